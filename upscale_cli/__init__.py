@@ -1,0 +1,3 @@
+"""Upscale photos with Real-ESRGAN and ESPCN."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,52 @@
+"""What can go wrong that a user can mend.
+
+The tree::
+
+    UpscaleError                 exit 1   the base; its text is the whole message
+    |-- OptionError              exit 2   an option, or two of them together, make no sense
+    |   `-- UnknownModelError    exit 2   a model name the registry does not hold
+    |-- InputError               exit 1   the source cannot be read as what it claims to be
+    |-- OutputError              exit 1   the result cannot be written, or the format cannot hold it
+    |-- CheckpointError          exit 1   a checkpoint is missing, damaged, unsafe or of no known kind
+    |   `-- FetchError           exit 1   a checkpoint could not be downloaded
+    `-- DeviceError              exit 1   the device is absent or too small for the work
+
+A message is one line: the value, the rule it breaks, the remedy.
+Whatever is not an `UpscaleError` is a bug and keeps its traceback.
+"""
+
+
+class UpscaleError(Exception):
+    """Base of everything a user can mend. `str(error)` is one line: value, rule, remedy."""
+
+    exit_code = 1
+
+
+class OptionError(UpscaleError):
+    """An option's value, or a combination of options, makes no sense."""
+
+    exit_code = 2
+
+
+class UnknownModelError(OptionError):
+    """A model name that the registry does not hold."""
+
+
+class InputError(UpscaleError):
+    """The source is missing, damaged, too large or not a picture."""
+
+
+class OutputError(UpscaleError):
+    """The result cannot be written where, or in the format, that was asked for."""
+
+
+class CheckpointError(UpscaleError):
+    """A checkpoint is missing, damaged, unsafe to load or of no known architecture."""
+
+
+class FetchError(CheckpointError):
+    """A checkpoint could not be downloaded, or is not what it should be."""
+
+
+class DeviceError(UpscaleError):
+    """The device is not there, or too small for the work."""

@@ -1,0 +1,1 @@
+"""The two ends of the pipeline: what is read, and what is written."""

@@ -1,0 +1,1 @@
+"""The nets, one file each, and the registry of their checkpoints, one row each."""

@@ -1,0 +1,149 @@
+"""Which models there are: one frozen row per checkpoint. Pure facts; imports neither torch nor a net.
+
+A model is what `-m` names; its rows differ in scale. A new checkpoint is a new row in `MODELS`;
+a new kind of net is that row and the file `models/<arch>.py` it points to.
+"""
+
+import difflib
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Final, Literal
+
+from upscale_cli.errors import UnknownModelError
+
+Kernel = Literal["bicubic", "lanczos"]
+Channels = Literal["rgb", "luma"]
+
+REAL_ESRGAN_RELEASES: Final = "https://github.com/xinntao/Real-ESRGAN/releases/download/"
+BSD3: Final = "BSD-3-Clause, (c) 2021 Xintao Wang"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spec:
+    """What we know of a checkpoint before loading it.
+
+    Attributes:
+        model: what `-m` names; rows of one model differ in `scale`.
+        scale: SR pixels per LR pixel of one pass.
+        arch: the module `upscale_cli.models.<arch>` that holds the net.
+        channels: what the net works on. "luma": Y alone, while chroma goes by bicubic.
+        file: name of the checkpoint file; the same name with .safetensors is its twin.
+        sha256: of that file.
+        size: bytes of that file; None where its source does not say.
+        url: where it can be fetched; None for a bundled file.
+        licence: of the weights.
+        about: what it is good at, for `models list`.
+        quality: rank for the choice without -m; the highest one on the machine is taken, 0 never is.
+        weak_denoise: the model whose weights `--denoise` blends in.
+        unconfirmed: the sha256 rests on one public source only.
+        bf16: stays above 50 dB of fp32 in bfloat16 (measured by benchmarks/precision.py).
+    """
+
+    model: str
+    scale: int
+    arch: str
+    channels: Channels
+    file: str
+    sha256: str
+    size: int | None
+    url: str | None
+    licence: str
+    about: str
+    quality: int = 0
+    weak_denoise: str | None = None
+    unconfirmed: bool = False
+    bf16: bool = False
+
+    @property
+    def stem(self) -> str:
+        """File name without its ending: what a safetensors twin or a card is looked up by."""
+        return PurePath(self.file).stem
+
+    @property
+    def bundled(self) -> bool:
+        return self.url is None
+
+
+MODELS: Final[tuple[Spec, ...]] = (
+    Spec(
+        model="realesrgan", scale=4, arch="rrdbnet", channels="rgb",
+        file="RealESRGAN_x4plus.pth", size=67_040_989,
+        sha256="4fa0d38905f75ac06eb49a7951b426670021be3018265fd191d2125df9d682f1",
+        url=REAL_ESRGAN_RELEASES + "v0.1.0/RealESRGAN_x4plus.pth",
+        licence=BSD3, about="photos, real-world damage; the sharpest", quality=90,
+    ),
+    Spec(
+        model="realesrgan", scale=2, arch="rrdbnet", channels="rgb",
+        file="RealESRGAN_x2plus.pth", size=67_061_725,
+        sha256="49fafd45f8fd7aa8d31ab2a22d14d91b536c34494a5cfe31eb5d89c2fa266abb",
+        url=REAL_ESRGAN_RELEASES + "v0.2.1/RealESRGAN_x2plus.pth",
+        licence=BSD3, about="photos at scale 2 (pixel-unshuffle)", quality=90,
+    ),
+    Spec(
+        model="realesrnet", scale=4, arch="rrdbnet", channels="rgb",
+        file="RealESRNet_x4plus.pth", size=None, unconfirmed=True,
+        sha256="a820b9bde89a874d7599d545567308ce6c128fc8754a53208eda016d40aa81df",
+        url=REAL_ESRGAN_RELEASES + "v0.1.1/RealESRNet_x4plus.pth",
+        licence=BSD3, about="photos without invented texture (trained for PSNR)", quality=60,
+    ),
+    Spec(
+        model="realesrgan-anime", scale=4, arch="rrdbnet", channels="rgb",
+        file="RealESRGAN_x4plus_anime_6B.pth", size=17_938_799,
+        sha256="f872d837d3c90ed2e05227bed711af5671a6fd1c9f7d7e91c911a61f155e99da",
+        url=REAL_ESRGAN_RELEASES + "v0.2.2.4/RealESRGAN_x4plus_anime_6B.pth",
+        licence=BSD3, about="drawings and anime stills",
+    ),
+    Spec(
+        model="realesr-general", scale=4, arch="srvgg", channels="rgb",
+        file="realesr-general-x4v3.pth", size=4_885_111,
+        sha256="8dc7edb9ac80ccdc30c3a5dca6616509367f05fbc184ad95b731f05bece96292",
+        url=REAL_ESRGAN_RELEASES + "v0.2.5.0/realesr-general-x4v3.pth",
+        licence=BSD3, about="photos, small and fast; --denoise", quality=80, weak_denoise="realesr-general-wdn",
+    ),
+    Spec(
+        model="realesr-general-wdn", scale=4, arch="srvgg", channels="rgb",
+        file="realesr-general-wdn-x4v3.pth", size=4_885_111,
+        sha256="1641f8c4464b9f097c9fdda5589273713f67cf59f3d909e0bd688f0cee269dca",
+        url=REAL_ESRGAN_RELEASES + "v0.2.5.0/realesr-general-wdn-x4v3.pth",
+        licence=BSD3, about="the same, keeps more grain and noise", quality=70,
+    ),
+    Spec(
+        model="realesr-animevideo", scale=4, arch="srvgg", channels="rgb",
+        file="realesr-animevideov3.pth", size=2_504_012,
+        sha256="b8a8376811077954d82ca3fcf476f1ac3da3e8a68a4f4d71363008000a18b75d",
+        url=REAL_ESRGAN_RELEASES + "v0.2.5.0/realesr-animevideov3.pth",
+        licence=BSD3, about="anime clips; half the cost of realesr-general",
+    ),
+)  # fmt: skip
+
+KERNELS: Final[dict[Kernel, str]] = {
+    "bicubic": "no net: bicubic interpolation, any scale (a = -0.5, antialiased when shrinking)",
+    "lanczos": "no net: Lanczos-3 interpolation, any scale",
+}
+"""The honest baselines: models without a checkpoint."""
+
+ARCHITECTURES: Final[tuple[str, ...]] = tuple(dict.fromkeys(spec.arch for spec in MODELS))
+"""Modules under `upscale_cli.models` that hold a net, in the order a checkpoint of unknown kind is tried on them."""
+
+
+def model_names() -> tuple[str, ...]:
+    """Every name `-m` takes, best first."""
+    return (*dict.fromkeys(spec.model for spec in MODELS), *KERNELS)
+
+
+def rows_of(model: str) -> tuple[Spec, ...]:
+    """The rows of a model, by ascending scale; none for a kernel.
+
+    Raises:
+        UnknownModelError: nothing of that name; the text offers the nearest names.
+    """
+    if model in KERNELS:
+        return ()
+    rows = tuple(sorted((spec for spec in MODELS if spec.model == model), key=lambda spec: spec.scale))
+    if not rows:
+        near = difflib.get_close_matches(model.lower(), model_names(), n=3, cutoff=0.4)
+        hint = f"Did you mean {' or '.join(near)}?" if near else f"Choose from {', '.join(model_names())}"
+        raise UnknownModelError(
+            f"model {model!r} is neither a name in the registry nor a file. {hint} (`upscale models list` shows all.)"
+        )
+    return rows
