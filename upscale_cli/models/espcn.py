@@ -12,7 +12,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from upscale_cli.models.net import Card, Recognised, natural_order
+from upscale_cli.models.net import Card, Colour, LumaRange, Recognised, natural_order
 
 Activation = Literal["tanh", "relu", "identity"]
 
@@ -46,6 +46,7 @@ class ESPCN(nn.Module):
     """
 
     multiple_of = 1
+    exact = True
 
     def __init__(
         self,
@@ -101,14 +102,12 @@ def recognise(state_dict: Mapping[str, Tensor], card: Card) -> Recognised | None
     if activation is None:
         activation = "tanh" if len(layers) == 3 else "relu"  # the paper's net; the PyTorch tutorial's four layers
         assumed.append(f"activation {activation}")
-    luma_range = card.luma_range
-    if luma_range is None:
-        luma_range = "full" if channels == 1 else "studio"
-        assumed.append(f"{luma_range} luma range")
-    colour = card.colour
-    if colour is None and channels == 3:
-        colour = "ycbcr"
+    colour: Colour = "luma" if channels == 1 else "rgb" if card.colour == "rgb" else "ycbcr"
+    if channels == 3 and card.colour is None:
         assumed.append("YCbCr input")
+    luma_range: LumaRange = card.luma_range or ("studio" if colour == "ycbcr" else "full")
+    if colour != "rgb" and card.luma_range is None:
+        assumed.append(f"{luma_range} luma range")
     final: Activation = "tanh" if card.final_activation == "tanh" else "identity"
 
     def build() -> nn.Module:
@@ -128,7 +127,7 @@ def recognise(state_dict: Mapping[str, Tensor], card: Card) -> Recognised | None
             for number, stem in enumerate(stems, start=1)
             for part in ("weight", "bias")
         },
-        colour="luma" if channels == 1 else (colour or "ycbcr"),
+        colour=colour,
         luma_range=luma_range,
         assumed=tuple(assumed),
     )

@@ -20,12 +20,14 @@ class Net(Protocol):
 
     Attributes:
         scale: SR pixels per LR pixel.
-        halo: LR pixels around a tile that its SR pixels depend on (all of them where that is affordable).
+        halo: LR pixels around a tile that its SR pixels depend on.
+        exact: the halo is the whole receptive field, so that tiles equal the whole picture.
         multiple_of: what LR sides must divide by.
     """
 
     scale: int
     halo: int
+    exact: bool
     multiple_of: int
 
     def __call__(self, lr: Tensor) -> Tensor:
@@ -98,5 +100,5 @@ def natural_order(names: Iterable[str]) -> list[str]:
     >>> natural_order(["body.10", "body.2"])
     ['body.2', 'body.10']
     """
-    return sorted(names, key=lambda name: [(part.isdigit(), int(part) if part.isdigit() else 0, part)
+    return sorted(names, key=lambda name: [(part.isdecimal(), int(part) if part.isdecimal() else 0, part)
                                            for part in re.split(r"(\d+)", name)])  # fmt: skip

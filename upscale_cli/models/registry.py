@@ -16,6 +16,7 @@ Channels = Literal["rgb", "luma"]
 
 REAL_ESRGAN_RELEASES: Final = "https://github.com/xinntao/Real-ESRGAN/releases/download/"
 BSD3: Final = "BSD-3-Clause, (c) 2021 Xintao Wang"
+TRAINED_HERE: Final = "MIT (weights trained here; training pictures: see weights/README.md)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +34,7 @@ class Spec:
         url: where it can be fetched; None for a bundled file.
         licence: of the weights.
         about: what it is good at, for `models list`.
+        macs: multiply-adds per LR pixel of one pass; what the cheapest chain of passes is reckoned by.
         quality: rank for the choice without -m; the highest one on the machine is taken, 0 never is.
         weak_denoise: the model whose weights `--denoise` blends in.
         unconfirmed: the sha256 rests on one public source only.
@@ -49,6 +51,7 @@ class Spec:
     url: str | None
     licence: str
     about: str
+    macs: int
     quality: int = 0
     weak_denoise: str | None = None
     unconfirmed: bool = False
@@ -67,52 +70,73 @@ class Spec:
 MODELS: Final[tuple[Spec, ...]] = (
     Spec(
         model="realesrgan", scale=4, arch="rrdbnet", channels="rgb",
-        file="RealESRGAN_x4plus.pth", size=67_040_989,
+        file="RealESRGAN_x4plus.pth", macs=17_926_848, size=67_040_989,
         sha256="4fa0d38905f75ac06eb49a7951b426670021be3018265fd191d2125df9d682f1",
         url=REAL_ESRGAN_RELEASES + "v0.1.0/RealESRGAN_x4plus.pth",
         licence=BSD3, about="photos, real-world damage; the sharpest", quality=90,
     ),
     Spec(
         model="realesrgan", scale=2, arch="rrdbnet", channels="rgb",
-        file="RealESRGAN_x2plus.pth", size=67_061_725,
+        file="RealESRGAN_x2plus.pth", macs=4_483_008, size=67_061_725,
         sha256="49fafd45f8fd7aa8d31ab2a22d14d91b536c34494a5cfe31eb5d89c2fa266abb",
         url=REAL_ESRGAN_RELEASES + "v0.2.1/RealESRGAN_x2plus.pth",
         licence=BSD3, about="photos at scale 2 (pixel-unshuffle)", quality=90,
     ),
     Spec(
         model="realesrnet", scale=4, arch="rrdbnet", channels="rgb",
-        file="RealESRNet_x4plus.pth", size=None, unconfirmed=True,
+        file="RealESRNet_x4plus.pth", macs=17_926_848, size=None, unconfirmed=True,
         sha256="a820b9bde89a874d7599d545567308ce6c128fc8754a53208eda016d40aa81df",
         url=REAL_ESRGAN_RELEASES + "v0.1.1/RealESRNet_x4plus.pth",
         licence=BSD3, about="photos without invented texture (trained for PSNR)", quality=60,
     ),
     Spec(
         model="realesrgan-anime", scale=4, arch="rrdbnet", channels="rgb",
-        file="RealESRGAN_x4plus_anime_6B.pth", size=17_938_799,
+        file="RealESRGAN_x4plus_anime_6B.pth", macs=5_706_432, size=17_938_799,
         sha256="f872d837d3c90ed2e05227bed711af5671a6fd1c9f7d7e91c911a61f155e99da",
         url=REAL_ESRGAN_RELEASES + "v0.2.2.4/RealESRGAN_x4plus_anime_6B.pth",
         licence=BSD3, about="drawings and anime stills",
     ),
     Spec(
         model="realesr-general", scale=4, arch="srvgg", channels="rgb",
-        file="realesr-general-x4v3.pth", size=4_885_111,
+        file="realesr-general-x4v3.pth", macs=1_209_024, size=4_885_111,
         sha256="8dc7edb9ac80ccdc30c3a5dca6616509367f05fbc184ad95b731f05bece96292",
         url=REAL_ESRGAN_RELEASES + "v0.2.5.0/realesr-general-x4v3.pth",
         licence=BSD3, about="photos, small and fast; --denoise", quality=80, weak_denoise="realesr-general-wdn",
     ),
     Spec(
         model="realesr-general-wdn", scale=4, arch="srvgg", channels="rgb",
-        file="realesr-general-wdn-x4v3.pth", size=4_885_111,
+        file="realesr-general-wdn-x4v3.pth", macs=1_209_024, size=4_885_111,
         sha256="1641f8c4464b9f097c9fdda5589273713f67cf59f3d909e0bd688f0cee269dca",
         url=REAL_ESRGAN_RELEASES + "v0.2.5.0/realesr-general-wdn-x4v3.pth",
         licence=BSD3, about="the same, keeps more grain and noise", quality=70,
     ),
     Spec(
         model="realesr-animevideo", scale=4, arch="srvgg", channels="rgb",
-        file="realesr-animevideov3.pth", size=2_504_012,
+        file="realesr-animevideov3.pth", macs=619_200, size=2_504_012,
         sha256="b8a8376811077954d82ca3fcf476f1ac3da3e8a68a4f4d71363008000a18b75d",
         url=REAL_ESRGAN_RELEASES + "v0.2.5.0/realesr-animevideov3.pth",
         licence=BSD3, about="anime clips; half the cost of realesr-general",
+    ),
+    Spec(
+        model="espcn", scale=2, arch="espcn", channels="luma",
+        file="espcn-x2.safetensors", macs=21_184, size=85_816,
+        sha256="4cb7bdcef97a8c7d228078d2d12fdcfe1459a842add2fbcb1f1242ae60ab9fa6",
+        url=None,
+        licence=TRAINED_HERE, about="real-time; clean pictures and video", quality=30,
+    ),
+    Spec(
+        model="espcn", scale=3, arch="espcn", channels="luma",
+        file="espcn-x3.safetensors", macs=22_624, size=91_596,
+        sha256="1f120fb1b0087aea42b3b13d112ffb2ef435adf91a897ce9d4a01e0d3bc8cde6",
+        url=None,
+        licence=TRAINED_HERE, about="real-time; clean pictures and video", quality=30,
+    ),
+    Spec(
+        model="espcn", scale=4, arch="espcn", channels="luma",
+        file="espcn-x4.safetensors", macs=24_640, size=99_688,
+        sha256="1d3a0fa08916e29f90ea6ef91dde7fa4d636de139579b6b4a685f071fa7c00d2",
+        url=None,
+        licence=TRAINED_HERE, about="real-time; clean pictures and video", quality=30,
     ),
 )  # fmt: skip
 
@@ -129,6 +153,11 @@ ARCHITECTURES: Final[tuple[str, ...]] = tuple(dict.fromkeys(spec.arch for spec i
 def model_names() -> tuple[str, ...]:
     """Every name `-m` takes, best first."""
     return (*dict.fromkeys(spec.model for spec in MODELS), *KERNELS)
+
+
+def kernel_named(model: str) -> Kernel | None:
+    """The kernel of that name, if it is one."""
+    return next((kernel for kernel in KERNELS if kernel == model), None)
 
 
 def rows_of(model: str) -> tuple[Spec, ...]:

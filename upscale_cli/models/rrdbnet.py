@@ -64,6 +64,8 @@ class RRDBNet(nn.Module):
     not clamped; scale = 2 ** num_up / unshuffle.
     """
 
+    exact = False
+
     def __init__(
         self, num_in_ch: int = 3, num_feat: int = 64, num_block: int = 23, num_grow_ch: int = 32,
         num_up: int = 2, unshuffle: int = 1,
@@ -97,7 +99,7 @@ def lrelu(x: Tensor) -> Tensor:
     return F.leaky_relu(x, negative_slope=0.2, inplace=True)
 
 
-def recognise(state_dict: Mapping[str, Tensor], card: Card) -> Recognised | None:
+def recognise(state_dict: Mapping[str, Tensor], card: Card) -> Recognised | None:  # noqa: ARG001: all nets take it
     """Real-ESRGAN's and BasicSR's keys, those of the first ESRGAN code, and the older model.N ones."""
     renamed = {_new_key(key): tensor for key, tensor in _without_sequence_numbers(state_dict).items()}
     shapes = {key: tuple(tensor.shape) for key, tensor in renamed.items()}
@@ -116,7 +118,7 @@ def recognise(state_dict: Mapping[str, Tensor], card: Card) -> Recognised | None
         return RRDBNet(
             num_in_ch,
             num_feat,
-            num_block=max(blocks) + 1,
+            num_block=len(blocks),  # not the highest number: a file could claim any
             num_grow_ch=shapes["body.0.rdb1.conv1.weight"][0],
             num_up=num_up,
             unshuffle=unshuffle,

@@ -24,6 +24,7 @@ class SRVGGNetCompact(nn.Module):
     """
 
     multiple_of = 1
+    exact = True
 
     def __init__(
         self, num_in_ch: int = 3, num_feat: int = 64, num_conv: int = 32, upscale: int = 4,
@@ -64,6 +65,9 @@ def recognise(state_dict: Mapping[str, Tensor], card: Card) -> Recognised | None
     if slopes and slopes != [f"body.{2 * number + 1}" for number in range(len(convs) - 1)]:
         return None
     num_feat, num_in_ch = state_dict["body.0.weight"].shape[:2]
+    inner = [tuple(state_dict[f"{stem}.weight"].shape) for stem in convs[1:-1]]
+    if any(shape != (num_feat, num_feat, 3, 3) for shape in inner):
+        return None
     planes = state_dict[f"{convs[-1]}.weight"].shape[0]
     upscale = math.isqrt(planes // num_in_ch)
     if num_in_ch not in (1, 3) or num_in_ch * upscale**2 != planes:

@@ -1,0 +1,1 @@
+"""The scripts that made the bundled checkpoints. Nothing in `upscale_cli` imports them."""

@@ -1,0 +1,277 @@
+"""Trains the bundled ESPCN checkpoints and writes them, with a log of every figure that the model card quotes.
+
+    python -m training.espcn --data FOLDER --eval FOLDER
+
+The net is the published one, on luma: Shi et al., CVPR 2016, https://arxiv.org/abs/1609.05158 (models/espcn.py).
+The recipe is ours, and training/README.md has the trials behind it: SOAP instead of Adam, because a net this small is
+limited by how far one gets in the time and not by the data; L2 from the first step; a cosine schedule; an average of
+the weights; bfloat16 until the last steps; and patches that know where the picture ends.
+"""
+
+import argparse
+import hashlib
+import json
+import math
+import platform
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from training.patches import PICTURE_ENDINGS, Batch, Patches, cut_patches, read_lumas
+from training.soap import Soap
+from upscale_cli.metrics import Plane, bicubic, crop_border, crop_to_multiple, psnr, ssim, studio_luma, to_8_bit
+from upscale_cli.models.espcn import ESPCN
+
+REPOSITORY = Path(__file__).parent.parent
+LICENCE = "MIT (weights trained here; training pictures: see weights/README.md)"
+CURVE_SETS = ("Set5", "Set14")
+"""Small enough to measure every minute; the others follow at the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """All that decides the result, besides data and scale.
+
+    Attributes:
+        seed: of the first weights, the order of the patches and how they are turned.
+        steps: updates in all.
+        patches: per step.
+        middle: side of a patch in LR pixels, without its context.
+        shrinks: sizes each training picture is used at.
+        learning_rate: the highest one; it rises over `warm_up` steps and falls as half a cosine.
+        bf16_share: of the steps in bfloat16; those after it are in float32.
+        average: memory of the averaged weights, which are the ones that are written.
+        threads: of torch; another number adds up in another order.
+    """
+
+    seed: int = 1
+    steps: int = 60_000
+    patches: int = 32
+    middle: int = 24
+    shrinks: tuple[float, ...] = (1.0, 0.8, 0.6, 0.5, 0.4)
+    learning_rate: float = 3e-3
+    warm_up: int = 200
+    bf16_share: float = 0.9
+    average: float = 0.999
+    threads: int = 1
+
+    def learning_rate_at(self, step: int) -> float:
+        """Of step 1 to `steps`."""
+        cosine = (1 + math.cos(math.pi * step / self.steps)) / 2
+        return self.learning_rate * min(1.0, step / self.warm_up) * max(cosine, 1e-3)
+
+    def average_at(self, step: int) -> float:
+        """A shorter memory in the beginning, so that the first weights are soon forgotten."""
+        return min(self.average, step / (step + 20))
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Mean over one set of pictures, on luma; dB, and SSIM up to 1."""
+
+    psnr: float
+    ssim: float
+
+
+Report = Callable[[int, float, ESPCN], None]
+"""Told after every step: its number, its loss, the averaged net."""
+
+
+def train(patches: Patches, recipe: Recipe, report: Report) -> ESPCN:
+    """The net of averaged weights after all steps; the same one for the same seed, threads, machine and torch."""
+    torch.manual_seed(recipe.seed)
+    torch.set_num_threads(recipe.threads)
+    net, averaged = ESPCN(patches.scale), ESPCN(patches.scale)
+    averaged.load_state_dict(net.state_dict())
+    optimizer = Soap(_convolutions(net))
+    batches = patches.batches(recipe.patches, torch.Generator().manual_seed(recipe.seed))
+    for step, batch in zip(range(1, recipe.steps + 1), batches, strict=False):
+        done = (step - 1) / recipe.steps
+        with torch.autocast("cpu", torch.bfloat16, enabled=done < recipe.bf16_share):
+            sr = folded_sr(net, batch)
+        loss = F.mse_loss(sr.float(), batch.hr)
+        net.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step(recipe.learning_rate_at(step))
+        with torch.no_grad():
+            for mean, parameter in zip(averaged.parameters(), net.parameters(), strict=True):
+                mean.lerp_(parameter, 1 - recipe.average_at(step))
+        report(step, loss.item(), averaged)
+    return averaged
+
+
+def folded_sr(net: ESPCN, batch: Batch) -> Tensor:
+    """What the net makes of the patches' middles, before its sub-pixel layer: shaped as `batch.hr`.
+
+    Equal to the whole picture's forward pass: context comes from the patch, so nothing is padded, and beyond the
+    picture's border each layer sees the zeros that its own padding would put there.
+    """
+    *hidden, last = _convolutions(net)
+    x = batch.lr.contiguous(memory_format=torch.channels_last)
+    read = 0  # LR pixels of the context used up on each side
+    for conv in hidden:
+        read += conv.kernel_size[0] // 2
+        x = net.activation(F.conv2d(x, conv.weight, conv.bias)) * batch.inside[..., read:-read, read:-read]
+    return F.conv2d(x, last.weight, last.bias)
+
+
+def _convolutions(net: ESPCN) -> list[nn.Conv2d]:
+    return [module for module in net.modules() if isinstance(module, nn.Conv2d)]
+
+
+def read_references(folder: Path, scale: int) -> list[Plane]:
+    """HR luma in studio range, 8-bit levels, of every picture in a folder, cropped to a multiple of the scale."""
+    planes = []
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in PICTURE_ENDINGS:
+            with Image.open(path) as picture:
+                planes.append(crop_to_multiple(to_8_bit(studio_luma(np.asarray(picture.convert("RGB")))), scale))
+    return planes
+
+
+def measure(upscale: Callable[[Plane], Plane], references: Iterable[Plane], scale: int) -> Score:
+    """PSNR and SSIM by the field's convention (see upscale_cli/metrics.py).
+
+    Args:
+        upscale: LR studio luma in 8-bit levels to SR studio luma, not yet rounded.
+        references: HR studio luma.
+        scale: HR pixels per LR pixel, and the border that is cut.
+    """
+    scores = []
+    for hr in references:
+        sr = to_8_bit(upscale(to_8_bit(bicubic(hr, 1 / scale))))
+        sr, hr = crop_border(sr, scale), crop_border(hr, scale)
+        scores.append((psnr(sr, hr), ssim(sr, hr)))
+    mean_psnr, mean_ssim = np.mean(scores, axis=0)
+    return Score(psnr=round(float(mean_psnr), 3), ssim=round(float(mean_ssim), 4))
+
+
+def by_net(net: nn.Module) -> Callable[[Plane], Plane]:
+    """The net, which wants full-range luma in [0, 1], as a function from studio luma to studio luma."""
+
+    @torch.no_grad()
+    def upscale(lr: Plane) -> Plane:
+        full = torch.from_numpy((lr - 16) / 219).float()[None, None]
+        sr: Plane = net(full)[0, 0].double().numpy() * 219 + 16
+        return sr
+
+    return upscale
+
+
+def write_checkpoint(net: ESPCN, path: Path, data: str) -> None:
+    """fp32 safetensors whose metadata tells what keys and shapes cannot (models/net.py reads it)."""
+    metadata = {
+        "arch": "espcn", "scale": str(net.scale), "activation": "tanh", "colour": "luma", "luma_range": "full",
+        "licence": LICENCE, "data": data,
+    }  # fmt: skip
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    save_file({key: tensor.contiguous() for key, tensor in net.state_dict().items()}, part, metadata=metadata)
+    part.replace(path)
+
+
+class Curve:
+    """Watches a training: measures about once a minute, prints a line, keeps the point and a checkpoint."""
+
+    def __init__(self, references: Mapping[str, list[Plane]], scale: int, steps: int, checkpoint: Path | None) -> None:
+        self.points: list[dict[str, Any]] = []
+        self._references = {name: references[name] for name in CURVE_SETS if name in references}
+        self._scale, self._steps, self._checkpoint = scale, steps, checkpoint
+        self._started = self._last = time.monotonic()
+        self._losses: list[float] = []
+
+    def __call__(self, step: int, loss: float, averaged: ESPCN) -> None:
+        self._losses.append(loss)
+        now = time.monotonic()
+        if now - self._last < 60 and step != self._steps:
+            return
+        scores = {name: measure(by_net(averaged), planes, self._scale) for name, planes in self._references.items()}
+        point = {
+            "step": step,
+            "seconds": round(now - self._started),
+            "mean_loss": float(f"{np.mean(self._losses):.4g}"),
+            **{f"{name}_psnr": score.psnr for name, score in scores.items()},
+        }
+        print(f"x{self._scale}", *(f"{key} {value}" for key, value in point.items()), flush=True)
+        self.points.append(point)
+        self._losses.clear()
+        if self._checkpoint is not None:
+            write_checkpoint(averaged, self._checkpoint, data="unfinished")
+        self._last = time.monotonic()
+
+
+def make_checkpoint(scale: int, arguments: argparse.Namespace, recipe: Recipe) -> None:
+    """Trains one scale, then writes its checkpoint and its log."""
+    names = sorted(path.name for path in arguments.data.iterdir() if path.is_dir())
+    lumas = list(read_lumas(arguments.data))
+    patches = cut_patches(lumas, scale, recipe.shrinks, recipe.middle, ESPCN(scale).halo)
+    references = {path.name: read_references(path, scale) for path in _folders(arguments.eval)}
+    print(f"x{scale}: {len(lumas)} pictures, {len(patches)} patches, {recipe.steps} steps", flush=True)
+
+    checkpoint = arguments.checkpoints and arguments.checkpoints / f"espcn-x{scale}.safetensors"
+    curve = Curve(references, scale, recipe.steps, checkpoint)
+    net = train(patches, recipe, curve)
+    path = arguments.out / f"espcn-x{scale}.safetensors"
+    write_checkpoint(net, path, data=", ".join(names))
+
+    log = {
+        "file": path.name,
+        "bytes": path.stat().st_size,
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "scale": scale,
+        "recipe": asdict(recipe),
+        "data": {"sets": names, "pictures": len(lumas), "patches": len(patches)},
+        "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
+        "seconds": curve.points[-1]["seconds"],
+        "scores": {
+            name: {
+                "bicubic": asdict(measure(lambda lr: bicubic(lr, scale), planes, scale)),
+                "espcn": asdict(measure(by_net(net), planes, scale)),
+            }
+            for name, planes in references.items()
+        },
+        "curve": curve.points,
+    }
+    arguments.logs.mkdir(parents=True, exist_ok=True)
+    (arguments.logs / f"espcn-x{scale}.json").write_text(json.dumps(log, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(log["scores"]), flush=True)
+
+
+def _folders(parent: Path | None) -> Iterator[Path]:
+    if parent is not None:
+        yield from sorted(path for path in parent.iterdir() if path.is_dir())
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder of training sets, one folder each")
+    parser.add_argument("--eval", type=Path, help="folder of held-out sets (Set5, Set14, ...), one folder each")
+    parser.add_argument("--scale", type=int, nargs="+", default=[2, 3, 4], help="one checkpoint each")
+    parser.add_argument("--out", type=Path, default=REPOSITORY / "weights", help="folder of the checkpoints")
+    parser.add_argument("--logs", type=Path, default=REPOSITORY / "training/logs", help="folder of the JSON logs")
+    parser.add_argument("--checkpoints", type=Path, help="folder for the averaged net of every minute")
+    for field in fields(Recipe):
+        if field.name != "shrinks":
+            flag = f"--{field.name.replace('_', '-')}"
+            parser.add_argument(flag, type=type(field.default), default=field.default, help="default: %(default)s")
+    return parser.parse_args()
+
+
+def main() -> None:
+    arguments = _arguments()
+    chosen = {field.name: getattr(arguments, field.name) for field in fields(Recipe) if field.name != "shrinks"}
+    for scale in arguments.scale:
+        make_checkpoint(scale, arguments, replace(Recipe(), **chosen))
+
+
+if __name__ == "__main__":
+    main()

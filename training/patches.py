@@ -1,0 +1,131 @@
+"""Training pictures -> pairs of LR and HR patches, all in memory as bytes."""
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from upscale_cli.metrics import Plane, bicubic, crop_to_multiple, full_luma, to_8_bit
+
+PICTURE_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp"})
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Values ready for the net.
+
+    Attributes:
+        lr: (N, 1, P, P) float32 luma in [0, 1]; 0 outside the picture.
+        inside: (N, 1, P, P) float32; 1 where the picture is, 0 beyond its border.
+        hr: (N, scale ** 2, P - 2 halo, P - 2 halo) float32 in [0, 1]: the middle's HR pixels, folded as the net
+            gives them before its sub-pixel layer.
+    """
+
+    lr: Tensor
+    inside: Tensor
+    hr: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Patches:
+    """Every training picture cut into squares; together their middles cover each picture once, borders included.
+
+    A patch at a border reaches `halo` pixels beyond it, and `inside` says where. So the net learns what it will
+    meet at a picture's border (its own zero padding) as often as a picture has border, and nowhere else.
+
+    Attributes:
+        lr: (N, P, P) uint8, 0 outside the picture.
+        inside: (N, P, P) bool.
+        hr: (N, scale * (P - 2 halo), the same) uint8.
+        scale: HR pixels per LR pixel.
+    """
+
+    lr: Tensor
+    inside: Tensor
+    hr: Tensor
+    scale: int
+
+    def __len__(self) -> int:
+        return len(self.lr)
+
+    def batches(self, patches: int, generator: torch.Generator) -> Iterator[Batch]:
+        """Without end; each round in a new order, each batch turned or mirrored in one of the eight ways."""
+        if len(self) < patches:
+            raise ValueError(f"{len(self)} patches cannot fill a batch of {patches}: give more or larger pictures")
+        while True:
+            order = torch.randperm(len(self), generator=generator)
+            for start in range(0, len(self) - patches + 1, patches):
+                chosen = order[start : start + patches]
+                way = int(torch.randint(8, (), generator=generator))
+                lr, inside, hr = (_turned(planes[chosen], way)[:, None] for planes in (self.lr, self.inside, self.hr))
+                yield Batch(
+                    lr=lr.float().div_(255),
+                    inside=inside.float(),
+                    hr=F.pixel_unshuffle(hr.float().div_(255), self.scale),
+                )
+
+
+def read_lumas(folder: Path) -> Iterator[Plane]:
+    """Full-range luma (0..255, not rounded) of every picture under a folder, in the order of their paths."""
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() in PICTURE_ENDINGS:
+            with Image.open(path) as picture:
+                yield full_luma(np.asarray(picture.convert("RGB")))
+
+
+def cut_patches(lumas: Iterable[Plane], scale: int, shrinks: Sequence[float], middle: int, halo: int) -> Patches:
+    """LR and HR patches of pictures, each picture at several sizes.
+
+    Args:
+        lumas: (height, width) in 0..255.
+        scale: HR pixels per LR pixel.
+        shrinks: sizes each picture is used at; below 1 it is shrunk first, which makes finer detail and cleans
+            JPEG artefacts.
+        middle: side in LR pixels of what a patch is trained on.
+        halo: LR pixels of context around it.
+
+    Raises:
+        ValueError: no picture is large enough for a single patch.
+    """
+    lr_patches: list[NDArray[Any]] = []
+    inside_patches: list[NDArray[Any]] = []
+    hr_patches: list[NDArray[Any]] = []
+    side = middle + 2 * halo
+    for luma, shrink in itertools.product(lumas, shrinks):
+        hr = crop_to_multiple(to_8_bit(luma if shrink == 1 else bicubic(luma, shrink)), scale)
+        if min(hr.shape) < scale * middle:
+            continue
+        lr = to_8_bit(bicubic(hr, 1 / scale))
+        padded, inside = np.pad(lr, halo), np.pad(np.ones(lr.shape, dtype=bool), halo)
+        for top, left in itertools.product(*(_starts(length, middle) for length in lr.shape)):
+            lr_patches.append(padded[top : top + side, left : left + side].astype(np.uint8))
+            inside_patches.append(inside[top : top + side, left : left + side])
+            hr_patches.append(
+                hr[scale * top : scale * (top + middle), scale * left : scale * (left + middle)].astype(np.uint8)
+            )
+    if not lr_patches:
+        raise ValueError(f"no picture has the {scale * middle} pixels per side that a patch for x{scale} needs")
+    lr_tensor, inside_tensor, hr_tensor = (
+        torch.from_numpy(np.stack(patches)) for patches in (lr_patches, inside_patches, hr_patches)
+    )
+    return Patches(lr=lr_tensor, inside=inside_tensor, hr=hr_tensor, scale=scale)
+
+
+def _starts(length: int, middle: int) -> list[int]:
+    """Where squares that cover one axis begin; the last is moved back to end on the border."""
+    return sorted({*range(0, length - middle + 1, middle), length - middle})
+
+
+def _turned(planes: Tensor, way: int) -> Tensor:
+    """(N, H, H) in one of the eight ways a square can lie."""
+    if way & 4:
+        planes = planes.transpose(1, 2)
+    return planes.flip([axis for axis, bit in ((1, 1), (2, 2)) if way & bit])

@@ -1,0 +1,267 @@
+"""Many sources: find them, name the outputs, report what failed. Decides everything that needs no pixel."""
+
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from string import Formatter
+from typing import BinaryIO, Final
+
+from upscale_cli.chain import Target
+from upscale_cli.errors import InputError, OptionError, OutputError
+from upscale_cli.media.formats import CLIP_EXTENSIONS, FORMATS, Format, format_named, format_of
+from upscale_cli.media.metadata import PhotoInfo
+
+FIELDS: Final = ("stem", "ext", "scale", "width", "height", "model")
+"""What an output template may name."""
+
+STDIO: Final = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One input: a file, or standard input."""
+
+    name: str
+
+    @property
+    def is_stdin(self) -> bool:
+        return self.name == STDIO
+
+    @property
+    def path(self) -> Path:
+        return Path(self.name)
+
+    def open(self) -> Path | bytes:
+        """What `ImageReader` takes: the path, or all of standard input.
+
+        Raises:
+            InputError: a folder or a clip, which this release does not take yet; an empty standard input.
+        """
+        if self.is_stdin:
+            return _stdin()
+        if self.path.is_dir():
+            raise InputError(f"{self.name}: is a folder; this release takes photos. Name the files, such as {self.name}/*.jpg")
+        if self.path.suffix.lower() in CLIP_EXTENSIONS and self.path.exists():
+            raise InputError(f"{self.name}: is a clip; this release takes photos. Video comes with a later one.")
+        return self.path
+
+
+_stdin_bytes: list[bytes] = []
+
+
+def _stdin() -> bytes:
+    """Standard input can be read once only; several models share it."""
+    if not _stdin_bytes:
+        _stdin_bytes.append(sys.stdin.buffer.read())
+    return _stdin_bytes[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """Where outputs go and what they are called.
+
+    Attributes:
+        output: as given with -o: None, "-", a file, a folder (existing, or with a trailing slash) or a template.
+        format: as given with -f; None takes the output's ending, or the input's format.
+        target: decides whether names speak of the scale or of the size.
+        several_models: names must tell the models apart.
+    """
+
+    output: str | None
+    format: str | None
+    target: Target | None
+    several_models: bool = False
+
+    def __post_init__(self) -> None:
+        if self.format is not None:
+            format_named(self.format)
+        if self.output is None or "{" not in self.output:
+            return
+        try:
+            fields = [field for _, field, _, _ in Formatter().parse(self.output) if field is not None]
+        except ValueError as error:
+            raise OptionError(f"output template {self.output!r} is not understood ({error}). Close every brace.") from error
+        unknown = [field for field in fields if field not in FIELDS]
+        if unknown:
+            known = ", ".join(f"{{{field}}}" for field in FIELDS)
+            raise OptionError(f"output template {self.output!r} names {{{unknown[0]}}}. Choose from {known}.")
+
+    def place(self, source: Input, info: PhotoInfo, size: tuple[int, int], model: str) -> "Place":
+        """Where the output of one source goes.
+
+        Raises:
+            OptionError: output and format contradict each other.
+            OutputError: the output's ending names no format.
+        """
+        if self.output == STDIO or (self.output is None and source.is_stdin):
+            return Place(None, format_named(self.format) if self.format else FORMATS[info.format])
+        fields = {
+            "stem": "stdin" if source.is_stdin else source.path.stem,
+            "ext": self._extension(source, info),
+            "scale": f"{self._scale(info, size):.4g}",
+            "width": size[0],
+            "height": size[1],
+            "model": _file_name(model),
+        }
+        default = self._default_template().format_map(fields)
+        if self.output is None:
+            path = source.path.with_name(default)
+        elif "{" in self.output:
+            path = Path(self.output.format_map(fields))
+        elif _is_folder(self.output):
+            path = Path(self.output) / default
+        else:
+            path = Path(self.output)
+        return Place(path, self._format(path))
+
+    def _default_template(self) -> str:
+        model = "_{model}" if self.several_models else ""
+        by_scale = self.target is None or self.target.scale is not None
+        return "{stem}" + model + ("_{scale}x{ext}" if by_scale else "_{width}x{height}{ext}")
+
+    def _scale(self, info: PhotoInfo, size: tuple[int, int]) -> float:
+        if self.target is not None and self.target.scale is not None:
+            return self.target.scale
+        return max(size[0] / info.width, size[1] / info.height)
+
+    def _extension(self, source: Input, info: PhotoInfo) -> str:
+        """The input's own ending where it tells the truth, so that .jpeg stays .jpeg."""
+        if self.format is not None:
+            row = format_named(self.format)
+            asked = f".{self.format.lower().removeprefix('.')}"
+            return asked if asked in row.extensions else row.extensions[0]
+        row = FORMATS[info.format]
+        own = source.path.suffix
+        if own.lower() == ".pbm":
+            return ".pgm"  # one bit becomes gray
+        return own if own.lower() in row.extensions else row.extensions[0]
+
+    def _format(self, path: Path) -> Format:
+        if self.format is None:
+            return format_of(path)
+        row = format_named(self.format)
+        if path.suffix and path.suffix.lower() not in row.extensions and _names_a_format(path):
+            raise OptionError(
+                f"output {path} and --format {self.format} contradict each other. Leave one of them out, or make them agree."
+            )
+        return row
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where one output goes: a path, or standard output (None); and in which format."""
+
+    path: Path | None
+    format: Format
+
+    @property
+    def name(self) -> str:
+        return STDIO if self.path is None else str(self.path)
+
+    def target(self) -> Path | BinaryIO:
+        """What `ImageWriter` takes."""
+        return sys.stdout.buffer if self.path is None else self.path
+
+
+class Outputs:
+    """The outputs promised so far, so that none overwrites an input or another output."""
+
+    def __init__(self, sources: Sequence[Input], *, overwrite: bool) -> None:
+        self._inputs = {_identity(source.path): source.name for source in sources if not source.is_stdin}
+        self._promised: dict[object, str] = {}
+        self._overwrite = overwrite
+
+    def promise(self, source: Input, place: Place) -> None:
+        """Books a place.
+
+        Raises:
+            OutputError: it is an input, another source's output, or exists already and may not be overwritten.
+        """
+        if place.path is None:
+            if self._promised.setdefault(STDIO, source.name) != source.name:
+                raise OutputError(f"{source.name}: standard output holds one picture only. Give -o a folder.")
+            return
+        key = _identity(place.path)
+        if key in self._inputs:
+            raise OutputError(f"{place.path}: is an input, and inputs are never overwritten. Choose another -o.")
+        if key in self._promised:
+            raise OutputError(
+                f"{source.name}: its output {place.path} is that of {self._promised[key]} already. "
+                f"Use a template that tells them apart, such as -o '{{stem}}_{{model}}_{{scale}}x{{ext}}', or -o FOLDER/."
+            )
+        if place.path.exists() and not self._overwrite:
+            raise OutputError(f"{place.path}: exists already. Give --overwrite to replace it, or another -o.")
+        self._promised[key] = source.name
+
+
+def single_output(naming: Naming, sources: Sequence[Input], models: int) -> None:
+    """Refuses one file name for several outputs.
+
+    Raises:
+        OptionError: -o names one file, or standard output, and there is more than one output to come.
+    """
+    several = len(sources) * models
+    output = naming.output
+    if several > 1 and output is not None and "{" not in output and (output == STDIO or not _is_folder(output)):
+        raise OptionError(f"output {output!r} is one file for {several} results. Give -o a folder (FOLDER/) or a template.")
+
+
+@contextmanager
+def folder_for(path: Path | None) -> Iterator[None]:
+    """Makes the folders an output lies in; those made here are removed again if nothing came of it.
+
+    Raises:
+        OutputError: one of them cannot be made.
+    """
+    made: list[Path] = []
+    try:
+        if path is not None:
+            missing = [folder for folder in (path.parent, *path.parent.parents) if not folder.exists()]
+            for folder in reversed(missing):
+                folder.mkdir(exist_ok=True)
+                made.append(folder)
+    except OSError as error:
+        raise OutputError(f"{path}: its folder cannot be made ({error.strerror}). Choose another -o.") from error
+    try:
+        yield
+    except BaseException:
+        for folder in reversed(made):
+            _remove_if_empty(folder)
+        raise
+
+
+def _remove_if_empty(folder: Path) -> None:
+    try:
+        folder.rmdir()
+    except OSError:
+        return  # something else lives there by now
+
+
+def _is_folder(output: str) -> bool:
+    return output.endswith(("/", "\\")) or Path(output).is_dir()
+
+
+def _names_a_format(path: Path) -> bool:
+    try:
+        format_of(path)
+    except (InputError, OutputError):
+        return False
+    return True
+
+
+def _file_name(model: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", model)
+
+
+def _identity(path: Path) -> object:
+    """Equal for two names of one file, links and letter case included where the file exists."""
+    try:
+        status = path.stat()
+    except OSError:
+        return str(path.resolve())
+    return (status.st_dev, status.st_ino) if status.st_ino else str(path.resolve())
+
+

@@ -1,0 +1,107 @@
+"""From the scale that is wanted to the passes that reach it. Pure."""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from upscale_cli.errors import OptionError
+
+MAX_SCALE: Final = 1024.0
+"""Beyond this a number is a slip of the finger, not a wish."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """How large the SR picture shall be; exactly one of the fields is set.
+
+    Attributes:
+        scale: SR pixels per LR pixel, any real number above 0.
+        box: (width, height) in SR pixels to fit inside, either may be None (free).
+        stretch: with both sides of `box` given, fill it and ignore the aspect.
+        long_side: SR pixels of the longer side.
+        megapixels: million SR pixels in all.
+    """
+
+    scale: float | None = None
+    box: tuple[int | None, int | None] | None = None
+    stretch: bool = False
+    long_side: int | None = None
+    megapixels: float | None = None
+
+    def __post_init__(self) -> None:
+        given = [value for value in (self.scale, self.box, self.long_side, self.megapixels) if value is not None]
+        if len(given) != 1:
+            raise OptionError("give one of --scale, --size, --long-side and --megapixels; they exclude each other.")
+        if self.scale is not None and not 0 < self.scale <= MAX_SCALE:
+            raise OptionError(
+                f"scale {self.scale:g} is out of range. Choose a number above 0 and up to {MAX_SCALE:g}, such as -s 4."
+            )
+        if self.long_side is not None and self.long_side < 1:
+            raise OptionError(f"long side {self.long_side} is no picture. Choose --long-side of at least 1 pixel.")
+        if self.megapixels is not None and not 0 < self.megapixels < math.inf:
+            raise OptionError(f"{self.megapixels:g} megapixels is no picture. Choose --megapixels above 0.")
+
+    def size_for(self, width: int, height: int) -> tuple[int, int]:
+        """(width, height) of the SR picture for an LR picture of that size; each at least 1."""
+        if self.scale is not None:
+            factor = self.scale
+        elif self.long_side is not None:
+            factor = self.long_side / max(width, height)
+        elif self.megapixels is not None:
+            factor = math.sqrt(self.megapixels * 1e6 / (width * height))
+        else:
+            assert self.box is not None
+            box_width, box_height = self.box
+            if self.stretch and box_width and box_height:
+                return box_width, box_height
+            factor = min(box_width / width if box_width else math.inf, box_height / height if box_height else math.inf)
+        return max(1, round(width * factor)), max(1, round(height * factor))
+
+
+def parse_size(text: str) -> Target:
+    """`--size`: WxH fits inside and keeps the aspect, WxH! stretches, W or xH set one side.
+
+    Raises:
+        OptionError: anything else.
+
+    >>> parse_size("800x600").size_for(400, 400)
+    (600, 600)
+    """
+    match = re.fullmatch(r"(\d*)(?:[xX](\d*))?(!?)", text.strip())
+    width, height = (int(side) if side else None for side in match.groups()[:2]) if match else (None, None)
+    if not match or (width is None and height is None) or width == 0 or height == 0 or (match[3] and not (width and height)):
+        raise OptionError(f"size {text!r} is not understood. Write WxH (fits inside), WxH! (stretches), W or xH.")
+    return Target(box=(width, height), stretch=bool(match[3]))
+
+
+def cheapest_chain(costs: Mapping[int, float], needed: float) -> tuple[int, ...]:
+    """The cheapest sequence of passes whose scales multiply to at least `needed`; always at least one pass.
+
+    Args:
+        costs: of one pass of each scale, per pixel that goes into it.
+        needed: SR pixels per LR pixel that must be reached; what is too much is resampled away at the end.
+
+    Raises:
+        OptionError: no pass makes the picture larger and `needed` asks for more.
+
+    >>> cheapest_chain({2: 0.25, 4: 1.0}, needed=8)
+    (2, 4)
+    """
+    if needed > max(costs) == 1:
+        raise OptionError(f"this net keeps the size (scale 1): scale {needed:g} is out of its reach. Choose -s 1 or less.")
+    best: tuple[float, int, tuple[int, ...]] | None = None
+    open_chains: list[tuple[float, int, tuple[int, ...]]] = [(0.0, 1, ())]
+    while open_chains:
+        cost, product, chain = open_chains.pop()
+        for scale, price in costs.items():
+            longer = (cost + price * product**2, product * scale, (*chain, scale))
+            if best is not None and longer >= best:
+                continue
+            if longer[1] >= needed:
+                best = longer
+            elif scale > 1:
+                open_chains.append(longer)
+    assert best is not None
+    return best[2]

@@ -1,0 +1,419 @@
+"""Options in, exit code out. `upscale INPUT...` is the main verb; beside it: models, doctor.
+
+Imports neither torch nor numpy: a verb imports what it calls, so that `--help` is instant.
+"""
+
+import importlib.metadata
+import signal
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from upscale_cli.errors import OptionError, UpscaleError
+
+if TYPE_CHECKING:
+    from upscale_cli.batch import Input, Naming
+    from upscale_cli.chain import Target
+    from upscale_cli.events import Listener
+    from upscale_cli.upscaler import Upscaler
+
+MAIN_VERB: Final = "(input)"
+"""The verb that is meant where none is named; nobody types it, and no message shows it."""
+
+GROUP_OPTIONS: Final = ("--install-completion", "--show-completion")
+
+
+class PathDecides(TyperGroup):
+    """A group in which everything that is not a verb belongs to the main verb: `upscale photo.jpg -s 4`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        if not args and not ctx.resilient_parsing:
+            args = ["--help"]
+        if args and args[0] not in GROUP_OPTIONS and args[0] not in self.commands:
+            args = [MAIN_VERB, *args]
+        return super().parse_args(ctx, args)
+
+
+class NamelessContext(typer.Context):
+    """Keeps the main verb's name out of usage lines: `upscale [OPTIONS] INPUT...`."""
+
+    @property
+    def command_path(self) -> str:
+        return self.parent.command_path if self.parent else ""
+
+
+class MainVerb(TyperCommand):
+    """The verb without a name."""
+
+    context_class = NamelessContext
+
+
+app = typer.Typer(cls=PathDecides, rich_markup_mode="rich", pretty_exceptions_enable=False)
+models_app = typer.Typer(help="List, inspect, fetch and verify the models' checkpoints.", no_args_is_help=True)
+app.add_typer(models_app, name="models")
+
+
+def main() -> None:
+    """The console script: runs the command line and ends the process with its exit code."""
+    _make_termination_clean()
+    _make_output_safe()
+    try:
+        app()
+    except UpscaleError as error:
+        print(f"error: {error}", file=sys.stderr)
+        if "-v" in sys.argv or "--verbose" in sys.argv:
+            _print_causes(error)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("interrupted: nothing half-done was left behind.", file=sys.stderr)
+        sys.exit(130)
+
+
+def _make_termination_clean() -> None:
+    """A polite kill (SIGTERM) unwinds like Ctrl-C, so that temporary files go."""
+
+    def terminate(signum: int, _frame: object) -> None:
+        sys.exit(128 + signum)
+
+    with suppress(ValueError, AttributeError):  # not the main thread, or no such signal here
+        signal.signal(signal.SIGTERM, terminate)
+
+
+def _make_output_safe() -> None:
+    """A file name that the terminal's encoding lacks is shown escaped, instead of ending the run."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
+def _print_causes(error: BaseException) -> None:
+    cause = error.__cause__
+    while cause is not None:
+        print(f"  because of {type(cause).__name__}: {cause}", file=sys.stderr)
+        cause = cause.__cause__
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"upscale-cli {importlib.metadata.version('upscale-cli')}")
+        raise typer.Exit
+
+
+def _complete_model(incomplete: str) -> list[str]:
+    from upscale_cli.models.registry import model_names
+
+    return [name for name in model_names() if name.startswith(incomplete)]
+
+
+def _complete_format(incomplete: str) -> list[str]:
+    from upscale_cli.media.formats import FORMATS
+
+    endings = [row.extensions[0].removeprefix(".") for row in FORMATS.values()]
+    return [ending for ending in endings if ending.startswith(incomplete)]
+
+
+SIZE = "Size of the result"
+MODEL = "Model"
+OUTPUT = "Output"
+COMPUTE = "Computation"
+MESSAGES = "Messages"
+
+Json = Annotated[
+    bool, typer.Option("--json", help="One JSON object per line: events and results.", rich_help_panel=MESSAGES)
+]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Show errors only.", rich_help_panel=MESSAGES)]
+
+
+@app.command(
+    MAIN_VERB,
+    cls=MainVerb,
+    hidden=True,
+    epilog="Other verbs: [bold]upscale models[/bold] list|info|fetch|verify|path, [bold]upscale doctor[/bold]. "
+    "Tab completion: upscale --install-completion. A file named like a verb: ./doctor.",
+)
+def upscale(
+    inputs: Annotated[
+        list[str], typer.Argument(metavar="INPUT", help="Photos; - reads one from standard input.", show_default=False)
+    ],
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "-o", "--output", show_default=False, rich_help_panel=OUTPUT,
+            help="File, folder (existing, or with a trailing /), - for standard output, or a template of {stem} {ext} "
+            "{scale} {width} {height} {model}. Default: {stem}_{scale}x{ext} beside the input.",
+        ),
+    ] = None,
+    scale: Annotated[
+        float | None,
+        typer.Option(
+            "-s", "--scale", show_default=False, rich_help_panel=SIZE,
+            help="SR pixels per LR pixel, any number above 0. Default: 4, or the model's own.",
+        ),
+    ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            "--size", metavar="WxH|WxH!|W|xH", show_default=False, rich_help_panel=SIZE,
+            help="Pixels to fit inside (W: width, xH: height); ! stretches.",
+        ),
+    ] = None,
+    long_side: Annotated[
+        int | None,
+        typer.Option("--long-side", show_default=False, rich_help_panel=SIZE, help="Pixels of the longer side."),
+    ] = None,
+    megapixels: Annotated[
+        float | None,
+        typer.Option("--megapixels", show_default=False, rich_help_panel=SIZE, help="Million pixels in all."),
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-m", "-n", "--model", show_default=False, rich_help_panel=MODEL, autocompletion=_complete_model,
+            help="A name (see `upscale models list`) or a checkpoint file. Repeat it for one output per model. "
+            "Default: the best model on this machine.",
+        ),
+    ] = None,
+    denoise: Annotated[
+        float,
+        typer.Option(
+            "--denoise", rich_help_panel=MODEL,
+            help="0 keeps grain and noise, 1 removes them (realesr-general).",
+        ),
+    ] = 1.0,
+    tta: Annotated[
+        bool, typer.Option("-x", "--tta", rich_help_panel=MODEL, help="Average over 8 flips and rotations: 8x slower.")
+    ] = False,
+    alpha: Annotated[
+        Literal["net", "lanczos", "drop"],
+        typer.Option("--alpha", rich_help_panel=MODEL, help="How transparency is upscaled."),
+    ] = "net",
+    wrap: Annotated[
+        bool, typer.Option("--wrap", rich_help_panel=MODEL, help="Tileable texture: edges continue on the other side.")
+    ] = False,
+    format: Annotated[
+        str | None,
+        typer.Option(
+            "-f", "--format", show_default=False, rich_help_panel=OUTPUT, autocompletion=_complete_format,
+            help="jpg, png, webp, tiff, avif, ... Default: that of the output name, or of the input.",
+        ),
+    ] = None,
+    quality: Annotated[
+        int | None,
+        typer.Option(
+            "--quality", min=0, max=100, show_default=False, rich_help_panel=OUTPUT,
+            help="0 to 100, for lossy formats. Default: JPEG 95 (4:4:4); others by format.",
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", rich_help_panel=OUTPUT, help="Replace outputs that exist; never inputs.")
+    ] = False,
+    tile: Annotated[
+        int,
+        typer.Option("-t", "--tile", rich_help_panel=COMPUTE, help="Side of a tile in LR pixels; 0: by the free memory."),
+    ] = 0,
+    overlap: Annotated[
+        int | None,
+        typer.Option(
+            "--overlap", show_default=False, rich_help_panel=COMPUTE,
+            help="LR pixels over which tiles blend. Default: by the model.",
+        ),
+    ] = None,
+    device: Annotated[
+        str, typer.Option("--device", rich_help_panel=COMPUTE, help="auto, cuda, cuda:N, mps or cpu.")
+    ] = "auto",
+    gpu: Annotated[
+        int | None,
+        typer.Option(
+            "-g", show_default=False, metavar="N", rich_help_panel=COMPUTE, help="Short for --device cuda:N; -1: cpu."
+        ),
+    ] = None,
+    precision: Annotated[
+        Literal["auto", "fp16", "bf16", "fp32"],
+        typer.Option(
+            "--precision", rich_help_panel=COMPUTE,
+            help="auto: fp16 on CUDA, fp32 for pictures of more than 8 bits.",
+        ),
+    ] = "auto",
+    max_pixels: Annotated[
+        int, typer.Option("--max-pixels", rich_help_panel=COMPUTE, help="Largest input that is trusted, in pixels.")
+    ] = 10**9,
+    salvage: Annotated[
+        bool, typer.Option("--salvage", rich_help_panel=COMPUTE, help="Take what decodes of a damaged file.")
+    ] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Annotated[
+        bool, typer.Option("-v", "--verbose", rich_help_panel=MESSAGES, help="Show the causes of errors.")
+    ] = False,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version and exit.",
+                           rich_help_panel=MESSAGES),
+    ] = False,
+) -> None:  # fmt: skip
+    """Upscale photos: sharp, colour-true, never black. [bold]upscale photo.jpg -s 4 -m realesrgan[/bold]"""
+    from upscale_cli.batch import STDIO, Input, Naming, single_output
+    from upscale_cli.console import listening
+
+    del version  # acted upon by its callback
+    target = _target(scale, size, long_side, megapixels)
+    models: list[str | None] = [*model] if model else [None]
+    sources = [Input(name) for name in inputs]
+    naming = Naming(output, format, target, several_models=len(models) > 1)
+    single_output(naming, sources, len(models))
+    to_stdout = output == STDIO or (output is None and any(source.is_stdin for source in sources))
+    if to_stdout and sys.stdout.isatty():
+        raise OptionError("the picture would go to the terminal. Send it on (`> out.png`), or give -o FILE.")
+    if gpu is not None:
+        if device != "auto":
+            raise OptionError(f"-g {gpu} and --device {device} exclude each other. Give one of them.")
+        device = "cpu" if gpu < 0 else f"cuda:{gpu}"
+    settings: dict[str, Any] = {
+        "device": device, "precision": precision, "tile": tile, "overlap": overlap, "denoise": denoise, "tta": tta,
+        "alpha": alpha, "wrap": wrap,
+    }  # fmt: skip
+    job: dict[str, Any] = {
+        "quality": quality, "overwrite": overwrite, "max_pixels": max_pixels, "salvage": salvage,
+    }  # fmt: skip
+    with listening(as_json=as_json, quiet=quiet, stdout_is_taken=to_stdout) as listener:
+        failed = _upscale_all(sources, models, naming, settings, job, listener, verbose=verbose)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _target(
+    scale: float | None, size: str | None, long_side: int | None, megapixels: float | None
+) -> "Target | None":
+    """The one size option that was given; None for the default."""
+    from upscale_cli.chain import Target, parse_size
+
+    if [scale, size, long_side, megapixels].count(None) < 3:
+        raise OptionError("--scale, --size, --long-side and --megapixels exclude each other. Give one of them.")
+    if size is not None:
+        return parse_size(size)
+    if (scale, long_side, megapixels) == (None, None, None):
+        return None
+    return Target(scale=scale, long_side=long_side, megapixels=megapixels)
+
+
+def _upscale_all(
+    sources: "list[Input]",
+    models: list[str | None],
+    naming: "Naming",
+    settings: dict[str, Any],
+    job: dict[str, Any],
+    listener: "Listener",
+    *,
+    verbose: bool,
+) -> int:
+    """Every source by every model; a failure is told and the rest goes on. How many failed."""
+    from upscale_cli.batch import Outputs
+    from upscale_cli.events import Failed
+    from upscale_cli.upscaler import Upscaler
+
+    outputs = Outputs(sources, overwrite=job["overwrite"])
+    failed = 0
+    for name in models:
+        upscaler = Upscaler(name, listener=listener, **settings)
+        for source in sources:
+            try:
+                _upscale_one(source, upscaler, naming, outputs, job, listener)
+            except OptionError:
+                raise
+            except UpscaleError as error:
+                failed += 1
+                listener(Failed(source.name, str(error)))
+                if verbose:
+                    _print_causes(error)
+        upscaler.close()
+    return failed
+
+
+def _upscale_one(
+    source: "Input",
+    upscaler: "Upscaler",
+    naming: "Naming",
+    outputs: Any,
+    job: dict[str, Any],
+    listener: "Listener",
+) -> None:
+    """One source by one model: the header decides the size, the size the name, and then the pipeline runs."""
+    from upscale_cli.batch import folder_for
+    from upscale_cli.chain import Target
+    from upscale_cli.media.image import ImageReader
+    from upscale_cli.pipeline import Job, run
+
+    target = naming.target or Target(scale=upscaler.default_scale)
+    opened = source.open()
+    with ImageReader(opened, max_pixels=job["max_pixels"], salvage=job["salvage"]) as reader:
+        info = reader.info
+    size = target.size_for(info.width, info.height)
+    place = naming.place(source, info, size, upscaler.name)
+    outputs.promise(source, place)
+    with folder_for(place.path):
+        run(Job(opened, source.name, place.target(), place.name, place.format, target, **job), upscaler, listener)
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Check this machine: versions, devices, precision, ffmpeg, weights."""
+    from upscale_cli.doctor import examine, show
+
+    show(examine(), as_json=as_json)
+
+
+Names = Annotated[list[str], typer.Argument(metavar="MODEL", autocompletion=_complete_model, show_default=False)]
+AnyNames = Annotated[
+    list[str] | None, typer.Argument(metavar="[MODEL]", autocompletion=_complete_model, show_default=False)
+]
+
+
+@models_app.command("list")
+def models_list(as_json: Json = False) -> None:
+    """Show every model: scales, size, licence, and whether it is on this machine."""
+    from upscale_cli.models import catalogue
+
+    catalogue.show_list(as_json=as_json)
+
+
+@models_app.command("info")
+def models_info(name: Annotated[str, typer.Argument(autocompletion=_complete_model)], as_json: Json = False) -> None:
+    """Show all that is known of a model (or of a checkpoint file)."""
+    from upscale_cli.models import catalogue
+
+    catalogue.show_info(name, as_json=as_json)
+
+
+@models_app.command("fetch")
+def models_fetch(names: Names, as_json: Json = False, quiet: Quiet = False) -> None:
+    """Download the checkpoints of models, verified, ahead of time."""
+    from upscale_cli.console import listening
+    from upscale_cli.models import catalogue
+
+    with listening(as_json=as_json, quiet=quiet, stdout_is_taken=False) as listener:
+        catalogue.fetch_all(names, listener)
+
+
+@models_app.command("verify")
+def models_verify(names: AnyNames = None, as_json: Json = False) -> None:
+    """Compare the checkpoints on this machine with their pinned sha256."""
+    from upscale_cli.models import catalogue
+
+    if not catalogue.verify(names or [], as_json=as_json):
+        raise typer.Exit(1)
+
+
+@models_app.command("path")
+def models_path(names: AnyNames = None) -> None:
+    """Print where checkpoints are looked for, or where those of a model are."""
+    from upscale_cli.models import catalogue
+
+    for path in catalogue.paths(names or []):
+        print(path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""Events, shown to a person (a bar on a terminal, plain lines in a pipe) or to a program (JSON lines)."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TextIO
+
+from upscale_cli.events import Estimate, Event, Failed, Fetching, Finished, Listener, Note, Progress, Started, as_record
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+    from rich.progress import TaskID
+
+
+@contextmanager
+def listening(*, as_json: bool, quiet: bool, stdout_is_taken: bool) -> Iterator[Listener]:
+    """The listener that the options ask for, for as long as the run lasts.
+
+    Args:
+        as_json: one JSON object per event on standard output (on standard error where a picture goes to output).
+        quiet: errors only.
+        stdout_is_taken: a picture is written to standard output.
+    """
+    if as_json:
+        yield JsonLines(sys.stderr if stdout_is_taken else sys.stdout)
+        return
+    from rich.console import Console
+
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    terminal = Terminal(console, quiet=quiet)
+    try:
+        yield terminal
+    finally:
+        terminal.end_bar()
+
+
+class JsonLines:
+    """One JSON object per line, flushed, so that a program can follow."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __call__(self, event: Event) -> None:
+        print(json.dumps(as_record(event)), file=self._stream, flush=True)
+
+
+class Terminal:
+    """Lines for people; a bar below them while something takes its time, where there is a terminal to draw it on."""
+
+    def __init__(self, console: "Console", *, quiet: bool) -> None:
+        self._console, self._quiet = console, quiet
+        self._bar: Bar | None = None
+        self._task: TaskID | None = None
+        self._what = ""  # source in hand, the bar's label
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case Failed(source=source, message=message):
+                self.end_bar()
+                self.error(message if message.startswith(source) else f"{source}: {message}")
+            case _ if self._quiet:
+                return
+            case Note(text=text):
+                self._print(f"note: {text}", style="yellow")
+            case Fetching():
+                self._draw(f"fetching {event.file}", event.done, event.total, of_bytes=True)
+                if event.done == event.total:
+                    self.end_bar()
+            case Started():
+                self._what = event.source
+                self._print(started_line(event))
+            case Estimate():
+                self._print(f"about {duration(event.seconds)} on this {event.device.upper()}", style="yellow")
+            case Progress():
+                self._draw(self._what, event.done, event.total, megapixels=event.megapixels)
+            case Finished():
+                self.end_bar()
+                self._print(f"{event.output}  {event.width} x {event.height}  {duration(event.seconds)}")
+
+    def error(self, message: str) -> None:
+        self._print(f"error: {message}", style="bold red")
+
+    def end_bar(self) -> None:
+        """Takes the bar away, if there is one."""
+        if self._bar is not None:
+            self._bar.stop()
+        self._bar = self._task = None
+
+    def _print(self, text: str, style: str | None = None) -> None:
+        self._console.print(text, style=style, markup=False)
+
+    def _draw(
+        self, what: str, done: int, total: int | None, *, of_bytes: bool = False, megapixels: float = 0.0
+    ) -> None:
+        if not self._console.is_terminal:
+            return
+        if self._bar is None:
+            self._bar = _bar(self._console, of_bytes=of_bytes)
+            self._task = self._bar.add_task(what, total=total, rate="")
+            self._bar.start()
+        assert self._task is not None
+        elapsed = self._bar.tasks[0].elapsed or 0
+        rate = f"{megapixels / elapsed:.2f} MP/s" if elapsed > 0 and megapixels else ""
+        self._bar.update(self._task, completed=done, total=total, description=what, rate=rate)
+
+
+def _bar(console: "Console", *, of_bytes: bool) -> "Bar":
+    from rich.progress import (
+        BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn,
+    )  # fmt: skip
+
+    if of_bytes:
+        counts = (DownloadColumn(), TransferSpeedColumn())
+        return Progress(TextColumn("{task.description}"), BarColumn(), *counts, TimeRemainingColumn(), console=console,
+                        transient=True)  # fmt: skip
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("tiles"),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    )
+
+
+def started_line(event: Started) -> str:
+    """The first line of a run: what is done, by which model and why, and where."""
+    passes = f" ({' + '.join(event.passes)})" if event.passes else ""
+    frames = f", {event.frames} frames" if event.frames > 1 else ""
+    return (
+        f"{event.source}: {event.width} x {event.height} -> {event.sr_width} x {event.sr_height}{frames}, "
+        f"{event.model}{passes}: {event.why}; {event.device}, {event.precision}"
+    )
+
+
+def duration(seconds: float) -> str:
+    """
+    >>> duration(3.21), duration(75), duration(7300)
+    ('3.2 s', '1 min 15 s', '2 h 02 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"

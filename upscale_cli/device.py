@@ -1,0 +1,149 @@
+"""Which device, which precision, and what to do when memory runs out."""
+
+import ctypes
+import platform
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final, Literal
+
+import psutil
+import torch
+
+from upscale_cli.errors import DeviceError, OptionError
+
+Precision = Literal["fp16", "bf16", "fp32"]
+Wanted = Literal["auto", "fp16", "bf16", "fp32"]
+
+DTYPES: Final[dict[Precision, torch.dtype]] = {
+    "fp16": torch.float16,
+    "bf16": torch.bfloat16,
+    "fp32": torch.float32,
+}
+
+CPU_BUDGET: Final = 1536 * 2**20
+"""Bytes of activations at a time on the CPU. More makes nothing faster, and the rest of the machine wants to live."""
+
+GPU_SHARE: Final = 0.7
+"""Part of the free GPU memory that a tile may be planned for; convolution workspaces and fragmentation take some."""
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
+_KEEP: Final = 2**30
+
+
+def choose_device(name: str) -> torch.device:
+    """The device a user asked for: auto, cpu, mps, cuda or cuda:N.
+
+    Raises:
+        OptionError: no such kind of device.
+        DeviceError: the kind exists, but not on this machine.
+    """
+    match = re.fullmatch(r"(auto|cpu|mps|cuda)(?::(\d+))?", name.strip().lower())
+    if not match or (match[2] is not None and match[1] != "cuda"):
+        raise OptionError(f"device {name!r} is unknown. Choose auto, cpu, mps, cuda or cuda:N.")
+    kind, number = match[1], int(match[2] or 0)
+    if kind == "auto":
+        kind = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    if kind == "cuda" and number >= torch.cuda.device_count():
+        raise DeviceError(_no_cuda(name))
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise DeviceError("device mps needs an Apple GPU and a torch build for it. Choose --device cpu or auto.")
+    return torch.device(kind, number) if kind == "cuda" else torch.device(kind)
+
+
+def _no_cuda(name: str) -> str:
+    count = torch.cuda.device_count()
+    if count:
+        return f"device {name} is not there: this machine has cuda:0 to cuda:{count - 1}. Choose one of them."
+    if torch.version.cuda is None and torch.version.hip is None:
+        return f"device {name}: this torch is a CPU build. Install a CUDA build of torch, or choose --device cpu."
+    return f"device {name}: torch finds no GPU (see `upscale doctor`). Check the driver, or choose --device cpu."
+
+
+def choose_precision(wanted: Wanted, device: torch.device, *, bits: int, bf16_is_close: bool) -> Precision:
+    """The precision to compute in.
+
+    Args:
+        wanted: the user's choice; taken as it is unless "auto".
+        bits: of the picture's channels. Beyond 8, half precision is too coarse: near 1.0 fp16 steps by 32 of 65,536.
+        bf16_is_close: the net was measured to stay above 50 dB of fp32 in bfloat16.
+    """
+    if wanted != "auto":
+        return wanted
+    if bits > 8:
+        return "fp32"
+    if device.type == "cuda":
+        return "fp16"
+    if device.type == "cpu" and bf16_is_close and cpu_is_fast_at_bf16():
+        return "bf16"
+    return "fp32"
+
+
+def cpu_is_fast_at_bf16() -> bool:
+    """Whether the processor multiplies bfloat16 in hardware (AVX512-BF16 or AMX)."""
+    capabilities = getattr(torch.cpu, "get_capabilities", None)  # newer torch only
+    if capabilities is None:
+        return False
+    found = capabilities()
+    return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
+
+
+def free_host_memory() -> int:
+    """Bytes the system could give without swapping."""
+    return int(psutil.virtual_memory().available)
+
+
+def tile_budget(device: torch.device) -> int:
+    """Bytes of activations a tile may need on this device, now."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        reusable = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int((free + reusable) * GPU_SHARE)
+    return min(free_host_memory() // 4, CPU_BUDGET)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a failed computation asked for more memory than there is (any device)."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and (
+        "out of memory" in text or "can't allocate memory" in text or "cudnn_status_alloc_failed" in text
+    )
+
+
+def release_memory(device: torch.device) -> None:
+    """Gives cached blocks back, so that the next, smaller try finds room."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()
+
+
+@contextmanager
+def computing(device: torch.device, precision: Precision) -> Iterator[None]:
+    """The settings a tile is computed under, undone afterwards.
+
+    Full fp32 (no TF32, whose 10 bits of mantissa are too few for 16-bit pictures) and cuDNN's own choice of
+    algorithm, which pays because all tiles of a picture have one shape.
+    """
+    if device.type == "cpu":
+        keep_memory_between_layers()
+    with (
+        torch.no_grad(),
+        torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=precision != "fp32"),
+    ):
+        yield
+
+
+def keep_memory_between_layers() -> None:
+    """Lets glibc keep big freed blocks instead of handing them back to the system after every layer.
+
+    By default each activation above 32 MB is mapped afresh and its pages are zeroed on first touch, which was
+    measured to take nearly half the time of SRVGGNetCompact on a CPU. Elsewhere than on glibc it does nothing.
+    """
+    if platform.system() != "Linux" or platform.libc_ver()[0] != "glibc":
+        return
+    libc = ctypes.CDLL(None)
+    libc.mallopt(_M_MMAP_THRESHOLD, _KEEP)
+    libc.mallopt(_M_TRIM_THRESHOLD, _KEEP)

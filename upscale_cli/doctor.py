@@ -1,0 +1,129 @@
+"""`upscale doctor`: what this machine has, and what is wrong with it."""
+
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+State = Literal["ok", "note", "problem"]
+
+PACKAGES: Final = (
+    "upscale-cli", "torch", "numpy", "pillow", "tifffile", "imagecodecs", "safetensors", "imageio-ffmpeg", "typer", "rich",
+)  # fmt: skip
+EXTRAS: Final = {"pillow-heif": "heif", "spandrel": "spandrel"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report: what was looked at, what was found, and whether it is as it should be."""
+
+    what: str
+    found: str
+    state: State = "ok"
+
+
+def examine() -> list[Finding]:
+    """Looks at everything; runs nothing but `ffmpeg -version`, and uses no network."""
+    return [*_versions(), *_devices(), _ffmpeg(), *_weights()]
+
+
+def show(findings: Sequence[Finding], *, as_json: bool) -> None:
+    """The report, for people or as JSON lines."""
+    for finding in findings:
+        if as_json:
+            print(json.dumps(asdict(finding)))
+        else:
+            mark = {"ok": "  ", "note": "- ", "problem": "! "}[finding.state]
+            print(f"{mark}{finding.what:<18}{finding.found}")
+
+
+def _versions() -> list[Finding]:
+    findings = [Finding("system", f"{platform.platform()}, Python {platform.python_version()} ({sys.executable})")]
+    for package in PACKAGES:
+        version = _version(package)
+        findings.append(Finding(package, version) if version else Finding(package, "not installed", "problem"))
+    for package, extra in EXTRAS.items():
+        version = _version(package)
+        absent = f'not installed (optional: pip install "upscale-cli[{extra}]")'
+        findings.append(Finding(package, version or absent, "ok" if version else "note"))
+    return findings
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _devices() -> list[Finding]:
+    import torch
+
+    from upscale_cli.device import choose_device, choose_precision, cpu_is_fast_at_bf16, free_host_memory
+
+    memory = f"{os.cpu_count()} cores, {torch.get_num_threads()} threads, {free_host_memory() / 1e9:.1f} GB free"
+    bf16 = "fast at bf16" if cpu_is_fast_at_bf16() else "no bf16 in hardware"
+    findings = [Finding("cpu", f"{platform.processor() or platform.machine()}: {memory}, {bf16}")]
+    for number in range(torch.cuda.device_count()):
+        properties = torch.cuda.get_device_properties(number)
+        free, total = torch.cuda.mem_get_info(number)
+        text = f"{properties.name}: {free / 1e9:.1f} of {total / 1e9:.1f} GB free, capability {properties.major}.{properties.minor}"
+        findings.append(Finding(f"cuda:{number}", text))
+    if torch.backends.mps.is_available():
+        findings.append(Finding("mps", "Apple GPU"))
+    if not torch.cuda.is_available() and _has_nvidia_gpu():
+        why = "this torch is a CPU build" if torch.version.cuda is None else "torch does not reach it (driver too old?)"
+        remedy = "install a CUDA build of torch (see the README)"
+        findings.append(Finding("cuda", f"there is an NVIDIA GPU, but {why}: {remedy}", "problem"))
+    device = choose_device("auto")
+    precisions = {
+        bits: choose_precision("auto", device, bits=bits, bf16_is_close=True) for bits in (8, 16)
+    }
+    chosen = f"{device}, {precisions[8]} for 8-bit pictures (where the net bears it), {precisions[16]} for deeper ones"
+    return [*findings, Finding("chosen", chosen)]
+
+
+def _has_nvidia_gpu() -> bool:
+    """Without torch: the driver's own traces."""
+    return (
+        shutil.which("nvidia-smi") is not None
+        or Path("/proc/driver/nvidia/version").exists()
+        or (sys.platform == "win32" and (Path(os.environ.get("SYSTEMROOT", "C:/Windows")) / "System32/nvcuda.dll").exists())
+    )
+
+
+def _ffmpeg() -> Finding:
+    named = os.environ.get("UPSCALE_FFMPEG")
+    try:
+        import imageio_ffmpeg
+
+        binary = named or imageio_ffmpeg.get_ffmpeg_exe()
+        done = subprocess.run([binary, "-version"], capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, RuntimeError, ImportError, subprocess.SubprocessError) as error:
+        return Finding("ffmpeg", f"not usable ({error}); needed for video only", "problem" if named else "note")
+    return Finding("ffmpeg", f"{done.stdout.split(' Copyright')[0].removeprefix('ffmpeg version ')} ({binary})")
+
+
+def _weights() -> list[Finding]:
+    from upscale_cli.models.registry import MODELS
+    from upscale_cli.models.select import best_model, is_offline
+    from upscale_cli.models.store import locate, weights_folders
+
+    notes: list[str] = []
+    findings = [
+        Finding("weights in", f"{folder}{'' if folder.is_dir() else ' (not there yet)'}") for folder in weights_folders()
+    ]
+    here = [f"{spec.model} x{spec.scale}" for spec in MODELS if locate(spec, say=notes.append)]
+    findings.append(Finding("models here", ", ".join(here) or "none", "ok" if here else "problem"))
+    findings += [Finding("weights", note, "problem") for note in dict.fromkeys(notes)]
+    findings.append(Finding("without -m", " - ".join(best_model())))
+    if is_offline():
+        findings.append(Finding("network", "UPSCALE_OFFLINE is set: nothing will be fetched", "note"))
+    return findings

@@ -1,0 +1,353 @@
+"""One net at work on one device: a picture in, its SR picture out, tile by tile.
+
+The LR picture and the SR picture stay in host memory; a tile at a time is on the device. Owns the module there,
+and knows the two ways a tile can go wrong: memory runs out, or half precision overflows.
+"""
+
+import copy
+import math
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from upscale_cli.color import to_depth, white_of
+from upscale_cli.device import DTYPES, Precision, computing, is_out_of_memory, release_memory, tile_budget
+from upscale_cli.errors import CheckpointError, DeviceError
+from upscale_cli.media.frame import Pixels, Transfer
+from upscale_cli.models.picture import PictureNet
+from upscale_cli.models.profile import profile
+from upscale_cli.tiling import RowBlender, Span, check_tile, tile_spans
+
+MAX_WINDOW: Final = 512
+"""LR pixels of a window's side that is never exceeded by itself: larger ones make no device faster."""
+
+MIN_TILE: Final = 8
+"""When not even this much can be kept of a window, memory is too small for the net."""
+
+DEFAULT_OVERLAP: Final = 16
+"""LR pixels over which the tiles blend, for nets whose halo is less than their field."""
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Which pixel values the net sees as 0 and 1."""
+
+    black: float
+    white: float
+
+    @classmethod
+    def of(cls, pixels: Pixels) -> "Range":
+        """The full range of integers; [0, 1] for float pixels, or their own range where they leave it (HDR, maps)."""
+        if pixels.dtype != np.float32:
+            return cls(0.0, white_of(pixels))
+        low, high = float(pixels.min()), float(pixels.max())
+        return cls(0.0, 1.0) if 0 <= low and high <= 1 else cls(low, high if high > low else low + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One tile on its way through the device."""
+
+    row: int
+    column: int
+    rows: Span
+    columns: Span
+    window: Pixels  # (h, w, C), a view into the LR picture
+
+    def kept(self, sr: Tensor, scale: int) -> Tensor:
+        """(1, C, scale * h, scale * w) of the window to (scale * h', scale * w', C) of the tile."""
+        top = (self.rows.start - self.rows.window_start) * scale
+        left = (self.columns.start - self.columns.window_start) * scale
+        inner = sr[0, :, top : top + self.rows.length * scale, left : left + self.columns.length * scale]
+        return inner.permute(1, 2, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class InFlight:
+    """A tile whose result is on its way to the host."""
+
+    tile: Tile
+    kept: Tensor
+    extremes: Tensor  # (2,): least and greatest value of the whole SR window; NaN where any value is
+    arrived: torch.cuda.Event | None
+
+
+class Engine:
+    """Runs `net` over pictures.
+
+    Args:
+        net: scale, halo and colours are its own.
+        device, precision: where and how to compute.
+        tile: side of the LR square a tile keeps; 0 chooses by the free memory.
+        overlap: LR pixels over which tiles blend; None: 0 where the halo is exact, else 16.
+        wrap: the picture continues on its opposite side.
+        tta: average over the eight flips and rotations (self-ensemble of EDSR, https://arxiv.org/abs/1707.02921).
+        say: takes what the user should know.
+    """
+
+    def __init__(
+        self,
+        net: PictureNet,
+        device: torch.device,
+        precision: Precision,
+        *,
+        tile: int = 0,
+        overlap: int | None = None,
+        wrap: bool = False,
+        tta: bool = False,
+        say: Callable[[str], None],
+    ) -> None:
+        self.scale, self.halo, self.multiple_of = net.scale, net.halo, net.multiple_of
+        self.device, self.precision = device, precision
+        self._say, self._wrap, self._tta = say, wrap, tta
+        self._overlap = overlap if overlap is not None else (0 if net.exact else DEFAULT_OVERLAP)
+        if tile:
+            check_tile(tile, self._overlap)
+        self._tile = tile
+        self._fp32 = net.float().eval().requires_grad_(False)
+        self._elements = profile(net, channels=3 if net.colour != "luma" else 1).elements
+        self._net = self._placed(precision)
+        self._limit: int | None = None  # side of the largest window that memory has room for, once it ran out
+        self._download = torch.cuda.Stream(device) if device.type == "cuda" else None
+
+    def upscale(
+        self, lr: Pixels, dtype: Any, *, transfer: Transfer = "display", clip: bool = True, on_tile: Callable[[], object] | None = None
+    ) -> Pixels:
+        """Upscales once.
+
+        Args:
+            lr: (H, W, 1 or 3) uint8, uint16 or float32 with 1.0 for white.
+            dtype: of the result: that of `lr`, or float32 for a further pass.
+            transfer: of `lr`, and of the result.
+            clip: cut a float result to [0, 1].
+            on_tile: called after each tile.
+
+        Returns:
+            (scale * H, scale * W, C) of `dtype`.
+
+        Raises:
+            DeviceError: memory is too small even for a small tile.
+            CheckpointError: the net gives NaN or Inf in full precision.
+        """
+        height, width, channels = lr.shape
+        top, bottom, left, right = self._margins(height, width)
+        padded = self._padded(lr, top, bottom, left, right)
+        rows, columns = self._spans(padded.shape[0], padded.shape[1])
+        values = Range.of(lr)
+        out = np.empty((padded.shape[0] * self.scale, padded.shape[1] * self.scale, channels), dtype)
+        blender = RowBlender(rows, columns, self._overlap, self.scale, channels) if self._overlap else None
+
+        def finish(unit: Tensor) -> Tensor:
+            if np.dtype(dtype) != np.float32:
+                return to_depth(unit, dtype)
+            if clip:
+                return unit.clamp_(0, 1)
+            return unit.mul_(values.white - values.black).add_(values.black)
+
+        for tile, kept in self._stream(self._tiles(padded, rows, columns), values, transfer):
+            if blender is None:
+                y, x = tile.rows.start * self.scale, tile.columns.start * self.scale
+                out[y : y + kept.shape[0], x : x + kept.shape[1]] = finish(kept).numpy()
+            else:
+                blender.add(tile.column, kept)
+                if tile.column == len(columns) - 1:
+                    y, band = blender.finish_row(tile.row)
+                    out[y : y + band.shape[0]] = finish(band).numpy()
+            if on_tile:
+                on_tile()
+        if top or bottom or left or right:
+            scale = self.scale
+            return out[top * scale : (top + height) * scale, left * scale : (left + width) * scale]
+        return out
+
+    def tile_count(self, height: int, width: int) -> int:
+        """How many tiles an LR picture of that size takes."""
+        top, bottom, left, right = self._margins(height, width)
+        rows, columns = self._spans(height + top + bottom, width + left + right)
+        return len(rows) * len(columns)
+
+    # Where the tiles lie
+
+    def _margins(self, height: int, width: int) -> tuple[int, int, int, int]:
+        """LR pixels to add (top, bottom, left, right): for `multiple_of`, and all around where the picture wraps."""
+        around = math.ceil(self.halo / self.multiple_of) * self.multiple_of if self._wrap else 0
+        return around, around + -height % self.multiple_of, around, around + -width % self.multiple_of
+
+    def _padded(self, lr: Pixels, top: int, bottom: int, left: int, right: int) -> Pixels:
+        if not (top or bottom or left or right):
+            return lr
+        height, width = lr.shape[:2]
+        reflects = max(top, bottom) < height and max(left, right) < width
+        mode: Any = "wrap" if self._wrap else "reflect" if reflects else "edge"
+        return np.pad(lr, ((top, bottom), (left, right), (0, 0)), mode=mode)
+
+    def _spans(self, height: int, width: int) -> tuple[list[Span], list[Span]]:
+        tile = self._tile or self._automatic_tile()
+        rows = tile_spans(height, tile, self._overlap, self.halo, self.multiple_of)
+        columns = tile_spans(width, tile, self._overlap, self.halo, self.multiple_of)
+        return rows, columns
+
+    def _automatic_tile(self) -> int:
+        """The largest tile, in steps of 16, whose window's activations fit in the budget."""
+        bytes_per_pixel = self._elements * DTYPES[self.precision].itemsize
+        window = min(MAX_WINDOW, math.isqrt(int(tile_budget(self.device) / bytes_per_pixel)))
+        smallest = max(2 * self._overlap, MIN_TILE)
+        return max(smallest, (window - 2 * self.halo) // 16 * 16)
+
+    @staticmethod
+    def _tiles(lr: Pixels, rows: list[Span], columns: list[Span]) -> Iterator[Tile]:
+        for row, y in enumerate(rows):
+            for column, x in enumerate(columns):
+                window = lr[y.window_start : y.window_stop, x.window_start : x.window_stop]
+                yield Tile(row, column, y, x, window)
+
+    # Through the device
+
+    def _stream(self, tiles: Iterable[Tile], values: Range, transfer: Transfer) -> Iterator[tuple[Tile, Tensor]]:
+        """Tiles in, (tile, kept SR pixels on the host) out, in order.
+
+        On CUDA one tile is ahead: while it is computed, the one before is downloaded and blended.
+        """
+        ahead = 1 if self.device.type == "cuda" else 0
+        under_way: deque[InFlight] = deque()
+        for tile in tiles:
+            under_way.append(self._submit(tile, values, transfer))
+            if len(under_way) > ahead:
+                yield self._collect(under_way.popleft(), values, transfer)
+        while under_way:
+            yield self._collect(under_way.popleft(), values, transfer)
+
+    def _submit(self, tile: Tile, values: Range, transfer: Transfer) -> InFlight:
+        with computing(self.device, self.precision):
+            sr = self._run(self._net, self._upload(tile, values), transfer)
+            low, high = torch.aminmax(sr)
+            return self._send_back(InFlight(tile, tile.kept(sr, self.scale), torch.stack((low, high)), None))
+
+    def _collect(self, flight: InFlight, values: Range, transfer: Transfer) -> tuple[Tile, Tensor]:
+        if flight.arrived is not None:
+            flight.arrived.synchronize()
+        low, high = flight.extremes.tolist()
+        finite = math.isfinite(low) and math.isfinite(high)
+        constant = low == high and flight.tile.window.min() != flight.tile.window.max()
+        if finite and not constant:
+            return flight.tile, flight.kept
+        if self.precision == "fp32":
+            self._accept(finite)
+            return flight.tile, flight.kept
+        return flight.tile, self._again(flight.tile, values, transfer, finite=finite)
+
+    def _again(self, tile: Tile, values: Range, transfer: Transfer, *, finite: bool) -> Tensor:
+        """A tile that half precision made black, again in fp32; if that helps, the net stays in fp32."""
+        with computing(self.device, "fp32"):
+            sr = self._run(self._placed("fp32"), self._upload(tile, values), transfer)
+            low, high = (float(value) for value in torch.aminmax(sr))
+            self._accept(math.isfinite(low) and math.isfinite(high))
+            if not finite or low != high:
+                self._say(
+                    f"{self.precision} is too coarse for this net ({'a blank tile' if finite else 'NaN or Inf'}): "
+                    f"the tile was computed again, and the rest runs in fp32."
+                )
+                self.precision = "fp32"
+                self._net = self._placed("fp32")
+            return tile.kept(sr, self.scale).cpu()
+
+    @staticmethod
+    def _accept(finite: bool) -> None:
+        if not finite:
+            raise CheckpointError(
+                "the net gives NaN or Inf in full precision: its weights are damaged or unfit for this picture. "
+                "Fetch the checkpoint again, or choose another -m."
+            )
+
+    def _upload(self, tile: Tile, values: Range) -> Tensor:
+        """(h, w, C) of any depth on the host to (1, C, h, w) float32 in [0, 1] on the device."""
+        window = torch.from_numpy(np.array(tile.window))  # a copy: contiguous, writable
+        if self._download is not None:
+            window = window.pin_memory()
+        window = window.to(self.device, non_blocking=True)
+        unit = window.permute(2, 0, 1)[None].to(torch.float32, memory_format=torch.contiguous_format)
+        return unit.sub_(values.black).div_(values.white - values.black)
+
+    def _send_back(self, flight: InFlight) -> InFlight:
+        """Starts the download on a stream of its own, so that the next tile need not wait for it."""
+        if self._download is None:
+            return replace(flight, kept=flight.kept.cpu(), extremes=flight.extremes.cpu())
+        self._download.wait_stream(torch.cuda.current_stream(self.device))
+        with torch.cuda.stream(self._download):
+            on_host = []
+            for tensor in (flight.kept.contiguous(), flight.extremes):
+                pinned = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+                on_host.append(pinned.copy_(tensor, non_blocking=True))
+                tensor.record_stream(self._download)
+            flight.kept.record_stream(self._download)
+            arrived = torch.cuda.Event()
+            arrived.record(self._download)
+        return InFlight(flight.tile, on_host[0], on_host[1], arrived)
+
+    def _placed(self, precision: Precision) -> PictureNet:
+        """The net on the device in that precision; channels last, the layout convolutions are fastest in."""
+        if precision == "fp32" and self.device.type == "cpu":
+            return self._fp32.to(memory_format=torch.channels_last)
+        layout = torch.contiguous_format if self.device.type == "mps" else torch.channels_last
+        return copy.deepcopy(self._fp32).to(self.device, DTYPES[precision], memory_format=layout)
+
+    # When memory runs out
+
+    def _run(self, net: PictureNet, lr: Tensor, transfer: Transfer) -> Tensor:
+        """One window through the net; where memory does not suffice, in pieces of half the side."""
+        side = max(lr.shape[-2:])
+        if self._limit is None or side <= self._limit:
+            try:
+                return self._ensemble(net, lr, transfer)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+            self._shrink(side)  # outside of `except`, whose traceback would keep the tensors alive
+        return self._in_pieces(net, lr, transfer)
+
+    def _shrink(self, side: int) -> None:
+        release_memory(self.device)
+        smaller = side // 2 // self.multiple_of * self.multiple_of
+        if smaller - 2 * self.halo < max(MIN_TILE, self._overlap + 1):
+            raise DeviceError(
+                f"out of memory on {self.device} even for a window of {side} pixels. "
+                f"Close other programs, or choose --device cpu, a smaller model or --precision fp16."
+            )
+        self._limit = smaller
+        self._say(f"out of memory on {self.device}: going on with windows of {smaller} pixels instead of {side}.")
+
+    def _in_pieces(self, net: PictureNet, lr: Tensor, transfer: Transfer) -> Tensor:
+        """What `_run` gives for the window, computed as smaller windows within it. (1, C, h, w) as there."""
+        assert self._limit is not None
+        tile = self._limit - 2 * self.halo
+        rows = tile_spans(lr.shape[-2], tile, self._overlap, self.halo, self.multiple_of)
+        columns = tile_spans(lr.shape[-1], tile, self._overlap, self.halo, self.multiple_of)
+        blender = RowBlender(rows, columns, self._overlap, self.scale, lr.shape[1], self.device)
+        bands = []
+        for row, y in enumerate(rows):
+            for column, x in enumerate(columns):
+                window = lr[..., y.window_start : y.window_stop, x.window_start : x.window_stop].contiguous()
+                piece = Tile(row, column, y, x, np.empty(0))
+                blender.add(column, piece.kept(self._run(net, window, transfer), self.scale))
+            bands.append(blender.finish_row(row)[1].clone())
+        return torch.cat(bands).permute(2, 0, 1)[None]
+
+    def _ensemble(self, net: PictureNet, lr: Tensor, transfer: Transfer) -> Tensor:
+        """The net's answer; with `tta` the mean over the eight flips and rotations of the square."""
+        if not self._tta:
+            out: Tensor = net(lr, transfer)
+            return out
+        total: Tensor | None = None
+        for turns in range(4):
+            for mirrored in (False, True):
+                turned = torch.rot90(lr.flip(-1) if mirrored else lr, turns, dims=(-2, -1))
+                sr = torch.rot90(net(turned.contiguous(), transfer), -turns, dims=(-2, -1))
+                sr = sr.flip(-1) if mirrored else sr
+                total = sr if total is None else total + sr
+        assert total is not None
+        return total / 8

@@ -1,0 +1,91 @@
+"""What happens on the way, as values: the pipeline tells, a listener shows (bar, JSON line, nothing)."""
+
+import dataclasses
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something the user should know; the work goes on."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fetching:
+    """Bytes of a checkpoint that have arrived; `total` is None where the server does not say."""
+
+    file: str
+    done: int
+    total: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A source is about to be upscaled."""
+
+    source: str
+    output: str
+    model: str
+    why: str
+    passes: tuple[str, ...]
+    device: str
+    precision: str
+    width: int
+    height: int
+    sr_width: int
+    sr_height: int
+    frames: int
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Tiles done of all tiles of the source, and million SR pixels made so far."""
+
+    done: int
+    total: int
+    megapixels: float
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """The expected time, told once, before a long run."""
+
+    seconds: float
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A whole output file exists."""
+
+    source: str
+    output: str
+    width: int
+    height: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A source has no output; why."""
+
+    source: str
+    message: str
+
+
+Event = Note | Fetching | Started | Progress | Estimate | Finished | Failed
+Listener = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """The listener that shows nothing."""
+
+
+def as_record(event: Event) -> dict[str, Any]:
+    """For `--json`: {"event": "started", ...fields}."""
+    name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(event).__name__).lower()
+    return {"event": name, **dataclasses.asdict(event)}

@@ -1,0 +1,54 @@
+"""What every encoder is: told once what is coming, given frames one by one, asked to finish."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from .convert import Notes
+from .formats import Format
+from .frame import Frame
+from .metadata import Metadata, PhotoInfo
+from .target import Stream
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What an encoder needs to know before the first frame.
+
+    Attributes:
+        stream: where the file is written; seekable.
+        row: the format.
+        info: of the source; its frame count is the number of frames to come.
+        frames: how many frames will be written.
+        quality: 0..100 as the user asked for; None for the format's default.
+        notes: tells the user.
+    """
+
+    stream: Stream
+    row: Format
+    info: PhotoInfo
+    frames: int
+    quality: int | None
+    notes: Notes
+
+    @property
+    def lossless(self) -> bool:
+        """Keep every level: the source did, and the user asked for no quality."""
+        return self.quality == 100 or (self.quality is None and self.info.lossless)
+
+    @property
+    def lossy_quality(self) -> int:
+        return self.quality if self.quality is not None else self.row.quality or 90
+
+
+class Encoder(ABC):
+    """Writes the frames of one file. Frames arrive in a layout and depth of the format's row."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+
+    @abstractmethod
+    def add(self, frame: Frame, metadata: Metadata) -> None:
+        """Encode one frame; `metadata` are the frame's own where a file has pages, else the file's."""
+
+    def finish(self) -> None:  # noqa: B027 -- most formats are whole after their only frame
+        """Write what can be known only at the end."""

@@ -1,0 +1,270 @@
+"""Which file formats there are, and what each can hold: one frozen row per format.
+
+Pure: imports neither Pillow nor numpy, so that `upscale --help` and the naming of outputs stay instant.
+Reading goes by content (`media.sniff`); extensions matter only for what is written.
+
+Sources of the limits: JPEG libjpeg-turbo's JPEG_MAX_DIMENSION (65,500); WebP container specification (14 bits);
+GIF89a and TGA (16 bits, both unsigned); AVIF libavif's default limit (65,536); HEIF libheif's default (32,768);
+PNG specification (31 bits), Pillow and BMP (31 bits); JPEG XL level 10 (30 bits); JPEG 2000 (32 bits).
+"""
+
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Literal
+
+from ..errors import InputError, OutputError
+
+Layouts = tuple[str, ...]
+Frames = Literal["one", "animation", "pages"]
+
+_GRAY_AND_RGB: Layouts = ("L", "RGB")
+_RGB_AND_RGBA: Layouts = ("RGB", "RGBA")
+_WITH_ALPHA: Layouts = ("L", "LA", "RGB", "RGBA")
+_ANY_SIDE = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """What a file format can hold.
+
+    Attributes:
+        name: key of `FORMATS`, as shown to the user.
+        extensions: lower case, with the dot; the first is the one written by default.
+        layouts: `Frame.layout` values that can be stored without conversion.
+        depths: bits per channel that can be stored: 8, 16, 32 (float32).
+        max_side: largest width and height in pixels.
+        frames: whether a file holds one picture, an animation or pages.
+        icc, exif, xmp, dpi: whether the metadata of that kind can be stored.
+        quality: default of --quality (0..100, 100 is best) where the encoder is lossy; None where it never is.
+        extra: the extra of upscale-cli that must be installed, for formats outside the core dependencies.
+    """
+
+    name: str
+    extensions: tuple[str, ...]
+    layouts: Layouts
+    depths: tuple[int, ...] = (8,)
+    max_side: int = _ANY_SIDE
+    frames: Frames = "one"
+    icc: bool = False
+    exif: bool = False
+    xmp: bool = False
+    dpi: bool = False
+    quality: int | None = None
+    extra: str | None = None
+
+
+_ROWS = (
+    Format(
+        "JPEG",
+        (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
+        layouts=("L", "RGB", "CMYK"),
+        max_side=65_500,
+        icc=True,
+        exif=True,
+        xmp=True,
+        dpi=True,
+        quality=95,
+    ),
+    Format(
+        "PNG",
+        (".png", ".apng"),
+        layouts=_WITH_ALPHA,
+        depths=(8, 16),
+        frames="animation",
+        icc=True,
+        exif=True,
+        xmp=True,
+        dpi=True,
+    ),
+    Format(
+        "WebP",
+        (".webp",),
+        layouts=_RGB_AND_RGBA,
+        max_side=16_383,
+        frames="animation",
+        icc=True,
+        exif=True,
+        xmp=True,
+        quality=90,
+    ),
+    Format(
+        "TIFF",
+        (".tif", ".tiff"),
+        layouts=("L", "LA", "RGB", "RGBA", "CMYK", "LAB"),
+        depths=(8, 16, 32),
+        frames="pages",
+        icc=True,
+        exif=True,
+        xmp=True,
+        dpi=True,
+    ),
+    Format("BMP", (".bmp", ".dib"), layouts=_GRAY_AND_RGB, dpi=True),
+    Format("GIF", (".gif",), layouts=_WITH_ALPHA, max_side=65_535, frames="animation"),
+    Format(
+        "AVIF",
+        (".avif", ".avifs"),
+        layouts=_RGB_AND_RGBA,
+        max_side=65_536,
+        frames="animation",
+        icc=True,
+        exif=True,
+        xmp=True,
+        quality=90,
+    ),
+    Format(
+        "HEIC",
+        (".heic", ".heif", ".hif"),
+        layouts=_RGB_AND_RGBA,
+        max_side=32_768,
+        icc=True,
+        exif=True,
+        xmp=True,
+        quality=90,
+        extra="heif",
+    ),
+    Format(
+        "JPEG XL",
+        (".jxl",),
+        layouts=_WITH_ALPHA,
+        depths=(8, 16, 32),
+        max_side=2**30,
+        exif=True,
+        xmp=True,
+        quality=90,
+    ),
+    Format(
+        "JPEG 2000",
+        (".jp2", ".j2k", ".jpx", ".jpf", ".j2c", ".jpc"),
+        layouts=_WITH_ALPHA,
+        depths=(8, 16),
+        icc=True,
+        exif=True,
+        xmp=True,
+        dpi=True,
+    ),
+    Format("PNM", (".ppm", ".pgm", ".pnm", ".pbm"), layouts=_GRAY_AND_RGB, depths=(8, 16)),
+    Format("PAM", (".pam",), layouts=_WITH_ALPHA, depths=(8, 16)),
+    Format("PFM", (".pfm",), layouts=_GRAY_AND_RGB, depths=(32,)),
+    Format("TGA", (".tga", ".icb", ".vda", ".vst"), layouts=_WITH_ALPHA, max_side=65_535),
+)
+
+FORMATS: dict[str, Format] = {row.name: row for row in _ROWS}
+"""Every format that is read and written, by name."""
+
+RAW_EXTENSIONS = frozenset(
+    [
+        ".3fr",
+        ".ari",
+        ".arw",
+        ".bay",
+        ".cap",
+        ".cr2",
+        ".cr3",
+        ".crw",
+        ".dcr",
+        ".dng",
+        ".erf",
+        ".fff",
+        ".gpr",
+        ".iiq",
+        ".k25",
+        ".kdc",
+        ".mef",
+        ".mos",
+        ".mrw",
+        ".nef",
+        ".nrw",
+        ".orf",
+        ".pef",
+        ".ptx",
+        ".raf",
+        ".raw",
+        ".rw2",
+        ".rwl",
+        ".rwz",
+        ".sr2",
+        ".srf",
+        ".srw",
+        ".x3f",
+    ]
+)
+"""Camera RAW: sensor data that a developer must turn into a picture first."""
+
+CLIP_EXTENSIONS = frozenset(
+    [
+        ".3gp",
+        ".avi",
+        ".flv",
+        ".m2ts",
+        ".m4v",
+        ".mkv",
+        ".mov",
+        ".mp4",
+        ".mpeg",
+        ".mpg",
+        ".mts",
+        ".mxf",
+        ".ogv",
+        ".ts",
+        ".vob",
+        ".webm",
+        ".wmv",
+        ".y4m",
+    ]
+)
+"""Moving pictures with a time base and sound, which are not this pipeline's business."""
+
+_BY_EXTENSION = {extension: row for row in _ROWS for extension in row.extensions}
+_BY_NAME = {row.name.lower().replace(" ", ""): row for row in _ROWS}
+_SYNONYMS = {"jpeg2000": "JPEG 2000", "heif": "HEIC", "jpegxl": "JPEG XL", "apng": "PNG", "netpbm": "PNM"}
+
+RAW_REMEDY = "camera RAW has to be developed first; export it as 16-bit TIFF from a RAW developer and upscale that"
+
+
+def format_of(path: str | PurePath) -> Format:
+    """The format that a file's extension asks for.
+
+    Raises:
+        InputError: camera RAW, which only a RAW developer makes a picture of.
+        OutputError: an extension that no format has.
+    """
+    extension = Path(path).suffix.lower()
+    if row := _BY_EXTENSION.get(extension):
+        return row
+    if extension in RAW_EXTENSIONS:
+        raise InputError(f"{Path(path).name}: {RAW_REMEDY}.")
+    given = f'extension "{extension}"' if extension else "a name without extension"
+    raise OutputError(f"{Path(path).name}: {given} names no picture format. Choose one of {known_extensions()}.")
+
+
+def format_named(name: str) -> Format:
+    """The format that --format means: a name or an extension, in any case, with or without the dot.
+
+    >>> format_named("tif").name, format_named("JPEG").name, format_named(".Jxl").name
+    ('TIFF', 'JPEG', 'JPEG XL')
+    """
+    key = name.strip().lower().replace(" ", "")
+    row = _BY_EXTENSION.get("." + key.removeprefix(".")) or _BY_NAME.get(key)
+    if row is None and key in _SYNONYMS:
+        row = FORMATS[_SYNONYMS[key]]
+    if row is None:
+        raise OutputError(f'format "{name}" is not known. Choose one of {known_extensions()}.')
+    return row
+
+
+def known_extensions() -> str:
+    """The extension that each format is written with, for messages."""
+    return ", ".join(row.extensions[0] for row in _ROWS)
+
+
+def check_size(row: Format, width: int, height: int) -> None:
+    """Refuse, before anything is computed, a picture whose sides the format cannot count.
+
+    Raises:
+        OutputError: a side above `row.max_side`.
+    """
+    if max(width, height) > row.max_side:
+        raise OutputError(
+            f"{width} x {height} pixels are more than {row.name} holds ({row.max_side:,} per side). "
+            "Choose a smaller --scale, or --format png or tiff."
+        )

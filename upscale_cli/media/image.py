@@ -1,0 +1,218 @@
+"""The two ends of the photo pipeline: any picture file as upright frames, and frames as a picture file.
+
+Reading goes by content. Nothing is decoded before the header's size has been checked, and no more than one frame is
+held. Writing goes to a temporary file that gets its name when it is whole.
+"""
+
+import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from ..errors import InputError, OutputError
+from .convert import Notes, fitted
+from .encoder import Encoder, Job
+from .formats import FORMATS, Format, check_size
+from .frame import Frame
+from .metadata import Metadata, PhotoInfo
+from .sniff import HEAD_BYTES, format_of_content
+from .source import Picture, Source, printable
+from .target import Target
+
+__all__ = ["MAX_PIXELS", "ImageReader", "ImageWriter", "Metadata", "PhotoInfo"]
+
+MAX_PIXELS = 10**9
+"""Default limit of pixels per frame: one gigapixel."""
+
+
+def _silent(text: str) -> None:
+    """Tell nobody."""
+
+
+class ImageReader:
+    """A picture file, opened: its header in `info`, its upright frames by iteration.
+
+    Args:
+        source: a path, or the file's bytes (from stdin).
+        max_pixels: most pixels per frame; checked from the header, before anything is decoded.
+        salvage: take what decodes of a truncated or damaged JPEG or PNG.
+        say: told, in one line each, what the user should know.
+
+    Raises:
+        InputError: missing, empty, no picture, damaged or too large; also while iterating.
+    """
+
+    info: PhotoInfo
+
+    def __init__(
+        self,
+        source: Path | bytes,
+        *,
+        max_pixels: int = MAX_PIXELS,
+        salvage: bool = False,
+        say: Callable[[str], None] = _silent,
+    ) -> None:
+        self._file = io.BytesIO(source) if isinstance(source, bytes) else _opened(source)
+        try:
+            name = "<stdin>" if isinstance(source, bytes) else printable(str(source))
+            head = self._file.read(HEAD_BYTES)
+            self._picture = _picture(Source(name, self._file, max_pixels, salvage, say), format_of_content(head, name))
+            self.info = self._picture.info
+        except BaseException:
+            self._file.close()
+            raise
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self._picture.frames()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
+def _opened(path: Path) -> BinaryIO:
+    name = printable(str(path))
+    try:
+        file = path.open("rb")
+    except FileNotFoundError as error:
+        raise InputError(f"{name}: there is no such file. Check the name and the folder.") from error
+    except IsADirectoryError as error:
+        raise InputError(f"{name}: is a folder, not a picture. Name the pictures in it.") from error
+    except OSError as error:
+        if path.is_dir():  # what Windows calls a lack of permission
+            raise InputError(f"{name}: is a folder, not a picture. Name the pictures in it.") from error
+        raise InputError(f"{name}: cannot be opened ({error.strerror or error}). Check its permissions.") from error
+    if file.seekable():
+        return file
+    with file:  # a pipe
+        return io.BytesIO(file.read())
+
+
+def _picture(source: Source, format: str) -> Picture:
+    """Choose the decoder; each is imported when a file asks for it."""
+    if format == "PNG":
+        from .png import open_png
+
+        return open_png(source)
+    from .pillow_reader import open_with_pillow
+
+    return open_with_pillow(source, format)
+
+
+class ImageWriter:
+    """A picture file in the making: a sink for frames, owner of its temporary file.
+
+    Args:
+        target: a path, or a binary stream such as stdout.
+        format: key of `formats.FORMATS`.
+        info: what the reader told of the source: metadata, number of frames, depth.
+        quality: 0..100 for lossy formats. Without it, WebP, JPEG XL and JPEG 2000 stay lossless where the source
+            was, and each format else has its own default.
+        overwrite: replace an existing target.
+        say: told, once each, what the format cannot hold and what became of it.
+
+    Raises:
+        OutputError: the target exists or cannot be written; in any case no partial file is left.
+    """
+
+    def __init__(
+        self,
+        target: Path | BinaryIO,
+        *,
+        format: str,
+        info: PhotoInfo,
+        quality: int | None = None,
+        overwrite: bool = False,
+        say: Callable[[str], None] = _silent,
+    ) -> None:
+        self._row = FORMATS[format]
+        self._info = info
+        self._quality = quality
+        self._target = Target(target, overwrite=overwrite)
+        self._notes = Notes(say, self._target.name)
+        self._encoder: Encoder | None = None
+        self._written = 0
+        self.frames = _frames_kept(self._row, info)
+        """How many of the source's frames the file will hold; further ones are ignored by `write`."""
+
+    def __enter__(self) -> Self:
+        stream = self._target.__enter__()
+        if self.frames < self._info.frames:
+            kind = "animation" if self._info.animated else "pages"
+            self._notes(
+                f"{self._row.name} as written here holds no {kind}: only the first of {self._info.frames} is kept"
+            )
+        job = Job(stream, self._row, self._info, self.frames, self._quality, self._notes)
+        self._encoder = _encoder(job)
+        return self
+
+    def write(self, frame: Frame) -> None:
+        """Encode one frame, converted to what the format holds."""
+        assert self._encoder is not None
+        if self._written >= self.frames:
+            return
+        check_size(self._row, frame.width, frame.height)
+        pages = self._info.pages
+        metadata = pages[self._written] if self._written < len(pages) else self._info.metadata
+        frame, metadata = fitted(frame, metadata.resized(frame.width, frame.height), self._row, self._notes)
+        with self._failures():
+            self._encoder.add(frame, metadata)
+        self._written += 1
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if kind is None:
+            try:
+                self._finish()
+            except BaseException as failure:
+                self._target.__exit__(type(failure), failure, failure.__traceback__)
+                raise
+        self._target.__exit__(kind, error, traceback)
+
+    def _finish(self) -> None:
+        assert self._encoder is not None
+        if not self._written:
+            raise OutputError(f"{self._target.name}: no frame came, so there is nothing to write.")
+        with self._failures():
+            self._encoder.finish()
+
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        """What an encoder cannot do, or the file system refuses, as one OutputError."""
+        try:
+            with self._target.failures():
+                yield
+        except MemoryError as error:
+            raise OutputError(
+                f"{self._target.name}: too large to encode as {self._row.name} in the free memory. "
+                "Choose a smaller --scale, or --format tiff."
+            ) from error
+        except (RuntimeError, ValueError) as error:
+            reason = printable(" ".join(str(error).split()))[:200]
+            raise OutputError(
+                f"{self._target.name}: cannot be encoded as {self._row.name} ({reason}). Choose another --format."
+            ) from error
+
+
+def _frames_kept(row: Format, info: PhotoInfo) -> int:
+    """Animations go where animations can, pages where pages can; else only the first."""
+    kind = "animation" if info.animated else "pages"
+    return info.frames if row.frames == kind else 1
+
+
+def _encoder(job: Job) -> Encoder:
+    """Choose the encoder; each is imported when a file asks for it."""
+    name = job.row.name
+    animated = job.frames > 1
+    if name == "PNG":
+        from .png_writer import Apng, PngStill
+
+        return Apng(job) if animated else PngStill(job)
+    from .pillow_writer import PillowStill
+
+    return PillowStill(job)

@@ -1,0 +1,80 @@
+"""JPEG, WebP, BMP, TGA and AVIF stills, through Pillow."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .encoder import Encoder, Job
+from .frame import Frame
+from .metadata import Metadata
+from .target import Stream
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+_JPEG_SEGMENT = 65_533
+_XMP_HEADER = 29
+_EXIF_HEADER = 6
+_PLUGINS = {"WebP": "WEBP"}
+
+
+def pillow_image(frame: Frame) -> "Image.Image":
+    """An 8-bit frame as a Pillow image that borrows the frame's memory where Pillow's layout is the same."""
+    from PIL import Image
+
+    pixels = np.ascontiguousarray(frame.pixels)
+    mode, size = frame.layout, (frame.width, frame.height)
+    return Image.frombuffer(mode, size, memoryview(pixels).cast("B"), "raw", mode, 0, 1)
+
+
+class PillowStill(Encoder):
+    """One 8-bit picture in a format that Pillow writes."""
+
+    def add(self, frame: Frame, metadata: Metadata) -> None:
+        save_still(self.job, frame, metadata, self.job.stream)
+
+
+def save_still(job: Job, frame: Frame, metadata: Metadata, stream: Stream | Any) -> None:
+    """Write one picture with its metadata to a stream."""
+    name = job.row.name
+    options = {"JPEG": _jpeg, "WebP": webp_options, "AVIF": avif_options}.get(name, _plain)(job, metadata)
+    if name != "JPEG":
+        options |= {"exif": metadata.exif or b"", "xmp": metadata.xmp or b"", "icc_profile": metadata.icc or b""}
+    pillow_image(frame).save(stream, format=_PLUGINS.get(name, name.upper()), **options)
+
+
+def _plain(job: Job, metadata: Metadata) -> dict[str, Any]:
+    if job.row.name == "TGA":
+        return {"compression": "tga_rle"}
+    return {"dpi": metadata.dpi} if metadata.dpi else {}
+
+
+def _jpeg(job: Job, metadata: Metadata) -> dict[str, Any]:
+    """Baseline, 4:4:4, Huffman tables made for the picture; metadata that no segment can hold are left out."""
+    options: dict[str, Any] = {"quality": job.lossy_quality, "subsampling": "4:4:4", "optimize": True}
+    if metadata.icc:
+        options["icc_profile"] = metadata.icc
+    if metadata.dpi:
+        options["dpi"] = tuple(min(max(round(side), 1), 65_535) for side in metadata.dpi)
+    if metadata.exif:
+        if len(metadata.exif) + _EXIF_HEADER <= _JPEG_SEGMENT:
+            options["exif"] = b"Exif\0\0" + metadata.exif
+        else:
+            job.notes("the EXIF block is larger than a JPEG segment (64 kB): left out")
+    if metadata.xmp:
+        if len(metadata.xmp) + _XMP_HEADER <= _JPEG_SEGMENT:
+            options["xmp"] = metadata.xmp
+        else:
+            job.notes("the XMP packet is larger than a JPEG segment (64 kB): left out")
+    return options
+
+
+def webp_options(job: Job, metadata: Metadata) -> dict[str, Any]:  # noqa: ARG001
+    """`exact` keeps the colour under transparent pixels, which the next resampling would bleed into its neighbours."""
+    if job.lossless:
+        return {"lossless": True, "quality": 75, "method": 4, "exact": True}
+    return {"quality": job.lossy_quality, "method": 4, "exact": True, "use_sharp_yuv": True}
+
+
+def avif_options(job: Job, metadata: Metadata) -> dict[str, Any]:  # noqa: ARG001
+    return {"quality": job.lossy_quality, "subsampling": "4:4:4", "speed": 6}

@@ -1,0 +1,156 @@
+"""The opened input: its bytes, its limits, and the one place where a decoder's failure becomes a message."""
+
+import io
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError, UpscaleError
+from .frame import Frame
+from .metadata import PhotoInfo
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An input to decode.
+
+    Attributes:
+        name: for messages; one line.
+        file: seekable; owned by the ImageReader.
+        max_pixels: most pixels that one frame may have.
+        salvage: take what can be decoded of a damaged file.
+        say: told what the user should know.
+    """
+
+    name: str
+    file: BinaryIO
+    max_pixels: int
+    salvage: bool
+    say: Say
+
+    def read_all(self) -> bytes:
+        self.file.seek(0)
+        return self.file.read()
+
+    def check_size(self, width: int, height: int) -> None:
+        """Refuse a picture by what its header declares, before anything is decoded or allocated.
+
+        Raises:
+            InputError: no pixels, or more than `max_pixels`.
+        """
+        if width < 1 or height < 1:
+            raise InputError(
+                f"{self.name}: {width} x {height} pixels: a picture has at least one. The file is damaged."
+            )
+        if width * height > self.max_pixels:
+            raise InputError(
+                f"{self.name}: {width} x {height} pixels are more than the limit of {self.max_pixels:,}. "
+                f"If the file is to be trusted, allow it with --max-pixels {width * height}."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What a decoder gives back: the header, and the frames one at a time, each decoded when it is asked for."""
+
+    info: PhotoInfo
+    frames: Callable[[], Iterator[Frame]]
+
+
+def printable(name: str) -> str:
+    """A file name fit for a message: control characters and line breaks are escaped."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in name)
+
+
+@contextmanager
+def decoding(source: Source) -> Iterator[None]:
+    """Turn whatever a decoder throws at damaged data into one InputError.
+
+    Decoders raise nearly everything (struct.error, IndexError, AssertionError, RuntimeError, MemoryError ...), so
+    this boundary has to be wide; the cause stays chained for -v.
+    """
+    try:
+        yield
+    except UpscaleError:
+        raise
+    except MemoryError as error:
+        raise InputError(
+            f"{source.name}: too large to decode in the free memory. Close programs, or crop it."
+        ) from error
+    except Exception as error:
+        reason = printable(" ".join(str(error).split()))[:200] or type(error).__name__
+        remedy = "The file is damaged." if source.salvage else "The file is damaged; --salvage takes what decodes."
+        raise InputError(f"{source.name}: cannot be decoded ({reason}). {remedy}") from error
+
+
+_PILLOW_LOCK = threading.RLock()
+
+
+@contextmanager
+def calm_pillow() -> Iterator[None]:
+    """Pillow without its own pixel limit and without warnings, both of which are process-wide settings.
+
+    Our limit is checked from the header instead, and what matters of the warnings is said in our words. The lock
+    keeps two threads from restoring each other's settings; decoding in Pillow is one thread at a time.
+    """
+    from PIL import Image
+
+    with _PILLOW_LOCK, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+
+
+_UNDO = {6: 8, 8: 6}
+"""Orientations whose inverse is another one; each other one is its own."""
+
+
+def turned(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """A view of stored (H, W, C) pixels as EXIF orientation 1..8 wants them seen."""
+    if orientation >= 5:
+        pixels = pixels.swapaxes(0, 1)
+    rows = -1 if orientation in (3, 4, 7, 8) else 1
+    columns = -1 if orientation in (2, 3, 6, 7) else 1
+    return pixels[::rows, ::columns]
+
+
+def upright_pixels(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Stored (H, W) or (H, W, C) pixels as upright, contiguous, writable (H, W, C)."""
+    if pixels.ndim == 2:
+        pixels = pixels[..., None]
+    return np.require(turned(pixels, orientation), requirements=["C", "W"])
+
+
+def empty_upright(height: int, width: int, channels: int, dtype: Any, orientation: int) -> tuple[Any, Any]:
+    """A new upright array for a stored picture of (height, width), and the view of it in stored coordinates.
+
+    Whoever fills the view row by row has turned the picture without a second copy of it.
+    """
+    upright = np.empty((width, height, channels) if orientation >= 5 else (height, width, channels), dtype)
+    return upright, turned(upright, _UNDO.get(orientation, orientation))
+
+
+def expanded(values: NDArray[Any], bits: int) -> NDArray[Any]:
+    """Integers of `bits` (1..16) per channel stretched to the full range of uint8 (up to 8 bits) or uint16."""
+    top = 255 if bits <= 8 else 65_535
+    dtype = np.uint8 if bits <= 8 else np.uint16
+    if bits in (8, 16):
+        return values.astype(dtype, copy=False)
+    steps = 2**bits - 1
+    table = ((np.arange(steps + 1, dtype=np.uint64) * top + steps // 2) // steps).astype(dtype)
+    return table[np.minimum(values, steps)]
+
+
+def stream_of(data: bytes) -> BinaryIO:
+    return io.BytesIO(data)

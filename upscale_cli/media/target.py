@@ -1,0 +1,179 @@
+"""Where the result goes: a temporary file beside the target, renamed when it is whole."""
+
+import errno
+import os
+import secrets
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import IO, BinaryIO
+
+from ..errors import OutputError
+from .source import printable
+
+
+class Stream:
+    """The part of a binary file that encoders need, without its file descriptor.
+
+    Pillow and tifffile write through a descriptor where they find one, and then lose the reason (a full disk) of a
+    write that fails.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    def write(self, data: bytes) -> int:
+        return self._file.write(data)
+
+    def read(self, length: int = -1) -> bytes:
+        return self._file.read(length)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def seekable(self) -> bool:
+        return True
+
+    def readable(self) -> bool:
+        return True
+
+    def writable(self) -> bool:
+        return True
+
+    @property
+    def closed(self) -> bool:
+        return self._file.closed
+
+
+class Target:
+    """Owner of the temporary file that becomes the output.
+
+    Args:
+        target: a path, or a binary stream (stdout), which gets the bytes when they are whole.
+        overwrite: replace what already stands at the path.
+
+    Raises:
+        OutputError: the target exists, its folder does not, or cannot be written.
+    """
+
+    def __init__(self, target: Path | BinaryIO, *, overwrite: bool) -> None:
+        self._path = target if isinstance(target, Path) else None
+        self._sink = None if isinstance(target, Path) else target
+        self._overwrite = overwrite
+        self._file: IO[bytes] | None = None
+        self._temporary: Path | None = None
+        self.name = printable(str(target)) if isinstance(target, Path) else "<stdout>"
+        if self._path is not None:
+            self._check(self._path)
+
+    def _check(self, path: Path) -> None:
+        if path.is_dir():
+            raise OutputError(f"{self.name}: is a folder. Give a file name, or end -o with a slash.")
+        if not self._overwrite and os.path.lexists(path):
+            raise OutputError(
+                f"{self.name}: already exists. Allow replacing it with --overwrite, or choose another -o."
+            )
+        if not path.parent.is_dir():
+            raise OutputError(f"{self.name}: the folder {printable(str(path.parent))} does not exist. Create it first.")
+
+    def __enter__(self) -> Stream:
+        with self.failures():
+            if self._path is None:
+                self._file = tempfile.TemporaryFile()
+            else:
+                # Short, whatever the target's name is, and made by open(), so that the user's umask holds.
+                self._temporary = self._path.parent / f".upscale-{secrets.token_hex(6)}.part"
+                self._file = self._temporary.open("xb+")
+        return Stream(self._file)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                with self.failures():
+                    self._finish()
+        finally:
+            if self._file is not None:
+                with suppress(OSError):
+                    self._file.close()
+            if self._temporary is not None:
+                with suppress(OSError):
+                    self._temporary.unlink(missing_ok=True)
+
+    def _finish(self) -> None:
+        """Flush to the disk, then to the name."""
+        assert self._file is not None
+        self._file.flush()
+        if self._sink is not None:
+            self._file.seek(0)
+            shutil.copyfileobj(self._file, self._sink, 2**20)
+            self._sink.flush()
+            return
+        os.fsync(self._file.fileno())
+        self._file.close()
+        assert self._temporary is not None
+        assert self._path is not None
+        if self._overwrite:
+            self._temporary.replace(self._path)
+        else:
+            _rename_without_clobbering(self._temporary, self._path)
+
+    @contextmanager
+    def failures(self) -> Iterator[None]:
+        """Turn what the file system refuses into a message that names target and remedy."""
+        try:
+            yield
+        except FileExistsError as error:
+            raise OutputError(
+                f"{self.name}: appeared while the picture was computed, and is kept. "
+                "Allow replacing it with --overwrite, or choose another -o."
+            ) from error
+        except OSError as error:
+            raise OutputError(f"{self.name}: cannot be written ({_reason(error)}).{_remedy(error)}") from error
+
+
+def _rename_without_clobbering(temporary: Path, path: Path) -> None:
+    """Give a whole file its name; FileExistsError where another file has taken it meanwhile.
+
+    os.rename replaces silently on POSIX, so a hard link takes the name, which fails if it is taken. Where there are
+    no hard links (FAT, some network drives) the name is reserved by an empty file first.
+    """
+    if sys.platform == "win32":
+        temporary.rename(path)
+        return
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:
+        path.open("xb").close()
+        try:
+            temporary.replace(path)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or " ".join(str(error).split()) or type(error).__name__
+
+
+def _remedy(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return " Free space, or choose another -o."
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return " Choose a folder you may write to with -o."
+    if error.errno == errno.ENAMETOOLONG:
+        return " Choose a shorter name with -o."
+    return " Choose another -o."

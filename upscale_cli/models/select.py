@@ -1,0 +1,43 @@
+"""Which model a run uses: what `-m` names, or else the best one on this machine. Imports no torch."""
+
+import os
+from collections.abc import Mapping
+from typing import Final
+
+from upscale_cli.models.registry import KERNELS, MODELS, Spec, rows_of
+from upscale_cli.models.store import Say, locate, quiet
+
+CHECKPOINT_ENDINGS: Final = (".pth", ".pt", ".ckpt", ".safetensors")
+
+
+def is_checkpoint_path(name: str) -> bool:
+    """Whether `-m` gives a file rather than a name: by its ending, or because it has a folder in it."""
+    return name.lower().endswith(CHECKPOINT_ENDINGS) or "/" in name or os.sep in name
+
+
+def is_offline() -> bool:
+    """Whether the user forbids every use of the network."""
+    return os.environ.get("UPSCALE_OFFLINE", "").strip().lower() not in ("", "0", "no", "false", "off")
+
+
+def best_model(*, say: Say = quiet) -> tuple[str, str]:
+    """The model of the highest quality whose checkpoint is on this machine, and why, for the first line."""
+    ranked = sorted({spec.model: spec.quality for spec in MODELS}.items(), key=lambda item: -item[1])
+    for model, quality in ranked:
+        if quality and any(locate(spec, say=say) for spec in rows_of(model)):
+            above = [name for name, rank in ranked if rank > quality and rank]
+            missing = f"; `upscale models fetch {above[0]}` gets a better one" if above else ""
+            return model, f"the best on this machine{missing}"
+    return next(iter(KERNELS)), "no checkpoint is on this machine"
+
+
+def rows_at_hand(model: str, *, chosen_for_user: bool, say: Say = quiet) -> Mapping[int, Spec]:
+    """The rows of a model that a plan may use, by scale.
+
+    All of them, as a rule: what is missing is fetched. Where nothing may be fetched, or the user asked for nothing
+    by name, those that are on this machine, if any is.
+    """
+    rows = {spec.scale: spec for spec in rows_of(model)}
+    if not chosen_for_user and os.environ.get("") in ("", "0"):
+        return rows
+    return {scale: spec for scale, spec in rows.items() if locate(spec, say=say)} or rows

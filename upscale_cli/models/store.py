@@ -1,0 +1,149 @@
+"""Where checkpoint files are on this machine, and whether they are what they should be. Imports no torch.
+
+The search path, in order:
+
+1. the folders in UPSCALE_WEIGHTS (separated as in PATH), which are the user's: read, never written;
+2. the bundled weights that came with the package;
+3. the cache folder, which is ours: downloads go there.
+
+The first folder that holds a usable file wins; within a folder the official file goes before its twin.
+"""
+
+import functools
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import platformdirs
+
+from upscale_cli.models.registry import Spec
+
+SEARCH_PATH_VARIABLE: Final = "UPSCALE_WEIGHTS"
+OFFLINE_VARIABLE: Final = "UPSCALE_OFFLINE"
+
+Say = Callable[[str], None]
+"""Takes one line that is worth a user's attention."""
+
+Progress = Callable[[int, int | None], None]
+"""Takes the bytes that are there, and how many there will be where that is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A checkpoint file on this machine.
+
+    Attributes:
+        path: the file.
+        pinned: its sha256 is the registry's. False for a safetensors twin, which is known by its name only.
+    """
+
+    path: Path
+    pinned: bool
+
+
+def quiet(*_: object) -> None:
+    """A `Say` and a `Progress` that keep it to themselves."""
+
+
+def weights_folders() -> list[Path]:
+    """The search path, in order; folders that do not exist are among them."""
+    given = os.environ.get(SEARCH_PATH_VARIABLE, "").split(os.pathsep)
+    return [*(Path(folder).expanduser() for folder in given if folder.strip()), bundled_folder(), cache_folder()]
+
+
+def bundled_folder() -> Path:
+    """`upscale_cli/weights` in an installed package, `weights` beside the package in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "weights"
+    return installed if installed.is_dir() else package.parent / "weights"
+
+
+def cache_folder() -> Path:
+    """Where downloads go.
+
+    The user's cache folder rather than the data folder: backups pass it by, and whatever a cleaner takes from it
+    can be had again. Who wants files to stay puts them into a folder of UPSCALE_WEIGHTS.
+    """
+    return platformdirs.user_cache_path("upscale-cli", appauthor=False)
+
+
+def is_offline() -> bool:
+    """Whether the user forbids the network: UPSCALE_OFFLINE is set to something other than 0, no, false or off."""
+    return os.environ.get(OFFLINE_VARIABLE, "").strip().lower() not in ("", "0", "no", "false", "off")
+
+
+def locate(spec: Spec, *, say: Say = quiet) -> Found | None:
+    """The checkpoint of a registry row on the search path, or None.
+
+    An official file must have its pinned sha256. One that has not is passed over and said; a user's folder keeps it
+    as it is, in the cache folder it is set aside as NAME.bad. A safetensors twin is known by its name only: whoever
+    loads it checks its keys and shapes.
+    """
+    for folder in weights_folders():
+        official, twin = folder / spec.file, folder / f"{spec.stem}.safetensors"
+        if is_file(official) and _is_pinned(official, spec, ours=folder == cache_folder(), say=say):
+            return Found(official, pinned=True)
+        if twin != official and is_file(twin):
+            return Found(twin, pinned=False)
+    return None
+
+
+def obtain(spec: Spec, *, say: Say = quiet, progress: Progress = quiet) -> Found:
+    """The checkpoint of a registry row: from the search path, else downloaded into the cache folder.
+
+    Raises:
+        FetchError: it is not on this machine and could not be downloaded, or something else came in its place.
+        CheckpointError: it is bundled, yet not there.
+    """
+    found = locate(spec, say=say)
+    if found is not None:
+        return found
+    from upscale_cli.models.fetch import fetch  # with it come ssl and http, which nobody else needs at start
+
+    return Found(fetch(spec, cache_folder(), progress=progress, say=say), pinned=True)
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is a file; False, too, where the folder may not be entered or the name cannot exist."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def sha256_of(path: Path) -> str:
+    """Of a file's contents, as lower-case hex.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@functools.lru_cache(maxsize=64)
+def _known_sha256(path: Path, _size: int, _mtime_ns: int) -> str:
+    """Remembered for this process only: a stamp on disk would save 40 ms beside the start of torch, and could lie."""
+    return sha256_of(path)
+
+
+def _is_pinned(path: Path, spec: Spec, *, ours: bool, say: Say) -> bool:
+    """Whether a file of the right name is the right one; says why not, and in our own folder makes room for it."""
+    try:
+        stat = path.stat()
+        right_size = spec.size in (None, stat.st_size)
+        if right_size and _known_sha256(path, stat.st_size, stat.st_mtime_ns) == spec.sha256:
+            return True
+        fault = f"{path}: is not the official file (its sha256 is not {spec.sha256})"
+        if ours:
+            aside = path.with_name(f"{path.name}.bad")
+            path.replace(aside)
+            say(f"{fault}; set aside as {aside.name}")
+        else:
+            say(f"{fault}; not used")
+    except OSError as error:
+        say(f"{path}: cannot be read or set aside ({error.strerror}); not used")
+    return False

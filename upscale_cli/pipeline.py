@@ -1,0 +1,193 @@
+"""source -> upscaler -> sink, for one picture. Read this first.
+
+    ImageReader  ->  Upscaler  ->  ImageWriter
+    (media/)         (upscaler)    (media/)
+
+`open_picture` and `plan` need no pixel; what cannot end well is refused there, before anything is computed.
+"""
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Final
+
+
+from upscale_cli.chain import Target
+from upscale_cli.device import free_host_memory
+from upscale_cli.errors import OutputError
+from upscale_cli.events import Estimate, Finished, Listener, Note, Progress, Started, ignore
+from upscale_cli.media.formats import Format, check_size
+from upscale_cli.media.frame import Frame
+from upscale_cli.media.image import MAX_PIXELS, ImageReader, ImageWriter
+from upscale_cli.media.metadata import PhotoInfo
+from upscale_cli.planes import channels_of
+from upscale_cli.upscaler import Plan, Upscaler
+
+LONG_RUN_SECONDS: Final = 20
+"""A run expected to take longer than this is announced."""
+
+WORK_MEMORY: Final = 256 * 2**20
+"""Bytes for tiles and encoders beside the pictures themselves."""
+
+DISK_SHARE: Final = 0.05
+"""Least part of the raw size that a compressed picture was ever seen to take; less free disk cannot end well."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One source, one model, one output.
+
+    Attributes:
+        source: what to open; `name` for messages.
+        output: where to write, in which format; `output_name` for messages.
+        quality: 0..100 for lossy formats, None for the format's default.
+        salvage: take what decodes of a damaged file.
+    """
+
+    source: Path | bytes
+    name: str
+    output: Path | BinaryIO
+    output_name: str
+    format: Format
+    target: Target
+    quality: int | None = None
+    overwrite: bool = False
+    max_pixels: int = MAX_PIXELS
+    salvage: bool = False
+
+
+def run(job: Job, upscaler: Upscaler, listener: Listener = ignore) -> Finished:
+    """Upscales one picture, all its frames or pages.
+
+    Raises:
+        InputError: the source cannot be read.
+        OutputError: the result would not fit, or cannot be written. Nothing is left of it.
+        OptionError, CheckpointError, DeviceError: as `Upscaler`.
+    """
+    begin = time.perf_counter()
+
+    def say(text: str) -> None:
+        listener(Note(text))
+
+    with ImageReader(job.source, max_pixels=job.max_pixels, salvage=job.salvage, say=say) as reader:
+        info = reader.info
+        plan = upscaler.plan(info.width, info.height, job.target)
+        check_room(job, info, plan)
+        listener(_started(job, upscaler, info, plan))
+        with ImageWriter(
+            job.output, format=job.format.name, info=info, quality=job.quality, overwrite=job.overwrite, say=say
+        ) as writer:
+            watch = _Watch(upscaler, listener, writer.frames)
+            for number, lr in enumerate(reader):
+                if number == writer.frames:
+                    break
+                frame_plan = upscaler.plan(lr.width, lr.height, job.target)  # pages may differ in size
+                writer.write(upscaler.upscale(lr, frame_plan, watch.frame(lr, frame_plan)))
+    finished = Finished(job.name, job.output_name, plan.width, plan.height, time.perf_counter() - begin)
+    listener(finished)
+    return finished
+
+
+def check_room(job: Job, info: PhotoInfo, plan: Plan) -> None:
+    """Refuses what the format, the memory or the disk cannot hold, before anything is computed.
+
+    Raises:
+        OutputError: the SR picture is too large for one of them.
+    """
+    check_size(job.format, plan.width, plan.height)
+    needed, free = memory_needed(info, plan), free_host_memory()
+    if needed > free:
+        raise OutputError(
+            f"{job.name}: {plan.width} x {plan.height} pixels need {_gigabytes(needed)} of memory, {_gigabytes(free)} "
+            f"are free. Choose a smaller --scale, or close other programs."
+        )
+    if isinstance(job.output, Path):
+        raw = plan.width * plan.height * channels_of(info.layout) * info.bits // 8 * info.frames
+        least = int(raw * (1 if job.format.name in ("BMP", "PNM", "PAM", "PFM") else DISK_SHARE))
+        free = shutil.disk_usage(_existing(job.output)).free
+        if least > free:
+            raise OutputError(
+                f"{job.output_name}: at least {_gigabytes(least)} are needed on the disk, {_gigabytes(free)} are free. "
+                f"Free space, or choose another -o."
+            )
+
+
+def memory_needed(info: PhotoInfo, plan: Plan) -> int:
+    """Bytes of host memory at the worst moment: LR and SR picture, and float pictures between the passes.
+
+    Between two passes, and between the last pass and the final resampling, pictures are float32; of the two sides
+    of a step both are held.
+    """
+    channels, depth = channels_of(info.layout), info.bits // 8
+    lr, sr = (width * height * channels for width, height in ((info.width, info.height), (plan.width, plan.height)))
+    held = [lr * depth]
+    pixels = info.width * info.height
+    for scale in plan.passes:
+        pixels *= scale**2
+        held.append(pixels * channels * 4)
+    if plan.passes and pixels == plan.width * plan.height:
+        held[-1] = sr * depth  # the last pass rounds at once
+        worst = max(a + b for a, b in zip(held, held[1:], strict=False))
+    else:
+        held.append(sr * depth + sr // channels * 4 + (pixels * 4 if plan.passes else 0))  # one channel as float
+        worst = max(a + b for a, b in zip(held, held[1:], strict=False))
+    return worst + lr * depth + WORK_MEMORY
+
+
+class _Watch:
+    """Turns tiles into progress, and the pace of the first ones into an estimate."""
+
+    def __init__(self, upscaler: Upscaler, listener: Listener, frames: int) -> None:
+        self._upscaler, self._listener, self._frames = upscaler, listener, frames
+        self._done = self._total = self._frames_begun = 0
+        self._megapixels = 0.0
+        self._begin = 0.0
+        self._told = upscaler.device.type != "cpu"
+
+    def frame(self, lr: Frame, plan: Plan) -> Callable[[], None]:
+        """What to call after each tile of the next frame."""
+        tiles = self._upscaler.tile_count(lr, plan)
+        megapixels = plan.width * plan.height / 1e6
+        self._frames_begun += 1
+        self._total = self._done + tiles * (self._frames - self._frames_begun + 1)
+        self._begin = self._begin or time.perf_counter()
+
+        def on_tile() -> None:
+            self._done += 1
+            self._megapixels += megapixels / tiles
+            self._listener(Progress(self._done, self._total, self._megapixels))
+            if not self._told:
+                self._told = True
+                seconds = (time.perf_counter() - self._begin) * self._total / self._done
+                if seconds > LONG_RUN_SECONDS:
+                    self._listener(Estimate(seconds, self._upscaler.device.type))
+
+        return on_tile
+
+
+def _started(job: Job, upscaler: Upscaler, info: PhotoInfo, plan: Plan) -> Started:
+    return Started(
+        source=job.name,
+        output=job.output_name,
+        model=upscaler.name,
+        why=upscaler.why,
+        passes=upscaler.pass_names(plan),
+        device=str(upscaler.device),
+        precision=upscaler.precision_for(plan, info.bits),
+        width=info.width,
+        height=info.height,
+        sr_width=plan.width,
+        sr_height=plan.height,
+        frames=info.frames,
+    )
+
+
+def _existing(path: Path) -> Path:
+    """The nearest folder above a path that is there already."""
+    return next((folder for folder in path.absolute().parents if folder.exists()), Path())
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"

@@ -1,0 +1,78 @@
+"""What the channels of a picture are to an upscaler: colour for the net, transparency, the rest. Pure."""
+
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from upscale_cli.color import bleed, white_of
+from upscale_cli.media.frame import Layout, Pixels
+
+OPAQUE: Final[dict[Layout, Layout]] = {"LA": "L", "RGBA": "RGB"}
+"""Layouts with alpha, and what they are without it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planes:
+    """Channels that go through the upscaler together.
+
+    Attributes:
+        channels: which of the frame's.
+        kind: "colour": 1 (gray) or 3 (RGB) channels, a picture for the net; "alpha": a matte; "smooth": colour
+            differences, which have little detail of their own and are interpolated.
+        ink: counts down from white (CMYK) and is turned over for the net, to which 1 is light.
+    """
+
+    channels: slice
+    kind: Literal["colour", "alpha", "smooth"]
+    ink: bool = False
+
+
+PLANES: Final[dict[Layout, tuple[Planes, ...]]] = {
+    "L": (Planes(slice(0, 1), "colour"),),
+    "LA": (Planes(slice(0, 1), "colour"), Planes(slice(1, 2), "alpha")),
+    "RGB": (Planes(slice(0, 3), "colour"),),
+    "RGBA": (Planes(slice(0, 3), "colour"), Planes(slice(3, 4), "alpha")),
+    # No profile takes part: the inks stay what the printer meant, and black stays black.
+    "CMYK": (Planes(slice(0, 3), "colour", ink=True), Planes(slice(3, 4), "colour", ink=True)),
+    "LAB": (Planes(slice(0, 1), "colour"), Planes(slice(1, 3), "smooth")),
+}
+
+
+def planes_of(layout: Layout) -> tuple[Planes, ...]:
+    """How the channels of a layout are grouped."""
+    return PLANES[layout]
+
+
+def channels_of(layout: Layout) -> int:
+    """How many channels a layout has."""
+    return max(planes.channels.stop for planes in PLANES[layout])
+
+
+def inverted(pixels: Pixels) -> Pixels:
+    """white - pixels, in the same dtype."""
+    return np.asarray(pixels.dtype.type(white_of(pixels)) - pixels)
+
+
+def is_constant(pixels: Pixels) -> bool:
+    """Whether all values are one and the same."""
+    return bool(pixels.flat[0] == pixels.flat[-1] and pixels.min() == pixels.max())
+
+
+def without_holes(pixels: Pixels) -> tuple[Pixels, NDArray[np.bool_] | None]:
+    """Float pixels with NaN and Inf filled from around, and where they were (H, W); None where there are none."""
+    if pixels.dtype != np.float32:
+        return pixels, None
+    holes = ~np.isfinite(pixels).all(axis=2)
+    if not holes.any():
+        return pixels, None
+    known = (~holes[:, :, None]).astype(np.float32)
+    return bleed(np.where(holes[:, :, None], np.float32(0), pixels), known), holes
+
+
+def nearest(mask: NDArray[Any], width: int, height: int) -> NDArray[Any]:
+    """(H, W) to (height, width) by nearest neighbour."""
+    rows = (np.arange(height) + 0.5) * mask.shape[0] / height
+    columns = (np.arange(width) + 0.5) * mask.shape[1] / width
+    return mask[rows.astype(int)[:, None], columns.astype(int)[None, :]]

@@ -1,0 +1,290 @@
+"""One LR frame -> one SR frame: the planes of the picture, through the passes, to the exact size.
+
+`Upscaler` is also what Python users hold: `Upscaler("realesrgan")(image, scale=4)`.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Final, Literal, TypeVar, cast
+
+import numpy as np
+
+from upscale_cli.chain import Target, cheapest_chain
+from upscale_cli.color import bleed
+from upscale_cli.device import Precision, Wanted, choose_device, choose_precision, release_memory
+from upscale_cli.engine import Engine
+from upscale_cli.errors import OptionError
+from upscale_cli.events import Event, Fetching, Listener, Note, ignore
+from upscale_cli.media.frame import Frame, Layout, Pixels
+from upscale_cli.models.checkpoint import LoadedNet, interpolate, load_net, load_spec
+from upscale_cli.models.picture import PictureNet
+from upscale_cli.models.registry import MODELS, Kernel, Spec, kernel_named, rows_of
+from upscale_cli.models.select import best_model, is_checkpoint_path, rows_at_hand
+from upscale_cli.models.store import obtain
+from upscale_cli.planes import OPAQUE, Planes, channels_of, inverted, is_constant, nearest, planes_of, without_holes
+from upscale_cli.resample import resample
+from upscale_cli.tiling import check_tile
+
+Alpha = Literal["net", "lanczos", "drop"]
+
+DEFAULT_SCALE: Final = 4
+"""For photos, unless the model has one scale only."""
+
+Image = TypeVar("Image")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a picture of one size becomes one of another.
+
+    Attributes:
+        passes: scales of the net passes, in order; none for a kernel.
+        width, height: SR pixels, exactly.
+        kernel: what resamples what the passes made to that size.
+    """
+
+    passes: tuple[int, ...]
+    width: int
+    height: int
+    kernel: Kernel
+
+
+class Upscaler:
+    """Upscales pictures with one model. Owns its nets on the device; loads them when first needed.
+
+    Args:
+        model: a name of the registry, the path of any checkpoint, or None for the best model on this machine.
+        device: "auto", "cuda", "cuda:N", "mps" or "cpu".
+        precision: "auto" is fp16 on CUDA, fp32 elsewhere (bf16 on CPUs that are fast at it, for nets that bear
+            it), and always fp32 for pictures of more than 8 bits.
+        tile: side in LR pixels of the square a tile keeps; 0 chooses by the free memory.
+        overlap: LR pixels over which neighbouring tiles blend; None chooses by the net.
+        denoise: 0 to 1, for models with a weak-denoise twin: weights are denoise * model + (1 - denoise) * twin.
+        tta: average over eight flips and rotations; eight times slower, a little cleaner.
+        alpha: how transparency is upscaled: by the net, by Lanczos, or not at all (dropped).
+        wrap: the picture continues on its opposite side (tileable textures).
+        progress: show a tqdm bar (for notebooks and scripts).
+        listener: receives every event instead; see `upscale_cli.events`.
+
+    Raises:
+        OptionError, UnknownModelError, CheckpointError, FetchError, DeviceError: see `upscale_cli.errors`.
+
+    Example:
+        >>> from PIL import Image
+        >>> Upscaler("bicubic")(Image.new("RGB", (20, 10)), scale=2.5).size
+        (50, 25)
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | None = None,
+        *,
+        device: str = "auto",
+        precision: Wanted = "auto",
+        tile: int = 0,
+        overlap: int | None = None,
+        denoise: float = 1.0,
+        tta: bool = False,
+        alpha: Alpha = "net",
+        wrap: bool = False,
+        progress: bool = False,
+        listener: Listener = ignore,
+    ) -> None:
+        if not 0 <= denoise <= 1:
+            raise OptionError(f"denoise {denoise:g} is out of range. Choose --denoise from 0 (keep grain) to 1 (remove).")
+        if tile:
+            check_tile(tile, overlap or 0)
+        self._listener, self._bar = listener, progress
+        self._denoise, self._alpha, self._wrap = denoise, alpha, wrap
+        self._wanted_precision: Wanted = precision
+        self._tile, self._overlap, self._tta = tile, overlap, tta
+        self._engines: dict[tuple[int, Precision], Engine] = {}
+        self.why = "asked for"
+        if model is None:
+            name, self.why = best_model(say=self._say)
+            self._set_model(name, chosen_for_user=True)
+        else:
+            self._set_model(os.fspath(model), chosen_for_user=False)
+        self.device = choose_device(device)
+
+    def _set_model(self, model: str, *, chosen_for_user: bool) -> None:
+        """Finds out what `model` names; a checkpoint file is loaded at once, a registry row when it is needed."""
+        self.name = model
+        self.kernel = kernel_named(model)
+        self._rows: Mapping[int, Spec] = {}
+        self._loaded: dict[int, LoadedNet] = {}
+        self.default_scale = DEFAULT_SCALE
+        if is_checkpoint_path(model):
+            loaded = load_net(Path(model).expanduser(), say=self._say)
+            self.name = Path(model).stem
+            self._loaded[loaded.scale] = loaded
+            self.default_scale = loaded.scale
+        elif self.kernel is None:
+            scales = [spec.scale for spec in rows_of(model)]
+            self.default_scale = scales[0] if len(scales) == 1 else DEFAULT_SCALE
+            self._rows = rows_at_hand(model, chosen_for_user=chosen_for_user, say=self._say)
+        if self._denoise != 1 and not any(spec.weak_denoise for spec in self._rows.values()):
+            able = ", ".join(dict.fromkeys(spec.model for spec in MODELS if spec.weak_denoise))
+            raise OptionError(f"--denoise does not go with {self.name}, which has no weak-denoise twin. Choose -m {able}.")
+
+    def __call__(self, image: Image, scale: float | None = None, *, target: Target | None = None) -> Image:
+        """Upscales an image and gives back one of the same kind.
+
+        Args:
+            image: a PIL image (any mode), or an array of shape (H, W) or (H, W, C): C of 1 gray, 2 gray and alpha,
+                3 RGB, 4 RGBA; uint8, uint16 (0..65535), float32 or float64 (0..1).
+            scale: SR pixels per LR pixel, any real number above 0; None: 4, or the model's own.
+            target: instead of `scale`, a size: `Target(box=(800, 600))`, `Target(long_side=4000)`.
+
+        Raises:
+            OptionError: scale out of range, or both scale and target.
+            TypeError, ValueError: something that is no image.
+        """
+        from upscale_cli.images import to_frame
+
+        if target is None:
+            target = Target(scale=self.default_scale if scale is None else scale)
+        elif scale is not None:
+            raise OptionError("give either a scale or a target; they exclude each other.")
+        frame, back = to_frame(image)
+        plan = self.plan(frame.width, frame.height, target)
+        if not self._bar:
+            return cast(Image, back(self.upscale(frame, plan)))
+        from tqdm.auto import tqdm
+
+        with tqdm(total=self.tile_count(frame, plan), unit="tile", desc=self.name) as bar:
+            return cast(Image, back(self.upscale(frame, plan, on_tile=bar.update)))
+
+    def plan(self, width: int, height: int, target: Target) -> Plan:
+        """The passes and the exact size for an LR picture of that size."""
+        sr_width, sr_height = target.size_for(width, height)
+        if self.kernel is not None:
+            return Plan((), sr_width, sr_height, self.kernel)
+        passes = cheapest_chain(self._costs(), max(sr_width / width, sr_height / height))
+        return Plan(passes, sr_width, sr_height, "lanczos")
+
+    def pass_names(self, plan: Plan) -> tuple[str, ...]:
+        """What each pass runs, for people: the checkpoint's name."""
+        return tuple(self._rows[scale].stem if scale in self._rows else self.name for scale in plan.passes)
+
+    def upscale(self, frame: Frame, plan: Plan, on_tile: Callable[[], object] | None = None) -> Frame:
+        """One LR frame to one SR frame of the same layout and depth, rounded once.
+
+        Args:
+            frame: (H, W, C) uint8, uint16 or float32; NaN and Inf in it stay holes (NaN).
+            plan: from `plan(frame.width, frame.height, ...)`.
+            on_tile: called after each of `tile_count(frame, plan)` tiles.
+        """
+        layout = self._layout(frame)
+        if not plan.passes and (plan.width, plan.height) == (frame.width, frame.height):
+            return Frame(frame.pixels[:, :, : channels_of(layout)], layout, frame.transfer, frame.duration_ms)
+        pixels, holes = without_holes(frame.pixels)
+        sr = np.empty((plan.height, plan.width, channels_of(layout)), pixels.dtype)
+        for planes in planes_of(layout):
+            lr = pixels[:, :, planes.channels]
+            if planes.kind == "colour" and layout in OPAQUE:
+                lr = bleed(lr, pixels[:, :, -1:])
+            made = self._planes(inverted(lr) if planes.ink else lr, planes, plan, frame, on_tile)
+            sr[:, :, planes.channels] = inverted(made) if planes.ink else made
+        if holes is not None:
+            sr[nearest(holes, plan.width, plan.height)] = np.nan
+        return Frame(sr, layout, frame.transfer, frame.duration_ms)
+
+    def tile_count(self, frame: Frame, plan: Plan) -> int:
+        """How often `upscale` will call `on_tile`."""
+        total = 0
+        for planes in planes_of(self._layout(frame)):
+            if self._is_interpolated(planes) or is_constant(frame.pixels[:, :, planes.channels]):
+                continue
+            height, width = frame.height, frame.width
+            for scale in plan.passes:
+                total += self._engine(scale, frame).tile_count(height, width)
+                height, width = height * scale, width * scale
+        return total
+
+    def _layout(self, frame: Frame) -> Layout:
+        return OPAQUE.get(frame.layout, frame.layout) if self._alpha == "drop" else frame.layout
+
+    def _is_interpolated(self, planes: Planes) -> bool:
+        return planes.kind == "smooth" or (planes.kind == "alpha" and self._alpha == "lanczos")
+
+    def _planes(
+        self, lr: Pixels, planes: Planes, plan: Plan, frame: Frame, on_tile: Callable[[], object] | None
+    ) -> Pixels:
+        """Some channels of a frame, all the way: (H, W, c) to (plan.height, plan.width, c) of the same dtype."""
+        if is_constant(lr):  # an opaque alpha, an ink that is not used: nothing to compute
+            return np.full((plan.height, plan.width, lr.shape[2]), lr.flat[0], lr.dtype)
+        if self._is_interpolated(planes):
+            return resample(lr, plan.width, plan.height, "lanczos", lr.dtype, wrap=self._wrap)
+        picture = lr
+        for number, scale in enumerate(plan.passes, start=1):
+            height, width = picture.shape[0] * scale, picture.shape[1] * scale
+            is_final = number == len(plan.passes) and (width, height) == (plan.width, plan.height)
+            picture = self._engine(scale, frame).upscale(
+                picture,
+                lr.dtype if is_final else np.float32,
+                transfer="display" if planes.kind == "alpha" else frame.transfer,
+                clip=lr.dtype != np.float32,
+                on_tile=on_tile,
+            )
+        return resample(picture, plan.width, plan.height, plan.kernel, lr.dtype, wrap=self._wrap)
+
+    def precision_for(self, plan: Plan, bits: int) -> str:
+        """What the passes compute in, for people."""
+        return ", ".join(dict.fromkeys(self._precision(scale, bits) for scale in plan.passes)) or "fp32"
+
+    def close(self) -> None:
+        """Lets go of the nets and of the device's memory."""
+        self._engines.clear()
+        self._loaded = {} if self._rows else self._loaded  # a file given by path is not read twice
+        release_memory(self.device)
+
+    # Nets
+
+    def _costs(self) -> dict[int, float]:
+        if self._rows:
+            return {scale: float(spec.macs) for scale, spec in self._rows.items()}
+        return dict.fromkeys(self._loaded, 1.0)
+
+    def _precision(self, scale: int, bits: int) -> Precision:
+        spec = self._rows.get(scale)
+        loaded = self._loaded.get(scale)
+        wanted = self._wanted_precision
+        if wanted == "auto" and loaded is not None and not loaded.fp16 and self.device.type == "cuda":
+            return "fp32"
+        return choose_precision(wanted, self.device, bits=bits, bf16_is_close=spec is not None and spec.bf16)
+
+    def _engine(self, scale: int, frame: Frame) -> Engine:
+        loaded = self._net(scale)
+        precision = self._precision(scale, 8 * frame.pixels.dtype.itemsize)
+        key = scale, precision
+        if key not in self._engines:
+            net = PictureNet(loaded.net, loaded.colour, loaded.luma_range)
+            self._engines[key] = Engine(
+                net, self.device, precision, tile=self._tile, overlap=self._overlap, wrap=self._wrap, tta=self._tta,
+                say=self._say,
+            )  # fmt: skip
+        return self._engines[key]
+
+    def _net(self, scale: int) -> LoadedNet:
+        """The net of that scale, loaded (and fetched) the first time."""
+        if scale not in self._loaded:
+            spec = self._rows[scale]
+            loaded = self._load(spec)
+            if self._denoise != 1 and spec.weak_denoise:
+                (twin,) = rows_of(spec.weak_denoise)
+                loaded = interpolate(loaded, self._load(twin), self._denoise)
+            self._loaded[scale] = loaded
+        return self._loaded[scale]
+
+    def _load(self, spec: Spec) -> LoadedNet:
+        def arrived(done: int, total: int | None) -> None:
+            self._listener(Fetching(spec.file, done, total))
+
+        return load_spec(spec, obtain(spec, say=self._say, progress=arrived))
+
+    def _say(self, text: str) -> None:
+        self._listener(Note(text))
