@@ -14,7 +14,7 @@ import json
 import math
 import platform
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -251,7 +251,7 @@ def _folders(parent: Path | None) -> Iterator[Path]:
         yield from sorted(path for path in parent.iterdir() if path.is_dir())
 
 
-def _arguments() -> argparse.Namespace:
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of training sets, one folder each")
     parser.add_argument("--eval", type=Path, help="folder of held-out sets (Set5, Set14, ...), one folder each")
@@ -263,11 +263,11 @@ def _arguments() -> argparse.Namespace:
         if field.name != "shrinks":
             flag = f"--{field.name.replace('_', '-')}"
             parser.add_argument(flag, type=type(field.default), default=field.default, help="default: %(default)s")
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
-def main() -> None:
-    arguments = _arguments()
+def main(argv: Sequence[str] | None = None) -> None:
+    arguments = _arguments(argv)
     chosen = {field.name: getattr(arguments, field.name) for field in fields(Recipe) if field.name != "shrinks"}
     for scale in arguments.scale:
         make_checkpoint(scale, arguments, replace(Recipe(), **chosen))

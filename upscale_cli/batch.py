@@ -43,9 +43,9 @@ class Input:
         if self.is_stdin:
             return _stdin()
         if self.path.is_dir():
-            raise InputError(f"{self.name}: is a folder; this release takes photos. Name the files, such as {self.name}/*.jpg")
+            raise InputError(f"{self.name}: is a folder, and this release takes photos only. Name the files in it.")
         if self.path.suffix.lower() in CLIP_EXTENSIONS and self.path.exists():
-            raise InputError(f"{self.name}: is a clip; this release takes photos. Video comes with a later one.")
+            raise InputError(f"{self.name}: is a clip, and this release takes photos only. Video comes next.")
         return self.path
 
 
@@ -83,7 +83,7 @@ class Naming:
         try:
             fields = [field for _, field, _, _ in Formatter().parse(self.output) if field is not None]
         except ValueError as error:
-            raise OptionError(f"output template {self.output!r} is not understood ({error}). Close every brace.") from error
+            raise OptionError(f"template {self.output!r} is not understood ({error}). Close every brace.") from error
         unknown = [field for field in fields if field not in FIELDS]
         if unknown:
             known = ", ".join(f"{{{field}}}" for field in FIELDS)
@@ -144,9 +144,7 @@ class Naming:
             return format_of(path)
         row = format_named(self.format)
         if path.suffix and path.suffix.lower() not in row.extensions and _names_a_format(path):
-            raise OptionError(
-                f"output {path} and --format {self.format} contradict each other. Leave one of them out, or make them agree."
-            )
+            raise OptionError(f"output {path} and --format {self.format} contradict each other. Leave one of them out.")
         return row
 
 
@@ -190,7 +188,7 @@ class Outputs:
         if key in self._promised:
             raise OutputError(
                 f"{source.name}: its output {place.path} is that of {self._promised[key]} already. "
-                f"Use a template that tells them apart, such as -o '{{stem}}_{{model}}_{{scale}}x{{ext}}', or -o FOLDER/."
+                f"Name it with another -o, such as a folder or the template '{{stem}}_{{model}}_{{scale}}x{{ext}}'."
             )
         if place.path.exists() and not self._overwrite:
             raise OutputError(f"{place.path}: exists already. Give --overwrite to replace it, or another -o.")
@@ -206,7 +204,9 @@ def single_output(naming: Naming, sources: Sequence[Input], models: int) -> None
     several = len(sources) * models
     output = naming.output
     if several > 1 and output is not None and "{" not in output and (output == STDIO or not _is_folder(output)):
-        raise OptionError(f"output {output!r} is one file for {several} results. Give -o a folder (FOLDER/) or a template.")
+        raise OptionError(
+            f"output {output!r} is one file for {several} results. Give a folder (FOLDER/) or a template."
+        )
 
 
 @contextmanager
@@ -263,5 +263,3 @@ def _identity(path: Path) -> object:
     except OSError:
         return str(path.resolve())
     return (status.st_dev, status.st_ino) if status.st_ino else str(path.resolve())
-
-

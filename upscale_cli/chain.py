@@ -70,10 +70,11 @@ def parse_size(text: str) -> Target:
     (600, 600)
     """
     match = re.fullmatch(r"(\d*)(?:[xX](\d*))?(!?)", text.strip())
-    width, height = (int(side) if side else None for side in match.groups()[:2]) if match else (None, None)
-    if not match or (width is None and height is None) or width == 0 or height == 0 or (match[3] and not (width and height)):
+    sides = [int(side) if side else None for side in match.groups()[:2]] if match else [None, None]
+    stretch = bool(match and match[3])
+    if sides == [None, None] or 0 in sides or (stretch and None in sides):
         raise OptionError(f"size {text!r} is not understood. Write WxH (fits inside), WxH! (stretches), W or xH.")
-    return Target(box=(width, height), stretch=bool(match[3]))
+    return Target(box=(sides[0], sides[1]), stretch=stretch)
 
 
 def cheapest_chain(costs: Mapping[int, float], needed: float) -> tuple[int, ...]:
@@ -90,7 +91,7 @@ def cheapest_chain(costs: Mapping[int, float], needed: float) -> tuple[int, ...]
     (2, 4)
     """
     if needed > max(costs) == 1:
-        raise OptionError(f"this net keeps the size (scale 1): scale {needed:g} is out of its reach. Choose -s 1 or less.")
+        raise OptionError(f"this net keeps the size: scale {needed:g} is out of its reach. Choose -s 1 or less.")
     best: tuple[float, int, tuple[int, ...]] | None = None
     open_chains: list[tuple[float, int, tuple[int, ...]]] = [(0.0, 1, ())]
     while open_chains:

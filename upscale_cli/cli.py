@@ -213,7 +213,7 @@ def upscale(
     ] = False,
     tile: Annotated[
         int,
-        typer.Option("-t", "--tile", rich_help_panel=COMPUTE, help="Side of a tile in LR pixels; 0: by the free memory."),
+        typer.Option("-t", "--tile", rich_help_panel=COMPUTE, help="Side of a tile in LR pixels; 0: by free memory."),
     ] = 0,
     overlap: Annotated[
         int | None,
@@ -284,9 +284,7 @@ def upscale(
         raise typer.Exit(1)
 
 
-def _target(
-    scale: float | None, size: str | None, long_side: int | None, megapixels: float | None
-) -> "Target | None":
+def _target(scale: float | None, size: str | None, long_side: int | None, megapixels: float | None) -> "Target | None":
     """The one size option that was given; None for the default."""
     from upscale_cli.chain import Target, parse_size
 
@@ -310,7 +308,9 @@ def _upscale_all(
     verbose: bool,
 ) -> int:
     """Every source by every model; a failure is told and the rest goes on. How many failed."""
+    from upscale_cli.api import upscale_input
     from upscale_cli.batch import Outputs
+    from upscale_cli.chain import Target
     from upscale_cli.events import Failed
     from upscale_cli.upscaler import Upscaler
 
@@ -318,9 +318,10 @@ def _upscale_all(
     failed = 0
     for name in models:
         upscaler = Upscaler(name, listener=listener, **settings)
+        target = naming.target or Target(scale=upscaler.default_scale)
         for source in sources:
             try:
-                _upscale_one(source, upscaler, naming, outputs, job, listener)
+                upscale_input(source, upscaler, naming, outputs, target, listener, **job)
             except OptionError:
                 raise
             except UpscaleError as error:
@@ -330,31 +331,6 @@ def _upscale_all(
                     _print_causes(error)
         upscaler.close()
     return failed
-
-
-def _upscale_one(
-    source: "Input",
-    upscaler: "Upscaler",
-    naming: "Naming",
-    outputs: Any,
-    job: dict[str, Any],
-    listener: "Listener",
-) -> None:
-    """One source by one model: the header decides the size, the size the name, and then the pipeline runs."""
-    from upscale_cli.batch import folder_for
-    from upscale_cli.chain import Target
-    from upscale_cli.media.image import ImageReader
-    from upscale_cli.pipeline import Job, run
-
-    target = naming.target or Target(scale=upscaler.default_scale)
-    opened = source.open()
-    with ImageReader(opened, max_pixels=job["max_pixels"], salvage=job["salvage"]) as reader:
-        info = reader.info
-    size = target.size_for(info.width, info.height)
-    place = naming.place(source, info, size, upscaler.name)
-    outputs.promise(source, place)
-    with folder_for(place.path):
-        run(Job(opened, source.name, place.target(), place.name, place.format, target, **job), upscaler, listener)
 
 
 @app.command()

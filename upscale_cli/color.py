@@ -1,6 +1,6 @@
 """uint8, uint16 <-> [0, 1]; RGB <-> luma + chroma; what lies under transparent pixels. Pure functions."""
 
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ def white_of(pixels: Pixels) -> float:
     return WHITE[pixels.dtype]
 
 
-def to_depth(unit: Tensor, dtype: np.dtype) -> Tensor:  # type: ignore[type-arg]
+def to_depth(unit: Tensor, dtype: np.dtype[Any]) -> Tensor:
     """[0, 1] float32 to a depth: the one place where pixels are rounded (half to even) and clipped.
 
     Args:

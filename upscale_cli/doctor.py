@@ -83,9 +83,7 @@ def _devices() -> list[Finding]:
         remedy = "install a CUDA build of torch (see the README)"
         findings.append(Finding("cuda", f"there is an NVIDIA GPU, but {why}: {remedy}", "problem"))
     device = choose_device("auto")
-    precisions = {
-        bits: choose_precision("auto", device, bits=bits, bf16_is_close=True) for bits in (8, 16)
-    }
+    precisions = {bits: choose_precision("auto", device, bits=bits, bf16_is_close=True) for bits in (8, 16)}
     chosen = f"{device}, {precisions[8]} for 8-bit pictures (where the net bears it), {precisions[16]} for deeper ones"
     return [*findings, Finding("chosen", chosen)]
 
@@ -95,7 +93,10 @@ def _has_nvidia_gpu() -> bool:
     return (
         shutil.which("nvidia-smi") is not None
         or Path("/proc/driver/nvidia/version").exists()
-        or (sys.platform == "win32" and (Path(os.environ.get("SYSTEMROOT", "C:/Windows")) / "System32/nvcuda.dll").exists())
+        or (
+            sys.platform == "win32"
+            and (Path(os.environ.get("SYSTEMROOT", "C:/Windows")) / "System32/nvcuda.dll").exists()
+        )
     )
 
 
@@ -113,12 +114,13 @@ def _ffmpeg() -> Finding:
 
 def _weights() -> list[Finding]:
     from upscale_cli.models.registry import MODELS
-    from upscale_cli.models.select import best_model, is_offline
-    from upscale_cli.models.store import locate, weights_folders
+    from upscale_cli.models.select import best_model
+    from upscale_cli.models.store import is_offline, locate, weights_folders
 
     notes: list[str] = []
     findings = [
-        Finding("weights in", f"{folder}{'' if folder.is_dir() else ' (not there yet)'}") for folder in weights_folders()
+        Finding("weights in", f"{folder}{'' if folder.is_dir() else ' (not there yet)'}")
+        for folder in weights_folders()
     ]
     here = [f"{spec.model} x{spec.scale}" for spec in MODELS if locate(spec, say=notes.append)]
     findings.append(Finding("models here", ", ".join(here) or "none", "ok" if here else "problem"))

@@ -46,7 +46,7 @@ class Range:
         if pixels.dtype != np.float32:
             return cls(0.0, white_of(pixels))
         low, high = float(pixels.min()), float(pixels.max())
-        return cls(0.0, 1.0) if 0 <= low and high <= 1 else cls(low, high if high > low else low + 1)
+        return cls(0.0, 1.0) if low >= 0 and high <= 1 else cls(low, high if high > low else low + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +113,16 @@ class Engine:
         self._elements = profile(net, channels=3 if net.colour != "luma" else 1).elements
         self._net = self._placed(precision)
         self._limit: int | None = None  # side of the largest window that memory has room for, once it ran out
-        self._download = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self._download = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
 
     def upscale(
-        self, lr: Pixels, dtype: Any, *, transfer: Transfer = "display", clip: bool = True, on_tile: Callable[[], object] | None = None
+        self,
+        lr: Pixels,
+        dtype: Any,
+        *,
+        transfer: Transfer = "display",
+        clip: bool = True,
+        on_tile: Callable[[], object] | None = None,
     ) -> Pixels:
         """Upscales once.
 
@@ -285,16 +291,17 @@ class Engine:
                 on_host.append(pinned.copy_(tensor, non_blocking=True))
                 tensor.record_stream(self._download)
             flight.kept.record_stream(self._download)
-            arrived = torch.cuda.Event()
+            arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
             arrived.record(self._download)
         return InFlight(flight.tile, on_host[0], on_host[1], arrived)
 
     def _placed(self, precision: Precision) -> PictureNet:
         """The net on the device in that precision; channels last, the layout convolutions are fastest in."""
-        if precision == "fp32" and self.device.type == "cpu":
-            return self._fp32.to(memory_format=torch.channels_last)
+        shared = precision == "fp32" and self.device.type == "cpu"
+        net = self._fp32 if shared else copy.deepcopy(self._fp32).to(self.device, DTYPES[precision])
         layout = torch.contiguous_format if self.device.type == "mps" else torch.channels_last
-        return copy.deepcopy(self._fp32).to(self.device, DTYPES[precision], memory_format=layout)
+        net.to(memory_format=layout)  # type: ignore[call-overload]  # moves in place; torch's stub lacks the keyword
+        return net
 
     # When memory runs out
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
-
 from upscale_cli.chain import Target
 from upscale_cli.device import free_host_memory
 from upscale_cli.errors import OutputError

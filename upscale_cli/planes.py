@@ -1,7 +1,7 @@
 """What the channels of a picture are to an upscaler: colour for the net, transparency, the rest. Pure."""
 
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +47,7 @@ def planes_of(layout: Layout) -> tuple[Planes, ...]:
 
 def channels_of(layout: Layout) -> int:
     """How many channels a layout has."""
-    return max(planes.channels.stop for planes in PLANES[layout])
+    return 3 if layout == "LAB" else len(layout)
 
 
 def inverted(pixels: Pixels) -> Pixels:
@@ -64,15 +64,15 @@ def without_holes(pixels: Pixels) -> tuple[Pixels, NDArray[np.bool_] | None]:
     """Float pixels with NaN and Inf filled from around, and where they were (H, W); None where there are none."""
     if pixels.dtype != np.float32:
         return pixels, None
-    holes = ~np.isfinite(pixels).all(axis=2)
+    holes = np.asarray(~np.isfinite(pixels).all(axis=2))
     if not holes.any():
         return pixels, None
     known = (~holes[:, :, None]).astype(np.float32)
     return bleed(np.where(holes[:, :, None], np.float32(0), pixels), known), holes
 
 
-def nearest(mask: NDArray[Any], width: int, height: int) -> NDArray[Any]:
+def nearest(mask: NDArray[np.bool_], width: int, height: int) -> NDArray[np.bool_]:
     """(H, W) to (height, width) by nearest neighbour."""
     rows = (np.arange(height) + 0.5) * mask.shape[0] / height
     columns = (np.arange(width) + 0.5) * mask.shape[1] / width
-    return mask[rows.astype(int)[:, None], columns.astype(int)[None, :]]
+    return np.asarray(mask[rows.astype(int)[:, None], columns.astype(int)[None, :]])

@@ -139,7 +139,9 @@ class RowBlender:
         width = columns[-1].stop * scale
         height = max(row.length for row in rows) * scale
         self._strip = torch.zeros(height, width, channels, device=device)  # the row of tiles in hand, blended along x
-        self._carry = torch.zeros(0, width, channels, device=device)  # rows begun by earlier tiles, blended along y so far
+        self._carry = torch.zeros(
+            0, width, channels, device=device
+        )  # rows begun by earlier tiles, blended along y so far
 
     def add(self, column: int, sr: Tensor) -> None:
         """Takes one tile's kept part, (scale * h, scale * w, C) float32 on the host; column 0 begins a row of tiles."""

@@ -6,7 +6,6 @@
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Final, Literal, TypeVar, cast
 
@@ -17,7 +16,7 @@ from upscale_cli.color import bleed
 from upscale_cli.device import Precision, Wanted, choose_device, choose_precision, release_memory
 from upscale_cli.engine import Engine
 from upscale_cli.errors import OptionError
-from upscale_cli.events import Event, Fetching, Listener, Note, ignore
+from upscale_cli.events import Fetching, Listener, Note, ignore
 from upscale_cli.media.frame import Frame, Layout, Pixels
 from upscale_cli.models.checkpoint import LoadedNet, interpolate, load_net, load_spec
 from upscale_cli.models.picture import PictureNet
@@ -94,7 +93,7 @@ class Upscaler:
         listener: Listener = ignore,
     ) -> None:
         if not 0 <= denoise <= 1:
-            raise OptionError(f"denoise {denoise:g} is out of range. Choose --denoise from 0 (keep grain) to 1 (remove).")
+            raise OptionError(f"denoise {denoise:g} is out of range. Choose --denoise from 0 (keeps grain) to 1.")
         if tile:
             check_tile(tile, overlap or 0)
         self._listener, self._bar = listener, progress
@@ -128,7 +127,9 @@ class Upscaler:
             self._rows = rows_at_hand(model, chosen_for_user=chosen_for_user, say=self._say)
         if self._denoise != 1 and not any(spec.weak_denoise for spec in self._rows.values()):
             able = ", ".join(dict.fromkeys(spec.model for spec in MODELS if spec.weak_denoise))
-            raise OptionError(f"--denoise does not go with {self.name}, which has no weak-denoise twin. Choose -m {able}.")
+            raise OptionError(
+                f"--denoise does not go with {self.name}, which has no twin to blend in. Choose -m {able}."
+            )
 
     def __call__(self, image: Image, scale: float | None = None, *, target: Target | None = None) -> Image:
         """Upscales an image and gives back one of the same kind.
@@ -143,7 +144,7 @@ class Upscaler:
             OptionError: scale out of range, or both scale and target.
             TypeError, ValueError: something that is no image.
         """
-        from upscale_cli.images import to_frame
+        from upscale_cli.media.memory import to_frame
 
         if target is None:
             target = Target(scale=self.default_scale if scale is None else scale)

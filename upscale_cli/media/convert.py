@@ -2,17 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from . import icc
 from .formats import Format
-from .frame import Frame, Layout
+from .frame import Frame, Layout, Pixels
 from .metadata import Metadata
-
-_STRIP_VALUES = 2**22
+from .pixels import by_strips, from_float, on_white, to_8_bits
 
 
 @dataclass(slots=True)
@@ -42,48 +40,6 @@ def fitted(frame: Frame, metadata: Metadata, row: Format, notes: Notes) -> tuple
     if 8 * frame.pixels.dtype.itemsize not in row.depths:
         frame = _in_a_depth_of(frame, row, notes)
     return frame, _kept_by(row, metadata, notes)
-
-
-def by_strips(function: Callable[[NDArray[Any]], NDArray[Any]], pixels: NDArray[Any]) -> NDArray[Any]:
-    """Apply a pixel-wise function strip by strip, so that its intermediate values never cover the whole picture."""
-    rows = max(1, _STRIP_VALUES // max(1, pixels.shape[1] * pixels.shape[2]))
-    first = function(pixels[:rows])
-    if len(pixels) <= rows:
-        return first
-    result = np.empty((len(pixels), *first.shape[1:]), first.dtype)
-    result[:rows] = first
-    for top in range(rows, len(pixels), rows):
-        result[top : top + rows] = function(pixels[top : top + rows])
-    return result
-
-
-def to_8_bits(pixels: NDArray[Any]) -> NDArray[Any]:
-    """uint16 to uint8, rounded to the nearest: 65,535 / 255 is 257 exactly."""
-    return by_strips(lambda strip: ((strip.astype(np.uint32) + 128) // 257).astype(np.uint8), pixels)
-
-
-def from_float(pixels: NDArray[Any], dtype: Any) -> NDArray[Any]:
-    """float32 with 1.0 for white to integers, clipped to [0, 1]; NaN becomes 0."""
-    top = np.iinfo(dtype).max
-
-    def convert(strip: NDArray[Any]) -> NDArray[Any]:
-        return (np.clip(np.nan_to_num(strip, nan=0.0), 0, 1) * np.float64(top) + 0.5).astype(dtype)
-
-    return by_strips(convert, pixels)
-
-
-def on_white(pixels: NDArray[Any]) -> NDArray[Any]:
-    """Straight alpha flattened on white: (H, W, C + alpha) to (H, W, C), same dtype."""
-
-    def flatten(strip: NDArray[Any]) -> NDArray[Any]:
-        color, alpha = strip[..., :-1], strip[..., -1:]
-        if strip.dtype == np.float32:
-            return color * alpha + (1 - alpha)
-        top = np.iinfo(strip.dtype).max  # top * top + top // 2 still fits 32 bits
-        wide = alpha.astype(np.uint32)
-        return ((color * wide + (top - wide) * top + top // 2) // top).astype(strip.dtype)
-
-    return by_strips(flatten, pixels)
 
 
 def _without_float(frame: Frame, row: Format, notes: Notes) -> Frame:
@@ -141,7 +97,7 @@ def _to_srgb(frame: Frame, metadata: Metadata, notes: Notes) -> tuple[Frame, Met
     base = frame.layout[:-1] if frame.has_alpha else frame.layout
     profile = metadata.icc if metadata.icc and icc.space(metadata.icc) == base else None
 
-    def convert(strip: NDArray[Any]) -> NDArray[Any]:
+    def convert(strip: Pixels) -> Pixels:
         color = icc.to_srgb(strip[..., :channels], base, profile)
         return np.concatenate([color, strip[..., channels:]], axis=2) if alpha_channels else color
 

@@ -20,6 +20,7 @@ class Job:
         info: of the source; its frame count is the number of frames to come.
         frames: how many frames will be written.
         quality: 0..100 as the user asked for; None for the format's default.
+        suffix: extension of the target, lower case, with the dot; "" for a stream.
         notes: tells the user.
     """
 
@@ -28,6 +29,7 @@ class Job:
     info: PhotoInfo
     frames: int
     quality: int | None
+    suffix: str
     notes: Notes
 
     @property

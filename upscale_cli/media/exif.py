@@ -130,7 +130,7 @@ def resized(block: bytes, width: int, height: int) -> bytes:
 
 
 def _put_number(block: bytearray, field: Field, value: int, order: str) -> None:
-    """Overwrite a single SHORT or LONG where it stands; a SHORT that is too small becomes a LONG, for both are inline."""
+    """Overwrite a single SHORT or LONG where it stands; a SHORT that is too small becomes a LONG: both are inline."""
     if field.count != 1 or field.type not in (_SHORT, _LONG) or field.entry + 12 > len(block):
         return
     kind = _SHORT if field.type == _SHORT and value < 2**16 else _LONG
@@ -166,8 +166,11 @@ def _end_of(found: list[Field] | tuple[Field, ...]) -> int:
     return max(ends, default=0)
 
 
-def pack(found: list[Field], offset: int, order: str, big: bool = False) -> bytes:
-    """An IFD with these fields and their sub-IFDs, as it has to stand at byte `offset` of a file (an even number)."""
+def pack(found: list[Field], offset: int, order: str, big: bool = False, following: int = 0) -> bytes:
+    """An IFD with these fields and their sub-IFDs, as it has to stand at byte `offset` of a file (an even number).
+
+    `following` is the offset of the next IFD.
+    """
     head, entry_bytes, inline, number = ("Q", 20, 8, "Q") if big else ("H", 12, 4, "I")
     found = sorted(found, key=lambda field: field.tag)
     table_bytes = struct.calcsize(order + head) + entry_bytes * len(found) + inline
@@ -182,7 +185,7 @@ def pack(found: list[Field], offset: int, order: str, big: bool = False) -> byte
             heap += _even(data)
             data = struct.pack(order + number, here)
         table += struct.pack(order + "HH" + number, field.tag, kind, count) + data.ljust(inline, b"\0")
-    return bytes(table + bytes(inline) + heap)
+    return bytes(table + struct.pack(order + number, following) + heap)
 
 
 def block_of(found: list[Field], order: str) -> bytes | None:

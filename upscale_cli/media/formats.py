@@ -152,65 +152,15 @@ FORMATS: dict[str, Format] = {row.name: row for row in _ROWS}
 """Every format that is read and written, by name."""
 
 RAW_EXTENSIONS = frozenset(
-    [
-        ".3fr",
-        ".ari",
-        ".arw",
-        ".bay",
-        ".cap",
-        ".cr2",
-        ".cr3",
-        ".crw",
-        ".dcr",
-        ".dng",
-        ".erf",
-        ".fff",
-        ".gpr",
-        ".iiq",
-        ".k25",
-        ".kdc",
-        ".mef",
-        ".mos",
-        ".mrw",
-        ".nef",
-        ".nrw",
-        ".orf",
-        ".pef",
-        ".ptx",
-        ".raf",
-        ".raw",
-        ".rw2",
-        ".rwl",
-        ".rwz",
-        ".sr2",
-        ".srf",
-        ".srw",
-        ".x3f",
-    ]
+    {".3fr", ".ari", ".arw", ".bay", ".cap", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".gpr", ".iiq"}
+    | {".k25", ".kdc", ".mef", ".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".ptx", ".raf", ".raw", ".rw2", ".rwl"}
+    | {".rwz", ".sr2", ".srf", ".srw", ".x3f"}
 )
 """Camera RAW: sensor data that a developer must turn into a picture first."""
 
 CLIP_EXTENSIONS = frozenset(
-    [
-        ".3gp",
-        ".avi",
-        ".flv",
-        ".m2ts",
-        ".m4v",
-        ".mkv",
-        ".mov",
-        ".mp4",
-        ".mpeg",
-        ".mpg",
-        ".mts",
-        ".mxf",
-        ".ogv",
-        ".ts",
-        ".vob",
-        ".webm",
-        ".wmv",
-        ".y4m",
-    ]
+    {".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".ts"}
+    | {".vob", ".webm", ".wmv", ".y4m"}
 )
 """Moving pictures with a time base and sound, which are not this pipeline's business."""
 

@@ -98,6 +98,26 @@ def _picture(source: Source, format: str) -> Picture:
         from .png import open_png
 
         return open_png(source)
+    if format == "TIFF":
+        from .tiff import open_tiff
+
+        return open_tiff(source)
+    if format in ("PNM", "PAM", "PFM"):
+        from .netpbm import open_netpbm
+
+        return open_netpbm(source, format)
+    if format == "JPEG XL":
+        from .jxl import open_jxl
+
+        return open_jxl(source)
+    if format == "JPEG 2000":
+        from .jp2 import open_jp2
+
+        return open_jp2(source)
+    if format == "HEIC":
+        from .heif import open_heif
+
+        return open_heif(source)
     from .pillow_reader import open_with_pillow
 
     return open_with_pillow(source, format)
@@ -146,8 +166,12 @@ class ImageWriter:
             self._notes(
                 f"{self._row.name} as written here holds no {kind}: only the first of {self._info.frames} is kept"
             )
-        job = Job(stream, self._row, self._info, self.frames, self._quality, self._notes)
-        self._encoder = _encoder(job)
+        job = Job(stream, self._row, self._info, self.frames, self._quality, self._target.suffix, self._notes)
+        try:
+            self._encoder = _encoder(job)
+        except BaseException as failure:
+            self._target.__exit__(type(failure), failure, failure.__traceback__)
+            raise
         return self
 
     def write(self, frame: Frame) -> None:
@@ -213,6 +237,38 @@ def _encoder(job: Job) -> Encoder:
         from .png_writer import Apng, PngStill
 
         return Apng(job) if animated else PngStill(job)
+    if name == "TIFF":
+        from .tiff_writer import Tiff
+
+        return Tiff(job)
+    if name == "GIF":
+        from .gif_writer import Gif
+
+        return Gif(job)
+    if name == "WebP" and animated:
+        from .webp_writer import AnimatedWebp
+
+        return AnimatedWebp(job)
+    if name == "AVIF" and animated:
+        from .avif_writer import AnimatedAvif
+
+        return AnimatedAvif(job)
+    if name in ("PNM", "PAM", "PFM"):
+        from .netpbm import Netpbm
+
+        return Netpbm(job)
+    if name == "JPEG XL":
+        from .jxl import JpegXl
+
+        return JpegXl(job)
+    if name == "JPEG 2000":
+        from .jp2 import Jpeg2000
+
+        return Jpeg2000(job)
+    if name == "HEIC":
+        from .heif import Heic
+
+        return Heic(job)
     from .pillow_writer import PillowStill
 
     return PillowStill(job)

@@ -14,7 +14,8 @@ from ..errors import InputError
 from .encoder import Encoder
 from .frame import Frame, Layout
 from .metadata import Metadata, PhotoInfo
-from .source import Picture, Source, decoding, expanded
+from .pixels import stretched
+from .source import Picture, Source, decoding
 
 _HEAD_BYTES = 4096
 _LAYOUTS: dict[int, Layout] = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
@@ -172,11 +173,7 @@ def _full_range(samples: NDArray[Any], top: int) -> NDArray[Any]:
     """0..top stretched to the full range of the dtype."""
     if top in (255, 65_535):
         return np.require(samples, samples.dtype.newbyteorder("="), ["C", "W"])
-    if top + 1 & top == 0:
-        return expanded(samples, top.bit_length())
-    full, dtype = (255, np.uint8) if top < 256 else (65_535, np.uint16)
-    table = ((np.arange(top + 1, dtype=np.uint64) * full + top // 2) // top).astype(dtype)
-    return cast("NDArray[Any]", table[np.minimum(samples, top)])
+    return stretched(samples, top, top.bit_length())
 
 
 class Netpbm(Encoder):
@@ -199,4 +196,4 @@ class Netpbm(Encoder):
                 header = f"{'P5' if frame.layout == 'L' else 'P6'}\n{size}\n{top}\n"
             pixels = pixels.astype(">u2") if top > 255 else pixels
         self.job.stream.write(header.encode("ascii"))
-        self.job.stream.write(np.ascontiguousarray(pixels).data)  # type: ignore[arg-type]
+        self.job.stream.write(np.ascontiguousarray(pixels).data)

@@ -1,5 +1,6 @@
 """JPEG, WebP, BMP, GIF, AVIF, TGA and 8-bit JPEG 2000: whatever Pillow decodes in full."""
 
+import struct
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
@@ -11,7 +12,8 @@ from ..errors import InputError
 from . import icc
 from .frame import Frame, Layout, Transfer
 from .metadata import Metadata, PhotoInfo, upright_metadata
-from .source import Picture, Source, calm_pillow, decoding, empty_upright, stream_of
+from .pixels import empty_upright
+from .source import Picture, Source, calm_pillow, decoding, stream_of
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -42,7 +44,7 @@ def open_with_pillow(source: Source, format: str) -> Picture:
         frames = 1 if format == "JPEG" else int(getattr(image, "n_frames", 1))
         if format == "JPEG" and getattr(image, "n_frames", 1) > 1:
             source.say(f"{source.name}: holds further pictures (a gain map or a second view), which are left out")
-        metadata, orientation = _metadata(image, format)
+        metadata, orientation = _metadata(image)
         animated = frames > 1
         if animated:
             metadata = replace(metadata, plays=_plays(image, format))
@@ -65,7 +67,7 @@ def open_with_pillow(source: Source, format: str) -> Picture:
 
 
 def _opened(source: Source, format: str) -> "Image.Image":
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     source.file.seek(0)
     file = source.file
@@ -76,7 +78,13 @@ def _opened(source: Source, format: str) -> "Image.Image":
         if junk or source.salvage:
             # The end marker makes libjpeg finish with what it has; in a whole file it stands after the end.
             file = stream_of(source.file.read()[junk:] + (_END_OF_JPEG if source.salvage else b""))
-    return Image.open(file, formats=_PLUGINS[format])
+    try:
+        return Image.open(file, formats=_PLUGINS[format])
+    except UnidentifiedImageError as error:
+        if format == "GIF":
+            source.file.seek(6)
+            source.check_size(*struct.unpack("<HH", source.file.read(4).ljust(4, b"\0")))
+        raise InputError(f"{source.name}: begins as {format}, but is none that can be read. It is damaged.") from error
 
 
 def _frames(source: Source, image: "Image.Image", info: PhotoInfo, orientation: int) -> Iterator[Frame]:
@@ -119,7 +127,6 @@ def plan(image: "Image.Image", animated: bool) -> tuple[Layout, Any, Convert]:
     if mode == "P":
         gray = _is_gray_palette(image) and icc.space(image.info.get("icc_profile", b"")) != "RGB"
         target: Layout = ("LA" if gray else "RGBA") if transparent else ("L" if gray else "RGB")
-        # Pillow converts a transparent palette to RGBA only.
         return (
             target,
             np.uint8,
@@ -170,12 +177,12 @@ def pixels_of(image: "Image.Image", channels: int, dtype: Any, convert: Convert,
 
 def _is_gray_palette(image: "Image.Image") -> bool:
     entries = np.asarray(image.getpalette("RGB") or [], np.uint8)[: 256 * 3].reshape(-1, 3)
-    used = image.getextrema()[1] if image.im is not None else 255  # type: ignore[redundant-expr]
+    used = image.getextrema()[1] if image.im is not None else 255
     entries = entries[: int(cast(float, used)) + 1]
     return bool(len(entries)) and bool((entries == entries[:, :1]).all())
 
 
-def _metadata(image: "Image.Image", format: str) -> tuple[Metadata, int]:
+def _metadata(image: "Image.Image") -> tuple[Metadata, int]:
     found = image.info
     exif = found.get("exif")
     return upright_metadata(

@@ -1,6 +1,6 @@
 """JPEG, WebP, BMP, TGA and AVIF stills, through Pillow."""
 
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
 
@@ -22,9 +22,9 @@ def pillow_image(frame: Frame) -> "Image.Image":
     """An 8-bit frame as a Pillow image that borrows the frame's memory where Pillow's layout is the same."""
     from PIL import Image
 
-    pixels = np.ascontiguousarray(frame.pixels)
-    mode, size = frame.layout, (frame.width, frame.height)
-    return Image.frombuffer(mode, size, memoryview(pixels).cast("B"), "raw", mode, 0, 1)
+    pixels, size = np.ascontiguousarray(frame.pixels), (frame.width, frame.height)
+    # Pillow's stubs know bytes and array interfaces only.
+    return Image.frombuffer(frame.layout, size, cast(Any, pixels), "raw", frame.layout, 0, 1)
 
 
 class PillowStill(Encoder):
@@ -34,13 +34,13 @@ class PillowStill(Encoder):
         save_still(self.job, frame, metadata, self.job.stream)
 
 
-def save_still(job: Job, frame: Frame, metadata: Metadata, stream: Stream | Any) -> None:
+def save_still(job: Job, frame: Frame, metadata: Metadata, stream: Stream | BinaryIO) -> None:
     """Write one picture with its metadata to a stream."""
     name = job.row.name
     options = {"JPEG": _jpeg, "WebP": webp_options, "AVIF": avif_options}.get(name, _plain)(job, metadata)
     if name != "JPEG":
         options |= {"exif": metadata.exif or b"", "xmp": metadata.xmp or b"", "icc_profile": metadata.icc or b""}
-    pillow_image(frame).save(stream, format=_PLUGINS.get(name, name.upper()), **options)
+    pillow_image(frame).save(cast("IO[bytes]", stream), format=_PLUGINS.get(name, name.upper()), **options)
 
 
 def _plain(job: Job, metadata: Metadata) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import io
 import struct
 import zlib
 from fractions import Fraction
+from typing import IO, cast
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from .encoder import Encoder, Job
 from .frame import Frame
 from .metadata import Metadata
 from .pillow_writer import pillow_image
-from .png import SIGNATURE, chunk
+from .png_chunks import SIGNATURE, chunk
 from .target import Stream
 
 _HEADER_BYTES = len(SIGNATURE) + 12 + 13
@@ -36,7 +37,7 @@ class _AfterHeader:
             self._stream.write(bytes(view[:missing]))
             self._stream.write(self._chunks)
             view = view[missing:]
-        self._stream.write(view)  # type: ignore[arg-type]
+        self._stream.write(view)
         return len(data)
 
     def flush(self) -> None:
@@ -47,9 +48,9 @@ class PngStill(Encoder):
     """One picture, compressed by Pillow (8 bits) or imagecodecs (16)."""
 
     def add(self, frame: Frame, metadata: Metadata) -> None:
-        stream = _AfterHeader(self.job.stream, ancillary_chunks(metadata, frame))
+        stream = _AfterHeader(self.job.stream, ancillary_chunks(metadata))
         if frame.pixels.dtype == np.uint8:
-            pillow_image(frame).save(stream, format="PNG")  # type: ignore[arg-type]
+            pillow_image(frame).save(cast("IO[bytes]", stream), format="PNG")
         else:
             stream.write(_encoded(frame))
 
@@ -106,7 +107,7 @@ class Apng(Encoder):
         self._counter_at = stream.tell()
         self._plays = metadata.plays or 0
         stream.write(chunk(b"acTL", struct.pack(">II", self.job.frames, self._plays)))
-        stream.write(ancillary_chunks(metadata, frame))
+        stream.write(ancillary_chunks(metadata))
 
     def finish(self) -> None:
         stream = self.job.stream
@@ -152,7 +153,7 @@ def _rows_of(png: bytes) -> list[bytes]:
     return found
 
 
-def ancillary_chunks(metadata: Metadata, frame: Frame) -> bytes:
+def ancillary_chunks(metadata: Metadata) -> bytes:
     """Profile, resolution, EXIF, XMP, and the kept chunks of a PNG source, in an order the specification allows."""
     chunks = []
     if metadata.icc:

@@ -6,10 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, BinaryIO
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import BinaryIO
 
 from ..errors import InputError, UpscaleError
 from .frame import Frame
@@ -79,8 +76,10 @@ def decoding(source: Source) -> Iterator[None]:
     """
     try:
         yield
-    except UpscaleError:
-        raise
+    except UpscaleError as error:
+        if str(error).startswith(source.name):
+            raise
+        raise InputError(f"{source.name}: {error}. The file is damaged, or of a kind that is not read.") from error
     except MemoryError as error:
         raise InputError(
             f"{source.name}: too large to decode in the free memory. Close programs, or crop it."
@@ -110,46 +109,6 @@ def calm_pillow() -> Iterator[None]:
             yield
         finally:
             Image.MAX_IMAGE_PIXELS = limit
-
-
-_UNDO = {6: 8, 8: 6}
-"""Orientations whose inverse is another one; each other one is its own."""
-
-
-def turned(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """A view of stored (H, W, C) pixels as EXIF orientation 1..8 wants them seen."""
-    if orientation >= 5:
-        pixels = pixels.swapaxes(0, 1)
-    rows = -1 if orientation in (3, 4, 7, 8) else 1
-    columns = -1 if orientation in (2, 3, 6, 7) else 1
-    return pixels[::rows, ::columns]
-
-
-def upright_pixels(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """Stored (H, W) or (H, W, C) pixels as upright, contiguous, writable (H, W, C)."""
-    if pixels.ndim == 2:
-        pixels = pixels[..., None]
-    return np.require(turned(pixels, orientation), requirements=["C", "W"])
-
-
-def empty_upright(height: int, width: int, channels: int, dtype: Any, orientation: int) -> tuple[Any, Any]:
-    """A new upright array for a stored picture of (height, width), and the view of it in stored coordinates.
-
-    Whoever fills the view row by row has turned the picture without a second copy of it.
-    """
-    upright = np.empty((width, height, channels) if orientation >= 5 else (height, width, channels), dtype)
-    return upright, turned(upright, _UNDO.get(orientation, orientation))
-
-
-def expanded(values: NDArray[Any], bits: int) -> NDArray[Any]:
-    """Integers of `bits` (1..16) per channel stretched to the full range of uint8 (up to 8 bits) or uint16."""
-    top = 255 if bits <= 8 else 65_535
-    dtype = np.uint8 if bits <= 8 else np.uint16
-    if bits in (8, 16):
-        return values.astype(dtype, copy=False)
-    steps = 2**bits - 1
-    table = ((np.arange(steps + 1, dtype=np.uint64) * top + steps // 2) // steps).astype(dtype)
-    return table[np.minimum(values, steps)]
 
 
 def stream_of(data: bytes) -> BinaryIO:

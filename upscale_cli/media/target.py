@@ -26,7 +26,7 @@ class Stream:
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: bytes | bytearray | memoryview) -> int:
         return self._file.write(data)
 
     def read(self, length: int = -1) -> bytes:
@@ -72,6 +72,7 @@ class Target:
         self._overwrite = overwrite
         self._file: IO[bytes] | None = None
         self._temporary: Path | None = None
+        self.suffix = target.suffix.lower() if isinstance(target, Path) else ""
         self.name = printable(str(target)) if isinstance(target, Path) else "<stdout>"
         if self._path is not None:
             self._check(self._path)

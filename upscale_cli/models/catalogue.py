@@ -11,7 +11,7 @@ from upscale_cli.errors import CheckpointError, UpscaleError
 from upscale_cli.events import Failed, Fetching, Listener, Note
 from upscale_cli.models.registry import KERNELS, MODELS, Spec, kernel_named, rows_of
 from upscale_cli.models.select import is_checkpoint_path
-from upscale_cli.models.store import Found, has_sha256, locate, obtain, weights_folders
+from upscale_cli.models.store import Found, locate, obtain, sha256_of, weights_folders
 
 
 def show_list(*, as_json: bool) -> None:
@@ -101,7 +101,7 @@ def _states(spec: Spec) -> list[tuple[Path, str]]:
     for folder in weights_folders():
         official, twin = folder / spec.file, folder / f"{spec.stem}.safetensors"
         if official.is_file():
-            states.append((official, "ok" if has_sha256(official, spec) else "wrong"))
+            states.append((official, "ok" if sha256_of(official) == spec.sha256 else "wrong"))
         if twin != official and twin.is_file():
             states.append((twin, "unpinned"))
     return states or [(Path(spec.file), "absent")]
@@ -119,7 +119,9 @@ def paths(names: Sequence[str]) -> list[Path]:
     for spec in _rows(names):
         place = locate(spec)
         if place is None:
-            raise CheckpointError(f"{spec.file}: is not on this machine. Get it with `upscale models fetch {spec.model}`.")
+            raise CheckpointError(
+                f"{spec.file}: is not on this machine. Get it with `upscale models fetch {spec.model}`."
+            )
         found.append(place.path)
     return found
 
@@ -129,7 +131,11 @@ def _rows(names: Sequence[str]) -> list[Spec]:
 
 
 def _record(spec: Spec, found: Found | None) -> dict[str, Any]:
-    here = {"here": found is not None, "pinned": bool(found and found.pinned), "path": str(found.path) if found else None}
+    here = {
+        "here": found is not None,
+        "pinned": bool(found and found.pinned),
+        "path": str(found.path) if found else None,
+    }
     return {**asdict(spec), **here}
 
 

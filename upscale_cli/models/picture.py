@@ -31,7 +31,7 @@ class PictureNet(nn.Module):
         self.net = net
         self.colour = colour
         self.luma_range = luma_range
-        self.scale = int(getattr(net, "scale"))  # noqa: B009: nn.Module types its attributes as tensors
+        self.scale = int(getattr(net, "scale"))  # noqa: B009  # nn.Module types its attributes as tensors
         self.halo = max(int(getattr(net, "halo")), CHROMA_REACH)  # noqa: B009
         self.exact = bool(getattr(net, "exact", False))
         self.multiple_of = int(getattr(net, "multiple_of"))  # noqa: B009

@@ -124,9 +124,7 @@ def recognise(state_dict: Mapping[str, Tensor], card: Card) -> Recognised | None
             unshuffle=unshuffle,
         )
 
-    return Recognised(
-        arch="rrdbnet", build=build, state_dict=renamed, colour="rgb" if num_in_ch == 3 else "luma"
-    )
+    return Recognised(arch="rrdbnet", build=build, state_dict=renamed, colour="rgb" if num_in_ch == 3 else "luma")
 
 
 def _without_sequence_numbers(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -138,9 +136,7 @@ def _without_sequence_numbers(state_dict: Mapping[str, Tensor]) -> dict[str, Ten
     subs = [int(match[1]) for key in state_dict if (match := re.match(r"model\.1\.sub\.(\d+)\.", key))]
     if not subs:
         return dict(state_dict)
-    tail = sorted(
-        {int(match[1]) for key in state_dict if (match := re.match(r"model\.(\d+)\.weight$", key))} - {0}
-    )
+    tail = sorted({int(match[1]) for key in state_dict if (match := re.match(r"model\.(\d+)\.weight$", key))} - {0})
     names = {"model.0": "conv_first", f"model.1.sub.{max(subs)}": "conv_body"}
     if len(tail) >= 2:
         names |= {f"model.{tail[-1]}": "conv_last", f"model.{tail[-2]}": "conv_hr"}

@@ -15,11 +15,6 @@ def is_checkpoint_path(name: str) -> bool:
     return name.lower().endswith(CHECKPOINT_ENDINGS) or "/" in name or os.sep in name
 
 
-def is_offline() -> bool:
-    """Whether the user forbids every use of the network."""
-    return os.environ.get("UPSCALE_OFFLINE", "").strip().lower() not in ("", "0", "no", "false", "off")
-
-
 def best_model(*, say: Say = quiet) -> tuple[str, str]:
     """The model of the highest quality whose checkpoint is on this machine, and why, for the first line."""
     ranked = sorted({spec.model: spec.quality for spec in MODELS}.items(), key=lambda item: -item[1])

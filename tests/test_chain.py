@@ -1,0 +1,93 @@
+"""From a wish to passes and pixels."""
+
+import itertools
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from upscale_cli.chain import Target, cheapest_chain, parse_size
+from upscale_cli.errors import OptionError
+
+
+@pytest.mark.parametrize(
+    ("target", "size"),
+    [
+        (Target(scale=4), (400, 200)),
+        (Target(scale=2.5), (250, 125)),
+        (Target(scale=0.001), (1, 1)),
+        (parse_size("800x600"), (800, 400)),
+        (parse_size("800x200"), (400, 200)),
+        (parse_size("800x600!"), (800, 600)),
+        (parse_size("300"), (300, 150)),
+        (parse_size("x300"), (600, 300)),
+        (Target(long_side=1000), (1000, 500)),
+        (Target(megapixels=0.02), (200, 100)),
+    ],
+)
+def test_the_size_is_exact(target: Target, size: tuple[int, int]) -> None:
+    assert target.size_for(100, 50) == size
+
+
+@pytest.mark.parametrize("scale", [0, -1, math.nan, math.inf, 1e9])
+def test_a_scale_out_of_range_is_refused(scale: float) -> None:
+    with pytest.raises(OptionError, match=r"scale .* out of range.* -s 4"):
+        Target(scale=scale)
+
+
+@pytest.mark.parametrize("text", ["", "x", "0x10", "10x0", "-3x5", "4x5x6", "x300!", "300!", "abc", "10.5x3"])
+def test_a_size_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(OptionError, match="size .* is not understood"):
+        parse_size(text)
+
+
+@pytest.mark.parametrize("wrong", [{"long_side": 0}, {"megapixels": 0}, {"megapixels": math.nan}, {}])
+def test_no_picture_is_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(OptionError):
+        Target(**wrong)  # type: ignore[arg-type]
+
+
+def test_sizes_exclude_each_other() -> None:
+    with pytest.raises(OptionError, match="exclude each other"):
+        Target(scale=2, long_side=100)
+
+
+REALESRGAN = {2: 4.483, 4: 17.927}
+ESPCN = {2: 21_184.0, 3: 22_624.0, 4: 24_640.0}
+
+
+@pytest.mark.parametrize(
+    ("costs", "needed", "chain"),
+    [
+        (REALESRGAN, 4, (4,)),
+        (REALESRGAN, 2, (2,)),
+        (REALESRGAN, 1, (2,)),
+        (REALESRGAN, 0.3, (2,)),
+        (REALESRGAN, 3, (4,)),
+        (REALESRGAN, 8, (2, 4)),
+        (REALESRGAN, 16, (4, 4)),
+        (ESPCN, 3, (3,)),
+        (ESPCN, 2.5, (3,)),
+        ({4: 1.0}, 5, (4, 4)),
+    ],
+)
+def test_the_cheapest_chain(costs: dict[int, float], needed: float, chain: tuple[int, ...]) -> None:
+    assert cheapest_chain(costs, needed) == chain
+
+
+@given(st.floats(0.1, 60), st.dictionaries(st.sampled_from([2, 3, 4]), st.floats(0.1, 10), min_size=1))
+def test_no_chain_is_cheaper(needed: float, costs: dict[int, float]) -> None:
+    def cost(chain: tuple[int, ...]) -> float:
+        return sum(costs[scale] * math.prod(chain[:number]) ** 2 for number, scale in enumerate(chain))
+
+    found = cheapest_chain(costs, needed)
+    assert math.prod(found) >= needed
+    others = (chain for length in range(1, 7) for chain in itertools.product(costs, repeat=length))
+    assert cost(found) <= min(cost(chain) for chain in others if math.prod(chain) >= needed) * (1 + 1e-9)
+
+
+def test_a_net_that_keeps_the_size_cannot_enlarge() -> None:
+    assert cheapest_chain({1: 1.0}, 1) == (1,)
+    with pytest.raises(OptionError, match="keeps the size"):
+        cheapest_chain({1: 1.0}, 2)

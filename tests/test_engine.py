@@ -1,0 +1,239 @@
+"""Tiles equal the whole picture; memory that runs out and precision that overflows end well."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from upscale_cli.color import display_to_linear, linear_to_display
+from upscale_cli.engine import Engine
+from upscale_cli.errors import CheckpointError, DeviceError, OptionError
+from upscale_cli.media.frame import Pixels
+from upscale_cli.models.espcn import ESPCN
+from upscale_cli.models.picture import PictureNet
+from upscale_cli.models.rrdbnet import RRDBNet
+from upscale_cli.models.srvgg import SRVGGNetCompact
+
+CPU = torch.device("cpu")
+WHOLE = 10_000
+
+
+def nothing_said(text: str) -> None:
+    raise AssertionError(f"unexpected: {text}")
+
+
+def espcn(scale: int = 2) -> PictureNet:
+    torch.manual_seed(0)
+    return PictureNet(ESPCN(scale), "luma", "full")
+
+
+def srvgg(num_conv: int = 3, scale: int = 4) -> PictureNet:
+    torch.manual_seed(0)
+    return PictureNet(SRVGGNetCompact(num_feat=16, num_conv=num_conv, upscale=scale), "rgb", "full")
+
+
+def rrdbnet(unshuffle: int = 1) -> PictureNet:
+    torch.manual_seed(0)
+    return PictureNet(RRDBNet(num_feat=16, num_block=2, num_grow_ch=8, unshuffle=unshuffle), "rgb", "full")
+
+
+def engine(net: PictureNet, **options: Any) -> Engine:
+    return Engine(net, CPU, options.pop("precision", "fp32"), **{"say": nothing_said, **options})
+
+
+@pytest.mark.parametrize("make", [espcn, srvgg])
+@pytest.mark.parametrize(("tile", "overlap"), [(32, 0), (32, 8), (48, 47), (7, 3), (0, None)])
+@pytest.mark.parametrize("shape", [(64, 64, 3), (33, 97, 3), (20, 20, 1), (1, 1, 3), (3, 130, 3)])
+def test_tiles_with_an_exact_halo_equal_the_whole_picture(
+    make: Callable[[], PictureNet], tile: int, overlap: int | None, shape: tuple[int, ...], noise: Callable[..., Pixels]
+) -> None:
+    lr = noise(*shape)
+    whole = engine(make(), tile=WHOLE).upscale(lr, np.float32)
+    tiled = engine(make(), tile=tile, overlap=overlap).upscale(lr, np.float32)
+    np.testing.assert_allclose(tiled, whole, rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("unshuffle", [1, 2, 4])
+def test_tiles_of_a_deep_net_come_close_to_the_whole_picture(unshuffle: int, noise: Callable[..., Pixels]) -> None:
+    lr = noise(191, 173, 3)
+    whole = engine(rrdbnet(unshuffle), tile=WHOLE).upscale(lr, np.float32, clip=False)
+    tiled = engine(rrdbnet(unshuffle), tile=40).upscale(lr, np.float32, clip=False)
+    assert whole.shape == (191 * 4 // unshuffle, 173 * 4 // unshuffle, 3)
+    assert 10 * np.log10(np.ptp(whole) ** 2 / np.mean((tiled - whole) ** 2)) > 50
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 3), (2, 5, 3), (5, 3, 1), (17, 33, 3)])
+def test_sides_that_do_not_divide_are_padded_and_cut_again(
+    shape: tuple[int, ...], noise: Callable[..., Pixels]
+) -> None:
+    assert engine(rrdbnet(4)).upscale(noise(*shape), np.uint8).shape == shape
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_depth_is_kept_and_agrees_between_depths(dtype: type, noise: Callable[..., Pixels]) -> None:
+    lr = noise(24, 24, 3)
+    reference = engine(espcn()).upscale(lr, np.float32)
+    white = {np.uint8: 255, np.uint16: 65535, np.float32: 1}[dtype]
+    deeper = (lr.astype(np.float64) / 255 * white).astype(dtype)
+    sr = engine(espcn()).upscale(deeper, dtype)
+    assert sr.dtype == dtype
+    np.testing.assert_allclose(sr / white, reference, atol=0.5 / white + 1e-5 if white > 1 else 1e-5)
+
+
+def test_float_pictures_beyond_the_unit_range_are_not_clipped() -> None:
+    ramp = np.linspace(-3, 900, 40, dtype=np.float32)[None, :, None].repeat(40, axis=0)
+    net = PictureNet(_Nearest(), "rgb", "full")
+    sr = engine(net).upscale(ramp, np.float32, clip=False)
+    np.testing.assert_allclose(sr[::2, ::2], ramp, rtol=1e-4, atol=1e-2)
+
+
+def test_a_linear_picture_goes_through_the_net_in_display_values(noise: Callable[..., Pixels]) -> None:
+    linear = noise(16, 16, 3, dtype=np.float32)
+    display = linear_to_display(torch.from_numpy(linear)).numpy()
+    expected = display_to_linear(torch.from_numpy(engine(espcn()).upscale(display, np.float32, clip=False)))
+    sr = engine(espcn()).upscale(linear, np.float32, transfer="linear", clip=False)
+    np.testing.assert_allclose(sr, expected.numpy(), atol=1e-5)
+
+
+def test_a_texture_wraps_without_a_seam(noise: Callable[..., Pixels]) -> None:
+    lr = noise(24, 30, 3)
+    wrapped = engine(espcn(), wrap=True, tile=16).upscale(lr, np.float32)
+    shifted = engine(espcn(), wrap=True).upscale(np.roll(lr, (7, 11), axis=(0, 1)), np.float32)
+    np.testing.assert_allclose(np.roll(shifted, (-14, -22), axis=(0, 1)), wrapped, atol=2e-6)
+
+
+def test_the_ensemble_does_not_care_how_the_picture_is_turned(noise: Callable[..., Pixels]) -> None:
+    lr = noise(12, 18, 3)
+    sr = engine(espcn(), tta=True).upscale(lr, np.float32)
+    turned = engine(espcn(), tta=True).upscale(np.rot90(lr)[:, ::-1].copy(), np.float32)
+    np.testing.assert_allclose(turned, np.rot90(sr)[:, ::-1], atol=2e-6)
+    assert not np.allclose(sr, engine(espcn()).upscale(lr, np.float32), atol=1e-4)
+
+
+def test_every_tile_is_counted(noise: Callable[..., Pixels]) -> None:
+    seen: list[int] = []
+    eng = engine(espcn(), tile=16)
+    eng.upscale(noise(50, 40, 3), np.uint8, on_tile=lambda: seen.append(1))
+    assert len(seen) == eng.tile_count(50, 40) > 4
+
+
+def test_overlap_beyond_the_tile_is_refused() -> None:
+    with pytest.raises(OptionError, match="overlap 64 leaves no room in a tile of 64"):
+        engine(espcn(), tile=64, overlap=64)
+
+
+# Memory
+
+
+class _Hungry(nn.Module):
+    """ESPCN that cannot allocate for windows of more than `room` pixels."""
+
+    scale, halo, multiple_of, exact = 2, 4, 1, True
+
+    def __init__(self, room: int, error: type[Exception] = torch.OutOfMemoryError) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.net = ESPCN(2)
+        self.room, self.error = room, error
+
+    def forward(self, lr: Tensor) -> Tensor:
+        if lr.shape[-1] * lr.shape[-2] > self.room and lr.device.type != "meta":
+            raise self.error("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
+        out: Tensor = self.net(lr)
+        return out
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError, RuntimeError, MemoryError])
+def test_out_of_memory_halves_the_window_and_goes_on(error: type[Exception], noise: Callable[..., Pixels]) -> None:
+    said: list[str] = []
+    lr = noise(90, 120, 3)
+    hungry = engine(PictureNet(_Hungry(40 * 40, error), "luma", "full"), tile=WHOLE, say=said.append)
+    sr = hungry.upscale(lr, np.float32)
+    np.testing.assert_allclose(sr, engine(espcn(), tile=WHOLE).upscale(lr, np.float32), atol=2e-6)
+    assert [line.split(":")[0] for line in said] == ["out of memory on cpu"] * 2
+    said.clear()
+    hungry.upscale(lr, np.float32)
+    assert not said, "what was learnt is kept"
+
+
+def test_memory_that_holds_nothing_is_one_clear_error(noise: Callable[..., Pixels]) -> None:
+    with pytest.raises(DeviceError, match=r"out of memory on cpu even for a window of \d+ pixels.*Close other programs"):
+        engine(PictureNet(_Hungry(10), "luma", "full"), tile=WHOLE, say=lambda _: None).upscale(noise(64, 64, 3), np.uint8)
+
+
+def test_other_errors_of_a_net_are_not_mistaken_for_memory(noise: Callable[..., Pixels]) -> None:
+    class Broken(_Hungry):
+        def forward(self, lr: Tensor) -> Tensor:
+            if lr.device.type != "meta":
+                raise RuntimeError("a bug")
+            return super().forward(lr)
+
+    with pytest.raises(RuntimeError, match="a bug"):
+        engine(PictureNet(Broken(0), "luma", "full")).upscale(noise(8, 8, 3), np.uint8)
+
+
+# Precision
+
+
+class _Nearest(nn.Module):
+    """Doubles pixels; in half precision it gives what `failure` says instead."""
+
+    scale, halo, multiple_of, exact = 2, 0, 1, True
+
+    def __init__(self, failure: float | None = None, fails_in: tuple[torch.dtype, ...] = (torch.bfloat16,)) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(()))
+        self.failure, self.fails_in = failure, fails_in
+        self.dtypes: list[torch.dtype] = []
+
+    def forward(self, lr: Tensor) -> Tensor:
+        sr = nn.functional.interpolate(lr, scale_factor=2, mode="nearest") * self.weight
+        if lr.device.type != "meta":
+            self.dtypes.append(lr.dtype)
+            if self.failure is not None and lr.dtype in self.fails_in:
+                return torch.full_like(sr, self.failure)
+        return sr
+
+
+@pytest.mark.parametrize("failure", [float("nan"), float("inf"), 0.0])
+def test_a_black_tile_is_computed_again_in_fp32_and_the_rest_with_it(
+    failure: float, noise: Callable[..., Pixels]
+) -> None:
+    said: list[str] = []
+    lr = noise(32, 32, 3)
+    eng = engine(PictureNet(_Nearest(failure), "rgb", "full"), precision="bf16", tile=16, say=said.append)
+    np.testing.assert_array_equal(eng.upscale(lr, np.uint8), lr.repeat(2, axis=0).repeat(2, axis=1))
+    assert eng.precision == "fp32"
+    assert len(said) == 1
+    assert "fp32" in said[0]
+
+
+def test_a_tile_that_is_blank_in_fp32_too_is_accepted(noise: Callable[..., Pixels]) -> None:
+    net = _Nearest(0.5, fails_in=(torch.bfloat16, torch.float32))
+    eng = engine(PictureNet(net, "rgb", "full"), precision="bf16")
+    assert (eng.upscale(noise(16, 16, 3), np.uint8) == 128).all()
+    assert eng.precision == "bf16"
+
+
+def test_a_blank_input_is_no_reason_to_doubt() -> None:
+    net = _Nearest(0.5)
+    eng = engine(PictureNet(net, "rgb", "full"), precision="bf16")
+    eng.upscale(np.full((16, 16, 3), 77, np.uint8), np.uint8)
+    assert eng.precision == "bf16"
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_nan_in_full_precision_is_an_error_never_a_picture(precision: str, noise: Callable[..., Pixels]) -> None:
+    net = _Nearest(float("nan"), fails_in=(torch.bfloat16, torch.float32))
+    with pytest.raises(CheckpointError, match="NaN or Inf in full precision"):
+        engine(PictureNet(net, "rgb", "full"), precision=precision).upscale(noise(16, 16, 3), np.uint8)
+
+
+def test_half_precision_reaches_the_net_and_only_the_net(noise: Callable[..., Pixels]) -> None:
+    lr = noise(32, 32, 3)
+    half = engine(espcn(), precision="bf16").upscale(lr, np.float32)
+    full = engine(espcn()).upscale(lr, np.float32)
+    assert 30 < 10 * np.log10(1 / np.mean((half - full) ** 2)) < 90

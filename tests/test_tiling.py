@@ -1,0 +1,88 @@
+"""Tiles cover the picture, keep their distance from the border of what was read, and blend without a trace."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from upscale_cli.errors import OptionError
+from upscale_cli.tiling import RowBlender, Span, blend_weights, tile_spans
+
+geometry = st.tuples(
+    st.integers(1, 300), st.integers(1, 80), st.integers(0, 79), st.integers(0, 20), st.sampled_from([1, 2, 4])
+).filter(lambda g: g[2] < g[1])
+
+
+@given(geometry)
+def test_tiles_cover_the_axis_with_windows_of_one_length(g: tuple[int, int, int, int, int]) -> None:
+    length, tile, overlap, halo, multiple_of = g
+    length = -(-length // multiple_of) * multiple_of
+    spans = tile_spans(length, tile, overlap, halo, multiple_of)
+    assert spans[0].start == 0
+    assert spans[-1].stop == length
+    assert len({span.window_stop - span.window_start for span in spans}) == 1
+    for before, after in zip(spans, spans[1:], strict=False):
+        assert before.start < after.start <= before.stop
+        if after is not spans[-1] and multiple_of == 1:
+            assert before.stop - after.start == overlap
+        assert before.stop - after.start >= min(overlap, before.length) - multiple_of + 1
+    for span in spans:
+        assert 0 <= span.window_start <= span.start < span.stop <= span.window_stop <= length
+        assert span.window_start % multiple_of == 0
+        assert (span.window_stop - span.window_start) % multiple_of == 0
+        assert span.start - span.window_start >= halo or span.start == 0
+        assert span.window_stop - span.stop >= halo or span.stop == length
+
+
+@given(geometry, st.integers(1, 4))
+def test_weights_add_up_to_one(g: tuple[int, int, int, int, int], scale: int) -> None:
+    length, tile, overlap, halo, _ = g
+    spans = tile_spans(length, tile, overlap, halo)
+    total = torch.zeros(length * scale)
+    for span, weight in zip(spans, blend_weights(spans, overlap, scale), strict=True):
+        assert (weight >= 0).all()
+        total[span.start * scale : span.stop * scale] += weight
+    torch.testing.assert_close(total, torch.ones_like(total), rtol=0, atol=1e-6)
+
+
+@given(geometry, geometry, st.integers(1, 3))
+def test_blending_tiles_of_a_picture_gives_the_picture(
+    vertical: tuple[int, int, int, int, int], horizontal: tuple[int, int, int, int, int], scale: int
+) -> None:
+    height, tile, overlap, halo, _ = vertical
+    width = horizontal[0]
+    picture = torch.arange(height * width * scale**2, dtype=torch.float32).reshape(height * scale, width * scale, 1)
+    rows, columns = (tile_spans(length, tile, overlap, halo) for length in (height, width))
+    blender = RowBlender(rows, columns, overlap, scale, channels=1)
+    bands, next_row = [], 0
+    for row, y in enumerate(rows):
+        for column, x in enumerate(columns):
+            blender.add(column, picture[y.start * scale : y.stop * scale, x.start * scale : x.stop * scale])
+        top, band = blender.finish_row(row)
+        assert top == next_row
+        next_row = top + len(band)
+        bands.append(band.clone())
+    torch.testing.assert_close(torch.cat(bands), picture, rtol=1e-5, atol=1e-3)
+
+
+def test_a_step_between_two_tiles_becomes_a_smooth_ramp() -> None:
+    rows, columns = tile_spans(8, 8, 0, 0), tile_spans(40, 24, 8, 0)
+    blender = RowBlender(rows, columns, 8, 1, channels=1)
+    for column, x in enumerate(columns):
+        blender.add(column, torch.full((8, x.length, 1), float(column)))
+    _, band = blender.finish_row(0)
+    line = band[0, :, 0]
+    assert line[0] == 0
+    assert line[-1] == 1
+    assert (line.diff() >= 0).all()
+    assert line.diff().max() < 0.25
+
+
+def test_an_axis_that_fits_into_one_window_is_one_tile() -> None:
+    assert tile_spans(length=50, tile=32, overlap=0, halo=10) == [Span(0, 50, 0, 50)]
+
+
+@pytest.mark.parametrize(("tile", "overlap"), [(64, 64), (64, 65), (0, 0), (16, -1), (-5, 0)])
+def test_tiles_that_cannot_advance_are_refused(tile: int, overlap: int) -> None:
+    with pytest.raises(OptionError, match=str(tile if tile < 1 else overlap)):
+        tile_spans(100, tile, overlap, 0)

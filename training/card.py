@@ -1,0 +1,99 @@
+"""Writes the tables of weights/README.md and training/README.md from the logs, and prints the rows of the registry.
+
+    python -m training.card
+
+No figure of the model card is typed by hand: what the logs do not say, the card does not claim.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).parent.parent
+LOGS = REPOSITORY / "training/logs"
+START, STOP = "<!-- from training/logs by training/card.py -->\n", "<!-- end -->\n"
+
+Log = dict[str, Any]
+
+
+def read_logs(folder: Path = LOGS) -> list[Log]:
+    """One log per checkpoint, by ascending scale."""
+    logs = [json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("espcn-*.json")]
+    return sorted(logs, key=lambda log: log["scale"])
+
+
+def pages() -> dict[Path, str]:
+    """The pages that carry tables, and those tables as Markdown."""
+    return {
+        REPOSITORY / "weights/README.md": model_tables(read_logs()),
+        REPOSITORY / "training/README.md": trial_table(json.loads((LOGS / "trials.json").read_text(encoding="utf-8"))),
+    }
+
+
+def model_tables(logs: Sequence[Log]) -> str:
+    """The files, then what they reach beside bicubic."""
+    files = [
+        (log["file"], f"{log['bytes']:,}", f"`{log['sha256']}`", log["recipe"]["seed"], f"{log['recipe']['steps']:,}",
+         f"{log['seconds'] / 60:.0f}")
+        for log in logs
+    ]  # fmt: skip
+    scores = [
+        (f"{name} x{log['scale']}", *(f"{nets[net]['psnr']:.2f} / {nets[net]['ssim']:.4f}" for net in nets),
+         f"+{nets['espcn']['psnr'] - nets['bicubic']['psnr']:.2f}")
+        for log in logs
+        for name, nets in log["scores"].items()
+    ]  # fmt: skip
+    return (
+        _table(("file", "bytes", "sha256", "seed", "steps", "minutes"), files)
+        + "\n"
+        + _table(("set", "bicubic, PSNR / SSIM", "espcn, PSNR / SSIM", "gain in dB"), scores)
+    )
+
+
+def trial_table(log: Log) -> str:
+    """One row per trial: what was chosen, then PSNR on luma in dB."""
+    names = ("Set5", "Set14", "Kodak24")
+    rows = [
+        (trial["optimizer"], trial["learning_rate"], "yes" if trial["borders"] else "no", f"{trial['l1_share']:.0%}",
+         " ".join(map(str, trial["shrinks"])), trial["beta2"], *(f"{trial['psnr'][name]:.2f}" for name in names),
+         f"{trial['psnr_extended']['Set5']:.2f}", trial["seconds"])
+        for trial in log["trials"]
+    ]  # fmt: skip
+    head = ("optimiser", "rate", "borders", "L1 first", "sizes", "beta2", *names, "Set5 extended", "seconds")
+    return _table(head, rows)
+
+
+def with_tables(page: str, tables: str) -> str:
+    """A page's text with the part between its two marks renewed."""
+    before, start, rest = page.partition(START)
+    _, stop, after = rest.partition(STOP)
+    return f"{before}{start}\n{tables}\n{stop}{after}"
+
+
+def registry_row(log: Log) -> str:
+    """What upscale_cli/models/registry.py says of the file."""
+    scale = log["scale"]
+    macs = 1 * 64 * 5**2 + 64 * 32 * 3**2 + 32 * scale**2 * 3**2
+    return f"""    Spec(
+        model="espcn", scale={scale}, arch="espcn", channels="luma",
+        file="{log["file"]}", macs={macs:_}, size={log["bytes"]:_},
+        sha256="{log["sha256"]}",
+        url=None, licence=TRAINED_HERE, about="real-time; clean pictures and video", quality=30,
+    ),
+"""
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)
+
+
+def main() -> None:
+    for path, tables in pages().items():
+        path.write_text(with_tables(path.read_text(encoding="utf-8"), tables), encoding="utf-8")
+    print("".join(registry_row(log) for log in read_logs()), end="")
+
+
+if __name__ == "__main__":
+    main()

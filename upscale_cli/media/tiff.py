@@ -1,0 +1,329 @@
+"""TIFF: every page, at its full depth.
+
+The directory is read by `media.exif`, which knows its shape. Pixels of up to 8 bits are Pillow's (libtiff) business;
+16 bits, 32 bits and float are tifffile's, whose raw samples are made into a frame's here.
+
+Sources: TIFF 6.0 (1992); Adobe Photoshop TIFF Technical Notes (2002) for LAB and float; BigTIFF as in libtiff.
+"""
+
+import logging
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from . import exif, icc
+from .formats import RAW_REMEDY
+from .frame import Frame, Layout, Transfer
+from .metadata import Bits, Metadata, PhotoInfo, upright_metadata
+from .netpbm import float_white
+from .pillow_reader import pixels_of, plan
+from .pixels import stretched, unpremultiplied, upright_pixels, white_of
+from .source import Picture, Source, calm_pillow, decoding
+
+SUBFILE, WIDTH, LENGTH, BITS, COMPRESSION, PHOTOMETRIC = 254, 256, 257, 258, 259, 262
+SAMPLES, MAX_VALUE, X_RESOLUTION, Y_RESOLUTION, UNIT, PREDICTOR = 277, 281, 282, 283, 296, 317
+EXTRA_SAMPLES, SAMPLE_FORMAT, XMP, ICC_PROFILE, DNG_VERSION = 338, 339, 700, 34675, 50706
+DESCRIPTIVE = frozenset((269, 270, 271, 272, 285, 305, 306, 315, 316, 33432, 33723, 18246, 18249, 40091, 40092, 40093))
+DESCRIPTIVE |= frozenset((40094, 40095, exif.EXIF_IFD, exif.GPS_IFD))
+"""Tags of IFD0 that speak of the picture and not of how it is stored: who, when, with what, where."""
+
+MIN_IS_WHITE, MIN_IS_BLACK, IS_RGB, IS_PALETTE, IS_MASK, IS_INK, IS_YCBCR, IS_LAB = 0, 1, 2, 3, 4, 5, 6, 8
+_UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3
+_LOSSY = (6, 7, 34892)
+_REDUCED_OR_MASK = 1 | 4
+_BASES: dict[int, tuple[Layout, int]] = {
+    MIN_IS_WHITE: ("L", 1),
+    MIN_IS_BLACK: ("L", 1),
+    IS_RGB: ("RGB", 3),
+    IS_PALETTE: ("RGB", 1),
+    IS_INK: ("CMYK", 4),
+    IS_YCBCR: ("RGB", 3),
+    IS_LAB: ("LAB", 3),
+}
+_MAX_PAGES = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What one IFD says. `index` counts all IFDs of the file."""
+
+    index: int
+    width: int
+    height: int
+    bits: int
+    samples: int
+    kind: int
+    photometric: int
+    compression: int
+    alpha: Literal["none", "straight", "premultiplied"]
+    largest: int | None
+    orientation: int
+    metadata: Metadata
+
+    @property
+    def layout(self) -> Layout:
+        base = _BASES[self.photometric][0]
+        return cast(Layout, base + "A") if self.alpha != "none" and base in ("L", "RGB") else base
+
+    @property
+    def depth(self) -> Bits:
+        return 32 if self.kind == _FLOAT else 8 if self.bits <= 8 else 16
+
+
+def open_tiff(source: Source) -> Picture:
+    """All pages of a TIFF or BigTIFF; thumbnails and masks among them are passed over.
+
+    Raises:
+        InputError: damaged, too large, camera RAW in TIFF's clothes, or of a coding that nothing here decodes.
+    """
+    with decoding(source):
+        pages = list(_pages(source))
+        if not pages:
+            raise InputError(f"{source.name}: the TIFF holds no picture. The file is damaged.")
+        whites = {page.index: _white(source, page) for page in pages}
+    metadata = [_with_white(page.metadata, whites[page.index]) for page in pages]
+    sizes = [_upright_size(page) for page in pages]
+    info = PhotoInfo(
+        name=source.name,
+        format="TIFF",
+        width=sizes[0][0],
+        height=sizes[0][1],
+        layout=pages[0].layout,
+        bits=pages[0].depth,
+        frames=len(pages),
+        metadata=metadata[0],
+        lossless=all(page.compression not in _LOSSY for page in pages),
+        total_pixels=sum(width * height for width, height in sizes),
+        pages=tuple(metadata),
+    )
+    return Picture(info, lambda: (_frame(source, page, whites[page.index]) for page in pages))
+
+
+def _upright_size(page: Page) -> tuple[int, int]:
+    return (page.width, page.height) if page.orientation < 5 else (page.height, page.width)
+
+
+def _with_white(metadata: Metadata, white: float) -> Metadata:
+    return metadata if white == 1 else replace(metadata, white=white)
+
+
+def _pages(source: Source) -> Iterator[Page]:
+    """Follow the chain of IFDs; a chain that bites its tail ends there."""
+    order, big, offset = header_of(source)
+    seen: set[int] = set()
+    index = 0
+    while offset and offset not in seen and index < _MAX_PAGES:
+        seen.add(offset)
+        fields, offset = exif.read_ifd(source.file, offset, order, big)
+        if not fields and index == 0:
+            raise InputError(f"{source.name}: the TIFF's directory is cut off. The file is damaged.")
+        page = _page(source, index, fields, order)
+        if page is not None:
+            yield page
+        index += 1
+
+
+def header_of(source: Source) -> tuple[str, bool, int]:
+    """Byte order, whether it is BigTIFF, and where the first IFD is."""
+    source.file.seek(0)
+    head = source.file.read(16).ljust(16, b"\0")
+    order = "<" if head[:2] == b"II" else ">"
+    big = struct.unpack_from(order + "H", head, 2)[0] == 43
+    return order, big, struct.unpack_from(order + ("Q" if big else "I"), head, 8 if big else 4)[0]
+
+
+def _page(source: Source, index: int, fields: list[exif.Field], order: str) -> Page | None:
+    """One page, checked for its size and for a coding that makes sense; None for a thumbnail or a mask."""
+    values = {field.tag: _numbers(field, order) for field in fields}
+
+    def one(tag: int, default: int) -> int:
+        found = values.get(tag)
+        return int(found[0]) if found else default
+
+    if DNG_VERSION in values:
+        raise InputError(f"{source.name}: {RAW_REMEDY}.")
+    if one(SUBFILE, 0) & _REDUCED_OR_MASK and index > 0:
+        return None
+    source.check_size(one(WIDTH, 0), one(LENGTH, 0))
+    bits = {int(value) for value in values.get(BITS) or (1,)}
+    kinds = {int(value) for value in values.get(SAMPLE_FORMAT) or (_UNSIGNED,)}
+    photometric, samples = one(PHOTOMETRIC, -1), one(SAMPLES, 1)
+    known = photometric in _BASES and samples >= _BASES[photometric][1]
+    if not known or samples > 16 or len(bits) != 1 or len(kinds) != 1 or not kinds <= {1, 2, 3, 4}:
+        raise InputError(
+            f"{source.name}: page {index + 1} is coded as {samples} samples of {sorted(bits)} bits with photometric "
+            f"interpretation {photometric}, which is not read. Convert it to RGB first."
+        )
+    extras = values.get(EXTRA_SAMPLES) or ()
+    if samples > _BASES[photometric][1] + 1 or (samples > _BASES[photometric][1] and (not extras or extras[0] == 0)):
+        source.say(f"{source.name}: page {index + 1} has extra channels, which are left out")
+    alpha = {1: "premultiplied", 2: "straight"}.get(int(extras[0]) if extras else 0, "none")
+    metadata, orientation = _metadata(fields, values, order)
+    return Page(
+        index=index,
+        width=one(WIDTH, 0),
+        height=one(LENGTH, 0),
+        bits=bits.pop(),
+        samples=samples,
+        kind=kinds.pop() % 4 or _UNSIGNED,
+        photometric=photometric,
+        compression=one(COMPRESSION, 1),
+        alpha=cast(Any, alpha if samples > _BASES[photometric][1] else "none"),
+        largest=one(MAX_VALUE, 0) or None,
+        orientation=orientation,
+        metadata=metadata,
+    )
+
+
+_NUMBER_CODES = {1: "B", 3: "H", 4: "I", 8: "h", 9: "i", 13: "I", 16: "Q"}
+
+
+def _numbers(field: exif.Field, order: str) -> tuple[float, ...]:
+    """The first few numbers of a field; none for text and bytes."""
+    count = min(field.count, 32)
+    if field.type in _NUMBER_CODES:
+        return struct.unpack_from(f"{order}{count}{_NUMBER_CODES[field.type]}", field.data)
+    if field.type == 5:
+        pairs = struct.unpack_from(f"{order}{2 * count}I", field.data)
+        return tuple(up / down if down else 0.0 for up, down in zip(pairs[::2], pairs[1::2], strict=True))
+    return ()
+
+
+def _metadata(fields: list[exif.Field], values: dict[int, tuple[float, ...]], order: str) -> tuple[Metadata, int]:
+    data = {field.tag: field.data for field in fields}
+    kept = [field for field in fields if field.tag in DESCRIPTIVE or field.tag == exif.ORIENTATION]
+    dpi = None
+    unit = {2: 1.0, 3: 2.54}.get(int((values.get(UNIT) or (2,))[0]))
+    if unit and values.get(X_RESOLUTION) and values.get(Y_RESOLUTION):
+        dpi = values[X_RESOLUTION][0] * unit, values[Y_RESOLUTION][0] * unit
+    return upright_metadata(icc=data.get(ICC_PROFILE), exif=exif.block_of(kept, order), xmp=data.get(XMP), dpi=dpi)
+
+
+def _frame(source: Source, page: Page, white: float) -> Frame:
+    with decoding(source):
+        linear = page.layout != "CMYK" and icc.is_linear(page.metadata.icc)
+        transfer: Transfer = "linear" if linear else "display"
+        simple = page.bits <= 8 and page.kind == _UNSIGNED
+        frame = _decoded_by_pillow(source, page, transfer) if simple else None
+        if frame is None:
+            frame = _decoded_by_tifffile(source, page, transfer, white)
+    return frame
+
+
+def _decoded_by_pillow(source: Source, page: Page, transfer: Transfer) -> Frame | None:
+    """None for a coding that Pillow does not know."""
+    from PIL import Image, UnidentifiedImageError
+
+    with calm_pillow():
+        source.file.seek(0)
+        try:
+            image = Image.open(source.file, formats=("TIFF",))
+            image.seek(page.index)
+        except (UnidentifiedImageError, SyntaxError, KeyError, EOFError):
+            return None
+        image.load()
+        layout, dtype, convert = plan(image, animated=False)
+        pixels = pixels_of(image, len(layout), dtype, convert, page.orientation)
+        return Frame(pixels, layout, transfer)
+
+
+@contextmanager
+def _quiet_tifffile() -> Iterator[None]:
+    """tifffile tells of oddities through its logger, which would reach stderr where nobody listens."""
+    logger = logging.getLogger("tifffile")
+    handler = logging.NullHandler()
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+def _samples(source: Source, page: Page) -> NDArray[Any]:
+    """Raw samples of a page, (H, W, S)."""
+    import tifffile
+
+    source.file.seek(0)
+    with _quiet_tifffile(), tifffile.TiffFile(source.file, name=source.name) as file:
+        found = file.pages[page.index]
+        samples = found.asarray()
+        if found.axes == "SYX":
+            samples = np.moveaxis(samples, 0, -1)
+    if samples.ndim == 2:
+        samples = samples[..., None]
+    if samples.shape[:2] != (page.height, page.width) or samples.ndim != 3:
+        raise InputError(f"{source.name}: page {page.index + 1} has the shape {samples.shape}, which is no picture.")
+    return cast("NDArray[Any]", samples)
+
+
+def _white(source: Source, page: Page) -> float:
+    """Which float value is white; needs the pixels, for no tag tells it reliably."""
+    if page.kind != _FLOAT:
+        return 1.0
+    samples = _samples(source, page)
+    finite = samples[np.isfinite(samples)]
+    white = float_white(float(finite.max()) if finite.size else 0.0)
+    if white != 1:
+        source.say(f"{source.name}: float values go beyond 1, {white:,.0f} is taken as white")
+    return white
+
+
+def _decoded_by_tifffile(source: Source, page: Page, transfer: Transfer, white: float) -> Frame:
+    samples = _samples(source, page)
+    if page.photometric in (IS_PALETTE, IS_YCBCR) and not (page.photometric == IS_YCBCR and page.compression == 7):
+        raise InputError(
+            f"{source.name}: page {page.index + 1} has a coding that is not read. Convert it to RGB first."
+        )
+    channels = _BASES[page.photometric][1]
+    values = samples[..., : channels + (page.layout in ("LA", "RGBA"))]
+    if page.kind == _FLOAT:
+        pixels = values.astype(np.float32)
+        if white != 1:
+            pixels /= np.float32(white)
+    elif page.photometric == IS_LAB:
+        pixels = _lab(values)
+    else:
+        pixels = _full_range(source, page, values)
+    if page.photometric == MIN_IS_WHITE:
+        pixels[..., :1] = white_of(pixels) - pixels[..., :1]
+    if page.alpha == "premultiplied" and page.layout in ("LA", "RGBA"):
+        pixels = unpremultiplied(pixels)
+    return Frame(upright_pixels(pixels, page.orientation), page.layout, transfer)
+
+
+def _lab(values: NDArray[Any]) -> NDArray[Any]:
+    """TIFF counts a and b signed around 0, a frame around the middle; L alike."""
+    middle = 2 ** (8 * values.dtype.itemsize - 1)
+    pixels = values.view(np.dtype(f"u{values.dtype.itemsize}")).copy()
+    pixels[..., 1:] ^= middle
+    return pixels
+
+
+def _full_range(source: Source, page: Page, values: NDArray[Any]) -> NDArray[Any]:
+    """Integers of any width as uint8 or uint16 that use its full range, so that nothing gets darker.
+
+    What stands for white: MaxSampleValue where it is told and true; else the largest value of the declared bits. Of
+    signed samples without a negative one, the largest positive value. 32 bits that hold 16 are taken as 16.
+    """
+    largest = int(values.max(initial=0))
+    if page.kind == _SIGNED:
+        half = 2 ** (8 * values.dtype.itemsize - 1)
+        if int(values.min(initial=0)) < 0:
+            source.say(f"{source.name}: signed samples, shifted to begin at 0")
+            return stretched(values.astype(np.int64) + half, 2 * half - 1, page.bits)
+        return stretched(values, half - 1, page.bits)
+    top = 2**page.bits - 1
+    if page.largest is not None and largest <= page.largest < top:
+        source.say(f"{source.name}: white is {page.largest:,} by the file's own word, stretched to the full range")
+        return stretched(values, page.largest, page.bits)
+    if page.bits > 16 and largest <= 65_535:
+        return values.astype(np.uint16)
+    if page.bits > 16:
+        source.say(f"{source.name}: {page.bits} bits per channel are computed as 16")
+    return stretched(values, top, page.bits)
