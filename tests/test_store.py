@@ -59,7 +59,8 @@ def test_the_users_folders_may_be_none_empty_or_below_home(folders: Folders, mon
     assert weights_folders() == [Path.home() / "nets", folders.bundled, folders.cache]
 
 
-def test_the_cache_folder_is_the_systems_and_named_after_us() -> None:
+def test_the_cache_folder_is_the_systems_and_named_after_us(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()  # conftest puts it elsewhere
     assert "upscale-cli" in store.cache_folder().parts
     assert store.cache_folder().is_absolute()
 

@@ -1,9 +1,9 @@
 """Many sources: find them, name the outputs, report what failed. Decides everything that needs no pixel."""
 
+import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import Formatter
@@ -169,7 +169,7 @@ class Outputs:
 
     def __init__(self, sources: Sequence[Input], *, overwrite: bool) -> None:
         self._inputs = {_identity(source.path): source.name for source in sources if not source.is_stdin}
-        self._promised: dict[object, str] = {}
+        self._promised: dict[str, str] = {}
         self._overwrite = overwrite
 
     def promise(self, source: Input, place: Place) -> None:
@@ -182,8 +182,8 @@ class Outputs:
             if self._promised.setdefault(STDIO, source.name) != source.name:
                 raise OutputError(f"{source.name}: standard output holds one picture only. Give -o a folder.")
             return
-        key = _identity(place.path)
-        if key in self._inputs:
+        key = os.path.normcase(place.path.absolute())
+        if _identity(place.path) in self._inputs:
             raise OutputError(f"{place.path}: is an input, and inputs are never overwritten. Choose another -o.")
         if key in self._promised:
             raise OutputError(
@@ -207,37 +207,6 @@ def single_output(naming: Naming, sources: Sequence[Input], models: int) -> None
         raise OptionError(
             f"output {output!r} is one file for {several} results. Give a folder (FOLDER/) or a template."
         )
-
-
-@contextmanager
-def folder_for(path: Path | None) -> Iterator[None]:
-    """Makes the folders an output lies in; those made here are removed again if nothing came of it.
-
-    Raises:
-        OutputError: one of them cannot be made.
-    """
-    made: list[Path] = []
-    try:
-        if path is not None:
-            missing = [folder for folder in (path.parent, *path.parent.parents) if not folder.exists()]
-            for folder in reversed(missing):
-                folder.mkdir(exist_ok=True)
-                made.append(folder)
-    except OSError as error:
-        raise OutputError(f"{path}: its folder cannot be made ({error.strerror}). Choose another -o.") from error
-    try:
-        yield
-    except BaseException:
-        for folder in reversed(made):
-            _remove_if_empty(folder)
-        raise
-
-
-def _remove_if_empty(folder: Path) -> None:
-    try:
-        folder.rmdir()
-    except OSError:
-        return  # something else lives there by now
 
 
 def _is_folder(output: str) -> bool:

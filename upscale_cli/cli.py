@@ -6,7 +6,8 @@ Imports neither torch nor numpy: a verb imports what it calls, so that `--help` 
 import importlib.metadata
 import signal
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
@@ -307,29 +308,42 @@ def _upscale_all(
     *,
     verbose: bool,
 ) -> int:
-    """Every source by every model; a failure is told and the rest goes on. How many failed."""
-    from upscale_cli.api import upscale_input
+    """Every source by every model: all are prepared before the first is computed; a failure is told, the rest goes on.
+
+    Returns:
+        How many failed.
+    """
+    from upscale_cli.api import prepare
     from upscale_cli.batch import Outputs
-    from upscale_cli.chain import Target
     from upscale_cli.events import Failed
+    from upscale_cli.pipeline import run
     from upscale_cli.upscaler import Upscaler
 
-    outputs = Outputs(sources, overwrite=job["overwrite"])
     failed = 0
+
+    @contextmanager
+    def telling(source: str) -> Iterator[None]:
+        nonlocal failed
+        try:
+            yield
+        except OptionError:
+            raise
+        except UpscaleError as error:
+            failed += 1
+            listener(Failed(source, str(error)))
+            if verbose:
+                _print_causes(error)
+
+    outputs = Outputs(sources, overwrite=job["overwrite"])
+    ready = []
     for name in models:
         upscaler = Upscaler(name, listener=listener, **settings)
-        target = naming.target or Target(scale=upscaler.default_scale)
         for source in sources:
-            try:
-                upscale_input(source, upscaler, naming, outputs, target, listener, **job)
-            except OptionError:
-                raise
-            except UpscaleError as error:
-                failed += 1
-                listener(Failed(source.name, str(error)))
-                if verbose:
-                    _print_causes(error)
-        upscaler.close()
+            with telling(source.name):
+                ready.append((prepare(source, upscaler, naming, outputs, **job), upscaler))
+    for prepared, upscaler in ready:
+        with telling(prepared.name):
+            run(prepared, upscaler, listener)
     return failed
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
+from upscale_cli.errors import printable
 from upscale_cli.events import Estimate, Event, Failed, Fetching, Finished, Listener, Note, Progress, Started, as_record
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class Terminal:
         self._bar = self._task = None
 
     def _print(self, text: str, style: str | None = None) -> None:
-        self._console.print(text, style=style, markup=False)
+        self._console.print(printable(text), style=style, markup=False)
 
     def _draw(
         self, what: str, done: int, total: int | None, *, of_bytes: bool = False, megapixels: float = 0.0

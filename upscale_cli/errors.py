@@ -16,10 +16,22 @@ Whatever is not an `UpscaleError` is a bug and keeps its traceback.
 """
 
 
+def printable(text: str) -> str:
+    """Text fit for one line of a terminal: line breaks, control characters and bytes of no character are escaped.
+
+    >>> printable("a\\nb")
+    'a\\\\nb'
+    """
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
 class UpscaleError(Exception):
     """Base of everything a user can mend. `str(error)` is one line: value, rule, remedy."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class OptionError(UpscaleError):

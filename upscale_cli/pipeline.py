@@ -8,7 +8,8 @@
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -75,9 +76,12 @@ def run(job: Job, upscaler: Upscaler, listener: Listener = ignore) -> Finished:
         plan = upscaler.plan(info.width, info.height, job.target)
         check_room(job, info, plan)
         listener(_started(job, upscaler, info, plan))
-        with ImageWriter(
-            job.output, format=job.format.name, info=info, quality=job.quality, overwrite=job.overwrite, say=say
-        ) as writer:
+        with (
+            folder_for(job.output),
+            ImageWriter(
+                job.output, format=job.format.name, info=info, quality=job.quality, overwrite=job.overwrite, say=say
+            ) as writer,
+        ):
             watch = _Watch(upscaler, listener, writer.frames)
             for number, lr in enumerate(reader):
                 if number == writer.frames:
@@ -190,3 +194,34 @@ def _existing(path: Path) -> Path:
 
 def _gigabytes(size: int) -> str:
     return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"
+
+
+@contextmanager
+def folder_for(output: Path | BinaryIO) -> Iterator[None]:
+    """Makes the folders an output lies in; those made here are removed again if nothing came of it.
+
+    Raises:
+        OutputError: one of them cannot be made.
+    """
+    made: list[Path] = []
+    try:
+        if isinstance(output, Path):
+            missing = [folder for folder in output.absolute().parents if not folder.exists()]
+            for folder in reversed(missing):
+                folder.mkdir(exist_ok=True)
+                made.append(folder)
+    except OSError as error:
+        raise OutputError(f"{output}: its folder cannot be made ({error.strerror}). Choose another -o.") from error
+    try:
+        yield
+    except BaseException:
+        for folder in reversed(made):
+            _remove_if_empty(folder)
+        raise
+
+
+def _remove_if_empty(folder: Path) -> None:
+    try:
+        folder.rmdir()
+    except OSError:
+        return  # something else lives there by now

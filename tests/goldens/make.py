@@ -44,11 +44,11 @@ def _random_net(recipe: Recipe) -> nn.Module:
         first, last = weights["body.0.weight"], list(weights.values())[-1]
         depth = sum(tensor.ndim == 4 for tensor in weights.values()) - 2
         assert len(last) == 3 * recipe.scale**2
-        net = Compact(num_feat=len(first), num_conv=depth, upscale=recipe.scale, act_type=recipe.act_type)
+        net: nn.Module = Compact(num_feat=len(first), num_conv=depth, upscale=recipe.scale, act_type=recipe.act_type)
         net.load_state_dict(weights)
         return net
     loader = spandrel.ModelLoader(device="cpu")
-    nets = [loader.load_from_state_dict(keys(weights)).model for keys in (dict, first_esrgan_keys, numbered_keys)]
+    nets: list[nn.Module] = [loader.load_from_state_dict(keys(weights)).model for keys in (dict, first_esrgan_keys, numbered_keys)]
     states = [net.state_dict() for net in nets]
     assert all(state.keys() == states[0].keys() for state in states)
     assert all(torch.equal(tensor, states[0][key]) for state in states for key, tensor in state.items())

@@ -5,6 +5,7 @@ has two tensors: `lr` (height, width, channels) uint8, and `sr` (channels, scale
 rounded from another implementation's float64.
 """
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,7 +88,7 @@ def srvgg(num_conv: int, *, num_feat: int = 64, upscale: int = 4, slopes: bool =
     """The keys of Real-ESRGAN's SRVGGNetCompact; PReLU has slopes, the other activations have no keys."""
     shapes: Shapes = {}
     widths = [3, *[num_feat] * (num_conv + 1), 3 * upscale**2]
-    for number, (channels_in, channels_out) in enumerate(zip(widths, widths[1:], strict=False)):
+    for number, (channels_in, channels_out) in enumerate(itertools.pairwise(widths)):
         shapes[f"body.{2 * number}.weight"] = (channels_out, channels_in, 3, 3)
         shapes[f"body.{2 * number}.bias"] = (channels_out,)
         if slopes and number <= num_conv:
@@ -130,9 +131,7 @@ def seeded(shapes: Shapes, seed: int) -> Weights:
         values = numbers(int(np.prod(shape))).reshape(shape)
         if len(shape) == 4:
             values *= np.sqrt(6 / np.prod(shape[1:]))
-        elif key.endswith(".bias"):
-            values *= 0.1
-        else:  # the slopes of a PReLU
+        elif not key.endswith(".bias"):  # the slopes of a PReLU
             values = 0.25 + 0.15 * values
         weights[key] = values.astype(np.float32)
     return weights
@@ -174,7 +173,12 @@ def numbered_keys(weights: dict[str, Any]) -> dict[str, Any]:
     """The same tensors under the oldest names, places in one nn.Sequential: "model.1.sub.0.RDB1.conv1.0.weight"."""
     blocks = 1 + max(int(key.split(".")[1]) for key in weights if key.startswith("body."))
     ups = sum(key.startswith("conv_up") and key.endswith("weight") for key in weights)
-    names = [("conv_first", "model.0"), ("conv_body", f"model.1.sub.{blocks}"), ("body.", "model.1.sub."), ("rdb", "RDB")]
+    names = [
+        ("conv_first", "model.0"),
+        ("conv_body", f"model.1.sub.{blocks}"),
+        ("body.", "model.1.sub."),
+        ("rdb", "RDB"),
+    ]
     names += [(f"conv_up{up}", f"model.{3 * up}") for up in range(1, ups + 1)]
     names += [("conv_hr", f"model.{3 * ups + 2}"), ("conv_last", f"model.{3 * ups + 4}")]
     names += [(f"conv{number}.", f"conv{number}.0.") for number in range(1, 6)]

@@ -2,10 +2,11 @@
 
 from typing import IO, TYPE_CHECKING, cast
 
-from .encoder import Encoder, Job
-from .frame import Frame
-from .metadata import Metadata
-from .pillow_writer import avif_options, pillow_image
+from upscale_cli.media.encoder import Encoder, Job
+from upscale_cli.media.exif import without_orientation
+from upscale_cli.media.frame import Frame
+from upscale_cli.media.metadata import Metadata
+from upscale_cli.media.pillow_writer import avif_options, pillow_image
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -38,8 +39,8 @@ class AnimatedAvif(Encoder):
             save_all=True,
             append_images=self._images[1:],
             duration=self._durations,
-            exif=self._metadata.exif or b"",
+            exif=without_orientation(self._metadata.exif or b""),
             xmp=self._metadata.xmp or b"",
             icc_profile=self._metadata.icc or b"",
-            **avif_options(self.job, self._metadata),
+            **avif_options(self.job),
         )

@@ -6,11 +6,11 @@ from typing import cast
 
 import numpy as np
 
-from . import icc
-from .formats import Format
-from .frame import Frame, Layout, Pixels
-from .metadata import Metadata
-from .pixels import by_strips, from_float, on_white, to_8_bits
+from upscale_cli.media import icc
+from upscale_cli.media.formats import Format
+from upscale_cli.media.frame import Frame, Layout, Pixels
+from upscale_cli.media.metadata import Metadata
+from upscale_cli.media.pixels import by_strips, from_float, on_white, to_8_bits
 
 
 @dataclass(slots=True)

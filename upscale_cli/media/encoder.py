@@ -3,11 +3,11 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-from .convert import Notes
-from .formats import Format
-from .frame import Frame
-from .metadata import Metadata, PhotoInfo
-from .target import Stream
+from upscale_cli.media.convert import Notes
+from upscale_cli.media.formats import Format
+from upscale_cli.media.frame import Frame
+from upscale_cli.media.metadata import Metadata, PhotoInfo
+from upscale_cli.media.target import Stream
 
 
 @dataclass(frozen=True, slots=True)

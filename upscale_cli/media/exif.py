@@ -117,6 +117,21 @@ def upright(block: bytes) -> bytes:
     return bytes(result)
 
 
+def without_orientation(block: bytes) -> bytes:
+    """The block without that field, for encoders that would lay it out anew to take it out; all else stays in place."""
+    found, order = fields(block)
+    entry = next((field.entry for field in found if field.tag == ORIENTATION), None)
+    if entry is None:
+        return block
+    (first,) = struct.unpack_from(order + "I", block, 4)
+    (count,) = struct.unpack_from(order + "H", block, first)
+    end = first + 2 + 12 * count + 4
+    if end > len(block):
+        return block
+    table = struct.pack(order + "H", count - 1) + block[first + 2 : entry] + block[entry + 12 : end] + bytes(12)
+    return block[:first] + table + block[end:]
+
+
 def resized(block: bytes, width: int, height: int) -> bytes:
     """The block with the picture's new size in every field that tells it."""
     found, order = fields(block)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Literal
 
-from ..errors import InputError, OutputError
+from upscale_cli.errors import InputError, OutputError
 
 Layouts = tuple[str, ...]
 Frames = Literal["one", "animation", "pages"]

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .encoder import Encoder, Job
-from .frame import Frame
-from .metadata import Metadata
+from upscale_cli.media.encoder import Encoder, Job
+from upscale_cli.media.frame import Frame
+from upscale_cli.media.metadata import Metadata
 
 _COLOURS = 256
 _HEADER_BYTES = 13
@@ -30,6 +30,7 @@ class Gif(Encoder):
         super().__init__(job)
         self._pending: tuple[bytes, int, int | None] | None = None
         self._size = (0, 0)
+        self._holes = False
         self._shown_ms = 0.0
         self._written_cs = 0
 
@@ -38,7 +39,8 @@ class Gif(Encoder):
             self._size = (frame.width, frame.height)
             self._begin(metadata)
         indices, palette, transparent = indexed(frame, self.job)
-        self._flush(_CLEAR if transparent is not None else _KEEP)
+        self._flush(_CLEAR if frame.has_alpha else _KEEP)
+        self._holes = frame.has_alpha
         self._shown_ms += frame.duration_ms or 0
         delay = max(round(self._shown_ms / 10) - self._written_cs, 0)
         self._written_cs += delay
@@ -46,8 +48,7 @@ class Gif(Encoder):
         self._pending = (descriptor + palette + _compressed(indices), min(delay, 65_535), transparent)
 
     def finish(self) -> None:
-        first_is_transparent = self._pending is not None and self._pending[2] is not None
-        self._flush(_CLEAR if first_is_transparent else _KEEP)
+        self._flush(_CLEAR if self._holes else _KEEP)
         self.job.stream.write(b";")
 
     def _begin(self, metadata: Metadata) -> None:
@@ -60,12 +61,13 @@ class Gif(Encoder):
         if self._pending is None:
             return
         data, delay, transparent = self._pending
+        # Clearing leaves the transparent colour, where there is one, else the background's.
         flags = disposal << 2 | (transparent is not None)
         self.job.stream.write(b"!\xf9\x04" + struct.pack("<BHBB", flags, delay, transparent or 0, 0) + data)
 
 
 def indexed(frame: Frame, job: Job) -> tuple[NDArray[Any], bytes, int | None]:
-    """(H, W) palette indices, 256 palette entries, and the transparent index.
+    """(H, W) palette indices, 256 palette entries, and the transparent index, which all but a full palette has.
 
     Up to 256 colours are kept exactly; more are reduced by median cut, with error diffusion.
     """
@@ -80,14 +82,17 @@ def indexed(frame: Frame, job: Job) -> tuple[NDArray[Any], bytes, int | None]:
     color = np.ascontiguousarray(np.broadcast_to(color, (*color.shape[:2], 3)))
     if holes is not None:
         color = np.where(holes[..., None], color[~holes][:1] if (~holes).any() else 0, color)
-    room = _COLOURS if holes is None else _COLOURS - 1
-    indices, palette = _exact(color, room) or _reduced(color, room, job)
-    if holes is None:
-        return indices, palette, None
-    return np.where(holes, np.uint8(room), indices), palette, room
+    last = _COLOURS - 1
+    exact = _exact(color, _COLOURS if holes is None else last)
+    if exact is None:
+        exact = *_reduced(color, last if job.frames > 1 or holes is not None else _COLOURS, job), last
+    indices, palette, used = exact
+    if holes is not None:
+        return np.where(holes, np.uint8(last), indices), palette, last
+    return indices, palette, last if used <= last and job.frames > 1 else None
 
 
-def _exact(color: NDArray[Any], room: int) -> tuple[NDArray[Any], bytes] | None:
+def _exact(color: NDArray[Any], room: int) -> tuple[NDArray[Any], bytes, int] | None:
     from PIL import Image
 
     if Image.fromarray(color).getcolors(room) is None:
@@ -95,7 +100,7 @@ def _exact(color: NDArray[Any], room: int) -> tuple[NDArray[Any], bytes] | None:
     packed = color.astype(np.uint32) @ np.array([65_536, 256, 1], np.uint32)
     found, indices = np.unique(packed, return_inverse=True)
     entries = np.stack([found >> 16, found >> 8 & 255, found & 255], axis=1).astype(np.uint8)
-    return indices.reshape(packed.shape).astype(np.uint8), entries.tobytes().ljust(3 * _COLOURS, b"\0")
+    return indices.reshape(packed.shape).astype(np.uint8), entries.tobytes().ljust(3 * _COLOURS, b"\0"), len(found)
 
 
 def _reduced(color: NDArray[Any], room: int, job: Job) -> tuple[NDArray[Any], bytes]:

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError, OutputError, UpscaleError
-from . import icc
-from .encoder import Encoder, Job
-from .frame import Frame, Layout, Transfer
-from .metadata import Metadata, PhotoInfo, upright_metadata
-from .pixels import upright_pixels
-from .source import Picture, Source, decoding
+from upscale_cli.errors import InputError, OutputError, UpscaleError
+from upscale_cli.media import icc
+from upscale_cli.media.encoder import Encoder, Job
+from upscale_cli.media.frame import Frame, Layout, Transfer
+from upscale_cli.media.metadata import Metadata, PhotoInfo, upright_metadata
+from upscale_cli.media.pixels import upright_pixels
+from upscale_cli.media.source import Picture, Source, decoding
 
 _LAYOUTS: dict[str, Layout] = {"L": "L", "LA": "LA", "RGB": "RGB", "RGBA": "RGBA", "I;16": "L"}
 _REMEDY = 'pip install "upscale-cli[heif]" adds HEIC.'

@@ -8,12 +8,13 @@ Source: ICC.1:2022 (profile version 4.4), sections 7.2, 7.3, 10.6 and 10.18.
 
 import math
 import struct
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from upscale_cli.media.frame import Pixels
 
 _SPACES = {b"RGB ": "RGB", b"GRAY": "L", b"CMYK": "CMYK", b"Lab ": "LAB"}
+_RELATIVE, _BLACK_POINT = 1, 0x2000
 LINEAR_GAMMA = 1.3
 """Below this exponent a tone curve counts as linear: linear profiles have 1.0, display-like ones 1.8 to 2.6."""
 
@@ -94,7 +95,7 @@ def _parametric(kind: int, p: list[float]) -> float | None:
     return float(inner**g + e if x >= d else c * x + f)
 
 
-def to_srgb(pixels: "NDArray[Any]", layout: str, profile: bytes | None) -> "NDArray[Any]":
+def to_srgb(pixels: "Pixels", layout: str, profile: bytes | None) -> "Pixels":
     """Colours of `layout` ("L", "RGB", "CMYK" or "LAB", no alpha) as sRGB values of the same dtype (uint8 or uint16).
 
     Relative colorimetric with black point compensation, as an image editor converts. Without a profile CMYK is
@@ -110,18 +111,27 @@ def to_srgb(pixels: "NDArray[Any]", layout: str, profile: bytes | None) -> "NDAr
         top = np.iinfo(pixels.dtype).max
         ink = top - pixels.astype(np.uint32)
         return ((ink[..., :3] * ink[..., 3:] + top // 2) // top).astype(pixels.dtype)
-    srgb = imagecodecs.cms_profile("srgb")
-    source = profile or imagecodecs.cms_profile("lab" if layout == "LAB" else "srgb")
-    names = {"L": "gray", "RGB": "rgb", "CMYK": "cmyk", "LAB": "lab"}
-    relative, black_point = 1, 0x2000
-    plane = pixels[..., 0] if layout == "L" else pixels
-    result: NDArray[Any] = imagecodecs.cms_transform(
-        np.ascontiguousarray(plane),
-        source,
-        srgb,
-        colorspace=names[layout],
+    dtype = pixels.dtype
+    if layout == "LAB":
+        pixels = _lab_for_the_engine(pixels)
+    result: Pixels = imagecodecs.cms_transform(
+        np.ascontiguousarray(pixels[..., 0] if layout == "L" else pixels),
+        profile or imagecodecs.cms_profile("lab4" if layout == "LAB" else "srgb"),
+        imagecodecs.cms_profile("srgb"),
+        colorspace={"L": "gray", "RGB": "rgb", "CMYK": "cmyk", "LAB": "lab"}[layout],
         outcolorspace="rgb",
-        intent=relative,
-        flags=black_point,
+        intent=_RELATIVE,
+        flags=_BLACK_POINT,
     )
-    return result
+    return result if result.dtype == dtype else ((result.astype(np.uint32) + 128) // 257).astype(dtype)
+
+
+def _lab_for_the_engine(pixels: "Pixels") -> "Pixels":
+    """LAB of a frame in a version 4 profile's 16 bits, where 0 of a and b is 32,896 (32,768 in a 16-bit frame)."""
+    import numpy as np
+
+    if pixels.dtype == np.uint8:
+        return pixels.astype(np.uint16) * 257
+    wide = pixels.astype(np.uint32)
+    wide[..., 1:] = np.minimum(wide[..., 1:] * 257 // 256, 65_535)
+    return wide.astype(np.uint16)

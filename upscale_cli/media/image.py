@@ -11,15 +11,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from ..errors import InputError, OutputError
-from .convert import Notes, fitted
-from .encoder import Encoder, Job
-from .formats import FORMATS, Format, check_size
-from .frame import Frame
-from .metadata import Metadata, PhotoInfo
-from .sniff import HEAD_BYTES, format_of_content
-from .source import Picture, Source, printable
-from .target import Target
+from upscale_cli.errors import InputError, OutputError
+from upscale_cli.media.convert import Notes, fitted
+from upscale_cli.media.encoder import Encoder, Job
+from upscale_cli.media.formats import FORMATS, Format, check_size
+from upscale_cli.media.frame import Frame
+from upscale_cli.media.metadata import Metadata, PhotoInfo
+from upscale_cli.media.sniff import HEAD_BYTES, format_of_content
+from upscale_cli.media.source import Picture, Source, printable
+from upscale_cli.media.target import Target
 
 __all__ = ["MAX_PIXELS", "ImageReader", "ImageWriter", "Metadata", "PhotoInfo"]
 
@@ -95,30 +95,30 @@ def _opened(path: Path) -> BinaryIO:
 def _picture(source: Source, format: str) -> Picture:
     """Choose the decoder; each is imported when a file asks for it."""
     if format == "PNG":
-        from .png import open_png
+        from upscale_cli.media.png import open_png
 
         return open_png(source)
     if format == "TIFF":
-        from .tiff import open_tiff
+        from upscale_cli.media.tiff import open_tiff
 
         return open_tiff(source)
     if format in ("PNM", "PAM", "PFM"):
-        from .netpbm import open_netpbm
+        from upscale_cli.media.netpbm import open_netpbm
 
         return open_netpbm(source, format)
     if format == "JPEG XL":
-        from .jxl import open_jxl
+        from upscale_cli.media.jxl import open_jxl
 
         return open_jxl(source)
     if format == "JPEG 2000":
-        from .jp2 import open_jp2
+        from upscale_cli.media.jp2 import open_jp2
 
         return open_jp2(source)
     if format == "HEIC":
-        from .heif import open_heif
+        from upscale_cli.media.heif import open_heif
 
         return open_heif(source)
-    from .pillow_reader import open_with_pillow
+    from upscale_cli.media.pillow_reader import open_with_pillow
 
     return open_with_pillow(source, format)
 
@@ -166,6 +166,8 @@ class ImageWriter:
             self._notes(
                 f"{self._row.name} as written here holds no {kind}: only the first of {self._info.frames} is kept"
             )
+        if self._quality is not None and self._row.quality is None:
+            self._notes(f"--quality means nothing to {self._row.name} as written here")
         job = Job(stream, self._row, self._info, self.frames, self._quality, self._target.suffix, self._notes)
         try:
             self._encoder = _encoder(job)
@@ -234,41 +236,41 @@ def _encoder(job: Job) -> Encoder:
     name = job.row.name
     animated = job.frames > 1
     if name == "PNG":
-        from .png_writer import Apng, PngStill
+        from upscale_cli.media.png_writer import Apng, PngStill
 
         return Apng(job) if animated else PngStill(job)
     if name == "TIFF":
-        from .tiff_writer import Tiff
+        from upscale_cli.media.tiff_writer import Tiff
 
         return Tiff(job)
     if name == "GIF":
-        from .gif_writer import Gif
+        from upscale_cli.media.gif_writer import Gif
 
         return Gif(job)
     if name == "WebP" and animated:
-        from .webp_writer import AnimatedWebp
+        from upscale_cli.media.webp_writer import AnimatedWebp
 
         return AnimatedWebp(job)
     if name == "AVIF" and animated:
-        from .avif_writer import AnimatedAvif
+        from upscale_cli.media.avif_writer import AnimatedAvif
 
         return AnimatedAvif(job)
     if name in ("PNM", "PAM", "PFM"):
-        from .netpbm import Netpbm
+        from upscale_cli.media.netpbm import Netpbm
 
         return Netpbm(job)
     if name == "JPEG XL":
-        from .jxl import JpegXl
+        from upscale_cli.media.jxl import JpegXl
 
         return JpegXl(job)
     if name == "JPEG 2000":
-        from .jp2 import Jpeg2000
+        from upscale_cli.media.jp2 import Jpeg2000
 
         return Jpeg2000(job)
     if name == "HEIC":
-        from .heif import Heic
+        from upscale_cli.media.heif import Heic
 
         return Heic(job)
-    from .pillow_writer import PillowStill
+    from upscale_cli.media.pillow_writer import PillowStill
 
     return PillowStill(job)

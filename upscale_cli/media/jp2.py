@@ -10,15 +10,15 @@ from typing import Any, cast
 
 import numpy as np
 
-from ..errors import InputError
-from . import icc
-from .boxes import box, boxes_of
-from .encoder import Encoder
-from .frame import Frame, Layout, Transfer
-from .metadata import Metadata, PhotoInfo, upright_metadata
-from .pillow_reader import pixels_of, plan
-from .pixels import stretched, upright_pixels
-from .source import Picture, Source, calm_pillow, decoding, stream_of
+from upscale_cli.errors import InputError
+from upscale_cli.media import icc
+from upscale_cli.media.boxes import box, boxes_of
+from upscale_cli.media.encoder import Encoder
+from upscale_cli.media.frame import Frame, Layout, Transfer
+from upscale_cli.media.metadata import Metadata, PhotoInfo, upright_metadata
+from upscale_cli.media.pillow_reader import pixels_of, plan
+from upscale_cli.media.pixels import stretched, upright_pixels
+from upscale_cli.media.source import Picture, Source, calm_pillow, decoding, stream_of
 
 _CODESTREAM = b"\xff\x4f\xff\x51"
 _EXIF_UUID = b"JpgTiffExif->JP2"

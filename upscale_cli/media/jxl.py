@@ -13,13 +13,13 @@ from typing import cast
 
 import numpy as np
 
-from ..errors import InputError
-from .boxes import box, boxes_of
-from .encoder import Encoder
-from .frame import Frame, Layout, Transfer
-from .metadata import Bits, Metadata, PhotoInfo, upright_metadata
-from .pixels import from_float, stretched, to_8_bits, unpremultiplied
-from .source import Picture, Source, decoding
+from upscale_cli.errors import InputError
+from upscale_cli.media.boxes import box, boxes_of
+from upscale_cli.media.encoder import Encoder
+from upscale_cli.media.frame import Frame, Layout, Transfer
+from upscale_cli.media.metadata import Bits, Metadata, PhotoInfo, upright_metadata
+from upscale_cli.media.pixels import from_float, stretched, to_8_bits, unpremultiplied
+from upscale_cli.media.source import Picture, Source, decoding
 
 _CONTAINER = b"\0\0\0\x0cJXL \r\n\x87\n"
 _CODESTREAM = b"\xff\x0a"

@@ -8,8 +8,8 @@ import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from . import exif as exif_block
-from .frame import Layout
+from upscale_cli.media import exif as exif_block
+from upscale_cli.media.frame import Layout
 
 Bits = Literal[8, 16, 32]
 _EXIF_PREFIX = b"Exif\0\0"

@@ -10,12 +10,12 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
-from .encoder import Encoder
-from .frame import Frame, Layout
-from .metadata import Metadata, PhotoInfo
-from .pixels import stretched
-from .source import Picture, Source, decoding
+from upscale_cli.errors import InputError
+from upscale_cli.media.encoder import Encoder
+from upscale_cli.media.frame import Frame, Layout
+from upscale_cli.media.metadata import Metadata, PhotoInfo
+from upscale_cli.media.pixels import stretched
+from upscale_cli.media.source import Picture, Source, decoding
 
 _HEAD_BYTES = 4096
 _LAYOUTS: dict[int, Layout] = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}

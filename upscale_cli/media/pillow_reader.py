@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
-from . import icc
-from .frame import Frame, Layout, Transfer
-from .metadata import Metadata, PhotoInfo, upright_metadata
-from .pixels import empty_upright
-from .source import Picture, Source, calm_pillow, decoding, stream_of
+from upscale_cli.errors import InputError
+from upscale_cli.media import icc
+from upscale_cli.media.frame import Frame, Layout, Transfer
+from upscale_cli.media.metadata import Metadata, PhotoInfo, upright_metadata
+from upscale_cli.media.pixels import empty_upright
+from upscale_cli.media.source import Picture, Source, calm_pillow, decoding, stream_of
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -39,11 +39,12 @@ def open_with_pillow(source: Source, format: str) -> Picture:
         InputError: damaged, truncated or too large.
     """
     with decoding(source), calm_pillow():
+        if format == "WebP":
+            source.check_size(*_webp_size(source))  # libwebp takes memory for the canvas as soon as it is opened
         image = _opened(source, format)
         source.check_size(*image.size)
         frames = 1 if format == "JPEG" else int(getattr(image, "n_frames", 1))
-        if format == "JPEG" and getattr(image, "n_frames", 1) > 1:
-            source.say(f"{source.name}: holds further pictures (a gain map or a second view), which are left out")
+        _say_what_is_lost(source, image, format)
         metadata, orientation = _metadata(image)
         animated = frames > 1
         if animated:
@@ -172,6 +173,8 @@ def pixels_of(image: "Image.Image", channels: int, dtype: Any, convert: Convert,
         bottom = min(top + rows, height)
         strip = np.asarray(convert(image.crop((0, top, width, bottom))))
         stored[top:bottom] = strip if strip.ndim == 3 else strip[..., None]
+    if image.mode == "LAB":
+        upright[..., 1:] ^= 128  # Pillow gives a and b away as signed bytes
     return cast("NDArray[Any]", upright)
 
 
@@ -206,6 +209,31 @@ def _plays(image: "Image.Image", format: str) -> int:
         loop = image.info.get("loop")
         return 1 if loop is None else int(loop) + 1 if loop else 0
     return int(image.info.get("loop", 0))
+
+
+def _webp_size(source: Source) -> tuple[int, int]:
+    """Width and height from the first chunk of a WebP file (RFC 9649, 2.5 to 2.7)."""
+    source.file.seek(12)
+    head = source.file.read(18).ljust(18, b"\0")
+    if head[:4] == b"VP8X":
+        return int.from_bytes(head[12:15], "little") + 1, int.from_bytes(head[15:18], "little") + 1
+    if head[:4] == b"VP8L":
+        both = int.from_bytes(head[9:13], "little")
+        return (both & 0x3FFF) + 1, (both >> 14 & 0x3FFF) + 1
+    width, height = struct.unpack_from("<HH", head, 14)
+    return width & 0x3FFF, height & 0x3FFF
+
+
+def _say_what_is_lost(source: Source, image: "Image.Image", format: str) -> None:
+    """What Pillow leaves aside without a word."""
+    if format == "JPEG" and getattr(image, "n_frames", 1) > 1:
+        source.say(f"{source.name}: holds further pictures (a gain map or a second view), which are left out")
+    if format == "AVIF":
+        source.file.seek(0)
+        head = source.file.read(64 * 1024)
+        coding = head.find(b"av1C")
+        if 0 < coding < len(head) - 7 and head[coding + 6] & 0x40:
+            source.say(f"{source.name}: AVIF of more than 8 bits per channel is read with 8")
 
 
 def _is_lossless(source: Source, format: str) -> bool:

@@ -4,15 +4,17 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
 
-from .encoder import Encoder, Job
-from .frame import Frame
-from .metadata import Metadata
-from .target import Stream
+from upscale_cli.media.encoder import Encoder, Job
+from upscale_cli.media.exif import without_orientation
+from upscale_cli.media.frame import Frame
+from upscale_cli.media.metadata import Metadata
+from upscale_cli.media.target import Stream
 
 if TYPE_CHECKING:
     from PIL import Image
 
 _JPEG_SEGMENT = 65_533
+_OPTIMIZED_PIXELS = 16_000_000
 _XMP_HEADER = 29
 _EXIF_HEADER = 6
 _PLUGINS = {"WebP": "WEBP"}
@@ -37,21 +39,28 @@ class PillowStill(Encoder):
 def save_still(job: Job, frame: Frame, metadata: Metadata, stream: Stream | BinaryIO) -> None:
     """Write one picture with its metadata to a stream."""
     name = job.row.name
-    options = {"JPEG": _jpeg, "WebP": webp_options, "AVIF": avif_options}.get(name, _plain)(job, metadata)
-    if name != "JPEG":
+    if name == "JPEG":
+        options = _jpeg(job, metadata, frame.width * frame.height)
+    elif name in ("WebP", "AVIF"):
+        options = webp_options(job) if name == "WebP" else avif_options(job)
         options |= {"exif": metadata.exif or b"", "xmp": metadata.xmp or b"", "icc_profile": metadata.icc or b""}
-    pillow_image(frame).save(cast("IO[bytes]", stream), format=_PLUGINS.get(name, name.upper()), **options)
+        if name == "AVIF":  # which notes an orientation elsewhere
+            options["exif"] = without_orientation(options["exif"])
+    elif name == "TGA":
+        options = {"compression": "tga_rle"}
+    else:
+        options = {"dpi": metadata.dpi} if metadata.dpi else {}
+    pillow_image(frame).save(cast("IO[bytes]", stream), format=_PLUGINS.get(name, name), **options)
 
 
-def _plain(job: Job, metadata: Metadata) -> dict[str, Any]:
-    if job.row.name == "TGA":
-        return {"compression": "tga_rle"}
-    return {"dpi": metadata.dpi} if metadata.dpi else {}
+def _jpeg(job: Job, metadata: Metadata, pixels: int) -> dict[str, Any]:
+    """Baseline, 4:4:4; metadata that no segment can hold are left out.
 
-
-def _jpeg(job: Job, metadata: Metadata) -> dict[str, Any]:
-    """Baseline, 4:4:4, Huffman tables made for the picture; metadata that no segment can hold are left out."""
-    options: dict[str, Any] = {"quality": job.lossy_quality, "subsampling": "4:4:4", "optimize": True}
+    Huffman tables are made for the picture while it is small enough: libjpeg holds all coefficients for that, two
+    bytes each, which would be more than the pixels.
+    """
+    options: dict[str, Any] = {"quality": job.lossy_quality, "subsampling": "4:4:4"}
+    options["optimize"] = pixels <= _OPTIMIZED_PIXELS
     if metadata.icc:
         options["icc_profile"] = metadata.icc
     if metadata.dpi:
@@ -69,12 +78,12 @@ def _jpeg(job: Job, metadata: Metadata) -> dict[str, Any]:
     return options
 
 
-def webp_options(job: Job, metadata: Metadata) -> dict[str, Any]:  # noqa: ARG001
+def webp_options(job: Job) -> dict[str, Any]:
     """`exact` keeps the colour under transparent pixels, which the next resampling would bleed into its neighbours."""
     if job.lossless:
         return {"lossless": True, "quality": 75, "method": 4, "exact": True}
     return {"quality": job.lossy_quality, "method": 4, "exact": True, "use_sharp_yuv": True}
 
 
-def avif_options(job: Job, metadata: Metadata) -> dict[str, Any]:  # noqa: ARG001
+def avif_options(job: Job) -> dict[str, Any]:
     return {"quality": job.lossy_quality, "subsampling": "4:4:4", "speed": 6}

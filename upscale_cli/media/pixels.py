@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from .frame import Pixels
+from upscale_cli.media.frame import Pixels
 
 _STRIP_VALUES = 2**22
 

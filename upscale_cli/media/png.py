@@ -15,14 +15,14 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
-from . import icc
-from .frame import Frame, Layout, Transfer
-from .metadata import PhotoInfo, upright_metadata
-from .pillow_reader import pixels_of, plan, without_opaque_alpha
-from .pixels import turned, upright_pixels
-from .png_chunks import GRAY, GRAY_ALPHA, PALETTE, RGB, RGB_ALPHA, Chunks, Header, read_chunks, wrapped
-from .source import Picture, Source, calm_pillow, decoding, stream_of
+from upscale_cli.errors import InputError
+from upscale_cli.media import icc
+from upscale_cli.media.frame import Frame, Layout, Transfer
+from upscale_cli.media.metadata import PhotoInfo, upright_metadata
+from upscale_cli.media.pillow_reader import pixels_of, plan, without_opaque_alpha
+from upscale_cli.media.pixels import turned, upright_pixels
+from upscale_cli.media.png_chunks import GRAY, GRAY_ALPHA, PALETTE, RGB, RGB_ALPHA, Chunks, Header, read_chunks, wrapped
+from upscale_cli.media.source import Picture, Source, calm_pillow, decoding, stream_of
 
 _CHANNELS = {GRAY: 1, RGB: 3, PALETTE: 1, GRAY_ALPHA: 2, RGB_ALPHA: 4}
 # Where the seven passes of an interlaced picture begin, and how far apart their pixels are: (x, y, step x, step y).
@@ -95,18 +95,13 @@ def _is_linear(chunks: Chunks) -> bool:
 def _still(source: Source, chunks: Chunks, orientation: int, transfer: Transfer) -> Iterator[Frame]:
     with decoding(source):
         header = chunks.header
-        rows = b"".join(chunks.rows)
-        if source.salvage:
-            rows, whole = salvaged_rows(rows, header)
-            if whole < header.height:
-                kept = f"{whole} of {header.height} rows" if not header.interlaced else "a part of the pixels"
-                source.say(f"{source.name}: damaged; {kept} could be decoded, the rest is left empty")
+        rows = salvaged_rows(source, chunks.rows, header) if source.salvage else chunks.rows
         pixels = _decoded(header, rows, chunks)
         frame = Frame(upright_pixels(pixels, orientation), _layout(chunks), transfer)
     yield frame
 
 
-def _decoded(header: Header, rows: bytes, chunks: Chunks) -> NDArray[Any]:
+def _decoded(header: Header, rows: list[bytes], chunks: Chunks) -> NDArray[Any]:
     """(H, W, C) uint8 or uint16 of compressed rows, with the alpha that tRNS stands for."""
     if header.depth == 16:
         import imagecodecs
@@ -120,7 +115,7 @@ def _decoded(header: Header, rows: bytes, chunks: Chunks) -> NDArray[Any]:
     return pixels
 
 
-def _decoded_by_pillow(header: Header, rows: bytes, chunks: Chunks) -> NDArray[Any]:
+def _decoded_by_pillow(header: Header, rows: list[bytes], chunks: Chunks) -> NDArray[Any]:
     from PIL import Image
 
     extra = []
@@ -160,7 +155,8 @@ def _composed(source: Source, chunks: Chunks, orientation: int, transfer: Transf
     for part in chunks.parts:
         with decoding(source):
             patch = replace(header, width=part.width, height=part.height)
-            pixels = _as_rgba(_decoded(patch, b"".join(part.rows), chunks))
+            rows = salvaged_rows(source, part.rows, patch) if source.salvage else part.rows
+            pixels = _as_rgba(_decoded(patch, rows, chunks))
             window = canvas[part.top : part.top + part.height, part.left : part.left + part.width]
             before = window.copy() if part.dispose == 2 else None
             window[:] = pixels if part.blend == 0 else _over(pixels, window)
@@ -197,28 +193,35 @@ def _over(above: NDArray[Any], below: NDArray[Any]) -> NDArray[Any]:
     return np.concatenate([color, alpha * top], axis=2).round().astype(above.dtype)
 
 
-def salvaged_rows(rows: bytes, header: Header) -> tuple[bytes, int]:
-    """Damaged compressed rows made whole: what decompresses, then empty rows; and how many rows are sound."""
+def salvaged_rows(source: Source, rows: list[bytes], header: Header) -> list[bytes]:
+    """Damaged compressed rows made whole: what decompresses and makes sense, then empty rows. Says how many."""
     raw = bytearray()
     engine = zlib.decompressobj()
     try:
-        for start in range(0, len(rows), 4096):
-            raw += engine.decompress(rows[start : start + 4096])
+        for data in rows:
+            for start in range(0, len(data), 4096):
+                raw += engine.decompress(data[start : start + 4096])
     except zlib.error:
         pass
+    lengths = _row_lengths(header)
+    position = sound = 0
+    for length in lengths:
+        if position + length > len(raw) or raw[position] > 4:  # five ways to filter a row, 0 to 4
+            break
+        position += length
+        sound += 1
+    if sound < len(lengths):
+        kept = f"{sound} of {header.height} rows" if not header.interlaced else f"{100 * sound // len(lengths)} %"
+        source.say(f"{source.name}: damaged; {kept} could be decoded, the rest is left empty")
+    return [zlib.compress(bytes(raw[:position]) + bytes(sum(lengths[sound:])), 1)]
+
+
+def _row_lengths(header: Header) -> list[int]:
+    """Bytes of every row, its filter's number included, of all passes of an interlaced picture."""
     bits = header.depth * _CHANNELS[header.color]
-    passes = _ADAM7 if header.interlaced else ((0, 0, 1, 1),)
-    position, sound, failed = 0, 0, False
-    result = bytearray()
-    for left, top, step_x, step_y in passes:
+    lengths = []
+    for left, top, step_x, step_y in _ADAM7 if header.interlaced else ((0, 0, 1, 1),):
         across, down = -(-(header.width - left) // step_x), -(-(header.height - top) // step_y)
-        if across <= 0 or down <= 0:
-            continue
-        length = 1 + (across * bits + 7) // 8
-        for _ in range(down):
-            row = raw[position : position + length]
-            failed = failed or len(row) < length or row[0] > 4
-            result += bytes(length) if failed else row
-            sound += not failed
-            position += length
-    return zlib.compress(result, 1), min(sound, header.height - failed)
+        if across > 0 and down > 0:
+            lengths += [1 + (across * bits + 7) // 8] * down
+    return lengths

@@ -7,8 +7,8 @@ import struct
 import zlib
 from dataclasses import dataclass, field
 
-from ..errors import InputError
-from .source import Source
+from upscale_cli.errors import InputError
+from upscale_cli.media.source import Source
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 GRAY, RGB, PALETTE, GRAY_ALPHA, RGB_ALPHA = 0, 2, 3, 4, 6
@@ -198,7 +198,7 @@ def chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))
 
 
-def wrapped(header: Header, rows: bytes, extra: list[tuple[bytes, bytes]] | None = None) -> bytes:
+def wrapped(header: Header, rows: list[bytes], extra: list[tuple[bytes, bytes]] | None = None) -> bytes:
     """A minimal PNG file around compressed rows."""
-    between = b"".join(chunk(kind, data) for kind, data in extra or [])
-    return SIGNATURE + chunk(b"IHDR", header.packed()) + between + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    parts = [(b"IHDR", header.packed()), *(extra or []), *((b"IDAT", data) for data in rows), (b"IEND", b"")]
+    return SIGNATURE + b"".join(chunk(kind, data) for kind, data in parts)

@@ -11,12 +11,12 @@ from typing import IO, cast
 
 import numpy as np
 
-from .encoder import Encoder, Job
-from .frame import Frame
-from .metadata import Metadata
-from .pillow_writer import pillow_image
-from .png_chunks import SIGNATURE, chunk
-from .target import Stream
+from upscale_cli.media.encoder import Encoder, Job
+from upscale_cli.media.frame import Frame
+from upscale_cli.media.metadata import Metadata
+from upscale_cli.media.pillow_writer import pillow_image
+from upscale_cli.media.png_chunks import SIGNATURE, chunk
+from upscale_cli.media.target import Stream
 
 _HEADER_BYTES = len(SIGNATURE) + 12 + 13
 _METRES_PER_INCH = 0.0254

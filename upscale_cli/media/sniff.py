@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from ..errors import InputError
-from .formats import CLIP_EXTENSIONS, RAW_EXTENSIONS, RAW_REMEDY, known_extensions
+from upscale_cli.errors import InputError
+from upscale_cli.media.formats import CLIP_EXTENSIONS, RAW_EXTENSIONS, RAW_REMEDY, known_extensions
 
 HEAD_BYTES = 64 * 1024
 

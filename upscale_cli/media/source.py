@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from ..errors import InputError, UpscaleError
-from .frame import Frame
-from .metadata import PhotoInfo
+from upscale_cli.errors import InputError, UpscaleError
+from upscale_cli.media.frame import Frame
+from upscale_cli.media.metadata import PhotoInfo
 
 Say = Callable[[str], None]
 

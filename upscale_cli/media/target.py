@@ -12,8 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, BinaryIO
 
-from ..errors import OutputError
-from .source import printable
+from upscale_cli.errors import OutputError
+from upscale_cli.media.source import printable
 
 
 class Stream:

@@ -16,15 +16,15 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
-from . import exif, icc
-from .formats import RAW_REMEDY
-from .frame import Frame, Layout, Transfer
-from .metadata import Bits, Metadata, PhotoInfo, upright_metadata
-from .netpbm import float_white
-from .pillow_reader import pixels_of, plan
-from .pixels import stretched, unpremultiplied, upright_pixels, white_of
-from .source import Picture, Source, calm_pillow, decoding
+from upscale_cli.errors import InputError
+from upscale_cli.media import exif, icc
+from upscale_cli.media.formats import RAW_REMEDY
+from upscale_cli.media.frame import Frame, Layout, Transfer
+from upscale_cli.media.metadata import Bits, Metadata, PhotoInfo, upright_metadata
+from upscale_cli.media.netpbm import float_white
+from upscale_cli.media.pillow_reader import pixels_of, plan
+from upscale_cli.media.pixels import stretched, unpremultiplied, upright_pixels, white_of
+from upscale_cli.media.source import Picture, Source, calm_pillow, decoding
 
 SUBFILE, WIDTH, LENGTH, BITS, COMPRESSION, PHOTOMETRIC = 254, 256, 257, 258, 259, 262
 SAMPLES, MAX_VALUE, X_RESOLUTION, Y_RESOLUTION, UNIT, PREDICTOR = 277, 281, 282, 283, 296, 317
@@ -227,9 +227,9 @@ def _decoded_by_pillow(source: Source, page: Page, transfer: Transfer) -> Frame 
             image.seek(page.index)
         except (UnidentifiedImageError, SyntaxError, KeyError, EOFError):
             return None
-        image.load()
+        image.load()  # which turns a TIFF, and no other format, upright
         layout, dtype, convert = plan(image, animated=False)
-        pixels = pixels_of(image, len(layout), dtype, convert, page.orientation)
+        pixels = pixels_of(image, len(layout), dtype, convert)
         return Frame(pixels, layout, transfer)
 
 
@@ -317,7 +317,8 @@ def _full_range(source: Source, page: Page, values: NDArray[Any]) -> NDArray[Any
         if int(values.min(initial=0)) < 0:
             source.say(f"{source.name}: signed samples, shifted to begin at 0")
             return stretched(values.astype(np.int64) + half, 2 * half - 1, page.bits)
-        return stretched(values, half - 1, page.bits)
+        if page.bits <= 16 or largest > 65_535:
+            return stretched(values, half - 1, page.bits)
     top = 2**page.bits - 1
     if page.largest is not None and largest <= page.largest < top:
         source.say(f"{source.name}: white is {page.largest:,} by the file's own word, stretched to the full range")

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from . import exif
-from .encoder import Encoder, Job
-from .exif import Field
-from .frame import Frame
-from .metadata import Metadata
-from .tiff import DESCRIPTIVE
+from upscale_cli.media import exif
+from upscale_cli.media.encoder import Encoder, Job
+from upscale_cli.media.exif import Field
+from upscale_cli.media.frame import Frame
+from upscale_cli.media.metadata import Metadata
+from upscale_cli.media.tiff import DESCRIPTIVE
 
 _PHOTOMETRIC = {"L": "minisblack", "RGB": "rgb", "CMYK": "separated", "LAB": "cielab"}
 _BIG = 4 * 2**30 - 2**26

@@ -10,10 +10,10 @@ import struct
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from .encoder import Encoder, Job
-from .frame import Frame
-from .metadata import Metadata
-from .pillow_writer import save_still
+from upscale_cli.media.encoder import Encoder, Job
+from upscale_cli.media.frame import Frame
+from upscale_cli.media.metadata import Metadata
+from upscale_cli.media.pillow_writer import save_still
 
 _XMP, _EXIF, _ALPHA, _ICC, _ANIMATED = 0x04, 0x08, 0x10, 0x20, 0x02
 _NO_BLENDING = 0x02

@@ -3,6 +3,7 @@
 spandrel gets tensors, never a file: its own loader would unpickle what we refuse to.
 """
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -44,7 +45,7 @@ def load(path: Path, state_dict: Mapping[str, Tensor]) -> ForeignNet:
     """A net that only spandrel knows.
 
     Raises:
-        CheckpointError: spandrel is not installed, does not know it, or it does not make one picture of one picture.
+        CheckpointError: spandrel is not installed, broken, or does not know it; or it does not make one picture of one.
     """
     try:
         import spandrel
@@ -53,8 +54,17 @@ def load(path: Path, state_dict: Mapping[str, Tensor]) -> ForeignNet:
             f"{path}: is of none of the architectures written here. "
             f'More of them come with spandrel: pip install "upscale-cli[spandrel]"'
         ) from error
+    except (
+        Exception
+    ) as error:  # torchvision comes with it, and fails in many ways beside a torch that it was not made for
+        raise CheckpointError(
+            f"{path}: is for spandrel, which is installed but does not start ({type(error).__name__}). "
+            f"Install torch and torchvision versions that belong together"
+        ) from error
     try:
-        descriptor = spandrel.ModelLoader(device="cpu").load_from_state_dict(dict(state_dict))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about its own code: nothing a user could act on
+            descriptor = spandrel.ModelLoader(device="cpu").load_from_state_dict(dict(state_dict))
     except Exception as error:  # its detectors read hyperparameters out of whatever keys there are: anything can fail
         raise CheckpointError(
             f"{path}: is of no architecture that is known here or to spandrel {spandrel.__version__}"

@@ -24,7 +24,8 @@ class Profile:
 
 
 def profile(net: nn.Module, channels: int) -> Profile:
-    """Runs `net` on the meta device: no weight is read, nothing is computed."""
+    """Runs `net` on the meta device, where no weight is read and nothing is computed; foreign nets that do not
+    work there (they change their own weights on the way) are run on a small picture instead."""
     macs = 0
     worst = 0
 
@@ -36,12 +37,20 @@ def profile(net: nn.Module, channels: int) -> Profile:
         if isinstance(module, nn.Conv2d | nn.Linear):
             macs += output.numel() * module.weight[0].numel()
 
+    def run(device: str) -> None:
+        lr = torch.zeros(1, channels, _SIDE, _SIDE, device=device, dtype=dtype)
+        torch.func.functional_call(net, state if device == "meta" else {}, lr)
+
     state = {name: tensor.to("meta") for name, tensor in (*net.named_parameters(), *net.named_buffers())}
     dtype = next(iter(state.values())).dtype
     handles = [module.register_forward_hook(watch) for module in net.modules()]
     try:
-        with torch.inference_mode():
-            torch.func.functional_call(net, state, torch.empty(1, channels, _SIDE, _SIDE, device="meta", dtype=dtype))
+        with torch.no_grad():
+            try:
+                run("meta")
+            except (RuntimeError, NotImplementedError):
+                macs = worst = 0
+                run("cpu")
     finally:
         for handle in handles:
             handle.remove()

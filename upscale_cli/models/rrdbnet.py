@@ -104,6 +104,8 @@ def recognise(state_dict: Mapping[str, Tensor], card: Card) -> Recognised | None
     renamed = {_new_key(key): tensor for key, tensor in _without_sequence_numbers(state_dict).items()}
     shapes = {key: tuple(tensor.shape) for key, tensor in renamed.items()}
     blocks = {int(match[1]) for key in shapes if (match := re.match(r"body\.(\d+)\.rdb1\.conv1\.weight$", key))}
+    if any(".conv1x1." in key for key in shapes):
+        return None  # ESRGAN+, another net
     needed = ("conv_first.weight", "conv_body.weight", "conv_hr.weight", "conv_last.weight", "body.0.rdb1.conv1.weight")
     if not blocks or any(len(shapes.get(key, ())) != 4 for key in needed):
         return None

@@ -1,0 +1,57 @@
+"""Nets to measure: checkpoints on this machine, and random weights for those that need 67 MB of download."""
+
+from pathlib import Path
+
+import torch
+
+from tests.goldens.recipes import Shapes, rrdbnet, seeded
+from upscale_cli.models.checkpoint import LoadedNet, load_net
+from upscale_cli.models.picture import PictureNet
+from upscale_cli.models.registry import MODELS, Spec
+from upscale_cli.models.rrdbnet import RRDBNet
+from upscale_cli.models.store import locate
+
+
+def row(model: str, scale: int = 4) -> Spec:
+    """A row of the registry."""
+    return next(spec for spec in MODELS if (spec.model, spec.scale) == (model, scale))
+
+
+def checkpoint(spec: Spec) -> Path | None:
+    """The row's file on this machine (UPSCALE_WEIGHTS, bundled, cache), or None."""
+    found = locate(spec)
+    return found.path if found else None
+
+
+def trained(spec: Spec) -> LoadedNet:
+    """The row's net.
+
+    Raises:
+        FileNotFoundError: it is not on this machine.
+    """
+    path = checkpoint(spec)
+    if path is None:
+        raise FileNotFoundError(f"{spec.file}: name its folder in UPSCALE_WEIGHTS")
+    return load_net(path)
+
+
+def pictures(net: LoadedNet) -> PictureNet:
+    """As `Upscaler` wraps it."""
+    return PictureNet(net.net, net.colour, net.luma_range)
+
+
+def random_rrdbnet(num_block: int = 23, unshuffle: int = 1, seed: int = 0) -> PictureNet:
+    """realesrgan's net with weights that keep the signal alive (see tests/goldens/recipes.py).
+
+    Its answer is brought to the range of a picture: the mean stays, the spread becomes 1/4.
+    """
+    shapes: Shapes = rrdbnet(num_block, unshuffle=unshuffle)
+    net = RRDBNet(num_block=num_block, unshuffle=unshuffle)
+    net.load_state_dict({key: torch.from_numpy(array) for key, array in seeded(shapes, seed).items()})
+    net.eval().requires_grad_(False)
+    with torch.inference_mode():
+        sr = net(torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)))
+        spread, mean = sr.std(), sr.mean(dim=(0, 2, 3))
+        net.conv_last.weight.mul_(0.25 / spread)
+        net.conv_last.bias.sub_(mean).mul_(0.25 / spread).add_(0.5)
+    return PictureNet(net, "rgb", "full")

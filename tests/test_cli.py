@@ -1,0 +1,550 @@
+"""The command line as a person meets it: options, names, exit codes, messages; nothing lost, nothing half-done."""
+
+import json
+import os
+import pickle
+import re
+import subprocess
+import sys
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, PngImagePlugin
+
+from tests.conftest import REPOSITORY
+from upscale_cli import cli
+from upscale_cli.media.frame import Pixels
+
+
+class Outcome:
+    """What a run left on the screen."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+    @property
+    def line(self) -> str:
+        """The one error line; there must be no other, and no traceback."""
+        assert "Traceback" not in self.err, self.err
+        lines = [line for line in self.err.splitlines() if line.startswith("error: ")]
+        assert len(lines) == 1, self.err
+        return lines[0]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    """Runs `upscale ...` in this process."""
+
+    def run(*args: object) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["upscale", *map(str, args)])
+        monkeypatch.setenv("COLUMNS", "100")
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        captured = capsys.readouterr()
+        return Outcome(ended.value.code if isinstance(ended.value.code, int) else 0, captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture
+def photo(tmp_path: Path, noise: Callable[..., Pixels]) -> Path:
+    """A small PNG in a folder of its own."""
+    path = tmp_path / "photo.png"
+    Image.fromarray(noise(12, 16, 3)).save(path)
+    return path
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    with Image.open(path) as image:
+        return image.size
+
+
+def files(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir() if path.is_file()}
+
+
+Run = Callable[..., Outcome]
+FAST = ("-m", "bicubic")
+
+
+# What comes out, and under which name
+
+
+@pytest.mark.parametrize(
+    ("options", "name", "size"),
+    [
+        ((), "photo_4x.png", (64, 48)),
+        (("-s", 2), "photo_2x.png", (32, 24)),
+        (("-s", 2.5), "photo_2.5x.png", (40, 30)),
+        (("-s", 0.5), "photo_0.5x.png", (8, 6)),
+        (("--size", "800x600"), "photo_800x600.png", (800, 600)),
+        (("--size", "80x80"), "photo_80x60.png", (80, 60)),
+        (("--size", "80x80!"), "photo_80x80.png", (80, 80)),
+        (("--size", "x30"), "photo_40x30.png", (40, 30)),
+        (("--long-side", 100), "photo_100x75.png", (100, 75)),
+        (("--megapixels", 0.0048), "photo_80x60.png", (80, 60)),
+        (("-f", "jpg"), "photo_4x.jpg", (64, 48)),
+        (("-f", "TIFF"), "photo_4x.tiff", (64, 48)),
+        (("-o", "{stem}-{width}x{height}-{model}{ext}"), "photo-64x48-bicubic.png", (64, 48)),
+    ],
+)
+def test_names_and_sizes(
+    run: Run, photo: Path, options: tuple[object, ...], name: str, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(photo.parent)
+    outcome = run(photo, *FAST, *options)
+    assert outcome.code == 0, outcome.err
+    assert files(photo.parent) == {"photo.png", name}
+    assert size_of(photo.parent / name) == size
+
+
+@pytest.mark.parametrize("output", ["large.webp", "new/", "there", "new/deep/{stem}_{scale}x{ext}"])
+def test_where_outputs_go(run: Run, photo: Path, output: str) -> None:
+    (photo.parent / "there").mkdir()
+    assert run(photo, *FAST, "-o", f"{photo.parent}/{output}").code == 0
+    expected = {"large.webp": "large.webp", "new/": "new/photo_4x.png", "there": "there/photo_4x.png"}
+    assert size_of(photo.parent / expected.get(output, "new/deep/photo_4x.png")) == (64, 48)
+
+
+def test_the_model_may_come_before_the_input_and_repeat(run: Run, photo: Path) -> None:
+    outcome = run("-m", "bicubic", "-n", "lanczos", photo, "-s", "2")
+    assert outcome.code == 0, outcome.err
+    assert files(photo.parent) == {"photo.png", "photo_bicubic_2x.png", "photo_lanczos_2x.png"}
+
+
+def test_the_first_line_says_what_is_done_and_why(run: Run, photo: Path) -> None:
+    outcome = run(photo, "-s", 2)
+    first = outcome.err.splitlines()[0]
+    assert re.search(r"photo\.png: 16 x 12 -> 32 x 24, espcn \(espcn-x2\): the best on this machine", first)
+
+
+def test_what_a_run_tells_a_program(run: Run, photo: Path) -> None:
+    outcome = run(photo, "-m", "espcn", "-s", 2, "--json", "--device", "cpu")
+    events = [json.loads(line) for line in outcome.out.splitlines()]
+    assert [event["event"] for event in events] == ["started", "progress", "finished"]
+    assert events[0]["passes"] == ["espcn-x2"]
+    assert events[-1] | {"seconds": 0} == {
+        "event": "finished", "source": str(photo), "output": str(photo.parent / "photo_2x.png"), "width": 32,
+        "height": 24, "seconds": 0,
+    }  # fmt: skip
+    assert outcome.err == ""
+
+
+def test_quiet_says_nothing_but_errors(run: Run, photo: Path) -> None:
+    outcome = run(photo, "-q", *FAST)
+    assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
+    assert "exists already" in run(photo, "-q", *FAST).line
+
+
+NAMES = ["with space.png", "quote'\".png", "ünïcødé.png", "-dash.png", "a;b&c.png", "{brace}.png", "日本語.png", ".hidden.png"]
+NAMES += [unicodedata.normalize("NFD", "é.png")]
+if os.name != "nt":
+    NAMES += ["new\nline.png", "tab\t.png"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_odd_names_work(run: Run, photo: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if os.name == "nt" and set(name) & set('"'):
+        pytest.skip("Windows has no such names")
+    monkeypatch.chdir(photo.parent)
+    photo.rename(photo.parent / name)
+    outcome = run("-s", 2, *FAST, "--", name)
+    assert outcome.code == 0, outcome.err
+    assert files(photo.parent) == {name, f"{name.removesuffix('.png')}_2x.png"}
+    assert len(outcome.err.splitlines()) == 2
+
+
+def test_one_bad_file_does_not_stop_the_others(run: Run, photo: Path) -> None:
+    (photo.parent / "bad.jpg").write_text("hello")
+    outcome = run(photo.parent / "bad.jpg", photo, *FAST)
+    assert outcome.code == 1
+    assert "bad.jpg" in outcome.line
+    assert (photo.parent / "photo_4x.png").exists()
+
+
+# What is refused, each in one line: the value, the rule, the remedy
+
+
+def broken(folder: Path, kind: str) -> Path:
+    """A file that is not what it says."""
+    good = folder / "good.jpg"
+    Image.effect_noise((64, 64), 50).convert("RGB").save(good)
+    png = folder / "good.png"
+    Image.effect_noise((64, 64), 50).save(png)
+    data, png_data = good.read_bytes(), png.read_bytes()
+    good.unlink()
+    png.unlink()
+    contents: dict[str, tuple[str, bytes]] = {
+        "empty": ("empty.jpg", b""),
+        "text": ("text.jpg", b"just some words\n" * 9),
+        "page": ("page.png", b"<!DOCTYPE html><html><body>404</body></html>"),
+        "truncated JPEG": ("cut.jpg", data[: len(data) // 2]),
+        "truncated PNG": ("cut.png", png_data[: len(png_data) // 2]),
+        "corrupt chunk": ("corrupt.png", png_data[:60] + b"\xff" * 40 + png_data[100:]),
+        "raw": ("shot.cr2", b"II*\0" + b"\0" * 64),
+        "clip": ("clip.mp4", b"\0\0\0 ftypisom" + b"\0" * 64),
+    }
+    name, content = contents[kind]
+    (folder / name).write_bytes(content)
+    return folder / name
+
+
+@pytest.mark.parametrize(
+    ("kind", "rule"),
+    [
+        ("empty", "empty"),
+        ("text", "no picture|not a picture"),
+        ("page", "no picture|not a picture|HTML|web page"),
+        ("truncated JPEG", "truncated.*--salvage"),
+        ("truncated PNG", "truncated.*--salvage"),
+        ("corrupt chunk", "damaged|corrupt"),
+        ("raw", "RAW"),
+        ("clip", "clip.*photos"),
+    ],
+)
+def test_files_that_are_no_whole_pictures(run: Run, tmp_path: Path, kind: str, rule: str) -> None:
+    path = broken(tmp_path, kind)
+    before = files(tmp_path)
+    outcome = run(path, *FAST)
+    assert outcome.code == 1
+    assert path.name in outcome.line
+    assert re.search(rule, outcome.line, re.IGNORECASE), outcome.line
+    assert files(tmp_path) == before
+
+
+def test_salvage_takes_what_decodes(run: Run, tmp_path: Path) -> None:
+    path = broken(tmp_path, "truncated JPEG")
+    outcome = run(path, *FAST, "-s", 2, "--salvage")
+    assert outcome.code == 0, outcome.err
+    assert size_of(tmp_path / "cut_2x.jpg") == (128, 128)
+
+
+def test_a_missing_file_and_a_folder(run: Run, tmp_path: Path) -> None:
+    assert re.search(r"gone\.jpg: .*no such file", run(tmp_path / "gone.jpg").line)
+    assert "is a folder" in run(tmp_path).line
+
+
+def test_a_decompression_bomb_is_refused_by_its_header(run: Run, photo: Path) -> None:
+    assert "--max-pixels" in run(photo, *FAST, "--max-pixels", 100).line
+    chunk = PngImagePlugin.PngInfo()
+    Image.new("1", (40_000, 40_000)).save(photo.parent / "bomb.png", pnginfo=chunk)
+    outcome = run(photo.parent / "bomb.png", *FAST, "-s", 1)
+    assert re.search(r"bomb\.png: 40000 x 40000 .*1,000,000,000.*--max-pixels", outcome.line)
+
+
+@pytest.mark.parametrize(
+    ("ending", "limit"), [("jpg", "65,500"), ("webp", "16,383"), ("gif", "65,535"), ("tga", "65,535"), ("avif", "65,536")]
+)
+def test_a_picture_too_large_for_its_format_is_refused_before_computing(
+    run: Run, tmp_path: Path, ending: str, limit: str
+) -> None:
+    Image.new("L", (300, 1)).save(tmp_path / "wide.png")
+    outcome = run(tmp_path / "wide.png", *FAST, "-s", 300, "-f", ending)
+    assert outcome.code == 1
+    assert limit in outcome.line
+    assert files(tmp_path) == {"wide.png"}
+
+
+def test_a_picture_too_large_for_memory_or_disk_is_refused_before_computing(
+    run: Run, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("upscale_cli.pipeline.free_host_memory", lambda: 10**8)
+        assert re.search(r"16000 x 12000 pixels need .* GB of memory, 0\.1 GB are free", run(photo, *FAST, "-s", 1000).line)
+    with monkeypatch.context() as patch:
+        patch.setattr("upscale_cli.pipeline.shutil.disk_usage", lambda _: type("Usage", (), {"free": 10}))
+        assert re.search(r"needed on the disk.*Free space", run(photo, *FAST, "-f", "bmp").line)
+    assert files(photo.parent) == {"photo.png"}
+
+
+def test_a_tiff_may_be_larger_than_other_formats(run: Run, tmp_path: Path) -> None:
+    Image.new("L", (300, 1)).save(tmp_path / "wide.png")
+    assert run(tmp_path / "wide.png", *FAST, "--size", "70000x1!", "-f", "tiff").code == 0
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="needs folders that refuse this user")
+def test_an_unwritable_folder(run: Run, photo: Path) -> None:
+    photo.parent.chmod(0o555)
+    try:
+        assert "cannot be written" in run(photo, *FAST).line
+    finally:
+        photo.parent.chmod(0o755)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
+def test_a_full_disk_leaves_nothing(run: Run, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The temporary file lives on a device that is full."""
+    opened = Path.open
+
+    def full(self: Path, mode: str = "r", *args: Any, **options: Any) -> Any:
+        if mode == "xb+":
+            opened(self, mode).close()
+            return opened(Path("/dev/full"), "wb+", buffering=0)
+        return opened(self, mode, *args, **options)
+
+    monkeypatch.setattr(Path, "open", full)
+    outcome = run(photo, *FAST, "-f", "bmp", "-o", photo.parent / "made" / "here.bmp")
+    assert re.search(r"here\.bmp: cannot be written \(No space left on device\).*Free space", outcome.line)
+    assert files(photo.parent) == {"photo.png"}
+    assert not (photo.parent / "made").exists()
+
+
+@pytest.mark.parametrize("scale", ["0", "-1", "nan", "inf", "1e9"])
+def test_a_scale_that_is_none(run: Run, photo: Path, scale: str) -> None:
+    outcome = run(photo, "-s", scale)
+    assert outcome.code == 2
+    assert "out of range" in outcome.line
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("-s", 2, "--size", "10"), "exclude each other"),
+        (("--long-side", 9, "--megapixels", 1), "exclude each other"),
+        (("--size", "huge"), "size 'huge' is not understood"),
+        (("-t", 64, "--overlap", 64), "overlap 64 leaves no room in a tile of 64 pixels"),
+        (("--device", "gpu"), "device 'gpu' is unknown"),
+        (("-g", 0, "--device", "cpu"), "exclude each other"),
+        (("--denoise", 2), "denoise 2 is out of range"),
+        (("-m", "realesrgam"), "Did you mean realesrgan"),
+        (("-o", "{name}.png"), "template .*{name}.*{stem}"),
+        (("-o", "{stem.png"), "template .*is not understood"),
+        (("-o", "x.png", "-f", "jpg"), "contradict each other"),
+    ],
+)
+def test_wrong_usage_exits_with_two(run: Run, photo: Path, options: tuple[object, ...], message: str) -> None:
+    outcome = run(photo, *options) if "-m" in options else run(photo, "-m", "espcn", *options)
+    assert outcome.code == 2, outcome.err
+    assert re.search(message, outcome.line), outcome.line
+    assert files(photo.parent) == {"photo.png"}
+
+
+def test_unknown_options_and_formats(run: Run, photo: Path) -> None:
+    assert run(photo, "--foo").code == 2
+    assert run(photo, "--alpha", "no").code == 2
+    assert re.search(r'format "doc" is not known', run(photo, "-f", "doc").line)
+    assert "names no picture format" in run(photo, *FAST, "-o", photo.parent / "x.doc").line
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.parametrize("option", [("--device", "cuda"), ("-g", "0")])
+def test_cuda_where_there_is_none(run: Run, photo: Path, option: tuple[str, str]) -> None:
+    outcome = run(photo, "-m", "espcn", *option)
+    assert outcome.code == 1
+    assert re.search(r"device cuda.*CPU build|device cuda.*no GPU", outcome.line)
+
+
+def test_the_input_is_never_overwritten(run: Run, photo: Path) -> None:
+    before = photo.read_bytes()
+    assert "never overwritten" in run(photo, *FAST, "-s", 1, "--overwrite", "-o", photo).line
+    if hasattr(os, "link"):
+        os.link(photo, photo.parent / "same.png")
+        assert "never overwritten" in run(photo, *FAST, "--overwrite", "-o", photo.parent / "same.png").line
+    assert photo.read_bytes() == before
+
+
+def test_an_existing_output_is_kept_unless_overwrite_is_given(run: Run, photo: Path) -> None:
+    output = photo.parent / "photo_4x.png"
+    output.write_bytes(b"precious")
+    assert "exists already" in run(photo, *FAST).line
+    assert output.read_bytes() == b"precious"
+    assert run(photo, *FAST, "--overwrite").code == 0
+    assert size_of(output) == (64, 48)
+
+
+def test_two_inputs_with_one_output_name(run: Run, photo: Path) -> None:
+    (photo.parent / "other").mkdir()
+    (photo.parent / "other/photo.png").write_bytes(photo.read_bytes())
+    outcome = run(photo, photo.parent / "other/photo.png", *FAST, "-o", f"{photo.parent}/out/")
+    assert outcome.code == 1
+    assert re.search(r"its output .*photo_4x\.png is that of .*photo\.png already", outcome.line)
+    assert files(photo.parent / "out") == {"photo_4x.png"}
+
+
+def test_one_output_name_for_several_results(run: Run, photo: Path) -> None:
+    assert run(photo, photo, *FAST, "-o", "x.png").code == 2
+    assert "one file for 2 results" in run(photo, "-m", "bicubic", "-m", "lanczos", "-o", "x.png").line
+
+
+class Malicious:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (open, (str(self.path), "w"))
+
+
+@pytest.mark.parametrize("kind", ["text", "page", "code", "missing keys", "gone"])
+def test_checkpoints_that_are_none(run: Run, photo: Path, tmp_path: Path, kind: str) -> None:
+    path, proof = tmp_path / "net.pth", tmp_path / "was-here"
+    match kind:
+        case "text":
+            path.write_text("hello world, I am no net")
+        case "page":
+            path.write_text("<!DOCTYPE html><title>Not found</title>")
+        case "code":
+            path.write_bytes(pickle.dumps({"params": Malicious(proof)}))
+        case "missing keys":
+            torch.save({"params": {"conv_first.weight": torch.zeros(64, 3, 3, 3)}}, path)
+    outcome = run(photo, "-m", path)
+    assert outcome.code == 1
+    assert "net.pth" in outcome.line
+    assert not proof.exists(), "the code of a pickle was run"
+    assert not (tmp_path / "photo_4x.png").exists()
+
+
+def test_a_checkpoint_that_cannot_be_had_says_where_to_put_it(run: Run, photo: Path) -> None:
+    line = run(photo, "-m", "realesrgan").line
+    assert "RealESRGAN_x4plus.pth" in line
+    assert "https://github.com/xinntao/Real-ESRGAN/releases/download/v0.1.0/RealESRGAN_x4plus.pth" in line
+    assert "4fa0d38905f75ac06eb49a7951b426670021be3018265fd191d2125df9d682f1" in line
+    assert "cache" in line
+
+
+# The other verbs
+
+
+def test_help_is_that_of_the_main_verb_and_names_the_others(run: Run) -> None:
+    for args in (("--help",), ()):
+        outcome = run(*args)
+        assert outcome.code == 0
+        assert "[OPTIONS] INPUT..." in outcome.out
+        assert "upscale models" in outcome.out
+        assert "upscale doctor" in outcome.out
+        assert cli.MAIN_VERB not in outcome.out
+    assert "upscale-cli 0." in run("--version").out
+
+
+def test_models_list_info_path_and_verify(run: Run, shared_weights: Path) -> None:
+    listed = run("models", "list").out
+    for name in ("realesrgan", "realesr-general", "espcn", "bicubic", "unpinned", "bundled", "BSD-3-Clause"):
+        assert name in listed
+    info = run("models", "info", "espcn").out
+    assert "sha256" in info
+    assert "activation" not in run("models", "info", shared_weights / "espcn-tf-x2.safetensors", "--json").out
+    assert str(shared_weights) in run("models", "path").out
+    assert run("models", "path", "realesr-general").out.strip().endswith("realesr-general-x4v3.safetensors")
+    assert "is not on this machine" in run("models", "path", "realesrgan").line
+    verified = run("models", "verify")
+    assert verified.code == 0
+    assert re.search(r"unpinned +realesr-general x4", verified.out)
+    assert re.search(r"ok +espcn x2", verified.out)
+    assert re.search(r"absent +realesrgan x4", verified.out)
+
+
+def test_a_damaged_checkpoint_is_seen_by_verify(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UPSCALE_WEIGHTS", str(tmp_path))
+    (tmp_path / "RealESRGAN_x4plus.pth").write_bytes(b"x")
+    outcome = run("models", "verify", "realesrgan")
+    assert outcome.code == 1
+    assert re.search(r"wrong +realesrgan x4", outcome.out)
+
+
+def test_models_fetch_offline_fails_in_words(run: Run) -> None:
+    outcome = run("models", "fetch", "espcn", "realesrnet")
+    assert outcome.code == 1
+    assert "RealESRNet_x4plus.pth" in outcome.err
+    assert "Traceback" not in outcome.err
+
+
+def test_doctor_looks_at_everything(run: Run) -> None:
+    outcome = run("doctor")
+    for what in ("torch", "cpu", "chosen", "ffmpeg", "weights in", "without -m"):
+        assert what in outcome.out
+    findings = [json.loads(line) for line in run("doctor", "--json").out.splitlines()]
+    assert {finding["state"] for finding in findings} <= {"ok", "note", "problem"}
+
+
+def test_doctor_sees_a_cpu_build_beside_an_nvidia_gpu(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("upscale_cli.doctor._has_nvidia_gpu", lambda: True)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.version.cuda", None)
+    assert "there is an NVIDIA GPU, but this torch is a CPU build" in run("doctor").out
+
+
+# The process as a whole
+
+
+def process(*args: object, **options: Any) -> "subprocess.CompletedProcess[bytes]":
+    """Runs `upscale ...` as a user would, without a terminal."""
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "UPSCALE_OFFLINE": "1", **options.pop("env", {})}
+    return subprocess.run(
+        [sys.executable, "-m", "upscale_cli", *map(str, args)], capture_output=True, env=environment, check=False, **options
+    )
+
+
+def test_a_photo_through_standard_input_and_output(photo: Path) -> None:
+    done = process("-", *FAST, "-s", 2, input=photo.read_bytes())
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(b"\x89PNG")
+    assert b"32 x 24" in done.stderr
+    as_json = process("-", *FAST, "-o", "-", "-f", "jpg", "--json", input=photo.read_bytes())
+    assert as_json.stdout.startswith(b"\xff\xd8")
+    assert json.loads(as_json.stderr.splitlines()[-1])["event"] == "finished"
+    empty = process("-", *FAST, input=b"")
+    assert (empty.returncode, empty.stdout) == (1, b"")
+
+
+def test_help_imports_neither_torch_nor_numpy() -> None:
+    script = "import sys; sys.argv = ['upscale', '--help']\nfrom upscale_cli.cli import main\ntry: main()\n"
+    script += "except SystemExit: pass\nprint({'torch', 'numpy', 'PIL'} & set(sys.modules), file=sys.stderr)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    )
+    assert done.stderr.strip() == "set()"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+@pytest.mark.parametrize("sign", ["SIGINT", "SIGTERM"])
+def test_an_interrupted_run_leaves_nothing_behind(tmp_path: Path, noise: Callable[..., Pixels], sign: str) -> None:
+    import signal
+    import time
+
+    path = tmp_path / "photo.png"
+    Image.fromarray(noise(400, 400, 3)).save(path)
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    args = [sys.executable, "-m", "upscale_cli", str(path), "-m", "espcn", "-s", "8", "-x", "-t", "16", "--json"]
+    with subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as running:
+        assert running.stdout is not None
+        while '"progress"' not in running.stdout.readline():
+            assert running.poll() is None
+        assert len(files(tmp_path)) == 2, "the temporary file"
+        time.sleep(0.1)
+        running.send_signal(getattr(signal, sign))
+        _, err = running.communicate(timeout=60)
+    assert running.returncode == {"SIGINT": 130, "SIGTERM": 143}[sign]
+    assert "Traceback" not in err
+    assert files(tmp_path) == {"photo.png"}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="bash")
+def test_the_shell_completes_options_and_models() -> None:
+    def complete(words: str, number: int) -> str:
+        env = {"_UPSCALE_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(number)}
+        script = "import sys; sys.argv = ['upscale']\nfrom upscale_cli.cli import main\nmain()"
+        done = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, check=False,
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY), **env},
+        )  # fmt: skip
+        return done.stdout
+
+    assert "realesr-general" in complete("upscale photo.jpg -m reales", 3)
+    assert "--model" in complete("upscale photo.jpg --mo", 2)
+    assert "models" in complete("upscale mod", 1)
+    assert "list" in complete("upscale models ", 2)
+
+
+def test_a_transparent_animation_keeps_its_frames(run: Run, tmp_path: Path) -> None:
+    frames = [Image.new("RGBA", (12, 12), (200, 10 * number, 0, 255 * (number % 2))) for number in range(5)]
+    path = tmp_path / "moving.png"
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=[30, 40, 50, 60, 70], loop=3)
+    assert run(path, "-m", "espcn", "-s", 2).code == 0
+    with Image.open(tmp_path / "moving_2x.png") as out:
+        assert out.n_frames == 5  # type: ignore[attr-defined]
+        assert out.info["loop"] == 3
+        assert np.asarray(out).shape[:2] == (24, 24)

@@ -1,0 +1,320 @@
+"""Every row of the registry and every net: facts, files, fields of view, and agreement with other implementations.
+
+Random nets are compared with spandrel's (tests/goldens/make.py made the goldens, and says how), ESPCN with NumPy, and
+trained nets with the PSNR on their cards where the files are on this machine.
+"""
+
+import hashlib
+import importlib
+import json
+import os
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from PIL import Image
+from torch import Tensor
+
+from tests.goldens import recipes
+from tests.goldens.recipes import RECIPES, TRAINED, Recipe, Trained, first_esrgan_keys, numbered_keys, seeded
+from tests.goldens.reference import espcn
+from upscale_cli import metrics
+from upscale_cli.models.checkpoint import LoadedNet, load_net, load_spec
+from upscale_cli.models.net import Card, natural_order
+from upscale_cli.models.picture import PictureNet
+from upscale_cli.models.profile import profile
+from upscale_cli.models.registry import ARCHITECTURES, MODELS, Spec
+from upscale_cli.models.store import Found, bundled_folder
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+RRDBNETS = [recipe for recipe in RECIPES if recipe.act_type is None]
+SRVGGNETS = [recipe for recipe in RECIPES if recipe.act_type is not None]
+SET5 = ("baby", "bird", "butterfly", "head", "woman")
+
+
+def name_of(item: Any) -> str:
+    """What a parameter is called in the list of tests."""
+    return (
+        f"{item.model}-x{item.scale}"
+        if isinstance(item, Spec)
+        else str(getattr(item, "name", getattr(item, "stem", "")))
+    )
+
+
+def espcn_shapes(scale: int) -> recipes.Shapes:
+    """The published net's."""
+    last = scale**2
+    return {
+        "conv1.weight": (64, 1, 5, 5), "conv1.bias": (64,),
+        "conv2.weight": (32, 64, 3, 3), "conv2.bias": (32,),
+        "conv3.weight": (last, 32, 3, 3), "conv3.bias": (last,),
+    }  # fmt: skip
+
+
+SHAPES: Mapping[str, recipes.Shapes] = {
+    "RealESRGAN_x4plus": recipes.rrdbnet(23),
+    "RealESRGAN_x2plus": recipes.rrdbnet(23, unshuffle=2),
+    "RealESRNet_x4plus": recipes.rrdbnet(23),
+    "RealESRGAN_x4plus_anime_6B": recipes.rrdbnet(6),
+    "realesr-general-x4v3": recipes.srvgg(32),
+    "realesr-general-wdn-x4v3": recipes.srvgg(32),
+    "realesr-animevideov3": recipes.srvgg(16),
+    **{f"espcn-x{scale}": espcn_shapes(scale) for scale in (2, 3, 4)},
+}
+"""Of each checkpoint in the registry: what its authors' code builds."""
+
+
+def tensors(shapes: recipes.Shapes) -> dict[str, Tensor]:
+    """A state_dict with seeded weights."""
+    return {key: torch.from_numpy(array) for key, array in seeded(shapes, seed=0).items()}
+
+
+def saved(state_dict: dict[str, Tensor], path: Path) -> Path:
+    """The checkpoint as its authors save it: safetensors, or a .pth with the averaged weights under params_ema."""
+    if path.suffix == ".safetensors":
+        safetensors.torch.save_file(state_dict, path)
+    else:
+        torch.save({"params_ema": state_dict}, path)
+    return path
+
+
+def loaded(spec: Spec, folder: Path) -> LoadedNet:
+    """The net of a row from a file of seeded weights."""
+    any_values = {key: torch.rand(shape) - 0.5 for key, shape in SHAPES[spec.stem].items()}
+    path = saved(any_values, folder / spec.file)
+    return load_spec(spec, Found(path, pinned=False))
+
+
+def golden(path: Path) -> tuple[Tensor, Tensor]:
+    """(1, C, H, W) float64 in [0, 1], and what another implementation made of it, float64."""
+    kept = safetensors.torch.load_file(path)
+    return kept["lr"].permute(2, 0, 1)[None].double() / 255, kept["sr"][None].double()
+
+
+def relative_error(sr: Tensor, reference: Tensor) -> float:
+    """Greatest difference, as a part of the reference's greatest value."""
+    return float((sr.double() - reference).abs().max() / reference.abs().max())
+
+
+# The registry
+
+
+@pytest.mark.parametrize("spec", MODELS, ids=name_of)
+def test_a_row_builds_saves_loads_and_costs_what_it_says(spec: Spec, tmp_path: Path) -> None:
+    net = loaded(spec, tmp_path)
+    assert (net.arch, net.scale, net.colour) == (spec.arch, spec.scale, spec.channels)
+    picture_net = PictureNet(net.net, net.colour, net.luma_range)
+    channels = 1 if spec.channels == "luma" else 3
+    assert profile(picture_net, channels).macs == spec.macs
+    side = 2 * net.multiple_of
+    sr = picture_net(torch.rand(1, 3, side, 2 * side))
+    assert sr.shape == (1, 3, side * spec.scale, 2 * side * spec.scale)
+
+    again = load_net(saved(dict(net.net.state_dict()), tmp_path / "again.safetensors"))
+    assert {key: tensor.shape for key, tensor in again.net.state_dict().items()} == {
+        key: tensor.shape for key, tensor in net.net.state_dict().items()
+    }
+    assert all(torch.equal(tensor, net.net.state_dict()[key]) for key, tensor in again.net.state_dict().items())
+
+
+def test_no_two_rows_are_the_same_pass() -> None:
+    passes = [(spec.model, spec.scale) for spec in MODELS]
+    assert len(set(passes)) == len(passes)
+    assert len({spec.file for spec in MODELS}) == len(MODELS)
+
+
+def test_twins_for_denoising_differ_in_weights_only() -> None:
+    rows = {spec.model: spec for spec in MODELS}
+    for spec in MODELS:
+        if spec.weak_denoise:
+            twin = rows[spec.weak_denoise]
+            assert (twin.scale, twin.arch, SHAPES[twin.stem]) == (spec.scale, spec.arch, SHAPES[spec.stem])
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_an_architecture_is_a_module_that_recognises_its_own(arch: str) -> None:
+    recognise = importlib.import_module(f"upscale_cli.models.{arch}").recognise
+    stems = {spec.stem: spec.arch for spec in MODELS}
+    for stem, of_arch in stems.items():
+        state_dict = {key: torch.empty(shape, device="meta") for key, shape in SHAPES[stem].items()}
+        assert (recognise(state_dict, Card()) is not None) == (of_arch == arch)
+
+
+@pytest.mark.parametrize("spec", [spec for spec in MODELS if spec.bundled], ids=name_of)
+def test_a_bundled_file_is_the_pinned_one(spec: Spec) -> None:
+    data = (bundled_folder() / spec.file).read_bytes()
+    assert (len(data), hashlib.sha256(data).hexdigest()) == (spec.size, spec.sha256)
+
+
+# The field of view
+
+
+def reach(net: Callable[[Tensor], Tensor], channels: int, scale: int, radius: int) -> int:
+    """How many LR pixels away, at most, a pixel still has a part in the SR pixels of another: by the gradient.
+
+    The probe sits in the middle of a picture with `radius` pixels around it.
+    """
+    side = 2 * radius + 1
+    lr = torch.rand(1, channels, side, side, requires_grad=True)
+    inner = slice(radius * scale, (radius + 1) * scale)
+    net(lr)[..., inner, inner].sum().backward()  # type: ignore[no-untyped-call]
+    assert lr.grad is not None
+    rows, columns = lr.grad[0].abs().sum(dim=0).nonzero(as_tuple=True)
+    return int(max((rows - radius).abs().max(), (columns - radius).abs().max()))
+
+
+def exact_nets() -> dict[str, recipes.Shapes]:
+    """Of the registry, one row a shape of those whose halo is the whole field; and small nets of other depths."""
+    rows = {str(SHAPES[spec.stem]): spec.stem for spec in MODELS if spec.arch != "rrdbnet"}
+    return {stem: SHAPES[stem] for stem in rows.values()} | {recipe.name: recipe.shapes for recipe in SRVGGNETS}
+
+
+@pytest.mark.parametrize("shapes", exact_nets().values(), ids=exact_nets().keys())
+def test_the_halo_is_the_field_of_an_exact_net(shapes: recipes.Shapes, tmp_path: Path) -> None:
+    net = load_net(saved(tensors(shapes), tmp_path / "net.pth"))
+    assert getattr(net.net, "exact")  # noqa: B009
+    channels = 1 if net.colour == "luma" else 3
+    assert reach(net.net, channels, net.scale, net.halo + 2) == net.halo
+
+
+def test_the_halo_of_a_luma_net_holds_for_chroma_too(tmp_path: Path) -> None:
+    net = load_net(saved(tensors(espcn_shapes(2)), tmp_path / "net.pth"))
+    picture_net = PictureNet(net.net, net.colour, net.luma_range)
+    assert reach(picture_net, 3, 2, picture_net.halo + 2) <= picture_net.halo
+
+
+def test_the_field_of_rrdbnet_grows_by_15_a_block(tmp_path: Path) -> None:
+    """What rrdbnet.py says of the field that its halo does not cover."""
+    fields = []
+    for blocks in (1, 2):
+        net = load_net(saved(tensors(recipes.rrdbnet(blocks, num_feat=8)), tmp_path / f"{blocks}.pth"))
+        assert not getattr(net.net, "exact")  # noqa: B009
+        fields.append(reach(net.net, 3, 4, 36))
+    assert fields[1] - fields[0] == 15
+
+
+# Agreement with other implementations
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=name_of)
+def test_random_nets_agree_with_spandrel(recipe: Recipe, tmp_path: Path) -> None:
+    """In float64 to the rounding of the golden, in float32 to a relative error below 1e-5."""
+    state_dict = {key: torch.from_numpy(array) for key, array in recipe.weights().items()}
+    path = saved(state_dict, tmp_path / "net.pth")
+    if recipe.act_type in ("relu", "leakyrelu"):
+        path.with_suffix(".json").write_text(json.dumps({"activation": recipe.act_type}))
+    net = load_net(path)
+    lr, reference = golden(recipe.path)
+    assert net.scale == recipe.scale
+    with torch.inference_mode():
+        assert relative_error(net.net(lr.float()), reference) < 1e-5
+        assert relative_error(net.net.double()(lr), reference) < 1e-7
+
+
+@pytest.mark.parametrize("keys", [first_esrgan_keys, numbered_keys])
+@pytest.mark.parametrize("recipe", RRDBNETS, ids=name_of)
+def test_older_keys_name_the_same_tensors(recipe: Recipe, keys: Any) -> None:
+    """So the goldens hold for them, too: make.py had spandrel read all three kinds of keys."""
+    new = {key: torch.empty(shape, device="meta") for key, shape in recipe.shapes.items()}
+    recognised = importlib.import_module("upscale_cli.models.rrdbnet").recognise(keys(new), Card())
+    assert recognised is not None
+    assert recognised.state_dict.keys() == new.keys()
+    assert all(tensor is new[key] for key, tensor in recognised.state_dict.items())
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=name_of)
+def test_no_tensor_could_be_wrong_unseen(recipe: Recipe, tmp_path: Path) -> None:
+    """The goldens are not blind: to lose any one tensor would change the output by far more than the tolerance."""
+    state_dict = {key: torch.from_numpy(array) for key, array in recipe.weights().items()}
+    net = load_net(saved(state_dict, tmp_path / "net.pth"))
+    net.net.requires_grad_(True)
+    lr, reference = golden(recipe.path)
+    sr = net.net(lr.float())
+    torch.manual_seed(0)
+    (sr * torch.randn_like(sr) / reference.std()).sum().backward()
+    count = reference.numel() ** 0.5  # what a change of the golden's own size would add to that sum
+    for name, weight in net.net.named_parameters():
+        assert weight.grad is not None
+        assert (weight.grad * weight).detach().norm() / count > 5e-5, name
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_espcn_agrees_with_numpy(scale: int, tmp_path: Path) -> None:
+    weights = seeded(espcn_shapes(scale), scale)
+    net = load_net(saved({key: torch.from_numpy(array) for key, array in weights.items()}, tmp_path / "net.pth"))
+    assert_like_numpy(net, weights)
+
+
+@pytest.mark.parametrize("spec", [spec for spec in MODELS if spec.bundled], ids=name_of)
+def test_bundled_espcn_agrees_with_numpy(spec: Spec) -> None:
+    path = bundled_folder() / spec.file
+    kept = safetensors.torch.load_file(path)
+    assert_like_numpy(load_net(path), {key: kept[key].numpy() for key in natural_order(kept)})
+
+
+def assert_like_numpy(net: LoadedNet, weights: Mapping[str, Any]) -> None:
+    """In float64 to its last digits, in float32 to a relative error below 1e-5."""
+    luma = metrics.full_luma(recipes.picture(33, 47)) / 255
+    reference = torch.from_numpy(espcn(luma[None], weights, net.scale))[None]
+    lr = torch.from_numpy(luma)[None, None]
+    with torch.inference_mode():
+        assert relative_error(net.net(lr.float()), reference) < 1e-5
+        assert relative_error(net.net.double()(lr), reference) < 1e-12
+
+
+# Trained nets, where they are on this machine
+
+
+def weights_folders() -> list[Path]:
+    """The user's folders, and the one beside the checkout."""
+    given = os.environ.get("UPSCALE_WEIGHTS", "").split(os.pathsep)
+    return [*(Path(folder) for folder in given if folder), SHARED / "weights"]
+
+
+def on_this_machine(file: str) -> Path:
+    """A checkpoint that a user need not have; skips the test without it."""
+    for folder in weights_folders():
+        if (folder / file).is_file():
+            return folder / file
+    pytest.skip(f"{file} is neither in UPSCALE_WEIGHTS nor in ../shared/weights")
+
+
+@pytest.mark.parametrize("trained", TRAINED, ids=name_of)
+def test_trained_nets_agree_with_spandrel(trained: Trained) -> None:
+    path = on_this_machine(f"{trained.stem}.safetensors")
+    if hashlib.sha256(path.read_bytes()).hexdigest() != trained.sha256:
+        pytest.skip(f"{path.name} is not the file that the golden was made with")
+    lr, reference = golden(trained.path)
+    with torch.inference_mode():
+        assert relative_error(load_net(path).net(lr.float()), reference) < 1e-5
+
+
+@pytest.mark.parametrize(
+    "stem", [*(f"espcn-{kind}-x{scale}" for kind in ("tf", "ycbcr") for scale in (2, 3, 4)), "espcn-yjn870-x3"]
+)
+def test_other_peoples_espcn_reaches_the_psnr_on_its_card(stem: str) -> None:
+    """Within 0.02 dB on Set5: so keys, activations, colours and ranges were all understood."""
+    path = on_this_machine(f"{stem}.safetensors")
+    if not (SHARED / "eval" / "Set5").is_dir():
+        pytest.skip("Set5 is not in ../shared/eval")
+    verified = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["verified"]
+    (promised,) = re.findall(r"MATLAB-style[^;]*?-> this net: [\d.]+ -> ([\d.]+)", "; ".join(verified))
+    net = load_net(path)
+    picture_net = PictureNet(net.net, net.colour, net.luma_range)
+    assert np.mean([set5_psnr(picture_net, name) for name in SET5]) == pytest.approx(float(promised), abs=0.02)
+
+
+def set5_psnr(net: PictureNet, name: str) -> float:
+    """Luma PSNR in dB as the cards have it: LR rounded to 8 bits, SR not."""
+    with Image.open(SHARED / "eval" / "Set5" / f"{name}.png") as image:
+        hr = metrics.crop_to_multiple(np.asarray(image.convert("RGB")), net.scale)
+    planes = [metrics.to_8_bit(metrics.bicubic(hr[..., channel].astype(float), 1 / net.scale)) for channel in range(3)]
+    with torch.inference_mode():
+        sr = net(torch.from_numpy(np.stack(planes))[None].float() / 255)[0].clamp(0, 1)
+    sr_luma, hr_luma = (metrics.studio_luma(picture) for picture in (sr.permute(1, 2, 0).numpy() * 255, hr))
+    return metrics.psnr(metrics.crop_border(sr_luma, net.scale), metrics.crop_border(hr_luma, net.scale))
