@@ -126,7 +126,7 @@ def test_the_first_line_says_what_is_done_and_why(run: Run, photo: Path) -> None
 def test_what_a_run_tells_a_program(run: Run, photo: Path) -> None:
     outcome = run(photo, "-m", "espcn", "-s", 2, "--json", "--device", "cpu")
     events = [json.loads(line) for line in outcome.out.splitlines()]
-    assert [event["event"] for event in events] == ["started", "progress", "finished"]
+    assert [event["event"] for event in events] == ["started", "progress", "progress", "finished"]
     assert events[0]["passes"] == ["espcn-x2"]
     assert events[-1] | {"seconds": 0} == {
         "event": "finished", "source": str(photo), "output": str(photo.parent / "photo_2x.png"), "width": 32,
@@ -413,7 +413,7 @@ def test_help_is_that_of_the_main_verb_and_names_the_others(run: Run) -> None:
     for args in (("--help",), ()):
         outcome = run(*args)
         assert outcome.code == 0
-        assert "[OPTIONS] INPUT..." in outcome.out
+        assert "upscale [OPTIONS] INPUT..." in outcome.out
         assert "upscale models" in outcome.out
         assert "upscale doctor" in outcome.out
         assert cli.MAIN_VERB not in outcome.out

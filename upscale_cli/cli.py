@@ -8,12 +8,13 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from upscale_cli.errors import OptionError, UpscaleError
+from upscale_cli.errors import InterruptedRun, OptionError, UpscaleError
 
 if TYPE_CHECKING:
     from upscale_cli.batch import Input, Naming
@@ -36,6 +37,12 @@ class PathDecides(TyperGroup):
         if args and args[0] not in GROUP_OPTIONS and args[0] not in self.commands:
             args = [MAIN_VERB, *args]
         return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise InterruptedRun("interrupted; nothing half-done was left behind.") from error
 
 
 class NamelessContext(typer.Context):
@@ -61,16 +68,14 @@ def main() -> None:
     """The console script: runs the command line and ends the process with its exit code."""
     _make_termination_clean()
     _make_output_safe()
+    called = PurePath(sys.argv[0]).stem
     try:
-        app()
+        app(prog_name=called if called == "upscale-cli" else "upscale")
     except UpscaleError as error:
         print(f"error: {error}", file=sys.stderr)
         if "-v" in sys.argv or "--verbose" in sys.argv:
             _print_causes(error)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("interrupted: nothing half-done was left behind.", file=sys.stderr)
-        sys.exit(130)
 
 
 def _make_termination_clean() -> None:

@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import PurePath
 from typing import TYPE_CHECKING, TextIO
 
 from upscale_cli.errors import printable
@@ -70,12 +71,12 @@ class Terminal:
                 if event.done == event.total:
                     self.end_bar()
             case Started():
-                self._what = event.source
+                self._what = PurePath(event.source).name
                 self._print(started_line(event))
             case Estimate():
                 self._print(f"about {duration(event.seconds)} on this {event.device.upper()}", style="yellow")
             case Progress():
-                self._draw(self._what, event.done, event.total, megapixels=event.megapixels)
+                self._draw(printable(self._what), event.done, event.total, megapixels=event.megapixels)
             case Finished():
                 self.end_bar()
                 self._print(f"{event.output}  {event.width} x {event.height}  {duration(event.seconds)}")

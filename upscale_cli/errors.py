@@ -9,7 +9,8 @@ The tree::
     |-- OutputError              exit 1   the result cannot be written, or the format cannot hold it
     |-- CheckpointError          exit 1   a checkpoint is missing, damaged, unsafe or of no known kind
     |   `-- FetchError           exit 1   a checkpoint could not be downloaded
-    `-- DeviceError              exit 1   the device is absent or too small for the work
+    |-- DeviceError              exit 1   the device is absent or too small for the work
+    `-- InterruptedRun           exit 130 Ctrl-C
 
 A message is one line: the value, the rule it breaks, the remedy.
 Whatever is not an `UpscaleError` is a bug and keeps its traceback.
@@ -62,3 +63,9 @@ class FetchError(CheckpointError):
 
 class DeviceError(UpscaleError):
     """The device is not there, or too small for the work."""
+
+
+class InterruptedRun(UpscaleError):  # noqa: N818  # no error, but it ends a run like one
+    """The user pressed Ctrl-C."""
+
+    exit_code = 130

@@ -156,6 +156,7 @@ class _Watch:
         self._frames_begun += 1
         self._total = self._done + tiles * (self._frames - self._frames_begun + 1)
         self._begin = self._begin or time.perf_counter()
+        self._listener(Progress(self._done, self._total, self._megapixels))
 
         def on_tile() -> None:
             self._done += 1

@@ -67,7 +67,20 @@ def open_with_pillow(source: Source, format: str) -> Picture:
     return Picture(info, lambda: _frames(source, image, info, orientation))
 
 
-def _opened(source: Source, format: str) -> "Image.Image":
+def _loaded(source: Source, image: "Image.Image", format: str) -> "Image.Image":
+    """The still with its pixels decoded; of a JPEG to be salvaged, those that are there."""
+    try:
+        image.load()
+    except OSError:
+        if not (source.salvage and format == "JPEG"):
+            raise
+        source.say(f"{source.name}: truncated or damaged; what could be decoded is taken, the rest is left gray")
+        image = _opened(source, format, cut=True)
+        image.load()
+    return image
+
+
+def _opened(source: Source, format: str, cut: bool = False) -> "Image.Image":
     from PIL import Image, UnidentifiedImageError
 
     source.file.seek(0)
@@ -76,9 +89,9 @@ def _opened(source: Source, format: str) -> "Image.Image":
         head = source.file.read(1024)
         junk = max(head.find(b"\xff\xd8\xff"), 0)
         source.file.seek(0)
-        if junk or source.salvage:
-            # The end marker makes libjpeg finish with what it has; in a whole file it stands after the end.
-            file = stream_of(source.file.read()[junk:] + (_END_OF_JPEG if source.salvage else b""))
+        if junk or cut:
+            # The end marker makes libjpeg finish with what it has.
+            file = stream_of(source.file.read()[junk:] + (_END_OF_JPEG if cut else b""))
     try:
         return Image.open(file, formats=_PLUGINS[format])
     except UnidentifiedImageError as error:
@@ -92,7 +105,7 @@ def _frames(source: Source, image: "Image.Image", info: PhotoInfo, orientation: 
     transfer: Transfer = "linear" if info.layout != "CMYK" and icc.is_linear(info.metadata.icc) else "display"
     if not info.animated:
         with decoding(source), calm_pillow():
-            image.load()
+            image = _loaded(source, image, info.format)
             layout, dtype, convert = plan(image, animated=False)
             pixels = pixels_of(image, len(layout), dtype, convert, orientation)
             image.close()

@@ -87,9 +87,12 @@ def _looks_like_tga(head: bytes) -> bool:
     """TGA has no magic number; its 18-byte header must make sense in every field."""
     if len(head) < 18:
         return False
-    palette, kind, depth = head[1], head[2], head[16]
-    plausible = {1: (8, 16), 2: (15, 16, 24, 32), 3: (8, 16)}.get(kind & 7, ())
-    return kind in (1, 2, 3, 9, 10, 11) and palette in (0, 1) and depth in plausible and (kind & 7 != 1 or palette == 1)
+    palette, kind, entry_bits, depth, flags = head[1], head[2], head[7], head[16], head[17]
+    if kind not in (1, 2, 3, 9, 10, 11) or flags & 0xC0:
+        return False
+    if palette not in (0, 1) or (palette == 1 and entry_bits not in (15, 16, 24, 32)):
+        return False
+    return depth in {1: (8, 16), 2: (15, 16, 24, 32), 3: (8, 16)}[kind & 7] and (kind & 7 != 1 or palette == 1)
 
 
 def _what_instead(head: bytes, extension: str) -> str:

@@ -75,7 +75,8 @@ class Target:
         self.suffix = target.suffix.lower() if isinstance(target, Path) else ""
         self.name = printable(str(target)) if isinstance(target, Path) else "<stdout>"
         if self._path is not None:
-            self._check(self._path)
+            with self.failures():
+                self._check(self._path)
 
     def _check(self, path: Path) -> None:
         if path.is_dir():
