@@ -139,7 +139,6 @@ def test_photos_of_every_orientation_show_the_same(sample_images: Path, orientat
 @pytest.mark.parametrize(
     "name",
     [
-        "palette_alpha/1_trns.png",
         "palette_alpha/l_trns.png",
         "palette_alpha/rgb_trns.png",
         "palette_alpha/p_trns_single.png",
