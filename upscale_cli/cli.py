@@ -3,7 +3,6 @@
 Imports neither torch nor numpy: a verb imports what it calls, so that `--help` is instant.
 """
 
-import importlib.metadata
 import signal
 import sys
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from upscale_cli import __version__
 from upscale_cli.errors import InterruptedRun, OptionError, UpscaleError
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def _print_causes(error: BaseException) -> None:
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        print(f"upscale-cli {importlib.metadata.version('upscale-cli')}")
+        print(f"upscale-cli {__version__}")
         raise typer.Exit
 
 

@@ -1,0 +1,152 @@
+"""How fast: realesr-general beside the same net through spandrel's plain call, and seconds per LR megapixel.
+
+    python -m benchmarks.speed [--device cuda] [--threads 2]
+
+Needs spandrel, and UPSCALE_WEIGHTS with realesr-general-x4v3. On the CPU everything runs in one process, in turn, with
+the same threads. On CUDA: realesrgan (random weights) in fp16, as a share of what the GPU does in a plain product.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from benchmarks.nets import checkpoint, pictures, random_rrdbnet, row, trained
+from benchmarks.report import alternating, photo, ratio, summary, write
+from upscale_cli.device import Precision, choose_precision
+from upscale_cli.engine import Engine
+from upscale_cli.models.picture import PictureNet
+from upscale_cli.models.profile import profile
+
+SIDE = 512
+MATRIX_SIDE = 8192
+REPEATS = 5
+
+Pixels = NDArray[np.uint8]
+
+
+def main() -> None:
+    """Writes benchmarks/speed.json, or speed-cuda.json."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--threads", type=int, default=2, help="of the CPU")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    if arguments.device == "cuda":
+        write("speed-cuda", f"{SIDE}x{SIDE} pictures, from pixels in host memory to pixels in host memory.", on_cuda())
+    else:
+        question = f"{SIDE}x{SIDE} pictures, from pixels to pixels, alternating, {arguments.threads} threads."
+        write("speed", question, {"threads": arguments.threads, **on_cpu()})
+
+
+def engine(net: PictureNet, precision: Precision, device: str = "cpu") -> Engine:
+    """As `Upscaler` makes it without options."""
+    return Engine(net, torch.device(device), precision, say=print)
+
+
+def on_cpu() -> dict[str, Any]:
+    """Ours and spandrel's in turn, then seconds per megapixel of each kind of net."""
+    spec = row("realesr-general")
+    lr = photo(SIDE, SIDE)
+    auto = choose_precision("auto", torch.device("cpu"), bits=8, bf16_is_close=spec.bf16)
+    candidates = {
+        "spandrel": spandrels(lr),
+        "ours_fp32": ours(engine(pictures(trained(spec)), "fp32"), lr),
+        "ours_bf16": ours(engine(pictures(trained(spec)), "bf16"), lr),
+    }
+    seconds = alternating(candidates, repeats=REPEATS)
+    difference = int(np.abs(candidates["ours_fp32"]().astype(int) - candidates["spandrel"]().astype(int)).max())
+    to_spandrel = ratio(seconds["ours_fp32"], seconds["spandrel"])
+    return {
+        "repeats": REPEATS,
+        "realesr_general": {
+            **{name: summary(values) for name, values in seconds.items()},
+            "auto_precision": auto,
+            "fp32_to_spandrel": to_spandrel,
+            "bf16_to_spandrel": ratio(seconds["ours_bf16"], seconds["spandrel"]),
+            "levels_of_difference_fp32": difference,
+        },
+        "seconds_per_lr_megapixel_fp32": per_megapixel(),
+        "requirement": {"fp32_to_spandrel_at_most": 1.0, "met": to_spandrel <= 1.0},
+    }
+
+
+def spandrels(lr: Pixels) -> Callable[[], Pixels]:
+    """spandrel's plain call: the whole picture at once, in fp32, as its README has it; and back to pixels."""
+    import spandrel
+
+    path = checkpoint(row("realesr-general"))
+    assert path is not None, "name the folder of realesr-general-x4v3 in UPSCALE_WEIGHTS"
+    model = spandrel.ModelLoader(device="cpu").load_from_file(path).eval()
+
+    def run() -> Pixels:
+        with torch.inference_mode():
+            unit = torch.from_numpy(lr).permute(2, 0, 1)[None].float() / 255
+            sr: Pixels = (model(unit)[0].permute(1, 2, 0) * 255).round().byte().numpy()
+            return sr
+
+    return run
+
+
+def ours(upscaler: Engine, lr: Pixels) -> Callable[[], Pixels]:
+    """The engine: tiles, checks for blank tiles and rounding included."""
+
+    def run() -> Pixels:
+        sr: Pixels = upscaler.upscale(lr, np.uint8)
+        return sr
+
+    return run
+
+
+def per_megapixel() -> dict[str, float]:
+    """Seconds per LR megapixel; the large nets on a smaller picture, once."""
+    found = {}
+    for name, net, side in (
+        ("espcn_x4", pictures(trained(row("espcn"))), 1024),
+        ("espcn_x2", pictures(trained(row("espcn", 2))), 1024),
+        ("realesr_animevideo_x4", pictures(trained(row("realesr-animevideo"))), 384),
+        ("realesrgan_anime_x4", random_rrdbnet(6), 192),
+        ("realesrgan_x4", random_rrdbnet(23), 192),
+        ("realesrgan_x2", random_rrdbnet(23, unshuffle=2), 256),
+    ):
+        run = ours(engine(net, "fp32"), photo(side, side))
+        run()
+        begin = time.perf_counter()
+        run()
+        found[name] = round((time.perf_counter() - begin) / (side**2 / 1e6), 2)
+    return found
+
+
+def on_cuda() -> dict[str, Any]:
+    """realesrgan in fp16 beside the fp16 product of two 8192-cubed matrices on the same GPU, in turn."""
+    device = torch.device("cuda")
+    net = random_rrdbnet(23)
+    macs = profile(net, channels=3).macs * SIDE**2
+    left, right = (torch.randn(MATRIX_SIDE, MATRIX_SIDE, device=device, dtype=torch.float16) for _ in range(2))
+    product = torch.empty_like(left)
+    seconds = alternating(
+        {
+            "realesrgan_fp16": ours(engine(net, "fp16", "cuda"), photo(SIDE, SIDE)),
+            "matrix_product": lambda: torch.matmul(left, right, out=product),
+        },
+        repeats=4 * REPEATS,
+        settle=torch.cuda.synchronize,
+    )
+    tflops = 2 * macs / summary(seconds["realesrgan_fp16"])["median_s"] / 1e12
+    peak = 2 * MATRIX_SIDE**3 / summary(seconds["matrix_product"])["median_s"] / 1e12
+    return {
+        "gpu": torch.cuda.get_device_name(device),
+        "repeats": 4 * REPEATS,
+        **{name: summary(values) for name, values in seconds.items()},
+        "realesrgan_tflops_per_s": round(tflops, 1),
+        "matrix_product_tflops_per_s": round(peak, 1),
+        "share": round(tflops / peak, 3),
+    }
+
+
+if __name__ == "__main__":
+    main()
