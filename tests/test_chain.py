@@ -38,7 +38,7 @@ def test_a_scale_out_of_range_is_refused(scale: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "x", "0x10", "10x0", "-3x5", "4x5x6", "x300!", "300!", "abc", "10.5x3"])
 def test_a_size_that_is_none_is_refused(text: str) -> None:
-    with pytest.raises(OptionError, match="size .* is not understood"):
+    with pytest.raises(OptionError, match=r"size .* is not understood"):
         parse_size(text)
 
 

@@ -49,7 +49,7 @@ def test_the_linear_curve_is_undone_below_zero_and_above_one_too() -> None:
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_every_integer_survives_the_way_to_unit_range_and_back(dtype: type) -> None:
     top = np.iinfo(dtype).max
-    values = np.arange(top + 1, dtype=dtype)
+    values: Pixels = np.arange(top + 1, dtype=dtype)
     unit = torch.from_numpy(values.astype(np.float32) / np.float32(top))
     np.testing.assert_array_equal(to_depth(unit, np.dtype(dtype)).numpy(), values)
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from upscale_cli.color import display_to_linear, linear_to_display
+from upscale_cli.color import display_to_linear, linear_to_display, white_of
 from upscale_cli.engine import Engine
 from upscale_cli.errors import CheckpointError, DeviceError, OptionError
 from upscale_cli.media.frame import Pixels
@@ -48,7 +48,11 @@ def engine(net: PictureNet, **options: Any) -> Engine:
 @pytest.mark.parametrize(("tile", "overlap"), [(32, 0), (32, 8), (48, 47), (7, 3), (0, None)])
 @pytest.mark.parametrize("shape", [(64, 64, 3), (33, 97, 3), (20, 20, 1), (1, 1, 3), (3, 130, 3)])
 def test_tiles_with_an_exact_halo_equal_the_whole_picture(
-    make: Callable[[], PictureNet], tile: int, overlap: int | None, shape: tuple[int, ...], noise: Callable[..., Pixels]
+    make: Callable[[], PictureNet],
+    tile: int,
+    overlap: int | None,
+    shape: tuple[int, ...],
+    noise: Callable[..., Pixels],
 ) -> None:
     lr = noise(*shape)
     whole = engine(make(), tile=WHOLE).upscale(lr, np.float32)
@@ -76,8 +80,8 @@ def test_sides_that_do_not_divide_are_padded_and_cut_again(
 def test_depth_is_kept_and_agrees_between_depths(dtype: type, noise: Callable[..., Pixels]) -> None:
     lr = noise(24, 24, 3)
     reference = engine(espcn()).upscale(lr, np.float32)
-    white = {np.uint8: 255, np.uint16: 65535, np.float32: 1}[dtype]
-    deeper = (lr.astype(np.float64) / 255 * white).astype(dtype)
+    white = white_of(np.empty(0, dtype))
+    deeper: Pixels = (lr.astype(np.float64) / 255 * white).astype(dtype)
     sr = engine(espcn()).upscale(deeper, dtype)
     assert sr.dtype == dtype
     np.testing.assert_allclose(sr / white, reference, atol=0.5 / white + 1e-5 if white > 1 else 1e-5)
@@ -160,8 +164,9 @@ def test_out_of_memory_halves_the_window_and_goes_on(error: type[Exception], noi
 
 
 def test_memory_that_holds_nothing_is_one_clear_error(noise: Callable[..., Pixels]) -> None:
-    with pytest.raises(DeviceError, match=r"out of memory on cpu even for a window of \d+ pixels.*Close other programs"):
-        engine(PictureNet(_Hungry(10), "luma", "full"), tile=WHOLE, say=lambda _: None).upscale(noise(64, 64, 3), np.uint8)
+    starving = engine(PictureNet(_Hungry(10), "luma", "full"), tile=WHOLE, say=lambda _: None)
+    with pytest.raises(DeviceError, match=r"out of memory on cpu even for a window of \d+ pixels.*Close other"):
+        starving.upscale(noise(64, 64, 3), np.uint8)
 
 
 def test_other_errors_of_a_net_are_not_mistaken_for_memory(noise: Callable[..., Pixels]) -> None:

@@ -138,6 +138,19 @@ def test_decompression_bombs_are_refused_before_any_memory_is_taken(name: str) -
     refused(huge_headers()[name], "60000 x 60000", "--max-pixels")
 
 
+def test_a_gif_frame_beyond_the_screen_takes_no_more_than_is_allowed(tmp_path: Path) -> None:
+    frames = [frame_of(height=8, width=8, seed=seed, duration_ms=50) for seed in range(3)]
+    data = bytearray(write(tmp_path / "a.gif", frames, "GIF", metadata=Metadata(plays=0)).read_bytes())
+    last = data.rfind(b"\x2c\0\0\0\0\x08\0\x08\0")
+    data[last + 5 : last + 9] = struct.pack("<HH", 60_000, 60_000)
+    refused(bytes(data), "60000 x 60000", "--max-pixels")
+    data[last + 5 : last + 9] = struct.pack("<HH", 9, 9)
+    with pytest.raises(InputError):
+        read(bytes(data))  # its data are for 8 x 8
+    data[last + 1 : last + 9] = struct.pack("<HHHH", 4, 4, 8, 8)
+    assert [frame.pixels.shape for frame in read(bytes(data))[1]] == [(8, 8, 3)] * 3
+
+
 @pytest.mark.parametrize(
     "name", ["JPEG", "PNG", "WebP", "TIFF", "GIF", "BMP", "AVIF", "JPEG 2000", "JPEG XL", "PNM", "PFM", "TGA"]
 )
@@ -238,7 +251,7 @@ FILES = every_kind_of_file()
 
 @pytest.mark.parametrize("salvage", [False, True])
 @pytest.mark.parametrize("name", list(FILES))
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(data=st.data())
 def test_damaged_files_give_frames_or_a_message(name: str, salvage: bool, data: st.DataObject) -> None:
     """Whatever bytes are flipped, cut or put in: nothing but a Frame or an UpscaleError, and no warning."""

@@ -278,6 +278,26 @@ def tiff_of_12_bits(values: Any) -> bytes:
     return b"II*\0" + (8 + len(data)).to_bytes(4, "little") + data + directory
 
 
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "LA", "CMYK", "YCbCr", "LAB"])
+@pytest.mark.parametrize("coding", [None, "group3", "group4", "jpeg", "tiff_lzw", "packbits", "tiff_adobe_deflate"])
+def test_tiff_as_libtiff_writes_it(mode: str, coding: str | None) -> None:
+    gradient = np.linspace(0, 255, 24 * 32).reshape(24, 32).astype(np.uint8)
+    color = Image.fromarray(np.stack([gradient, gradient[::-1], gradient[:, ::-1]], axis=2))
+    image = color.convert(mode) if mode != "LAB" else Image.frombytes("LAB", color.size, color.tobytes())
+    buffer = io.BytesIO()
+    if (coding or "").startswith("group") != (mode == "1") and coding in ("group3", "group4", "jpeg"):
+        pytest.skip("there is no such TIFF")
+    if coding == "jpeg" and mode in ("P", "LA", "LAB", "RGBA"):
+        pytest.skip("there is no such TIFF")
+    image.save(buffer, "TIFF", compression=coding, **({"quality": 95} if coding == "jpeg" else {}))
+    _, (frame,) = read(buffer.getvalue())
+    expected = np.asarray(image.convert({"1": "L", "P": "RGB", "YCbCr": "RGB"}.get(mode, mode)))
+    expected = expected.reshape(frame.pixels.shape).astype(int)
+    if mode == "LAB":
+        expected[..., 1:] ^= 128
+    np.testing.assert_allclose(frame.pixels, expected, atol=12 if coding == "jpeg" else 1)
+
+
 def test_pages_of_different_kinds_stay_pages(tmp_path: Path) -> None:
     pages = [
         frame_of("RGB", height=20, width=30),

@@ -74,7 +74,7 @@ REFUSED = {
     "broken/oom.tif": "303169682 samples",
     "broken/truncated_image.png": "--salvage",
     "broken/truncated_jpeg.jpg": "--salvage",
-    "broken/zero_width.gif": "0 x 32",
+    "broken/zero_width.gif": "0 x ",
 }
 LOSSY = ("JPEG", "AVIF", "HEIC")
 

@@ -1,5 +1,7 @@
 """Tiles cover the picture, keep their distance from the border of what was read, and blend without a trace."""
 
+import itertools
+
 import pytest
 import torch
 from hypothesis import given
@@ -21,7 +23,7 @@ def test_tiles_cover_the_axis_with_windows_of_one_length(g: tuple[int, int, int,
     assert spans[0].start == 0
     assert spans[-1].stop == length
     assert len({span.window_stop - span.window_start for span in spans}) == 1
-    for before, after in zip(spans, spans[1:], strict=False):
+    for before, after in itertools.pairwise(spans):
         assert before.start < after.start <= before.stop
         if after is not spans[-1] and multiple_of == 1:
             assert before.stop - after.start == overlap

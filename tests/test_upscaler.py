@@ -30,7 +30,9 @@ def upscaled(upscaler: Upscaler, frame: Frame, **target: Any) -> Frame:
 def test_layout_and_depth_stay(layout: Layout, dtype: type, model: str, noise: Callable[..., Pixels]) -> None:
     frame = Frame(noise(10, 14, channels_of(layout), dtype=dtype), layout, duration_ms=40)
     sr = upscaled(Upscaler(model, device="cpu"), frame, scale=2)
-    assert (sr.layout, sr.pixels.dtype, sr.pixels.shape) == (layout, dtype, (20, 28, channels_of(layout)))
+    assert sr.layout == layout
+    assert sr.pixels.dtype == dtype
+    assert sr.pixels.shape == (20, 28, channels_of(layout))
     assert sr.duration_ms == 40
 
 
@@ -130,7 +132,8 @@ def test_holes_of_a_float_map_stay_holes(noise: Callable[..., Pixels]) -> None:
     assert np.isfinite(filled).all()
 
 
-def test_tta_and_denoise_and_wrap_are_passed_on(shared_weights: Path, noise: Callable[..., Pixels]) -> None:
+@pytest.mark.usefixtures("shared_weights")
+def test_tta_and_denoise_and_wrap_are_passed_on(noise: Callable[..., Pixels]) -> None:
     lr = noise(16, 16, 3)
     plain = Upscaler("realesr-general", device="cpu", precision="fp32")(lr)
     grainy = Upscaler("realesr-general", device="cpu", precision="fp32", denoise=0)(lr)
@@ -151,16 +154,18 @@ def test_arrays_come_back_as_they_went(shape: tuple[int, ...], dtype: type, nois
     given = noise(*shape, dtype=np.float32).astype(dtype) if dtype is np.float64 else noise(*shape, dtype=dtype)
     before = given.copy()
     sr = Upscaler("espcn", device="cpu")(given, scale=2)
-    assert (sr.shape, sr.dtype) == ((16, 18, *shape[2:]), dtype)
+    assert sr.shape == (16, 18, *shape[2:])
+    assert sr.dtype == dtype
     np.testing.assert_array_equal(given, before)
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "LAB", "YCbCr", "HSV", "I;16", "F"])
 def test_pil_images_come_back_as_pil_images(mode: str) -> None:
     image = Image.linear_gradient("L").resize((9, 8)).convert("RGB")
-    image = image.convert("L").convert(mode) if mode in ("I;16", "F", "1") else image.convert(mode) if mode != "LAB" else (
-        Image.frombytes("LAB", (9, 8), image.tobytes())
-    )
+    if mode == "LAB":
+        image = Image.frombytes("LAB", (9, 8), image.tobytes())
+    else:
+        image = (image.convert("L") if mode in ("I;16", "F", "1") else image).convert(mode)
     image.info["icc_profile"] = b"profile"
     sr = Upscaler("espcn", device="cpu")(image, scale=2)
     assert sr.size == (18, 16)
@@ -193,7 +198,8 @@ def test_a_progress_bar_for_notebooks(noise: Callable[..., Pixels], capsys: pyte
 # Which model
 
 
-def test_without_a_model_the_best_on_the_machine_is_taken(shared_weights: Path) -> None:
+@pytest.mark.usefixtures("shared_weights")
+def test_without_a_model_the_best_on_the_machine_is_taken() -> None:
     upscaler = Upscaler(device="cpu")
     assert upscaler.name == "realesr-general"
     assert "best on this machine" in upscaler.why
@@ -212,7 +218,7 @@ def test_an_unknown_model_gets_the_nearest_names() -> None:
 
 def test_a_missing_checkpoint_offline_says_what_to_do() -> None:
     with pytest.raises(CheckpointError, match=r"RealESRGAN_x4plus\.pth.*4fa0d389"):
-        Upscaler("realesrgan", device="cpu")(np.zeros((4, 4, 3), np.uint8) + np.arange(4, dtype=np.uint8)[:, None, None])
+        Upscaler("realesrgan", device="cpu")(np.arange(48, dtype=np.uint8).reshape(4, 4, 3))
 
 
 @pytest.mark.parametrize(

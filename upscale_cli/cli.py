@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from upscale_cli.batch import Input, Naming
     from upscale_cli.chain import Target
     from upscale_cli.events import Listener
-    from upscale_cli.upscaler import Upscaler
 
 MAIN_VERB: Final = "(input)"
 """The verb that is meant where none is named; nobody types it, and no message shows it."""

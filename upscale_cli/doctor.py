@@ -15,8 +15,17 @@ from typing import Final, Literal
 State = Literal["ok", "note", "problem"]
 
 PACKAGES: Final = (
-    "upscale-cli", "torch", "numpy", "pillow", "tifffile", "imagecodecs", "safetensors", "imageio-ffmpeg", "typer", "rich",
-)  # fmt: skip
+    "upscale-cli",
+    "torch",
+    "numpy",
+    "pillow",
+    "tifffile",
+    "imagecodecs",
+    "safetensors",
+    "imageio-ffmpeg",
+    "typer",
+    "rich",
+)
 EXTRAS: Final = {"pillow-heif": "heif", "spandrel": "spandrel"}
 
 
@@ -74,7 +83,8 @@ def _devices() -> list[Finding]:
     for number in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(number)
         free, total = torch.cuda.mem_get_info(number)
-        text = f"{properties.name}: {free / 1e9:.1f} of {total / 1e9:.1f} GB free, capability {properties.major}.{properties.minor}"
+        capability = f"capability {properties.major}.{properties.minor}"
+        text = f"{properties.name}: {free / 1e9:.1f} of {total / 1e9:.1f} GB free, {capability}"
         findings.append(Finding(f"cuda:{number}", text))
     if torch.backends.mps.is_available():
         findings.append(Finding("mps", "Apple GPU"))

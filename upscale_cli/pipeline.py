@@ -6,6 +6,7 @@
 `open_picture` and `plan` need no pixel; what cannot end well is refused there, before anything is computed.
 """
 
+import itertools
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -132,10 +133,9 @@ def memory_needed(info: PhotoInfo, plan: Plan) -> int:
         held.append(pixels * channels * 4)
     if plan.passes and pixels == plan.width * plan.height:
         held[-1] = sr * depth  # the last pass rounds at once
-        worst = max(a + b for a, b in zip(held, held[1:], strict=False))
     else:
         held.append(sr * depth + sr // channels * 4 + (pixels * 4 if plan.passes else 0))  # one channel as float
-        worst = max(a + b for a, b in zip(held, held[1:], strict=False))
+    worst = max(before + after for before, after in itertools.pairwise(held))
     return worst + lr * depth + WORK_MEMORY
 
 

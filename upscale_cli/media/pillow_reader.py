@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from upscale_cli.errors import InputError
 from upscale_cli.media import icc
 from upscale_cli.media.frame import Frame, Layout, Transfer
+from upscale_cli.media.gif_reader import extent_of
 from upscale_cli.media.metadata import Metadata, PhotoInfo, upright_metadata
 from upscale_cli.media.pixels import empty_upright
 from upscale_cli.media.source import Picture, Source, calm_pillow, decoding, stream_of
@@ -41,6 +42,8 @@ def open_with_pillow(source: Source, format: str) -> Picture:
     with decoding(source), calm_pillow():
         if format == "WebP":
             source.check_size(*_webp_size(source))  # libwebp takes memory for the canvas as soon as it is opened
+        if format == "GIF":
+            source.check_size(*extent_of(source.file))
         image = _opened(source, format)
         source.check_size(*image.size)
         frames = 1 if format == "JPEG" else int(getattr(image, "n_frames", 1))
@@ -111,13 +114,15 @@ def _frames(source: Source, image: "Image.Image", info: PhotoInfo, orientation: 
             image.close()
         yield Frame(pixels, layout, transfer)
         return
+    size = image.size
     for index in range(info.frames):
-        with decoding(source), calm_pillow():
+        with decoding(source), calm_pillow(source.max_pixels):
             image.seek(index)
             image.load()
             duration = image.info.get("duration", 0)
             layout, dtype, convert = plan(image, animated=True)
-            pixels = pixels_of(image, len(layout), dtype, convert, orientation)
+            image_of_frame = image if image.size == size else image.crop((0, 0, *size))
+            pixels = pixels_of(image_of_frame, len(layout), dtype, convert, orientation)
             layout, pixels = without_opaque_alpha(layout, pixels)
         yield Frame(pixels, layout, transfer, duration_ms=float(duration))
 

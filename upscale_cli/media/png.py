@@ -123,7 +123,10 @@ def _decoded_by_pillow(header: Header, rows: list[bytes], chunks: Chunks) -> NDA
         extra.append((b"PLTE", chunks.palette or b""))
         if chunks.transparency is not None:
             extra.append((b"tRNS", chunks.transparency))
-    with calm_pillow(), Image.open(stream_of(wrapped(header, rows, extra)), formats=("PNG",)) as image:
+    with (
+        calm_pillow(),
+        Image.open(stream_of(wrapped(header, rows, extra)), formats=("PNG",)) as image,
+    ):
         image.load()
         layout, dtype, convert = plan(image, animated=False)
         if header.color == PALETTE:

@@ -44,9 +44,7 @@ class Source:
             InputError: no pixels, or more than `max_pixels`.
         """
         if width < 1 or height < 1:
-            raise InputError(
-                f"{self.name}: {width} x {height} pixels: a picture has at least one. The file is damaged."
-            )
+            raise InputError(f"{self.name}: {width} x {height} pixels are no picture. The file is damaged.")
         if width * height > self.max_pixels:
             raise InputError(
                 f"{self.name}: {width} x {height} pixels are more than the limit of {self.max_pixels:,}. "
@@ -94,17 +92,18 @@ _PILLOW_LOCK = threading.RLock()
 
 
 @contextmanager
-def calm_pillow() -> Iterator[None]:
-    """Pillow without its own pixel limit and without warnings, both of which are process-wide settings.
+def calm_pillow(max_pixels: int | None = None) -> Iterator[None]:
+    """Pillow without its own pixel limit, or with ours, and without warnings: all process-wide settings.
 
-    Our limit is checked from the header instead, and what matters of the warnings is said in our words. The lock
-    keeps two threads from restoring each other's settings; decoding in Pillow is one thread at a time.
+    Our limit is checked from the header; for an animation, whose later frames Pillow alone knows, Pillow's check is a
+    second line of defence. What matters of the warnings is said in our words. The lock keeps two threads from restoring
+    each other's settings: decoding in Pillow is one thread at a time.
     """
     from PIL import Image
 
     with _PILLOW_LOCK, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, max_pixels
         try:
             yield
         finally:

@@ -1,7 +1,7 @@
 """TIFF: every page, at its full depth.
 
-The directory is read by `media.exif`, which knows its shape. Pixels of up to 8 bits are Pillow's (libtiff) business;
-16 bits, 32 bits and float are tifffile's, whose raw samples are made into a frame's here.
+The directory is read by `media.exif`, which knows its shape. Raw samples come from tifffile and are made into a
+frame's here; Pillow (libtiff, which writes its complaints past us to stderr) is asked only where tifffile cannot.
 
 Sources: TIFF 6.0 (1992); Adobe Photoshop TIFF Technical Notes (2002) for LAB and float; BigTIFF as in libtiff.
 """
@@ -27,7 +27,7 @@ from upscale_cli.media.pixels import stretched, unpremultiplied, upright_pixels,
 from upscale_cli.media.source import Picture, Source, calm_pillow, decoding
 
 SUBFILE, WIDTH, LENGTH, BITS, COMPRESSION, PHOTOMETRIC = 254, 256, 257, 258, 259, 262
-SAMPLES, MAX_VALUE, X_RESOLUTION, Y_RESOLUTION, UNIT, PREDICTOR = 277, 281, 282, 283, 296, 317
+SAMPLES, MAX_VALUE, X_RESOLUTION, Y_RESOLUTION, UNIT, COLOR_MAP = 277, 281, 282, 283, 296, 320
 EXTRA_SAMPLES, SAMPLE_FORMAT, XMP, ICC_PROFILE, DNG_VERSION = 338, 339, 700, 34675, 50706
 DESCRIPTIVE = frozenset((269, 270, 271, 272, 285, 305, 306, 315, 316, 33432, 33723, 18246, 18249, 40091, 40092, 40093))
 DESCRIPTIVE |= frozenset((40094, 40095, exif.EXIF_IFD, exif.GPS_IFD))
@@ -35,7 +35,8 @@ DESCRIPTIVE |= frozenset((40094, 40095, exif.EXIF_IFD, exif.GPS_IFD))
 
 MIN_IS_WHITE, MIN_IS_BLACK, IS_RGB, IS_PALETTE, IS_MASK, IS_INK, IS_YCBCR, IS_LAB = 0, 1, 2, 3, 4, 5, 6, 8
 _UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3
-_LOSSY = (6, 7, 34892)
+_OLD_JPEG, _JPEG = 6, 7
+_LOSSY = (_OLD_JPEG, _JPEG, 34892)
 _REDUCED_OR_MASK = 1 | 4
 _BASES: dict[int, tuple[Layout, int]] = {
     MIN_IS_WHITE: ("L", 1),
@@ -65,6 +66,12 @@ class Page:
     largest: int | None
     orientation: int
     metadata: Metadata
+    palette: tuple[float, ...] = ()
+
+    @property
+    def needs_libtiff(self) -> bool:
+        """Codings that tifffile does not decode: chroma at half the resolution, unless JPEG's own; the old JPEG."""
+        return self.compression == _OLD_JPEG or (self.photometric == IS_YCBCR and self.compression != _JPEG)
 
     @property
     def layout(self) -> Layout:
@@ -164,6 +171,7 @@ def _page(source: Source, index: int, fields: list[exif.Field], order: str) -> P
     if samples > _BASES[photometric][1] + 1 or (samples > _BASES[photometric][1] and (not extras or extras[0] == 0)):
         source.say(f"{source.name}: page {index + 1} has extra channels, which are left out")
     alpha = {1: "premultiplied", 2: "straight"}.get(int(extras[0]) if extras else 0, "none")
+    palette = _numbers(next((f for f in fields if f.tag == COLOR_MAP), None), order, 3 * 2**16)
     metadata, orientation = _metadata(fields, values, order)
     return Page(
         index=index,
@@ -178,15 +186,18 @@ def _page(source: Source, index: int, fields: list[exif.Field], order: str) -> P
         largest=one(MAX_VALUE, 0) or None,
         orientation=orientation,
         metadata=metadata,
+        palette=palette,
     )
 
 
 _NUMBER_CODES = {1: "B", 3: "H", 4: "I", 8: "h", 9: "i", 13: "I", 16: "Q"}
 
 
-def _numbers(field: exif.Field, order: str) -> tuple[float, ...]:
+def _numbers(field: exif.Field | None, order: str, most: int = 32) -> tuple[float, ...]:
     """The first few numbers of a field; none for text and bytes."""
-    count = min(field.count, 32)
+    if field is None:
+        return ()
+    count = min(field.count, most)
     if field.type in _NUMBER_CODES:
         return struct.unpack_from(f"{order}{count}{_NUMBER_CODES[field.type]}", field.data)
     if field.type == 5:
@@ -209,28 +220,21 @@ def _frame(source: Source, page: Page, white: float) -> Frame:
     with decoding(source):
         linear = page.layout != "CMYK" and icc.is_linear(page.metadata.icc)
         transfer: Transfer = "linear" if linear else "display"
-        simple = page.bits <= 8 and page.kind == _UNSIGNED
-        frame = _decoded_by_pillow(source, page, transfer) if simple else None
-        if frame is None:
-            frame = _decoded_by_tifffile(source, page, transfer, white)
-    return frame
+        if page.needs_libtiff:
+            return _decoded_by_pillow(source, page, transfer)
+        return _decoded_by_tifffile(source, page, transfer, white)
 
 
-def _decoded_by_pillow(source: Source, page: Page, transfer: Transfer) -> Frame | None:
-    """None for a coding that Pillow does not know."""
-    from PIL import Image, UnidentifiedImageError
+def _decoded_by_pillow(source: Source, page: Page, transfer: Transfer) -> Frame:
+    from PIL import Image
 
     with calm_pillow():
         source.file.seek(0)
-        try:
-            image = Image.open(source.file, formats=("TIFF",))
-            image.seek(page.index)
-        except (UnidentifiedImageError, SyntaxError, KeyError, EOFError):
-            return None
+        image = Image.open(source.file, formats=("TIFF",))
+        image.seek(page.index)
         image.load()  # which turns a TIFF, and no other format, upright
         layout, dtype, convert = plan(image, animated=False)
-        pixels = pixels_of(image, len(layout), dtype, convert)
-        return Frame(pixels, layout, transfer)
+        return Frame(pixels_of(image, len(layout), dtype, convert), layout, transfer)
 
 
 @contextmanager
@@ -276,10 +280,6 @@ def _white(source: Source, page: Page) -> float:
 
 def _decoded_by_tifffile(source: Source, page: Page, transfer: Transfer, white: float) -> Frame:
     samples = _samples(source, page)
-    if page.photometric in (IS_PALETTE, IS_YCBCR) and not (page.photometric == IS_YCBCR and page.compression == 7):
-        raise InputError(
-            f"{source.name}: page {page.index + 1} has a coding that is not read. Convert it to RGB first."
-        )
     channels = _BASES[page.photometric][1]
     values = samples[..., : channels + (page.layout in ("LA", "RGBA"))]
     if page.kind == _FLOAT:
@@ -288,6 +288,8 @@ def _decoded_by_tifffile(source: Source, page: Page, transfer: Transfer, white: 
             pixels /= np.float32(white)
     elif page.photometric == IS_LAB:
         pixels = _lab(values)
+    elif page.photometric == IS_PALETTE:
+        pixels = _coloured(page, values)
     else:
         pixels = _full_range(source, page, values)
     if page.photometric == MIN_IS_WHITE:
@@ -295,6 +297,13 @@ def _decoded_by_tifffile(source: Source, page: Page, transfer: Transfer, white: 
     if page.alpha == "premultiplied" and page.layout in ("LA", "RGBA"):
         pixels = unpremultiplied(pixels)
     return Frame(upright_pixels(pixels, page.orientation), page.layout, transfer)
+
+
+def _coloured(page: Page, values: NDArray[Any]) -> NDArray[Any]:
+    """Palette indices as colours of 8 bits; the palette has 16, of which some writers fill the lower 8 only."""
+    palette = np.array(page.palette, np.uint16).reshape(3, -1).T
+    shift = 8 if palette.max(initial=0) > 255 else 0
+    return cast("NDArray[Any]", (palette >> shift).astype(np.uint8)[values[..., 0]])
 
 
 def _lab(values: NDArray[Any]) -> NDArray[Any]:

@@ -99,7 +99,7 @@ def lrelu(x: Tensor) -> Tensor:
     return F.leaky_relu(x, negative_slope=0.2, inplace=True)
 
 
-def recognise(state_dict: Mapping[str, Tensor], card: Card) -> Recognised | None:  # noqa: ARG001: all nets take it
+def recognise(state_dict: Mapping[str, Tensor], card: Card) -> Recognised | None:  # noqa: ARG001  # every net takes it
     """Real-ESRGAN's and BasicSR's keys, those of the first ESRGAN code, and the older model.N ones."""
     renamed = {_new_key(key): tensor for key, tensor in _without_sequence_numbers(state_dict).items()}
     shapes = {key: tuple(tensor.shape) for key, tensor in renamed.items()}
