@@ -84,7 +84,8 @@ class Engine:
         net: scale, halo and colours are its own.
         device, precision: where and how to compute.
         tile: side of the LR square a tile keeps; 0 chooses by the free memory.
-        overlap: LR pixels over which tiles blend; None: 0 where the halo is exact, else 16.
+        overlap: LR pixels over which tiles blend; None: 0 where the halo is exact, else 16
+                (half of a small `tile`).
         wrap: the picture continues on its opposite side.
         tta: average over the eight flips and rotations (self-ensemble of EDSR, https://arxiv.org/abs/1707.02921).
         say: takes what the user should know.
@@ -105,7 +106,8 @@ class Engine:
         self.scale, self.halo, self.multiple_of = net.scale, net.halo, net.multiple_of
         self.device, self.precision = device, precision
         self._say, self._wrap, self._tta = say, wrap, tta
-        self._overlap = overlap if overlap is not None else (0 if net.exact else DEFAULT_OVERLAP)
+        usual = 0 if net.exact else min(DEFAULT_OVERLAP, tile // 2 if tile else DEFAULT_OVERLAP)
+        self._overlap = usual if overlap is None else overlap
         if tile:
             check_tile(tile, self._overlap)
         self._tile = tile
@@ -120,6 +122,7 @@ class Engine:
         lr: Pixels,
         dtype: Any,
         *,
+        out: Pixels | None = None,
         transfer: Transfer = "display",
         clip: bool = True,
         on_tile: Callable[[], object] | None = None,
@@ -129,12 +132,13 @@ class Engine:
         Args:
             lr: (H, W, 1 or 3) uint8, uint16 or float32 with 1.0 for white.
             dtype: of the result: that of `lr`, or float32 for a further pass.
+            out: (scale * H, scale * W, C) of `dtype` to write into; a view will do. None: a new array.
             transfer: of `lr`, and of the result.
             clip: cut a float result to [0, 1].
             on_tile: called after each tile.
 
         Returns:
-            (scale * H, scale * W, C) of `dtype`.
+            `out`, or the new array.
 
         Raises:
             DeviceError: memory is too small even for a small tile.
@@ -145,7 +149,10 @@ class Engine:
         padded = self._padded(lr, top, bottom, left, right)
         rows, columns = self._spans(padded.shape[0], padded.shape[1])
         values = Range.of(lr)
-        out = np.empty((padded.shape[0] * self.scale, padded.shape[1] * self.scale, channels), dtype)
+        scale = self.scale
+        if out is None:
+            out = np.empty((height * scale, width * scale, channels), dtype)
+        made = out if padded is lr else np.empty((padded.shape[0] * scale, padded.shape[1] * scale, channels), dtype)
         blender = RowBlender(rows, columns, self._overlap, self.scale, channels) if self._overlap else None
 
         def finish(unit: Tensor) -> Tensor:
@@ -157,18 +164,17 @@ class Engine:
 
         for tile, kept in self._stream(self._tiles(padded, rows, columns), values, transfer):
             if blender is None:
-                y, x = tile.rows.start * self.scale, tile.columns.start * self.scale
-                out[y : y + kept.shape[0], x : x + kept.shape[1]] = finish(kept).numpy()
+                y, x = tile.rows.start * scale, tile.columns.start * scale
+                made[y : y + kept.shape[0], x : x + kept.shape[1]] = finish(kept).numpy()
             else:
                 blender.add(tile.column, kept)
                 if tile.column == len(columns) - 1:
                     y, band = blender.finish_row(tile.row)
-                    out[y : y + band.shape[0]] = finish(band).numpy()
+                    made[y : y + band.shape[0]] = finish(band).numpy()
             if on_tile:
                 on_tile()
-        if top or bottom or left or right:
-            scale = self.scale
-            return out[top * scale : (top + height) * scale, left * scale : (left + width) * scale]
+        if made is not out:
+            out[:] = made[top * scale : (top + height) * scale, left * scale : (left + width) * scale]
         return out
 
     def tile_count(self, height: int, width: int) -> int:

@@ -188,8 +188,10 @@ class Upscaler:
             lr = pixels[:, :, planes.channels]
             if planes.kind == "colour" and layout in OPAQUE:
                 lr = bleed(lr, pixels[:, :, -1:])
-            made = self._planes(inverted(lr) if planes.ink else lr, planes, plan, frame, on_tile)
-            sr[:, :, planes.channels] = inverted(made) if planes.ink else made
+            out = sr[:, :, planes.channels]
+            self._planes(inverted(lr) if planes.ink else lr, out, planes, plan, frame, on_tile)
+            if planes.ink:
+                out[:] = inverted(out)
         if holes is not None:
             sr[nearest(holes, plan.width, plan.height)] = np.nan
         return Frame(sr, layout, frame.transfer, frame.duration_ms)
@@ -213,13 +215,15 @@ class Upscaler:
         return planes.kind == "smooth" or (planes.kind == "alpha" and self._alpha == "lanczos")
 
     def _planes(
-        self, lr: Pixels, planes: Planes, plan: Plan, frame: Frame, on_tile: Callable[[], object] | None
-    ) -> Pixels:
-        """Some channels of a frame, all the way: (H, W, c) to (plan.height, plan.width, c) of the same dtype."""
+        self, lr: Pixels, out: Pixels, planes: Planes, plan: Plan, frame: Frame, on_tile: Callable[[], object] | None
+    ) -> None:
+        """Some channels of a frame, all the way: (H, W, c) into `out`, (plan.height, plan.width, c) of that dtype."""
         if is_constant(lr):  # an opaque alpha, an ink that is not used: nothing to compute
-            return np.full((plan.height, plan.width, lr.shape[2]), lr.flat[0], lr.dtype)
+            out[:] = lr.flat[0]
+            return
         if self._is_interpolated(planes):
-            return resample(lr, plan.width, plan.height, "lanczos", lr.dtype, wrap=self._wrap)
+            resample(lr, out, "lanczos", wrap=self._wrap)
+            return
         picture = lr
         for number, scale in enumerate(plan.passes, start=1):
             height, width = picture.shape[0] * scale, picture.shape[1] * scale
@@ -227,11 +231,13 @@ class Upscaler:
             picture = self._engine(scale, frame).upscale(
                 picture,
                 lr.dtype if is_final else np.float32,
+                out=out if is_final else None,
                 transfer="display" if planes.kind == "alpha" else frame.transfer,
                 clip=lr.dtype != np.float32,
                 on_tile=on_tile,
             )
-        return resample(picture, plan.width, plan.height, plan.kernel, lr.dtype, wrap=self._wrap)
+        if picture is not out:
+            resample(picture, out, plan.kernel, wrap=self._wrap)
 
     def precision_for(self, plan: Plan, bits: int) -> str:
         """What the passes compute in, for people."""

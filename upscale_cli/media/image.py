@@ -131,8 +131,8 @@ class ImageWriter:
         target: a path, or a binary stream such as stdout.
         format: key of `formats.FORMATS`.
         info: what the reader told of the source: metadata, number of frames, depth.
-        quality: 0..100 for lossy formats. Without it, WebP, JPEG XL and JPEG 2000 stay lossless where the source
-            was, and each format else has its own default.
+        quality: 0..100 for lossy formats. Without it WebP and JPEG XL stay lossless where the source was (16 bits in
+            JPEG XL always), and else each format has its own default. JPEG 2000 is always written losslessly.
         overwrite: replace an existing target.
         say: told, once each, what the format cannot hold and what became of it.
 

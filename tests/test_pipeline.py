@@ -1,0 +1,93 @@
+"""One job from file to file: what is told on the way, and what is refused before it begins."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from upscale_cli import Upscaler, UpscaleError, upscale_file
+from upscale_cli.chain import Target
+from upscale_cli.errors import OutputError
+from upscale_cli.events import Estimate, Event, Finished, Progress, Started
+from upscale_cli.media.frame import Pixels
+from upscale_cli.media.image import ImageReader
+from upscale_cli.pipeline import memory_needed
+
+
+@pytest.fixture
+def photo(tmp_path: Path, noise: Callable[..., Pixels]) -> Path:
+    path = tmp_path / "photo.png"
+    Image.fromarray(noise(40, 60, 4)).save(path)
+    return path
+
+
+def test_progress_counts_every_tile_of_every_plane(photo: Path) -> None:
+    told: list[Event] = []
+    upscaler = Upscaler("espcn", device="cpu", tile=16)
+    output = upscale_file(photo, scale=2, model=upscaler, listener=told.append)
+    assert output == photo.parent / "photo_2x.png"
+    steps = [event for event in told if isinstance(event, Progress)]
+    assert [step.done for step in steps] == list(range(steps[-1].total + 1))
+    assert steps[-1].total > 2 * 4, "colour and alpha, several tiles each"
+    assert steps[-1].megapixels == pytest.approx(80 * 120 / 1e6)
+    assert isinstance(told[0], Started)
+    assert isinstance(told[-1], Finished)
+
+
+def test_pages_may_differ_in_size(tmp_path: Path) -> None:
+    first, second = Image.effect_noise((30, 20), 60), Image.effect_noise((12, 44), 60)
+    first.save(tmp_path / "pages.tif", save_all=True, append_images=[second])
+    with ImageReader(upscale_file(tmp_path / "pages.tif", scale=2, model="espcn")) as reader:
+        assert [(page.width, page.height) for page in reader] == [(60, 40), (24, 88)]
+
+
+def test_a_long_run_is_announced_once(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Event] = []
+    monkeypatch.setattr("upscale_cli.pipeline.LONG_RUN_SECONDS", 0)
+    upscale_file(photo, scale=2, model=Upscaler("espcn", device="cpu", tile=16), listener=told.append)
+    assert [event.device for event in told if isinstance(event, Estimate)] == ["cpu"]
+
+
+def test_a_net_that_fails_leaves_no_file(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> Pixels:
+        raise UpscaleError("the net failed")
+
+    monkeypatch.setattr("upscale_cli.upscaler.Upscaler.upscale", fail)
+    with pytest.raises(UpscaleError, match="the net failed"):
+        upscale_file(photo, photo.parent / "new/out.png", model="espcn")
+    assert [path.name for path in photo.parent.iterdir()] == ["photo.png"]
+
+
+@pytest.mark.parametrize(
+    ("model", "scale", "bytes_per_lr_pixel"),
+    [
+        ("bicubic", 2, 4 + 4 * 4),
+        ("espcn", 2, 4 + 4 * 4),  # straight to the result
+        ("espcn", 6, 4 * 16 + 36 * 4),  # float between the two passes
+    ],
+)
+def test_memory_is_reckoned_at_least_by_what_is_held(
+    photo: Path, model: str, scale: float, bytes_per_lr_pixel: int
+) -> None:
+    with ImageReader(photo) as reader:
+        plan = Upscaler(model, device="cpu").plan(10_000, 10_000, Target(scale=scale))
+        info = reader.info
+    large = type(info)(**{name: getattr(info, name) for name in info.__slots__} | {"width": 10_000, "height": 10_000})
+    needed = memory_needed(large, plan)
+    assert bytes_per_lr_pixel * 10**8 <= needed < 2.5 * bytes_per_lr_pixel * 10**8 + 2**30
+
+
+def test_an_output_too_large_for_memory_is_refused_before_the_net_is_loaded(
+    photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("upscale_cli.upscaler.Upscaler._net", lambda *_: pytest.fail("the net was loaded"))
+    with pytest.raises(OutputError, match="GB of memory"):
+        upscale_file(photo, scale=1000, model="espcn")
+
+
+def test_the_whole_way_keeps_the_picture(photo: Path) -> None:
+    """Bicubic at scale 1 through a file is the picture itself, alpha included."""
+    with Image.open(upscale_file(photo, scale=1, model="bicubic")) as out, Image.open(photo) as source:
+        np.testing.assert_array_equal(np.asarray(out), np.asarray(source))
