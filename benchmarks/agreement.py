@@ -94,7 +94,7 @@ def by_us(upscaler: Upscaler, picture: Path) -> Pixels:
     """The picture as a user gets it, read back."""
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder, "sr.png")
-        upscale_file(picture, output, upscaler=upscaler)
+        upscale_file(picture, output, model=upscaler)
         with Image.open(output) as image:
             return np.asarray(image)
 

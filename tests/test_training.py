@@ -207,6 +207,13 @@ def test_metadata_tells_what_keys_cannot(tmp_path: Path) -> None:
     assert metadata["licence"] == rows_of("espcn")[0].licence
 
 
+@pytest.mark.parametrize("scale", SCALES)
+def test_the_same_weights_make_the_same_file(scale: int, tmp_path: Path) -> None:
+    (log,) = (log for log in card.read_logs() if log["scale"] == scale)
+    write_checkpoint(bundled(scale), tmp_path / "again.safetensors", data=", ".join(log["data"]["sets"]))
+    assert (tmp_path / "again.safetensors").read_bytes() == (WEIGHTS / log["file"]).read_bytes()
+
+
 # ---------------------------------------------------------------------------------------------- bundled checkpoints
 
 
@@ -236,9 +243,10 @@ def test_bundled_net_draws_no_frame_around_a_flat_picture(scale: int) -> None:
     for level in (0.0, 0.25, 0.5, 0.75, 1.0):
         with torch.no_grad():
             error = (bundled(scale)(torch.full((1, 1, 24, 32), level)) - level).abs() * 255
-        assert error.max() < 32  # one pixel in each corner
-        assert error[..., scale:-scale, :].max() < 6
-        assert error[..., scale:-scale].max() < 6
+        corner = 4 * scale
+        assert error.max() < 20  # a pixel or two in each corner
+        assert error[..., corner:-corner, :].max() < 5
+        assert error[..., corner:-corner].max() < 5
 
 
 @pytest.mark.parametrize("scale", SCALES)

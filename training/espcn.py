@@ -23,7 +23,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from training.patches import PICTURE_ENDINGS, Batch, Patches, cut_patches, read_lumas
@@ -175,8 +175,20 @@ def write_checkpoint(net: ESPCN, path: Path, data: str) -> None:
     }  # fmt: skip
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
-    save_file({key: tensor.contiguous() for key, tensor in net.state_dict().items()}, part, metadata=metadata)
+    tensors = {key: tensor.contiguous() for key, tensor in net.state_dict().items()}
+    part.write_bytes(_in_one_order(save(tensors, metadata=metadata)))
     part.replace(path)
+
+
+def _in_one_order(content: bytes) -> bytes:
+    """A safetensors file with its header's keys sorted: the library writes the metadata in a new order each time.
+
+    Without this, two trainings that agree in every weight would still differ in their sha256.
+    """
+    length = int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8 : 8 + length]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)  # the format wants its tensors aligned to 8 bytes
+    return len(header).to_bytes(8, "little") + header + content[8 + length :]
 
 
 class Curve:

@@ -112,7 +112,7 @@ class Engine:
             check_tile(tile, self._overlap)
         self._tile = tile
         self._fp32 = net.float().eval().requires_grad_(False)
-        self._elements = profile(net, channels=3 if net.colour != "luma" else 1).elements
+        self._elements = profile(net, 1 if net.colour == "luma" else 3, net.multiple_of).elements
         self._net = self._placed(precision)
         self._limit: int | None = None  # side of the largest window that memory has room for, once it ran out
         self._download = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
