@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -76,8 +77,4 @@ def test_durations(seconds: float, text: str) -> None:
 
 
 def test_the_first_line_of_a_still_speaks_of_no_frames() -> None:
-    assert "frames" not in started_line(Started(**{**_fields(STARTED), "frames": 1}))
-
-
-def _fields(event: Started) -> dict[str, object]:
-    return {name: getattr(event, name) for name in event.__slots__}
+    assert "frames" not in started_line(replace(STARTED, frames=1))

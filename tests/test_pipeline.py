@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from upscale_cli import Upscaler, UpscaleError, upscale_file
+from upscale_cli import UpscaleError, Upscaler, upscale_file
 from upscale_cli.chain import Target
 from upscale_cli.errors import OutputError
 from upscale_cli.events import Estimate, Event, Finished, Progress, Started

@@ -171,6 +171,9 @@ def test_pil_images_come_back_as_pil_images(mode: str) -> None:
     assert sr.size == (18, 16)
     assert sr.mode == {"1": "L", "P": "RGB", "YCbCr": "RGB", "HSV": "RGB"}.get(mode, mode)
     assert sr.info["icc_profile"] == b"profile"
+    if mode == "LAB":
+        at_scale_one = Upscaler("espcn", device="cpu")(image, scale=1)
+        assert np.abs(np.asarray(at_scale_one).astype(int) - np.asarray(image)).mean() < 8
 
 
 @pytest.mark.parametrize("wrong", [np.zeros((4, 4), np.int32), "photo.jpg", None])

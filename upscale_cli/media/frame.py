@@ -22,7 +22,8 @@ class Frame:
 
     Attributes:
         pixels: (height, width, channels) uint8, uint16 (0..65535) or float32 (1.0 is white; HDR may exceed it).
-        layout: what the channels are. CMYK counts ink (0 is paper); LAB is Pillow's (L, a + 128, b + 128).
+        layout: what the channels are. CMYK counts ink (0 is paper); LAB is (L, a + 128, b + 128) in 8 bits,
+            (L, 256 a + 32768, 256 b + 32768) in 16.
         transfer: "linear" where the picture's profile says that values are proportional to light.
         duration_ms: how long an animation shows this frame; None for a still.
     """

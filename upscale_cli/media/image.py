@@ -12,14 +12,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from upscale_cli.errors import InputError, OutputError
+from upscale_cli.errors import InputError, OutputError, printable
 from upscale_cli.media.convert import Notes, fitted
 from upscale_cli.media.encoder import Encoder, Job
 from upscale_cli.media.formats import FORMATS, Format, check_size
 from upscale_cli.media.frame import Frame
 from upscale_cli.media.metadata import Metadata, PhotoInfo
 from upscale_cli.media.sniff import HEAD_BYTES, format_of_content
-from upscale_cli.media.source import Picture, Source, printable
+from upscale_cli.media.source import Picture, Source
 from upscale_cli.media.target import Target
 
 __all__ = ["MAX_PIXELS", "ImageReader", "ImageWriter", "Metadata", "PhotoInfo"]

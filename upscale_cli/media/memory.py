@@ -58,7 +58,8 @@ def _from_pil(image: Any) -> tuple[Frame, Callable[[Frame], Any]]:
 
     def back(sr: Frame) -> Any:
         if dtype == np.uint8:
-            out = Image.frombytes(sr.layout, (sr.width, sr.height), sr.pixels.tobytes())
+            pixels = sr.pixels ^ np.array([0, 128, 128], np.uint8) if layout == "LAB" else sr.pixels  # signed in Pillow
+            out = Image.frombytes(sr.layout, (sr.width, sr.height), pixels.tobytes())
         else:
             out = Image.fromarray(sr.pixels[:, :, 0])  # I;16 or F: Pillow has no deeper mode with more channels
         out.info = {key: image.info[key] for key in ("icc_profile", "dpi", "exif") if key in image.info}

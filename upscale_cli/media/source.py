@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from upscale_cli.errors import InputError, UpscaleError
+from upscale_cli.errors import InputError, UpscaleError, printable
 from upscale_cli.media.frame import Frame
 from upscale_cli.media.metadata import PhotoInfo
 
@@ -58,11 +58,6 @@ class Picture:
 
     info: PhotoInfo
     frames: Callable[[], Iterator[Frame]]
-
-
-def printable(name: str) -> str:
-    """A file name fit for a message: control characters and line breaks are escaped."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in name)
 
 
 @contextmanager

@@ -12,8 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, BinaryIO
 
-from upscale_cli.errors import OutputError
-from upscale_cli.media.source import printable
+from upscale_cli.errors import OutputError, printable
 
 
 class Stream:

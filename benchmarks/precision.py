@@ -1,0 +1,119 @@
+"""How near bf16 and fp16 stay to fp32 on real pictures, and what bf16 saves on this CPU.
+
+    python -m benchmarks.precision [FOLDER]
+
+Every checkpoint of the registry that is on this machine (UPSCALE_WEIGHTS), and realesrgan with random weights. Before
+rounding to pixels: PSNR of the float SR pictures, clipped to [0, 1]. Above 50 dB a row may set `bf16`.
+"""
+
+import copy
+import math
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from benchmarks.nets import checkpoint, pictures, random_rrdbnet, trained
+from benchmarks.report import SHARED, alternating, photo, ratio, summary, write
+from upscale_cli.device import DTYPES, Precision, computing, cpu_is_fast_at_bf16
+from upscale_cli.engine import Engine
+from upscale_cli.metrics import psnr
+from upscale_cli.models.picture import PictureNet
+from upscale_cli.models.registry import MODELS
+
+LONGEST_SIDE = 320
+"""LR pixels; of a larger picture the middle is taken, for fp16 is emulated on most CPUs."""
+
+TIMED_SIDE = 256
+REPEATS = 5
+LIMIT_DB = 50
+WORTH = 1.2
+
+
+def main() -> None:
+    """Every net; the worst picture decides."""
+    torch.set_num_threads(2)
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else SHARED / "samples" / "images" / "photos"
+    nets = {f"{spec.model}-x{spec.scale}": pictures(trained(spec)) for spec in MODELS if checkpoint(spec)}
+    nets |= {"rrdbnet-6b-random": random_rrdbnet(6)}
+    results = {}
+    for name, net in nets.items():
+        results[name] = {"nearness_to_fp32": nearness(net, folder), "speed": gain(net)}
+        print(name, results[name])
+    write(
+        "precision",
+        f"PSNR in dB of half precision against fp32 on real pictures, float SR, and bf16's gain on {TIMED_SIDE}x"
+        f"{TIMED_SIDE}; 2 threads.",
+        {
+            "cpu_multiplies_bf16": cpu_is_fast_at_bf16(),
+            "rule": f"bf16 where the worst picture stays above {LIMIT_DB} dB and the gain is above {WORTH}",
+            "nets": results,
+        },
+    )
+
+
+def lr_pictures(folder: Path) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    """(H, W, 3), the middle of what is larger than LONGEST_SIDE."""
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in (".png", ".jpg", ".jpeg"):
+            with Image.open(path) as image:
+                if image.mode not in ("L", "RGB", "RGBA"):
+                    continue
+                pixels = np.asarray(image.convert("RGB"))
+            top, left = (max(0, side - LONGEST_SIDE) // 2 for side in pixels.shape[:2])
+            yield path.name, pixels[top : top + LONGEST_SIDE, left : left + LONGEST_SIDE]
+
+
+def nearness(net: PictureNet, folder: Path) -> dict[str, Any]:
+    """Worst and median PSNR of both half precisions."""
+    lrs = dict(lr_pictures(folder))
+    references = {name: sr_of(net, "fp32", lr) for name, lr in lrs.items()}
+    found: dict[str, Any] = {}
+    precisions: tuple[Precision, ...] = ("bf16", "fp16")
+    for precision in precisions:
+        half = copy.deepcopy(net).to(DTYPES[precision], memory_format=torch.channels_last)
+        decibels = {name: psnr(sr_of(half, precision, lr), references[name], peak=1.0) for name, lr in lrs.items()}
+        worst = min(decibels, key=lambda name: decibels[name])
+        found[precision] = {
+            "worst_db": finite(decibels[worst]),
+            "worst_picture": worst,
+            "median_db": finite(float(np.median(list(decibels.values())))),
+        }
+    return found
+
+
+def sr_of(net: PictureNet, precision: Precision, lr: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(1, 3, H, W) in [0, 1]."""
+    with computing(torch.device("cpu"), precision):
+        unit: Tensor = torch.from_numpy(np.array(lr)).permute(2, 0, 1)[None].float() / 255
+        sr: NDArray[np.float32] = net(unit).clamp(0, 1).numpy()
+        return sr
+
+
+def gain(net: PictureNet) -> dict[str, Any]:
+    """Seconds of a picture in fp32 and bf16, from pixels to pixels."""
+    lr = photo(TIMED_SIDE, TIMED_SIDE)
+    seconds = alternating({"fp32": runner(net, "fp32", lr), "bf16": runner(net, "bf16", lr)}, repeats=REPEATS)
+    times = {name: summary(values) for name, values in seconds.items()}
+    return {**times, "bf16_is_faster_by": ratio(seconds["fp32"], seconds["bf16"])}
+
+
+def runner(net: PictureNet, precision: Precision, lr: NDArray[np.uint8]) -> Callable[[], object]:
+    """One picture through the engine, as one tile."""
+    engine = Engine(copy.deepcopy(net), torch.device("cpu"), precision, tile=TIMED_SIDE, say=print)
+    return lambda: engine.upscale(lr, np.uint8)
+
+
+def finite(decibel: float) -> float | None:
+    """JSON has no infinity: None where nothing differs."""
+    return None if math.isinf(decibel) else round(decibel, 1)
+
+
+if __name__ == "__main__":
+    main()
