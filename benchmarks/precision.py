@@ -27,7 +27,7 @@ from upscale_cli.metrics import psnr
 from upscale_cli.models.picture import PictureNet
 from upscale_cli.models.registry import MODELS
 
-LONGEST_SIDE = 320
+LONGEST_SIDE = 192
 """LR pixels; of a larger picture the middle is taken, for fp16 is emulated on most CPUs."""
 
 TIMED_SIDE = 256

@@ -46,8 +46,10 @@ def test_pages_may_differ_in_size(tmp_path: Path) -> None:
 def test_a_long_run_is_announced_once(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[Event] = []
     monkeypatch.setattr("upscale_cli.pipeline.LONG_RUN_SECONDS", 0)
+    monkeypatch.setattr("upscale_cli.engine.WORTH_TIMING", 0)
     upscale_file(photo, scale=2, model=Upscaler("espcn", device="cpu", tile=16), listener=told.append)
     assert [event.device for event in told if isinstance(event, Estimate)] == ["cpu"]
+    assert next(index for index, event in enumerate(told) if isinstance(event, Estimate)) == 1, "before it begins"
 
 
 def test_a_net_that_fails_leaves_no_file(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:

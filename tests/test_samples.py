@@ -1,4 +1,4 @@
-"""The whole way, file to file, on real pictures of every kind: size, layout, depth, profile, frames; or a clear refusal."""
+"""The whole way, file to file, on real pictures of every kind: what goes in comes out larger, or is refused."""
 
 from pathlib import Path
 

@@ -6,6 +6,7 @@ and knows the two ways a tile can go wrong: memory runs out, or half precision o
 
 import copy
 import math
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -25,6 +26,12 @@ from upscale_cli.tiling import RowBlender, Span, check_tile, tile_spans
 
 MAX_WINDOW: Final = 512
 """LR pixels of a window's side that is never exceeded by itself: larger ones make no device faster."""
+
+PACE_SIDE: Final = 64
+"""LR pixels of the window that the pace is measured on; divides by every multiple_of."""
+
+WORTH_TIMING: Final = 10**12
+"""Multiply-adds below which no machine takes long."""
 
 MIN_TILE: Final = 8
 """When not even this much can be kept of a window, memory is too small for the net."""
@@ -112,7 +119,7 @@ class Engine:
             check_tile(tile, self._overlap)
         self._tile = tile
         self._fp32 = net.float().eval().requires_grad_(False)
-        self._elements = profile(net, 1 if net.colour == "luma" else 3, net.multiple_of).elements
+        self._cost = profile(net, 1 if net.colour == "luma" else 3, net.multiple_of)
         self._net = self._placed(precision)
         self._limit: int | None = None  # side of the largest window that memory has room for, once it ran out
         self._download = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
@@ -183,6 +190,26 @@ class Engine:
         rows, columns = self._spans(height + top + bottom, width + left + right)
         return len(rows) * len(columns)
 
+    def expected_seconds(self, height: int, width: int) -> float:
+        """How long an LR picture of that size is likely to take: by the pace of a small window, run twice.
+
+        0 where it is too little to be worth trying.
+        """
+        top, bottom, left, right = self._margins(height, width)
+        rows, columns = self._spans(height + top + bottom, width + left + right)
+        window = (rows[0].window_stop - rows[0].window_start) * (columns[0].window_stop - columns[0].window_start)
+        pixels = len(rows) * len(columns) * window * (8 if self._tta else 1)
+        if pixels * self._cost.macs < WORTH_TIMING:
+            return 0.0
+        small = torch.zeros(1, 3, PACE_SIDE, PACE_SIDE, device=self.device)
+        seconds = math.inf
+        for _ in range(2):  # the first run also chooses algorithms and starts threads
+            begin = time.perf_counter()
+            with computing(self.device, self.precision):
+                float(self._net(small).amax())  # waits for the device
+            seconds = min(seconds, time.perf_counter() - begin)
+        return seconds * pixels / PACE_SIDE**2
+
     # Where the tiles lie
 
     def _margins(self, height: int, width: int) -> tuple[int, int, int, int]:
@@ -206,7 +233,7 @@ class Engine:
 
     def _automatic_tile(self) -> int:
         """The largest tile, in steps of 16, whose window's activations fit in the budget."""
-        bytes_per_pixel = self._elements * DTYPES[self.precision].itemsize
+        bytes_per_pixel = self._cost.elements * DTYPES[self.precision].itemsize
         window = min(MAX_WINDOW, math.isqrt(int(tile_budget(self.device) / bytes_per_pixel)))
         smallest = max(2 * self._overlap, MIN_TILE)
         return max(smallest, (window - 2 * self.halo) // 16 * 16)

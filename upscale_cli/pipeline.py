@@ -140,14 +140,12 @@ def memory_needed(info: PhotoInfo, plan: Plan) -> int:
 
 
 class _Watch:
-    """Turns tiles into progress, and the pace of the first ones into an estimate."""
+    """Tells how long it will take, where that is long, and then turns tiles into progress."""
 
     def __init__(self, upscaler: Upscaler, listener: Listener, frames: int) -> None:
         self._upscaler, self._listener, self._frames = upscaler, listener, frames
         self._done = self._total = self._frames_begun = 0
         self._megapixels = 0.0
-        self._begin = 0.0
-        self._told = upscaler.device.type != "cpu"
 
     def frame(self, lr: Frame, plan: Plan) -> Callable[[], None]:
         """What to call after each tile of the next frame."""
@@ -155,18 +153,16 @@ class _Watch:
         megapixels = plan.width * plan.height / 1e6
         self._frames_begun += 1
         self._total = self._done + tiles * (self._frames - self._frames_begun + 1)
-        self._begin = self._begin or time.perf_counter()
+        if self._frames_begun == 1 and self._upscaler.device.type == "cpu":
+            seconds = self._upscaler.expected_seconds(lr, plan) * self._frames
+            if seconds > LONG_RUN_SECONDS:
+                self._listener(Estimate(seconds, self._upscaler.device.type))
         self._listener(Progress(self._done, self._total, self._megapixels))
 
         def on_tile() -> None:
             self._done += 1
             self._megapixels += megapixels / tiles
             self._listener(Progress(self._done, self._total, self._megapixels))
-            if not self._told:
-                self._told = True
-                seconds = (time.perf_counter() - self._begin) * self._total / self._done
-                if seconds > LONG_RUN_SECONDS:
-                    self._listener(Estimate(seconds, self._upscaler.device.type))
 
         return on_tile
 

@@ -4,7 +4,7 @@
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeVar, cast
@@ -198,15 +198,21 @@ class Upscaler:
 
     def tile_count(self, frame: Frame, plan: Plan) -> int:
         """How often `upscale` will call `on_tile`."""
-        total = 0
+        return sum(engine.tile_count(height, width) for engine, height, width in self._steps(frame, plan))
+
+    def expected_seconds(self, frame: Frame, plan: Plan) -> float:
+        """How long `upscale` is likely to take on this device; 0 where that is too little to be worth knowing."""
+        return sum(engine.expected_seconds(height, width) for engine, height, width in self._steps(frame, plan))
+
+    def _steps(self, frame: Frame, plan: Plan) -> Iterator[tuple[Engine, int, int]]:
+        """Every run of a net over some planes of a frame: (engine, height, width of what goes in)."""
         for planes in planes_of(self._layout(frame)):
             if self._is_interpolated(planes) or is_constant(frame.pixels[:, :, planes.channels]):
                 continue
             height, width = frame.height, frame.width
             for scale in plan.passes:
-                total += self._engine(scale, frame).tile_count(height, width)
+                yield self._engine(scale, frame), height, width
                 height, width = height * scale, width * scale
-        return total
 
     def _layout(self, frame: Frame) -> Layout:
         return OPAQUE.get(frame.layout, frame.layout) if self._alpha == "drop" else frame.layout
