@@ -80,8 +80,22 @@ class InFlight:
 
     tile: Tile
     kept: Tensor
-    extremes: Tensor  # (2,): least and greatest value of the whole SR window; NaN where any value is
+    health: Tensor  # (3,): least, greatest and mean value of the whole SR window
     arrived: torch.cuda.Event | None
+
+
+def health_of(sr: Tensor) -> Tensor:
+    """What `judge` needs to know of an SR window: (3,), computed where the window is, without waiting for it.
+
+    The mean is there for its faithfulness: NaN and Inf reach it on every device, a maximum may pass NaN by.
+    """
+    return torch.stack((sr.amin(), sr.amax(), sr.mean()))
+
+
+def judge(health: Tensor) -> tuple[bool, bool]:
+    """(all values finite, all values one and the same)."""
+    low, high, mean = health.tolist()
+    return all(math.isfinite(value) for value in (low, high, mean)), low == high
 
 
 class Engine:
@@ -264,15 +278,13 @@ class Engine:
     def _submit(self, tile: Tile, values: Range, transfer: Transfer) -> InFlight:
         with computing(self.device, self.precision):
             sr = self._run(self._net, self._upload(tile, values), transfer)
-            low, high = torch.aminmax(sr)
-            return self._send_back(InFlight(tile, tile.kept(sr, self.scale), torch.stack((low, high)), None))
+            return self._send_back(InFlight(tile, tile.kept(sr, self.scale), health_of(sr), None))
 
     def _collect(self, flight: InFlight, values: Range, transfer: Transfer) -> tuple[Tile, Tensor]:
         if flight.arrived is not None:
             flight.arrived.synchronize()
-        low, high = flight.extremes.tolist()
-        finite = math.isfinite(low) and math.isfinite(high)
-        constant = low == high and flight.tile.window.min() != flight.tile.window.max()
+        finite, constant = judge(flight.health)
+        constant = constant and flight.tile.window.min() != flight.tile.window.max()
         if finite and not constant:
             return flight.tile, flight.kept
         if self.precision == "fp32":
@@ -284,9 +296,9 @@ class Engine:
         """A tile that half precision made black, again in fp32; if that helps, the net stays in fp32."""
         with computing(self.device, "fp32"):
             sr = self._run(self._placed("fp32"), self._upload(tile, values), transfer)
-            low, high = (float(value) for value in torch.aminmax(sr))
-            self._accept(math.isfinite(low) and math.isfinite(high))
-            if not finite or low != high:
+            finite_now, constant_now = judge(health_of(sr))
+            self._accept(finite_now)
+            if not finite or not constant_now:
                 self._say(
                     f"{self.precision} is too coarse for this net ({'a blank tile' if finite else 'NaN or Inf'}): "
                     f"the tile was computed again, and the rest runs in fp32."
@@ -306,6 +318,8 @@ class Engine:
     def _upload(self, tile: Tile, values: Range) -> Tensor:
         """(h, w, C) of any depth on the host to (1, C, h, w) float32 in [0, 1] on the device."""
         window = torch.from_numpy(np.array(tile.window))  # a copy: contiguous, writable
+        if self.device.type == "mps":
+            window = window.float()  # MPS has no uint16
         if self._download is not None:
             window = window.pin_memory()
         window = window.to(self.device, non_blocking=True)
@@ -315,11 +329,11 @@ class Engine:
     def _send_back(self, flight: InFlight) -> InFlight:
         """Starts the download on a stream of its own, so that the next tile need not wait for it."""
         if self._download is None:
-            return replace(flight, kept=flight.kept.cpu(), extremes=flight.extremes.cpu())
+            return replace(flight, kept=flight.kept.cpu(), health=flight.health.cpu())
         self._download.wait_stream(torch.cuda.current_stream(self.device))
         with torch.cuda.stream(self._download):
             on_host = []
-            for tensor in (flight.kept.contiguous(), flight.extremes):
+            for tensor in (flight.kept.contiguous(), flight.health):
                 pinned = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
                 on_host.append(pinned.copy_(tensor, non_blocking=True))
                 tensor.record_stream(self._download)

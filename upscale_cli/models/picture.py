@@ -45,8 +45,7 @@ class PictureNet(nn.Module):
             return self._run(lr)
         luma, chroma = rgb_to_ycbcr(lr, self.luma_range)
         if self.colour == "luma":
-            sr_chroma = F.interpolate(chroma, scale_factor=self.scale, mode="bicubic", antialias=True)
-            return ycbcr_to_rgb(self._run(luma), sr_chroma, self.luma_range)
+            return ycbcr_to_rgb(self._run(luma), _bicubic(chroma, self.scale), self.luma_range)
         ycbcr = self._run(torch.cat((luma, chroma), dim=1))
         return ycbcr_to_rgb(ycbcr[:, :1], ycbcr[:, 1:], self.luma_range)
 
@@ -67,3 +66,10 @@ class PictureNet(nn.Module):
         weight = next(self.net.parameters())
         out: Tensor = self.net(planes.to(weight.dtype))
         return out.float()
+
+
+def _bicubic(planes: Tensor, scale: int) -> Tensor:
+    """Bicubic with a = -0.5, which is what torch's antialiased kernel is when it enlarges (the other has -0.75)."""
+    if planes.device.type == "mps":  # not every torch has that kernel there
+        return _bicubic(planes.cpu(), scale).to(planes.device)
+    return F.interpolate(planes, scale_factor=scale, mode="bicubic", antialias=True)
