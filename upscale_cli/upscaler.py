@@ -19,10 +19,10 @@ from upscale_cli.errors import OptionError
 from upscale_cli.events import Fetching, Listener, Note, ignore
 from upscale_cli.media.frame import Frame, Layout, Pixels
 from upscale_cli.models.checkpoint import LoadedNet, interpolate, load_net, load_spec
+from upscale_cli.models.obtain import obtain
 from upscale_cli.models.picture import PictureNet
 from upscale_cli.models.registry import MODELS, Kernel, Spec, kernel_named, rows_of
 from upscale_cli.models.select import best_model, is_checkpoint_path, rows_at_hand
-from upscale_cli.models.store import obtain
 from upscale_cli.planes import OPAQUE, Planes, channels_of, inverted, is_constant, nearest, planes_of, without_holes
 from upscale_cli.resample import resample
 from upscale_cli.tiling import check_tile

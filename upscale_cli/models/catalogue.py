@@ -9,9 +9,10 @@ from typing import Any
 
 from upscale_cli.errors import CheckpointError, UpscaleError
 from upscale_cli.events import Failed, Fetching, Listener, Note
+from upscale_cli.models.obtain import obtain
 from upscale_cli.models.registry import KERNELS, MODELS, Spec, kernel_named, rows_of
 from upscale_cli.models.select import is_checkpoint_path
-from upscale_cli.models.store import Found, locate, obtain, sha256_of, weights_folders
+from upscale_cli.models.store import Found, locate, sha256_of, weights_folders
 
 
 def show_list(*, as_json: bool) -> None:

@@ -91,21 +91,6 @@ def locate(spec: Spec, *, say: Say = quiet) -> Found | None:
     return None
 
 
-def obtain(spec: Spec, *, say: Say = quiet, progress: Progress = quiet) -> Found:
-    """The checkpoint of a registry row: from the search path, else downloaded into the cache folder.
-
-    Raises:
-        FetchError: it is not on this machine and could not be downloaded, or something else came in its place.
-        CheckpointError: it is bundled, yet not there.
-    """
-    found = locate(spec, say=say)
-    if found is not None:
-        return found
-    from upscale_cli.models.fetch import fetch  # with it come ssl and http, which nobody else needs at start
-
-    return Found(fetch(spec, cache_folder(), progress=progress, say=say), pinned=True)
-
-
 def is_file(path: Path) -> bool:
     """Whether there is a file; False, too, where the folder may not be entered or the name cannot exist."""
     try:

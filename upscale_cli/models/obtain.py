@@ -1,0 +1,20 @@
+"""A checkpoint, wherever it has to come from: this machine first, then the network. Imports no torch."""
+
+from upscale_cli.models import store
+from upscale_cli.models.registry import Spec
+from upscale_cli.models.store import Found, Progress, Say, quiet
+
+
+def obtain(spec: Spec, *, say: Say = quiet, progress: Progress = quiet) -> Found:
+    """The checkpoint of a registry row: from the search path, else downloaded into the cache folder.
+
+    Raises:
+        FetchError: it is not on this machine and could not be downloaded, or something else came in its place.
+        CheckpointError: it is bundled, yet not there.
+    """
+    found = store.locate(spec, say=say)
+    if found is not None:
+        return found
+    from upscale_cli.models.fetch import fetch  # with it come ssl and http, which nobody else needs at start
+
+    return Found(fetch(spec, store.cache_folder(), progress=progress, say=say), pinned=True)
