@@ -26,7 +26,8 @@ def show_list(*, as_json: bool) -> None:
 
     table = Table(box=None, padding=(0, 2, 0, 0))
     for heading in ("model", "scale", "here", "size", "licence", "good for"):
-        table.add_column(heading, justify="right" if heading in ("scale", "size") else "left")
+        least = max(len(spec.model) for spec in MODELS) if heading == "model" else None
+        table.add_column(heading, justify="right" if heading in ("scale", "size") else "left", min_width=least)
     for spec, found in rows:
         here = "no" if found is None else "bundled" if spec.bundled else "yes" if found.pinned else "unpinned"
         licence = spec.licence.split(",")[0].split(" (")[0]
