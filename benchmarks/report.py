@@ -86,7 +86,7 @@ def ratio(of: list[float], to: list[float]) -> float:
 
 
 def photo(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
-    """(height, width, 3): clouds of noise at every size, as photos have them; made in bands, so that it takes little memory."""
+    """(height, width, 3): clouds of noise at every size, as photos have them. Made in bands, to take little memory."""
     rng = np.random.default_rng(seed)
     out = np.empty((height, width, 3), np.uint8)
     octaves = [(step, rng.random((height // step + 2, width // step + 2, 3))) for step in (4, 16, 64, 256)]

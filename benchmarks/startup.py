@@ -1,6 +1,6 @@
 """How long until something happens: `upscale --help`, `import torch`, and a 64 x 64 picture from end to end.
 
-    python -m benchmarks.startup
+python -m benchmarks.startup
 """
 
 import os

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL
 import pytest
 from PIL import Image
 
@@ -22,6 +23,8 @@ EVERY = [
     for bits in row.depths
     if not (layout == "LAB" and bits == 32)
 ]
+
+OLD_PILLOW = int(PIL.__version__.split(".")[0]) < 13
 
 
 def path_for(folder: Path, name: str) -> Path:
@@ -211,6 +214,8 @@ def test_cmyk_jpeg_with_and_without_adobes_inversion(tmp_path: Path) -> None:
     [("1", "L"), ("P", "RGB"), ("PA", "RGBA"), ("YCbCr", "RGB"), ("I;16", "L"), ("F", "L"), ("I", "L")],
 )
 def test_pillow_modes_in_tiff(mode: str, layout: str) -> None:
+    if mode == "YCbCr" and OLD_PILLOW:
+        pytest.skip("Pillow before 13 takes its own uncompressed YCbCr TIFF for truncated")
     gradient = np.linspace(0, 255, 24 * 32).reshape(24, 32).astype(np.uint8)
     color = Image.fromarray(np.stack([gradient, gradient[::-1], gradient[:, ::-1]], axis=2))
     if mode == "PA":
@@ -281,6 +286,8 @@ def tiff_of_12_bits(values: Any) -> bytes:
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "LA", "CMYK", "YCbCr", "LAB"])
 @pytest.mark.parametrize("coding", [None, "group3", "group4", "jpeg", "tiff_lzw", "packbits", "tiff_adobe_deflate"])
 def test_tiff_as_libtiff_writes_it(mode: str, coding: str | None) -> None:
+    if mode == "YCbCr" and coding is None and OLD_PILLOW:
+        pytest.skip("Pillow before 13 takes its own uncompressed YCbCr TIFF for truncated")
     gradient = np.linspace(0, 255, 24 * 32).reshape(24, 32).astype(np.uint8)
     color = Image.fromarray(np.stack([gradient, gradient[::-1], gradient[:, ::-1]], axis=2))
     image = color.convert(mode) if mode != "LAB" else Image.frombytes("LAB", color.size, color.tobytes())

@@ -48,7 +48,9 @@ def _random_net(recipe: Recipe) -> nn.Module:
         net.load_state_dict(weights)
         return net
     loader = spandrel.ModelLoader(device="cpu")
-    nets: list[nn.Module] = [loader.load_from_state_dict(keys(weights)).model for keys in (dict, first_esrgan_keys, numbered_keys)]
+    nets: list[nn.Module] = [
+        loader.load_from_state_dict(keys(weights)).model for keys in (dict, first_esrgan_keys, numbered_keys)
+    ]
     states = [net.state_dict() for net in nets]
     assert all(state.keys() == states[0].keys() for state in states)
     assert all(torch.equal(tensor, states[0][key]) for state in states for key, tensor in state.items())
