@@ -8,7 +8,7 @@ from upscale_cli.batch import Input, Naming, Outputs
 from upscale_cli.chain import Target
 from upscale_cli.events import Listener, ignore
 from upscale_cli.media.image import MAX_PIXELS, ImageReader
-from upscale_cli.pipeline import Job, run
+from upscale_cli.pipeline import FileOptions, Job, run
 from upscale_cli.upscaler import Upscaler
 
 
@@ -53,34 +53,25 @@ def upscale_file(
     wanted = target or Target(scale=upscaler.default_scale if scale is None else scale)
     given = Input(os.fspath(source))
     naming = Naming(os.fspath(output) if output is not None else None, format, wanted)
-    job = prepare(
-        given,
-        upscaler,
-        naming,
-        Outputs([given], overwrite=overwrite),
-        quality=quality,
-        overwrite=overwrite,
-        max_pixels=max_pixels,
-        salvage=salvage,
-    )
+    files = FileOptions(quality=quality, overwrite=overwrite, max_pixels=max_pixels, salvage=salvage)
+    job = prepare(given, upscaler, naming, Outputs([given], overwrite=overwrite), files)
     return Path(run(job, upscaler, listener).output)
 
 
-def prepare(given: Input, upscaler: Upscaler, naming: Naming, outputs: Outputs, **settings: Any) -> Job:
+def prepare(given: Input, upscaler: Upscaler, naming: Naming, outputs: Outputs, options: FileOptions) -> Job:
     """What is to be done with one input by one model: the header decides the size, and the size the name.
 
     Args:
         naming: where outputs go; its target, or else the model's own scale, decides the size.
         outputs: where the output's place is booked.
-        settings: of `pipeline.Job`: quality, overwrite, max_pixels, salvage.
 
     Raises:
         InputError: the input cannot be read. OutputError: its place is taken.
     """
     target = naming.target or Target(scale=upscaler.default_scale)
     opened = given.open()
-    with ImageReader(opened, max_pixels=settings["max_pixels"], salvage=settings["salvage"]) as reader:
+    with ImageReader(opened, max_pixels=options.max_pixels, salvage=options.salvage) as reader:
         info = reader.info
     place = naming.place(given, info, target.size_for(info.width, info.height), upscaler.name)
     outputs.promise(given, place)
-    return Job(opened, given.name, place.target(), place.name, place.format, target, **settings)
+    return Job(opened, given.name, place.target(), place.name, place.format, target, options)

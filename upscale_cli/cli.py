@@ -5,8 +5,9 @@ Imports neither torch nor numpy: a verb imports what it calls, so that `--help` 
 
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from upscale_cli.batch import Input, Naming
     from upscale_cli.chain import Target
     from upscale_cli.events import Listener
+    from upscale_cli.pipeline import FileOptions
+    from upscale_cli.upscaler import Upscaler
 
 MAIN_VERB: Final = "(input)"
 """The verb that is meant where none is named; nobody types it, and no message shows it."""
@@ -276,15 +279,17 @@ def upscale(
         if device != "auto":
             raise OptionError(f"-g {gpu} and --device {device} exclude each other. Give one of them.")
         device = "cpu" if gpu < 0 else f"cuda:{gpu}"
-    settings: dict[str, Any] = {
-        "device": device, "precision": precision, "tile": tile, "overlap": overlap, "denoise": denoise, "tta": tta,
-        "alpha": alpha, "wrap": wrap,
-    }  # fmt: skip
-    job: dict[str, Any] = {
-        "quality": quality, "overwrite": overwrite, "max_pixels": max_pixels, "salvage": salvage,
-    }  # fmt: skip
+
+    from upscale_cli.pipeline import FileOptions  # with these comes torch: nothing is left that could be refused
+    from upscale_cli.upscaler import Upscaler
+
+    files = FileOptions(quality=quality, overwrite=overwrite, max_pixels=max_pixels, salvage=salvage)
     with listening(as_json=as_json, quiet=quiet, stdout_is_taken=to_stdout) as listener:
-        failed = _upscale_all(sources, models, naming, settings, job, listener, verbose=verbose)
+        upscaler_for = partial(
+            Upscaler, device=device, precision=precision, tile=tile, overlap=overlap, denoise=denoise, tta=tta,
+            alpha=alpha, wrap=wrap, listener=listener,
+        )  # fmt: skip
+        failed = _upscale_all(sources, models, naming, upscaler_for, files, listener, verbose=verbose)
     if failed:
         raise typer.Exit(1)
 
@@ -306,8 +311,8 @@ def _upscale_all(
     sources: "list[Input]",
     models: list[str | None],
     naming: "Naming",
-    settings: dict[str, Any],
-    job: dict[str, Any],
+    upscaler_for: "Callable[[str | None], Upscaler]",
+    files: "FileOptions",
     listener: "Listener",
     *,
     verbose: bool,
@@ -321,7 +326,6 @@ def _upscale_all(
     from upscale_cli.batch import Outputs
     from upscale_cli.events import Failed
     from upscale_cli.pipeline import run
-    from upscale_cli.upscaler import Upscaler
 
     failed = 0
 
@@ -338,13 +342,13 @@ def _upscale_all(
             if verbose:
                 _print_causes(error)
 
-    outputs = Outputs(sources, overwrite=job["overwrite"])
+    outputs = Outputs(sources, overwrite=files.overwrite)
     ready = []
     for name in models:
-        upscaler = Upscaler(name, listener=listener, **settings)
+        upscaler = upscaler_for(name)
         for source in sources:
             with telling(source.name):
-                ready.append((prepare(source, upscaler, naming, outputs, **job), upscaler))
+                ready.append((prepare(source, upscaler, naming, outputs, files), upscaler))
     for prepared, upscaler in ready:
         with telling(prepared.name):
             run(prepared, upscaler, listener)

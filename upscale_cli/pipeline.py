@@ -36,15 +36,31 @@ DISK_SHARE: Final = 0.05
 """Least part of the raw size that a compressed picture was ever seen to take; less free disk cannot end well."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileOptions:
+    """How files are read and written.
+
+    Attributes:
+        quality: 0..100 for lossy formats, None for the format's default.
+        overwrite: replace an output that exists.
+        max_pixels: most pixels a frame of the source may have.
+        salvage: take what decodes of a damaged file.
+    """
+
+    quality: int | None = None
+    overwrite: bool = False
+    max_pixels: int = MAX_PIXELS
+    salvage: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One source, one model, one output.
+    """One source and one output.
 
     Attributes:
         source: what to open; `name` for messages.
-        output: where to write, in which format; `output_name` for messages.
-        quality: 0..100 for lossy formats, None for the format's default.
-        salvage: take what decodes of a damaged file.
+        output: where to write, in which `format`; `output_name` for messages.
+        target: how large the result shall be.
     """
 
     source: Path | bytes
@@ -53,10 +69,7 @@ class Job:
     output_name: str
     format: Format
     target: Target
-    quality: int | None = None
-    overwrite: bool = False
-    max_pixels: int = MAX_PIXELS
-    salvage: bool = False
+    options: FileOptions = FileOptions()
 
 
 def run(job: Job, upscaler: Upscaler, listener: Listener = ignore) -> Finished:
@@ -72,7 +85,8 @@ def run(job: Job, upscaler: Upscaler, listener: Listener = ignore) -> Finished:
     def say(text: str) -> None:
         listener(Note(text))
 
-    with ImageReader(job.source, max_pixels=job.max_pixels, salvage=job.salvage, say=say) as reader:
+    options = job.options
+    with ImageReader(job.source, max_pixels=options.max_pixels, salvage=options.salvage, say=say) as reader:
         info = reader.info
         plan = upscaler.plan(info.width, info.height, job.target)
         check_room(job, info, plan)
@@ -80,7 +94,12 @@ def run(job: Job, upscaler: Upscaler, listener: Listener = ignore) -> Finished:
         with (
             folder_for(job.output),
             ImageWriter(
-                job.output, format=job.format.name, info=info, quality=job.quality, overwrite=job.overwrite, say=say
+                job.output,
+                format=job.format.name,
+                info=info,
+                quality=options.quality,
+                overwrite=options.overwrite,
+                say=say,
             ) as writer,
         ):
             watch = _Watch(upscaler, listener, writer.frames)
