@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from upscale_cli.errors import OptionError
-from upscale_cli.tiling import RowBlender, Span, blend_weights, tile_spans
+from upscale_cli.tiling import Limits, RowBlender, Span, automatic_tiles, blend_weights, tile_spans
 
 geometry = st.tuples(
     st.integers(1, 300), st.integers(1, 80), st.integers(0, 79), st.integers(0, 20), st.sampled_from([1, 2, 4])
@@ -88,3 +88,35 @@ def test_an_axis_that_fits_into_one_window_is_one_tile() -> None:
 def test_tiles_that_cannot_advance_are_refused(tile: int, overlap: int) -> None:
     with pytest.raises(OptionError, match=str(tile if tile < 1 else overlap)):
         tile_spans(100, tile, overlap, 0)
+
+
+@given(
+    st.tuples(st.integers(1, 5000), st.integers(1, 5000)),
+    st.sampled_from([0, 16]),
+    st.sampled_from([(4, 1), (34, 1), (16, 1), (32, 2), (64, 4)]),
+    st.integers(16, 1024),
+    st.integers(1, 2**20),
+)
+def test_automatic_tiles_keep_the_limits_and_waste_little(
+    size: tuple[int, int], overlap: int, net: tuple[int, int], side: int, pixels: int
+) -> None:
+    halo, multiple_of = net
+    height, width = (-(-length // multiple_of) * multiple_of for length in size)
+    tiles = automatic_tiles(height, width, overlap, halo, multiple_of, Limits(side, min(pixels, side**2)))
+    rows, columns = (
+        tile_spans(length, tile, overlap, halo, multiple_of)
+        for length, tile in zip((height, width), tiles, strict=True)
+    )
+    windows = [span.window_stop - span.window_start for span in (rows[0], columns[0])]
+    least = 2 * halo + overlap + 8
+    for window, spans, length in zip(windows, (rows, columns), (height, width), strict=True):
+        assert window <= max(side, least) + 8
+        slack = len(spans) * window - (len(spans) - 1) * (2 * halo + overlap) - length
+        assert slack <= len(spans) * 16, "windows are no longer than their number needs"
+    assert windows[0] * windows[1] <= max(pixels * 1.3, max(windows) * least, least**2) + 16 * sum(windows)
+
+
+def test_a_picture_that_the_limits_allow_is_one_window() -> None:
+    for height, width in ((512, 512), (1, 1), (640, 640), (300, 1300)):
+        tile_y, tile_x = automatic_tiles(height, width, 16, 34, 1, Limits(side=1300, pixels=640 * 640))
+        assert len(tile_spans(height, tile_y, 16, 34)) == len(tile_spans(width, tile_x, 16, 34)) == 1

@@ -5,6 +5,7 @@ and knows the two ways a tile can go wrong: memory runs out, or half precision o
 """
 
 import copy
+import functools
 import math
 import time
 from collections import deque
@@ -22,19 +23,19 @@ from upscale_cli.errors import CheckpointError, DeviceError
 from upscale_cli.media.frame import Pixels, Transfer
 from upscale_cli.models.picture import PictureNet
 from upscale_cli.models.profile import profile
-from upscale_cli.tiling import RowBlender, Span, check_tile, tile_spans
+from upscale_cli.tiling import MIN_TILE, Limits, RowBlender, Span, automatic_tiles, check_tile, tile_spans
 
-MAX_WINDOW: Final = 512
+MAX_WINDOW: Final = 1024
 """LR pixels of a window's side that is never exceeded by itself: larger ones make no device faster."""
+
+WINDOW_PER_HALO: Final = 32
+"""How many halos a window is wide where memory allows: what is computed in vain is then about an eighth."""
 
 PACE_SIDE: Final = 64
 """LR pixels of the window that the pace is measured on; divides by every multiple_of."""
 
 WORTH_TIMING: Final = 10**12
 """Multiply-adds below which no machine takes long."""
-
-MIN_TILE: Final = 8
-"""When not even this much can be kept of a window, memory is too small for the net."""
 
 DEFAULT_OVERLAP: Final = 16
 """LR pixels over which the tiles blend, for nets whose halo is less than their field."""
@@ -240,17 +241,22 @@ class Engine:
         return np.pad(lr, ((top, bottom), (left, right), (0, 0)), mode=mode)
 
     def _spans(self, height: int, width: int) -> tuple[list[Span], list[Span]]:
-        tile = self._tile or self._automatic_tile()
-        rows = tile_spans(height, tile, self._overlap, self.halo, self.multiple_of)
-        columns = tile_spans(width, tile, self._overlap, self.halo, self.multiple_of)
+        if self._tile:
+            tiles = (self._tile, self._tile)
+        else:
+            tiles = automatic_tiles(height, width, self._overlap, self.halo, self.multiple_of, self._limits)
+        rows, columns = (
+            tile_spans(length, tile, self._overlap, self.halo, self.multiple_of)
+            for length, tile in zip((height, width), tiles, strict=True)
+        )
         return rows, columns
 
-    def _automatic_tile(self) -> int:
-        """The largest tile, in steps of 16, whose window's activations fit in the budget."""
+    @functools.cached_property
+    def _limits(self) -> Limits:
+        """How large windows may be: by the memory that is free at first, and by what is of any use."""
+        side = min(MAX_WINDOW, max(MAX_WINDOW // 2, WINDOW_PER_HALO * self.halo))
         bytes_per_pixel = self._cost.elements * DTYPES[self.precision].itemsize
-        window = min(MAX_WINDOW, math.isqrt(int(tile_budget(self.device) / bytes_per_pixel)))
-        smallest = max(2 * self._overlap, MIN_TILE)
-        return max(smallest, (window - 2 * self.halo) // 16 * 16)
+        return Limits(side, min(side**2, int(tile_budget(self.device) / bytes_per_pixel)))
 
     @staticmethod
     def _tiles(lr: Pixels, rows: list[Span], columns: list[Span]) -> Iterator[Tile]:

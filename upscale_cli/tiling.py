@@ -13,11 +13,18 @@ is nothing to read beyond, so the kept part reaches up to them and no pixel is i
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor
 
 from upscale_cli.errors import OptionError
+
+MIN_TILE: Final = 8
+"""LR pixels that are kept of a window at least."""
+
+ALIGNMENT: Final = 8
+"""Windows that need not end on the border have sides that divide by this: convolutions are faster."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +88,44 @@ def tile_spans(length: int, tile: int, overlap: int, halo: int, multiple_of: int
         stop = length if window_stop == length else window_stop - halo
         spans.append(Span(window_start, window_stop, start, stop))
     return spans
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How large a window may be: LR pixels of a side, and of the whole window."""
+
+    side: int
+    pixels: int
+
+
+def automatic_tiles(
+    height: int, width: int, overlap: int, halo: int, multiple_of: int, limits: Limits
+) -> tuple[int, int]:
+    """The tiles (along y, along x) that cost the least: as few windows as the limits allow, all alike.
+
+    A window of one fixed size would be wasted on most pictures: 512 pixels by windows of 500 is twice the work. So
+    the number of windows is chosen, and they are made as small as that number lets them be.
+
+    Args:
+        height, width: LR pixels, divisible by `multiple_of`; the others as for `tile_spans`.
+
+    >>> automatic_tiles(512, 1000, overlap=0, halo=34, multiple_of=1, limits=Limits(side=640, pixels=640 * 640))
+    (444, 468)
+    """
+    margin = 2 * _round_up(halo, multiple_of)
+
+    def window(length: int, side: int) -> int:
+        side = max(side, margin + overlap + max(multiple_of, MIN_TILE))
+        if length <= side:
+            return length
+        shared = margin + overlap
+        count = math.ceil((length - shared) / (side - shared))
+        return _round_up(math.ceil((length + (count - 1) * shared) / count), math.lcm(multiple_of, ALIGNMENT))
+
+    # A narrow picture leaves room for higher windows, and a low one for wider ones.
+    row_window = window(height, min(limits.side, max(math.isqrt(limits.pixels), limits.pixels // width)))
+    column_window = window(width, min(limits.side, limits.pixels // row_window))
+    return max(row_window - margin, overlap + 1), max(column_window - margin, overlap + 1)
 
 
 def blend_weights(spans: Sequence[Span], overlap: int, scale: int) -> list[Tensor]:
