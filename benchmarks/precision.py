@@ -9,7 +9,7 @@ rounding to pixels: PSNR of the float SR pictures, clipped to [0, 1]. Above 50 d
 import copy
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +17,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from benchmarks.nets import checkpoint, pictures, random_rrdbnet, trained
 from benchmarks.report import SHARED, alternating, photo, ratio, summary, write
-from upscale_cli.device import DTYPES, Precision, computing, cpu_is_fast_at_bf16
+from upscale_cli.device import Precision, cpu_is_fast_at_bf16
 from upscale_cli.engine import Engine
 from upscale_cli.metrics import psnr
 from upscale_cli.models.picture import PictureNet
 from upscale_cli.models.registry import MODELS
 
-LONGEST_SIDE = 320
-"""LR pixels; of a larger picture the middle is taken, for fp16 is emulated on most CPUs."""
+LONGEST_SIDE: dict[Precision, int] = {"bf16": 448, "fp16": 128}
+"""LR pixels; of a larger picture the middle is taken. On most CPUs fp16 is emulated, and slow."""
 
 TIMED_SIDE = 256
+WHOLE = 4096  # a tile that no picture exceeds
 REPEATS = 5
 LIMIT_DB = 50
 WORTH = 1.2
@@ -45,7 +45,7 @@ def main() -> None:
     results = {}
     for name, net in nets.items():
         results[name] = {"nearness_to_fp32": nearness(net, folder), "speed": gain(net)}
-        print(name, results[name])
+        print(name, results[name], flush=True)
     write(
         "precision",
         f"PSNR in dB of half precision against fp32 on real pictures, float SR, and bf16's gain on {TIMED_SIDE}x"
@@ -58,27 +58,27 @@ def main() -> None:
     )
 
 
-def lr_pictures(folder: Path) -> Iterator[tuple[str, NDArray[np.uint8]]]:
-    """(H, W, 3), the middle of what is larger than LONGEST_SIDE."""
+def lr_pictures(folder: Path, longest: int) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    """Name and (H, W, 3), the middle of what is larger than `longest`."""
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in (".png", ".jpg", ".jpeg"):
             with Image.open(path) as image:
                 if image.mode not in ("L", "RGB", "RGBA"):
                     continue
                 pixels = np.asarray(image.convert("RGB"))
-            top, left = (max(0, side - LONGEST_SIDE) // 2 for side in pixels.shape[:2])
-            yield path.name, pixels[top : top + LONGEST_SIDE, left : left + LONGEST_SIDE]
+            top, left = (max(0, side - longest) // 2 for side in pixels.shape[:2])
+            yield path.name, pixels[top : top + longest, left : left + longest]
 
 
 def nearness(net: PictureNet, folder: Path) -> dict[str, Any]:
     """Worst and median PSNR of both half precisions."""
-    lrs = dict(lr_pictures(folder))
-    references = {name: sr_of(net, "fp32", lr) for name, lr in lrs.items()}
     found: dict[str, Any] = {}
-    precisions: tuple[Precision, ...] = ("bf16", "fp16")
-    for precision in precisions:
-        half = copy.deepcopy(net).to(torch.device("cpu"), DTYPES[precision])
-        decibels = {name: psnr(sr_of(half, precision, lr), references[name], peak=1.0) for name, lr in lrs.items()}
+    for precision, longest in LONGEST_SIDE.items():
+        half, full = (engine(net, each) for each in (precision, "fp32"))
+        decibels = {
+            name: psnr(half.upscale(lr, np.float32), full.upscale(lr, np.float32), peak=1.0)
+            for name, lr in lr_pictures(folder, longest)
+        }
         worst = min(decibels, key=lambda name: decibels[name])
         found[precision] = {
             "worst_db": finite(decibels[worst]),
@@ -88,26 +88,19 @@ def nearness(net: PictureNet, folder: Path) -> dict[str, Any]:
     return found
 
 
-def sr_of(net: PictureNet, precision: Precision, lr: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """(1, 3, H, W) in [0, 1]."""
-    with computing(torch.device("cpu"), precision):
-        unit: Tensor = torch.from_numpy(np.array(lr)).permute(2, 0, 1)[None].float() / 255
-        sr: NDArray[np.float32] = net(unit).clamp(0, 1).numpy()
-        return sr
+def engine(net: PictureNet, precision: Precision) -> Engine:
+    """One that takes every picture in one piece."""
+    return Engine(copy.deepcopy(net), torch.device("cpu"), precision, tile=WHOLE, say=print)
 
 
 def gain(net: PictureNet) -> dict[str, Any]:
     """Seconds of a picture in fp32 and bf16, from pixels to pixels."""
     lr = photo(TIMED_SIDE, TIMED_SIDE)
-    seconds = alternating({"fp32": runner(net, "fp32", lr), "bf16": runner(net, "bf16", lr)}, repeats=REPEATS)
+    full, half = engine(net, "fp32"), engine(net, "bf16")
+    candidates = {"fp32": lambda: full.upscale(lr, np.uint8), "bf16": lambda: half.upscale(lr, np.uint8)}
+    seconds = alternating(candidates, repeats=REPEATS)
     times = {name: summary(values) for name, values in seconds.items()}
     return {**times, "bf16_is_faster_by": ratio(seconds["fp32"], seconds["bf16"])}
-
-
-def runner(net: PictureNet, precision: Precision, lr: NDArray[np.uint8]) -> Callable[[], object]:
-    """One picture through the engine, as one tile."""
-    engine = Engine(copy.deepcopy(net), torch.device("cpu"), precision, tile=TIMED_SIDE, say=print)
-    return lambda: engine.upscale(lr, np.uint8)
 
 
 def finite(decibel: float) -> float | None:

@@ -36,13 +36,18 @@ def test_a_scale_out_of_range_is_refused(scale: float) -> None:
         Target(scale=scale)
 
 
-@pytest.mark.parametrize("text", ["", "x", "0x10", "10x0", "-3x5", "4x5x6", "x300!", "300!", "abc", "10.5x3"])
+@pytest.mark.parametrize(
+    "text", ["", "x", "0x10", "10x0", "-3x5", "4x5x6", "x300!", "300!", "9" * 5000, "abc", "10.5x3"]
+)
 def test_a_size_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(OptionError, match=r"size .* is not understood"):
         parse_size(text)
 
 
-@pytest.mark.parametrize("wrong", [{"long_side": 0}, {"megapixels": 0}, {"megapixels": math.nan}, {}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"long_side": 0}, {"long_side": 10**400}, {"megapixels": 0}, {"megapixels": 1e300}, {"megapixels": math.nan}, {}],
+)
 def test_no_picture_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(OptionError):
         Target(**wrong)  # type: ignore[arg-type]
@@ -91,3 +96,7 @@ def test_a_net_that_keeps_the_size_cannot_enlarge() -> None:
     assert cheapest_chain({1: 1.0}, 1) == (1,)
     with pytest.raises(OptionError, match="keeps the size"):
         cheapest_chain({1: 1.0}, 2)
+
+
+def test_a_wish_beyond_all_measure_is_reckoned_at_once() -> None:
+    assert math.prod(cheapest_chain(ESPCN, 1e9)) >= 1e9

@@ -560,3 +560,53 @@ def test_a_transparent_animation_keeps_its_frames(run: Run, tmp_path: Path) -> N
         assert out.n_frames == 5  # type: ignore[attr-defined]
         assert out.info["loop"] == 3
         assert np.asarray(out).shape[:2] == (24, 24)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("-f", "doc"), 'format "doc" is not known'),
+        (("-o", "{stem:d}.png"), "{stem} takes no format"),
+        (("-o", "{stem!x}.png"), "takes no format"),
+        (("-o", "{width:99999999}.png"), "takes no format"),
+        (("--long-side", "9" * 400), "is no picture"),
+        (("--size", "9" * 400), "is not understood"),
+        (("--megapixels", "1e300"), "is no picture"),
+    ],
+)
+def test_wishes_beyond_reason_exit_with_two(run: Run, photo: Path, options: tuple[str, str], message: str) -> None:
+    outcome = run(photo, *FAST, *options)
+    assert outcome.code == 2, outcome.err
+    assert message in outcome.line
+
+
+def test_names_that_are_too_long_are_one_line(run: Run, photo: Path) -> None:
+    assert "cannot be opened" in run("x" * 300 + ".png", *FAST).line
+    assert "cannot be written" in run(photo, *FAST, "-o", photo.parent / ("x" * 300 + ".png")).line
+
+
+def test_a_template_may_be_a_folder_and_pad_numbers(run: Run, photo: Path) -> None:
+    assert run(photo, *FAST, "-o", f"{photo.parent}/{{model}}/").code == 0
+    assert size_of(photo.parent / "bicubic/photo_4x.png") == (64, 48)
+    assert run(photo, *FAST, "-o", f"{photo.parent}/{{stem}}-{{width:05}}{{ext}}").code == 0
+    assert (photo.parent / "photo-00064.png").exists()
+
+
+def test_standard_output_holds_one_picture(photo: Path) -> None:
+    done = process("-", "-m", "bicubic", "-m", "lanczos", input=photo.read_bytes())
+    assert done.returncode == 1
+    assert b"standard output holds one picture only" in done.stderr
+    assert done.stdout.count(b"IEND") == 1
+
+
+def test_what_is_missing_of_a_model_asked_for_by_name_is_fetched(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from upscale_cli.models.select import rows_at_hand
+
+    (tmp_path / "RealESRGAN_x2plus.safetensors").write_bytes(b"a twin")
+    monkeypatch.setenv("UPSCALE_WEIGHTS", str(tmp_path))
+    assert set(rows_at_hand("realesrgan", chosen_for_user=False)) == {2}, "offline"
+    monkeypatch.delenv("UPSCALE_OFFLINE")
+    assert set(rows_at_hand("realesrgan", chosen_for_user=False)) == {2, 4}
+    assert set(rows_at_hand("realesrgan", chosen_for_user=True)) == {2}

@@ -260,3 +260,27 @@ def test_pictures_of_more_than_eight_bits_run_in_fp32() -> None:
     plan = replace(upscaler.plan(8, 8, Target(scale=2)))
     assert upscaler.precision_for(plan, bits=16) == "fp32"
     assert Upscaler("espcn", device="cpu", precision="bf16").precision_for(plan, bits=16) == "bf16"
+
+
+def test_a_lamp_does_not_push_the_room_into_the_dark(noise: Callable[..., Pixels]) -> None:
+    room = noise(60, 60, 3, dtype=np.float32)
+    lamp = room.copy()
+    lamp[0, 0] = 1000
+    sr_room, sr_lamp = (Upscaler("espcn", device="cpu", precision="fp32")(picture, scale=2) for picture in (room, lamp))
+    np.testing.assert_allclose(sr_lamp[20:, 20:], sr_room[20:, 20:], atol=1e-3)
+    assert sr_lamp.max() > 500
+
+
+def test_a_map_of_heights_keeps_its_range() -> None:
+    y, x = np.mgrid[0:40, 0:40].astype(np.float32)
+    heights = 200 + 30 * y + 20 * x
+    heights[3, 3] = -9999  # no data
+    sr = Upscaler("espcn", device="cpu", precision="fp32")(heights, scale=2)
+    expected = Upscaler("bicubic")(heights, scale=2)
+    assert np.abs(sr - expected)[20:-8, 20:-8].max() < 25
+    assert sr.min() < -5000
+
+
+def test_at_scale_one_a_kernel_gives_a_copy(noise: Callable[..., Pixels]) -> None:
+    given = noise(5, 5, 3)
+    assert not np.shares_memory(Upscaler("bicubic")(given, scale=1), given)

@@ -42,9 +42,9 @@ class Input:
         """
         if self.is_stdin:
             return _stdin()
-        if self.path.is_dir():
+        if os.path.isdir(self.name):  # unlike Path.is_dir it never raises
             raise InputError(f"{self.name}: is a folder, and this release takes photos only. Name the files in it.")
-        if self.path.suffix.lower() in CLIP_EXTENSIONS and self.path.exists():
+        if self.path.suffix.lower() in CLIP_EXTENSIONS and os.path.exists(self.name):
             raise InputError(f"{self.name}: is a clip, and this release takes photos only. Video comes next.")
         return self.path
 
@@ -77,17 +77,12 @@ class Naming:
 
     def __post_init__(self) -> None:
         if self.format is not None:
-            format_named(self.format)
-        if self.output is None or "{" not in self.output:
-            return
-        try:
-            fields = [field for _, field, _, _ in Formatter().parse(self.output) if field is not None]
-        except ValueError as error:
-            raise OptionError(f"template {self.output!r} is not understood ({error}). Close every brace.") from error
-        unknown = [field for field in fields if field not in FIELDS]
-        if unknown:
-            known = ", ".join(f"{{{field}}}" for field in FIELDS)
-            raise OptionError(f"output template {self.output!r} names {{{unknown[0]}}}. Choose from {known}.")
+            try:
+                format_named(self.format)
+            except OutputError as error:
+                raise OptionError(str(error)) from error
+        if self.output is not None and "{" in self.output:
+            check_template(self.output)
 
     def place(self, source: Input, info: PhotoInfo, size: tuple[int, int], model: str) -> "Place":
         """Where the output of one source goes.
@@ -109,12 +104,9 @@ class Naming:
         default = self._default_template().format_map(fields)
         if self.output is None:
             path = source.path.with_name(default)
-        elif "{" in self.output:
-            path = Path(self.output.format_map(fields))
-        elif _is_folder(self.output):
-            path = Path(self.output) / default
         else:
-            path = Path(self.output)
+            output = self.output.format_map(fields) if "{" in self.output else self.output
+            path = Path(output) / default if _is_folder(output) else Path(output)
         return Place(path, self._format(path))
 
     def _default_template(self) -> str:
@@ -148,6 +140,27 @@ class Naming:
         return row
 
 
+def check_template(template: str) -> None:
+    """Refuses a template of an output name that could not be filled in.
+
+    Raises:
+        OptionError: an open brace, an unknown field, or a format that is more than the padding of a number.
+    """
+    try:
+        parts = [part for part in Formatter().parse(template) if part[1] is not None]
+    except ValueError as error:
+        raise OptionError(f"template {template!r} is not understood ({error}). Close every brace.") from error
+    for _, field, padding, conversion in parts:
+        if field not in FIELDS:
+            known = ", ".join(f"{{{name}}}" for name in FIELDS)
+            raise OptionError(f"output template {template!r} names {{{field}}}. Choose from {known}.")
+        allowed = r"0?\d{0,2}" if field in ("width", "height") else ""
+        if conversion or not re.fullmatch(allowed, padding or ""):
+            raise OptionError(
+                f"output template {template!r}: {{{field}}} takes no format; only {{width:05}} and {{height:05}} do."
+            )
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where one output goes: a path, or standard output (None); and in which format."""
@@ -179,8 +192,9 @@ class Outputs:
             OutputError: it is an input, another source's output, or exists already and may not be overwritten.
         """
         if place.path is None:
-            if self._promised.setdefault(STDIO, source.name) != source.name:
+            if STDIO in self._promised:
                 raise OutputError(f"{source.name}: standard output holds one picture only. Give -o a folder.")
+            self._promised[STDIO] = source.name
             return
         key = os.path.normcase(place.path.absolute())
         if _identity(place.path) in self._inputs:
@@ -190,7 +204,7 @@ class Outputs:
                 f"{source.name}: its output {place.path} is that of {self._promised[key]} already. "
                 f"Name it with another -o, such as a folder or the template '{{stem}}_{{model}}_{{scale}}x{{ext}}'."
             )
-        if place.path.exists() and not self._overwrite:
+        if os.path.lexists(place.path) and not self._overwrite:
             raise OutputError(f"{place.path}: exists already. Give --overwrite to replace it, or another -o.")
         self._promised[key] = source.name
 
@@ -210,7 +224,7 @@ def single_output(naming: Naming, sources: Sequence[Input], models: int) -> None
 
 
 def _is_folder(output: str) -> bool:
-    return output.endswith(("/", "\\")) or Path(output).is_dir()
+    return output.endswith(("/", "\\")) or os.path.isdir(output)
 
 
 def _names_a_format(path: Path) -> bool:

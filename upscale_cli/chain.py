@@ -1,5 +1,6 @@
 """From the scale that is wanted to the passes that reach it. Pure."""
 
+import heapq
 import math
 import re
 from collections.abc import Mapping
@@ -10,6 +11,9 @@ from upscale_cli.errors import OptionError
 
 MAX_SCALE: Final = 1024.0
 """Beyond this a number is a slip of the finger, not a wish."""
+
+MAX_SIDE: Final = 10**8
+"""No format but a few reaches it, and no machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +42,13 @@ class Target:
             raise OptionError(
                 f"scale {self.scale:g} is out of range. Choose a number above 0 and up to {MAX_SCALE:g}, such as -s 4."
             )
-        if self.long_side is not None and self.long_side < 1:
-            raise OptionError(f"long side {self.long_side} is no picture. Choose --long-side of at least 1 pixel.")
-        if self.megapixels is not None and not 0 < self.megapixels < math.inf:
-            raise OptionError(f"{self.megapixels:g} megapixels is no picture. Choose --megapixels above 0.")
+        for side in (self.long_side, *(self.box or ())):
+            if side is not None and not 1 <= side <= MAX_SIDE:
+                raise OptionError(f"a side of {side:.4g} pixels is no picture. Choose 1 to {MAX_SIDE:,} pixels.")
+        if self.megapixels is not None and not 0 < self.megapixels <= MAX_SIDE:
+            raise OptionError(
+                f"{self.megapixels:g} megapixels is no picture. Choose --megapixels from 0 to {MAX_SIDE:,}."
+            )
 
     def size_for(self, width: int, height: int) -> tuple[int, int]:
         """(width, height) of the SR picture for an LR picture of that size; each at least 1."""
@@ -69,7 +76,7 @@ def parse_size(text: str) -> Target:
     >>> parse_size("800x600").size_for(400, 400)
     (600, 600)
     """
-    match = re.fullmatch(r"(\d*)(?:[xX](\d*))?(!?)", text.strip())
+    match = re.fullmatch(r"(\d{0,10})(?:[xX](\d{0,10}))?(!?)", text.strip())
     sides = [int(side) if side else None for side in match.groups()[:2]] if match else [None, None]
     stretch = bool(match and match[3])
     if sides == [None, None] or 0 in sides or (stretch and None in sides):
@@ -92,17 +99,15 @@ def cheapest_chain(costs: Mapping[int, float], needed: float) -> tuple[int, ...]
     """
     if needed > max(costs) == 1:
         raise OptionError(f"this net keeps the size: scale {needed:g} is out of its reach. Choose -s 1 or less.")
-    best: tuple[float, int, tuple[int, ...]] | None = None
     open_chains: list[tuple[float, int, tuple[int, ...]]] = [(0.0, 1, ())]
-    while open_chains:
-        cost, product, chain = open_chains.pop()
+    settled: set[int] = set()
+    while True:  # the cheapest first; of two chains that make one scale only the cheaper goes on
+        cost, product, chain = heapq.heappop(open_chains)
+        if chain and product >= needed:
+            return chain
+        if product in settled:
+            continue
+        settled.add(product)
         for scale, price in costs.items():
-            longer = (cost + price * product**2, product * scale, (*chain, scale))
-            if best is not None and longer >= best:
-                continue
-            if longer[1] >= needed:
-                best = longer
-            elif scale > 1:
-                open_chains.append(longer)
-    assert best is not None
-    return best[2]
+            if scale > 1 or needed <= 1:
+                heapq.heappush(open_chains, (cost + price * product**2, product * scale, (*chain, scale)))

@@ -3,6 +3,8 @@
 Imports neither torch nor numpy: a verb imports what it calls, so that `--help` is instant.
 """
 
+import itertools
+import operator
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -15,7 +17,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from upscale_cli import __version__
-from upscale_cli.errors import InterruptedRun, OptionError, UpscaleError
+from upscale_cli.errors import InterruptedRun, OptionError, UpscaleError, printable
 
 if TYPE_CHECKING:
     from upscale_cli.batch import Input, Naming
@@ -81,13 +83,16 @@ def main() -> None:
 
 
 def _make_termination_clean() -> None:
-    """A polite kill (SIGTERM) unwinds like Ctrl-C, so that temporary files go."""
+    """A polite kill and a closed terminal unwind like Ctrl-C, so that temporary files go."""
 
     def terminate(signum: int, _frame: object) -> None:
         sys.exit(128 + signum)
 
-    with suppress(ValueError, AttributeError):  # not the main thread, or no such signal here
-        signal.signal(signal.SIGTERM, terminate)
+    for name in ("SIGTERM", "SIGHUP"):
+        with suppress(ValueError, AttributeError):  # not the main thread, or no such signal here
+            number = getattr(signal, name)
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup wants it
+                signal.signal(number, terminate)
 
 
 def _make_output_safe() -> None:
@@ -101,7 +106,8 @@ def _make_output_safe() -> None:
 def _print_causes(error: BaseException) -> None:
     cause = error.__cause__
     while cause is not None:
-        print(f"  because of {type(cause).__name__}: {cause}", file=sys.stderr)
+        first_line = str(cause).partition("\n")[0]
+        print(f"  because of {type(cause).__name__}: {printable(first_line)}", file=sys.stderr)
         cause = cause.__cause__
 
 
@@ -349,9 +355,11 @@ def _upscale_all(
         for source in sources:
             with telling(source.name):
                 ready.append((prepare(source, upscaler, naming, outputs, files), upscaler))
-    for prepared, upscaler in ready:
-        with telling(prepared.name):
-            run(prepared, upscaler, listener)
+    for upscaler, group in itertools.groupby(ready, key=operator.itemgetter(1)):
+        for prepared, _ in group:
+            with telling(prepared.name):
+                run(prepared, upscaler, listener)
+        upscaler.close()  # the next model needs the device
     return failed
 
 

@@ -121,10 +121,10 @@ def _bar(console: "Console", *, of_bytes: bool) -> "Bar":
 
     if of_bytes:
         counts = (DownloadColumn(), TransferSpeedColumn())
-        return Progress(TextColumn("{task.description}"), BarColumn(), *counts, TimeRemainingColumn(), console=console,
+        return Progress(TextColumn("{task.description}", markup=False), BarColumn(), *counts, TimeRemainingColumn(), console=console,
                         transient=True)  # fmt: skip
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("tiles"),

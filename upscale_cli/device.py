@@ -3,6 +3,7 @@
 import ctypes
 import platform
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, Literal
@@ -26,6 +27,9 @@ CPU_BUDGET: Final = 1536 * 2**20
 
 GPU_SHARE: Final = 0.7
 """Part of the free GPU memory that a tile may be planned for; convolution workspaces and fragmentation take some."""
+
+_CUDNN_LOCK = threading.RLock()
+"""cuDNN's settings belong to the process; two threads must not restore each other's. It is held for the launches."""
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 _KEEP: Final = 2**30
@@ -108,8 +112,25 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     text = str(error).lower()
     return isinstance(error, RuntimeError) and (
-        "out of memory" in text or "can't allocate memory" in text or "cudnn_status_alloc_failed" in text
+        "out of memory" in text or "can't allocate memory" in text or "alloc_failed" in text
     )
+
+
+@contextmanager
+def memory_explained(device: torch.device) -> Iterator[None]:
+    """What cannot be mended by smaller tiles: the net itself, or a buffer, finds no room.
+
+    Raises:
+        DeviceError: instead of torch's own error.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise DeviceError(
+            f"out of memory on {device}. Close other programs, or choose --device cpu or a smaller model."
+        ) from error
 
 
 def release_memory(device: torch.device) -> None:
@@ -129,9 +150,19 @@ def computing(device: torch.device, precision: Precision) -> Iterator[None]:
     """
     if device.type == "cpu":
         keep_memory_between_layers()
+    if device.type != "cuda":
+        with torch.no_grad():
+            yield
+        return
     with (
+        _CUDNN_LOCK,
         torch.no_grad(),
-        torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=precision != "fp32"),
+        torch.backends.cudnn.flags(
+            enabled=True,
+            benchmark=True,
+            deterministic=torch.backends.cudnn.deterministic,
+            allow_tf32=precision != "fp32",
+        ),
     ):
         yield
 

@@ -18,7 +18,15 @@ import torch
 from torch import Tensor
 
 from upscale_cli.color import to_depth, white_of
-from upscale_cli.device import DTYPES, Precision, computing, is_out_of_memory, release_memory, tile_budget
+from upscale_cli.device import (
+    DTYPES,
+    Precision,
+    computing,
+    is_out_of_memory,
+    memory_explained,
+    release_memory,
+    tile_budget,
+)
 from upscale_cli.errors import CheckpointError, DeviceError
 from upscale_cli.media.frame import Pixels, Transfer
 from upscale_cli.models.picture import PictureNet
@@ -39,22 +47,6 @@ WORTH_TIMING: Final = 10**12
 
 DEFAULT_OVERLAP: Final = 16
 """LR pixels over which the tiles blend, for nets whose halo is less than their field."""
-
-
-@dataclass(frozen=True, slots=True)
-class Range:
-    """Which pixel values the net sees as 0 and 1."""
-
-    black: float
-    white: float
-
-    @classmethod
-    def of(cls, pixels: Pixels) -> "Range":
-        """The full range of integers; [0, 1] for float pixels, or their own range where they leave it (HDR, maps)."""
-        if pixels.dtype != np.float32:
-            return cls(0.0, white_of(pixels))
-        low, high = float(pixels.min()), float(pixels.max())
-        return cls(0.0, 1.0) if low >= 0 and high <= 1 else cls(low, high if high > low else low + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +72,7 @@ class InFlight:
     """A tile whose result is on its way to the host."""
 
     tile: Tile
+    precision: Precision  # that it is computed in; the engine's may change meanwhile
     kept: Tensor
     health: Tensor  # (3,): least, greatest and mean value of the whole SR window
     arrived: torch.cuda.Event | None
@@ -135,7 +128,9 @@ class Engine:
         self._tile = tile
         self._fp32 = net.float().eval().requires_grad_(False)
         self._cost = profile(net, 1 if net.colour == "luma" else 3, net.multiple_of)
-        self._net = self._placed(precision)
+        with memory_explained(device):
+            self._net = self._placed(precision)
+        self._ahead = 1 if device.type == "cuda" else 0  # tiles under way while one is put into the picture
         self._limit: int | None = None  # side of the largest window that memory has room for, once it ran out
         self._download = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
 
@@ -170,33 +165,34 @@ class Engine:
         top, bottom, left, right = self._margins(height, width)
         padded = self._padded(lr, top, bottom, left, right)
         rows, columns = self._spans(padded.shape[0], padded.shape[1])
-        values = Range.of(lr)
         scale = self.scale
         if out is None:
             out = np.empty((height * scale, width * scale, channels), dtype)
-        made = out if padded is lr else np.empty((padded.shape[0] * scale, padded.shape[1] * scale, channels), dtype)
         blender = RowBlender(rows, columns, self._overlap, self.scale, channels) if self._overlap else None
 
         def finish(unit: Tensor) -> Tensor:
             if np.dtype(dtype) != np.float32:
                 return to_depth(unit, dtype)
-            if clip:
-                return unit.clamp_(0, 1)
-            return unit.mul_(values.white - values.black).add_(values.black)
+            return unit.clamp_(0, 1) if clip else unit
 
-        for tile, kept in self._stream(self._tiles(padded, rows, columns), values, transfer):
+        def put(y: int, x: int, sr: Tensor) -> None:
+            """Writes SR pixels of the padded picture at (y, x); what lies in the margins is cut off."""
+            y, x = y - top * scale, x - left * scale
+            inside = sr[max(-y, 0) : max(height * scale - y, 0), max(-x, 0) : max(width * scale - x, 0)]
+            y, x = max(y, 0), max(x, 0)
+            out[y : y + inside.shape[0], x : x + inside.shape[1]] = finish(inside).numpy()
+
+        for tile, kept in self._stream(self._tiles(padded, rows, columns), transfer):
             if blender is None:
                 y, x = tile.rows.start * scale, tile.columns.start * scale
-                made[y : y + kept.shape[0], x : x + kept.shape[1]] = finish(kept).numpy()
+                put(y, x, kept)
             else:
                 blender.add(tile.column, kept)
                 if tile.column == len(columns) - 1:
                     y, band = blender.finish_row(tile.row)
-                    made[y : y + band.shape[0]] = finish(band).numpy()
+                    put(y, 0, band)
             if on_tile:
                 on_tile()
-        if made is not out:
-            out[:] = made[top * scale : (top + height) * scale, left * scale : (left + width) * scale]
         return out
 
     def tile_count(self, height: int, width: int) -> int:
@@ -267,50 +263,50 @@ class Engine:
 
     # Through the device
 
-    def _stream(self, tiles: Iterable[Tile], values: Range, transfer: Transfer) -> Iterator[tuple[Tile, Tensor]]:
+    def _stream(self, tiles: Iterable[Tile], transfer: Transfer) -> Iterator[tuple[Tile, Tensor]]:
         """Tiles in, (tile, kept SR pixels on the host) out, in order.
 
         On CUDA one tile is ahead: while it is computed, the one before is downloaded and blended.
         """
-        ahead = 1 if self.device.type == "cuda" else 0
         under_way: deque[InFlight] = deque()
         for tile in tiles:
-            under_way.append(self._submit(tile, values, transfer))
-            if len(under_way) > ahead:
-                yield self._collect(under_way.popleft(), values, transfer)
+            under_way.append(self._submit(tile, transfer))
+            if len(under_way) > self._ahead:
+                yield self._collect(under_way.popleft(), transfer)
         while under_way:
-            yield self._collect(under_way.popleft(), values, transfer)
+            yield self._collect(under_way.popleft(), transfer)
 
-    def _submit(self, tile: Tile, values: Range, transfer: Transfer) -> InFlight:
-        with computing(self.device, self.precision):
-            sr = self._run(self._net, self._upload(tile, values), transfer)
-            return self._send_back(InFlight(tile, tile.kept(sr, self.scale), health_of(sr), None))
+    def _submit(self, tile: Tile, transfer: Transfer) -> InFlight:
+        with memory_explained(self.device), computing(self.device, self.precision):
+            sr = self._run(self._net, self._upload(tile), transfer)
+            kept = tile.kept(sr, self.scale)
+            return self._send_back(InFlight(tile, self.precision, kept, health_of(sr), None))
 
-    def _collect(self, flight: InFlight, values: Range, transfer: Transfer) -> tuple[Tile, Tensor]:
+    def _collect(self, flight: InFlight, transfer: Transfer) -> tuple[Tile, Tensor]:
         if flight.arrived is not None:
             flight.arrived.synchronize()
         finite, constant = judge(flight.health)
         constant = constant and flight.tile.window.min() != flight.tile.window.max()
         if finite and not constant:
             return flight.tile, flight.kept
-        if self.precision == "fp32":
+        if flight.precision == "fp32":
             self._accept(finite)
             return flight.tile, flight.kept
-        return flight.tile, self._again(flight.tile, values, transfer, finite=finite)
+        return flight.tile, self._again(flight.tile, transfer, finite=finite)
 
-    def _again(self, tile: Tile, values: Range, transfer: Transfer, *, finite: bool) -> Tensor:
+    def _again(self, tile: Tile, transfer: Transfer, *, finite: bool) -> Tensor:
         """A tile that half precision made black, again in fp32; if that helps, the net stays in fp32."""
-        with computing(self.device, "fp32"):
-            sr = self._run(self._placed("fp32"), self._upload(tile, values), transfer)
+        with memory_explained(self.device), computing(self.device, "fp32"):
+            sr = self._run(self._full, self._upload(tile), transfer)
             finite_now, constant_now = judge(health_of(sr))
             self._accept(finite_now)
-            if not finite or not constant_now:
+            if self.precision != "fp32" and not (finite and constant_now):
                 self._say(
                     f"{self.precision} is too coarse for this net ({'a blank tile' if finite else 'NaN or Inf'}): "
                     f"the tile was computed again, and the rest runs in fp32."
                 )
                 self.precision = "fp32"
-                self._net = self._placed("fp32")
+                self._net = self._full
             return tile.kept(sr, self.scale).cpu()
 
     @staticmethod
@@ -321,7 +317,7 @@ class Engine:
                 "Fetch the checkpoint again, or choose another -m."
             )
 
-    def _upload(self, tile: Tile, values: Range) -> Tensor:
+    def _upload(self, tile: Tile) -> Tensor:
         """(h, w, C) of any depth on the host to (1, C, h, w) float32 in [0, 1] on the device."""
         window = torch.from_numpy(np.array(tile.window))  # a copy: contiguous, writable
         if self.device.type == "mps":
@@ -330,7 +326,7 @@ class Engine:
             window = window.pin_memory()
         window = window.to(self.device, non_blocking=True)
         unit = window.permute(2, 0, 1)[None].to(torch.float32, memory_format=torch.contiguous_format)
-        return unit.sub_(values.black).div_(values.white - values.black)
+        return unit.div_(white_of(tile.window))
 
     def _send_back(self, flight: InFlight) -> InFlight:
         """Starts the download on a stream of its own, so that the next tile need not wait for it."""
@@ -346,7 +342,12 @@ class Engine:
             flight.kept.record_stream(self._download)
             arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
             arrived.record(self._download)
-        return InFlight(flight.tile, on_host[0], on_host[1], arrived)
+        return replace(flight, kept=on_host[0], health=on_host[1], arrived=arrived)
+
+    @functools.cached_property
+    def _full(self) -> PictureNet:
+        """The net in fp32 on the device, for tiles that half precision spoils; made when the first one is."""
+        return self._placed("fp32")
 
     def _placed(self, precision: Precision) -> PictureNet:
         """The net on the device in that precision; channels last, the layout convolutions are fastest in."""

@@ -7,6 +7,7 @@
 """
 
 import itertools
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -205,7 +206,7 @@ def _started(job: Job, upscaler: Upscaler, info: PhotoInfo, plan: Plan) -> Start
 
 def _existing(path: Path) -> Path:
     """The nearest folder above a path that is there already."""
-    return next((folder for folder in path.absolute().parents if folder.exists()), Path())
+    return next((folder for folder in path.absolute().parents if os.path.isdir(folder)), Path())
 
 
 def _gigabytes(size: int) -> str:
@@ -222,7 +223,7 @@ def folder_for(output: Path | BinaryIO) -> Iterator[None]:
     made: list[Path] = []
     try:
         if isinstance(output, Path):
-            missing = [folder for folder in output.absolute().parents if not folder.exists()]
+            missing = [folder for folder in output.absolute().parents if not os.path.isdir(folder)]
             for folder in reversed(missing):
                 folder.mkdir(exist_ok=True)
                 made.append(folder)

@@ -23,7 +23,17 @@ from upscale_cli.models.obtain import obtain
 from upscale_cli.models.picture import PictureNet
 from upscale_cli.models.registry import MODELS, Kernel, Spec, kernel_named, rows_of
 from upscale_cli.models.select import best_model, is_checkpoint_path, rows_at_hand
-from upscale_cli.planes import OPAQUE, Planes, channels_of, inverted, is_constant, nearest, planes_of, without_holes
+from upscale_cli.planes import (
+    OPAQUE,
+    Levels,
+    Planes,
+    channels_of,
+    inverted,
+    is_constant,
+    nearest,
+    planes_of,
+    without_holes,
+)
 from upscale_cli.resample import resample
 from upscale_cli.tiling import check_tile
 
@@ -230,6 +240,33 @@ class Upscaler:
         if self._is_interpolated(planes):
             resample(lr, out, "lanczos", wrap=self._wrap)
             return
+        if plan.passes and lr.dtype == np.float32 and planes.kind == "colour":
+            self._float_planes(Levels.of(lr), out, planes, plan, frame, on_tile)
+        else:
+            self._passes(lr, out, planes, plan, frame, on_tile)
+
+    def _float_planes(
+        self,
+        levels: Levels,
+        out: Pixels,
+        planes: Planes,
+        plan: Plan,
+        frame: Frame,
+        on_tile: Callable[[], object] | None,
+    ) -> None:
+        """Float colour: what lies within the net's range by the net, what lies beyond it by Lanczos."""
+        self._passes(levels.unit, out, planes, plan, frame, on_tile)
+        out *= levels.white - levels.black
+        out += levels.black
+        if levels.beyond is not None and levels.beyond.any():
+            beyond = np.empty_like(out)
+            resample(levels.beyond, beyond, "lanczos", wrap=self._wrap)
+            out += beyond
+
+    def _passes(
+        self, lr: Pixels, out: Pixels, planes: Planes, plan: Plan, frame: Frame, on_tile: Callable[[], object] | None
+    ) -> None:
+        """The passes of a plan and the final resampling, from `lr` into `out` of the same dtype."""
         picture = lr
         for number, scale in enumerate(plan.passes, start=1):
             height, width = picture.shape[0] * scale, picture.shape[1] * scale
@@ -268,7 +305,9 @@ class Upscaler:
         wanted = self._wanted_precision
         if wanted == "auto" and loaded is not None and not loaded.fp16 and self.device.type == "cuda":
             return "fp32"
-        return choose_precision(wanted, self.device, bits=bits, bf16_is_close=spec is not None and spec.bf16)
+        blended = self._denoise != 1 and spec is not None and spec.weak_denoise is not None
+        bf16_is_close = spec is not None and spec.bf16 and not blended  # measured for the row's own weights only
+        return choose_precision(wanted, self.device, bits=bits, bf16_is_close=bf16_is_close)
 
     def _engine(self, scale: int, frame: Frame) -> Engine:
         loaded = self._net(scale)

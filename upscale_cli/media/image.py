@@ -84,7 +84,7 @@ def _opened(path: Path) -> BinaryIO:
     except IsADirectoryError as error:
         raise InputError(f"{name}: is a folder, not a picture. Name the pictures in it.") from error
     except OSError as error:
-        if os.path.isdir(path):  # noqa: PTH112 -- Path.is_dir raises for some names; Windows calls this a lack of permission
+        if os.path.isdir(path):
             raise InputError(f"{name}: is a folder, not a picture. Name the pictures in it.") from error
         raise InputError(f"{name}: cannot be opened ({error.strerror or error}). Check its permissions.") from error
     if file.seekable():

@@ -120,7 +120,7 @@ def _xmp_property(name: str) -> re.Pattern[bytes]:
 _XMP_ORIENTATION = _xmp_property("tiff:Orientation")
 _XMP_WIDTH = _xmp_property("(?:tiff:ImageWidth|exif:PixelXDimension)")
 _XMP_HEIGHT = _xmp_property("(?:tiff:ImageLength|exif:PixelYDimension)")
-_XMP_THUMBNAILS = re.compile(rb"<(x[am]p:Thumbnails)\b[^>]*>.*?</\1>", re.DOTALL)
+_XMP_THUMBNAILS = re.compile(rb"<(x[am]p:Thumbnails)\b[^<>]*>")
 
 
 def _xmp_orientation(packet: bytes) -> int:
@@ -130,9 +130,22 @@ def _xmp_orientation(packet: bytes) -> int:
 
 
 def _upright_xmp(packet: bytes) -> bytes:
-    return _XMP_THUMBNAILS.sub(b"", _XMP_ORIENTATION.sub(rb"\g<1>1", packet))
+    return _without_thumbnails(_XMP_ORIENTATION.sub(rb"\g<1>1", packet))
 
 
 def _resized_xmp(packet: bytes, width: int, height: int) -> bytes:
     packet = _XMP_WIDTH.sub(rb"\g<1>" + str(width).encode(), packet)
     return _XMP_HEIGHT.sub(rb"\g<1>" + str(height).encode(), packet)
+
+
+def _without_thumbnails(packet: bytes) -> bytes:
+    """XMP without its thumbnails; by steps, since one pattern for all would take quadratic time on a hostile packet."""
+    kept, start = [], 0
+    while opening := _XMP_THUMBNAILS.search(packet, start):
+        closing = b"</" + opening[1] + b">"
+        stop = packet.find(closing, opening.end())
+        if stop < 0:
+            break
+        kept.append(packet[start : opening.start()])
+        start = stop + len(closing)
+    return b"".join(kept) + packet[start:]

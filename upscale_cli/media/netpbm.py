@@ -45,7 +45,7 @@ def open_netpbm(source: Source, format: str) -> Picture:
         source.file.seek(0)
         header = _header(source, source.file.read(_HEAD_BYTES))
         source.check_size(header.width, header.height)
-        white = _white(_samples(source, header)) if not header.top else 1.0
+        white = float_white(_samples(source, header)) if not header.top else 1.0
         info = PhotoInfo(
             name=source.name,
             format=format,
@@ -70,22 +70,21 @@ def _frames(source: Source, header: Header, white: float) -> Iterator[Frame]:
         else:
             pixels = np.ascontiguousarray(pixels[::-1], np.float32)  # PFM counts rows from the bottom
             if white != 1:
-                pixels /= np.float32(white)
+                with np.errstate(invalid="ignore", over="ignore"):
+                    pixels /= np.float32(white)
         frame = Frame(pixels, _LAYOUTS[header.channels])
     yield frame
 
 
-def float_white(largest: float) -> float:
-    """Which float value is white, from the largest there is: 1, unless the values are 8- or 16-bit levels.
+def float_white(samples: NDArray[Any]) -> float:
+    """Which float value is white: 1, unless most values are so large that they must be 8- or 16-bit levels.
 
-    Light may exceed white in a float picture, but by no more than a few stops.
+    (Light may exceed 1 in a float picture, a lamp or the sun by far; but not half of the picture.)
     """
-    return 1.0 if not 16 < largest <= 65_535 else 255.0 if largest <= 255 else 65_535.0
-
-
-def _white(samples: NDArray[Any]) -> float:
     finite = samples[np.isfinite(samples)]
-    return float_white(float(finite.max()) if finite.size else 0.0)
+    if not finite.size or not 16 < finite.max() <= 65_535 or np.median(finite) <= 4:
+        return 1.0
+    return 255.0 if finite.max() <= 255 else 65_535.0
 
 
 def _header(source: Source, head: bytes) -> Header:

@@ -9,6 +9,7 @@ Source: W3C, Portable Network Graphics (PNG) Specification, third edition (2025)
 import struct
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, cast
 
@@ -198,15 +199,8 @@ def _over(above: NDArray[Any], below: NDArray[Any]) -> NDArray[Any]:
 
 def salvaged_rows(source: Source, rows: list[bytes], header: Header) -> list[bytes]:
     """Damaged compressed rows made whole: what decompresses and makes sense, then empty rows. Says how many."""
-    raw = bytearray()
-    engine = zlib.decompressobj()
-    try:
-        for data in rows:
-            for start in range(0, len(data), 4096):
-                raw += engine.decompress(data[start : start + 4096])
-    except zlib.error:
-        pass
     lengths = _row_lengths(header)
+    raw = _inflated(rows, sum(lengths))
     position = sound = 0
     for length in lengths:
         if position + length > len(raw) or raw[position] > 4:  # five ways to filter a row, 0 to 4
@@ -217,6 +211,19 @@ def salvaged_rows(source: Source, rows: list[bytes], header: Header) -> list[byt
         kept = f"{sound} of {header.height} rows" if not header.interlaced else f"{100 * sound // len(lengths)} %"
         source.say(f"{source.name}: damaged; {kept} could be decoded, the rest is left empty")
     return [zlib.compress(bytes(raw[:position]) + bytes(sum(lengths[sound:])), 1)]
+
+
+def _inflated(rows: list[bytes], needed: int) -> bytearray:
+    """What decompresses, in small steps up to the damage, and no more than a whole picture of it (a bomb has more)."""
+    raw = bytearray()
+    engine = zlib.decompressobj()
+    with suppress(zlib.error):
+        for data in rows:
+            for start in range(0, len(data), 4096):
+                if len(raw) >= needed:  # a length of 0 would mean no limit
+                    return raw
+                raw += engine.decompress(data[start : start + 4096], needed - len(raw))
+    return raw
 
 
 def _row_lengths(header: Header) -> list[int]:

@@ -270,9 +270,7 @@ def _white(source: Source, page: Page) -> float:
     """Which float value is white; needs the pixels, for no tag tells it reliably."""
     if page.kind != _FLOAT:
         return 1.0
-    samples = _samples(source, page)
-    finite = samples[np.isfinite(samples)]
-    white = float_white(float(finite.max()) if finite.size else 0.0)
+    white = float_white(_samples(source, page))
     if white != 1:
         source.say(f"{source.name}: float values go beyond 1, {white:,.0f} is taken as white")
     return white

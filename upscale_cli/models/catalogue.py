@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from upscale_cli.errors import CheckpointError, UpscaleError
+from upscale_cli.errors import CheckpointError, UpscaleError, printable
 from upscale_cli.events import Failed, Fetching, Listener, Note
 from upscale_cli.models.obtain import obtain
 from upscale_cli.models.registry import KERNELS, MODELS, Spec, kernel_named, rows_of
@@ -56,7 +56,7 @@ def show_info(name: str, *, as_json: bool) -> None:
         if number:
             print()
         for key, value in record.items():
-            print(f"{key + ':':<16}{value}")
+            print(f"{key + ':':<16}{printable(str(value))}")
 
 
 def fetch_all(names: Sequence[str], listener: Listener) -> None:
@@ -93,7 +93,7 @@ def verify(names: Sequence[str], *, as_json: bool) -> bool:
             if as_json:
                 print(json.dumps({"model": spec.model, "scale": spec.scale, "path": str(path), "state": state}))
             else:
-                print(f"{state:<10}{spec.model} x{spec.scale}  {path}")
+                print(f"{state:<10}{spec.model} x{spec.scale}  {printable(str(path))}")
     return good
 
 

@@ -337,6 +337,8 @@ def _tensors(contents: Mapping[object, object], file_bytes: int) -> dict[str, Te
     if not named:
         raise _DamagedError("holds no weights")
     for key, tensor in named.items():
+        if tensor.is_complex() or (not tensor.is_floating_point() and key.endswith((".weight", ".bias"))):
+            raise _DamagedError(f"holds {key} as {str(tensor.dtype).removeprefix('torch.')}, where weights are floats")
         if tensor.layout != torch.strided or tensor.is_quantized or tensor.device.type != "cpu":
             raise _DamagedError(f"holds {key} in a form that is not supported (sparse, quantised or without values)")
     if sum(tensor.numel() * tensor.element_size() for tensor in named.values()) > TIED * file_bytes:

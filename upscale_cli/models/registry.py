@@ -102,6 +102,7 @@ MODELS: Final[tuple[Spec, ...]] = (
         sha256="8dc7edb9ac80ccdc30c3a5dca6616509367f05fbc184ad95b731f05bece96292",
         url=REAL_ESRGAN_RELEASES + "v0.2.5.0/realesr-general-x4v3.pth",
         licence=BSD3, about="photos, small and fast; --denoise", quality=80, weak_denoise="realesr-general-wdn",
+        bf16=True,
     ),
     Spec(
         model="realesr-general-wdn", scale=4, arch="srvgg", channels="rgb",
@@ -115,7 +116,7 @@ MODELS: Final[tuple[Spec, ...]] = (
         file="realesr-animevideov3.pth", macs=619_200, size=2_504_012,
         sha256="b8a8376811077954d82ca3fcf476f1ac3da3e8a68a4f4d71363008000a18b75d",
         url=REAL_ESRGAN_RELEASES + "v0.2.5.0/realesr-animevideov3.pth",
-        licence=BSD3, about="anime clips; half the cost of realesr-general",
+        licence=BSD3, about="anime clips; half the cost of realesr-general", bf16=True,
     ),
     Spec(
         model="espcn", scale=2, arch="espcn", channels="luma",

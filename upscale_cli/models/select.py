@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from upscale_cli.models.registry import KERNELS, MODELS, Spec, rows_of
-from upscale_cli.models.store import Say, locate, quiet
+from upscale_cli.models.store import Say, is_offline, locate, quiet
 
 CHECKPOINT_ENDINGS: Final = (".pth", ".pt", ".ckpt", ".safetensors")
 
@@ -33,6 +33,6 @@ def rows_at_hand(model: str, *, chosen_for_user: bool, say: Say = quiet) -> Mapp
     by name, those that are on this machine, if any is.
     """
     rows = {spec.scale: spec for spec in rows_of(model)}
-    if not chosen_for_user and os.environ.get("") in ("", "0"):
+    if not chosen_for_user and not is_offline():
         return rows
     return {scale: spec for scale, spec in rows.items() if locate(spec, say=say)} or rows
