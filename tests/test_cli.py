@@ -610,3 +610,65 @@ def test_what_is_missing_of_a_model_asked_for_by_name_is_fetched(
     monkeypatch.delenv("UPSCALE_OFFLINE")
     assert set(rows_at_hand("realesrgan", chosen_for_user=False)) == {2, 4}
     assert set(rows_at_hand("realesrgan", chosen_for_user=True)) == {2}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_named_pipes_are_read_once_and_never_replaced(photo: Path) -> None:
+    pipe = photo.parent / "pipe.png"
+    os.mkfifo(pipe)
+    with subprocess.Popen(["sh", "-c", f'cat "{photo}" > "{pipe}"']) as writer:
+        done = process(pipe, "-m", "bicubic", "-m", "lanczos", "-s", 2, timeout=60)
+        assert writer.wait(timeout=10) == 0
+    assert done.returncode == 0, done.stderr
+    assert size_of(photo.parent / "pipe_bicubic_2x.png") == size_of(photo.parent / "pipe_lanczos_2x.png") == (32, 24)
+    refused = process(photo, *FAST, "-o", pipe, "--overwrite", timeout=60)
+    assert refused.returncode == 1
+    assert b"is no regular file" in refused.stderr
+    assert pipe.is_fifo()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs an output that is always full")
+@pytest.mark.parametrize("args", [("--version",), ("models", "list"), ("models", "list", "--json")])
+def test_a_full_standard_output_is_one_line(args: tuple[str, ...]) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        command = [sys.executable, "-m", "upscale_cli", *args]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=environment, check=False)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "standard output cannot be written" in done.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows keeps a folder that somebody is in")
+def test_a_current_folder_that_is_gone(tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    script = f'cd "{tmp_path}/gone" && rmdir "{tmp_path}/gone" && "{sys.executable}" -m upscale_cli doctor'
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == "error: the current folder is gone. Change to one that exists."
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
+def test_links_in_circles_are_one_line(run: Run, photo: Path) -> None:
+    loop = photo.parent / "loop.png"
+    loop.symlink_to(loop)
+    outcome = run(loop, photo, *FAST)
+    assert outcome.code == 1
+    assert "loop.png" in outcome.line
+    assert (photo.parent / "photo_4x.png").exists()
+
+
+def test_an_input_given_twice_is_said(run: Run, photo: Path) -> None:
+    assert "is given twice" in run(photo, photo, *FAST).line
+
+
+@pytest.mark.parametrize("kind", ["srvgg", "rrdbnet"])
+def test_what_a_checkpoint_lacks_is_named(run: Run, photo: Path, tmp_path: Path, kind: str) -> None:
+    from upscale_cli.models.rrdbnet import RRDBNet
+    from upscale_cli.models.srvgg import SRVGGNetCompact
+
+    net = SRVGGNetCompact(num_conv=4) if kind == "srvgg" else RRDBNet(num_block=1)
+    missing = "body.4.weight" if kind == "srvgg" else "conv_hr.weight"
+    torch.save({key: tensor for key, tensor in net.state_dict().items() if key != missing}, tmp_path / "net.pth")
+    assert f"looks like {kind}, but lacks {missing}" in run(photo, "-m", tmp_path / "net.pth").line

@@ -65,7 +65,7 @@ def test_no_memory_for_the_net_itself_is_one_clear_error(monkeypatch: pytest.Mon
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(Engine, "_placed", no_room)
-    with pytest.raises(DeviceError, match="out of memory on cpu. Close other programs"):
+    with pytest.raises(DeviceError, match=r"out of memory on cpu\. Close other programs"):
         engine(espcn())
 
 

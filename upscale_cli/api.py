@@ -6,6 +6,7 @@ from typing import Any
 
 from upscale_cli.batch import Input, Naming, Outputs
 from upscale_cli.chain import Target
+from upscale_cli.errors import OptionError
 from upscale_cli.events import Listener, ignore
 from upscale_cli.media.image import MAX_PIXELS, ImageReader
 from upscale_cli.pipeline import FileOptions, Job, run
@@ -49,6 +50,10 @@ def upscale_file(
     Raises:
         UpscaleError: with one line for the user; nothing is left of an output that failed.
     """
+    if scale is not None and target is not None:
+        raise OptionError("give either a scale or a target; they exclude each other.")
+    if isinstance(model, Upscaler) and options:
+        raise TypeError(f"{', '.join(options)}: say this to the Upscaler that is given as model")
     upscaler = model if isinstance(model, Upscaler) else Upscaler(model, listener=listener, **options)
     wanted = target or Target(scale=upscaler.default_scale if scale is None else scale)
     given = Input(os.fspath(source))

@@ -2,6 +2,7 @@
 
 import os
 import re
+import stat
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -41,22 +42,36 @@ class Input:
             InputError: a folder or a clip, which this release does not take yet; an empty standard input.
         """
         if self.is_stdin:
-            return _stdin()
+            return _read_once(STDIO)
         if os.path.isdir(self.name):  # unlike Path.is_dir it never raises
             raise InputError(f"{self.name}: is a folder, and this release takes photos only. Name the files in it.")
         if self.path.suffix.lower() in CLIP_EXTENSIONS and os.path.exists(self.name):
             raise InputError(f"{self.name}: is a clip, and this release takes photos only. Video comes next.")
+        if _is_pipe(self.name):
+            return _read_once(self.name)
         return self.path
 
 
-_stdin_bytes: list[bytes] = []
+_read: dict[str, bytes] = {}
 
 
-def _stdin() -> bytes:
-    """Standard input can be read once only; several models share it."""
-    if not _stdin_bytes:
-        _stdin_bytes.append(sys.stdin.buffer.read())
-    return _stdin_bytes[0]
+def _read_once(name: str) -> bytes:
+    """All of standard input or of a named pipe, which give their bytes once only; several models share them."""
+    if name not in _read:
+        if name != STDIO:
+            _read[name] = Path(name).read_bytes()
+        elif sys.stdin is None:
+            raise InputError("standard input is closed. Send a picture to it, or name a file.")
+        else:
+            _read[name] = sys.stdin.buffer.read()
+    return _read[name]
+
+
+def _is_pipe(name: str) -> bool:
+    try:
+        return stat.S_ISFIFO(os.stat(name).st_mode)
+    except (OSError, ValueError):
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,9 +211,11 @@ class Outputs:
                 raise OutputError(f"{source.name}: standard output holds one picture only. Give -o a folder.")
             self._promised[STDIO] = source.name
             return
-        key = os.path.normcase(place.path.absolute())
+        key = os.path.normcase(os.path.abspath(place.path))
         if _identity(place.path) in self._inputs:
             raise OutputError(f"{place.path}: is an input, and inputs are never overwritten. Choose another -o.")
+        if self._promised.get(key) == source.name:
+            raise OutputError(f"{source.name}: is given twice, with one output {place.path}. Name it once.")
         if key in self._promised:
             raise OutputError(
                 f"{source.name}: its output {place.path} is that of {self._promised[key]} already. "
@@ -243,6 +260,6 @@ def _identity(path: Path) -> object:
     """Equal for two names of one file, links and letter case included where the file exists."""
     try:
         status = path.stat()
-    except OSError:
-        return str(path.resolve())
-    return (status.st_dev, status.st_ino) if status.st_ino else str(path.resolve())
+    except (OSError, ValueError):
+        return os.path.abspath(path)
+    return (status.st_dev, status.st_ino) if status.st_ino else os.path.abspath(path)

@@ -44,7 +44,7 @@ class Target:
             )
         for side in (self.long_side, *(self.box or ())):
             if side is not None and not 1 <= side <= MAX_SIDE:
-                raise OptionError(f"a side of {side:.4g} pixels is no picture. Choose 1 to {MAX_SIDE:,} pixels.")
+                raise OptionError(f"a side of {min(side, 10**15):,} pixels is no picture. Choose 1 to {MAX_SIDE:,}.")
         if self.megapixels is not None and not 0 < self.megapixels <= MAX_SIDE:
             raise OptionError(
                 f"{self.megapixels:g} megapixels is no picture. Choose --megapixels from 0 to {MAX_SIDE:,}."

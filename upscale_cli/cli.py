@@ -5,12 +5,13 @@ Imports neither torch nor numpy: a verb imports what it calls, so that `--help` 
 
 import itertools
 import operator
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
@@ -71,15 +72,31 @@ app.add_typer(models_app, name="models")
 def main() -> None:
     """The console script: runs the command line and ends the process with its exit code."""
     _make_termination_clean()
-    _make_output_safe()
+    _make_streams_safe()
     called = PurePath(sys.argv[0]).stem
     try:
+        _check_current_folder()
         app(prog_name=called if called == "upscale-cli" else "upscale")
     except UpscaleError as error:
         print(f"error: {error}", file=sys.stderr)
         if "-v" in sys.argv or "--verbose" in sys.argv:
             _print_causes(error)
         sys.exit(error.exit_code)
+    except OSError as error:
+        if error.filename is not None:
+            raise  # a file's troubles are told where they arise: this is a bug
+        with suppress(OSError):
+            print(f"error: standard output cannot be written ({error.strerror}).", file=sys.stderr)
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115  # or Python tries to flush it again at exit
+        sys.exit(1)
+
+
+def _check_current_folder() -> None:
+    """Libraries that look for their own files do not survive a deleted current folder."""
+    try:
+        Path.cwd()
+    except FileNotFoundError as error:
+        raise OptionError("the current folder is gone. Change to one that exists.") from error
 
 
 def _make_termination_clean() -> None:
@@ -95,8 +112,10 @@ def _make_termination_clean() -> None:
                 signal.signal(number, terminate)
 
 
-def _make_output_safe() -> None:
-    """A file name that the terminal's encoding lacks is shown escaped, instead of ending the run."""
+def _make_streams_safe() -> None:
+    """Closed streams become empty ones; what the terminal's encoding lacks is shown escaped and ends no run."""
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: PTH123, SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: PTH123, SIM115
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
@@ -253,7 +272,7 @@ def upscale(
         ),
     ] = "auto",
     max_pixels: Annotated[
-        int, typer.Option("--max-pixels", rich_help_panel=COMPUTE, help="Largest input that is trusted, in pixels.")
+        int, typer.Option("--max-pixels", min=1, rich_help_panel=COMPUTE, help="Largest input that is trusted.")
     ] = 10**9,
     salvage: Annotated[
         bool, typer.Option("--salvage", rich_help_panel=COMPUTE, help="Take what decodes of a damaged file.")

@@ -61,7 +61,8 @@ class Terminal:
         match event:
             case Failed(source=source, message=message):
                 self.end_bar()
-                self.error(message if message.startswith(source) else f"{source}: {message}")
+                named = message.startswith((source, printable(source), "<stdin>"))
+                self.error(message if named else f"{source}: {message}")
             case _ if self._quiet:
                 return
             case Note(text=text):
@@ -119,20 +120,12 @@ def _bar(console: "Console", *, of_bytes: bool) -> "Bar":
         TransferSpeedColumn,
     )  # fmt: skip
 
+    label = TextColumn("{task.description}", markup=False)  # a file name may look like markup
     if of_bytes:
-        counts = (DownloadColumn(), TransferSpeedColumn())
-        return Progress(TextColumn("{task.description}", markup=False), BarColumn(), *counts, TimeRemainingColumn(), console=console,
-                        transient=True)  # fmt: skip
-    return Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("tiles"),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-    )
+        columns = (label, BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+        return Progress(*columns, console=console, transient=True)
+    counts = (MofNCompleteColumn(), TextColumn("tiles"), TextColumn("{task.fields[rate]}"))
+    return Progress(label, BarColumn(), *counts, TimeRemainingColumn(), console=console, transient=True)
 
 
 def started_line(event: Started) -> str:

@@ -88,4 +88,9 @@ def ignore(event: Event) -> None:
 def as_record(event: Event) -> dict[str, Any]:
     """For `--json`: {"event": "started", ...fields}."""
     name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(event).__name__).lower()
-    return {"event": name, **dataclasses.asdict(event)}
+    return {"event": name, **{key: _encodable(value) for key, value in dataclasses.asdict(event).items()}}
+
+
+def _encodable(value: Any) -> Any:
+    """Names of files may hold bytes that are no text; JSON may not."""
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value

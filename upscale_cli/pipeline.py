@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from upscale_cli.chain import Target
-from upscale_cli.device import free_host_memory
+from upscale_cli.device import free_host_memory, tile_budget
 from upscale_cli.errors import OutputError
 from upscale_cli.events import Estimate, Finished, Listener, Note, Progress, Started, ignore
 from upscale_cli.media.formats import Format, check_size
 from upscale_cli.media.frame import Frame
-from upscale_cli.media.image import MAX_PIXELS, ImageReader, ImageWriter
+from upscale_cli.media.image import MAX_PIXELS, ImageReader, ImageWriter, frames_kept
 from upscale_cli.media.metadata import PhotoInfo
-from upscale_cli.planes import channels_of
+from upscale_cli.planes import OPAQUE, channels_of
 from upscale_cli.upscaler import Plan, Upscaler
 
 LONG_RUN_SECONDS: Final = 20
@@ -83,14 +83,19 @@ def run(job: Job, upscaler: Upscaler, listener: Listener = ignore) -> Finished:
     """
     begin = time.perf_counter()
 
+    said: set[str] = set()
+
     def say(text: str) -> None:
-        listener(Note(text))
+        if text not in said:
+            said.add(text)
+            listener(Note(text))
 
     options = job.options
     with ImageReader(job.source, max_pixels=options.max_pixels, salvage=options.salvage, say=say) as reader:
         info = reader.info
         plan = upscaler.plan(info.width, info.height, job.target)
-        check_room(job, info, plan)
+        on_host = upscaler.device.type == "cpu" and bool(plan.passes)
+        check_room(job, info, plan, tile_budget(upscaler.device) if on_host else 0)
         listener(_started(job, upscaler, info, plan))
         with (
             folder_for(job.output),
@@ -114,21 +119,25 @@ def run(job: Job, upscaler: Upscaler, listener: Listener = ignore) -> Finished:
     return finished
 
 
-def check_room(job: Job, info: PhotoInfo, plan: Plan) -> None:
+def check_room(job: Job, info: PhotoInfo, plan: Plan, tile_bytes: int) -> None:
     """Refuses what the format, the memory or the disk cannot hold, before anything is computed.
+
+    Args:
+        tile_bytes: host memory that a tile may take; 0 where tiles are elsewhere.
 
     Raises:
         OutputError: the SR picture is too large for one of them.
     """
     check_size(job.format, plan.width, plan.height)
-    needed, free = memory_needed(info, plan), free_host_memory()
+    frames = frames_kept(job.format, info)
+    needed, free = memory_needed(info, plan, job.format, frames) + tile_bytes, free_host_memory()
     if needed > free:
         raise OutputError(
             f"{job.name}: {plan.width} x {plan.height} pixels need {_gigabytes(needed)} of memory, {_gigabytes(free)} "
             f"are free. Choose a smaller --scale, or close other programs."
         )
     if isinstance(job.output, Path):
-        raw = plan.width * plan.height * channels_of(info.layout) * info.bits // 8 * info.frames
+        raw = plan.width * plan.height * channels_of(info.layout) * info.bits // 8 * frames
         least = int(raw * (1 if job.format.name in ("BMP", "PNM", "PAM", "PFM") else DISK_SHARE))
         free = shutil.disk_usage(_existing(job.output)).free
         if least > free:
@@ -138,25 +147,28 @@ def check_room(job: Job, info: PhotoInfo, plan: Plan) -> None:
             )
 
 
-def memory_needed(info: PhotoInfo, plan: Plan) -> int:
-    """Bytes of host memory at the worst moment: LR and SR picture, and float pictures between the passes.
+def memory_needed(info: PhotoInfo, plan: Plan, format: Format, frames: int = 1) -> int:
+    """Bytes of host memory at the worst moment, tiles apart: while a step is computed, or while the result is encoded.
 
-    Between two passes, and between the last pass and the final resampling, pictures are float32; of the two sides
-    of a step both are held.
+    Between two passes, and between the last pass and the final resampling, pictures are float32; of the two sides of
+    a step both are held. Under transparent pixels colour is filled in by a pyramid of float pictures.
     """
     channels, depth = channels_of(info.layout), info.bits // 8
-    lr, sr = (width * height * channels for width, height in ((info.width, info.height), (plan.width, plan.height)))
-    held = [lr * depth]
-    pixels = info.width * info.height
+    pixels, sr_pixels = info.width * info.height, plan.width * plan.height
+    lr, sr = pixels * channels * depth, sr_pixels * channels * depth
+    held, made = [lr], pixels
     for scale in plan.passes:
-        pixels *= scale**2
-        held.append(pixels * channels * 4)
-    if plan.passes and pixels == plan.width * plan.height:
-        held[-1] = sr * depth  # the last pass rounds at once
+        made *= scale**2
+        held.append(made * channels * 4)
+    if plan.passes and made == sr_pixels:
+        held[-1] = sr  # the last pass rounds at once
     else:
-        held.append(sr * depth + sr // channels * 4 + (pixels * 4 if plan.passes else 0))  # one channel as float
-    worst = max(before + after for before, after in itertools.pairwise(held))
-    return worst + lr * depth + WORK_MEMORY
+        held.append(sr + 8 * max(made, sr_pixels))  # one channel as float, before and after
+    computing = max(before + after for before, after in itertools.pairwise(held))
+    if info.layout in OPAQUE:
+        computing += pixels * 40  # measured on a picture with much to fill
+    sequence = frames if format.frames == "animation" and frames > 1 else 1
+    return lr + max(computing, sr + int(sr * format.copies * sequence)) + WORK_MEMORY
 
 
 class _Watch:

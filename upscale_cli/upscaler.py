@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, TypeVar, cast
+from typing import Final, Literal, TypeVar, cast, get_args
 
 import numpy as np
 
@@ -104,8 +104,11 @@ class Upscaler:
     ) -> None:
         if not 0 <= denoise <= 1:
             raise OptionError(f"denoise {denoise:g} is out of range. Choose --denoise from 0 (keeps grain) to 1.")
-        if tile:
-            check_tile(tile, overlap or 0)
+        for given, allowed in ((precision, get_args(Wanted)), (alpha, get_args(Alpha))):
+            if given not in allowed:
+                raise OptionError(f"{given!r} is not known. Choose one of {', '.join(allowed)}.")
+        if tile or overlap:
+            check_tile(tile or (overlap or 0) + 1, overlap or 0)
         self._listener, self._bar = listener, progress
         self._denoise, self._alpha, self._wrap = denoise, alpha, wrap
         self._wanted_precision: Wanted = precision
@@ -121,6 +124,8 @@ class Upscaler:
 
     def _set_model(self, model: str, *, chosen_for_user: bool) -> None:
         """Finds out what `model` names; a checkpoint file is loaded at once, a registry row when it is needed."""
+        if not is_checkpoint_path(model):
+            model = model.lower()
         self.name = model
         self.kernel = kernel_named(model)
         self._rows: Mapping[int, Spec] = {}

@@ -35,6 +35,7 @@ class Format:
         max_side: largest width and height in pixels.
         frames: whether a file holds one picture, an animation or pages.
         icc, exif, xmp, dpi: whether the metadata of that kind can be stored.
+        copies: of the picture that the encoder holds beside it (measured); a sequence counts each frame.
         quality: default of --quality (0..100, 100 is best) where the encoder is lossy; None where it never is.
         extra: the extra of upscale-cli that must be installed, for formats outside the core dependencies.
     """
@@ -49,6 +50,7 @@ class Format:
     exif: bool = False
     xmp: bool = False
     dpi: bool = False
+    copies: float = 0.0
     quality: int | None = None
     extra: str | None = None
 
@@ -75,6 +77,7 @@ _ROWS = (
         exif=True,
         xmp=True,
         dpi=True,
+        copies=1.0,
     ),
     Format(
         "WebP",
@@ -86,6 +89,7 @@ _ROWS = (
         exif=True,
         xmp=True,
         quality=90,
+        copies=3.0,
     ),
     Format(
         "TIFF",
@@ -110,6 +114,7 @@ _ROWS = (
         exif=True,
         xmp=True,
         quality=90,
+        copies=4.0,
     ),
     Format(
         "HEIC",
@@ -121,6 +126,7 @@ _ROWS = (
         xmp=True,
         quality=90,
         extra="heif",
+        copies=3.0,
     ),
     Format(
         "JPEG XL",
@@ -131,6 +137,7 @@ _ROWS = (
         exif=True,
         xmp=True,
         quality=90,
+        copies=2.0,
     ),
     Format(
         "JPEG 2000",
@@ -141,6 +148,7 @@ _ROWS = (
         exif=True,
         xmp=True,
         dpi=True,
+        copies=2.0,
     ),
     Format("PNM", (".ppm", ".pgm", ".pnm", ".pbm"), layouts=_GRAY_AND_RGB, depths=(8, 16)),
     Format("PAM", (".pam",), layouts=_WITH_ALPHA, depths=(8, 16)),
@@ -216,5 +224,5 @@ def check_size(row: Format, width: int, height: int) -> None:
     if max(width, height) > row.max_side:
         raise OutputError(
             f"{width} x {height} pixels are more than {row.name} holds ({row.max_side:,} per side). "
-            "Choose a smaller --scale, or --format png or tiff."
+            f"Choose a smaller --scale{'' if row.max_side >= 2**30 else ', or --format png or tiff'}."
         )

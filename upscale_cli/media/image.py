@@ -157,7 +157,7 @@ class ImageWriter:
         self._notes = Notes(say, self._target.name)
         self._encoder: Encoder | None = None
         self._written = 0
-        self.frames = _frames_kept(self._row, info)
+        self.frames = frames_kept(self._row, info)
         """How many of the source's frames the file will hold; further ones are ignored by `write`."""
 
     def __enter__(self) -> Self:
@@ -226,7 +226,7 @@ class ImageWriter:
             ) from error
 
 
-def _frames_kept(row: Format, info: PhotoInfo) -> int:
+def frames_kept(row: Format, info: PhotoInfo) -> int:
     """Animations go where animations can, pages where pages can; else only the first."""
     kind = "animation" if info.animated else "pages"
     return info.frames if row.frames == kind else 1

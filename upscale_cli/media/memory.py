@@ -54,6 +54,11 @@ def _from_pil(image: Any) -> tuple[Frame, Callable[[Frame], Any]]:
     from upscale_cli.media.pillow_reader import pixels_of, plan
 
     image.load()
+    if image.mode == "I":  # what Pillow makes of 16-bit PGM and of some PNG
+        low, high = image.getextrema()
+        if low < 0 or high > 65_535:
+            raise ValueError(f"values {low} to {high} of a mode I image are not 16 bits; scale them to 0..65535")
+        image = Image.fromarray(np.asarray(image).astype(np.uint16))
     layout, dtype, convert = plan(image, animated=False)
     frame = Frame(pixels_of(image, len(layout), dtype, convert), layout)
 

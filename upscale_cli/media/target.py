@@ -84,6 +84,10 @@ class Target:
             raise OutputError(
                 f"{self.name}: already exists. Allow replacing it with --overwrite, or choose another -o."
             )
+        if path.exists() and not path.is_file():
+            raise OutputError(f"{self.name}: is no regular file. Send the picture there with -o - and a redirection.")
+        if path.parent.exists() and not path.parent.is_dir():
+            raise OutputError(f"{self.name}: {printable(str(path.parent))} is a file, not a folder. Choose another -o.")
         if not path.parent.is_dir():
             raise OutputError(f"{self.name}: the folder {printable(str(path.parent))} does not exist. Create it first.")
 

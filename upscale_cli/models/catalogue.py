@@ -84,12 +84,13 @@ def fetch_all(names: Sequence[str], listener: Listener) -> None:
 def verify(names: Sequence[str], *, as_json: bool) -> bool:
     """Compares what is on this machine with the pinned sha256; False if anything is not what it should be.
 
-    A safetensors twin has no pinned hash; it is shown as unpinned and is no failure.
+    What is absent is no failure, unless it was named. A safetensors twin has no pinned hash; it is shown as unpinned
+    and is no failure.
     """
     good = True
     for spec in _rows(names):
         for path, state in _states(spec):
-            good = good and state != "wrong"
+            good = good and state != "wrong" and not (names and state == "absent")
             if as_json:
                 print(json.dumps({"model": spec.model, "scale": spec.scale, "path": str(path), "state": state}))
             else:

@@ -13,7 +13,7 @@ import re
 import struct
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, Literal
@@ -93,10 +93,25 @@ def load_net(path: Path, *, say: Say = quiet) -> LoadedNet:
     state_dict, card = load_state_dict(path)
     recognised = recognise(state_dict, card)
     if recognised is None:
+        _refuse_fragment(path, state_dict)
         return _from_spandrel(foreign.load(path, state_dict))
     if recognised.assumed:
         say(f"{path}: assumed, for its keys do not tell: {', '.join(recognised.assumed)} ({path.stem}.json can tell)")
     return _built(recognised, path)
+
+
+def _refuse_fragment(path: Path, state_dict: Mapping[str, Tensor]) -> None:
+    """Names what is missing of a net that one of our net files knows as its own but for the gap.
+
+    Raises:
+        CheckpointError: there is such a gap.
+    """
+    for arch in ARCHITECTURES:
+        lacks: Callable[[Mapping[str, Tensor]], str | None] | None
+        lacks = getattr(importlib.import_module(f"upscale_cli.models.{arch}"), "lacks", None)
+        missing = lacks(state_dict) if lacks else None
+        if missing:
+            raise CheckpointError(f"{path}: looks like {arch}, but lacks {missing}. Get a whole copy of the file")
 
 
 def load_spec(spec: Spec, found: Found) -> LoadedNet:

@@ -130,7 +130,12 @@ def source(spec: Spec, folder: Path) -> str:
     mirror = os.environ.get(MIRROR_VARIABLE, "").strip()
     if not mirror:
         return spec.url
-    if urllib.parse.urlsplit(mirror).scheme not in ("http", "https"):
+    try:
+        parts = urllib.parse.urlsplit(mirror)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        usable = False
+    if not usable:
         _give_up(spec, folder, f"{MIRROR_VARIABLE} is {mirror!r}, which is no http or https address")
     return f"{mirror.rstrip('/')}/{urllib.parse.quote(spec.file)}"
 

@@ -171,7 +171,7 @@ def rows_of(model: str) -> tuple[Spec, ...]:
         return ()
     rows = tuple(sorted((spec for spec in MODELS if spec.model == model), key=lambda spec: spec.scale))
     if not rows:
-        near = difflib.get_close_matches(model.lower(), model_names(), n=3, cutoff=0.4)
+        near = difflib.get_close_matches(model.lower(), model_names(), n=3, cutoff=0.55)
         hint = f"Did you mean {' or '.join(near)}?" if near else f"Choose from {', '.join(model_names())}"
         raise UnknownModelError(
             f"model {model!r} is neither a name in the registry nor a file. {hint} (`upscale models list` shows all.)"

@@ -99,6 +99,10 @@ def lrelu(x: Tensor) -> Tensor:
     return F.leaky_relu(x, negative_slope=0.2, inplace=True)
 
 
+NEEDED = ("conv_first.weight", "conv_body.weight", "conv_hr.weight", "conv_last.weight", "body.0.rdb1.conv1.weight")
+"""Keys that every RRDBNet has."""
+
+
 def recognise(state_dict: Mapping[str, Tensor], card: Card) -> Recognised | None:  # noqa: ARG001  # every net takes it
     """Real-ESRGAN's and BasicSR's keys, those of the first ESRGAN code, and the older model.N ones."""
     renamed = {_new_key(key): tensor for key, tensor in _without_sequence_numbers(state_dict).items()}
@@ -106,8 +110,7 @@ def recognise(state_dict: Mapping[str, Tensor], card: Card) -> Recognised | None
     blocks = {int(match[1]) for key in shapes if (match := re.match(r"body\.(\d+)\.rdb1\.conv1\.weight$", key))}
     if any(".conv1x1." in key for key in shapes):
         return None  # ESRGAN+, another net
-    needed = ("conv_first.weight", "conv_body.weight", "conv_hr.weight", "conv_last.weight", "body.0.rdb1.conv1.weight")
-    if not blocks or any(len(shapes.get(key, ())) != 4 for key in needed):
+    if not blocks or any(len(shapes.get(key, ())) != 4 for key in NEEDED):
         return None
     num_up = sum(1 for key in shapes if re.match(r"conv_up\d+\.weight$", key))
     num_feat, folded_ch = shapes["conv_first.weight"][:2]
@@ -127,6 +130,15 @@ def recognise(state_dict: Mapping[str, Tensor], card: Card) -> Recognised | None
         )
 
     return Recognised(arch="rrdbnet", build=build, state_dict=renamed, colour="rgb" if num_in_ch == 3 else "luma")
+
+
+def lacks(state_dict: Mapping[str, Tensor]) -> str | None:
+    """The first key that is missing where others speak of dense blocks or of the layers around them."""
+    keys = {_new_key(key) for key in _without_sequence_numbers(state_dict)}
+    ours = any(".rdb1.conv1." in key for key in keys) or "conv_first.weight" in keys
+    if not ours or any(".conv1x1." in key for key in keys):
+        return None
+    return next((key for key in NEEDED if key not in keys), None)
 
 
 def _without_sequence_numbers(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -6,6 +6,7 @@ https://github.com/xinntao/Real-ESRGAN (BSD-3-Clause).
 """
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Literal
 
@@ -89,6 +90,21 @@ def recognise(state_dict: Mapping[str, Tensor], card: Card) -> Recognised | None
         colour="rgb" if num_in_ch == 3 else "luma",
         assumed=assumed,
     )
+
+
+def lacks(state_dict: Mapping[str, Tensor]) -> str | None:
+    """The first key that a row of body.N layers has a gap at; None where the keys are no such row."""
+    numbers = {int(match[1]) for key in state_dict if (match := re.fullmatch(r"body\.(\d+)\.(weight|bias)", key))}
+    if len(numbers) < 3 or not all(key.startswith("body.") for key in state_dict) or max(numbers) > 2 * len(numbers):
+        return None
+    with_slopes = any(number % 2 for number in numbers)
+    for number in range(max(numbers) + 1):
+        if number % 2 and not with_slopes:
+            continue
+        for part in ("weight", "bias") if number % 2 == 0 else ("weight",):
+            if f"body.{number}.{part}" not in state_dict:
+                return f"body.{number}.{part}"
+    return None
 
 
 _NOTHING = Tensor()
