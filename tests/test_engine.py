@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from upscale_cli.color import display_to_linear, linear_to_display, white_of
+from upscale_cli.color import display_to_linear, linear_to_display
 from upscale_cli.engine import Engine
 from upscale_cli.errors import CheckpointError, DeviceError, OptionError
 from upscale_cli.media.frame import Pixels
+from upscale_cli.media.pixels import white_of
 from upscale_cli.models.espcn import ESPCN
 from upscale_cli.models.picture import PictureNet
 from upscale_cli.models.rrdbnet import RRDBNet

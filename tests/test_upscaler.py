@@ -13,8 +13,8 @@ from upscale_cli import Upscaler
 from upscale_cli.chain import Target
 from upscale_cli.errors import CheckpointError, OptionError, UnknownModelError
 from upscale_cli.events import Event, Note
-from upscale_cli.media.frame import Frame, Layout, Pixels
-from upscale_cli.planes import channels_of, without_holes
+from upscale_cli.media.frame import Frame, Layout, Pixels, channels_of
+from upscale_cli.planes import without_holes
 from upscale_cli.upscaler import Alpha
 
 LAYOUTS: tuple[Layout, ...] = ("L", "LA", "RGB", "RGBA", "CMYK", "LAB")

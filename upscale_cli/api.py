@@ -8,7 +8,8 @@ from upscale_cli.batch import Input, Naming, Outputs
 from upscale_cli.chain import Target
 from upscale_cli.errors import OptionError
 from upscale_cli.events import Listener, ignore
-from upscale_cli.media.image import MAX_PIXELS, ImageReader
+from upscale_cli.media.formats import MAX_PIXELS
+from upscale_cli.media.image import ImageReader
 from upscale_cli.pipeline import FileOptions, Job, run
 from upscale_cli.upscaler import Upscaler
 

@@ -19,6 +19,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from upscale_cli import __version__
 from upscale_cli.errors import InterruptedRun, OptionError, UpscaleError, printable
+from upscale_cli.media.formats import MAX_PIXELS
 
 if TYPE_CHECKING:
     from upscale_cli.batch import Input, Naming
@@ -273,7 +274,7 @@ def upscale(
     ] = "auto",
     max_pixels: Annotated[
         int, typer.Option("--max-pixels", min=1, rich_help_panel=COMPUTE, help="Largest input that is trusted.")
-    ] = 10**9,
+    ] = MAX_PIXELS,
     salvage: Annotated[
         bool, typer.Option("--salvage", rich_help_panel=COMPUTE, help="Take what decodes of a damaged file.")
     ] = False,

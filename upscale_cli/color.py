@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from upscale_cli.media.frame import Pixels
+from upscale_cli.media.pixels import white_of
 
 LumaRange = Literal["full", "studio"]
 
@@ -16,14 +17,6 @@ KB: Final = 0.114
 
 CENTRE: Final = 128 / 255
 """Where chroma is zero, in the 8-bit convention of JPEG and BT.601."""
-
-WHITE: Final = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0, np.dtype(np.float32): 1.0}
-"""The value of white in each depth a frame may have."""
-
-
-def white_of(pixels: Pixels) -> float:
-    """The value that becomes 1.0: 255, 65535, or 1 for float pixels."""
-    return WHITE[pixels.dtype]
 
 
 def to_depth(unit: Tensor, dtype: np.dtype[Any]) -> Tensor:
@@ -35,7 +28,7 @@ def to_depth(unit: Tensor, dtype: np.dtype[Any]) -> Tensor:
     """
     if dtype == np.float32:
         return unit
-    white = WHITE[np.dtype(dtype)]
+    white = int(np.iinfo(dtype).max)
     unit.mul_(white).round_().clamp_(0, white)
     return unit.to(torch.uint8 if dtype == np.uint8 else torch.uint16)
 

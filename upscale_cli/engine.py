@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from upscale_cli.color import to_depth, white_of
+from upscale_cli.color import to_depth
 from upscale_cli.device import (
     DTYPES,
     Precision,
@@ -28,7 +28,9 @@ from upscale_cli.device import (
     tile_budget,
 )
 from upscale_cli.errors import CheckpointError, DeviceError
+from upscale_cli.events import Say
 from upscale_cli.media.frame import Pixels, Transfer
+from upscale_cli.media.pixels import white_of
 from upscale_cli.models.picture import PictureNet
 from upscale_cli.models.profile import profile
 from upscale_cli.tiling import MIN_TILE, Limits, RowBlender, Span, automatic_tiles, check_tile, tile_spans
@@ -116,7 +118,7 @@ class Engine:
         overlap: int | None = None,
         wrap: bool = False,
         tta: bool = False,
-        say: Callable[[str], None],
+        say: Say,
     ) -> None:
         self.scale, self.halo, self.multiple_of = net.scale, net.halo, net.multiple_of
         self.device, self.precision = device, precision

@@ -79,6 +79,8 @@ class Failed:
 
 Event = Note | Fetching | Started | Progress | Estimate | Finished | Failed
 Listener = Callable[[Event], None]
+Say = Callable[[str], None]
+"""Takes one line that the user should know."""
 
 
 def ignore(event: Event) -> None:

@@ -20,11 +20,11 @@ from upscale_cli.chain import Target
 from upscale_cli.device import free_host_memory, tile_budget
 from upscale_cli.errors import OutputError
 from upscale_cli.events import Estimate, Finished, Listener, Note, Progress, Started, ignore
-from upscale_cli.media.formats import Format, check_size
-from upscale_cli.media.frame import Frame
-from upscale_cli.media.image import MAX_PIXELS, ImageReader, ImageWriter, frames_kept
+from upscale_cli.media.formats import MAX_PIXELS, Format, check_size
+from upscale_cli.media.frame import Frame, channels_of
+from upscale_cli.media.image import ImageReader, ImageWriter, frames_kept
 from upscale_cli.media.metadata import PhotoInfo
-from upscale_cli.planes import OPAQUE, channels_of
+from upscale_cli.planes import OPAQUE
 from upscale_cli.upscaler import Plan, Upscaler
 
 LONG_RUN_SECONDS: Final = 20

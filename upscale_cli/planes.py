@@ -6,8 +6,9 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from upscale_cli.color import bleed, white_of
+from upscale_cli.color import bleed
 from upscale_cli.media.frame import Layout, Pixels
+from upscale_cli.media.pixels import white_of
 
 OPAQUE: Final[dict[Layout, Layout]] = {"LA": "L", "RGBA": "RGB"}
 """Layouts with alpha, and what they are without it."""
@@ -43,11 +44,6 @@ PLANES: Final[dict[Layout, tuple[Planes, ...]]] = {
 def planes_of(layout: Layout) -> tuple[Planes, ...]:
     """How the channels of a layout are grouped."""
     return PLANES[layout]
-
-
-def channels_of(layout: Layout) -> int:
-    """How many channels a layout has."""
-    return 3 if layout == "LAB" else len(layout)
 
 
 def inverted(pixels: Pixels) -> Pixels:

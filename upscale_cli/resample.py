@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from upscale_cli.color import to_depth, white_of
+from upscale_cli.color import to_depth
 from upscale_cli.media.frame import Pixels
+from upscale_cli.media.pixels import white_of
 from upscale_cli.models.registry import Kernel
 
 FILTERS: Final[dict[Kernel, Image.Resampling]] = {

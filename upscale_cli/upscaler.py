@@ -17,7 +17,7 @@ from upscale_cli.device import Precision, Wanted, choose_device, choose_precisio
 from upscale_cli.engine import Engine
 from upscale_cli.errors import OptionError
 from upscale_cli.events import Fetching, Listener, Note, ignore
-from upscale_cli.media.frame import Frame, Layout, Pixels
+from upscale_cli.media.frame import Frame, Layout, Pixels, channels_of
 from upscale_cli.models.checkpoint import LoadedNet, interpolate, load_net, load_spec
 from upscale_cli.models.obtain import obtain
 from upscale_cli.models.picture import PictureNet
@@ -27,7 +27,6 @@ from upscale_cli.planes import (
     OPAQUE,
     Levels,
     Planes,
-    channels_of,
     inverted,
     is_constant,
     nearest,

@@ -2,7 +2,7 @@
 
 from typing import IO, TYPE_CHECKING, cast
 
-from upscale_cli.media.encoder import Encoder, Job
+from upscale_cli.media.encoder import Encoder, Encoding
 from upscale_cli.media.exif import without_orientation
 from upscale_cli.media.frame import Frame
 from upscale_cli.media.metadata import Metadata
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class AnimatedAvif(Encoder):
     """Pillow wants all frames at once, so this is the one encoder that holds an animation whole."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Encoding) -> None:
         super().__init__(job)
         self._images: list[Image.Image] = []
         self._durations: list[int] = []

@@ -11,7 +11,7 @@ from upscale_cli.media.target import Stream
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class Encoding:
     """What an encoder needs to know before the first frame.
 
     Attributes:
@@ -45,7 +45,7 @@ class Job:
 class Encoder(ABC):
     """Writes the frames of one file. Frames arrive in a layout and depth of the format's row."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Encoding) -> None:
         self.job = job
 
     @abstractmethod

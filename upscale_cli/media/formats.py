@@ -159,6 +159,9 @@ _ROWS = (
 FORMATS: dict[str, Format] = {row.name: row for row in _ROWS}
 """Every format that is read and written, by name."""
 
+MAX_PIXELS = 10**9
+"""How many pixels a frame of an input may have, unless the user allows more: one gigapixel."""
+
 RAW_EXTENSIONS = frozenset(
     {".3fr", ".ari", ".arw", ".bay", ".cap", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".gpr", ".iiq"}
     | {".k25", ".kdc", ".mef", ".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".ptx", ".raf", ".raw", ".rw2", ".rwl"}

@@ -16,6 +16,11 @@ Pixels = NDArray[Any]
 """(height, width, channels); uint8 or uint16 over the full range, or float32 with 1.0 for white."""
 
 
+def channels_of(layout: Layout) -> int:
+    """How many channels a layout has."""
+    return 3 if layout == "LAB" else len(layout)
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """One upright picture.
@@ -34,7 +39,7 @@ class Frame:
     duration_ms: float | None = None
 
     def __post_init__(self) -> None:
-        channels = len(self.layout) if self.layout != "LAB" else 3
+        channels = channels_of(self.layout)
         if self.pixels.ndim != 3 or self.pixels.shape[2] != channels:
             raise ValueError(f"a {self.layout} frame has shape (H, W, {channels}), not {self.pixels.shape}")
         if self.pixels.dtype not in (np.uint8, np.uint16, np.float32):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from upscale_cli.media.encoder import Encoder, Job
+from upscale_cli.media.encoder import Encoder, Encoding
 from upscale_cli.media.frame import Frame
 from upscale_cli.media.metadata import Metadata
 
@@ -26,7 +26,7 @@ class Gif(Encoder):
     cleared away first.
     """
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Encoding) -> None:
         super().__init__(job)
         self._pending: tuple[bytes, int, int | None] | None = None
         self._size = (0, 0)
@@ -66,7 +66,7 @@ class Gif(Encoder):
         self.job.stream.write(b"!\xf9\x04" + struct.pack("<BHBB", flags, delay, transparent or 0, 0) + data)
 
 
-def indexed(frame: Frame, job: Job) -> tuple[NDArray[Any], bytes, int | None]:
+def indexed(frame: Frame, job: Encoding) -> tuple[NDArray[Any], bytes, int | None]:
     """(H, W) palette indices, 256 palette entries, and the transparent index, which all but a full palette has.
 
     Up to 256 colours are kept exactly; more are reduced by median cut, with error diffusion.
@@ -103,7 +103,7 @@ def _exact(color: NDArray[Any], room: int) -> tuple[NDArray[Any], bytes, int] | 
     return indices.reshape(packed.shape).astype(np.uint8), entries.tobytes().ljust(3 * _COLOURS, b"\0"), len(found)
 
 
-def _reduced(color: NDArray[Any], room: int, job: Job) -> tuple[NDArray[Any], bytes]:
+def _reduced(color: NDArray[Any], room: int, job: Encoding) -> tuple[NDArray[Any], bytes]:
     from PIL import Image
 
     job.notes("GIF holds 256 colours per frame: reduced")

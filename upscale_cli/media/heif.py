@@ -10,7 +10,7 @@ import numpy as np
 
 from upscale_cli.errors import InputError, OutputError, UpscaleError
 from upscale_cli.media import icc
-from upscale_cli.media.encoder import Encoder, Job
+from upscale_cli.media.encoder import Encoder, Encoding
 from upscale_cli.media.frame import Frame, Layout, Transfer
 from upscale_cli.media.metadata import Metadata, PhotoInfo, upright_metadata
 from upscale_cli.media.pixels import upright_pixels
@@ -81,7 +81,7 @@ def _frames(source: Source, image: Any, info: PhotoInfo) -> Iterator[Frame]:
 class Heic(Encoder):
     """One 8-bit picture, 4:4:4."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Encoding) -> None:
         super().__init__(job)
         self._library = _pillow_heif(OutputError, job.notes.name)
 

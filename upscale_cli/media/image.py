@@ -14,18 +14,15 @@ from typing import BinaryIO, Self
 
 from upscale_cli.errors import InputError, OutputError, printable
 from upscale_cli.media.convert import Notes, fitted
-from upscale_cli.media.encoder import Encoder, Job
-from upscale_cli.media.formats import FORMATS, Format, check_size
+from upscale_cli.media.encoder import Encoder, Encoding
+from upscale_cli.media.formats import FORMATS, MAX_PIXELS, Format, check_size
 from upscale_cli.media.frame import Frame
 from upscale_cli.media.metadata import Metadata, PhotoInfo
 from upscale_cli.media.sniff import HEAD_BYTES, format_of_content
 from upscale_cli.media.source import Picture, Source
-from upscale_cli.media.target import Target
+from upscale_cli.media.target import OutputFile
 
 __all__ = ["MAX_PIXELS", "ImageReader", "ImageWriter", "Metadata", "PhotoInfo"]
-
-MAX_PIXELS = 10**9
-"""Default limit of pixels per frame: one gigapixel."""
 
 
 def _silent(text: str) -> None:
@@ -153,7 +150,7 @@ class ImageWriter:
         self._row = FORMATS[format]
         self._info = info
         self._quality = quality
-        self._target = Target(target, overwrite=overwrite)
+        self._target = OutputFile(target, overwrite=overwrite)
         self._notes = Notes(say, self._target.name)
         self._encoder: Encoder | None = None
         self._written = 0
@@ -169,7 +166,7 @@ class ImageWriter:
             )
         if self._quality is not None and self._row.quality is None:
             self._notes(f"--quality means nothing to {self._row.name} as written here")
-        job = Job(stream, self._row, self._info, self.frames, self._quality, self._target.suffix, self._notes)
+        job = Encoding(stream, self._row, self._info, self.frames, self._quality, self._target.suffix, self._notes)
         try:
             self._encoder = _encoder(job)
         except BaseException as failure:
@@ -232,7 +229,7 @@ def frames_kept(row: Format, info: PhotoInfo) -> int:
     return info.frames if row.frames == kind else 1
 
 
-def _encoder(job: Job) -> Encoder:
+def _encoder(job: Encoding) -> Encoder:
     """Choose the encoder; each is imported when a file asks for it."""
     name = job.row.name
     animated = job.frames > 1

@@ -4,7 +4,7 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
 
-from upscale_cli.media.encoder import Encoder, Job
+from upscale_cli.media.encoder import Encoder, Encoding
 from upscale_cli.media.exif import without_orientation
 from upscale_cli.media.frame import Frame
 from upscale_cli.media.metadata import Metadata
@@ -36,7 +36,7 @@ class PillowStill(Encoder):
         save_still(self.job, frame, metadata, self.job.stream)
 
 
-def save_still(job: Job, frame: Frame, metadata: Metadata, stream: Stream | BinaryIO) -> None:
+def save_still(job: Encoding, frame: Frame, metadata: Metadata, stream: Stream | BinaryIO) -> None:
     """Write one picture with its metadata to a stream."""
     name = job.row.name
     if name == "JPEG":
@@ -53,7 +53,7 @@ def save_still(job: Job, frame: Frame, metadata: Metadata, stream: Stream | Bina
     pillow_image(frame).save(cast("IO[bytes]", stream), format=_PLUGINS.get(name, name), **options)
 
 
-def _jpeg(job: Job, metadata: Metadata, pixels: int) -> dict[str, Any]:
+def _jpeg(job: Encoding, metadata: Metadata, pixels: int) -> dict[str, Any]:
     """Baseline, 4:4:4; metadata that no segment can hold are left out.
 
     Huffman tables are made for the picture while it is small enough: libjpeg holds all coefficients for that, two
@@ -78,12 +78,12 @@ def _jpeg(job: Job, metadata: Metadata, pixels: int) -> dict[str, Any]:
     return options
 
 
-def webp_options(job: Job) -> dict[str, Any]:
+def webp_options(job: Encoding) -> dict[str, Any]:
     """`exact` keeps the colour under transparent pixels, which the next resampling would bleed into its neighbours."""
     if job.lossless:
         return {"lossless": True, "quality": 75, "method": 4, "exact": True}
     return {"quality": job.lossy_quality, "method": 4, "exact": True, "use_sharp_yuv": True}
 
 
-def avif_options(job: Job) -> dict[str, Any]:
+def avif_options(job: Encoding) -> dict[str, Any]:
     return {"quality": job.lossy_quality, "subsampling": "4:4:4", "speed": 6}

@@ -11,7 +11,7 @@ from typing import IO, cast
 
 import numpy as np
 
-from upscale_cli.media.encoder import Encoder, Job
+from upscale_cli.media.encoder import Encoder, Encoding
 from upscale_cli.media.frame import Frame
 from upscale_cli.media.metadata import Metadata
 from upscale_cli.media.pillow_writer import pillow_image
@@ -62,7 +62,7 @@ class Apng(Encoder):
     The first frame is also what a reader without animation shows. The number of frames goes into the header at the end.
     """
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Encoding) -> None:
         super().__init__(job)
         self._sequence = 0
         self._frames = 0

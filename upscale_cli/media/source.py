@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from upscale_cli.errors import InputError, UpscaleError, printable
+from upscale_cli.events import Say
 from upscale_cli.media.frame import Frame
 from upscale_cli.media.metadata import PhotoInfo
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)

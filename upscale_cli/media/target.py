@@ -54,7 +54,7 @@ class Stream:
         return self._file.closed
 
 
-class Target:
+class OutputFile:
     """Owner of the temporary file that becomes the output.
 
     Args:

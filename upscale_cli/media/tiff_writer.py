@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from upscale_cli.media import exif
-from upscale_cli.media.encoder import Encoder, Job
+from upscale_cli.media.encoder import Encoder, Encoding
 from upscale_cli.media.exif import Field
 from upscale_cli.media.frame import Frame
 from upscale_cli.media.metadata import Metadata
@@ -24,7 +24,7 @@ _BIG = 4 * 2**30 - 2**26
 class Tiff(Encoder):
     """One page per frame; BigTIFF where the pages together, uncompressed, would pass 4 GiB."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Encoding) -> None:
         super().__init__(job)
         self._writer: Any = None
         self._order = "<"

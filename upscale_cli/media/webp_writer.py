@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from upscale_cli.media.encoder import Encoder, Job
+from upscale_cli.media.encoder import Encoder, Encoding
 from upscale_cli.media.frame import Frame
 from upscale_cli.media.metadata import Metadata
 from upscale_cli.media.pillow_writer import save_still
@@ -24,7 +24,7 @@ _FLAGS_AT = 20
 class AnimatedWebp(Encoder):
     """Frames as ANMF chunks; sizes and flags of the file are filled in at the end."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Encoding) -> None:
         super().__init__(job)
         self._metadata: Metadata | None = None
         self._alpha = False

@@ -23,11 +23,13 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from upscale_cli.color import LumaRange
 from upscale_cli.errors import CheckpointError
+from upscale_cli.events import Say
 from upscale_cli.models import foreign
-from upscale_cli.models.net import Card, Colour, LumaRange, Recognised
+from upscale_cli.models.net import Card, Colour, Recognised
 from upscale_cli.models.registry import ARCHITECTURES, Spec
-from upscale_cli.models.store import Found, Say, quiet
+from upscale_cli.models.store import Found, quiet
 
 Container = Literal["safetensors", "zip", "pickle"]
 

@@ -12,7 +12,8 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from upscale_cli.models.net import Card, Colour, LumaRange, Recognised, natural_order
+from upscale_cli.color import LumaRange
+from upscale_cli.models.net import Card, Colour, Recognised, natural_order
 
 Activation = Literal["tanh", "relu", "identity"]
 

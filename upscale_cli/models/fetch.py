@@ -29,8 +29,9 @@ import filelock
 
 from upscale_cli import __version__
 from upscale_cli.errors import CheckpointError, FetchError
+from upscale_cli.events import Say
 from upscale_cli.models.registry import Spec
-from upscale_cli.models.store import OFFLINE_VARIABLE, Progress, Say, is_file, is_offline, quiet, sha256_of
+from upscale_cli.models.store import OFFLINE_VARIABLE, Progress, is_file, is_offline, quiet, sha256_of
 
 MIRROR_VARIABLE: Final = "UPSCALE_MIRROR"
 

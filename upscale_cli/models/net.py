@@ -11,8 +11,9 @@ from typing import Any, Literal, Protocol
 
 from torch import Tensor, nn
 
+from upscale_cli.color import LumaRange
+
 Colour = Literal["rgb", "luma", "ycbcr"]
-LumaRange = Literal["full", "studio"]
 
 
 class Net(Protocol):

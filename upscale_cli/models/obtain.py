@@ -1,8 +1,9 @@
 """A checkpoint, wherever it has to come from: this machine first, then the network. Imports no torch."""
 
+from upscale_cli.events import Say
 from upscale_cli.models import store
 from upscale_cli.models.registry import Spec
-from upscale_cli.models.store import Found, Progress, Say, quiet
+from upscale_cli.models.store import Found, Progress, quiet
 
 
 def obtain(spec: Spec, *, say: Say = quiet, progress: Progress = quiet) -> Found:

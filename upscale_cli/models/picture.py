@@ -4,9 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from upscale_cli.color import display_to_linear, linear_to_display, rgb_to_ycbcr, ycbcr_to_rgb
+from upscale_cli.color import LumaRange, display_to_linear, linear_to_display, rgb_to_ycbcr, ycbcr_to_rgb
 from upscale_cli.media.frame import Transfer
-from upscale_cli.models.net import Colour, LumaRange
+from upscale_cli.models.net import Colour
 
 CHROMA_REACH = 2
 """LR pixels on each side that bicubic interpolation looks at."""

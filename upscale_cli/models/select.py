@@ -4,8 +4,9 @@ import os
 from collections.abc import Mapping
 from typing import Final
 
+from upscale_cli.events import Say
 from upscale_cli.models.registry import KERNELS, MODELS, Spec, rows_of
-from upscale_cli.models.store import Say, is_offline, locate, quiet
+from upscale_cli.models.store import is_offline, locate, quiet
 
 CHECKPOINT_ENDINGS: Final = (".pth", ".pt", ".ckpt", ".safetensors")
 

@@ -19,13 +19,11 @@ from typing import Final
 
 import platformdirs
 
+from upscale_cli.events import Say
 from upscale_cli.models.registry import Spec
 
 SEARCH_PATH_VARIABLE: Final = "UPSCALE_WEIGHTS"
 OFFLINE_VARIABLE: Final = "UPSCALE_OFFLINE"
-
-Say = Callable[[str], None]
-"""Takes one line that is worth a user's attention."""
 
 Progress = Callable[[int, int | None], None]
 """Takes the bytes that are there, and how many there will be where that is known."""
