@@ -1,0 +1,114 @@
+"""What only a GPU can show: it agrees with the CPU, half precision is near, and tiles under way do not get mixed up.
+
+Skipped where there is none; FAIL_WITHOUT_CUDA=1 makes that a failure, for machines that should have one.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from upscale_cli import Upscaler
+from upscale_cli.device import Precision
+from upscale_cli.engine import Engine
+from upscale_cli.media.frame import Pixels
+from upscale_cli.models.espcn import ESPCN
+from upscale_cli.models.picture import PictureNet
+from upscale_cli.models.rrdbnet import RRDBNet
+from upscale_cli.models.srvgg import SRVGGNetCompact
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _gpu() -> None:
+    if not torch.cuda.is_available():
+        if os.environ.get("FAIL_WITHOUT_CUDA") == "1":
+            pytest.fail("FAIL_WITHOUT_CUDA is set, and torch finds no CUDA device")
+        pytest.skip("no CUDA device")
+
+
+def net(kind: str) -> PictureNet:
+    torch.manual_seed(0)
+    if kind == "espcn":
+        return PictureNet(ESPCN(2), "luma", "full")
+    if kind == "srvgg":
+        return PictureNet(SRVGGNetCompact(num_feat=32, num_conv=6), "rgb", "full")
+    return PictureNet(RRDBNet(num_feat=32, num_block=3, num_grow_ch=16, unshuffle=2), "rgb", "full")
+
+
+def sr(kind: str, device: str, precision: Precision, lr: Pixels, tile: int = 48) -> Pixels:
+    engine = Engine(net(kind), torch.device(device), precision, tile=tile, say=lambda text: pytest.fail(text))
+    return engine.upscale(lr, np.float32, clip=False)
+
+
+def psnr(one: Pixels, other: Pixels) -> float:
+    return float(10 * np.log10(np.ptp(other) ** 2 / max(np.mean((one - other) ** 2), 1e-30)))
+
+
+@pytest.mark.parametrize("kind", ["espcn", "srvgg", "rrdbnet"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_fp32_agrees_with_the_cpu(kind: str, dtype: type, noise: Callable[..., Pixels]) -> None:
+    lr = noise(150, 131, 3, dtype=dtype)
+    np.testing.assert_allclose(sr(kind, "cuda", "fp32", lr), sr(kind, "cpu", "fp32", lr), atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["espcn", "srvgg", "rrdbnet"])
+def test_fp16_stays_near_fp32(kind: str, noise: Callable[..., Pixels]) -> None:
+    lr = noise(150, 131, 3)
+    assert psnr(sr(kind, "cuda", "fp16", lr), sr(kind, "cuda", "fp32", lr)) > 50
+
+
+@pytest.mark.parametrize("kind", ["espcn", "srvgg"])
+def test_many_tiles_under_way_equal_the_whole_picture(kind: str, noise: Callable[..., Pixels]) -> None:
+    lr = noise(400, 333, 3)
+    np.testing.assert_allclose(sr(kind, "cuda", "fp32", lr, tile=32), sr(kind, "cuda", "fp32", lr, 4000), atol=1e-5)
+
+
+def test_a_net_that_overflows_in_fp16_goes_on_in_fp32(noise: Callable[..., Pixels]) -> None:
+    """Weights blown up between two layers and shrunk after them: fine in fp32, Inf in fp16."""
+    said: list[str] = []
+    lr = noise(100, 100, 3)
+    weak = net("srvgg")
+    plain = Engine(net("srvgg"), torch.device("cuda"), "fp32", tile=32, say=said.append).upscale(lr, np.float32)
+    first, last = (weak.net.get_submodule(name) for name in ("body.0", "body.14"))
+    for factor, layer in ((1e6, first), (1e-6, last)):
+        for parameter in layer.parameters():
+            parameter.data.mul_(factor)
+    for name, parameter in weak.net.named_parameters():
+        if name.endswith("bias") and name not in ("body.0.bias", "body.14.bias"):
+            parameter.data.mul_(1e6)
+    weak.net.get_submodule("body.14").bias.data.mul_(1e6)  # type: ignore[operator]
+    engine = Engine(weak, torch.device("cuda"), "fp16", tile=32, say=said.append)
+    np.testing.assert_allclose(engine.upscale(lr, np.float32), plain, atol=1e-3)
+    assert engine.precision == "fp32"
+    assert len(said) == 1
+
+
+def test_the_real_net_in_fp16(shared_weights: Path, sample_images: Path) -> None:
+    from PIL import Image
+
+    with Image.open(sample_images / "photos/chelsea.png") as image:
+        lr = np.asarray(image.convert("RGB"))
+    half = Upscaler("realesr-general", device="cuda")(lr).astype(np.float32)
+    full = Upscaler("realesr-general", device="cuda", precision="fp32")(lr).astype(np.float32)
+    assert 10 * np.log10(255**2 / np.mean((half - full) ** 2)) > 50
+    assert str(shared_weights)
+
+
+def test_memory_that_runs_out_for_real_halves_the_window(noise: Callable[..., Pixels]) -> None:
+    """All but a little of the device's memory is taken; the picture comes out all the same."""
+    said: list[str] = []
+    lr = noise(700, 700, 3)
+    expected = sr("espcn", "cuda", "fp32", lr, 4000)
+    engine = Engine(net("espcn"), torch.device("cuda"), "fp32", tile=4000, say=said.append)
+    torch.cuda.empty_cache()
+    free, _ = torch.cuda.mem_get_info()
+    taken = torch.empty(free - 160 * 2**20, dtype=torch.uint8, device="cuda")
+    try:
+        np.testing.assert_allclose(engine.upscale(lr, np.float32, clip=False), expected, atol=1e-5)
+    finally:
+        del taken
+        torch.cuda.empty_cache()
+    assert any("out of memory on cuda" in line for line in said)
