@@ -45,7 +45,7 @@ class Recipe:
 
     @property
     def path(self) -> Path:
-        return FOLDER / f"{self.name}.safetensors"
+        return FOLDER / f"{self.name}.golden"  # a safetensors file of pictures: lr and sr, no weights
 
     def weights(self) -> Weights:
         return seeded(self.shapes, self.seed)
@@ -60,7 +60,7 @@ class Trained:
 
     @property
     def path(self) -> Path:
-        return FOLDER / f"{self.stem}.safetensors"
+        return FOLDER / f"{self.stem}.golden"
 
 
 def rrdbnet(num_block: int, *, num_feat: int = 64, num_up: int = 2, unshuffle: int = 1) -> Shapes:
