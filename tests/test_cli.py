@@ -672,3 +672,15 @@ def test_what_a_checkpoint_lacks_is_named(run: Run, photo: Path, tmp_path: Path,
     missing = "body.4.weight" if kind == "srvgg" else "conv_hr.weight"
     torch.save({key: tensor for key, tensor in net.state_dict().items() if key != missing}, tmp_path / "net.pth")
     assert f"looks like {kind}, but lacks {missing}" in run(photo, "-m", tmp_path / "net.pth").line
+
+
+def test_what_ends_a_run_is_told_to_a_program_too(run: Run, photo: Path) -> None:
+    outcome = run(photo, "-m", "nosuch", "--json")
+    assert outcome.code == 2
+    assert json.loads(outcome.out)["event"] == "failed"
+    assert "'nosuch'" in json.loads(outcome.out)["message"]
+    assert "nosuch" in outcome.line
+
+
+def test_an_empty_name_is_one_line(run: Run) -> None:
+    assert run("", *FAST).code == 1

@@ -80,6 +80,8 @@ def main() -> None:
         app(prog_name=called if called == "upscale-cli" else "upscale")
     except UpscaleError as error:
         print(f"error: {error}", file=sys.stderr)
+        if "--json" in sys.argv:
+            _print_as_json(error)
         if "-v" in sys.argv or "--verbose" in sys.argv:
             _print_causes(error)
         sys.exit(error.exit_code)
@@ -121,6 +123,16 @@ def _make_streams_safe() -> None:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
+
+
+def _print_as_json(error: UpscaleError) -> None:
+    """What ended the whole run, for a program that follows it; on standard output, unless a picture goes there."""
+    import json
+
+    from upscale_cli.events import Failed, as_record
+
+    if not {"-", "-o-"} & set(sys.argv):
+        print(json.dumps(as_record(Failed("", str(error)))))
 
 
 def _print_causes(error: BaseException) -> None:
