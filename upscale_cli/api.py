@@ -6,7 +6,6 @@ from typing import Any
 
 from upscale_cli.batch import Input, Naming, Outputs
 from upscale_cli.chain import Target
-from upscale_cli.errors import OptionError
 from upscale_cli.events import Listener, ignore
 from upscale_cli.media.formats import MAX_PIXELS
 from upscale_cli.media.image import ImageReader
@@ -51,12 +50,10 @@ def upscale_file(
     Raises:
         UpscaleError: with one line for the user; nothing is left of an output that failed.
     """
-    if scale is not None and target is not None:
-        raise OptionError("give either a scale or a target; they exclude each other.")
     if isinstance(model, Upscaler) and options:
         raise TypeError(f"{', '.join(options)}: say this to the Upscaler that is given as model")
     upscaler = model if isinstance(model, Upscaler) else Upscaler(model, listener=listener, **options)
-    wanted = target or Target(scale=upscaler.default_scale if scale is None else scale)
+    wanted = upscaler.target(scale, target)
     given = Input(os.fspath(source))
     naming = Naming(os.fspath(output) if output is not None else None, format, wanted)
     files = FileOptions(quality=quality, overwrite=overwrite, max_pixels=max_pixels, salvage=salvage)
@@ -74,7 +71,7 @@ def prepare(given: Input, upscaler: Upscaler, naming: Naming, outputs: Outputs, 
     Raises:
         InputError: the input cannot be read. OutputError: its place is taken.
     """
-    target = naming.target or Target(scale=upscaler.default_scale)
+    target = upscaler.target(target=naming.target)
     opened = given.open()
     with ImageReader(opened, max_pixels=options.max_pixels, salvage=options.salvage) as reader:
         info = reader.info

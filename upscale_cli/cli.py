@@ -19,7 +19,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from upscale_cli import __version__
 from upscale_cli.errors import InterruptedRun, OptionError, UpscaleError, printable
-from upscale_cli.media.formats import MAX_PIXELS
+from upscale_cli.media.formats import FORMATS, MAX_PIXELS
 
 if TYPE_CHECKING:
     from upscale_cli.batch import Input, Naming
@@ -48,7 +48,7 @@ class PathDecides(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
-            raise InterruptedRun("interrupted; nothing half-done was left behind.") from error
+            raise InterruptedRun from error
 
 
 class NamelessContext(typer.Context):
@@ -80,8 +80,6 @@ def main() -> None:
         app(prog_name=called if called == "upscale-cli" else "upscale")
     except UpscaleError as error:
         print(f"error: {error}", file=sys.stderr)
-        if "--json" in sys.argv:
-            _print_as_json(error)
         if "-v" in sys.argv or "--verbose" in sys.argv:
             _print_causes(error)
         sys.exit(error.exit_code)
@@ -125,16 +123,6 @@ def _make_streams_safe() -> None:
             reconfigure(errors="backslashreplace")
 
 
-def _print_as_json(error: UpscaleError) -> None:
-    """What ended the whole run, for a program that follows it; on standard output, unless a picture goes there."""
-    import json
-
-    from upscale_cli.events import Failed, as_record
-
-    if not {"-", "-o-"} & set(sys.argv):
-        print(json.dumps(as_record(Failed("", str(error)))))
-
-
 def _print_causes(error: BaseException) -> None:
     cause = error.__cause__
     while cause is not None:
@@ -156,8 +144,6 @@ def _complete_model(incomplete: str) -> list[str]:
 
 
 def _complete_format(incomplete: str) -> list[str]:
-    from upscale_cli.media.formats import FORMATS
-
     endings = [row.extensions[0].removeprefix(".") for row in FORMATS.values()]
     return [ending for ending in endings if ending.startswith(incomplete)]
 
@@ -305,24 +291,24 @@ def upscale(
     from upscale_cli.console import listening
 
     del version  # acted upon by its callback
-    target = _target(scale, size, long_side, megapixels)
-    models: list[str | None] = [*model] if model else [None]
     sources = [Input(name) for name in inputs]
-    naming = Naming(output, format, target, several_models=len(models) > 1)
-    single_output(naming, sources, len(models))
     to_stdout = output == STDIO or (output is None and any(source.is_stdin for source in sources))
-    if to_stdout and sys.stdout.isatty():
-        raise OptionError("the picture would go to the terminal. Send it on (`> out.png`), or give -o FILE.")
-    if gpu is not None:
-        if device != "auto":
-            raise OptionError(f"-g {gpu} and --device {device} exclude each other. Give one of them.")
-        device = "cpu" if gpu < 0 else f"cuda:{gpu}"
-
-    from upscale_cli.pipeline import FileOptions  # with these comes torch: nothing is left that could be refused
-    from upscale_cli.upscaler import Upscaler
-
-    files = FileOptions(quality=quality, overwrite=overwrite, max_pixels=max_pixels, salvage=salvage)
     with listening(as_json=as_json, quiet=quiet, stdout_is_taken=to_stdout) as listener:
+        target = _target(scale, size, long_side, megapixels)
+        models: list[str | None] = [*model] if model else [None]
+        naming = Naming(output, format, target, several_models=len(models) > 1)
+        single_output(naming, sources, len(models))
+        if to_stdout and sys.stdout.isatty():
+            raise OptionError("the picture would go to the terminal. Send it on (`> out.png`), or give -o FILE.")
+        if gpu is not None:
+            if device != "auto":
+                raise OptionError(f"-g {gpu} and --device {device} exclude each other. Give one of them.")
+            device = "cpu" if gpu < 0 else f"cuda:{gpu}"
+
+        from upscale_cli.pipeline import FileOptions  # torch comes with these: nothing is left that could be refused
+        from upscale_cli.upscaler import Upscaler
+
+        files = FileOptions(quality=quality, overwrite=overwrite, max_pixels=max_pixels, salvage=salvage)
         upscaler_for = partial(
             Upscaler, device=device, precision=precision, tile=tile, overlap=overlap, denoise=denoise, tta=tta,
             alpha=alpha, wrap=wrap, listener=listener,
@@ -420,9 +406,11 @@ def models_list(as_json: Json = False) -> None:
 @models_app.command("info")
 def models_info(name: Annotated[str, typer.Argument(autocompletion=_complete_model)], as_json: Json = False) -> None:
     """Show all that is known of a model (or of a checkpoint file)."""
+    from upscale_cli.console import listening
     from upscale_cli.models import catalogue
 
-    catalogue.show_info(name, as_json=as_json)
+    with listening(as_json=as_json):
+        catalogue.show_info(name, as_json=as_json)
 
 
 @models_app.command("fetch")
@@ -431,16 +419,19 @@ def models_fetch(names: Names, as_json: Json = False, quiet: Quiet = False) -> N
     from upscale_cli.console import listening
     from upscale_cli.models import catalogue
 
-    with listening(as_json=as_json, quiet=quiet, stdout_is_taken=False) as listener:
+    with listening(as_json=as_json, quiet=quiet) as listener:
         catalogue.fetch_all(names, listener)
 
 
 @models_app.command("verify")
 def models_verify(names: AnyNames = None, as_json: Json = False) -> None:
     """Compare the checkpoints on this machine with their pinned sha256."""
+    from upscale_cli.console import listening
     from upscale_cli.models import catalogue
 
-    if not catalogue.verify(names or [], as_json=as_json):
+    with listening(as_json=as_json):
+        good = catalogue.verify(names or [], as_json=as_json)
+    if not good:
         raise typer.Exit(1)
 
 

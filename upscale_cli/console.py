@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import PurePath
 from typing import TYPE_CHECKING, TextIO
 
-from upscale_cli.errors import printable
+from upscale_cli.errors import InterruptedRun, UpscaleError, printable
 from upscale_cli.events import Estimate, Event, Failed, Fetching, Finished, Listener, Note, Progress, Started, as_record
 
 if TYPE_CHECKING:
@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def listening(*, as_json: bool, quiet: bool, stdout_is_taken: bool) -> Iterator[Listener]:
+def listening(*, as_json: bool, quiet: bool = False, stdout_is_taken: bool = False) -> Iterator[Listener]:
     """The listener that the options ask for, for as long as the run lasts.
+
+    An error that ends the run is an event for a program; for a person `cli.main` prints it.
 
     Args:
         as_json: one JSON object per event on standard output (on standard error where a picture goes to output).
@@ -26,7 +28,12 @@ def listening(*, as_json: bool, quiet: bool, stdout_is_taken: bool) -> Iterator[
         stdout_is_taken: a picture is written to standard output.
     """
     if as_json:
-        yield JsonLines(sys.stderr if stdout_is_taken else sys.stdout)
+        lines = JsonLines(sys.stderr if stdout_is_taken else sys.stdout)
+        try:
+            yield lines
+        except (UpscaleError, KeyboardInterrupt) as error:
+            lines(Failed("", str(InterruptedRun() if isinstance(error, KeyboardInterrupt) else error)))
+            raise
         return
     from rich.console import Console
 

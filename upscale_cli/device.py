@@ -1,6 +1,7 @@
 """Which device, which precision, and what to do when memory runs out."""
 
 import ctypes
+import functools
 import platform
 import re
 import threading
@@ -167,6 +168,7 @@ def computing(device: torch.device, precision: Precision) -> Iterator[None]:
         yield
 
 
+@functools.cache  # the setting stays, and to find out about glibc a file is read
 def keep_memory_between_layers() -> None:
     """Lets glibc keep big freed blocks instead of handing them back to the system after every layer.
 

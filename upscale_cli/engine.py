@@ -61,12 +61,13 @@ class Tile:
     columns: Span
     window: Pixels  # (h, w, C), a view into the LR picture
 
-    def kept(self, sr: Tensor, scale: int) -> Tensor:
-        """(1, C, scale * h, scale * w) of the window to (scale * h', scale * w', C) of the tile."""
-        top = (self.rows.start - self.rows.window_start) * scale
-        left = (self.columns.start - self.columns.window_start) * scale
-        inner = sr[0, :, top : top + self.rows.length * scale, left : left + self.columns.length * scale]
-        return inner.permute(1, 2, 0)
+
+def kept_part(sr: Tensor, rows: Span, columns: Span, scale: int) -> Tensor:
+    """(1, C, scale * h, scale * w) of a window to (scale * h', scale * w', C) of the tile in it."""
+    top = (rows.start - rows.window_start) * scale
+    left = (columns.start - columns.window_start) * scale
+    inner = sr[0, :, top : top + rows.length * scale, left : left + columns.length * scale]
+    return inner.permute(1, 2, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,11 +167,11 @@ class Engine:
         height, width, channels = lr.shape
         top, bottom, left, right = self._margins(height, width)
         padded = self._padded(lr, top, bottom, left, right)
-        rows, columns = self._spans(padded.shape[0], padded.shape[1])
+        rows, columns = self._grid(height, width)
         scale = self.scale
         if out is None:
             out = np.empty((height * scale, width * scale, channels), dtype)
-        blender = RowBlender(rows, columns, self._overlap, self.scale, channels) if self._overlap else None
+        blender = RowBlender(rows, columns, self._overlap, scale, channels) if self._overlap else None
 
         def finish(unit: Tensor) -> Tensor:
             if np.dtype(dtype) != np.float32:
@@ -199,8 +200,7 @@ class Engine:
 
     def tile_count(self, height: int, width: int) -> int:
         """How many tiles an LR picture of that size takes."""
-        top, bottom, left, right = self._margins(height, width)
-        rows, columns = self._spans(height + top + bottom, width + left + right)
+        rows, columns = self._grid(height, width)
         return len(rows) * len(columns)
 
     def expected_seconds(self, height: int, width: int) -> float:
@@ -208,8 +208,7 @@ class Engine:
 
         0 where it is too little to be worth trying.
         """
-        top, bottom, left, right = self._margins(height, width)
-        rows, columns = self._spans(height + top + bottom, width + left + right)
+        rows, columns = self._grid(height, width)
         window = (rows[0].window_stop - rows[0].window_start) * (columns[0].window_stop - columns[0].window_start)
         pixels = len(rows) * len(columns) * window * (8 if self._tta else 1)
         if pixels * self._cost.macs < WORTH_TIMING:
@@ -238,7 +237,10 @@ class Engine:
         mode: Any = "wrap" if self._wrap else "reflect" if reflects else "edge"
         return np.pad(lr, ((top, bottom), (left, right), (0, 0)), mode=mode)
 
-    def _spans(self, height: int, width: int) -> tuple[list[Span], list[Span]]:
+    def _grid(self, height: int, width: int) -> tuple[list[Span], list[Span]]:
+        """The tiles of an LR picture of that size, margins included: along y, along x."""
+        top, bottom, left, right = self._margins(height, width)
+        height, width = height + top + bottom, width + left + right
         if self._tile:
             tiles = (self._tile, self._tile)
         else:
@@ -281,7 +283,7 @@ class Engine:
     def _submit(self, tile: Tile, transfer: Transfer) -> InFlight:
         with memory_explained(self.device), computing(self.device, self.precision):
             sr = self._run(self._net, self._upload(tile), transfer)
-            kept = tile.kept(sr, self.scale)
+            kept = kept_part(sr, tile.rows, tile.columns, self.scale)
             return self._send_back(InFlight(tile, self.precision, kept, health_of(sr), None))
 
     def _collect(self, flight: InFlight, transfer: Transfer) -> tuple[Tile, Tensor]:
@@ -309,7 +311,7 @@ class Engine:
                 )
                 self.precision = "fp32"
                 self._net = self._full
-            return tile.kept(sr, self.scale).cpu()
+            return kept_part(sr, tile.rows, tile.columns, self.scale).cpu()
 
     @staticmethod
     def _accept(finite: bool) -> None:
@@ -395,8 +397,7 @@ class Engine:
         for row, y in enumerate(rows):
             for column, x in enumerate(columns):
                 window = lr[..., y.window_start : y.window_stop, x.window_start : x.window_stop].contiguous()
-                piece = Tile(row, column, y, x, np.empty(0))
-                blender.add(column, piece.kept(self._run(net, window, transfer), self.scale))
+                blender.add(column, kept_part(self._run(net, window, transfer), y, x, self.scale))
             bands.append(blender.finish_row(row)[1].clone())
         return torch.cat(bands).permute(2, 0, 1)[None]
 

@@ -69,3 +69,6 @@ class InterruptedRun(UpscaleError):  # noqa: N818  # no error, but it ends a run
     """The user pressed Ctrl-C."""
 
     exit_code = 130
+
+    def __init__(self) -> None:
+        super().__init__("interrupted; nothing half-done was left behind.")

@@ -3,7 +3,7 @@
     ImageReader  ->  Upscaler  ->  ImageWriter
     (media/)         (upscaler)    (media/)
 
-`open_picture` and `plan` need no pixel; what cannot end well is refused there, before anything is computed.
+The header and the plan need no pixel; what cannot end well is refused by `check_room`, before anything is computed.
 """
 
 import itertools
@@ -82,7 +82,6 @@ def run(job: Job, upscaler: Upscaler, listener: Listener = ignore) -> Finished:
         OptionError, CheckpointError, DeviceError: as `Upscaler`.
     """
     begin = time.perf_counter()
-
     said: set[str] = set()
 
     def say(text: str) -> None:

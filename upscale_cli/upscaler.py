@@ -16,10 +16,10 @@ from upscale_cli.color import bleed
 from upscale_cli.device import Precision, Wanted, choose_device, choose_precision, release_memory
 from upscale_cli.engine import Engine
 from upscale_cli.errors import OptionError
-from upscale_cli.events import Fetching, Listener, Note, ignore
+from upscale_cli.events import Listener, Note, ignore
 from upscale_cli.media.frame import Frame, Layout, Pixels, channels_of
 from upscale_cli.models.checkpoint import LoadedNet, interpolate, load_net, load_spec
-from upscale_cli.models.obtain import obtain
+from upscale_cli.models.obtain import obtain_telling
 from upscale_cli.models.picture import PictureNet
 from upscale_cli.models.registry import MODELS, Kernel, Spec, kernel_named, rows_of
 from upscale_cli.models.select import best_model, is_checkpoint_path, rows_at_hand
@@ -123,22 +123,20 @@ class Upscaler:
 
     def _set_model(self, model: str, *, chosen_for_user: bool) -> None:
         """Finds out what `model` names; a checkpoint file is loaded at once, a registry row when it is needed."""
-        if not is_checkpoint_path(model):
-            model = model.lower()
-        self.name = model
-        self.kernel = kernel_named(model)
+        is_file = is_checkpoint_path(model)
+        self.name = Path(model).stem if is_file else model.lower()
+        self.kernel = None if is_file else kernel_named(self.name)
         self._rows: Mapping[int, Spec] = {}
         self._loaded: dict[int, LoadedNet] = {}
         self.default_scale = DEFAULT_SCALE
-        if is_checkpoint_path(model):
+        if is_file:
             loaded = load_net(Path(model).expanduser(), say=self._say)
-            self.name = Path(model).stem
             self._loaded[loaded.scale] = loaded
             self.default_scale = loaded.scale
         elif self.kernel is None:
-            scales = [spec.scale for spec in rows_of(model)]
+            scales = [spec.scale for spec in rows_of(self.name)]
             self.default_scale = scales[0] if len(scales) == 1 else DEFAULT_SCALE
-            self._rows = rows_at_hand(model, chosen_for_user=chosen_for_user, say=self._say)
+            self._rows = rows_at_hand(self.name, chosen_for_user=chosen_for_user, say=self._say)
         if self._denoise != 1 and not any(spec.weak_denoise for spec in self._rows.values()):
             able = ", ".join(dict.fromkeys(spec.model for spec in MODELS if spec.weak_denoise))
             raise OptionError(
@@ -160,10 +158,7 @@ class Upscaler:
         """
         from upscale_cli.media.memory import to_frame
 
-        if target is None:
-            target = Target(scale=self.default_scale if scale is None else scale)
-        elif scale is not None:
-            raise OptionError("give either a scale or a target; they exclude each other.")
+        target = self.target(scale, target)
         frame, back = to_frame(image)
         plan = self.plan(frame.width, frame.height, target)
         if not self._bar:
@@ -172,6 +167,18 @@ class Upscaler:
 
         with tqdm(total=self.tile_count(frame, plan), unit="tile", desc=self.name) as bar:
             return cast(Image, back(self.upscale(frame, plan, on_tile=bar.update)))
+
+    def target(self, scale: float | None = None, target: Target | None = None) -> Target:
+        """How large a result shall be: as given, or else by the default scale.
+
+        Raises:
+            OptionError: scale out of range, or both scale and target.
+        """
+        if target is None:
+            return Target(scale=self.default_scale if scale is None else scale)
+        if scale is not None:
+            raise OptionError("give either a scale or a target; they exclude each other.")
+        return target
 
     def plan(self, width: int, height: int, target: Target) -> Plan:
         """The passes and the exact size for an LR picture of that size."""
@@ -337,10 +344,7 @@ class Upscaler:
         return self._loaded[scale]
 
     def _load(self, spec: Spec) -> LoadedNet:
-        def arrived(done: int, total: int | None) -> None:
-            self._listener(Fetching(spec.file, done, total))
-
-        return load_spec(spec, obtain(spec, say=self._say, progress=arrived))
+        return load_spec(spec, obtain_telling(spec, self._listener))
 
     def _say(self, text: str) -> None:
         self._listener(Note(text))

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from upscale_cli.errors import CheckpointError, UpscaleError, printable
-from upscale_cli.events import Failed, Fetching, Listener, Note
-from upscale_cli.models.obtain import obtain
+from upscale_cli.events import Failed, Listener, Note
+from upscale_cli.models.obtain import obtain_telling
 from upscale_cli.models.registry import KERNELS, MODELS, Spec, kernel_named, rows_of
 from upscale_cli.models.select import is_checkpoint_path
-from upscale_cli.models.store import Found, locate, sha256_of, weights_folders
+from upscale_cli.models.store import Found, candidates, locate, sha256_of, weights_folders
 
 
 def show_list(*, as_json: bool) -> None:
@@ -68,11 +68,7 @@ def fetch_all(names: Sequence[str], listener: Listener) -> None:
     failures: list[UpscaleError] = []
     for spec in _rows(names):
         try:
-            found = obtain(
-                spec,
-                say=lambda text: listener(Note(text)),
-                progress=lambda done, total, file=spec.file: listener(Fetching(file, done, total)),  # type: ignore[misc]
-            )
+            found = obtain_telling(spec, listener)
             listener(Note(f"{spec.model} x{spec.scale}: {found.path}"))
         except UpscaleError as error:
             failures.append(error)
@@ -101,12 +97,9 @@ def verify(names: Sequence[str], *, as_json: bool) -> bool:
 def _states(spec: Spec) -> list[tuple[Path, str]]:
     """Every file of that row on the search path, and whether it is "ok", "unpinned" or "wrong"."""
     states = []
-    for folder in weights_folders():
-        official, twin = folder / spec.file, folder / f"{spec.stem}.safetensors"
-        if official.is_file():
-            states.append((official, "ok" if sha256_of(official) == spec.sha256 else "wrong"))
-        if twin != official and twin.is_file():
-            states.append((twin, "unpinned"))
+    for path in candidates(spec):
+        is_pinned = path.name == spec.file
+        states.append((path, "unpinned" if not is_pinned else "ok" if sha256_of(path) == spec.sha256 else "wrong"))
     return states or [(Path(spec.file), "absent")]
 
 

@@ -1,6 +1,6 @@
 """A checkpoint, wherever it has to come from: this machine first, then the network. Imports no torch."""
 
-from upscale_cli.events import Say
+from upscale_cli.events import Fetching, Listener, Note, Say
 from upscale_cli.models import store
 from upscale_cli.models.registry import Spec
 from upscale_cli.models.store import Found, Progress, quiet
@@ -19,3 +19,12 @@ def obtain(spec: Spec, *, say: Say = quiet, progress: Progress = quiet) -> Found
     from upscale_cli.models.fetch import fetch  # with it come ssl and http, which nobody else needs at start
 
     return Found(fetch(spec, store.cache_folder(), progress=progress, say=say), pinned=True)
+
+
+def obtain_telling(spec: Spec, listener: Listener) -> Found:
+    """`obtain`, with what happens on the way told as events."""
+
+    def arrived(done: int, total: int | None) -> None:
+        listener(Fetching(spec.file, done, total))
+
+    return obtain(spec, say=lambda text: listener(Note(text)), progress=arrived)

@@ -12,7 +12,7 @@ The first folder that holds a usable file wins; within a folder the official fil
 import functools
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -73,6 +73,14 @@ def is_offline() -> bool:
     return os.environ.get(OFFLINE_VARIABLE, "").strip().lower() not in ("", "0", "no", "false", "off")
 
 
+def candidates(spec: Spec) -> Iterator[Path]:
+    """Files on the search path that bear the name of a registry row's checkpoint, or of its twin, in order."""
+    for folder in weights_folders():
+        for name in dict.fromkeys((spec.file, f"{spec.stem}.safetensors")):
+            if is_file(folder / name):
+                yield folder / name
+
+
 def locate(spec: Spec, *, say: Say = quiet) -> Found | None:
     """The checkpoint of a registry row on the search path, or None.
 
@@ -80,12 +88,11 @@ def locate(spec: Spec, *, say: Say = quiet) -> Found | None:
     as it is, in the cache folder it is set aside as NAME.bad. A safetensors twin is known by its name only: whoever
     loads it checks its keys and shapes.
     """
-    for folder in weights_folders():
-        official, twin = folder / spec.file, folder / f"{spec.stem}.safetensors"
-        if is_file(official) and _is_pinned(official, spec, ours=folder == cache_folder(), say=say):
-            return Found(official, pinned=True)
-        if twin != official and is_file(twin):
-            return Found(twin, pinned=False)
+    for path in candidates(spec):
+        if path.name != spec.file:
+            return Found(path, pinned=False)
+        if _is_pinned(path, spec, ours=path.parent == cache_folder(), say=say):
+            return Found(path, pinned=True)
     return None
 
 
