@@ -1,16 +1,23 @@
 """From file to file, for Python users."""
 
 import os
+import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from upscale_cli.batch import Input, Naming, Outputs
+from upscale_cli.batch import STDIO, Input, Naming, Outputs
 from upscale_cli.chain import Target
 from upscale_cli.events import Listener, ignore
 from upscale_cli.media.formats import MAX_PIXELS
 from upscale_cli.media.image import ImageReader
 from upscale_cli.pipeline import FileOptions, Job, run
 from upscale_cli.upscaler import Upscaler
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from upscale_cli.frames import SRFrame
+    from upscale_cli.video import ClipJob, ClipOptions
 
 
 def upscale_file(
@@ -61,6 +68,81 @@ def upscale_file(
     return Path(run(job, upscaler, listener).output)
 
 
+def upscale_video(
+    source: str | os.PathLike[str],
+    output: str | os.PathLike[str] | None = None,
+    scale: float | None = None,
+    *,
+    target: Target | None = None,
+    model: str | os.PathLike[str] | Upscaler | None = None,
+    options: "ClipOptions | None" = None,
+    listener: Listener = ignore,
+    **upscaler_options: Any,
+) -> Path:
+    """Upscales a clip; sound, subtitles, chapters, timestamps, colours and HDR are kept as on the command line.
+
+    Args:
+        source: the LR clip.
+        output: a file, a folder, or a template such as "{stem}_{scale}x{ext}"; None: that name beside the source.
+        scale: SR pixels per LR pixel; None: 2, or the model's own.
+        target: instead of `scale`, a size.
+        model: a name, a checkpoint file, or an `Upscaler` to use again; None: ESPCN.
+        options: of `upscale_cli.video.ClipOptions`: codec, part of the clip, real time, resume, ...
+        listener: receives every event (see `upscale_cli.events`).
+        upscaler_options: of `Upscaler`: device, precision, tile, ...
+
+    Returns:
+        The path of the output, which is whole.
+
+    Raises:
+        UpscaleError: with one line for the user.
+    """
+    from upscale_cli.video import ClipOptions, run_clip
+
+    if isinstance(model, Upscaler) and upscaler_options:
+        raise TypeError(f"{', '.join(upscaler_options)}: say this to the Upscaler that is given as model")
+    made = (
+        model if isinstance(model, Upscaler) else Upscaler(model, listener=listener, for_clips=True, **upscaler_options)
+    )
+    given, options = Input(os.fspath(source)), options or ClipOptions()
+    wanted = None if scale is None and target is None else made.target(scale, target)
+    naming = Naming(os.fspath(output) if output is not None else None, None, wanted)
+    job = prepare_clip(given, made, naming, Outputs([given], overwrite=options.overwrite), options)
+    return Path(run_clip(job, made, listener).output)
+
+
+def upscale_frames(
+    source: str | os.PathLike[str],
+    scale: float | None = None,
+    *,
+    target: Target | None = None,
+    model: str | os.PathLike[str] | Upscaler | None = None,
+    options: "ClipOptions | None" = None,
+    listener: Listener = ignore,
+    **upscaler_options: Any,
+) -> "Iterator[SRFrame]":
+    """The upscaled frames of a clip, one after the other, for programs that do something else with them.
+
+    Args: as `upscale_video`.
+
+    Yields:
+        `upscale_cli.frames.SRFrame`: planes, time in seconds, and `to_rgb()`.
+
+    Raises:
+        UpscaleError: with one line for the user.
+    """
+    from upscale_cli.frames import sr_frames
+    from upscale_cli.media.video.probe import probe
+    from upscale_cli.video import DEFAULT_CLIP_SCALE, ClipOptions
+
+    options = options or ClipOptions()
+    made = (
+        model if isinstance(model, Upscaler) else Upscaler(model, listener=listener, for_clips=True, **upscaler_options)
+    )
+    wanted = made.target(scale, target) if scale or target else Target(scale=made.only_scale or DEFAULT_CLIP_SCALE)
+    return sr_frames(probe(source, max_pixels=options.max_pixels), made, wanted, options, listener)
+
+
 def prepare(given: Input, upscaler: Upscaler, naming: Naming, outputs: Outputs, options: FileOptions) -> Job:
     """What is to be done with one input by one model: the header decides the size, and the size the name.
 
@@ -76,5 +158,33 @@ def prepare(given: Input, upscaler: Upscaler, naming: Naming, outputs: Outputs, 
     with ImageReader(opened, max_pixels=options.max_pixels, salvage=options.salvage) as reader:
         info = reader.info
     place = naming.place(given, info, target.size_for(info.width, info.height), upscaler.name)
-    outputs.promise(given, place)
+    outputs.promise(given, place.path)
     return Job(opened, given.name, place.target(), place.name, place.format, target, options)
+
+
+def prepare_clip(
+    given: Input, upscaler: Upscaler, naming: Naming, outputs: Outputs, options: "ClipOptions"
+) -> "ClipJob":
+    """What is to be done with one clip by one model; see `prepare`. Scale 2, where nothing else is asked for.
+
+    Raises:
+        InputError: the clip cannot be read. OutputError: its place is taken.
+    """
+    from upscale_cli.media.video.container import CONTAINERS, container_like, container_named
+    from upscale_cli.media.video.probe import probe
+    from upscale_cli.video import DEFAULT_CLIP_SCALE, ClipJob, chosen_streams
+
+    target = naming.target or Target(scale=upscaler.only_scale or DEFAULT_CLIP_SCALE)
+    clip = probe(given.path, max_pixels=options.max_pixels)
+    stream = chosen_streams(clip, options.video_stream)[0]
+    size = target.size_for(stream.width, stream.height)
+    own, note = container_like(clip)
+    ending = given.path.suffix if given.path.suffix.lower() in own.extensions else own.extensions[0]
+    if naming.format is not None:
+        ending, note = f".{naming.format.lower().removeprefix('.')}", None
+    path = naming.place_clip(given, (stream.width, stream.height), size, upscaler.name, ending)
+    outputs.promise(given, path, may_exist=options.resume)
+    if path is None:
+        return ClipJob(clip, sys.stdout.buffer, STDIO, CONTAINERS["Matroska"], target, options)
+    container = container_named(path.suffix)
+    return ClipJob(clip, path, str(path), container, target, options, note if container == own else None)

@@ -1,5 +1,6 @@
 """Many sources: find them, name the outputs, report what failed. Decides everything that needs no pixel."""
 
+import functools
 import os
 import re
 import stat
@@ -12,7 +13,7 @@ from typing import BinaryIO, Final
 
 from upscale_cli.chain import Target
 from upscale_cli.errors import InputError, OptionError, OutputError
-from upscale_cli.media.formats import CLIP_EXTENSIONS, FORMATS, Format, format_named, format_of
+from upscale_cli.media.formats import CLIP_EXTENSIONS, FORMATS, Format, format_named, format_of, is_picture_ending
 from upscale_cli.media.metadata import PhotoInfo
 
 FIELDS: Final = ("stem", "ext", "scale", "width", "height", "model")
@@ -20,8 +21,11 @@ FIELDS: Final = ("stem", "ext", "scale", "width", "height", "model")
 
 STDIO: Final = "-"
 
+HEAD_BYTES: Final = 4096
+"""What is looked at of standard input to tell a clip from a picture."""
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
 class Input:
     """One input: a file, or standard input."""
 
@@ -35,21 +39,42 @@ class Input:
     def path(self) -> Path:
         return Path(self.name)
 
+    @functools.cached_property
+    def is_clip(self) -> bool:
+        """Whether it is moving pictures with a time base: by its ending, or where that says nothing by its content."""
+        if self.is_stdin:
+            return _stdin_is_clip()
+        ending = self.path.suffix.lower()
+        if ending in CLIP_EXTENSIONS:
+            return True
+        if is_picture_ending(ending) or not _is_file(self.name):
+            return False
+        from upscale_cli.media.video.probe import looks_like_clip
+
+        return looks_like_clip(self.path)
+
     def open(self) -> Path | bytes:
         """What `ImageReader` takes: the path, or all of standard input.
 
         Raises:
-            InputError: a folder or a clip, which this release does not take yet; an empty standard input.
+            InputError: a folder, which this release does not take yet; an empty standard input.
         """
         if self.is_stdin:
             return _read_once(STDIO)
         if os.path.isdir(self.name):  # unlike Path.is_dir it never raises
-            raise InputError(f"{self.name}: is a folder, and this release takes photos only. Name the files in it.")
-        if self.path.suffix.lower() in CLIP_EXTENSIONS and os.path.exists(self.name):
-            raise InputError(f"{self.name}: is a clip, and this release takes photos only. Video comes next.")
+            raise InputError(f"{self.name}: is a folder, and this release takes files only. Name the files in it.")
         if _is_pipe(self.name):
             return _read_once(self.name)
         return self.path
+
+
+def _stdin_is_clip() -> bool:
+    """By the first bytes, which stay there for whoever reads."""
+    if STDIO in _read or sys.stdin is None or not hasattr(sys.stdin.buffer, "peek"):
+        return False
+    from upscale_cli.media.video.probe import looks_like_clip
+
+    return looks_like_clip(sys.stdin.buffer.peek(HEAD_BYTES))
 
 
 _read: dict[str, bytes] = {}
@@ -65,6 +90,13 @@ def _read_once(name: str) -> bytes:
         else:
             _read[name] = sys.stdin.buffer.read()
     return _read[name]
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return stat.S_ISREG(os.stat(name).st_mode)
+    except (OSError, ValueError):
+        return False
 
 
 def _is_pipe(name: str) -> bool:
@@ -91,7 +123,7 @@ class Naming:
     several_models: bool = False
 
     def __post_init__(self) -> None:
-        if self.format is not None:
+        if self.format is not None and f".{self.format.lower().removeprefix('.')}" not in CLIP_EXTENSIONS:
             try:
                 format_named(self.format)
             except OutputError as error:
@@ -106,33 +138,52 @@ class Naming:
             OptionError: output and format contradict each other.
             OutputError: the output's ending names no format.
         """
-        if self.output == STDIO or (self.output is None and source.is_stdin):
+        if self.goes_to_stdout(source):
             return Place(None, format_named(self.format) if self.format else FORMATS[info.format])
+        path = self._path(source, self._extension(source, info), (info.width, info.height), size, model)
+        return Place(path, self._format(path))
+
+    def place_clip(
+        self, source: Input, lr_size: tuple[int, int], size: tuple[int, int], model: str, ending: str
+    ) -> Path | None:
+        """Where the upscaled clip goes; None for standard output.
+
+        Args:
+            lr_size, size: (width, height) of the clip and of its output.
+            ending: of a name that is not the user's own, with the dot.
+        """
+        if self.goes_to_stdout(source):
+            return None
+        return self._path(source, ending, lr_size, size, model)
+
+    def goes_to_stdout(self, source: Input) -> bool:
+        return self.output == STDIO or (self.output is None and source.is_stdin)
+
+    def _path(self, source: Input, ending: str, lr_size: tuple[int, int], size: tuple[int, int], model: str) -> Path:
+        """The output's name, filled in."""
         fields = {
             "stem": "stdin" if source.is_stdin else source.path.stem,
-            "ext": self._extension(source, info),
-            "scale": f"{self._scale(info, size):.4g}",
+            "ext": ending,
+            "scale": f"{self._scale(lr_size, size):.4g}",
             "width": size[0],
             "height": size[1],
             "model": _file_name(model),
         }
         default = self._default_template().format_map(fields)
         if self.output is None:
-            path = source.path.with_name(default)
-        else:
-            output = self.output.format_map(fields) if "{" in self.output else self.output
-            path = Path(output) / default if _is_folder(output) else Path(output)
-        return Place(path, self._format(path))
+            return source.path.with_name(default)
+        output = self.output.format_map(fields) if "{" in self.output else self.output
+        return Path(output) / default if _is_folder(output) else Path(output)
 
     def _default_template(self) -> str:
         model = "_{model}" if self.several_models else ""
         by_scale = self.target is None or self.target.scale is not None
         return "{stem}" + model + ("_{scale}x{ext}" if by_scale else "_{width}x{height}{ext}")
 
-    def _scale(self, info: PhotoInfo, size: tuple[int, int]) -> float:
+    def _scale(self, lr_size: tuple[int, int], size: tuple[int, int]) -> float:
         if self.target is not None and self.target.scale is not None:
             return self.target.scale
-        return max(size[0] / info.width, size[1] / info.height)
+        return max(size[0] / lr_size[0], size[1] / lr_size[1])
 
     def _extension(self, source: Input, info: PhotoInfo) -> str:
         """The input's own ending where it tells the truth, so that .jpeg stays .jpeg."""
@@ -200,29 +251,32 @@ class Outputs:
         self._promised: dict[str, str] = {}
         self._overwrite = overwrite
 
-    def promise(self, source: Input, place: Place) -> None:
-        """Books a place.
+    def promise(self, source: Input, path: Path | None, *, may_exist: bool = False) -> None:
+        """Books a place: a path, or standard output (None).
+
+        Args:
+            may_exist: whoever writes there decides about what exists already.
 
         Raises:
             OutputError: it is an input, another source's output, or exists already and may not be overwritten.
         """
-        if place.path is None:
+        if path is None:
             if STDIO in self._promised:
-                raise OutputError(f"{source.name}: standard output holds one picture only. Give -o a folder.")
+                raise OutputError(f"{source.name}: standard output holds one result only. Give -o a folder.")
             self._promised[STDIO] = source.name
             return
-        key = os.path.normcase(os.path.abspath(place.path))
-        if _identity(place.path) in self._inputs:
-            raise OutputError(f"{place.path}: is an input, and inputs are never overwritten. Choose another -o.")
+        key = os.path.normcase(os.path.abspath(path))
+        if _identity(path) in self._inputs:
+            raise OutputError(f"{path}: is an input, and inputs are never overwritten. Choose another -o.")
         if self._promised.get(key) == source.name:
-            raise OutputError(f"{source.name}: is given twice, with one output {place.path}. Name it once.")
+            raise OutputError(f"{source.name}: is given twice, with one output {path}. Name it once.")
         if key in self._promised:
             raise OutputError(
-                f"{source.name}: its output {place.path} is that of {self._promised[key]} already. "
+                f"{source.name}: its output {path} is that of {self._promised[key]} already. "
                 f"Name it with another -o, such as a folder or the template '{{stem}}_{{model}}_{{scale}}x{{ext}}'."
             )
-        if os.path.lexists(place.path) and not self._overwrite:
-            raise OutputError(f"{place.path}: exists already. Give --overwrite to replace it, or another -o.")
+        if os.path.lexists(path) and not (self._overwrite or may_exist):
+            raise OutputError(f"{path}: exists already. Give --overwrite to replace it, or another -o.")
         self._promised[key] = source.name
 
 

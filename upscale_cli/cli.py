@@ -22,11 +22,12 @@ from upscale_cli.errors import InterruptedRun, OptionError, UpscaleError, printa
 from upscale_cli.media.formats import FORMATS, MAX_PIXELS
 
 if TYPE_CHECKING:
-    from upscale_cli.batch import Input, Naming
+    from upscale_cli.batch import Input, Naming, Outputs
     from upscale_cli.chain import Target
     from upscale_cli.events import Listener
     from upscale_cli.pipeline import FileOptions
     from upscale_cli.upscaler import Upscaler
+    from upscale_cli.video import ClipOptions
 
 MAIN_VERB: Final = "(input)"
 """The verb that is meant where none is named; nobody types it, and no message shows it."""
@@ -38,6 +39,7 @@ class PathDecides(TyperGroup):
     """A group in which everything that is not a verb belongs to the main verb: `upscale photo.jpg -s 4`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        args = ["--realtime=file" if argument == "--realtime" else argument for argument in args]
         if not args and not ctx.resilient_parsing:
             args = ["--help"]
         if args and args[0] not in GROUP_OPTIONS and args[0] not in self.commands:
@@ -74,6 +76,7 @@ def main() -> None:
     """The console script: runs the command line and ends the process with its exit code."""
     _make_termination_clean()
     _make_streams_safe()
+    _make_threads_polite()
     called = PurePath(sys.argv[0]).stem
     try:
         _check_current_folder()
@@ -111,6 +114,12 @@ def _make_termination_clean() -> None:
             number = getattr(signal, name)
             if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup wants it
                 signal.signal(number, terminate)
+
+
+def _make_threads_polite() -> None:
+    """Waiting threads of torch sleep. By default they spin, and while an encoder wants the same cores, a frame of ESPCN
+    was measured to take seven times as long. It has to be said before torch is loaded."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def _make_streams_safe() -> None:
@@ -152,6 +161,7 @@ SIZE = "Size of the result"
 MODEL = "Model"
 OUTPUT = "Output"
 COMPUTE = "Computation"
+VIDEO = "Clips"
 MESSAGES = "Messages"
 
 Json = Annotated[
@@ -169,7 +179,8 @@ Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Show errors only.", 
 )
 def upscale(
     inputs: Annotated[
-        list[str], typer.Argument(metavar="INPUT", help="Photos; - reads one from standard input.", show_default=False)
+        list[str],
+        typer.Argument(metavar="INPUT", help="Photos and clips; - reads one from standard input.", show_default=False),
     ],
     output: Annotated[
         str | None,
@@ -276,6 +287,84 @@ def upscale(
     salvage: Annotated[
         bool, typer.Option("--salvage", rich_help_panel=COMPUTE, help="Take what decodes of a damaged file.")
     ] = False,
+    codec: Annotated[
+        str,
+        typer.Option(
+            "--codec", rich_help_panel=VIDEO,
+            help="libx264, libx265, libsvtav1, libvpx-vp9, prores_ks, ffv1, or a hardware encoder such as hevc_nvenc. "
+            "auto: libx264, libx265 for 10 bits and HDR, libvpx-vp9 for WebM.",
+        ),
+    ] = "auto",
+    crf: Annotated[
+        float | None,
+        typer.Option("--crf", show_default=False, rich_help_panel=VIDEO, help="Quality, lower is better. Default: 18, "
+                     "or the codec's like of it."),
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option("--preset", show_default=False, rich_help_panel=VIDEO, help="The encoder's speed: ultrafast ..."),
+    ] = None,
+    pix_fmt: Annotated[
+        str | None,
+        typer.Option("--pix-fmt", show_default=False, rich_help_panel=VIDEO, help="Default: that of the clip."),
+    ] = None,
+    encoder_arg: Annotated[
+        list[str] | None,
+        typer.Option("--encoder-arg", metavar="K=V", show_default=False, rich_help_panel=VIDEO,
+                     help="Anything else for the encoder; repeatable."),
+    ] = None,
+    hwaccel: Annotated[
+        str | None,
+        typer.Option("--hwaccel", show_default=False, rich_help_panel=VIDEO, help="Decode by cuda, qsv, vaapi, ..."),
+    ] = None,
+    start: Annotated[
+        str | None, typer.Option("--start", metavar="TIME", show_default=False, rich_help_panel=VIDEO,
+                                 help="Begin there: seconds or [H:]M:S.")
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option("--end", metavar="TIME", show_default=False, rich_help_panel=VIDEO, help="End there.")
+    ] = None,
+    frames: Annotated[
+        int | None, typer.Option("--frames", min=1, show_default=False, rich_help_panel=VIDEO, help="At most so many.")
+    ] = None,
+    fps: Annotated[
+        str | None,
+        typer.Option("--fps", metavar="RATE", show_default=False, rich_help_panel=VIDEO,
+                     help="Of raw streams, which have no timestamps: 25, 24000/1001."),
+    ] = None,
+    video_stream: Annotated[
+        str | None,
+        typer.Option("--video-stream", metavar="N|all", show_default=False, rich_help_panel=VIDEO,
+                     help="Default: the one that players show."),
+    ] = None,
+    deinterlace: Annotated[
+        Literal["auto", "off", "frame", "field"],
+        typer.Option("--deinterlace", rich_help_panel=VIDEO,
+                     help="auto: what is flagged interlaced; field: two frames of each."),
+    ] = "auto",
+    no_dedup: Annotated[
+        bool, typer.Option("--no-dedup", rich_help_panel=VIDEO, help="Compute frames again that equal the one before.")
+    ] = False,
+    realtime: Annotated[
+        str | None,
+        typer.Option("--realtime", metavar="[=strict]", show_default=False, rich_help_panel=VIDEO,
+                     help="Keep up with the clock: fastest settings. =strict: bicubic for frames that come too late."),
+    ] = None,
+    play: Annotated[
+        bool, typer.Option("--play", rich_help_panel=VIDEO, help="Watch it, in ffplay or mpv.")
+    ] = False,
+    live: Annotated[
+        bool, typer.Option("--live", rich_help_panel=VIDEO, help="INPUT is an address or a camera: rtsp, udp, v4l2.")
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", rich_help_panel=VIDEO, help="Go on where a killed run stopped; begin so that "
+                           "it can be.")
+    ] = False,
+    preview: Annotated[
+        float | None,
+        typer.Option("--preview", metavar="SECONDS", min=0.1, show_default=False, rich_help_panel=VIDEO,
+                     help="A short before/after clip, side by side."),
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
     verbose: Annotated[
@@ -286,7 +375,10 @@ def upscale(
                            rich_help_panel=MESSAGES),
     ] = False,
 ) -> None:  # fmt: skip
-    """Upscale photos: sharp, colour-true, never black. [bold]upscale photo.jpg -s 4 -m realesrgan[/bold]"""
+    """Upscale photos and clips: sharp, colour-true, every frame, every stream.
+
+    [bold]upscale photo.jpg -s 4 -m realesrgan[/bold], [bold]upscale clip.mp4 -m espcn --realtime[/bold]
+    """
     from upscale_cli.batch import STDIO, Input, Naming, single_output
     from upscale_cli.console import listening
 
@@ -299,21 +391,27 @@ def upscale(
         naming = Naming(output, format, target, several_models=len(models) > 1)
         single_output(naming, sources, len(models))
         if to_stdout and sys.stdout.isatty():
-            raise OptionError("the picture would go to the terminal. Send it on (`> out.png`), or give -o FILE.")
+            raise OptionError("the result would go to the terminal. Send it on (`> out.png`), or give -o FILE.")
         if gpu is not None:
             if device != "auto":
                 raise OptionError(f"-g {gpu} and --device {device} exclude each other. Give one of them.")
             device = "cpu" if gpu < 0 else f"cuda:{gpu}"
+        clip_options = partial(
+            _clip_options, codec=codec, crf=crf, preset=preset, pix_fmt=pix_fmt, encoder_arg=encoder_arg or [],
+            hwaccel=hwaccel, start=start, end=end, frames=frames, fps=fps, video_stream=video_stream,
+            deinterlace=deinterlace, no_dedup=no_dedup, realtime=realtime, play=play, live=live, resume=resume,
+            preview=preview, overwrite=overwrite, max_pixels=max_pixels,
+        )  # fmt: skip
+        upscaler_options = {
+            "device": device, "precision": precision, "tile": tile, "overlap": overlap, "denoise": denoise, "tta": tta,
+            "alpha": alpha, "wrap": wrap, "listener": listener,
+        }  # fmt: skip
 
         from upscale_cli.pipeline import FileOptions  # torch comes with these: nothing is left that could be refused
-        from upscale_cli.upscaler import Upscaler
 
-        files = FileOptions(quality=quality, overwrite=overwrite, max_pixels=max_pixels, salvage=salvage)
-        upscaler_for = partial(
-            Upscaler, device=device, precision=precision, tile=tile, overlap=overlap, denoise=denoise, tta=tta,
-            alpha=alpha, wrap=wrap, listener=listener,
-        )  # fmt: skip
-        failed = _upscale_all(sources, models, naming, upscaler_for, files, listener, verbose=verbose)
+        photos = FileOptions(quality=quality, overwrite=overwrite, max_pixels=max_pixels, salvage=salvage)
+        run = Run(naming, photos, clip_options, upscaler_options, listener, verbose=verbose)
+        failed = run.all(sources, models)
     if failed:
         raise typer.Exit(1)
 
@@ -331,54 +429,141 @@ def _target(scale: float | None, size: str | None, long_side: int | None, megapi
     return Target(scale=scale, long_side=long_side, megapixels=megapixels)
 
 
-def _upscale_all(
-    sources: "list[Input]",
-    models: list[str | None],
-    naming: "Naming",
-    upscaler_for: "Callable[[str | None], Upscaler]",
-    files: "FileOptions",
-    listener: "Listener",
+def _clip_options(
     *,
-    verbose: bool,
-) -> int:
+    codec: str,
+    crf: float | None,
+    preset: str | None,
+    pix_fmt: str | None,
+    encoder_arg: list[str],
+    hwaccel: str | None,
+    start: str | None,
+    end: str | None,
+    frames: int | None,
+    fps: str | None,
+    video_stream: str | None,
+    deinterlace: Literal["auto", "off", "frame", "field"],
+    no_dedup: bool,
+    realtime: str | None,
+    play: bool,
+    live: bool,
+    resume: bool,
+    preview: float | None,
+    overwrite: bool,
+    max_pixels: int,
+) -> "ClipOptions":
+    """The options for clips, checked and put together."""
+    from upscale_cli.media.video.encoder import EncodeOptions
+    from upscale_cli.media.video.reader import DecodeOptions
+    from upscale_cli.options import encoder_arguments, frame_rate, seconds_of
+    from upscale_cli.video import ClipOptions
+
+    pace: Literal["file", "strict"] | None = None
+    if realtime is not None:
+        if realtime not in ("file", "strict"):
+            raise OptionError(f"--realtime={realtime} is not known. Write --realtime or --realtime=strict.")
+        pace = "strict" if realtime == "strict" else "file"
+    begin, until = seconds_of("--start", start), seconds_of("--end", end)
+    if until is not None and until <= (begin or 0.0):
+        raise OptionError(f"--end {end} is not after --start {start or 0}. Choose a later --end.")
+    return ClipOptions(
+        decode=DecodeOptions(
+            start=begin, end=until, frames=frames, fps=frame_rate(fps), deinterlace=deinterlace, hwaccel=hwaccel
+        ),
+        encode=EncodeOptions(
+            codec=codec, crf=crf, preset=preset, pix_fmt=pix_fmt, extra=encoder_arguments(encoder_arg),
+            realtime=realtime is not None, live=play or live,
+        ),
+        video_stream=video_stream, overwrite=overwrite, dedup=not no_dedup, max_pixels=max_pixels,
+        realtime=pace, resume=resume, preview=preview, play=play, live=live,
+    )  # fmt: skip
+
+
+class Run:
     """Every source by every model: all are prepared before the first is computed; a failure is told, the rest goes on.
 
-    Returns:
-        How many failed.
+    Args:
+        naming: where outputs go.
+        photos: how pictures are read and written.
+        clip_options: makes the options for clips, once a clip is among the sources.
+        upscaler_options: of every `Upscaler`.
     """
-    from upscale_cli.api import prepare
-    from upscale_cli.batch import Outputs
-    from upscale_cli.events import Failed
-    from upscale_cli.pipeline import run
 
-    failed = 0
+    def __init__(
+        self,
+        naming: "Naming",
+        photos: "FileOptions",
+        clip_options: "Callable[[], ClipOptions]",
+        upscaler_options: dict[str, Any],
+        listener: "Listener",
+        *,
+        verbose: bool,
+    ) -> None:
+        self._naming, self._photos, self._clip_options = naming, photos, clip_options
+        self._upscaler_options, self._listener, self._verbose = upscaler_options, listener, verbose
+        self._failed = 0
+
+    def all(self, sources: "list[Input]", models: list[str | None]) -> int:
+        """Runs everything; gives how many failed."""
+        from upscale_cli.batch import Outputs
+
+        outputs = Outputs(sources, overwrite=self._photos.overwrite)
+        clip_options = self._clip_options() if any(source.is_clip for source in sources) else None
+        ready: list[tuple[Upscaler, str, Callable[[], bool]]] = []
+        for name in models:
+            for clips, group in _by_kind(sources):
+                upscaler = self._upscaler(name, for_clips=clips)
+                for source in group:
+                    with self._telling(source.name):
+                        work = self._prepared(source, upscaler, outputs, clip_options if clips else None)
+                        ready.append((upscaler, source.name, work))
+        for upscaler, works in itertools.groupby(ready, key=operator.itemgetter(0)):
+            for _, source_name, work in works:
+                with self._telling(source_name):
+                    self._failed += not work()
+            upscaler.close()  # the next model needs the device
+        return self._failed
+
+    def _upscaler(self, name: str | None, *, for_clips: bool) -> "Upscaler":
+        from upscale_cli.upscaler import Upscaler
+
+        return Upscaler(name, for_clips=for_clips, **self._upscaler_options)
+
+    def _prepared(
+        self, source: "Input", upscaler: "Upscaler", outputs: "Outputs", clip_options: "ClipOptions | None"
+    ) -> "Callable[[], bool]":
+        """What is left to do for one source: a call that says whether the result is undamaged."""
+        from upscale_cli.api import prepare, prepare_clip
+
+        if clip_options is None:
+            from upscale_cli.pipeline import run
+
+            photo = prepare(source, upscaler, self._naming, outputs, self._photos)
+            return lambda: bool(run(photo, upscaler, self._listener))
+        from upscale_cli.video import run_clip
+
+        clip = prepare_clip(source, upscaler, self._naming, outputs, clip_options)
+        return lambda: not run_clip(clip, upscaler, self._listener).damage
 
     @contextmanager
-    def telling(source: str) -> Iterator[None]:
-        nonlocal failed
+    def _telling(self, source: str) -> Iterator[None]:
+        from upscale_cli.events import Failed
+
         try:
             yield
-        except OptionError:
+        except (OptionError, InterruptedRun):
             raise
         except UpscaleError as error:
-            failed += 1
-            listener(Failed(source, str(error)))
-            if verbose:
+            self._failed += 1
+            self._listener(Failed(source, str(error)))
+            if self._verbose:
                 _print_causes(error)
 
-    outputs = Outputs(sources, overwrite=files.overwrite)
-    ready = []
-    for name in models:
-        upscaler = upscaler_for(name)
-        for source in sources:
-            with telling(source.name):
-                ready.append((prepare(source, upscaler, naming, outputs, files), upscaler))
-    for upscaler, group in itertools.groupby(ready, key=operator.itemgetter(1)):
-        for prepared, _ in group:
-            with telling(prepared.name):
-                run(prepared, upscaler, listener)
-        upscaler.close()  # the next model needs the device
-    return failed
+
+def _by_kind(sources: "list[Input]") -> "list[tuple[bool, list[Input]]]":
+    """Photos, then clips: (whether clips, the sources of that kind); kinds without a source are left out."""
+    kinds = [(clips, [source for source in sources if source.is_clip == clips]) for clips in (False, True)]
+    return [(clips, group) for clips, group in kinds if group]
 
 
 @app.command()

@@ -8,7 +8,20 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, TextIO
 
 from upscale_cli.errors import InterruptedRun, UpscaleError, printable
-from upscale_cli.events import Estimate, Event, Failed, Fetching, Finished, Listener, Note, Progress, Started, as_record
+from upscale_cli.events import (
+    ClipFinished,
+    ClipProgress,
+    Estimate,
+    Event,
+    Failed,
+    Fetching,
+    Finished,
+    Listener,
+    Note,
+    Progress,
+    Started,
+    as_record,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -84,7 +97,17 @@ class Terminal:
             case Estimate():
                 self._print(f"about {duration(event.seconds)} on this {event.device.upper()}", style="yellow")
             case Progress():
-                self._draw(printable(self._what), event.done, event.total, megapixels=event.megapixels)
+                rate = f"{event.megapixels / self._elapsed():.2f} MP/s" if event.megapixels and self._elapsed() else ""
+                self._draw(printable(self._what), event.done, event.total, "tiles", rate)
+            case ClipProgress():
+                rate = f"{event.fps:.1f} fps  {event.realtime:.2f}x"
+                self._draw(printable(self._what), event.done, event.total, "frames", rate + _limit(event.slowest))
+            case ClipFinished():
+                self.end_bar()
+                for line in summary(event):
+                    self._print(line)
+                if event.damage:
+                    self.error(f"{event.source}: {event.damage}")
             case Finished():
                 self.end_bar()
                 self._print(f"{event.output}  {event.width} x {event.height}  {duration(event.seconds)}")
@@ -101,22 +124,23 @@ class Terminal:
     def _print(self, text: str, style: str | None = None) -> None:
         self._console.print(printable(text), style=style, markup=False)
 
+    def _elapsed(self) -> float:
+        return (self._bar.tasks[0].elapsed or 0.0) if self._bar is not None else 0.0
+
     def _draw(
-        self, what: str, done: int, total: int | None, *, of_bytes: bool = False, megapixels: float = 0.0
+        self, what: str, done: int, total: int | None, unit: str = "", rate: str = "", *, of_bytes: bool = False
     ) -> None:
         if not self._console.is_terminal:
             return
         if self._bar is None:
-            self._bar = _bar(self._console, of_bytes=of_bytes)
+            self._bar = _bar(self._console, unit, of_bytes=of_bytes)
             self._task = self._bar.add_task(what, total=total, rate="")
             self._bar.start()
         assert self._task is not None
-        elapsed = self._bar.tasks[0].elapsed or 0
-        rate = f"{megapixels / elapsed:.2f} MP/s" if elapsed > 0 and megapixels else ""
         self._bar.update(self._task, completed=done, total=total, description=what, rate=rate)
 
 
-def _bar(console: "Console", *, of_bytes: bool) -> "Bar":
+def _bar(console: "Console", unit: str, *, of_bytes: bool) -> "Bar":
     from rich.progress import (
         BarColumn,
         DownloadColumn,
@@ -131,17 +155,38 @@ def _bar(console: "Console", *, of_bytes: bool) -> "Bar":
     if of_bytes:
         columns = (label, BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
         return Progress(*columns, console=console, transient=True)
-    counts = (MofNCompleteColumn(), TextColumn("tiles"), TextColumn("{task.fields[rate]}"))
+    counts = (MofNCompleteColumn(), TextColumn(unit), TextColumn("{task.fields[rate]}"))
     return Progress(label, BarColumn(), *counts, TimeRemainingColumn(), console=console, transient=True)
+
+
+def _limit(slowest: str) -> str:
+    return f"  {slowest} is the limit" if slowest else ""
+
+
+def summary(event: ClipFinished) -> list[str]:
+    """What a clip's run came to: the file, the pace, and where the frames came from."""
+    if not event.stages:  # nothing was left to do
+        return []
+    lines = [f"{event.output}  {event.width} x {event.height}  {event.frames} frames  {duration(event.seconds)}"]
+    parts = {
+        f"by {event.model}": event.net,
+        "by bicubic to keep up": event.fallback,
+        "equal to the one before": event.same,
+        "repeated for lost ones": event.repeated,
+    }
+    counts = ", ".join(f"{count} {what}" for what, count in parts.items() if count)
+    pace = f"{event.fps:.1f} fps, {event.realtime:.2f} x real time"
+    return [*lines, f"  {pace}; {counts}; slowest stage: {event.slowest}"]
 
 
 def started_line(event: Started) -> str:
     """The first line of a run: what is done, by which model and why, and where."""
     passes = f" ({' + '.join(event.passes)})" if event.passes else ""
     frames = f", {event.frames} frames" if event.frames > 1 else ""
+    encoder = f", {event.encoder}" if event.encoder else ""
     return (
         f"{event.source}: {event.width} x {event.height} -> {event.sr_width} x {event.sr_height}{frames}, "
-        f"{event.model}{passes}: {event.why}; {event.device}, {event.precision}"
+        f"{event.model}{passes}: {event.why}; {event.device}, {event.precision}{encoder}"
     )
 
 

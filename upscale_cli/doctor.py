@@ -5,7 +5,6 @@ import json
 import os
 import platform
 import shutil
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -39,8 +38,8 @@ class Finding:
 
 
 def examine() -> list[Finding]:
-    """Looks at everything; runs nothing but `ffmpeg -version`, and uses no network."""
-    return [*_versions(), *_devices(), _ffmpeg(), *_weights()]
+    """Looks at everything; runs nothing but ffmpeg (what it is, and which hardware encodes), and uses no network."""
+    return [*_versions(), *_devices(), *_ffmpeg(), *_weights()]
 
 
 def show(findings: Sequence[Finding], *, as_json: bool) -> None:
@@ -110,16 +109,24 @@ def _has_nvidia_gpu() -> bool:
     )
 
 
-def _ffmpeg() -> Finding:
-    named = os.environ.get("UPSCALE_FFMPEG")
-    try:
-        import imageio_ffmpeg
+def _ffmpeg() -> list[Finding]:
+    from upscale_cli.errors import FFmpegError
+    from upscale_cli.media.video.binary import find_ffmpeg
+    from upscale_cli.media.video.codecs import CODECS
+    from upscale_cli.media.video.encoder import working_hardware
 
-        binary = named or imageio_ffmpeg.get_ffmpeg_exe()
-        done = subprocess.run([binary, "-version"], capture_output=True, text=True, timeout=20, check=True)
-    except (OSError, RuntimeError, ImportError, subprocess.SubprocessError) as error:
-        return Finding("ffmpeg", f"not usable ({error}); needed for video only", "problem" if named else "note")
-    return Finding("ffmpeg", f"{done.stdout.split(' Copyright')[0].removeprefix('ffmpeg version ')} ({binary})")
+    try:
+        ffmpeg = find_ffmpeg()
+    except FFmpegError as error:
+        named = os.environ.get("UPSCALE_FFMPEG") or os.environ.get("IMAGEIO_FFMPEG_EXE")
+        return [Finding("ffmpeg", f"{error} (needed for video only)", "problem" if named else "note")]
+    software = [codec.name for codec in CODECS.values() if not codec.hardware and codec.name in ffmpeg.encoders]
+    usual = {"libx264", "libx265"} <= set(software)
+    return [
+        Finding("ffmpeg", f"{ffmpeg.version} ({ffmpeg.path})"),
+        Finding("encoders", ", ".join(software) or "none of ours", "ok" if usual else "note"),
+        Finding("in hardware", ", ".join(working_hardware(ffmpeg)) or "none works here"),
+    ]
 
 
 def _weights() -> list[Finding]:

@@ -1,7 +1,8 @@
 """One net at work on one device: a picture in, its SR picture out, tile by tile.
 
-The LR picture and the SR picture stay in host memory; a tile at a time is on the device. Owns the module there,
-and knows the two ways a tile can go wrong: memory runs out, or half precision overflows.
+The LR picture and the SR picture stay in host memory; a tile at a time is on the device. (A clip's frames are there as
+a whole.) Owns the module there, and knows the two ways a tile can go wrong: memory runs out, or half precision
+overflows.
 """
 
 import copy
@@ -15,6 +16,7 @@ from typing import Any, Final
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from upscale_cli.color import to_depth
@@ -95,6 +97,17 @@ def judge(health: Tensor) -> tuple[bool, bool]:
     return all(math.isfinite(value) for value in (low, high, mean)), low == high
 
 
+def is_sound(health: Tensor) -> bool:
+    """Whether a picture of `Engine.unjudged` is fit to be seen: finite, and not of one value where the input had more.
+
+    Args:
+        health: (5,): `health_of` the SR picture, least and greatest value of the LR picture.
+    """
+    finite, constant = judge(health[:3])
+    low, high = health[3:].tolist()
+    return finite and not (constant and low != high)
+
+
 class Engine:
     """Runs `net` over pictures.
 
@@ -122,6 +135,7 @@ class Engine:
         say: Say,
     ) -> None:
         self.scale, self.halo, self.multiple_of = net.scale, net.halo, net.multiple_of
+        self.colour = net.colour
         self.device, self.precision = device, precision
         self._say, self._wrap, self._tta = say, wrap, tta
         usual = 0 if net.exact else min(DEFAULT_OVERLAP, tile // 2 if tile else DEFAULT_OVERLAP)
@@ -198,6 +212,54 @@ class Engine:
                 on_tile()
         return out
 
+    def upscale_tensor(self, lr: Tensor) -> Tensor:
+        """Upscales once what is on the device already, and leaves the result there.
+
+        Windows are as large as memory allows; a `tile` that was asked for is kept to.
+
+        Args:
+            lr: (1, 1 or 3, h, w) float32 on the device, display values, [0, 1] and a little beyond.
+
+        Returns:
+            (1, C, scale * h, scale * w) float32, not clipped. Where half precision spoils it, in fp32, and so are all
+            pictures after it.
+
+        Raises:
+            DeviceError, CheckpointError: as `upscale`.
+        """
+        sr, health = self.unjudged(lr)
+        if is_sound(health):
+            return sr
+        finite, _ = judge(health[:3])
+        if self.precision == "fp32":
+            self._accept(finite)
+            return sr
+        full = self._whole(self._full, lr, "fp32")
+        self._settle(health_of(full), finite=finite, what="frame")
+        return full
+
+    def unjudged(self, lr: Tensor) -> tuple[Tensor, Tensor]:
+        """`upscale_tensor` that does not wait for the device: its result, and the health for `is_sound` to judge."""
+        sr = self._whole(self._net, lr, self.precision)
+        with torch.no_grad():
+            return sr, torch.cat((health_of(sr), torch.stack((lr.amin(), lr.amax()))))
+
+    def _whole(self, net: PictureNet, lr: Tensor, precision: Precision) -> Tensor:
+        """A picture on the device through a net, with the margins it needs."""
+        height, width = lr.shape[-2:]
+        top, bottom, left, right = self._margins(height, width)
+        with memory_explained(self.device), computing(self.device, precision):
+            if self._wrap:
+                lr = lr.index_select(-2, torch.arange(-top, height + bottom, device=lr.device) % height)
+                lr = lr.index_select(-1, torch.arange(-left, width + right, device=lr.device) % width)
+            elif bottom or right:
+                lr = F.pad(lr, (0, right, 0, bottom), "reflect" if bottom < height and right < width else "replicate")
+            rows, columns = self._grid(height, width, self._affordable)
+            alone = len(rows) == len(columns) == 1
+            sr = self._run(net, lr, "display") if alone else self._in_pieces(net, lr, "display", rows, columns)
+        y, x = top * self.scale, left * self.scale
+        return sr[..., y : y + height * self.scale, x : x + width * self.scale]
+
     def tile_count(self, height: int, width: int) -> int:
         """How many tiles an LR picture of that size takes."""
         rows, columns = self._grid(height, width)
@@ -237,14 +299,14 @@ class Engine:
         mode: Any = "wrap" if self._wrap else "reflect" if reflects else "edge"
         return np.pad(lr, ((top, bottom), (left, right), (0, 0)), mode=mode)
 
-    def _grid(self, height: int, width: int) -> tuple[list[Span], list[Span]]:
+    def _grid(self, height: int, width: int, limits: Limits | None = None) -> tuple[list[Span], list[Span]]:
         """The tiles of an LR picture of that size, margins included: along y, along x."""
         top, bottom, left, right = self._margins(height, width)
         height, width = height + top + bottom, width + left + right
         if self._tile:
             tiles = (self._tile, self._tile)
         else:
-            tiles = automatic_tiles(height, width, self._overlap, self.halo, self.multiple_of, self._limits)
+            tiles = automatic_tiles(height, width, self._overlap, self.halo, self.multiple_of, limits or self._limits)
         rows, columns = (
             tile_spans(length, tile, self._overlap, self.halo, self.multiple_of)
             for length, tile in zip((height, width), tiles, strict=True)
@@ -255,8 +317,14 @@ class Engine:
     def _limits(self) -> Limits:
         """How large windows may be: by the memory that is free at first, and by what is of any use."""
         side = min(MAX_WINDOW, max(MAX_WINDOW // 2, WINDOW_PER_HALO * self.halo))
+        return Limits(side, min(side**2, self._affordable.pixels))
+
+    @functools.cached_property
+    def _affordable(self) -> Limits:
+        """How large windows may be by the memory that is free at first, alone."""
         bytes_per_pixel = self._cost.elements * DTYPES[self.precision].itemsize
-        return Limits(side, min(side**2, int(tile_budget(self.device) / bytes_per_pixel)))
+        pixels = int(tile_budget(self.device) / bytes_per_pixel)
+        return Limits(side=pixels, pixels=pixels)
 
     @staticmethod
     def _tiles(lr: Pixels, rows: list[Span], columns: list[Span]) -> Iterator[Tile]:
@@ -302,16 +370,21 @@ class Engine:
         """A tile that half precision made black, again in fp32; if that helps, the net stays in fp32."""
         with memory_explained(self.device), computing(self.device, "fp32"):
             sr = self._run(self._full, self._upload(tile), transfer)
-            finite_now, constant_now = judge(health_of(sr))
-            self._accept(finite_now)
-            if self.precision != "fp32" and not (finite and constant_now):
-                self._say(
-                    f"{self.precision} is too coarse for this net ({'a blank tile' if finite else 'NaN or Inf'}): "
-                    f"the tile was computed again, and the rest runs in fp32."
-                )
-                self.precision = "fp32"
-                self._net = self._full
+            self._settle(health_of(sr), finite=finite, what="tile")
             return kept_part(sr, tile.rows, tile.columns, self.scale).cpu()
+
+    def _settle(self, health: Tensor, *, finite: bool, what: str) -> None:
+        """Whether the net stays in fp32, after fp32 computed again what half precision made `finite` or not."""
+        finite_now, constant_now = judge(health)
+        self._accept(finite_now)
+        if self.precision == "fp32" or (finite and constant_now):
+            return
+        self._say(
+            f"{self.precision} is too coarse for this net ({f'a blank {what}' if finite else 'NaN or Inf'}): "
+            f"the {what} was computed again, and the rest runs in fp32."
+        )
+        self.precision = "fp32"
+        self._net = self._full
 
     @staticmethod
     def _accept(finite: bool) -> None:
@@ -373,7 +446,11 @@ class Engine:
                 if not is_out_of_memory(error):
                     raise
             self._shrink(side)  # outside of `except`, whose traceback would keep the tensors alive
-        return self._in_pieces(net, lr, transfer)
+        assert self._limit is not None
+        tile = self._limit - 2 * self.halo
+        rows = tile_spans(lr.shape[-2], tile, self._overlap, self.halo, self.multiple_of)
+        columns = tile_spans(lr.shape[-1], tile, self._overlap, self.halo, self.multiple_of)
+        return self._in_pieces(net, lr, transfer, rows, columns)
 
     def _shrink(self, side: int) -> None:
         release_memory(self.device)
@@ -386,12 +463,10 @@ class Engine:
         self._limit = smaller
         self._say(f"out of memory on {self.device}: going on with windows of {smaller} pixels instead of {side}.")
 
-    def _in_pieces(self, net: PictureNet, lr: Tensor, transfer: Transfer) -> Tensor:
+    def _in_pieces(
+        self, net: PictureNet, lr: Tensor, transfer: Transfer, rows: list[Span], columns: list[Span]
+    ) -> Tensor:
         """What `_run` gives for the window, computed as smaller windows within it. (1, C, h, w) as there."""
-        assert self._limit is not None
-        tile = self._limit - 2 * self.halo
-        rows = tile_spans(lr.shape[-2], tile, self._overlap, self.halo, self.multiple_of)
-        columns = tile_spans(lr.shape[-1], tile, self._overlap, self.halo, self.multiple_of)
         blender = RowBlender(rows, columns, self._overlap, self.scale, lr.shape[1], self.device)
         bands = []
         for row, y in enumerate(rows):

@@ -10,6 +10,7 @@ The tree::
     |-- CheckpointError          exit 1   a checkpoint is missing, damaged, unsafe or of no known kind
     |   `-- FetchError           exit 1   a checkpoint could not be downloaded
     |-- DeviceError              exit 1   the device is absent or too small for the work
+    |-- FFmpegError              exit 1   ffmpeg is missing, too old, or broke down
     `-- InterruptedRun           exit 130 Ctrl-C
 
 A message is one line: the value, the rule it breaks, the remedy.
@@ -65,10 +66,14 @@ class DeviceError(UpscaleError):
     """The device is not there, or too small for the work."""
 
 
+class FFmpegError(UpscaleError):
+    """ffmpeg is missing, too old, or broke down."""
+
+
 class InterruptedRun(UpscaleError):  # noqa: N818  # no error, but it ends a run like one
     """The user pressed Ctrl-C."""
 
     exit_code = 130
 
-    def __init__(self) -> None:
-        super().__init__("interrupted; nothing half-done was left behind.")
+    def __init__(self, text: str = "interrupted; nothing half-done was left behind.") -> None:
+        super().__init__(text)

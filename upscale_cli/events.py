@@ -39,6 +39,7 @@ class Started:
     sr_width: int
     sr_height: int
     frames: int
+    encoder: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,56 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True)
+class ClipProgress:
+    """Frames of a clip that are written.
+
+    Attributes:
+        done, total: frames; total is None where nobody knows.
+        fps: frames per second of work so far.
+        realtime: seconds of clip per second of work; 1 keeps up with the clock.
+        seconds_left: None where nobody knows.
+        slowest: the stage that the others wait for: "decode", "upload", "net", "download" or "encode".
+    """
+
+    done: int
+    total: int | None
+    fps: float
+    realtime: float
+    seconds_left: float | None
+    slowest: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClipFinished:
+    """A whole output clip exists.
+
+    Attributes:
+        model: what upscaled it.
+        frames: written; of them by the `net`, by the `fallback` (bicubic, where the net would have come too late), and
+            the `same` as the frame before; `repeated` stand in for frames that the source has lost.
+        stages: busy seconds of each stage; they run at the same time.
+        damage: what the source has lost, in words; "" for nothing.
+    """
+
+    source: str
+    output: str
+    width: int
+    height: int
+    seconds: float
+    frames: int
+    fps: float
+    realtime: float
+    net: int
+    fallback: int
+    same: int
+    repeated: int
+    slowest: str
+    stages: dict[str, float]
+    model: str
+    damage: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """A source has no output; why."""
 
@@ -77,7 +128,7 @@ class Failed:
     message: str
 
 
-Event = Note | Fetching | Started | Progress | Estimate | Finished | Failed
+Event = Note | Fetching | Started | Progress | Estimate | Finished | ClipProgress | ClipFinished | Failed
 Listener = Callable[[Event], None]
 Say = Callable[[str], None]
 """Takes one line that the user should know."""

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, TypeVar, cast, get_args
+from typing import Any, Final, Literal, TypeVar, cast, get_args
 
 import numpy as np
 
@@ -18,11 +18,11 @@ from upscale_cli.engine import Engine
 from upscale_cli.errors import OptionError
 from upscale_cli.events import Listener, Note, ignore
 from upscale_cli.media.frame import Frame, Layout, Pixels, channels_of
-from upscale_cli.models.checkpoint import LoadedNet, interpolate, load_net, load_spec
+from upscale_cli.models.checkpoint import LoadedNet, interpolate, load_net, load_spec, net_digest
 from upscale_cli.models.obtain import obtain_telling
 from upscale_cli.models.picture import PictureNet
 from upscale_cli.models.registry import MODELS, Kernel, Spec, kernel_named, rows_of
-from upscale_cli.models.select import best_model, is_checkpoint_path, rows_at_hand
+from upscale_cli.models.select import best_clip_model, best_model, is_checkpoint_path, rows_at_hand
 from upscale_cli.planes import (
     OPAQUE,
     Levels,
@@ -75,6 +75,7 @@ class Upscaler:
         alpha: how transparency is upscaled: by the net, by Lanczos, or not at all (dropped).
         wrap: the picture continues on its opposite side (tileable textures).
         progress: show a tqdm bar (for notebooks and scripts).
+        for_clips: without `model`, take one that is fast enough for moving pictures.
         listener: receives every event instead; see `upscale_cli.events`.
 
     Raises:
@@ -99,6 +100,7 @@ class Upscaler:
         alpha: Alpha = "net",
         wrap: bool = False,
         progress: bool = False,
+        for_clips: bool = False,
         listener: Listener = ignore,
     ) -> None:
         if not 0 <= denoise <= 1:
@@ -109,13 +111,13 @@ class Upscaler:
         if tile or overlap:
             check_tile(tile or (overlap or 0) + 1, overlap or 0)
         self._listener, self._bar = listener, progress
-        self._denoise, self._alpha, self._wrap = denoise, alpha, wrap
+        self._denoise, self.alpha, self.wrap = denoise, alpha, wrap
         self._wanted_precision: Wanted = precision
         self._tile, self._overlap, self._tta = tile, overlap, tta
         self._engines: dict[tuple[int, Precision], Engine] = {}
         self.why = "asked for"
         if model is None:
-            name, self.why = best_model(say=self._say)
+            name, self.why = best_clip_model() if for_clips else best_model(say=self._say)
             self._set_model(name, chosen_for_user=True)
         else:
             self._set_model(os.fspath(model), chosen_for_user=False)
@@ -128,15 +130,16 @@ class Upscaler:
         self.kernel = None if is_file else kernel_named(self.name)
         self._rows: Mapping[int, Spec] = {}
         self._loaded: dict[int, LoadedNet] = {}
-        self.default_scale = DEFAULT_SCALE
+        self.only_scale: int | None = None  # of a model that has no other
         if is_file:
             loaded = load_net(Path(model).expanduser(), say=self._say)
             self._loaded[loaded.scale] = loaded
-            self.default_scale = loaded.scale
+            self.only_scale = loaded.scale
         elif self.kernel is None:
             scales = [spec.scale for spec in rows_of(self.name)]
-            self.default_scale = scales[0] if len(scales) == 1 else DEFAULT_SCALE
+            self.only_scale = scales[0] if len(scales) == 1 else None
             self._rows = rows_at_hand(self.name, chosen_for_user=chosen_for_user, say=self._say)
+        self.default_scale = self.only_scale or DEFAULT_SCALE
         if self._denoise != 1 and not any(spec.weak_denoise for spec in self._rows.values()):
             able = ", ".join(dict.fromkeys(spec.model for spec in MODELS if spec.weak_denoise))
             raise OptionError(
@@ -232,14 +235,14 @@ class Upscaler:
                 continue
             height, width = frame.height, frame.width
             for scale in plan.passes:
-                yield self._engine(scale, frame), height, width
+                yield self._engine_for(scale, frame), height, width
                 height, width = height * scale, width * scale
 
     def _layout(self, frame: Frame) -> Layout:
-        return OPAQUE.get(frame.layout, frame.layout) if self._alpha == "drop" else frame.layout
+        return OPAQUE.get(frame.layout, frame.layout) if self.alpha == "drop" else frame.layout
 
     def _is_interpolated(self, planes: Planes) -> bool:
-        return planes.kind == "smooth" or (planes.kind == "alpha" and self._alpha == "lanczos")
+        return planes.kind == "smooth" or (planes.kind == "alpha" and self.alpha == "lanczos")
 
     def _planes(
         self, lr: Pixels, out: Pixels, planes: Planes, plan: Plan, frame: Frame, on_tile: Callable[[], object] | None
@@ -249,7 +252,7 @@ class Upscaler:
             out[:] = lr.flat[0]
             return
         if self._is_interpolated(planes):
-            resample(lr, out, "lanczos", wrap=self._wrap)
+            resample(lr, out, "lanczos", wrap=self.wrap)
             return
         if plan.passes and lr.dtype == np.float32 and planes.kind == "colour":
             self._float_planes(Levels.of(lr), out, planes, plan, frame, on_tile)
@@ -271,7 +274,7 @@ class Upscaler:
         out += levels.black
         if levels.beyond is not None and levels.beyond.any():
             beyond = np.empty_like(out)
-            resample(levels.beyond, beyond, "lanczos", wrap=self._wrap)
+            resample(levels.beyond, beyond, "lanczos", wrap=self.wrap)
             out += beyond
 
     def _passes(
@@ -282,7 +285,7 @@ class Upscaler:
         for number, scale in enumerate(plan.passes, start=1):
             height, width = picture.shape[0] * scale, picture.shape[1] * scale
             is_final = number == len(plan.passes) and (width, height) == (plan.width, plan.height)
-            picture = self._engine(scale, frame).upscale(
+            picture = self._engine_for(scale, frame).upscale(
                 picture,
                 lr.dtype if is_final else np.float32,
                 out=out if is_final else None,
@@ -291,11 +294,23 @@ class Upscaler:
                 on_tile=on_tile,
             )
         if picture is not out:
-            resample(picture, out, plan.kernel, wrap=self._wrap)
+            resample(picture, out, plan.kernel, wrap=self.wrap)
 
     def precision_for(self, plan: Plan, bits: int) -> str:
         """What the passes compute in, for people."""
         return ", ".join(dict.fromkeys(self._precision(scale, bits) for scale in plan.passes)) or "fp32"
+
+    def identity(self) -> dict[str, Any]:
+        """What decides about a pixel: the model, its checkpoints' sha256, and the options; for comparing two runs."""
+        if self._rows:
+            sums = {str(scale): spec.sha256 for scale, spec in self._rows.items()}
+        else:
+            sums = {str(scale): net_digest(loaded.net) for scale, loaded in self._loaded.items()}
+        return {
+            "model": self.name, "checkpoints": sums, "denoise": self._denoise, "alpha": self.alpha, "wrap": self.wrap,
+            "precision": self._wanted_precision, "tile": self._tile, "overlap": self._overlap, "tta": self._tta,
+            "device": self.device.type,
+        }  # fmt: skip
 
     def close(self) -> None:
         """Lets go of the nets and of the device's memory."""
@@ -320,14 +335,18 @@ class Upscaler:
         bf16_is_close = spec is not None and spec.bf16 and not blended  # measured for the row's own weights only
         return choose_precision(wanted, self.device, bits=bits, bf16_is_close=bf16_is_close)
 
-    def _engine(self, scale: int, frame: Frame) -> Engine:
+    def _engine_for(self, scale: int, frame: Frame) -> Engine:
+        return self.engine(scale, 8 * frame.pixels.dtype.itemsize)
+
+    def engine(self, scale: int, bits: int) -> Engine:
+        """The net of that scale at work on the device, in the precision that pictures of `bits` a channel need."""
         loaded = self._net(scale)
-        precision = self._precision(scale, 8 * frame.pixels.dtype.itemsize)
+        precision = self._precision(scale, bits)
         key = scale, precision
         if key not in self._engines:
             net = PictureNet(loaded.net, loaded.colour, loaded.luma_range)
             self._engines[key] = Engine(
-                net, self.device, precision, tile=self._tile, overlap=self._overlap, wrap=self._wrap, tta=self._tta,
+                net, self.device, precision, tile=self._tile, overlap=self._overlap, wrap=self.wrap, tta=self._tta,
                 say=self._say,
             )  # fmt: skip
         return self._engines[key]

@@ -170,8 +170,10 @@ RAW_EXTENSIONS = frozenset(
 """Camera RAW: sensor data that a developer must turn into a picture first."""
 
 CLIP_EXTENSIONS = frozenset(
-    {".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".ts"}
-    | {".vob", ".webm", ".wmv", ".y4m"}
+    {".264", ".265", ".3g2", ".3gp", ".asf", ".av1", ".avc", ".avi", ".divx", ".dv", ".f4v", ".flv", ".gxf", ".h264"}
+    | {".h265", ".hevc", ".ivf", ".m1v", ".m2t", ".m2ts", ".m2v", ".m4v", ".mj2", ".mjpeg", ".mjpg", ".mkv", ".mk3d"}
+    | {".mov", ".mp4", ".mpe", ".mpeg", ".mpg", ".mpv", ".mts", ".mxf", ".nut", ".obu", ".ogm", ".ogv", ".qt", ".rm"}
+    | {".rmvb", ".ts", ".vc1", ".vob", ".webm", ".wmv", ".wtv", ".y4m"}
 )
 """Moving pictures with a time base and sound, which are not this pipeline's business."""
 
@@ -196,6 +198,11 @@ def format_of(path: str | PurePath) -> Format:
         raise InputError(f"{Path(path).name}: {RAW_REMEDY}.")
     given = f'extension "{extension}"' if extension else "a name without extension"
     raise OutputError(f"{Path(path).name}: {given} names no picture format. Choose one of {known_extensions()}.")
+
+
+def is_picture_ending(ending: str) -> bool:
+    """Whether an ending (lower case, with the dot) is that of a picture, RAW ones included."""
+    return ending in _BY_EXTENSION or ending in RAW_EXTENSIONS
 
 
 def format_named(name: str) -> Format:

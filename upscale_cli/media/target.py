@@ -75,9 +75,10 @@ class OutputFile:
         self.name = printable(str(target)) if isinstance(target, Path) else "<stdout>"
         if self._path is not None:
             with self.failures():
-                self._check(self._path)
+                self.check(self._path)
 
-    def _check(self, path: Path) -> None:
+    def check(self, path: Path) -> None:
+        """Refuses a name that could not be written in the end, before anything is computed."""
         if path.is_dir():
             raise OutputError(f"{self.name}: is a folder. Give a file name, or end -o with a slash.")
         if not self._overwrite and os.path.lexists(path):
@@ -129,10 +130,7 @@ class OutputFile:
         self._file.close()
         assert self._temporary is not None
         assert self._path is not None
-        if self._overwrite:
-            self._temporary.replace(self._path)
-        else:
-            _rename_without_clobbering(self._temporary, self._path)
+        move_into_place(self._temporary, self._path, overwrite=self._overwrite)
 
     @contextmanager
     def failures(self) -> Iterator[None]:
@@ -146,6 +144,14 @@ class OutputFile:
             ) from error
         except OSError as error:
             raise OutputError(f"{self.name}: cannot be written ({_reason(error)}).{_remedy(error)}") from error
+
+
+def move_into_place(temporary: Path, path: Path, *, overwrite: bool) -> None:
+    """Gives a whole file the name it is made for; FileExistsError where that is taken and may not be replaced."""
+    if overwrite:
+        temporary.replace(path)
+    else:
+        _rename_without_clobbering(temporary, path)
 
 
 def _rename_without_clobbering(temporary: Path, path: Path) -> None:

@@ -6,6 +6,7 @@ sizes that it does not have, is checked before memory is taken for it.
 """
 
 import copy
+import hashlib
 import importlib
 import io
 import json
@@ -155,6 +156,15 @@ def interpolate(a: LoadedNet, b: LoadedNet, weight: float) -> LoadedNet:
     net = copy.deepcopy(a.net)
     net.load_state_dict(blend)
     return replace(a, net=net)
+
+
+def net_digest(net: nn.Module) -> str:
+    """sha256 of a net's weights, in the order of their keys."""
+    digest = hashlib.sha256()
+    for key, tensor in sorted(net.state_dict().items()):
+        digest.update(key.encode())
+        digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def recognise(state_dict: Mapping[str, Tensor], card: Card) -> Recognised | None:

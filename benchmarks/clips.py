@@ -1,0 +1,229 @@
+"""What the benchmarks of clips share: clips, the runs that are compared, and a process that is watched as it runs.
+
+Clips are made with the ffmpeg that imageio-ffmpeg brings, so that nothing has to be downloaded.
+"""
+
+import contextlib
+import functools
+import itertools
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import av
+import numpy as np
+import psutil
+from numpy.typing import NDArray
+
+from benchmarks.memory import high_water
+from benchmarks.report import REPOSITORY, alternating, photo, summary
+from upscale_cli.api import upscale_video
+from upscale_cli.events import ClipFinished, Event
+from upscale_cli.media.video.binary import find_ffmpeg
+from upscale_cli.upscaler import Upscaler
+from upscale_cli.video import ClipOptions
+
+Picture = NDArray[np.uint8]
+"""(height, width, 3) RGB."""
+
+RATE: Final = 25
+USUAL: Final = ("-c:v", "libx264", "-crf", "23", "-preset", "veryfast", "-pix_fmt", "yuv420p")
+"""How clips that are to be decoded are encoded: as many on the web are."""
+
+CRF: Final = 18
+FASTEST: Final = ("-c:v", "libx264", "-crf", str(CRF), "-preset", "ultrafast")
+"""What every candidate encodes with where speed is compared."""
+
+STRAY_SECONDS: Final = 2.0
+"""How long after its parent a child may end without being called left over."""
+
+
+# Clips
+
+
+def make_clip(path: Path, frames: Iterable[Picture], *encoder: str, sound_seconds: float = 0) -> Path:
+    """Encodes pictures of one size at 25 fps; with a tone in AAC, if `sound_seconds` is not 0."""
+    pictures = iter(frames)
+    first = next(pictures)
+    height, width, _ = first.shape
+    raw = ("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(RATE), "-i", "pipe:0")
+    tone = ("-f", "lavfi", "-i", f"sine=frequency=440:sample_rate=48000:duration={sound_seconds}", "-c:a", "aac")
+    matrix = ("-vf", "scale=out_color_matrix=bt709:out_range=tv", "-colorspace", "bt709")
+    command = [*ffmpeg(), *raw, *(tone if sound_seconds else ()), *matrix, *(encoder or USUAL), str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        for picture in itertools.chain((first,), pictures):
+            process.stdin.write(picture.tobytes())
+    assert process.returncode == 0, command
+    return path
+
+
+def pan(height: int, width: int, frames: int) -> Iterator[Picture]:
+    """A view that moves to and fro over a picture with detail of every size, 2 pixels a frame, with a camera's grain.
+
+    Without grain an encoder would find each block in the frame before, and do much less than clips make it do.
+    """
+    way = 480
+    scene = photo(height, width + way)
+    for number in range(frames):
+        left = abs((2 * number) % (2 * way) - way)
+        yield grainy(scene[:, left : left + width], seed=number)
+
+
+GRAIN: Final = 2.5
+"""Standard deviation of the noise of a camera in fair light, in code values."""
+
+
+def grainy(picture: Picture, seed: int) -> Picture:
+    """With noise of its own for each seed: a window of one large field, at a place of its own."""
+    height, width, _ = picture.shape
+    top, left = np.random.default_rng(seed).integers(0, _MARGIN, 2)
+    noise = _noise(height + _MARGIN, width + _MARGIN)[top : top + height, left : left + width, None]
+    return np.clip(picture + noise, 0, 255).astype(np.uint8)
+
+
+_MARGIN: Final = 256
+
+
+@functools.lru_cache(maxsize=1)
+def _noise(height: int, width: int) -> NDArray[np.int16]:
+    return np.rint(np.random.default_rng(0).normal(0, GRAIN, (height, width))).astype(np.int16)
+
+
+# What is compared
+
+
+def ffmpeg() -> tuple[str, ...]:
+    """The program that ours uses too, quiet, and what comes before its inputs."""
+    return find_ffmpeg().path, "-hide_banner", "-loglevel", "error", "-y"
+
+
+def upscaled(source: Path, output: Path, upscaler: Upscaler, options: ClipOptions, scale: int = 2) -> ClipFinished:
+    """One run of ours from file to file, in this process."""
+    told: list[Event] = []
+    upscale_video(source, output, scale, model=upscaler, options=options, listener=told.append)
+    return next(event for event in told if isinstance(event, ClipFinished))
+
+
+def one_command(source: Path, output: Path) -> None:
+    """One ffmpeg that decodes, repeats pixels and encodes: what ours is held against."""
+    enlarge = ("-vf", "scale=iw*2:ih*2:flags=neighbor")
+    command = [*ffmpeg(), "-nostdin", "-i", str(source), *enlarge, *FASTEST, "-fps_mode", "passthrough", str(output)]
+    subprocess.run(command, check=True)
+
+
+def cpu_seconds() -> float:
+    """Seconds of CPU that this process has taken, with the children that have ended (without them on Windows)."""
+    times = psutil.Process().cpu_times()
+    return float(times.user + times.system + times.children_user + times.children_system)
+
+
+def race(candidates: Mapping[str, Callable[[], object]], frames: int, repeats: int) -> dict[str, dict[str, float]]:
+    """Candidates in turn: seconds, frames per second by the median, and seconds of CPU, each of all `frames`."""
+    cpu: dict[str, list[float]] = {name: [] for name in candidates}
+
+    def counted(name: str, run: Callable[[], object]) -> Callable[[], None]:
+        def call() -> None:
+            before = cpu_seconds()
+            run()
+            cpu[name].append(cpu_seconds() - before)
+
+        return call
+
+    seconds = alternating({name: counted(name, run) for name, run in candidates.items()}, repeats=repeats)
+    return {
+        name: {
+            **summary(taken),
+            "fps": round(frames / summary(taken)["median_s"], 1),
+            "cpu_s": summary(cpu[name][1:])["median_s"],  # the first round warms up
+        }
+        for name, taken in seconds.items()
+    }
+
+
+# A process that is watched
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What was resident, in bytes, `seconds` after the start: in the process, and in all its children together."""
+
+    seconds: float
+    own: int
+    children: int
+
+
+@dataclass(slots=True)
+class Watched:
+    """A run of the command line, seen from outside.
+
+    Attributes:
+        own_peak: the most that the process ever held, by the system's own account where it keeps one; bytes.
+        left: command lines of children that outlived it.
+    """
+
+    samples: list[Sample] = field(default_factory=list)
+    own_peak: int = 0
+    seconds: float = 0.0
+    left: list[str] = field(default_factory=list)
+
+    @property
+    def children_peak(self) -> int:
+        """The most that all children held together, as sampled; bytes."""
+        return max(sample.children for sample in self.samples)
+
+
+def watch(*arguments: str, interval: float = 0.1) -> Watched:
+    """Runs the command line with these arguments to its end."""
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "UPSCALE_OFFLINE": "1"}
+    found, children = Watched(), dict[int, psutil.Process]()
+    begin = time.perf_counter()
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "upscale_cli", *arguments], env=environment, stdout=log, stderr=log
+        )
+        own = psutil.Process(process.pid)
+        while process.poll() is None:
+            with contextlib.suppress(psutil.NoSuchProcess, FileNotFoundError):
+                held = own.memory_info().rss
+                found.own_peak = max(found.own_peak, held, high_water(process.pid))
+                running = own.children(recursive=True)
+                children |= {child.pid: child for child in running}
+                found.samples.append(Sample(time.perf_counter() - begin, held, sum(map(_resident, running))))
+            time.sleep(interval)
+        found.seconds = time.perf_counter() - begin
+        log.seek(0)
+        assert process.returncode == 0, log.read().decode(errors="replace")
+    _, alive = psutil.wait_procs(list(children.values()), timeout=STRAY_SECONDS)
+    found.left = [" ".join(child.cmdline()[:3]) for child in alive]
+    return found
+
+
+def _resident(process: psutil.Process) -> int:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return int(process.memory_info().rss)
+    return 0
+
+
+# What is in a file
+
+
+def luma(path: Path) -> Iterator[NDArray[np.uint8]]:
+    """(height, width) code values of each frame of an 8-bit clip."""
+    with av.open(str(path)) as container:
+        for frame in container.decode(video=0):
+            yield frame.to_ndarray(format="yuv420p")[: frame.height]
+
+
+def packet_times(path: Path, kind: str) -> list[float]:
+    """When the packets of the first "video" or "audio" stream are shown, in seconds, sorted."""
+    with av.open(str(path)) as container:
+        streams: Any = getattr(container.streams, kind)
+        packets = (packet for packet in container.demux(streams[0]) if packet.size and packet.pts is not None)
+        return sorted(float(packet.pts * packet.time_base) for packet in packets)

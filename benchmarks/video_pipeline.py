@@ -1,0 +1,163 @@
+"""What reading, pipes and writing cost: pixel repetition in place of a net, beside one ffmpeg command.
+
+    python -m benchmarks.video_pipeline [--frames 300] [--repeats 5]
+
+All decode the same clip, enlarge it by repeating pixels and encode it alike, in turn. "two_commands" are two ffmpegs
+with raw frames as NUT between them, and nothing of ours: what the second process and the pipe alone cost.
+"""
+
+import argparse
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.clips import CRF, FASTEST, ffmpeg, luma, make_clip, one_command, pan, race, upscaled
+from benchmarks.report import write
+from upscale_cli.chain import Target
+from upscale_cli.events import Say
+from upscale_cli.media.video.arguments import EncodeOptions
+from upscale_cli.media.video.facts import ColourTags
+from upscale_cli.media.video.pixel_format import PixelFormat
+from upscale_cli.upscaler import Upscaler
+from upscale_cli.video import ClipOptions
+
+SIZES = {"540p_to_1080p": (540, 960, 1.0), "1080p_to_2160p": (1080, 1920, 0.4)}
+"""Height, width, and which share of the frames is enough."""
+
+LIMIT = 0.9
+
+
+class PixelRepetition:
+    """The cheapest upscaling there is, with the interface of `FrameUpscaler`: each sample becomes four.
+
+    Only for scale 2 and even sides.
+    """
+
+    def __init__(
+        self,
+        upscaler: Upscaler,
+        format: PixelFormat,
+        width: int,
+        height: int,
+        tags: ColourTags,  # noqa: ARG002  # repetition needs no colours
+        target: Target,
+        *,
+        graph: bool = False,  # noqa: ARG002
+        say: Say = print,  # noqa: ARG002
+    ) -> None:
+        self.plan = upscaler.plan(width, height, target)
+        self.precision = "fp32"
+        self.sr_width, self.sr_height = self.plan.width, self.plan.height
+        assert (self.sr_width, self.sr_height) == (2 * width, 2 * height)
+        self.out_width, self.out_height = self.sr_width, self.sr_height
+        self.depth = 0
+        self.seconds = {"upload": 0.0, "net": 0.0, "download": 0.0}
+        self._planes = format.plane_sizes(width, height)
+        self._twice = {1: (np.uint16, 0x101), 2: (np.uint32, 0x10001)}[format.dtype.itemsize]
+
+    def pad_to(self, width: int, height: int) -> None:
+        """Even sides need no padding."""
+        raise AssertionError(f"{width} x {height}: choose even sides")
+
+    def submit(self, samples: NDArray[Any], *, net: bool = True) -> NDArray[Any]:  # noqa: ARG002
+        """A sample twice is a product with 0x101, and a row twice a copy."""
+        begin = time.perf_counter()
+        dtype, factor = self._twice
+        sr = np.empty(4 * samples.size, samples.dtype)
+        start = 0
+        for rows, columns in self._planes:
+            stop = start + rows * columns
+            wide = np.multiply(samples[start:stop], factor, dtype=dtype).view(samples.dtype)
+            sr[4 * start : 4 * stop].reshape(rows, 2, 2 * columns)[:] = wide.reshape(rows, 1, 2 * columns)
+            start = stop
+        self.seconds["net"] += time.perf_counter() - begin
+        return sr
+
+    def collect(self, pending: NDArray[Any]) -> NDArray[Any]:
+        """As it was made."""
+        return pending
+
+
+def main() -> None:
+    """Writes benchmarks/video_pipeline.json."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--frames", type=int, default=300, help="of the smaller size")
+    parser.add_argument("--repeats", type=int, default=5)
+    arguments = parser.parse_args()
+    sizes = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, (height, width, share) in SIZES.items():
+            frames = max(2, round(arguments.frames * share))
+            clip = make_clip(Path(folder, f"{height}.mp4"), pan(height, width, frames))
+            sizes[name] = compared(clip, frames, arguments.repeats)
+            show(name, sizes[name])
+    write(
+        "video_pipeline",
+        f"Decode, repeat pixels, encode with x264 ultrafast at crf {CRF}: ours with pixel repetition for a net, two "
+        "ffmpegs with a pipe, and one ffmpeg, in turn. Files in the page cache; start of Python not counted.",
+        {
+            "repeats": arguments.repeats,
+            "sizes": sizes,
+            "requirement": {
+                "fps_to_one_command_at_least": LIMIT,
+                "met": all(size["fps_to_one_command"] >= LIMIT for size in sizes.values()),
+            },
+        },
+    )
+
+
+def compared(clip: Path, frames: int, repeats: int) -> dict[str, Any]:
+    """The three in turn, and whether ours and ffmpeg's frames are the same."""
+    upscaler = Upscaler("bicubic", device="cpu")
+    options = ClipOptions(encode=EncodeOptions(codec="libx264", preset="ultrafast", crf=CRF), overwrite=True)
+    ours, theirs, two = (clip.with_stem(f"{clip.stem}_{who}") for who in ("ours", "theirs", "two"))
+    stages: dict[str, float] = {}
+
+    def run() -> None:
+        stages.update(upscaled(clip, ours, upscaler, options).stages)
+
+    candidates: dict[str, Callable[[], object]] = {
+        "ours": run,
+        "two_commands": lambda: two_commands(clip, two),
+        "one_command": lambda: one_command(clip, theirs),
+    }
+    with mock.patch("upscale_cli.video.FrameUpscaler", PixelRepetition):
+        results = race(candidates, frames, repeats)
+    return {
+        "frames": frames,
+        **results,
+        "waiting_s_of_our_last_run": stages,
+        "fps_to_one_command": round(results["ours"]["fps"] / results["one_command"]["fps"], 3),
+        "cpu_to_one_command": round(results["ours"]["cpu_s"] / results["one_command"]["cpu_s"], 3),
+        "same_luma": all(np.array_equal(a, b) for a, b in zip(luma(ours), luma(theirs), strict=True)),
+    }
+
+
+def two_commands(source: Path, output: Path) -> None:
+    """As ours, without us: one ffmpeg decodes into a pipe, another enlarges and encodes."""
+    raw = ("-c:v", "rawvideo", "-fps_mode", "passthrough", "-f", "nut", "pipe:1")
+    enlarge = ("-vf", "scale=iw*2:ih*2:flags=neighbor")
+    with subprocess.Popen([*ffmpeg(), "-nostdin", "-i", str(source), *raw], stdout=subprocess.PIPE) as decoder:
+        subprocess.run(
+            [*ffmpeg(), "-f", "nut", "-i", "pipe:0", *enlarge, *FASTEST, str(output)], stdin=decoder.stdout, check=True
+        )
+
+
+def show(name: str, size: dict[str, Any]) -> None:
+    """One line a candidate."""
+    print(f"{name}, {size['frames']} frames")
+    for candidate in ("ours", "two_commands", "one_command"):
+        row = size[candidate]
+        print(f"  {candidate:14} {row['fps']:7.1f} fps  {row['cpu_s']:7.2f} s of CPU")
+    print(f"  ours to one command: {size['fps_to_one_command']} of its fps, {size['cpu_to_one_command']} of its CPU")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+"""What the packets promise is what the decoder gives, for whole files; and never less than that for damaged ones."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+
+from tests.clips import RECIPES, Clips, corrupted, ffmpeg, truncated
+from upscale_cli.errors import UpscaleError
+from upscale_cli.media.video.facts import Clip, VideoStream
+from upscale_cli.media.video.probe import probe
+from upscale_cli.media.video.schedule import Promise, Schedule, tail
+
+UNTIMED = {"raw_h264", "raw_h265"}
+NO_VIDEO = {"audio_only", "audio_only_mp4", "empty", "prose", "noise"}
+TIMED = sorted(set(RECIPES) - UNTIMED - NO_VIDEO)
+
+
+@pytest.fixture(scope="session")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Clips:
+    return Clips(tmp_path_factory.getbasetemp() / "clips")
+
+
+def decoded(path: Path, stream: VideoStream) -> list[Promise]:
+    """pts and duration of each frame, by PyAV."""
+    with av.open(str(path)) as container:
+        frames: Iterator[Any] = container.decode(container.streams[stream.index])
+        return [(frame.pts, frame.duration) for frame in frames if frame.pts is not None]
+
+
+def promised(clip: Clip, stream: VideoStream) -> list[Promise]:
+    with Schedule(clip, stream) as schedule:
+        return list(schedule.rest(None))
+
+
+@pytest.mark.parametrize("name", TIMED)
+def test_every_frame_is_promised_and_no_other(clips: Clips, name: str) -> None:
+    clip = probe(clips(name))
+    for stream in clip.video:
+        frames = decoded(clips(name), stream)
+        assert promised(clip, stream) == frames
+        assert tail(clip, stream) == frames[-1]
+
+
+@pytest.mark.parametrize("name", ["plain", "vfr_mkv", "cut", "long_gop_ts"])
+def test_beside_a_decoder_nothing_is_missed(clips: Clips, name: str) -> None:
+    clip = probe(clips(name))
+    stream = clip.video[0]
+    last: int | None = None
+    with Schedule(clip, stream) as schedule:
+        for pts, duration in decoded(clips(name), stream):
+            assert schedule.between(last, pts) == []
+            assert schedule.duration_of(pts) == duration
+            last = pts
+        assert list(schedule.rest(last)) == []
+        assert schedule.duration_of(10**9) is None
+
+
+def test_what_a_decoder_leaves_out_is_named(clips: Clips) -> None:
+    clip = probe(clips("plain"))
+    stream = clip.video[0]
+    frames = decoded(clips("plain"), stream)
+    with Schedule(clip, stream) as schedule:
+        assert schedule.between(None, frames[2][0]) == frames[:2]
+        assert schedule.between(frames[2][0], frames[7][0]) == frames[3:7]
+        assert schedule.duration_of(frames[7][0]) == frames[7][1]
+        assert list(schedule.rest(frames[9][0])) == frames[10:]
+
+
+def test_hidden_frames_of_vp8_and_vp9_are_not_promised(tmp_path: Path) -> None:
+    for codec in ("libvpx", "libvpx-vp9"):
+        path = tmp_path / f"{codec}.webm"
+        ffmpeg(
+            *("-f", "lavfi", "-i", "testsrc2=s=96x64:r=25:d=2", "-c:v", codec, "-b:v", "200k", "-auto-alt-ref", "1"),
+            *("-lag-in-frames", "16", "-deadline", "good", "-cpu-used", "5", path),
+        )
+        clip = probe(path)
+        frames = decoded(path, clip.video[0])
+        assert len(frames) == 50
+        assert promised(clip, clip.video[0]) == frames
+
+
+@pytest.mark.parametrize("name", ["long_gop_mkv", "long_gop_ts", "faststart"])
+def test_a_truncated_file_promises_what_is_still_there(clips: Clips, name: str) -> None:
+    whole = probe(clips(name))
+    every = promised(whole, whole.video[0])
+    path = truncated(clips, name, 0.6)
+    try:
+        clip = probe(path)
+    except UpscaleError:
+        pytest.skip("nothing of it can be read")
+    left = [promise[0] for promise in promised(clip, clip.video[0])]
+    assert 0 < len(left) <= len(every)
+    assert left == [promise[0] for promise in every][: len(left)]
+
+
+def test_damaged_packets_are_still_promised(clips: Clips) -> None:
+    whole = probe(clips("long_gop_mkv"))
+    damaged = probe(corrupted(clips, "long_gop_mkv", range(10, 14)))
+    assert promised(damaged, damaged.video[0]) == promised(whole, whole.video[0])
+
+
+@pytest.mark.parametrize("name", sorted(UNTIMED))
+def test_streams_without_timestamps_promise_nothing(clips: Clips, name: str) -> None:
+    clip = probe(clips(name))
+    assert promised(clip, clip.video[0]) == []
+    assert tail(clip, clip.video[0]) is None
+
+
+def test_a_schedule_may_begin_in_the_middle(clips: Clips) -> None:
+    clip = probe(clips("static"))
+    stream = clip.video[0]
+    frames = decoded(clips("static"), stream)
+    with Schedule(clip, stream, start=frames[20][0]) as schedule:
+        rest = list(schedule.rest(frames[20][0] - 1))
+    assert rest == frames[20:]
+
+
+def test_a_file_that_is_gone_promises_nothing(clips: Clips, tmp_path: Path) -> None:
+    path = tmp_path / "gone.mp4"
+    path.write_bytes(clips("plain").read_bytes())
+    clip = probe(path)
+    path.unlink()
+    assert promised(clip, clip.video[0]) == []
+    assert tail(clip, clip.video[0]) is None

@@ -1,0 +1,1 @@
+"""Clips: what is in them, frames out of ffmpeg, frames into ffmpeg."""

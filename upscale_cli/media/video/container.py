@@ -1,0 +1,464 @@
+"""Which containers there are to write, what each can hold, and how everything beside the pictures gets across.
+
+Pure: plans values and ffmpeg's arguments, runs nothing.
+
+Only containers that give back every timestamp are written. Measured with ffmpeg 7.0 and 9.0, x264 with B-frames,
+constant and variable rates, with and without an offset: Matroska, WebM, MP4, MOV, 3GP, F4V, MPEG-TS and M2TS are exact;
+FLV and NUT have nothing below 0, and where sound or decoding begins there, all streams are shifted together. AVI, ASF,
+MXF and Ogg move frames or refuse the codec; MPEG-PS loses the timestamps of small frames. The tables of codings were
+measured too: each was muxed and read back as what it was.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Final, Literal
+
+from upscale_cli.errors import OutputError
+from upscale_cli.media.video.facts import Clip, OtherStream, VideoStream
+
+_MP4_AUDIO: Final = (
+    *("aac", "mp3", "mp2", "ac3", "eac3", "dts", "truehd", "opus", "vorbis", "flac", "alac", "pcm_s16le", "pcm_s16be"),
+    *("pcm_s24le", "pcm_s24be", "pcm_s32le", "pcm_s32be", "pcm_f32le", "pcm_f32be", "pcm_f64le"),
+)
+_MOV_AUDIO: Final = (
+    *("aac", "mp3", "mp2", "ac3", "eac3", "dts", "vorbis", "alac", "amr_nb", "amr_wb", "pcm_s16le", "pcm_s16be"),
+    *("pcm_s24le", "pcm_s24be", "pcm_s32le", "pcm_s32be", "pcm_u8", "pcm_s8", "pcm_f32le", "pcm_f32be", "pcm_f64le"),
+    *("pcm_alaw", "pcm_mulaw", "adpcm_ima_qt"),
+)
+_MATROSKA_AUDIO: Final = (
+    *("aac", "mp3", "mp2", "ac3", "eac3", "dts", "truehd", "mlp", "opus", "vorbis", "flac", "alac", "tta", "wavpack"),
+    *("wmav1", "wmav2", "wmapro", "wmalossless", "amr_nb", "adpcm_ms", "adpcm_ima_wav", "adpcm_swf", "pcm_s16le"),
+    *("pcm_s16be", "pcm_s24le", "pcm_s24be", "pcm_s32le", "pcm_s32be", "pcm_u8", "pcm_f32le", "pcm_f64le"),
+    *("pcm_alaw", "pcm_mulaw"),
+)
+_NUT_AUDIO: Final = (
+    *("aac", "mp3", "mp2", "ac3", "dts", "opus", "vorbis", "flac", "wavpack", "wmav1", "wmav2", "amr_nb", "pcm_s16le"),
+    *("pcm_s16be", "pcm_s24le", "pcm_s24be", "pcm_s32le", "pcm_s32be", "pcm_u8", "pcm_s8", "pcm_f32le", "pcm_f32be"),
+    *("pcm_f64le", "pcm_alaw", "pcm_mulaw", "adpcm_ms", "adpcm_ima_wav"),
+)
+_TS_AUDIO: Final = ("aac", "mp3", "mp2", "ac3", "eac3", "dts", "truehd", "opus")
+_OLD_VIDEO: Final = ("mpeg1video", "mpeg2video", "mpeg4", "mjpeg", "png")
+_ANY_VIDEO: Final = (
+    *("h264", "hevc", "av1", "vp8", "vp9", "prores", "ffv1", "dnxhd", "theora", "wmv2", "rawvideo", "flv1", "h263"),
+    *("msmpeg4v3", "dvvideo", "cinepak", *_OLD_VIDEO),
+)
+_MOV_VIDEO: Final = tuple(codec for codec in _ANY_VIDEO if codec not in ("av1", "vp8", "vp9"))
+
+_TEXT: Final = (
+    *("subrip", "ass", "ssa", "mov_text", "webvtt", "text", "eia_608", "microdvd", "jacosub", "sami", "realtext"),
+    *("stl", "subviewer", "subviewer1", "mpl2", "pjs", "vplayer"),
+)
+"""Subtitles made of text, which ffmpeg can turn into each other; the others are pictures."""
+_LOSSLESS_AUDIO: Final = ("flac", "alac", "tta", "wavpack", "tak", "ape", "truehd", "mlp", "wmalossless", "shorten")
+_PICTURES: Final = {"mjpeg": ("cover.jpg", "image/jpeg"), "png": ("cover.png", "image/png")}
+_STALE_TAGS: Final = {
+    *("BPS", "DURATION", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES", "ENCODER", "_STATISTICS_TAGS"),
+    *("_STATISTICS_WRITING_APP", "_STATISTICS_WRITING_DATE_UTC", "SOURCE_ID", "ENCODER_OPTIONS", "ENCODING_SETTINGS"),
+}
+"""Tags of Matroska and of encoders that speak of the stream as it was before it was upscaled."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Container:
+    """A container that can be written.
+
+    Attributes:
+        name: key of `CONTAINERS`, as shown to the user.
+        muxer: ffmpeg's -f.
+        extensions: lower case, with the dot; the first is the one written by default.
+        demuxers: libavformat's names of what is read as this container.
+        video, audio_codecs, subtitles, data: names of the codings it holds as they are.
+        text_subtitles: encoder for text subtitles that it cannot hold as they are; None where it holds no text.
+        audio: encoder for sound that it cannot hold as it is.
+        lossless_audio: the same for sound that has lost nothing so far; None: as `audio`.
+        arguments: ffmpeg's options for the muxer.
+        default_codec: encoder where the user names none; "auto" leaves it to the pixels.
+        attachments, chapters: whether it holds files, chapters.
+        pictures: how it holds cover art: as a stream, or as an attached file (else it would be a film of one frame).
+        several: whether it holds more than one stream of a kind.
+    """
+
+    name: str
+    muxer: str
+    extensions: tuple[str, ...]
+    demuxers: tuple[str, ...] = ()
+    video: tuple[str, ...]
+    audio_codecs: tuple[str, ...]
+    subtitles: tuple[str, ...] = ()
+    data: tuple[str, ...] = ()
+    text_subtitles: str | None = None
+    audio: str = "aac"
+    lossless_audio: str | None = None
+    arguments: tuple[str, ...] = ()
+    default_codec: str = "auto"
+    attachments: bool = False
+    chapters: bool = True
+    pictures: Literal["stream", "file"] | None = None
+    several: bool = True
+
+
+# The index goes to the front, so that a player on the network can begin; and what needs it may be called experimental.
+_MP4_ARGUMENTS: Final = ("-movflags", "+faststart", "-strict", "experimental")
+# Sound often begins a little before 0, to prime its decoder; ffmpeg 7 would move everything behind that.
+_NEGATIVE_TIMES: Final = ("-avoid_negative_ts", "disabled")
+# Without these the muxer would add 0.7 s of its own to every timestamp, twice.
+_TS_ARGUMENTS: Final = ("-muxdelay", "0", "-muxpreload", "0")
+
+_ROWS: Final = (
+    Container(
+        name="Matroska",
+        muxer="matroska",
+        extensions=(".mkv",),
+        demuxers=("matroska,webm",),
+        video=_ANY_VIDEO,
+        audio_codecs=_MATROSKA_AUDIO,
+        subtitles=("subrip", "ass", "webvtt", "hdmv_pgs_subtitle", "dvd_subtitle", "dvb_subtitle"),
+        text_subtitles="srt",
+        audio="flac",
+        arguments=_NEGATIVE_TIMES,
+        attachments=True,
+        pictures="file",
+    ),
+    Container(
+        name="WebM",
+        muxer="webm",
+        extensions=(".webm",),
+        demuxers=("matroska,webm",),
+        video=("vp8", "vp9", "av1"),
+        audio_codecs=("opus", "vorbis"),
+        subtitles=("webvtt",),
+        text_subtitles="webvtt",
+        audio="libopus",
+        arguments=_NEGATIVE_TIMES,
+        default_codec="libvpx-vp9",
+    ),
+    Container(
+        name="MP4",
+        muxer="mp4",
+        extensions=(".mp4", ".m4v"),
+        demuxers=("mov,mp4,m4a,3gp,3g2,mj2",),
+        video=("h264", "hevc", "av1", "vp9", *_OLD_VIDEO),
+        audio_codecs=_MP4_AUDIO,
+        subtitles=("mov_text", "dvd_subtitle"),
+        data=("gpmd",),
+        text_subtitles="mov_text",
+        lossless_audio="alac",
+        arguments=_MP4_ARGUMENTS,
+        pictures="stream",
+    ),
+    Container(
+        name="QuickTime",
+        muxer="mov",
+        extensions=(".mov", ".qt"),
+        demuxers=("mov,mp4,m4a,3gp,3g2,mj2",),
+        video=_MOV_VIDEO,
+        audio_codecs=_MOV_AUDIO,
+        subtitles=("mov_text", "eia_608"),
+        data=("gpmd",),
+        text_subtitles="mov_text",
+        lossless_audio="alac",
+        arguments=_MP4_ARGUMENTS,
+    ),
+    Container(
+        name="3GP",
+        muxer="3gp",
+        extensions=(".3gp", ".3g2"),
+        video=("h264", "mpeg4", "h263"),
+        audio_codecs=("aac", "amr_nb", "amr_wb"),
+        subtitles=("mov_text",),
+        text_subtitles="mov_text",
+        arguments=_MP4_ARGUMENTS,
+    ),
+    Container(
+        name="F4V",
+        muxer="f4v",
+        extensions=(".f4v",),
+        video=("h264",),
+        audio_codecs=("aac", "mp3"),
+        arguments=(*_MP4_ARGUMENTS, *_NEGATIVE_TIMES),
+    ),
+    Container(
+        name="MPEG-TS",
+        muxer="mpegts",
+        extensions=(".ts", ".m2t", ".tsv"),
+        demuxers=("mpegts",),
+        video=("h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4"),
+        audio_codecs=_TS_AUDIO,
+        subtitles=("dvb_subtitle", "dvb_teletext"),
+        data=("klv", "timed_id3"),
+        arguments=_TS_ARGUMENTS,
+        chapters=False,
+    ),
+    Container(
+        name="M2TS",
+        muxer="mpegts",
+        extensions=(".m2ts", ".mts"),
+        demuxers=("mpegts",),
+        video=("h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4"),
+        audio_codecs=(*_TS_AUDIO, "pcm_bluray"),
+        subtitles=("dvb_subtitle", "dvb_teletext", "hdmv_pgs_subtitle"),
+        data=("klv", "timed_id3"),
+        arguments=(*_TS_ARGUMENTS, "-mpegts_m2ts_mode", "1"),
+        chapters=False,
+    ),
+    Container(
+        name="FLV",
+        muxer="flv",
+        extensions=(".flv",),
+        demuxers=("flv", "live_flv"),
+        video=("h264", "flv1"),
+        audio_codecs=("aac", "mp3", "adpcm_swf", "nellymoser"),
+        chapters=False,
+        several=False,
+    ),
+    Container(
+        name="NUT",
+        muxer="nut",
+        extensions=(".nut",),
+        demuxers=("nut",),
+        video=_ANY_VIDEO,
+        audio_codecs=_NUT_AUDIO,
+        subtitles=("ass",),
+        text_subtitles="ass",
+        audio="flac",
+    ),
+)
+
+CONTAINERS: Final[dict[str, Container]] = {row.name: row for row in _ROWS}
+"""Every container that is written, by name."""
+
+_BY_EXTENSION: Final = {extension: row for row in _ROWS for extension in row.extensions}
+
+
+def container_named(extension: str) -> Container:
+    """The container that a file name's extension asks for, in any case, with or without the dot.
+
+    Raises:
+        OutputError: none that is written.
+
+    >>> container_named("MKV").name, container_named(".m4v").name
+    ('Matroska', 'MP4')
+    """
+    row = _BY_EXTENSION.get("." + extension.strip().lower().removeprefix("."))
+    if row is None:
+        known = ", ".join(row.extensions[0] for row in _ROWS)
+        raise OutputError(
+            f'extension "{extension}" names no container that keeps a clip\'s timestamps. Choose one of {known}.'
+        )
+    return row
+
+
+def container_like(clip: Clip) -> tuple[Container, str | None]:
+    """The container to write where the user names none: the clip's own, or Matroska.
+
+    Returns:
+        The container, and one line that says why it is not the clip's own; None where it is.
+    """
+    row = _BY_EXTENSION.get(PurePath(clip.name).suffix.lower())
+    if row is not None and _is_read_as(clip, row):
+        return row, None
+    for row in _ROWS:  # a name without extension, or with another's
+        if clip.format in row.demuxers:
+            return row, None
+    why = "has no timestamps" if clip.stream(clip.main).untimed else "cannot keep every timestamp"
+    return CONTAINERS["Matroska"], f"the clip's own container ({clip.format}) {why}; Matroska is written instead"
+
+
+def _is_read_as(clip: Clip, row: Container) -> bool:
+    """Whether a clip with this container's extension really is one; 3GP and F4V are read as MP4 is."""
+    return clip.format in (row.demuxers or CONTAINERS["MP4"].demuxers)
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A stream of the output.
+
+    Attributes:
+        index: of the source's stream, among all of them.
+        action: "upscale", "copy", "attach" (cover art that goes in as a file), or the encoder that converts it.
+    """
+
+    index: int
+    action: Literal["upscale", "copy", "attach"] | str
+
+
+def carry(clip: Clip, upscaled: tuple[int, ...], container: Container) -> tuple[tuple[Slot, ...], tuple[str, ...]]:
+    """What becomes of each stream of a clip.
+
+    Args:
+        clip: the source.
+        upscaled: indices of the video streams that are upscaled.
+        container: of the output.
+
+    Returns:
+        The output's streams in the source's order, what is attached last; and a line for all that is converted or
+        left out.
+    """
+    slots: list[Slot] = []
+    notes: list[str] = []
+    kinds: set[str] = set()
+    action: str | None
+    for stream in _streams(clip):
+        kind = _kind(stream)
+        if stream.index in upscaled:
+            action, note = "upscale", None
+        elif not container.several and (kind in kinds or (kind == "video" and upscaled)):
+            action, note = None, f"left out: {container.name} holds one of a kind"
+        else:
+            action, note = _fate(clip, stream, container)
+        if action is not None:
+            slots.append(Slot(stream.index, action))
+            kinds.add(kind)
+        if note is not None:
+            notes.append(f"stream {stream.index} ({kind}, {stream.codec}) is {note}")
+    if clip.chapters and not container.chapters:
+        notes.append(f"{clip.chapters} chapters are left out: {container.name} holds none")
+    slots.sort(key=lambda slot: slot.action == "attach")
+    return tuple(slots), tuple(notes)
+
+
+def _streams(clip: Clip) -> list[VideoStream | OtherStream]:
+    """All streams, in the order of the file."""
+    streams: list[VideoStream | OtherStream] = [*clip.video, *clip.others]
+    return sorted(streams, key=lambda stream: stream.index)
+
+
+def _kind(stream: VideoStream | OtherStream) -> str:
+    if isinstance(stream, VideoStream):
+        return "video"
+    return {"picture": "cover art"}.get(stream.kind, stream.kind)
+
+
+def _fate(clip: Clip, stream: VideoStream | OtherStream, container: Container) -> tuple[str | None, str | None]:
+    """What is done to a stream that is not upscaled (None: left out), and what to say of it (None: nothing)."""
+    left_out = f"left out: {container.name} cannot hold it"
+    if isinstance(stream, VideoStream):
+        return ("copy", None) if stream.codec in container.video else (None, left_out)
+    match stream.kind:
+        case "picture":
+            held = container.pictures is not None and stream.codec in _PICTURES
+            if held and container.pictures == "file":
+                return "attach", None
+        case "attachment":
+            held = container.attachments
+        case "data":
+            if stream.tag == "tmcd" or (stream.tag == "text" and clip.chapters):
+                # QuickTime's tracks of time code and of chapter names, made anew from the tags and the chapters.
+                return None, None
+            held = stream.codec in container.data or stream.tag in container.data
+        case "audio":
+            return _fate_of_audio(stream, container)
+        case "subtitle":
+            return _fate_of_subtitle(stream, container)
+    return ("copy", None) if held else (None, left_out)
+
+
+def _fate_of_audio(stream: OtherStream, container: Container) -> tuple[str, str | None]:
+    if stream.codec in container.audio_codecs:
+        return "copy", None
+    lossless = stream.codec in _LOSSLESS_AUDIO or stream.codec.startswith("pcm_")
+    encoder = container.lossless_audio if lossless and container.lossless_audio else container.audio
+    return encoder, f"converted to {encoder.removeprefix('lib')}: {container.name} cannot hold it as it is"
+
+
+def _fate_of_subtitle(stream: OtherStream, container: Container) -> tuple[str | None, str | None]:
+    if stream.codec in container.subtitles:
+        return "copy", None
+    encoder = container.text_subtitles
+    if stream.codec in _TEXT and encoder is not None:
+        return encoder, f"converted to {encoder}: {container.name} cannot hold it as it is"
+    return None, f"left out: {container.name} cannot hold it"
+
+
+def container_arguments(container: Container, clip: Clip) -> list[str]:
+    """ffmpeg's options for the muxer, its -f among them.
+
+    A phone's own tags (com.apple.quicktime.*: place, make, model) survive only if all tags are stored that way, and
+    then there is no room for cover art.
+    """
+    arguments = ["-f", container.muxer, *container.arguments]
+    own_tags = any("." in key for key in clip.metadata)
+    if "-movflags" in arguments and own_tags and not any(stream.kind == "picture" for stream in clip.others):
+        arguments[arguments.index("-movflags") + 1] += "+use_metadata_tags"
+    return arguments
+
+
+def upscaled_outputs(slots: tuple[Slot, ...]) -> list[int]:
+    """Where in the output the upscaled streams are: the K of -c:K, -b:K and so on."""
+    return [position for position, slot in enumerate(slots) if slot.action == "upscale"]
+
+
+def slot_arguments(
+    slots: tuple[Slot, ...],
+    clip: Clip,
+    *,
+    video_input: int = 0,
+    other_input: int = 1,
+    attached: Mapping[int, str] | None = None,
+) -> list[str]:
+    """ffmpeg's output options that carry everything but the encoding of the upscaled streams.
+
+    Args:
+        slots: of `carry`.
+        clip: the source.
+        video_input: number of the input that brings the upscaled streams, in the order of their slots.
+        other_input: number of the input that is the source itself.
+        attached: where the cover art lies that goes in as a file (`probe.pictures`), by index of its stream; what is
+            missing is copied as a stream.
+    """
+    arguments = ["-copy_unknown", "-map_metadata", str(other_input), "-map_chapters", str(other_input)]
+    streams = {stream.index: stream for stream in _streams(clip)}
+    upscaled = 0
+    for position, slot in enumerate(slots):
+        stream = streams[slot.index]
+        if slot.action == "attach" and attached and slot.index in attached:
+            arguments += _attach(position, stream, attached[slot.index])
+        elif slot.action == "upscale":
+            arguments += ["-map", f"{video_input}:{upscaled}", *_tags(position, stream, other_input)]
+            arguments += _without_stale(position, stream)
+            upscaled += 1
+        elif slot.action in ("copy", "attach"):
+            arguments += ["-map", f"{other_input}:{slot.index}", f"-c:{position}", "copy"]
+            arguments += _tags(position, stream, other_input)
+        else:
+            arguments += ["-map", f"{other_input}:{slot.index}", *_conversion(position, slot.action)]
+            arguments += [*_tags(position, stream, other_input), *_without_stale(position, stream)]
+    return arguments
+
+
+def _attach(position: int, stream: VideoStream | OtherStream, path: str) -> list[str]:
+    name, mimetype = _PICTURES[stream.codec]
+    name = stream.metadata.get("filename", name)
+    return [
+        *("-attach", f"file:{path}", f"-metadata:s:{position}", f"filename={name}"),
+        *(f"-metadata:s:{position}", f"mimetype={mimetype}"),
+    ]
+
+
+def _tags(position: int, stream: VideoStream | OtherStream, other_input: int) -> list[str]:
+    """A stream's metadata and disposition. Naming one stream's switches off the copying of all, so each is named."""
+    arguments = [f"-map_metadata:s:{position}", f"{other_input}:s:{stream.index}"]
+    arguments += [f"-disposition:{position}", "+".join(stream.disposition) or "0"]
+    if "name" in stream.metadata and "title" not in stream.metadata:  # what MP4's demuxer calls it, and its muxer not
+        arguments += [f"-metadata:s:{position}", f"title={stream.metadata['name']}"]
+    return arguments
+
+
+def _without_stale(position: int, stream: VideoStream | OtherStream) -> list[str]:
+    """Clears the tags that are no longer true once a stream is encoded anew."""
+    return [part for tag in _stale(stream.metadata) for part in (f"-metadata:s:{position}", f"{tag}=")]
+
+
+def _conversion(position: int, encoder: str) -> list[str]:
+    arguments = [f"-c:{position}", encoder]
+    if encoder in ("aac", "libopus"):
+        arguments += [f"-b:{position}", "256k"]
+    if encoder == "libopus":  # it knows 5.1 with speakers behind the listener, not beside
+        arguments += [f"-filter:{position}", "aformat=channel_layouts=7.1|6.1|5.1|5.0|quad|3.0|stereo|mono"]
+    return arguments
+
+
+def _stale(metadata: dict[str, str]) -> Iterator[str]:
+    """Tags that are no longer true of a stream that was encoded anew; Matroska's may end in a language."""
+    return (tag for tag in metadata if tag.upper().split("-")[0] in _STALE_TAGS)

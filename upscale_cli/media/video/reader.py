@@ -1,0 +1,368 @@
+"""Frames out of a clip: ffmpeg decodes, raw planes come framed as NUT, each with its own timestamp.
+
+ffmpeg -i file:CLIP -c:v rawvideo -f nut pipe:1  ->  PyAV demuxes NUT  ->  VideoFrame
+"""
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from types import TracebackType
+from typing import Any, Final, Literal, Self
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from upscale_cli.errors import InputError
+from upscale_cli.events import Say
+from upscale_cli.media.video.binary import FFmpeg
+from upscale_cli.media.video.facts import Clip, VideoStream
+from upscale_cli.media.video.frame import VideoFrame
+from upscale_cli.media.video.pixel_format import PixelFormat
+from upscale_cli.media.video.probe import input_arguments
+from upscale_cli.media.video.process import LOG_ARGUMENTS, PIPE_BYTES, STALL_SECONDS, Child, Level
+from upscale_cli.media.video.schedule import Schedule
+
+Deinterlace = Literal["auto", "off", "frame", "field"]
+
+PREROLL_SECONDS: Final = 10.0
+"""How long before a wanted frame decoding begins after a seek, so that frames of open groups are whole by then."""
+
+_LOG_GRACE: Final = 0.2
+"""Seconds that an error may take from ffmpeg's log to us, while the frame after it has come already."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecodeOptions:
+    """Which frames, and how they are decoded.
+
+    Attributes:
+        start, end: seconds from the clip's start; frames with start <= time < end are taken. None: all.
+        frames: at most so many; None: all.
+        fps: frames per second of a stream that has no timestamps; None: its own guess.
+        deinterlace: "auto" deinterlaces frames that are flagged interlaced, one frame for one; "field" makes two.
+        hwaccel: ffmpeg's -hwaccel.
+        after: take only frames later than this timestamp (resume), in ticks.
+        paced: read no faster than the clip plays.
+    """
+
+    start: float | None = None
+    end: float | None = None
+    frames: int | None = None
+    fps: Fraction | None = None
+    deinterlace: Deinterlace = "auto"
+    hwaccel: str | None = None
+    after: int | None = None
+    paced: bool = False
+
+
+class VideoReader:
+    """The frames of one video stream in presentation order; owner of the ffmpeg process that decodes them.
+
+    A frame that the packets promise and the decoder does not give is the one before it again, counted in
+    `repeated`: a lost frame would let sound and picture drift.
+
+    Attributes:
+        time_base: seconds per tick of `VideoFrame.pts`.
+        rate: frames per second, the best guess.
+        seconds: how long we have been waiting for the decoder.
+        repeated: frames that were lost and are repeats of the one before.
+        errors: lines that the decoder has logged as errors.
+        last_duration: of the frame given last, in ticks, as its packet says; None where it does not.
+
+    Raises:
+        InputError: nothing decodes, or the decoder fails or hangs.
+    """
+
+    def __init__(
+        self,
+        clip: Clip,
+        stream: VideoStream,
+        format: PixelFormat,
+        ffmpeg: FFmpeg,
+        *,
+        options: DecodeOptions = DecodeOptions(),
+        say: Say,
+    ) -> None:
+        self._clip, self.stream, self.format, self._options, self._say = clip, stream, format, options, say
+        self.width, self.height = stream.width, stream.height
+        self.rate = stream.rate
+        self.time_base = stream.time_base
+        if stream.untimed:
+            self.rate = options.fps or stream.rate
+            self.time_base = 1 / self.rate
+        self._interlaced = deinterlacing(options.deinterlace, stream)
+        if self._interlaced == "field":
+            self.rate, self.time_base = self.rate * 2, self.time_base / 2
+        self._below_zero = ticks_below_zero(stream) * (2 if self._interlaced == "field" else 1)
+        self.seconds = 0.0
+        self.repeated = self.errors = self.decoded = 0
+        self.last_duration: int | None = None
+        self._errors_before = 0
+        self._last: int | None = None
+        self._lock = threading.Lock()
+        self._first_error = ""
+        self._ffmpeg = ffmpeg
+        self._has_sought = self._seek_seconds() > 0
+        self._child = self._start(self._seek_seconds())
+        self._schedule = self._promises()
+
+    def __iter__(self) -> Iterator[VideoFrame]:
+        """The frames asked for, each once, with strictly rising timestamps."""
+        begin, end = self._limits()
+        after, seen = self._options.after, not self._has_sought
+        given = 0
+        for frame in self._with_repeats():
+            if end is not None and frame.pts >= end:
+                return
+            if begin is not None and frame.pts < begin:
+                continue
+            if after is not None:
+                seen = seen or frame.pts == after
+                if frame.pts <= after:
+                    continue
+                if not seen:
+                    yield from self._from_the_start()
+                    return
+            yield frame
+            self.repeated += frame.is_repeat
+            given += 1
+            if given == self._options.frames:
+                return
+
+    def _from_the_start(self) -> Iterator[VideoFrame]:
+        """Once more without the seek, which has skipped the frame that was to be found again."""
+        self.close()
+        self._has_sought = False
+        self._child, self._schedule = self._start(0.0), self._promises()
+        self.decoded, self._last = 0, None
+        return iter(self)
+
+    def close(self) -> None:
+        """Ends the decoder."""
+        self._child.kill()
+        if self._schedule is not None:
+            self._schedule.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def damage(self) -> str:
+        """What is wrong with the source, in words; "" for nothing. Known after the last frame.
+
+        Complaints before the first frame do not count: recordings that begin between key frames are whole all the same.
+        """
+        words = []
+        if self.repeated:
+            words.append(f"{self.repeated} lost frames are the frame before again")
+        if missing := self._missing():
+            words.append(f"about {missing} frames are missing at its end")
+        complaints = self.errors - self._errors_before
+        if not words and complaints <= 0:
+            return ""
+        said = f' (the decoder: "{self._first_error[:120]}")' if self._first_error else ""
+        return f"the source is damaged: {', '.join(words) or f'{complaints} complaints of the decoder'}{said}"
+
+    def _missing(self) -> int:
+        """Frames that the container announces beyond the last one, where the decoder has complained."""
+        whole = self._options.end is None and self._options.frames is None
+        if not (whole and self.errors and self.stream.seconds and self._last is not None):
+            return 0
+        origin = (self.stream.start or 0) * self.time_base
+        announced = origin + Fraction(self.stream.seconds).limit_denominator(10**6)
+        return max(0, round((announced - self._last * self.time_base) * self.rate) - 1)
+
+    # Out of the pipe
+
+    def _start(self, seek: float) -> Child:
+        return Child(self._command(seek), stdout=True, on_line=self._on_line)
+
+    def _decoded(self) -> Iterator[tuple[int, NDArray[Any]]]:
+        """(pts, samples) of every frame that the decoder gives."""
+        needed = self.format.frame_bytes(self.width, self.height)
+        last: int | None = None
+        try:
+            container = av.open(self._child.stdout, "r", format="nut", buffer_size=PIPE_BYTES)
+        except (av.error.FFmpegError, OSError):
+            self._end(None)
+            return
+        with container, contextlib.suppress(_Finished):
+            packets = container.demux(container.streams.video[0])
+            while True:
+                packet = self._next(packets)
+                if packet.size != needed:
+                    raise InputError(
+                        f"{self._clip.name}: a frame of {packet.size:,} bytes came where {self.width} x {self.height} "
+                        f"pixels take {needed:,}. Report this clip."
+                    )
+                samples = np.frombuffer(memoryview(packet), self.format.dtype)
+                pts = self._ticks(packet)
+                if last is not None and pts <= last:
+                    pts = last + 1  # broken streams; the order of frames is right all the same
+                if last is None:
+                    self._errors_before = self.errors
+                self._last = last = pts
+                self.decoded += 1
+                yield pts, samples
+        self._end(last)
+
+    def _next(self, packets: "Iterator[av.Packet[Any]]") -> "av.Packet[Any]":
+        begin = time.perf_counter()
+        try:
+            packet = next(packets)
+        except (StopIteration, av.error.FFmpegError) as error:
+            raise _Finished from error
+        finally:
+            self.seconds += time.perf_counter() - begin
+        if packet.size == 0:
+            raise _Finished
+        return packet
+
+    def _ticks(self, packet: "av.Packet[Any]") -> int:
+        if self.stream.untimed or packet.pts is None:
+            return self.decoded
+        assert packet.time_base is not None
+        return round(packet.pts * packet.time_base / self.time_base) - self._below_zero
+
+    def _end(self, last: int | None) -> None:
+        """After the last frame: whether the decoder ended well."""
+        code = self._child.wait()
+        if last is None:
+            reason = self._child.reason()
+            said = f' ("{reason}")' if reason else ""
+            raise InputError(f"{self._clip.name}: no frame of it can be decoded{said}. Is the file whole?")
+        if self._child.stalled:
+            raise InputError(
+                f"{self._clip.name}: the decoder stood still for {STALL_SECONDS:.0f} s after frame {self.decoded}. "
+                "Try without --hwaccel, or with another ffmpeg (UPSCALE_FFMPEG)."
+            )
+        if code and not self.errors:
+            self.errors = 1
+            self._first_error = self._child.reason()
+
+    # What the packets promised
+
+    def _promises(self) -> Schedule | None:
+        """The walk over the packets beside the decoder; None where packets and frames are not one to one."""
+        if self.stream.untimed or self._interlaced == "field" or not self._clip.source.startswith("file:"):
+            return None
+        return Schedule(self._clip, self.stream)
+
+    def _with_repeats(self) -> Iterator[VideoFrame]:
+        """The decoded frames, and in the gaps that damage has left the frame before, at the promised times."""
+        last: VideoFrame | None = None
+        for pts, samples in self._decoded():
+            if last is not None and self._schedule is not None:
+                yield from self._fill(last, self._schedule.between(last.pts, pts))
+            last = VideoFrame(samples, pts, self.stream.index)
+            self.last_duration = self._schedule.duration_of(pts) if self._schedule is not None else None
+            yield last
+        if last is not None and self._schedule is not None:
+            yield from self._fill(last, self._schedule.rest(last.pts))
+
+    def _fill(self, last: VideoFrame, gap: Iterable[tuple[int, int]]) -> Iterator[VideoFrame]:
+        for pts, duration in gap:
+            if not self.errors:
+                time.sleep(_LOG_GRACE)
+            if not self.errors:  # a decoder without complaint: these packets never were to be shown
+                self._forget_promises()
+                return
+            self.last_duration = duration
+            yield replace(last, pts=pts, is_repeat=True)
+
+    def _forget_promises(self) -> None:
+        assert self._schedule is not None
+        self._schedule.close()
+        self._schedule = None
+
+    # The decoder
+
+    def _limits(self) -> tuple[int | None, int | None]:
+        """--start and --end as timestamps."""
+
+        def ticks(seconds: float | None) -> int | None:
+            if seconds is None:
+                return None
+            origin = Fraction(0) if self.stream.untimed else Fraction(self._clip.start_seconds)
+            exact = (origin + Fraction(seconds).limit_denominator(10**6)) / self.time_base
+            return -int(-exact // 1)
+
+        return ticks(self._options.start), ticks(self._options.end)
+
+    def _seek_seconds(self) -> float:
+        """Where decoding may begin, in seconds from the clip's start; 0 for its very start."""
+        if not self._clip.seekable or self.stream.untimed:
+            return 0.0
+        wanted = self._options.start or 0.0
+        if self._options.after is not None:
+            wanted = float(self._options.after * self.time_base) - self._clip.start_seconds
+        return max(0.0, wanted - PREROLL_SECONDS)
+
+    def _command(self, seek: float) -> list[str]:
+        options, stream, source = self._options, self.stream, self._clip.source
+        before = ["-copyts", "-noautorotate", "-max_error_rate", "1"]
+        if options.hwaccel:
+            before += ["-hwaccel", options.hwaccel]
+        if stream.alpha_decoder and self.format.alpha:
+            before += [f"-c:{stream.index}", stream.alpha_decoder]
+        if seek:
+            before += ["-ss", f"{seek:.6f}", "-noaccurate_seek"]
+        if options.paced:
+            before += ["-readrate", "1", "-readrate_initial_burst", "1"]
+        filters = []
+        if self._interlaced:
+            filters.append(f"bwdif=mode=send_{self._interlaced}:deint=interlaced")
+        if stream.untimed:
+            filters.append("setpts=N")
+        elif self._below_zero:
+            filters.append(f"setpts=PTS+{self._below_zero}")
+        return [
+            self._ffmpeg.path, *LOG_ARGUMENTS, "-nostdin" if source.startswith("file:") else "-y", *before,
+            *input_arguments(self._clip), "-i", source,
+            "-map", f"0:{stream.index}", *(["-vf", ",".join(filters)] if filters else []),
+            "-c:v", "rawvideo", "-pix_fmt", raw_name(stream, self.format),
+            "-fps_mode", "passthrough", "-enc_time_base", "demux", "-f", "nut", "pipe:1",
+        ]  # fmt: skip
+
+    def _on_line(self, level: Level, text: str) -> None:
+        if level in ("error", "fatal", "panic"):
+            with self._lock:
+                self.errors += 1
+                self._first_error = self._first_error or text
+        elif text.startswith(("Reconfiguring filter graph", "Changing video frame properties")):
+            self._say(
+                f"{self._clip.name}: its frames change on the way ({text.rpartition(' to ')[2][:80]}); "
+                f"all are brought to {self.width} x {self.height} first."
+            )
+
+
+class _Finished(Exception):  # noqa: N818  # no error: the pipe has ended
+    """No more packets."""
+
+
+def raw_name(stream: VideoStream, format: PixelFormat) -> str:
+    """What ffmpeg is told to give. Full-range formats of the old kind (yuvj420p) keep their name: asked for yuv420p,
+    ffmpeg would squeeze them into the studio range."""
+    if stream.pixel_format.startswith("yuvj") and stream.pixel_format.replace("yuvj", "yuv") == format.name:
+        return stream.pixel_format
+    return format.name
+
+
+def ticks_below_zero(stream: VideoStream) -> int:
+    """How far a stream's timestamps reach below zero, which NUT cannot hold: both pipes carry them so much later."""
+    return max(0, -(stream.start or 0))
+
+
+def deinterlacing(wanted: Deinterlace, stream: VideoStream) -> Literal["", "frame", "field"]:
+    """What is done to interlaced frames of this stream; "" for nothing."""
+    if wanted == "off" or not (stream.interlaced or wanted in ("frame", "field")):
+        return ""
+    return "field" if wanted == "field" else "frame"

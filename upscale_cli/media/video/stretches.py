@@ -1,0 +1,299 @@
+"""A clip encoded in stretches, so that a killed run can go on; and their join, which encodes nothing again.
+
+    frames  ->  stretch 0, 1, 2, ... (a fresh encoder each, Matroska)  ->  journal  ->  join (packets copied)  ->  output
+
+A stretch counts once its line is in the journal and on the disk: after its encoder has ended with code 0, and its file
+was read back and holds the right number of frames. Its name has a part drawn by lot, so that an encoder which
+outlives a killed run never writes into a file that the next run uses.
+"""
+
+import json
+import os
+import secrets
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Final, Self
+
+import av
+
+from upscale_cli.errors import OptionError, OutputError
+from upscale_cli.media.video.binary import FFmpeg
+from upscale_cli.media.video.container import CONTAINERS
+from upscale_cli.media.video.frame import VideoFrame
+from upscale_cli.media.video.work import JOB_FILE
+from upscale_cli.media.video.writer import Track, VideoWriter
+
+STRETCH_SECONDS: Final = 5
+"""Of clip in a stretch: what a kill can cost, and how often the encoder has to begin anew."""
+
+JOURNAL_FILE: Final = "journal.jsonl"
+
+
+def stretch_length(rate: Fraction) -> int:
+    """Frames in a stretch, by frames per second alone: stretches begin at the same frames in every run."""
+    return min(600, max(24, round(rate * STRETCH_SECONDS)))
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """One line of the journal.
+
+    Attributes:
+        number: from 0.
+        file: in the work folder; `size` in bytes.
+        pts: of its frames in presentation order, in ticks of the track.
+        delay: by how many frames its packets are out of that order at most.
+        repeats: frames that stand in for lost ones.
+    """
+
+    number: int
+    file: str
+    size: int
+    pts: tuple[int, ...]
+    delay: int
+    repeats: int = 0
+
+
+class Journal:
+    """What a work folder records: the job, the finished stretches, and whether they are all.
+
+    Raises:
+        OptionError: the folder is of another job.
+    """
+
+    def __init__(self, folder: Path, job: dict[str, Any]) -> None:
+        self._folder, self._path = folder, folder / JOURNAL_FILE
+        self._check_job(job)
+        self.stretches: list[Stretch] = []
+        self.is_complete = False
+        self._read()
+
+    @property
+    def frames(self) -> int:
+        """How many are done."""
+        return sum(len(stretch.pts) for stretch in self.stretches)
+
+    @property
+    def last_pts(self) -> int | None:
+        return self.stretches[-1].pts[-1] if self.stretches else None
+
+    def add(self, stretch: Stretch) -> None:
+        """Records a stretch; it is on the disk when this returns."""
+        self._append(asdict(stretch))
+        self.stretches.append(stretch)
+
+    def complete(self) -> None:
+        """Records that no frame is left."""
+        self._append({"complete": True})
+        self.is_complete = True
+
+    def _check_job(self, job: dict[str, Any]) -> None:
+        path = self._folder / JOB_FILE
+        recorded = _loaded(path)
+        if recorded is None:
+            temporary = path.with_suffix(".new")
+            temporary.write_text(json.dumps(job, indent=1), encoding="utf-8")
+            _synced(temporary)
+            temporary.replace(path)
+            return
+        if recorded != job:
+            differing = sorted(key for key in {*recorded, *job} if recorded.get(key) != job.get(key))
+            raise OptionError(
+                f"{self._folder} records another job ({', '.join(differing)} differ). "
+                "Repeat it with the same input and options, or remove the folder."
+            )
+
+    def _read(self) -> None:
+        """The lines up to the first that is torn, out of order, or whose file is not what was recorded."""
+        lines = self._path.read_text(encoding="utf-8").splitlines() if self._path.exists() else []
+        whole = []
+        for line in lines:
+            try:
+                record = json.loads(line)
+            except ValueError:
+                break
+            if record.get("complete"):
+                self.is_complete = True
+                whole.append(line)
+                break
+            stretch = Stretch(**{**record, "pts": tuple(record["pts"])})
+            file = self._folder / stretch.file
+            if stretch.number != len(self.stretches) or not file.exists() or file.stat().st_size != stretch.size:
+                break
+            self.stretches.append(stretch)
+            whole.append(line)
+        if len(whole) != len(lines):
+            self._path.write_text("".join(f"{line}\n" for line in whole), encoding="utf-8")
+            _synced(self._path)
+        kept = {stretch.file for stretch in self.stretches}
+        for file in self._folder.glob("stretch-*"):
+            if file.name not in kept:
+                with suppress(OSError):  # an encoder that outlived its run may still hold it
+                    file.unlink()
+
+    def _append(self, record: dict[str, Any]) -> None:
+        with self._path.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(record) + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+
+
+class StretchWriter:
+    """Writes frames as stretches. A stretch is closed and read back while the next one is being encoded.
+
+    Args:
+        folder: the work folder.
+        name: of the output, for messages.
+        track: how frames are encoded; its encoder begins every run with a closed group.
+        journal: where finished stretches are recorded.
+
+    Attributes:
+        seconds: how long we have been waiting for encoders.
+    """
+
+    def __init__(self, folder: Path, name: str, track: Track, journal: Journal, ffmpeg: FFmpeg) -> None:
+        self._folder, self._name, self._track, self._ffmpeg = folder, name, track, ffmpeg
+        self._journal = journal
+        self._length = stretch_length(track.rate)
+        self._next = len(journal.stretches)
+        self._writer: VideoWriter | None = None
+        self._file = Path()
+        self._pts: list[int] = []
+        self._repeats = 0
+        self._closer = ThreadPoolExecutor(1, "stretch")
+        self._closing: Future[None] | None = None
+        self._shortest = Fraction(1, 1000) / track.time_base
+        self.seconds = 0.0
+
+    def write(self, frame: VideoFrame) -> None:
+        """Takes one frame.
+
+        Raises:
+            OutputError: an encoder fails, or two frames are too close together to tell their packets apart.
+        """
+        if self._pts and frame.pts - self._pts[-1] < self._shortest:
+            raise OutputError(f"{self._name}: frames less than 1 ms apart cannot be resumed. Run it without --resume.")
+        if self._writer is None:
+            self._file = self._folder / f"stretch-{self._next:05d}-{secrets.token_hex(4)}.mkv"
+            self._writer = VideoWriter(
+                self._file, self._name, [self._track], CONTAINERS["Matroska"], self._ffmpeg, is_part=True
+            )
+        before = self._writer.seconds
+        self._writer.write(0, frame.samples, frame.pts)
+        self.seconds += self._writer.seconds - before
+        self._pts.append(frame.pts)
+        self._repeats += frame.is_repeat
+        if len(self._pts) == self._length:
+            self._hand_over()
+
+    def finish(self) -> None:
+        """Closes the last stretch and records that all frames are there."""
+        if self._pts:
+            self._hand_over()
+        self._wait()
+        self._journal.complete()
+
+    def close(self) -> None:
+        """Ends what is under way; finished stretches stay."""
+        if self._writer is not None:
+            self._writer.close()
+        self._closer.shutdown(wait=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _hand_over(self) -> None:
+        """Lets the stretch in hand be closed in the background, one at a time."""
+        self._wait()
+        assert self._writer is not None
+        begun = Stretch(self._next, self._file.name, 0, tuple(self._pts), 0, self._repeats)
+        self._closing = self._closer.submit(self._close_stretch, self._writer, begun)
+        self._writer, self._pts, self._repeats = None, [], 0
+        self._next += 1
+
+    def _wait(self) -> None:
+        if self._closing is not None:
+            self._closing.result()
+            self._closing = None
+
+    def _close_stretch(self, writer: VideoWriter, begun: Stretch) -> None:
+        with writer:
+            writer.finish()
+        file = self._folder / begun.file
+        _synced(file)
+        delay = _delay(file, len(begun.pts), self._name)
+        size = file.stat().st_size
+        self._journal.add(Stretch(begun.number, begun.file, size, begun.pts, delay, begun.repeats))
+
+
+def join(folder: Path, stretches: Sequence[Stretch], writer: VideoWriter) -> None:
+    """Copies the packets of all stretches into one stream, each with the timestamp that was recorded for it.
+
+    Decoding timestamps are made anew from all presentation timestamps: those of a stretch's own beginning would
+    reach back into the stretch before.
+
+    Raises:
+        OutputError: a stretch does not hold what the journal says, or ffmpeg fails.
+    """
+    pts = [time for stretch in stretches for time in stretch.pts]
+    delay = max(stretch.delay for stretch in stretches)
+    step = pts[1] - pts[0] if len(pts) > 1 else 1
+    dts = [pts[0] - (delay - number) * step for number in range(min(delay, len(pts)))] + pts[: len(pts) - delay]
+    done = 0
+    for stretch in stretches:
+        ranks = _ranks(_times(folder / stretch.file))
+        with av.open(str(folder / stretch.file)) as source:
+            stream = source.streams.video[0]
+            writer.take_shape(stream)
+            packets = (packet for packet in source.demux(stream) if packet.size)
+            for number, (packet, rank) in enumerate(zip(packets, ranks, strict=True)):
+                writer.copy(packet, stretch.pts[rank], dts[done + number])
+        done += len(stretch.pts)
+
+
+def _times(file: Path) -> list[int]:
+    """Presentation timestamps of all packets, in the order they are stored."""
+    with av.open(str(file)) as container:
+        stream = container.streams.video[0]
+        return [packet.pts for packet in container.demux(stream) if packet.size and packet.pts is not None]
+
+
+def _ranks(times: Sequence[int]) -> list[int]:
+    """For each packet, which frame it is in presentation order."""
+    ranks = [0] * len(times)
+    for rank, number in enumerate(sorted(range(len(times)), key=lambda number: times[number])):
+        ranks[number] = rank
+    return ranks
+
+
+def _delay(file: Path, frames: int, name: str) -> int:
+    """Reads a stretch back: by how many places its packets come before their turn.
+
+    Raises:
+        OutputError: it does not hold as many frames as went in.
+    """
+    ranks = _ranks(_times(file))
+    if len(ranks) != frames:
+        raise OutputError(
+            f"{name}: {frames} frames went into {file.name}, {len(ranks)} are in it. Choose another --codec."
+        )
+    return max(number - rank for number, rank in enumerate(ranks))
+
+
+def _loaded(path: Path) -> dict[str, Any] | None:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return None
+
+
+def _synced(path: Path) -> None:
+    with path.open("rb+") as stream:
+        os.fsync(stream.fileno())

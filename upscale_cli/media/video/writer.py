@@ -1,0 +1,296 @@
+"""Frames into a file: raw planes framed as NUT go to ffmpeg, which encodes them and carries all else along.
+
+VideoFrame  ->  PyAV muxes NUT  ->  ffmpeg -f nut -i pipe:0 -i file:CLIP ... OUTPUT
+"""
+
+import contextlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Final, Self
+
+import av
+from numpy.typing import NDArray
+
+from upscale_cli.errors import OutputError, printable
+from upscale_cli.media.video.binary import FFmpeg
+from upscale_cli.media.video.container import Container, Slot, container_arguments, slot_arguments, upscaled_outputs
+from upscale_cli.media.video.encoder import ENVIRONMENT, Encoder
+from upscale_cli.media.video.facts import Clip
+from upscale_cli.media.video.pixel_format import PixelFormat
+from upscale_cli.media.video.probe import input_arguments
+from upscale_cli.media.video.process import LOG_ARGUMENTS, PIPE_BYTES, Child
+
+UNSHIFTED: Final = {"avoid_negative_ts": "disabled"}
+"""Decoding times below zero are right: they come before the first frame is shown. Shifting them would shift all."""
+
+FINISH_SECONDS: Final = 20.0
+"""How long an interrupted encoder may take to close its file properly."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Track:
+    """One video stream to be encoded.
+
+    Attributes:
+        format: of the samples that come.
+        encoder: what encodes them; its width and height are those of the samples.
+        time_base: seconds per tick of the timestamps that come.
+        rate: frames per second, the best guess.
+        last: (timestamp, duration) of the last frame in ticks, where known: an encoder does not hear of durations, so
+            the very last one would be a guess.
+        below_zero: ticks by which timestamps reach below zero; see `reader.ticks_below_zero`.
+    """
+
+    format: PixelFormat
+    encoder: Encoder
+    time_base: Fraction
+    rate: Fraction
+    last: tuple[int, int] | None = None
+    below_zero: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cut:
+    """Which part of the source's other streams goes along: seconds from the clip's start."""
+
+    start: float = 0.0
+    seconds: float | None = None
+
+
+class VideoWriter:
+    """Encodes frames into a file; owner of the ffmpeg process that does it.
+
+    Args:
+        output: a file, which is overwritten, or a stream of bytes (standard output).
+        name: of what the user asked for, for messages.
+        tracks: one for each stream that is upscaled, in the order of `slots`.
+        container: what is written.
+        clip, slots: whence the other streams come, and which; None: the video alone.
+        cut: which part of them.
+        is_part: a stretch, to be joined later: nothing that belongs to the final container is written.
+        is_join: packets come instead of samples, already encoded; `take_shape` and `copy` instead of `write`.
+
+    Attributes:
+        frames: how many were taken.
+        seconds: how long we have been waiting for the encoder.
+
+    Raises:
+        OutputError: ffmpeg fails; the text has its reason.
+    """
+
+    def __init__(
+        self,
+        output: Path | IO[bytes],
+        name: str,
+        tracks: Sequence[Track],
+        container: Container,
+        ffmpeg: FFmpeg,
+        *,
+        clip: Clip | None = None,
+        slots: Sequence[Slot] = (),
+        cut: Cut = Cut(),
+        is_part: bool = False,
+        is_join: bool = False,
+    ) -> None:
+        self.name, self._tracks, self._container = name, tracks, container
+        self._is_part, self._is_join = is_part, is_join
+        others = [stream.index for stream in clip.video] if clip is not None else []
+        self._is_only_video = sum(slot.index in others for slot in slots) <= 1  # the option is for all tracks at once
+        # Matroska says more than NUT about packets that are encoded (colours, transparency); its tick is that of ours
+        self._pipe_format = "matroska" if is_join and container.muxer in ("matroska", "webm") else "nut"
+        self._shift = max((Fraction(track.below_zero) * track.time_base for track in tracks), default=Fraction(0))
+        self.frames = 0
+        self.seconds = 0.0
+        self._child = Child(
+            self._command(output, ffmpeg, clip, slots, cut),
+            stdin=True,
+            stdout=False if isinstance(output, Path) else output,
+            environment=ENVIRONMENT,
+        )
+        try:
+            self._nut = av.open(
+                self._child.stdin, "w", format=self._pipe_format, buffer_size=PIPE_BYTES, options=UNSHIFTED
+            )
+            self._streams = [] if is_join else [self._add(track) for track in tracks]
+        except BaseException:
+            self._child.kill()
+            raise
+
+    def write(self, track: int, samples: NDArray[Any], pts: int) -> None:
+        """Takes one frame.
+
+        Args:
+            track: which of the tracks.
+            samples: the planes one after the other, as the track's format and encoder size say.
+            pts: in ticks of the track's time base.
+        """
+        packet: av.Packet[Any] = av.Packet(samples.data.cast("B"))  # type: ignore[arg-type]  # any buffer will do
+        packet.pts = packet.dts = pts
+        packet.is_keyframe = True
+        self._mux(packet, track)
+
+    def take_shape(self, stream: Any) -> None:
+        """Before `copy`: the stream whose packets will come; the first call counts."""
+        if not self._streams:
+            joined = self._nut.add_stream_from_template(stream)
+            joined.time_base = self._tracks[0].time_base
+            self._streams = [joined]
+
+    def copy(self, packet: "av.Packet[Any]", pts: int, dts: int) -> None:
+        """Takes one encoded packet; timestamps in ticks of the first track."""
+        packet.pts, packet.dts, packet.duration = pts, dts, 0
+        self._mux(packet, 0)
+
+    def _mux(self, packet: "av.Packet[Any]", track: int) -> None:
+        packet.stream = self._streams[track]
+        packet.time_base = self._tracks[track].time_base
+        if packet.pts is not None and packet.dts is not None and self._shift:
+            ticks = round(self._shift / packet.time_base)
+            packet.pts, packet.dts = packet.pts + ticks, packet.dts + ticks
+        begin = time.perf_counter()
+        try:
+            self._nut.mux(packet)
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            raise self._failure() from error
+        finally:
+            self.seconds += time.perf_counter() - begin
+        self.frames += 1
+
+    def finish(self) -> None:
+        """Ends the streams and waits until the file is whole."""
+        begin = time.perf_counter()
+        try:
+            self._nut.close()
+            self._child.stdin.close()
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            raise self._failure() from error
+        if self._child.wait() != 0:
+            raise self._failure()
+        self.seconds += time.perf_counter() - begin
+
+    def cut_short(self) -> bool:
+        """After an interruption: lets ffmpeg close the file with what it has; whether that went well."""
+        with contextlib.suppress(av.error.FFmpegError, OSError, ValueError):
+            self._nut.close()
+            self._child.stdin.close()
+        self._child.interrupt()
+        code = self._child.wait(FINISH_SECONDS)
+        return code in (0, 255)  # ffmpeg's own code for "asked to stop, and did"
+
+    def close(self) -> None:
+        """Ends the encoder; the file is whole only after `finish`."""
+        self._child.kill()
+        with contextlib.suppress(av.error.FFmpegError, OSError, ValueError):
+            self._nut.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _add(self, track: Track) -> Any:
+        """A raw stream in the NUT that we write; its header tells ffmpeg format, size and rate."""
+        stream: Any = self._nut.add_stream("rawvideo", rate=track.rate.limit_denominator(2**31 - 1))
+        stream.width, stream.height = track.encoder.width, track.encoder.height
+        stream.pix_fmt = track.format.name
+        stream.codec_context.time_base = stream.time_base = track.time_base
+        return stream
+
+    def _failure(self) -> OutputError:
+        code = self._child.wait(5.0)
+        reason = self._child.reason() or "no reason given"
+        remedy = next((text for words, text in _REMEDIES if words in reason), "Choose another --codec or -o.")
+        return OutputError(
+            f'{self.name}: ffmpeg ended with code {code} after frame {self.frames} ("{printable(reason)}"). {remedy}'
+        )
+
+    # The command line
+
+    def _command(
+        self, output: Path | IO[bytes], ffmpeg: FFmpeg, clip: Clip | None, slots: Sequence[Slot], cut: Cut
+    ) -> list[str]:
+        first = self._tracks[0].encoder
+        command = [ffmpeg.path, *LOG_ARGUMENTS, "-y", *first.device_arguments, "-copyts"]
+        if self._shift:
+            command += ["-itsoffset", f"-{float(self._shift):.9f}"]
+        command += [*first.input_arguments, "-thread_queue_size", "2", "-f", self._pipe_format, "-i", "pipe:0"]
+        if clip is not None:
+            part = ["-ss", f"{cut.start:.6f}"] if cut.start else []
+            part += ["-t", f"{cut.seconds:.6f}"] if cut.seconds is not None else []
+            command += [*part, *input_arguments(clip), "-i", clip.source, *slot_arguments(tuple(slots), clip)]
+        else:
+            command += [argument for number in range(len(self._tracks)) for argument in ("-map", f"0:{number}")]
+        places = upscaled_outputs(tuple(slots)) or range(len(self._tracks))
+        for place, track in zip(places, self._tracks, strict=True):
+            command += self._encoding(place, track)
+        if cut.start:
+            command += ["-output_ts_offset", f"-{cut.start:.6f}"]
+        target = f"file:{output}" if isinstance(output, Path) else "pipe:1"
+        muxer = container_arguments(self._container, clip) if clip is not None else ["-f", self._container.muxer]
+        return [*command, *muxer, target]
+
+    def _encoding(self, place: int, track: Track) -> list[str]:
+        """What encodes one track, for the output stream of that number."""
+        encoder = track.encoder
+        if self._is_join:
+            arguments = [f"-c:{place}", "copy", *for_stream(_tag(encoder.arguments), place)]
+        else:
+            given = _without_tag(encoder.arguments) if self._is_part else encoder.arguments
+            arguments = [f"-filter:{place}", encoder.filters, *for_stream(given, place)]
+            arguments += [f"-fps_mode:{place}", "passthrough", f"-enc_time_base:{place}", "demux"]
+        if track.last is not None and not self._is_part:
+            arguments += [f"-bsf:{place}", _last_duration(track)]
+        if self._container.muxer in ("mp4", "mov", "3gp") and self._is_only_video:
+            arguments += ["-video_track_timescale", str(_timescale(track.time_base))]
+        return arguments
+
+
+def _tag(arguments: Sequence[str]) -> list[str]:
+    """The codec tag among an encoder's arguments, which belongs to the container (`hvc1`)."""
+    pairs = zip(arguments[::2], arguments[1::2], strict=True)
+    return [argument for pair in pairs if pair[0].startswith("-tag") for argument in pair]
+
+
+def _without_tag(arguments: Sequence[str]) -> list[str]:
+    pairs = zip(arguments[::2], arguments[1::2], strict=True)
+    return [argument for pair in pairs if not pair[0].startswith("-tag") for argument in pair]
+
+
+def _last_duration(track: Track) -> str:
+    """A bitstream filter that gives the last frame its duration (`TB` is the filter's own time base)."""
+    assert track.last is not None
+    pts, duration = (Fraction(ticks) * track.time_base for ticks in track.last)
+    late = f"gte(PTS*TB,{float(pts - track.time_base / 2):.9f})"
+    return f"setts=pts=PTS:dts=DTS:duration='if({late},round({float(duration):.9f}/TB),DURATION)'"
+
+
+def _timescale(time_base: Fraction) -> int:
+    """Ticks a second for MP4 that hold every tick of the source; where its tick is a fraction, more of them."""
+    scale = time_base.denominator
+    while scale < 10_000:  # as muxers do: a coarse timescale is one that players were never tested with
+        scale *= 2
+    return scale
+
+
+def for_stream(arguments: Sequence[str], place: int) -> list[str]:
+    """Gives encoder options the number of their output stream: ("-crf", "18") becomes ("-crf:0", "18")."""
+    numbered = []
+    for name, value in zip(arguments[::2], arguments[1::2], strict=True):
+        option = name.removesuffix(":v")
+        numbered += [f"{option}:{place}", value]
+    return numbered
+
+
+_REMEDIES: Final = (
+    ("No space left", "Free space, or choose another -o."),
+    ("Disk quota", "Free space, or choose another -o."),
+    ("Permission denied", "Choose a folder you may write to with -o."),
+    ("File too large", "Choose another file system with -o, or a higher --crf."),
+)

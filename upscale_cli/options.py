@@ -1,0 +1,61 @@
+"""What users write on the command line, turned into values. Pure."""
+
+import re
+from fractions import Fraction
+
+from upscale_cli.errors import OptionError
+
+
+def seconds_of(option: str, text: str | None) -> float | None:
+    """A time: seconds, or [H:]M:S.
+
+    Raises:
+        OptionError: neither.
+
+    >>> seconds_of("--start", "1:02.5"), seconds_of("--start", "90"), seconds_of("--end", "1:00:00")
+    (62.5, 90.0, 3600.0)
+    """
+    if text is None:
+        return None
+    if not re.fullmatch(r"(?:\d+:)?(?:\d+:)?\d+(?:\.\d*)?", text.strip()):
+        raise OptionError(f"{option} {text!r} is no time. Write seconds (90.5) or [H:]M:S (1:30.5).")
+    total = 0.0
+    for part in text.strip().split(":"):
+        total = total * 60 + float(part)
+    return total
+
+
+def frame_rate(text: str | None) -> Fraction | None:
+    """Frames per second, exact.
+
+    Raises:
+        OptionError: no positive number, or above 1,000.
+
+    >>> frame_rate("24000/1001"), frame_rate("29.97"), frame_rate("25")
+    (Fraction(24000, 1001), Fraction(30000, 1001), Fraction(25, 1))
+    """
+    if text is None:
+        return None
+    try:
+        rate = Fraction(text.strip())
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if not 0 < rate <= 1000:
+        raise OptionError(f"--fps {text!r} is no frame rate. Write 25, 29.97 or 24000/1001.")
+    ntsc = Fraction(round(rate * 1001 / 1000) * 1000, 1001)  # 23.976, 29.97, 59.94 are short for these
+    return ntsc if rate.denominator != 1 and abs(rate - ntsc) < Fraction(1, 200) else rate
+
+
+def encoder_arguments(given: list[str]) -> tuple[tuple[str, str], ...]:
+    """--encoder-arg K=V, taken apart.
+
+    Raises:
+        OptionError: no K, or no =.
+    """
+    pairs = []
+    for text in given:
+        key, equals, value = text.partition("=")
+        if not (key.strip() and equals):
+            raise OptionError(f"--encoder-arg {text!r} is not understood. Write KEY=VALUE.")
+        pairs.append((key.strip().removeprefix("-"), value))
+    return tuple(pairs)

@@ -1,0 +1,49 @@
+"""`--preview`: before and after in one picture, bicubic on the left and the net on the right."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from upscale_cli.frame_upscaler import FrameUpscaler, Pending
+from upscale_cli.media.video.facts import Clip
+from upscale_cli.media.video.pixel_format import PixelFormat
+from upscale_cli.media.video.reader import DecodeOptions
+
+
+class SideBySide:
+    """A lane that upscales each frame twice, by bicubic and by the net, and puts the two side by side.
+
+    Args:
+        frames: does both.
+        format: of its samples.
+    """
+
+    def __init__(self, frames: FrameUpscaler, format: PixelFormat) -> None:
+        self._frames, self._format = frames, format
+
+    @property
+    def depth(self) -> int:
+        return self._frames.depth
+
+    def submit(self, samples: NDArray[Any], *, net: bool = True) -> tuple[Pending, Pending]:
+        """Starts one frame."""
+        return self._frames.submit(samples, net=False), self._frames.submit(samples, net=net)
+
+    def collect(self, pending: tuple[Pending, Pending]) -> NDArray[Any]:
+        """(n,) samples of a frame that is twice as wide."""
+        before, after = (self._frames.collect(side) for side in pending)
+        joined, start = [], 0
+        for rows, columns in self._format.plane_sizes(self._frames.out_width, self._frames.out_height):
+            sides = [side[start : start + rows * columns].reshape(rows, columns) for side in (before, after)]
+            joined.append(np.concatenate(sides, axis=1).reshape(-1))
+            start += rows * columns
+        return np.concatenate(joined)
+
+
+def preview_part(decode: DecodeOptions, seconds: float, clip: Clip) -> tuple[float, float]:
+    """Which part is shown, in seconds: from --start, or else around the middle of the clip."""
+    start = decode.start
+    if start is None:
+        start = max(0.0, ((clip.seconds or 0.0) - seconds) / 2)
+    return start, start + seconds

@@ -1,0 +1,234 @@
+"""One clip in stretches, so that a run which was killed at any moment can go on.
+
+    VideoReader (after the last recorded frame)  ->  FrameUpscaler  ->  StretchWriter  ->  join  ->  output
+
+What is done lies in the work folder (`media/video/stretches.py`); an uninterrupted run makes the same stretches.
+"""
+
+import contextlib
+import hashlib
+import json
+from dataclasses import asdict, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Final
+
+from upscale_cli import __version__
+from upscale_cli.errors import InterruptedRun, OptionError, OutputError
+from upscale_cli.events import ClipFinished, Listener, Say
+from upscale_cli.flow import capacity, flow
+from upscale_cli.media.video.binary import find_ffmpeg
+from upscale_cli.media.video.container import upscaled_outputs
+from upscale_cli.media.video.probe import open_clip
+from upscale_cli.media.video.stretches import Journal, Stretch, StretchWriter, join
+from upscale_cli.media.video.work import WorkFolder
+from upscale_cli.media.video.writer import VideoWriter
+from upscale_cli.models.store import cache_folder
+from upscale_cli.pipeline import folder_for
+from upscale_cli.upscaler import Upscaler
+from upscale_cli.video import ClipJob, ClipPlan, LanePlan, Watch, open_reader, plan_clip, saying_once, started
+
+_DIGEST_BYTES: Final = 2**20
+"""Of a source's beginning and end; with its size they tell two clips apart."""
+
+
+def run_resumable(job: ClipJob, upscaler: Upscaler, listener: Listener) -> ClipFinished:
+    """As `video.run_clip`, in stretches. What a former run of the same job has done is not done again.
+
+    Raises:
+        OptionError: the work folder is of another job, or the options do not go with stretches.
+        OutputError: the result cannot be written; what is done stays in the work folder.
+        InterruptedRun: Ctrl-C; the same.
+    """
+    say = saying_once(listener)
+    output = _checked(job)
+    record = job_record(job, upscaler)
+    if _was_finished(output, record):
+        say(f"{job.output_name} was finished by this job already; nothing is left to do.")
+        return _nothing(job, upscaler)
+    encode = replace(job.options.encode, closed_gop=True)
+    job = replace(job, options=replace(job.options, encode=encode))
+    plan = plan_clip(job, upscaler, say)
+    (lane,) = plan.lanes
+    with (
+        folder_for(output),
+        WorkFolder(output, overwrite=job.options.overwrite, resume=True, say=say) as work,
+    ):
+        journal = Journal(work.path, record)
+        watch = Watch(job, plan, listener, already=journal.frames)
+        listener(started(job, upscaler, plan))
+        if journal.frames:
+            say(f"{job.clip.name}: going on after frame {journal.frames}.")
+        try:
+            if not journal.is_complete:
+                _stretches(job, plan, lane, work.path, journal, watch, say)
+            _join(job, plan, work, journal)
+        except KeyboardInterrupt:
+            raise InterruptedRun(
+                f"interrupted: {journal.frames} frames are done in {work.path}; the same command goes on from there."
+            ) from None
+        except OutputError as error:
+            raise OutputError(
+                f"{error} {journal.frames} frames are done; the same command goes on from there."
+            ) from error
+        work.deliver()
+    _remember(output, record)
+    finished = watch.finished(upscaler, repeats=sum(stretch.repeats for stretch in journal.stretches))
+    listener(finished)
+    return finished
+
+
+def _checked(job: ClipJob) -> Path:
+    """The output, if the options go with stretches.
+
+    Raises:
+        OptionError: they do not.
+    """
+    options = job.options
+    excluded = {
+        "--realtime=strict": options.realtime == "strict",
+        "--play": options.play,
+        "--live": options.live,
+        "--preview": options.preview is not None,
+        "--video-stream all": options.video_stream == "all" and len(job.clip.video) > 1,
+        "-o -": not isinstance(job.output, Path),
+    }
+    for option, is_given in excluded.items():
+        if is_given:
+            raise OptionError(f"--resume does not go with {option}. Leave one of them out.")
+    assert isinstance(job.output, Path)
+    return job.output
+
+
+def job_record(job: ClipJob, upscaler: Upscaler) -> dict[str, Any]:
+    """What makes a job the same job: the input's content and everything that decides about a pixel or a packet."""
+    decode, encode = asdict(job.options.decode), asdict(job.options.encode)
+    record = {
+        "input": _digest(Path(job.clip.source.removeprefix("file:"))),
+        "output": job.output_name,
+        "size": asdict(job.target),
+        "model": upscaler.identity(),
+        "frames": {key: value for key, value in decode.items() if key not in ("hwaccel", "after", "paced")},
+        "encoding": encode,
+        "stream": job.options.video_stream,
+        "ffmpeg": find_ffmpeg().version,
+        "program": __version__,
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(record, default=str))
+    return plain
+
+
+def _digest(path: Path) -> str:
+    """Of a file's size, beginning and end."""
+    size = path.stat().st_size
+    digest = hashlib.sha256(str(size).encode())
+    with path.open("rb") as stream:
+        digest.update(stream.read(_DIGEST_BYTES))
+        stream.seek(max(0, size - _DIGEST_BYTES))
+        digest.update(stream.read(_DIGEST_BYTES))
+    return digest.hexdigest()
+
+
+def _stretches(
+    job: ClipJob, plan: ClipPlan, lane: LanePlan, folder: Path, journal: Journal, watch: Watch, say: Say
+) -> None:
+    """All frames that are not recorded yet."""
+    wanted = job.options.decode.frames
+    if wanted is not None and journal.frames >= wanted:
+        journal.complete()
+        return
+    decode = replace(
+        job.options.decode, after=journal.last_pts, frames=None if wanted is None else wanted - journal.frames
+    )
+    with (
+        open_reader(job, plan, lane, decode, say) as reader,
+        StretchWriter(folder, job.output_name, lane.track, journal, plan.ffmpeg) as writer,
+    ):
+        flow(
+            reader,
+            {lane.stream.index: lane.upscaler},
+            writer.write,
+            tally=watch.tally,
+            stop_reading=reader.close,
+            dedup=job.options.dedup,
+            on_frame=lambda: watch.tell([reader], writer.seconds),
+            lr_capacity=capacity(lane.lr_bytes),
+            sr_capacity=capacity(lane.sr_bytes),
+        )
+        writer.finish()
+        watch.end([reader], writer.seconds)
+
+
+def _join(job: ClipJob, plan: ClipPlan, work: WorkFolder, journal: Journal) -> None:
+    """The stretches and everything else of the source into the output; nothing is encoded again."""
+    tracks = [lane.track for lane in plan.lanes]
+    writer = VideoWriter(
+        work.file, job.output_name, tracks, job.container, plan.ffmpeg,
+        clip=job.clip, slots=plan.slots, cut=plan.cut, is_join=True,
+    )  # fmt: skip
+    with writer:
+        join(work.path, journal.stretches, writer)
+        writer.finish()
+    _check_join(job, plan, work.file, journal.stretches)
+
+
+def _check_join(job: ClipJob, plan: ClipPlan, file: Path, stretches: list[Stretch]) -> None:
+    """Compares the output's timestamps with those that were recorded.
+
+    Raises:
+        OutputError: they differ by more than the container's tick.
+    """
+    (place,) = upscaled_outputs(plan.slots)
+    time_base = plan.lanes[0].track.time_base
+    wanted = [pts * time_base - Fraction(plan.cut.start) for stretch in stretches for pts in stretch.pts]
+    with open_clip(f"file:{file}") as container:
+        stream = container.streams[place]
+        found = sorted(
+            packet.pts * packet.time_base
+            for packet in container.demux(stream)
+            if packet.size and packet.pts is not None and packet.time_base is not None
+        )
+        tick = stream.time_base or Fraction(1, 1000)
+    off = [abs(one - other) for one, other in zip(wanted, found, strict=False)]
+    if len(wanted) != len(found) or max(off, default=0) > max(tick, time_base):
+        raise OutputError(
+            f"{job.output_name}: the joined clip has {len(found)} of {len(wanted)} frames, up to "
+            f"{float(max(off, default=Fraction(0))):.3f} s off. Run it without --resume, or write Matroska (-o X.mkv)."
+        )
+
+
+# Jobs that are finished
+
+
+def _was_finished(output: Path, record: dict[str, Any]) -> bool:
+    """Whether this very file was made by this very job."""
+    try:
+        remembered = json.loads(_memory(output).read_text(encoding="utf-8"))
+        status = output.stat()
+    except (OSError, ValueError):
+        return False
+    return bool(remembered == {"job": record, "size": status.st_size, "changed": status.st_mtime_ns})
+
+
+def _remember(output: Path, record: dict[str, Any]) -> None:
+    """Outside of the output's folder, where nothing but the output is left."""
+    status = output.stat()
+    text = json.dumps({"job": record, "size": status.st_size, "changed": status.st_mtime_ns})
+    with contextlib.suppress(OSError):  # a cache that cannot be written costs one answer, not the clip
+        memory = _memory(output)
+        memory.parent.mkdir(parents=True, exist_ok=True)
+        memory.write_text(text, encoding="utf-8")
+
+
+def _memory(output: Path) -> Path:
+    name = hashlib.sha256(str(output.absolute()).encode("utf-8", "surrogateescape")).hexdigest()[:32]
+    return cache_folder() / "finished" / f"{name}.json"
+
+
+def _nothing(job: ClipJob, upscaler: Upscaler) -> ClipFinished:
+    stream = job.clip.stream(job.clip.main)
+    width, height = job.target.size_for(stream.width, stream.height)
+    return ClipFinished(
+        source=job.clip.name, output=job.output_name, width=width, height=height, seconds=0.0, frames=0, fps=0.0,
+        realtime=0.0, net=0, fallback=0, same=0, repeated=0, slowest="", stages={}, model=upscaler.name,
+    )  # fmt: skip
