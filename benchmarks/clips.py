@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, get_args
 
 import av
 import numpy as np
@@ -150,13 +150,8 @@ def race(candidates: Mapping[str, Callable[[], object]], frames: int, repeats: i
 # A process that is watched
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """What was resident, in bytes, `seconds` after the start: in the process, and in all its children together."""
-
-    seconds: float
-    own: int
-    children: int
+Role = Literal["ours", "decoder", "encoder"]
+ROLES: Final[tuple[Role, ...]] = get_args(Role)
 
 
 @dataclass(slots=True)
@@ -164,38 +159,45 @@ class Watched:
     """A run of the command line, seen from outside.
 
     Attributes:
-        own_peak: the most that the process ever held, by the system's own account where it keeps one; bytes.
+        seconds: from start to end.
+        samples: (seconds since the start, bytes resident) again and again.
+        peak: the most that was ever resident, by the system's own account where it keeps one; bytes.
         left: command lines of children that outlived it.
     """
 
-    samples: list[Sample] = field(default_factory=list)
-    own_peak: int = 0
     seconds: float = 0.0
+    samples: dict[Role, list[tuple[float, int]]] = field(default_factory=lambda: {role: [] for role in ROLES})
+    peak: dict[Role, int] = field(default_factory=lambda: dict.fromkeys(ROLES, 0))
     left: list[str] = field(default_factory=list)
 
+    def take(self, role: Role, process: psutil.Process, seconds: float) -> None:
+        """One more sample."""
+        held = process.memory_info().rss
+        self.samples[role].append((seconds, held))
+        self.peak[role] = max(self.peak[role], held, high_water(process.pid))
+
     @property
-    def children_peak(self) -> int:
-        """The most that all children held together, as sampled; bytes."""
-        return max(sample.children for sample in self.samples)
+    def peak_mb(self) -> dict[str, float]:
+        return {role: round(held / 1e6, 1) for role, held in self.peak.items()}
 
 
-def watch(*arguments: str, interval: float = 0.1) -> Watched:
-    """Runs the command line with these arguments to its end."""
+def watch(*arguments: str, interval: float) -> Watched:
+    """Runs the command line with these arguments to its end; looks every `interval` seconds."""
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "UPSCALE_OFFLINE": "1"}
+    command = [sys.executable, "-m", "upscale_cli", *arguments]
     found, children = Watched(), dict[int, psutil.Process]()
     begin = time.perf_counter()
     with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "upscale_cli", *arguments], env=environment, stdout=log, stderr=log
-        )
-        own = psutil.Process(process.pid)
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        ours = psutil.Process(process.pid)
         while process.poll() is None:
-            with contextlib.suppress(psutil.NoSuchProcess, FileNotFoundError):
-                held = own.memory_info().rss
-                found.own_peak = max(found.own_peak, held, high_water(process.pid))
-                running = own.children(recursive=True)
-                children |= {child.pid: child for child in running}
-                found.samples.append(Sample(time.perf_counter() - begin, held, sum(map(_resident, running))))
+            seconds = time.perf_counter() - begin
+            with contextlib.suppress(psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
+                found.take("ours", ours, seconds)
+                for child in ours.children(recursive=True):
+                    children.setdefault(child.pid, child)
+                    if role := role_of(child):
+                        found.take(role, child, seconds)
             time.sleep(interval)
         found.seconds = time.perf_counter() - begin
         log.seek(0)
@@ -205,10 +207,10 @@ def watch(*arguments: str, interval: float = 0.1) -> Watched:
     return found
 
 
-def _resident(process: psutil.Process) -> int:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return int(process.memory_info().rss)
-    return 0
+def role_of(child: psutil.Process) -> Role | None:
+    """By its pipe; None for a child that only tells what this ffmpeg can do."""
+    arguments = child.cmdline()
+    return "decoder" if "pipe:1" in arguments else "encoder" if "pipe:0" in arguments else None
 
 
 # What is in a file

@@ -2,14 +2,15 @@
 
     python -m benchmarks.video_memory [--short 100] [--long 2000] [--size 960x540]
 
-Each run is a process of its own, watched from outside; the ffmpegs that it starts are counted apart.
+Each run is a process of its own, watched from outside; the two ffmpegs that it starts are counted apart.
 """
 
 import argparse
 import tempfile
 from pathlib import Path
+from typing import Any
 
-from benchmarks.clips import make_clip, pan, watch
+from benchmarks.clips import ROLES, make_clip, pan, watch
 from benchmarks.report import write
 
 LIMIT = 1.05
@@ -24,27 +25,24 @@ def main() -> None:
     parser.add_argument("--size", default="960x540", help="of the source, in pixels")
     arguments = parser.parse_args()
     width, height = map(int, arguments.size.split("x"))
-    runs = {}
+    runs: dict[int, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         for frames in (arguments.short, arguments.long):
             clip = make_clip(Path(folder, f"{frames}.mp4"), pan(height, width, frames))
             seen = watch(str(clip), "-m", "bicubic", "-s", "2", "--preset", "veryfast", "-q", interval=0.05)
-            runs[f"{frames}_frames"] = {
-                "own_peak_mb": round(seen.own_peak / 1e6, 1),
-                "ffmpegs_peak_mb": round(seen.children_peak / 1e6, 1),
-                "seconds": round(seen.seconds, 1),
-            }
-    short, long = runs.values()
-    own, children = (round(long[key] / short[key], 3) for key in ("own_peak_mb", "ffmpegs_peak_mb"))
-    for name, run in runs.items():
-        print(f"{name:14} {run['own_peak_mb']:8.1f} MB of ours  {run['ffmpegs_peak_mb']:8.1f} MB of ffmpeg")
+            runs[frames] = {"peak_mb": seen.peak_mb, "seconds": round(seen.seconds, 1)}
+    short, long = (run["peak_mb"] for run in runs.values())
+    ratios = {role: round(long[role] / short[role], 3) for role in ROLES}
+    print(f"{'MB':12}", *(f"{frames:>6} frames" for frames in runs))
+    for role in ROLES:
+        print(f"{role:12}", *(f"{run['peak_mb'][role]:13.1f}" for run in runs.values()))
     write(
         "video_memory",
         f"Peak resident memory for {width}x{height} at -s 2 with bicubic, x264 veryfast; MB (1e6 bytes).",
         {
-            "runs": runs,
-            "long_to_short": {"own": own, "ffmpegs": children},
-            "requirement": {"long_to_short_at_most": LIMIT, "met": max(own, children) <= LIMIT},
+            "runs": {f"{frames}_frames": run for frames, run in runs.items()},
+            "long_to_short": ratios,
+            "requirement": {"long_to_short_at_most": LIMIT, "met": max(ratios.values()) <= LIMIT},
         },
     )
 

@@ -57,7 +57,7 @@ COPY = ("-map", "0", "-c", "copy", "-copyts")
     ("name", "before", "after", "message"),
     [
         ("plain", ("-itsoffset", 0.001), COPY, "frame times"),
-        ("vfr", ("-itsoffset", "20us"), COPY, "frame times"),
+        ("vfr", ("-itsoffset", "0.002"), COPY, "frame times"),
         ("plain", (), (*COPY, "-frames:v", 11), "12 before, 11 after"),
         ("plain", (), (*COPY, "-bsf:v", "noise=drop=eq(n\\,5)"), "frame times"),
         ("vfr", (), (*COPY, "-bsf:v", "setts=duration=max(DURATION\\,1)+if(eq(N\\,7)\\,900)"), "last frame"),

@@ -176,7 +176,7 @@ def test_containers_by_extension() -> None:
     with pytest.raises(OutputError, match="avi"):
         container_named(".avi")
     written = {extension for row in CONTAINERS.values() for extension in row.extensions}
-    assert written - CLIP_EXTENSIONS == {".tsv"} & written
+    assert written <= CLIP_EXTENSIONS
 
 
 # For real

@@ -276,8 +276,15 @@ def test_large_frames_are_refused_before_they_are_decoded(clips: Clips) -> None:
     with pytest.raises(InputError, match="96 x 64"):
         probe(clips("plain"), max_pixels=96 * 64 - 1)
     assert probe(clips("plain"), max_pixels=96 * 64).video
-    with open_clip(f"file:{clips('plain')}", max_pixels=100) as container, pytest.raises(av.FFmpegError):
+
+
+def test_a_decoder_allocates_no_frame_that_is_too_large(tmp_path: Path) -> None:
+    path = tmp_path / "large.mp4"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=640x480:d=0.1", "-c:v", "libx264", path)
+    with open_clip(f"file:{path}", max_pixels=1000) as container, pytest.raises(av.FFmpegError):
         next(container.decode(video=0))
+    with open_clip(f"file:{path}", max_pixels=640 * 480) as container:
+        assert next(container.decode(video=0)).width == 640
 
 
 def test_the_head_of_standard_input_is_probed(clips: Clips) -> None:

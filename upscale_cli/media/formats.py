@@ -175,7 +175,7 @@ CLIP_EXTENSIONS = frozenset(
     | {".mov", ".mp4", ".mpe", ".mpeg", ".mpg", ".mpv", ".mts", ".mxf", ".nut", ".obu", ".ogm", ".ogv", ".qt", ".rm"}
     | {".rmvb", ".ts", ".vc1", ".vob", ".webm", ".wmv", ".wtv", ".y4m"}
 )
-"""Moving pictures with a time base and sound, which are not this pipeline's business."""
+"""Moving pictures with a time base and sound: the business of `media.video`."""
 
 _BY_EXTENSION = {extension: row for row in _ROWS for extension in row.extensions}
 _BY_NAME = {row.name.lower().replace(" ", ""): row for row in _ROWS}

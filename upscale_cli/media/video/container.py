@@ -181,7 +181,7 @@ _ROWS: Final = (
     Container(
         name="MPEG-TS",
         muxer="mpegts",
-        extensions=(".ts", ".m2t", ".tsv"),
+        extensions=(".ts", ".m2t"),
         demuxers=("mpegts",),
         video=("h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4"),
         audio_codecs=_TS_AUDIO,

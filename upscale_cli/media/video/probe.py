@@ -138,7 +138,7 @@ def open_clip(source: str | BinaryIO, *, live: bool = False, max_pixels: int = M
     Args:
         source: `Clip.source` ("file:PATH"), or an open binary file.
         live: the source is an address or a device named by the user, which nothing but its own scheme may serve.
-        max_pixels: no decoder allocates a larger frame.
+        max_pixels: no decoder allocates a much larger frame, whatever size the stream changes to.
 
     Raises:
         av.FFmpegError, OSError, ValueError: not a clip, or none that the whitelists let in.
@@ -149,7 +149,10 @@ def open_clip(source: str | BinaryIO, *, live: bool = False, max_pixels: int = M
     container = av.open(source, mode="r", options=options, metadata_errors="replace", timeout=timeout)
     for stream in container.streams.video:
         if stream.codec_context is not None:
-            stream.codec_context.options = {"max_pixels": str(min(max_pixels, 2**31 - 1))}
+            padding = 64 * (
+                stream.codec_context.width + stream.codec_context.height + 64
+            )  # decoders count whole strides
+            stream.codec_context.options = {"max_pixels": str(min(max_pixels + padding, 2**31 - 1))}
     return container
 
 
