@@ -13,7 +13,7 @@ import psutil
 import pytest
 from imageio_ffmpeg import get_ffmpeg_exe
 
-from tests.clips import RECIPES, X264, Clips, corrupted, ffmpeg, moving, tone, truncated
+from tests.clips import X264, Clips, corrupted, ffmpeg, moving, tone, truncated
 from tests.conftest import REPOSITORY
 from tests.examine import assert_same_packets, assert_same_times, examine, likeness, planes, ticks, upscale
 from tests.test_cli import Outcome
@@ -302,11 +302,13 @@ def test_an_encoder_that_ends_in_mid_way(clips: Clips, place: Path, script: Call
 
 @posix
 def test_a_decoder_that_ends_in_mid_way(clips: Clips, place: Path, script: Callable[[str], None]) -> None:
+    """What writes to standard output is a decoder; it is cut off after some frames, and its code says so."""
     source = put(place, clips("long_gop"))
-    script('case "$*" in *pipe:0*) ;; *) ulimit -t 0 ;; esac')
-    outcome = upscale(source, *FAST)
-    assert outcome.code in (0, 1), outcome.err
-    assert "Traceback" not in outcome.err
+    script(f'case "$*" in *pipe:1*) "{get_ffmpeg_exe()}" "$@" | head -c 100000; exit 1;; esac')
+    text = kept(upscale(source, *FAST), 1)
+    assert source.name in text
+    for output in names(place) - {source.name}:
+        assert 0 < len(examine(place / output).picture.pts) <= 40
 
 
 @posix
@@ -412,7 +414,3 @@ def test_a_clip_by_another_name(clips: Clips, place: Path) -> None:
     (output,) = names(place) - {"named.mp4"}
     container = examine(place / output).format
     assert container.startswith({"named_2x.mp4": "mov", "named_2x.mkv": "matroska"}[output])
-
-
-def test_recipes_are_all_named_once() -> None:
-    assert len(RECIPES) == len({make for _, make in RECIPES.values()})

@@ -319,6 +319,19 @@ def test_a_part_has_the_sound_of_that_part(
 A_PACKET = Fraction(1024, 44_100)
 
 
+@pytest.mark.parametrize("name", ["chapters", "chapters_mp4"])
+def test_a_part_has_the_chapters_of_that_part(clips: Clips, tmp_path: Path, name: str) -> None:
+    """The second chapter begins at 0.12 s and the third at 0.3 s; the pictures from 0.2 s on are asked for."""
+    output = tmp_path / f"part{clips(name).suffix}"
+    run(clips(name), output, *FAST, "--start", "0.2")
+    after = examine(output)
+    begin = after.picture.pts[0]
+    assert begin is not None
+    starts = {title: start - begin for start, _, title in after.chapters}
+    assert abs(starts["third; # last"] - Fraction(1, 10)) < Fraction(1, 100)
+    assert starts["Zweites Stück"] < Fraction(1, 100)
+
+
 # Which stream
 
 

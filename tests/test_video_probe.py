@@ -22,6 +22,7 @@ from upscale_cli.media.video.pixel_format import FORMATS
 from upscale_cli.media.video.probe import (
     WHITELIST_FORMATS,
     input_arguments,
+    live_arguments,
     looks_like_clip,
     nearest_format,
     open_clip,
@@ -233,7 +234,7 @@ def test_no_listed_format_reads_other_files() -> None:
 @pytest.mark.parametrize("address", ["file:x.mp4", "concat:a|b", "x.mp4", "data:,x", "subfile:,,:x", "crypto:x"])
 def test_only_streams_are_live(address: str) -> None:
     with pytest.raises(InputError, match="live source"):
-        probe(address, live=True)
+        live_arguments(address)
 
 
 # Bad input

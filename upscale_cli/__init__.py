@@ -1,10 +1,12 @@
-"""Upscale photos with Real-ESRGAN and ESPCN.
+"""Upscale photos and clips with Real-ESRGAN and ESPCN.
 
     from upscale_cli import Upscaler
     sr = Upscaler("realesrgan")(image, scale=4)  # a PIL image or an array; the same kind comes back
 
-    from upscale_cli import upscale_file
+    from upscale_cli import upscale_file, upscale_frames, upscale_video
     upscale_file("photo.jpg", "large.jpg", scale=4, model="realesrgan")
+    upscale_video("clip.mp4", "large.mp4")
+    for frame in upscale_frames("clip.mp4"): ...  # frame.seconds, frame.planes, frame.to_rgb()
 
 What a name stands for is imported when it is first used, so that `import upscale_cli` costs nothing.
 """
@@ -12,15 +14,22 @@ What a name stands for is imported when it is first used, so that `import upscal
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from upscale_cli.api import upscale_file
+    from upscale_cli.api import upscale_file, upscale_frames, upscale_video
     from upscale_cli.chain import Target
     from upscale_cli.errors import UpscaleError
     from upscale_cli.upscaler import Upscaler
+    from upscale_cli.video import ClipOptions
 
 __version__ = "0.1.0"
-__all__ = ["Target", "UpscaleError", "Upscaler", "__version__", "upscale_file"]
+__all__ = [
+    "ClipOptions", "Target", "UpscaleError", "Upscaler", "__version__",
+    "upscale_file", "upscale_frames", "upscale_video",
+]  # fmt: skip
 
-_HOMES = {"Upscaler": "upscaler", "Target": "chain", "UpscaleError": "errors", "upscale_file": "api"}
+_HOMES = {
+    "ClipOptions": "video", "Target": "chain", "UpscaleError": "errors", "Upscaler": "upscaler",
+    "upscale_file": "api", "upscale_frames": "api", "upscale_video": "api",
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -153,7 +153,9 @@ def advice(slowest: str, *, strict: bool, device: str, model: str, encoder: str)
     if slowest == "decode":
         return "Decoding is the limit: --hwaccel decodes in hardware."
     if slowest == "encode":
-        quick = "" if encoder.endswith(("_nvenc", "_qsv", "_vaapi", "_videotoolbox", "_amf")) else "a hardware --codec, "
+        quick = (
+            "" if encoder.endswith(("_nvenc", "_qsv", "_vaapi", "_videotoolbox", "_amf")) else "a hardware --codec, "
+        )
         return f"Encoding is the limit: {quick}a faster --preset, another --codec or a smaller --scale helps."
     ways = ["a GPU"] if device == "cpu" else []
     ways += ["a smaller model (-m espcn)"] if not model.startswith("espcn") else []

@@ -30,8 +30,8 @@ from upscale_cli.media.video.facts import Clip, VideoStream
 from upscale_cli.media.video.frame import VideoFrame
 from upscale_cli.media.video.pixel_format import PixelFormat
 from upscale_cli.media.video.probe import nearest_format
-from upscale_cli.media.video.reader import DecodeOptions, VideoReader, deinterlacing, ticks_below_zero
-from upscale_cli.media.video.schedule import tail
+from upscale_cli.media.video.reader import DecodeOptions, VideoReader, deinterlacing, ticks_below_zero, time_limits
+from upscale_cli.media.video.schedule import Schedule, tail
 from upscale_cli.media.video.work import WorkFolder
 from upscale_cli.media.video.writer import Cut, Track, VideoWriter
 from upscale_cli.pipeline import folder_for
@@ -181,15 +181,52 @@ def plan_clip(job: ClipJob, upscaler: Upscaler, say: Say) -> ClipPlan:
     clip, options = job.clip, job.options
     if job.note:
         say(f"{clip.name}: {job.note}")
+    _check_hwaccel(options.decode.hwaccel, ffmpeg)
     streams = chosen_streams(clip, options.video_stream)
     lanes = tuple(_lane(job, upscaler, stream, ffmpeg, say) for stream in streams)
     slots, notes = carry(clip, tuple(stream.index for stream in streams), job.container)
     for note in notes:
         say(f"{clip.name}: {note}")
     _check_memory(clip, lanes)
-    start = options.decode.start or 0.0
-    seconds = None if options.decode.end is None else options.decode.end - start
-    return ClipPlan(lanes, slots, Cut(start=start, seconds=seconds), _frames_expected(streams, options.decode), ffmpeg)
+    return ClipPlan(lanes, slots, _cut(job, lanes), _frames_expected(streams, options.decode), ffmpeg)
+
+
+def _cut(job: ClipJob, lanes: Sequence[LanePlan]) -> Cut:
+    """The part of sound and all else that goes along: as long as the frames last."""
+    decode = job.options.decode
+    start = decode.start or 0.0
+    seconds = None if decode.end is None else decode.end - start
+    if decode.frames is not None:
+        ends = [sum(lane.track.last) * lane.track.time_base for lane in lanes if lane.track.last is not None]
+        if ends:
+            seconds = float(max(ends)) - job.clip.start_seconds - start
+        else:
+            seconds = float(decode.frames / lanes[0].track.rate)
+    return Cut(start=start, seconds=seconds)
+
+
+def _last_frame(clip: Clip, stream: VideoStream, decode: DecodeOptions) -> tuple[int, int] | None:
+    """(timestamp, duration) of the last frame of the part that is taken, as its packet says; None where none does."""
+    if stream.untimed or not clip.source.startswith("file:"):
+        return None
+    if decode.end is None and decode.frames is None:
+        return tail(clip, stream)
+    begin, end = time_limits(clip, stream.time_base, decode)
+    last, count = None, 0
+    with Schedule(clip, stream) as schedule:
+        for pts, duration in schedule.rest(None):
+            if begin is not None and pts < begin:
+                continue
+            if (end is not None and pts >= end) or count == decode.frames:
+                break
+            last, count = (pts, duration), count + 1
+    return last
+
+
+def _check_hwaccel(name: str | None, ffmpeg: FFmpeg) -> None:
+    if name is not None and name not in ("auto", "none", *ffmpeg.hwaccels):
+        known = ", ".join(sorted(ffmpeg.hwaccels)) or "none"
+        raise OptionError(f"--hwaccel {name} is not in this ffmpeg, which has {known}. Choose one of them, or auto.")
 
 
 def chosen_streams(clip: Clip, wanted: str | None) -> tuple[VideoStream, ...]:
@@ -230,10 +267,9 @@ def _lane(job: ClipJob, upscaler: Upscaler, stream: VideoStream, ffmpeg: FFmpeg,
         orientation=stream.orientation,
     )  # fmt: skip
     encoder = _fitted_encoder(job, frames, picture, ffmpeg, say)
-    whole = options.decode.end is None and options.decode.frames is None
     track = Track(
         format=format, encoder=encoder, time_base=time_base, rate=rate, below_zero=ticks_below_zero(stream),
-        last=tail(job.clip, stream) if whole and time_base == stream.time_base else None,
+        last=_last_frame(job.clip, stream, options.decode) if time_base == stream.time_base else None,
     )  # fmt: skip
     return LanePlan(stream, format, frames, track, side_by_side=options.preview is not None)
 

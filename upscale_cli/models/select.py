@@ -32,7 +32,7 @@ def best_model(*, say: Say = quiet) -> tuple[str, str]:
 
 def best_clip_model() -> tuple[str, str]:
     """The model for moving pictures, and why: ESPCN, which is bundled, steady from frame to frame, and fast."""
-    return CLIP_MODEL, "the fast one, for clips; -m realesr-general restores more and takes far longer"
+    return CLIP_MODEL, "the usual one for clips"
 
 
 def rows_at_hand(model: str, *, chosen_for_user: bool, say: Say = quiet) -> Mapping[int, Spec]:

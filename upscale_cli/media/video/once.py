@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Final, Protocol, Self
 
 from upscale_cli.errors import InputError
+from upscale_cli.media.video.process import Pipe
 
 HEAD_BYTES: Final = 8 * 2**20
 """How much of the source the probe may look at."""
@@ -61,6 +62,11 @@ class Once:
             tap = Tap(self, limit)
             self._taps.append(tap)
             return tap
+
+    def head(self) -> bytes:
+        """What has been read so far; before `begin`."""
+        with self._changed:
+            return b"".join(self._chunks)
 
     def begin(self) -> None:
         """All readers are there: what they have passed need not be kept."""
@@ -187,8 +193,18 @@ class Tap:
             return chunk
 
 
+class Bytes(Protocol):
+    """What gives bytes: a tap, or the head in memory."""
+
+    def read(self, length: int, /) -> bytes:
+        """At most so many; b"" at the end."""
+
+    def close(self) -> None:
+        """No more is wanted."""
+
+
 class Sink(Protocol):
-    """What takes bytes: a `process.Pipe`, a file, a socket's file."""
+    """What takes bytes: a pipe or a connection to a process."""
 
     def write(self, data: bytes, /) -> object:
         """Takes them all, or raises OSError."""
@@ -198,25 +214,25 @@ class Sink(Protocol):
 
 
 class Feed:
-    """Carries a tap's bytes into a process, in a thread of its own, until either ends."""
+    """Carries bytes into a process, in a thread of its own, until either ends."""
 
-    def __init__(self, tap: Tap, sink: Sink) -> None:
-        self._tap, self._sink = tap, sink
+    def __init__(self, source: Bytes, sink: Sink) -> None:
+        self._source, self._sink = source, sink
         self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
         """Ends it; the process should be gone by then, or have closed its end."""
-        self._tap.close()
+        self._source.close()
         self._thread.join(timeout=5)
 
     def _run(self) -> None:
         with contextlib.suppress(OSError, ValueError):  # the process has gone, or wants no more
-            while chunk := self._tap.read():
+            while chunk := self._source.read(CHUNK_BYTES):
                 self._sink.write(chunk)
         with contextlib.suppress(OSError, ValueError):
             self._sink.close()
-        self._tap.close()
+        self._source.close()
 
 
 class SecondInput:
@@ -240,13 +256,13 @@ class SecondInput:
             self.inherited, self._ours = (theirs,), ours
             self.address, self.protocols = f"pipe:{theirs}", "pipe"
 
-    def begin(self, tap: Tap) -> None:
+    def begin(self, source: Bytes) -> None:
         """Once the process runs: bytes flow."""
         if self._listener is not None:
-            self._feed = Feed(tap, _Accepted(self._listener))
+            self._feed = Feed(source, _Accepted(self._listener))
             return
         os.close(self.inherited[0])
-        self._feed = Feed(tap, open(self._ours, "wb", buffering=0))  # noqa: PTH123, SIM115  # the feed closes it
+        self._feed = Feed(source, Pipe(os.fdopen(self._ours, "wb", buffering=0)))
 
     def close(self) -> None:
         """After the process has ended."""
@@ -260,12 +276,13 @@ class _Accepted:
     """The first and only connection to a listener, as a sink."""
 
     def __init__(self, listener: socket.socket) -> None:
-        self._listener, self._connection = listener, None
+        self._listener = listener
+        self._listener.settimeout(_POLL_SECONDS)  # closing it wakes nobody who waits for a connection
         self._connection: socket.socket | None = None
 
     def write(self, data: bytes, /) -> None:
         if self._connection is None:
-            self._connection, _ = self._listener.accept()
+            self._connection = self._accept()
             self._listener.close()
         self._connection.sendall(data)
 
@@ -273,3 +290,12 @@ class _Accepted:
         self._listener.close()
         if self._connection is not None:
             self._connection.close()
+
+    def _accept(self) -> socket.socket:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except TimeoutError:
+                continue
+            connection.settimeout(None)
+            return connection

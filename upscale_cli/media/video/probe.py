@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, BinaryIO, Final, Literal
+from typing import Any, Final, Literal, Protocol, cast
 
 import av
 from av.container import InputContainer
@@ -70,8 +70,7 @@ _LIVE_PROTOCOLS: Final = {
 """What a live source of each scheme needs. None may open a file, whatever a server answers."""
 
 _LIVE_FORMATS: Final = ("rtsp", "rtp", "sdp", "hls", "mpjpeg", *WHITELIST_FORMATS)
-_DEVICES: Final = ("v4l2", "avfoundation", "dshow", "x11grab", "gdigrab")
-_LIVE_TIMEOUT_SECONDS: Final = 15.0
+DEVICES: Final = ("v4l2", "avfoundation", "dshow", "x11grab", "gdigrab")
 
 _FRAMES_LOOKED_AT: Final = 8
 _PACKETS_LOOKED_AT: Final = 4096
@@ -123,21 +122,38 @@ _STILL_BRANDS: Final = (
 _HEAD_BYTES: Final = 4096
 
 
+class Readable(Protocol):
+    """What can be read forwards; it need not seek."""
+
+    def read(self, length: int, /) -> bytes:
+        """At most so many bytes; b"" at the end."""
+
+
 def input_arguments(clip: Clip) -> list[str]:
     """ffmpeg's options for reading a clip, to stand before its `-i clip.source`."""
-    scheme, _, _ = clip.source.partition(":")
-    if scheme in _DEVICES:
-        return ["-f", scheme]
     formats, protocols = _whitelists(clip.source)
     return ["-protocol_whitelist", protocols, "-format_whitelist", formats]
 
 
-def open_clip(source: str | BinaryIO, *, live: bool = False, max_pixels: int = MAX_PIXELS) -> InputContainer:
+def live_arguments(address: str) -> tuple[list[str], str]:
+    """ffmpeg's options for receiving a live source, and what to name after `-i`.
+
+    Raises:
+        InputError: an address of a scheme that is no stream, such as file: or concat:.
+    """
+    source = _live_source(address)
+    scheme, _, rest = source.partition(":")
+    if scheme in DEVICES:
+        return ["-f", scheme], rest
+    formats, protocols = _whitelists(source)
+    return ["-protocol_whitelist", protocols, "-format_whitelist", formats], source
+
+
+def open_clip(source: str | Readable, *, max_pixels: int = MAX_PIXELS) -> InputContainer:
     """Open a clip with PyAV, under the same whitelists as ffmpeg.
 
     Args:
         source: `Clip.source` ("file:PATH"), or an open binary file.
-        live: the source is an address or a device named by the user, which nothing but its own scheme may serve.
         max_pixels: no decoder allocates a much larger frame, whatever size the stream changes to.
 
     Raises:
@@ -145,8 +161,7 @@ def open_clip(source: str | BinaryIO, *, live: bool = False, max_pixels: int = M
     """
     formats, protocols = _whitelists(source if isinstance(source, str) else STDIN)
     options = {"protocol_whitelist": protocols, "format_whitelist": formats}
-    timeout = _LIVE_TIMEOUT_SECONDS if live else None
-    container = av.open(source, mode="r", options=options, metadata_errors="replace", timeout=timeout)
+    container = av.open(cast(Any, source), mode="r", options=options, metadata_errors="replace")
     for stream in container.streams.video:
         if stream.codec_context is not None:
             padding = 64 * (
@@ -156,23 +171,26 @@ def open_clip(source: str | BinaryIO, *, live: bool = False, max_pixels: int = M
     return container
 
 
-def probe(path: str | os.PathLike[str] | BinaryIO, *, max_pixels: int = MAX_PIXELS, live: bool = False) -> Clip:
+def probe(
+    path: str | os.PathLike[str] | Readable, *, max_pixels: int = MAX_PIXELS, name: str | None = None
+) -> Clip:
     """Find out what is in a clip; decodes at most its first few frames.
 
     Args:
-        path: of the file; or an address, where `live`; or an open binary file, for the head of standard input.
+        path: of the file; or what gives the first bytes of a source that can be read once only.
         max_pixels: how large a frame may be, in pixels; checked before one is decoded.
-        live: see `open_clip`.
+        name: for messages; None: the file's own.
 
     Raises:
         InputError: missing, empty, not a clip, without a video stream, without a picture that decodes, too large.
     """
-    source, name = _source(path, live)
+    source, own_name = _source(path)
+    name = name or own_name
     try:
-        with open_clip(source, live=live, max_pixels=max_pixels) as container:
+        with open_clip(source, max_pixels=max_pixels) as container:
             return _clip(container, source if isinstance(source, str) else STDIN, name, max_pixels)
     except (av.FFmpegError, OSError, ValueError, OverflowError) as error:
-        raise InputError(_refusal(name, error, live)) from error
+        raise InputError(_refusal(name, error)) from error
 
 
 def looks_like_clip(path_or_head: str | os.PathLike[str] | bytes) -> bool:
@@ -244,12 +262,12 @@ def _shift(side: int) -> int:
     return round(math.log2(64 / side))
 
 
-def pictures(clip: Clip, indices: Iterable[int]) -> dict[int, bytes]:
+def pictures(clip: Clip, indices: Iterable[int], *, head: Readable | None = None) -> dict[int, bytes]:
     """The cover art of a clip, as the image files it is made of, by index of its stream; without what is damaged."""
     found: dict[int, bytes] = {}
     missing = set(indices)
     try:
-        with open_clip(clip.source) as container:
+        with open_clip(head or clip.source) as container:
             packets = container.demux([container.streams[index] for index in missing])
             while missing and (packet := next(packets, None)) is not None:
                 if packet.size and packet.stream_index in missing:
@@ -271,7 +289,7 @@ def _whitelists(source: str) -> tuple[str, str]:
     return ",".join(_LIVE_FORMATS), _LIVE_PROTOCOLS.get(scheme, scheme)
 
 
-def _source(path: str | os.PathLike[str] | BinaryIO, live: bool) -> tuple[str | BinaryIO, str]:
+def _source(path: str | os.PathLike[str] | Readable) -> tuple[str | Readable, str]:
     """What to open, and what to call it in messages.
 
     Raises:
@@ -280,8 +298,6 @@ def _source(path: str | os.PathLike[str] | BinaryIO, live: bool) -> tuple[str | 
     if not isinstance(path, str | os.PathLike):
         return path, "standard input"
     given = os.fspath(path)
-    if live:
-        return _live_source(given), given
     name = Path(given).name or given
     if "\0" in given or not os.path.lexists(given):
         raise InputError(f"{name}: there is no such file. Check the path.")
@@ -307,17 +323,13 @@ def _live_source(given: str) -> str:
     if given.startswith("/dev/"):
         given = f"v4l2:{given}"
     scheme, colon, _ = given.partition(":")
-    if not colon or scheme not in {*_LIVE_PROTOCOLS, *_DEVICES}:
+    if not colon or scheme not in {*_LIVE_PROTOCOLS, *DEVICES}:
         known = ", ".join(f"{scheme}:" for scheme in _LIVE_PROTOCOLS)
         raise InputError(f"{given}: this is no live source. Name an address ({known}), or leave out --live for a file.")
-    if scheme in _DEVICES:
-        raise InputError(f"{given}: devices cannot be probed here. Pipe ffmpeg's output in, and name - as the input.")
     return given
 
 
-def _refusal(name: str, error: Exception, live: bool) -> str:
-    if live:
-        return f"{name}: the live source does not answer with a stream ({_reason(error)}). Check address and sender."
+def _refusal(name: str, error: Exception) -> str:
     if isinstance(error, PermissionError):
         return f"{name}: the file cannot be read ({_reason(error)}). Check its permissions."
     return (

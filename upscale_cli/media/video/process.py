@@ -39,6 +39,7 @@ class Child:
         on_line: called from another thread with (level, text) of every line that it logs.
         stall_seconds: see `STALL_SECONDS`; None never ends it (live sources).
         environment: variables to set besides ours.
+        inherited: descriptors of ours that it gets under the same numbers (not on Windows).
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Child:
         on_line: Callable[[Level, str], None] | None = None,
         stall_seconds: float | None = STALL_SECONDS,
         environment: Mapping[str, str] | None = None,
+        inherited: Sequence[int] = (),
     ) -> None:
         self._on_line = on_line
         self._tail: deque[tuple[Level, str]] = deque(maxlen=_TAIL_LINES)
@@ -61,6 +63,7 @@ class Child:
             stderr=subprocess.PIPE,
             bufsize=0,
             env={**os.environ, **environment} if environment else None,
+            pass_fds=inherited,
             start_new_session=sys.platform != "win32",  # Ctrl-C is ours to handle
             creationflags=_window_flags(),
         )

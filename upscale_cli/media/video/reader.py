@@ -4,6 +4,7 @@ ffmpeg -i file:CLIP -c:v rawvideo -f nut pipe:1  ->  PyAV demuxes NUT  ->  Video
 """
 
 import contextlib
+import math
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -21,6 +22,7 @@ from upscale_cli.events import Say
 from upscale_cli.media.video.binary import FFmpeg
 from upscale_cli.media.video.facts import Clip, VideoStream
 from upscale_cli.media.video.frame import VideoFrame
+from upscale_cli.media.video.once import Feed, Once
 from upscale_cli.media.video.pixel_format import PixelFormat
 from upscale_cli.media.video.probe import input_arguments
 from upscale_cli.media.video.process import LOG_ARGUMENTS, PIPE_BYTES, STALL_SECONDS, Child, Level
@@ -65,6 +67,9 @@ class VideoReader:
     A frame that the packets promise and the decoder does not give is the one before it again, counted in
     `repeated`: a lost frame would let sound and picture drift.
 
+    Args:
+        once: gives the bytes of a clip whose source is "pipe:0".
+
     Attributes:
         time_base: seconds per tick of `VideoFrame.pts`.
         rate: frames per second, the best guess.
@@ -85,6 +90,7 @@ class VideoReader:
         ffmpeg: FFmpeg,
         *,
         options: DecodeOptions = DecodeOptions(),
+        once: Once | None = None,
         say: Say,
     ) -> None:
         self._clip, self.stream, self.format, self._options, self._say = clip, stream, format, options, say
@@ -106,6 +112,8 @@ class VideoReader:
         self._lock = threading.Lock()
         self._first_error = ""
         self._ffmpeg = ffmpeg
+        self._once = once
+        self._feed: Feed | None = None
         self._has_sought = self._seek_seconds() > 0
         self._child = self._start(self._seek_seconds())
         self._schedule = self._promises()
@@ -144,6 +152,8 @@ class VideoReader:
     def close(self) -> None:
         """Ends the decoder."""
         self._child.kill()
+        if self._feed is not None:
+            self._feed.close()
         if self._schedule is not None:
             self._schedule.close()
 
@@ -183,7 +193,12 @@ class VideoReader:
     # Out of the pipe
 
     def _start(self, seek: float) -> Child:
-        return Child(self._command(seek), stdout=True, on_line=self._on_line)
+        if self._once is None:
+            return Child(self._command(seek), stdout=True, on_line=self._on_line)
+        # Whoever sends the bytes may pause for as long as they like: no stall limit.
+        child = Child(self._command(seek), stdin=True, stdout=True, on_line=self._on_line, stall_seconds=None)
+        self._feed = Feed(self._once.tap(), child.stdin)
+        return child
 
     def _decoded(self) -> Iterator[tuple[int, NDArray[Any]]]:
         """(pts, samples) of every frame that the decoder gives."""
@@ -287,15 +302,7 @@ class VideoReader:
 
     def _limits(self) -> tuple[int | None, int | None]:
         """--start and --end as timestamps."""
-
-        def ticks(seconds: float | None) -> int | None:
-            if seconds is None:
-                return None
-            origin = Fraction(0) if self.stream.untimed else Fraction(self._clip.start_seconds)
-            exact = (origin + Fraction(seconds).limit_denominator(10**6)) / self.time_base
-            return -int(-exact // 1)
-
-        return ticks(self._options.start), ticks(self._options.end)
+        return time_limits(self._clip, self.time_base, self._options, untimed=self.stream.untimed)
 
     def _seek_seconds(self) -> float:
         """Where decoding may begin, in seconds from the clip's start; 0 for its very start."""
@@ -359,6 +366,20 @@ def raw_name(stream: VideoStream, format: PixelFormat) -> str:
 def ticks_below_zero(stream: VideoStream) -> int:
     """How far a stream's timestamps reach below zero, which NUT cannot hold: both pipes carry them so much later."""
     return max(0, -(stream.start or 0))
+
+
+def time_limits(
+    clip: Clip, time_base: Fraction, options: DecodeOptions, *, untimed: bool = False
+) -> tuple[int | None, int | None]:
+    """--start and --end in ticks: the first that is taken, the first that is not. None for no limit."""
+
+    def ticks(seconds: float | None) -> int | None:
+        if seconds is None:
+            return None
+        origin = Fraction(0) if untimed else Fraction(clip.start_seconds).limit_denominator(10**6)
+        return math.ceil((origin + Fraction(seconds).limit_denominator(10**6)) / time_base)
+
+    return ticks(options.start), ticks(options.end)
 
 
 def deinterlacing(wanted: Deinterlace, stream: VideoStream) -> Literal["", "frame", "field"]:

@@ -4,6 +4,8 @@ VideoFrame  ->  PyAV muxes NUT  ->  ffmpeg -f nut -i pipe:0 -i file:CLIP ... OUT
 """
 
 import contextlib
+import io
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,8 +22,9 @@ from upscale_cli.media.video.binary import FFmpeg
 from upscale_cli.media.video.container import Container, Slot, container_arguments, slot_arguments, upscaled_outputs
 from upscale_cli.media.video.encoder import ENVIRONMENT, Encoder
 from upscale_cli.media.video.facts import Clip
+from upscale_cli.media.video.once import Once, SecondInput
 from upscale_cli.media.video.pixel_format import PixelFormat
-from upscale_cli.media.video.probe import input_arguments
+from upscale_cli.media.video.probe import input_arguments, pictures
 from upscale_cli.media.video.process import LOG_ARGUMENTS, PIPE_BYTES, Child
 
 UNSHIFTED: Final = {"avoid_negative_ts": "disabled"}
@@ -61,17 +64,22 @@ class Cut:
     seconds: float | None = None
 
 
+AT_ONCE: Final = ("-flush_packets", "1", "-cluster_time_limit", "100")
+"""For whoever watches: no packet waits in the muxer's buffer, and none in Matroska's clusters for more than 100 ms."""
+
+
 class VideoWriter:
     """Encodes frames into a file; owner of the ffmpeg process that does it.
 
     Args:
-        output: a file, which is overwritten, or a stream of bytes (standard output).
+        output: a file, which is overwritten, a stream of bytes (standard output), or an address to send to.
         name: of what the user asked for, for messages.
         tracks: one for each stream that is upscaled, in the order of `slots`.
         container: what is written.
         clip, slots: whence the other streams come, and which; None: the video alone.
         cut: which part of them.
         is_part: a stretch, to be joined later: nothing that belongs to the final container is written.
+        once: gives the bytes of a clip that can be read once only.
         is_join: packets come instead of samples, already encoded; `take_shape` and `copy` instead of `write`.
 
     Attributes:
@@ -84,7 +92,7 @@ class VideoWriter:
 
     def __init__(
         self,
-        output: Path | IO[bytes],
+        output: Path | str | IO[bytes],
         name: str,
         tracks: Sequence[Track],
         container: Container,
@@ -95,6 +103,7 @@ class VideoWriter:
         cut: Cut = Cut(),
         is_part: bool = False,
         is_join: bool = False,
+        once: Once | None = None,
     ) -> None:
         self.name, self._tracks, self._container = name, tracks, container
         self._is_part, self._is_join = is_part, is_join
@@ -103,14 +112,22 @@ class VideoWriter:
         # Matroska says more than NUT about packets that are encoded (colours, transparency); its tick is that of ours
         self._pipe_format = "matroska" if is_join and container.muxer in ("matroska", "webm") else "nut"
         self._shift = max((Fraction(track.below_zero) * track.time_base for track in tracks), default=Fraction(0))
+        self._pictures: tempfile.TemporaryDirectory[str] | None = None
         self.frames = 0
         self.seconds = 0.0
+        self._is_stream = not isinstance(output, Path)
+        self._second = SecondInput() if once is not None else None
+        self._head = once.head() if once is not None else b""
         self._child = Child(
             self._command(output, ffmpeg, clip, slots, cut),
             stdin=True,
-            stdout=False if isinstance(output, Path) else output,
+            stdout=False if isinstance(output, Path | str) else output,
             environment=ENVIRONMENT,
+            inherited=self._second.inherited if self._second is not None else (),
         )
+        if self._second is not None and once is not None:
+            is_carried = any(slot.action != "upscale" for slot in slots)
+            self._second.begin(once.tap() if is_carried else io.BytesIO(self._head))
         try:
             self._nut = av.open(
                 self._child.stdin, "w", format=self._pipe_format, buffer_size=PIPE_BYTES, options=UNSHIFTED
@@ -186,6 +203,10 @@ class VideoWriter:
         self._child.kill()
         with contextlib.suppress(av.error.FFmpegError, OSError, ValueError):
             self._nut.close()
+        if self._second is not None:
+            self._second.close()
+        if self._pictures is not None:
+            self._pictures.cleanup()
 
     def __enter__(self) -> Self:
         return self
@@ -206,6 +227,8 @@ class VideoWriter:
     def _failure(self) -> OutputError:
         code = self._child.wait(5.0)
         reason = self._child.reason() or "no reason given"
+        if self._is_stream and "Broken pipe" in reason:
+            return OutputError(f"{self.name}: whoever reads it has gone after frame {self.frames} (Broken pipe).")
         remedy = next((text for words, text in _REMEDIES if words in reason), "Choose another --codec or -o.")
         return OutputError(
             f'{self.name}: ffmpeg ended with code {code} after frame {self.frames} ("{printable(reason)}"). {remedy}'
@@ -214,27 +237,51 @@ class VideoWriter:
     # The command line
 
     def _command(
-        self, output: Path | IO[bytes], ffmpeg: FFmpeg, clip: Clip | None, slots: Sequence[Slot], cut: Cut
+        self, output: Path | str | IO[bytes], ffmpeg: FFmpeg, clip: Clip | None, slots: Sequence[Slot], cut: Cut
     ) -> list[str]:
         first = self._tracks[0].encoder
         command = [ffmpeg.path, *LOG_ARGUMENTS, "-y", *first.device_arguments, "-copyts"]
         if self._shift:
             command += ["-itsoffset", f"-{float(self._shift):.9f}"]
-        command += [*first.input_arguments, "-thread_queue_size", "2", "-f", self._pipe_format, "-i", "pipe:0"]
+        for number, track in enumerate(self._tracks):
+            command += _of_input_stream(track.encoder.input_arguments, number)
+        command += ["-thread_queue_size", "2", "-f", self._pipe_format, "-i", "pipe:0"]
         if clip is not None:
             part = ["-ss", f"{cut.start:.6f}"] if cut.start else []
             part += ["-t", f"{cut.seconds:.6f}"] if cut.seconds is not None else []
-            command += [*part, *input_arguments(clip), "-i", clip.source, *slot_arguments(tuple(slots), clip)]
+            carried = slot_arguments(tuple(slots), clip, attached=self._covers(clip, slots))
+            command += [*part, *self._source(clip), *carried]
         else:
             command += [argument for number in range(len(self._tracks)) for argument in ("-map", f"0:{number}")]
         places = upscaled_outputs(tuple(slots)) or range(len(self._tracks))
         for place, track in zip(places, self._tracks, strict=True):
             command += self._encoding(place, track)
         if cut.start:
-            command += ["-output_ts_offset", f"-{cut.start:.6f}"]
-        target = f"file:{output}" if isinstance(output, Path) else "pipe:1"
+            command += ["-copypriorss", "0", "-output_ts_offset", f"-{cut.start:.6f}"]
+        target = f"file:{output}" if isinstance(output, Path) else output if isinstance(output, str) else "pipe:1"
+        if self._is_stream:
+            command += AT_ONCE
         muxer = container_arguments(self._container, clip) if clip is not None else ["-f", self._container.muxer]
         return [*command, *muxer, target]
+
+    def _source(self, clip: Clip) -> list[str]:
+        """The input that everything but the upscaled streams comes from."""
+        if self._second is None:
+            return [*input_arguments(clip), "-i", clip.source]
+        return [*input_arguments(clip), "-protocol_whitelist", self._second.protocols, "-i", self._second.address]
+
+    def _covers(self, clip: Clip, slots: Sequence[Slot]) -> dict[int, str]:
+        """Cover art that goes in as files: where they lie, by stream."""
+        wanted = [slot.index for slot in slots if slot.action == "attach"]
+        if not wanted:
+            return {}
+        self._pictures = tempfile.TemporaryDirectory(prefix="upscale-")
+        paths = {}
+        for index, data in pictures(clip, wanted, head=io.BytesIO(self._head) if self._head else None).items():
+            path = Path(self._pictures.name) / str(index)
+            path.write_bytes(data)
+            paths[index] = str(path)
+        return paths
 
     def _encoding(self, place: int, track: Track) -> list[str]:
         """What encodes one track, for the output stream of that number."""
@@ -250,6 +297,16 @@ class VideoWriter:
         if self._container.muxer in ("mp4", "mov", "3gp") and self._is_only_video:
             arguments += ["-video_track_timescale", str(_timescale(track.time_base))]
         return arguments
+
+
+_INPUT_OPTIONS: Final = frozenset(
+    {"-display_rotation", "-display_hflip", "-display_vflip", "-mastering_display", "-content_light", "-noautorotate"}
+)
+
+
+def _of_input_stream(arguments: Sequence[str], number: int) -> list[str]:
+    """Gives input options the number of their stream: the pipe may bring several."""
+    return [f"{argument}:v:{number}" if argument in _INPUT_OPTIONS else argument for argument in arguments]
 
 
 def _tag(arguments: Sequence[str]) -> list[str]:

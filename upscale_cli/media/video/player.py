@@ -1,0 +1,95 @@
+"""A player that shows what is being written: Matroska on its standard input."""
+
+import os
+import shutil
+from pathlib import PurePath
+from types import TracebackType
+from typing import IO, Final, Self
+
+from upscale_cli.errors import OptionError, OutputError, printable
+from upscale_cli.media.video.process import Child
+
+PLAYERS: Final = ("mpv", "ffplay")
+"""In the order they are looked for: mpv shows HDR as it is meant, and can be paused without losing its place."""
+
+
+def find_player() -> str:
+    """The path of a player that is installed.
+
+    Raises:
+        OptionError: there is none.
+    """
+    for name in PLAYERS:
+        if path := shutil.which(name):
+            return path
+    raise OptionError(
+        f"--play needs a player, and neither {' nor '.join(PLAYERS)} is on PATH. Install one, or give -o."
+    )
+
+
+def player_arguments(path: str, title: str) -> list[str]:
+    """The player's command line; it ends with the clip."""
+    title = printable(title)
+    if PurePath(path).stem.lower() == "ffplay":
+        options = ("-hide_banner", "-loglevel", "error", "-autoexit", "-window_title", title)
+        return [path, *options, "-f", "matroska", "-i", "pipe:0"]
+    options = ("--really-quiet", "--no-input-terminal", "--keep-open=no", "--idle=no", "--demuxer=lavf")
+    return [path, *options, f"--force-media-title={title}", "--cache-pause-initial=no", "-"]
+
+
+class Player:
+    """Owner of the player's process.
+
+    Args:
+        title: of its window.
+
+    Attributes:
+        feed: what is written here is shown.
+    """
+
+    def __init__(self, title: str) -> None:
+        path = find_player()
+        self._name = PurePath(path).stem
+        theirs, ours = os.pipe()
+        self.feed: IO[bytes] = os.fdopen(ours, "wb", buffering=0)
+        with os.fdopen(theirs, "rb", buffering=0) as end:
+            try:
+                self._child = Child(player_arguments(path, title), stdin=end, stall_seconds=None)
+            except OSError as error:
+                self.feed.close()
+                raise OutputError(
+                    f"{path}: cannot be started ({error.strerror}). Install mpv or ffplay anew."
+                ) from error
+
+    @property
+    def is_open(self) -> bool:
+        """Whether somebody may still be watching."""
+        return self._child.is_running
+
+    def let_go(self) -> None:
+        """The writer has its own hold of `feed`: ours goes, so that the player hears of the end."""
+        self.feed.close()
+
+    def wait(self) -> None:
+        """Until it has shown everything, or was closed.
+
+        Raises:
+            OutputError: it failed.
+        """
+        code = self._child.wait()
+        reason = self._child.reason()
+        if code and code > 0 and reason:
+            raise OutputError(f'{self._name} ended with code {code} ("{reason}"). Choose -o FILE instead of --play.')
+
+    def close(self) -> None:
+        """Ends it."""
+        self.feed.close()
+        self._child.kill()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
