@@ -17,7 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from upscale_cli.frames import SRFrame
+    from upscale_cli.media.video.facts import Clip
+    from upscale_cli.media.video.once import Once
     from upscale_cli.video import ClipJob, ClipOptions
+
+PLAYER = "player"
+"""What the output is called where a player shows it."""
 
 
 def upscale_file(
@@ -171,20 +176,42 @@ def prepare_clip(
         InputError: the clip cannot be read. OutputError: its place is taken.
     """
     from upscale_cli.media.video.container import CONTAINERS, container_like, container_named
-    from upscale_cli.media.video.probe import probe
+    from upscale_cli.media.video.live import container_of, is_address
     from upscale_cli.video import DEFAULT_CLIP_SCALE, ClipJob, chosen_streams
 
     target = naming.target or Target(scale=upscaler.only_scale or DEFAULT_CLIP_SCALE)
-    clip = probe(given.path, max_pixels=options.max_pixels)
+    if options.live and naming.output is not None and is_address(naming.output):
+        sent = container_of(naming.output)
+        clip, once = open_source(given, options)
+        return ClipJob(clip, naming.output, naming.output, sent, target, options, once=once)
+    clip, once = open_source(given, options)
+    if options.play:
+        return ClipJob(clip, None, PLAYER, CONTAINERS["Matroska"], target, options, once=once)
     stream = chosen_streams(clip, options.video_stream)[0]
     size = target.size_for(stream.width, stream.height)
-    own, note = container_like(clip)
+    own, note = (CONTAINERS["Matroska"], None) if given.is_live else container_like(clip)
     ending = given.path.suffix if given.path.suffix.lower() in own.extensions else own.extensions[0]
     if naming.format is not None:
         ending, note = f".{naming.format.lower().removeprefix('.')}", None
     path = naming.place_clip(given, (stream.width, stream.height), size, upscaler.name, ending)
     outputs.promise(given, path, may_exist=options.resume)
     if path is None:
-        return ClipJob(clip, sys.stdout.buffer, STDIO, CONTAINERS["Matroska"], target, options)
+        return ClipJob(clip, sys.stdout.buffer, STDIO, CONTAINERS["Matroska"], target, options, once=once)
     container = container_named(path.suffix)
-    return ClipJob(clip, path, str(path), container, target, options, note if container == own else None)
+    return ClipJob(clip, path, str(path), container, target, options, note if container == own else None, once)
+
+
+def open_source(given: Input, options: "ClipOptions") -> "tuple[Clip, Once | None]":
+    """What is in a clip, and its bytes where they come once only.
+
+    Raises:
+        InputError: the clip cannot be read.
+    """
+    from upscale_cli.media.video.live import open_live, open_stdin
+    from upscale_cli.media.video.probe import probe
+
+    if given.is_live:
+        return open_live(given.name, options.max_pixels)
+    if given.is_stdin:
+        return open_stdin(options.max_pixels)
+    return probe(given.path, max_pixels=options.max_pixels), None

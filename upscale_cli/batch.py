@@ -30,6 +30,16 @@ class Input:
     """One input: a file, or standard input."""
 
     name: str
+    may_be_live: bool = False
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it is an address or a device; only --live lets one in."""
+        if not self.may_be_live:
+            return False
+        from upscale_cli.media.video.live import is_address
+
+        return is_address(self.name)
 
     @property
     def is_stdin(self) -> bool:
@@ -42,6 +52,8 @@ class Input:
     @functools.cached_property
     def is_clip(self) -> bool:
         """Whether it is moving pictures with a time base: by its ending, or where that says nothing by its content."""
+        if self.is_live:
+            return True
         if self.is_stdin:
             return _stdin_is_clip()
         ending = self.path.suffix.lower()

@@ -72,6 +72,3 @@ class Channel(Generic[Item]):
                 item = self._items.popleft()
                 self._changed.notify_all()
             yield item
-
-    def __len__(self) -> int:
-        return len(self._items)

@@ -106,6 +106,8 @@ class Terminal:
                 self.end_bar()
                 for line in summary(event):
                     self._print(line)
+                if event.advice:
+                    self._print(f"note: this is not real time by the net alone. {event.advice}", style="yellow")
                 if event.damage:
                     self.error(f"{event.source}: {event.damage}")
             case Finished():

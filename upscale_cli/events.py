@@ -100,6 +100,7 @@ class ClipFinished:
             the `same` as the frame before; `repeated` stand in for frames that the source has lost.
         stages: busy seconds of each stage; they run at the same time.
         damage: what the source has lost, in words; "" for nothing.
+        advice: what would help, where real time was wanted and the net could not hold it; "" otherwise.
     """
 
     source: str
@@ -118,6 +119,7 @@ class ClipFinished:
     stages: dict[str, float]
     model: str
     damage: str = ""
+    advice: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,7 @@ def flow(
         lanes: by stream.
         write: called in a thread of its own with SR frames.
         tally: counts as it goes.
-        stop_reading: unblocks `frames`, whatever it waits for.
+        stop_reading: unblocks `frames`, whatever it waits for; called from here while `frames` may be at work, once.
         dedup: a frame with the same samples as the one before in its stream is not computed again.
         by_net: asked before each frame; False takes the cheap way.
         on_frame: called here after each frame handed to the writer.
@@ -100,27 +100,33 @@ def flow(
             tally.per_stream[frame.stream] = tally.per_stream.get(frame.stream, 0) + 1
             tally.last = frame.stream, frame.pts
 
+    failures: list[BaseException] = []
+
     def abort() -> None:
         decoded.abort()
         done.abort()
 
-    workers = [_Worker(read, "read", abort), _Worker(write_all, "write", abort)]
-    for worker in workers:
-        worker.start()
+    def fail(error: BaseException) -> None:
+        failures.append(error)
+        abort()
+
+    writing = _Worker(write_all, "write", fail)
+    workers = _Worker(read, "read", fail), writing
     try:
+        for worker in workers:
+            worker.start()
         _upscale(decoded, lanes, done, tally, dedup, by_net, on_frame)
         done.finish()
-        workers[1].join_patiently()
+        writing.join_patiently()
     except Closed:
         pass  # a worker broke off; its reason is raised below
     finally:
         abort()
         stop_reading()
         for worker in workers:
-            worker.join()
-    for worker in workers:
-        if worker.error is not None:
-            raise worker.error
+            worker.join_patiently()
+    if failures:
+        raise failures[0]  # what came later is a consequence: a reader that was stopped may complain of that
 
 
 def _upscale(
@@ -163,12 +169,11 @@ def _upscale(
 
 
 class _Worker(threading.Thread):
-    """A thread that keeps what it raised, and breaks the channels off so that nobody waits for it."""
+    """A thread that tells what it raises."""
 
-    def __init__(self, body: Callable[[], None], name: str, abort: Callable[[], None]) -> None:
+    def __init__(self, body: Callable[[], None], name: str, fail: Callable[[BaseException], None]) -> None:
         super().__init__(name=name, daemon=True)
-        self._body, self._abort = body, abort
-        self.error: BaseException | None = None
+        self._body, self._fail = body, fail
 
     def run(self) -> None:
         try:
@@ -176,8 +181,7 @@ class _Worker(threading.Thread):
         except Closed:
             pass
         except BaseException as error:
-            self.error = error
-            self._abort()
+            self._fail(error)
 
     def join_patiently(self) -> None:
         """Waits in short pieces, which Ctrl-C ends on every system."""

@@ -7,7 +7,7 @@ would miss that by the net is upscaled by bicubic. None is dropped, so sound and
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Final, Literal
+from typing import Final
 
 LATENCY_SECONDS: Final = 0.5
 """How far a frame may be behind the clock."""
@@ -19,9 +19,10 @@ SWITCH_SECONDS: Final = 1.0
 """Seconds of clip from one switch between net and bicubic to the next, at least: less would flicker."""
 
 HOPE_SECONDS: Final = 10.0
-"""In bicubic, over how many seconds of clip the estimate goes back to the net's best pace: what slowed it may be over."""
+"""With bicubic, over how many seconds of clip the estimate returns to the net's best pace: its trouble may be over."""
 
-Pace = Literal["decode", "upload", "net", "download", "encode"]
+_PURE: Final = 3
+"""What is measured is the net's if so many frames in a row went through it: a GPU has up to two more under way."""
 
 
 class NetCost:
@@ -140,12 +141,47 @@ class Pacer:
         return slack >= max(loss, self._latency / 4)
 
 
-def advice(slowest: str, *, strict: bool, device: str, model: str, encoder: str) -> str:
+class Gate:
+    """A `Pacer` that measures the net by itself.
+
+    Args:
+        pacer: decides.
+        net_seconds: how long the device has computed so far, by the net and by bicubic together.
+    """
+
+    def __init__(self, pacer: Pacer, net_seconds: Callable[[], float]) -> None:
+        self._pacer, self._net_seconds = pacer, net_seconds
+        self._before = 0.0
+        self._is_warm = False
+        self._recent: deque[bool] = deque(maxlen=_PURE)
+
+    def by_net(self, at: float) -> bool:
+        """As `Pacer.by_net`."""
+        self._measure()
+        net = self._pacer.by_net(at)
+        self._recent.append(net)
+        return net
+
+    def done(self) -> None:
+        """As `Pacer.done`."""
+        self._pacer.done()
+
+    def _measure(self) -> None:
+        seconds = self._net_seconds()
+        took, self._before = seconds - self._before, seconds
+        if not took:
+            return
+        if self._is_warm and len(self._recent) == _PURE and all(self._recent):
+            self._pacer.cost.add(took)
+        self._is_warm = True  # the first frame also chooses algorithms and lays out memory
+
+
+def advice(slowest: str, *, may_fall_back: bool, device: str, model: str, encoder: str) -> str:
     """What would help a run that does not keep up, by its slowest stage.
 
     Args:
         slowest: the stage that the others wait for.
-        strict: bicubic may stand in already.
+        may_fall_back: bicubic may stand in already.
         device: what computes, as torch calls it.
         model: its name.
         encoder: its name.
@@ -160,5 +196,5 @@ def advice(slowest: str, *, strict: bool, device: str, model: str, encoder: str)
     ways = ["a GPU"] if device == "cpu" else []
     ways += ["a smaller model (-m espcn)"] if not model.startswith("espcn") else []
     ways += ["a smaller --scale"]
-    ways += ["--realtime=strict (bicubic where the net would be late)"] if not strict else []
+    ways += ["--realtime=strict (bicubic where the net would be late)"] if not may_fall_back else []
     return f"{'The net' if slowest == 'net' else 'The way to the device'} is the limit: {', or '.join(ways)} helps."

@@ -149,7 +149,7 @@ def _stretches(
             {lane.stream.index: lane.upscaler},
             writer.write,
             tally=watch.tally,
-            stop_reading=reader.close,
+            stop_reading=reader.stop,
             dedup=job.options.dedup,
             on_frame=lambda: watch.tell([reader], writer.seconds),
             lr_capacity=capacity(lane.lr_bytes),

@@ -9,7 +9,7 @@
 import heapq
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import IO, Final, Literal
 
 from upscale_cli.chain import Target
 from upscale_cli.device import free_host_memory
-from upscale_cli.errors import InterruptedRun, OptionError, OutputError, UpscaleError
+from upscale_cli.errors import InputError, InterruptedRun, OptionError, OutputError, UpscaleError
 from upscale_cli.events import ClipFinished, ClipProgress, Listener, Note, Say, Started, ignore
 from upscale_cli.flow import Lane, Tally, capacity, flow
 from upscale_cli.frame_upscaler import FrameUpscaler
@@ -28,7 +28,10 @@ from upscale_cli.media.video.container import Container, Slot, carry
 from upscale_cli.media.video.encoder import EncodeOptions, Encoder, Picture, choose_encoder
 from upscale_cli.media.video.facts import Clip, VideoStream
 from upscale_cli.media.video.frame import VideoFrame
+from upscale_cli.media.video.live import ending_at_ctrl_c
+from upscale_cli.media.video.once import Once
 from upscale_cli.media.video.pixel_format import PixelFormat
+from upscale_cli.media.video.player import Player
 from upscale_cli.media.video.probe import nearest_format
 from upscale_cli.media.video.reader import DecodeOptions, VideoReader, deinterlacing, ticks_below_zero, time_limits
 from upscale_cli.media.video.schedule import Schedule, tail
@@ -36,6 +39,7 @@ from upscale_cli.media.video.work import WorkFolder
 from upscale_cli.media.video.writer import Cut, Track, VideoWriter
 from upscale_cli.pipeline import folder_for
 from upscale_cli.preview import SideBySide, preview_part
+from upscale_cli.realtime import PATIENCE_SECONDS, Gate, Pacer, advice
 from upscale_cli.upscaler import Upscaler
 
 DEFAULT_CLIP_SCALE: Final = 2
@@ -62,7 +66,7 @@ class ClipOptions:
         resume: work in stretches that a later run can take up.
         preview: seconds of a before/after clip, instead of the whole.
         play: show it in a player instead of writing a file.
-        live: the source is an address or a device.
+        live: the source is an address or a device, or the output is an address.
     """
 
     decode: DecodeOptions = field(default_factory=DecodeOptions)
@@ -77,25 +81,46 @@ class ClipOptions:
     play: bool = False
     live: bool = False
 
+    @property
+    def hurries(self) -> bool:
+        """Whether speed counts for more than anything: the fastest of all settings."""
+        return self.realtime is not None or self.play or self.live
+
 
 @dataclass(frozen=True, slots=True)
 class ClipJob:
     """One clip and one output.
 
     Attributes:
-        output: a file, or a stream of bytes (standard output).
+        output: a file, a stream of bytes (standard output), an address to send to, or None for a player.
         container: what is written.
         target: how large the result shall be.
         note: why the container is not the source's.
+        once: the source's bytes, where they come once only.
     """
 
     clip: Clip
-    output: Path | IO[bytes]
+    output: Path | str | IO[bytes] | None
     output_name: str
     container: Container
     target: Target
     options: ClipOptions = field(default_factory=ClipOptions)
     note: str | None = None
+    once: Once | None = None
+
+    @property
+    def is_clocked(self) -> bool:
+        """Whether frames have a deadline: somebody watches or sends, or the user wants it so."""
+        options = self.options
+        is_passed_on = self.once is not None or not isinstance(self.output, Path)
+        always = options.play or options.live or options.realtime == "strict"
+        return always or (options.realtime is not None and is_passed_on)
+
+    @property
+    def is_paced(self) -> bool:
+        """Whether the source has to be read at the pace it plays at, for whoever watches has no more use for it."""
+        is_live = self.once is not None and self.once.is_live
+        return self.is_clocked and not isinstance(self.output, Path) and not is_live
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,19 +180,26 @@ def run_clip(job: ClipJob, upscaler: Upscaler, listener: Listener = ignore) -> C
     listener(started(job, upscaler, plan))
     watch = Watch(job, plan, listener)
     with ExitStack() as stack:
+        if job.once is not None:
+            stack.enter_context(job.once)
+        work, player = None, None
         if isinstance(job.output, Path):
             stack.enter_context(folder_for(job.output))
             work = stack.enter_context(WorkFolder(job.output, overwrite=job.options.overwrite, say=say))
-            target: Path | IO[bytes] = work.file
-        else:
-            work, target = None, job.output
+        elif job.output is None:
+            player = stack.enter_context(Player(job.clip.name))
+        target = work.file if work is not None else player.feed if player is not None else job.output
         readers = [stack.enter_context(open_reader(job, plan, lane, job.options.decode, say)) for lane in plan.lanes]
+        assert target is not None
         writer = stack.enter_context(_writer(job, plan, target))
         try:
-            _move(job, plan, readers, writer, watch)
+            with _until_closed(player, say), _until_ended(job.once, say):
+                _move(job, plan, readers, writer, watch)
+            watch.end(readers, writer.seconds)
+            if player is not None:
+                player.wait()
         except KeyboardInterrupt:
             raise _interrupted(job, work, writer, watch.tally) from None
-        watch.end(readers, writer.seconds)
         if work is not None:
             work.deliver()
     finished = watch.finished(upscaler)
@@ -258,7 +290,7 @@ def _lane(job: ClipJob, upscaler: Upscaler, stream: VideoStream, ffmpeg: FFmpeg,
     if stream.dynamic_hdr:
         say(f"{name}: {' and '.join(stream.dynamic_hdr)} dynamic metadata is dropped; HDR10 stays.")
     frames = FrameUpscaler(
-        upscaler, format, stream.width, stream.height, tags, job.target, graph=bool(options.realtime), say=say
+        upscaler, format, stream.width, stream.height, tags, job.target, graph=options.hurries, say=say
     )
     rate, time_base = _timing(stream, options.decode)
     picture = Picture(
@@ -345,14 +377,16 @@ def _check_memory(clip: Clip, lanes: Sequence[LanePlan]) -> None:
 
 def open_reader(job: ClipJob, plan: ClipPlan, lane: LanePlan, decode: DecodeOptions, say: Say) -> VideoReader:
     """The frames of one lane."""
-    return VideoReader(job.clip, lane.stream, lane.format, plan.ffmpeg, options=decode, say=say)
+    decode = replace(decode, paced=job.is_paced)
+    return VideoReader(job.clip, lane.stream, lane.format, plan.ffmpeg, options=decode, once=job.once, say=say)
 
 
-def _writer(job: ClipJob, plan: ClipPlan, target: Path | IO[bytes]) -> VideoWriter:
+def _writer(job: ClipJob, plan: ClipPlan, target: Path | str | IO[bytes]) -> VideoWriter:
     tracks = [lane.track for lane in plan.lanes]
     return VideoWriter(
-        target, job.output_name, tracks, job.container, plan.ffmpeg, clip=job.clip, slots=plan.slots, cut=plan.cut
-    )
+        target, job.output_name, tracks, job.container, plan.ffmpeg, clip=job.clip, slots=plan.slots, cut=plan.cut,
+        once=job.once,
+    )  # fmt: skip
 
 
 def _move(job: ClipJob, plan: ClipPlan, readers: Sequence[VideoReader], writer: VideoWriter, watch: "Watch") -> None:
@@ -366,6 +400,16 @@ def _move(job: ClipJob, plan: ClipPlan, readers: Sequence[VideoReader], writer: 
         for reader in readers:
             reader.close()
 
+    gate = _gate(job, plan)
+    times = {reader.stream.index: reader.time_base for reader in readers}
+
+    def on_frame() -> None:
+        if gate is not None:
+            gate.done()
+        watch.tell(readers, writer.seconds)
+
+    if job.once is not None:
+        job.once.begin()
     flow(
         in_order(readers),
         {lane.stream.index: lane.lane for lane in plan.lanes},
@@ -373,11 +417,59 @@ def _move(job: ClipJob, plan: ClipPlan, readers: Sequence[VideoReader], writer: 
         tally=watch.tally,
         stop_reading=stop_reading,
         dedup=job.options.dedup,
-        on_frame=lambda: watch.tell(readers, writer.seconds),
+        by_net=lambda frame: gate is None or gate.by_net(float(frame.pts * times[frame.stream])),
+        on_frame=on_frame,
         lr_capacity=capacity(max(lane.lr_bytes for lane in plan.lanes)),
         sr_capacity=capacity(max(lane.sr_bytes for lane in plan.lanes)),
     )
+    if job.once is not None:
+        if job.once.error is not None:
+            raise job.once.error
+        job.once.cut()  # sound has no business beyond the last frame that was asked for
     writer.finish()
+
+
+def _gate(job: ClipJob, plan: ClipPlan) -> Gate | None:
+    """What sends late frames around the net; None where no frame can be late."""
+    if not job.is_clocked:
+        return None
+    frames = [lane.upscaler for lane in plan.lanes]
+    is_watched = job.once is not None or not isinstance(job.output, Path)
+    pacer = Pacer(
+        float(sum(lane.track.rate for lane in plan.lanes)),
+        expected=max(lane.expected_seconds() for lane in frames),
+        patience=PATIENCE_SECONDS if is_watched else None,
+    )
+    return Gate(pacer, lambda: sum(lane.seconds["net"] for lane in frames))
+
+
+@contextmanager
+def _until_closed(player: Player | None, say: Say) -> Iterator[None]:
+    """Whoever closes the player has seen enough: no error."""
+    try:
+        yield
+    except OutputError:
+        if player is None or not player.closes():
+            raise
+        player.wait()
+        say("the player was closed.")
+
+
+@contextmanager
+def _until_ended(once: Once | None, say: Say) -> Iterator[None]:
+    """A live source has no end of its own: Ctrl-C gives it one, and what came until then is finished as any clip."""
+    if once is None or not once.is_live:
+        yield
+        return
+    with ending_at_ctrl_c(once.cut) as is_pressed:
+        try:
+            yield
+        except InputError:
+            if is_pressed():
+                raise InterruptedRun from None
+            raise
+    if is_pressed():
+        say(f"{once.name}: ended by Ctrl-C.")
 
 
 def in_order(readers: Sequence[VideoReader]) -> Iterator[VideoFrame]:
@@ -409,7 +501,8 @@ class Watch:
         self._job, self._plan, self._listener = job, plan, listener
         self._begin = time.perf_counter()
         self._told = 0.0
-        self._first: dict[int, int] = {}
+        self._ended: float | None = None
+        self._first_done: float | None = None
         self._repeated = 0
         self._damage = ""
         self._stages: dict[str, float] = {}
@@ -417,6 +510,7 @@ class Watch:
     def tell(self, readers: Sequence[VideoReader], encode_seconds: float) -> None:
         """Progress, a few times a second."""
         now = time.perf_counter()
+        self._first_done = self._first_done or now
         if now - self._told < PROGRESS_SECONDS:
             return
         self._told = now
@@ -430,25 +524,42 @@ class Watch:
 
     def end(self, readers: Sequence[VideoReader], encode_seconds: float) -> None:
         """After the last frame: what the readers found damaged is said, and counts."""
+        self._ended = time.perf_counter()
         self._stages = self._busy(readers, encode_seconds)
         self._repeated = sum(reader.repeated for reader in readers)
         self._damage = "; ".join(filter(None, (reader.damage() for reader in readers)))
 
     def finished(self, upscaler: Upscaler, *, repeats: int = 0) -> ClipFinished:
         """The summary; `repeats` is what former runs and this one have recorded together."""
-        elapsed = time.perf_counter() - self._begin
+        elapsed = (self._ended or time.perf_counter()) - self._begin
         tally, first = self.tally, self._plan.lanes[0].upscaler
         return ClipFinished(
             source=self._job.clip.name, output=self._job.output_name, width=first.out_width, height=first.out_height,
             seconds=elapsed, frames=self._already + tally.frames, fps=tally.frames / elapsed, realtime=self._realtime(elapsed),
             net=tally.net, fallback=tally.fallback, same=tally.same, repeated=max(repeats, self._repeated), slowest=self.slowest,
             stages={stage: round(seconds, 3) for stage, seconds in self._stages.items()},
-            model=upscaler.name, damage=self._damage,
+            model=upscaler.name, damage=self._damage, advice=self._advice(upscaler),
         )  # fmt: skip
 
     @property
     def slowest(self) -> str:
-        return max(self._stages, key=lambda stage: self._stages[stage], default="")
+        stages = dict(self._stages)
+        if self._job.is_paced or self._job.once is not None:
+            stages.pop("decode", None)  # waiting for the decoder was waiting for the clock, or for the sender
+        return max(stages, key=lambda stage: stages[stage], default="")
+
+    def _advice(self, upscaler: Upscaler) -> str:
+        """What would help, if it could not hold real time with the net alone; the start is not counted."""
+        if not self._job.options.hurries or self._first_done is None or self._ended is None:
+            return ""
+        if not self.tally.fallback and (self._job.is_clocked or self._realtime(self._ended - self._first_done) >= 1):
+            return ""
+        lane = self._plan.lanes[0]
+        limit = "net" if self.tally.fallback and self.slowest != "encode" else self.slowest
+        return advice(
+            limit, may_fall_back=self._job.is_clocked, device=upscaler.device.type, model=upscaler.name,
+            encoder=lane.track.encoder.name,
+        )  # fmt: skip
 
     def _realtime(self, elapsed: float) -> float:
         """Seconds of clip per second of work, by the frames written and their rate."""

@@ -7,31 +7,34 @@ standard input is: bytes that come once (`once.py`).
     standard input             ->                                    Once
 """
 
+import atexit
 import os
 import re
+import signal
 import stat
 import struct
 import sys
-import weakref
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from upscale_cli.errors import InputError, OptionError, printable
 from upscale_cli.media.video.binary import FFmpeg, find_ffmpeg
 from upscale_cli.media.video.container import CONTAINERS, Container
 from upscale_cli.media.video.facts import Clip
 from upscale_cli.media.video.once import CHUNK_BYTES, HEAD_BYTES, Once
-from upscale_cli.media.video.probe import live_arguments, probe
+from upscale_cli.media.video.probe import DEVICES, live_arguments, probe
 from upscale_cli.media.video.process import LOG_ARGUMENTS, Child
-
-DEVICES: Final = ("v4l2", "avfoundation", "dshow", "x11grab", "gdigrab")
 
 _MUXERS: Final = {
     **dict.fromkeys(("udp", "srt", "tcp", "rtp"), "mpegts"),
     **dict.fromkeys(("rtsp", "rtsps"), "rtsp"),
     **dict.fromkeys(("rtmp", "rtmps"), "flv"),
 }
+_MP4: Final = re.compile(rb"....(ftyp|wide|free|skip|pnot)", re.DOTALL)
 _LIKE: Final = {"mpegts": "MPEG-TS", "rtsp": "MPEG-TS", "flv": "FLV"}
 
 
@@ -76,8 +79,8 @@ def open_stdin(max_pixels: int) -> tuple[Clip, Once | None]:
         raise InputError("standard input is closed. Send a clip to it, or name a file.")
     path = _redirected()
     if path is not None:
-        return replace(probe(path, max_pixels=max_pixels), name="standard input"), None
-    once = Once("standard input", _reading_stdin())
+        return probe(path, max_pixels=max_pixels, name="standard input"), None
+    once = Once("standard input", _Stdin())
     return _probed(once, max_pixels), once
 
 
@@ -100,7 +103,7 @@ def _name_of(descriptor: int) -> str:
         OSError: it does not tell.
     """
     if sys.platform == "linux":
-        return os.readlink(f"/proc/self/fd/{descriptor}")
+        return str(Path(f"/proc/self/fd/{descriptor}").readlink())
     if sys.platform == "darwin":
         import fcntl
 
@@ -108,14 +111,14 @@ def _name_of(descriptor: int) -> str:
     raise OSError
 
 
-class _reading_stdin:  # noqa: N801  # used as a function; it has to remember what was looked at already
+class _Stdin:
     """Bytes of standard input, first those that telling clips from pictures has read ahead.
 
     The rest is read past Python's own buffer: its lock, held by a thread that waits for bytes, would stop the exit.
     """
 
     def __init__(self) -> None:
-        self._buffer = sys.stdin.buffer
+        self._buffer: Any = sys.stdin.buffer
         ahead = self._buffer.peek() if hasattr(self._buffer, "peek") else b""
         self._ahead = self._buffer.read1(len(ahead)) if ahead else b""
         try:
@@ -128,7 +131,8 @@ class _reading_stdin:  # noqa: N801  # used as a function; it has to remember wh
             chunk, self._ahead = self._ahead, b""
             return chunk
         if self._descriptor is None:
-            return self._buffer.read(CHUNK_BYTES)
+            chunk = self._buffer.read(CHUNK_BYTES)
+            return chunk
         return os.read(self._descriptor, CHUNK_BYTES)
 
 
@@ -142,12 +146,13 @@ def open_live(address: str, max_pixels: int) -> tuple[Clip, Once]:
         InputError: nothing comes, or no pictures; the text has the receiver's reason.
     """
     child = Child(_receiving(address, find_ffmpeg()), stdout=True, stall_seconds=None)
-    once = Once(address, lambda: child.stdout.read(CHUNK_BYTES), child.end)
-    weakref.finalize(once, child.kill)  # also at exit, should the run never begin
+    once = Once(
+        address, lambda: child.stdout.read(CHUNK_BYTES), stop=child.interrupt, release=child.kill, is_live=True
+    )
+    atexit.register(child.kill)  # should the run never begin
     try:
         return _probed(once, max_pixels), once
     except InputError as error:
-        child.end()
         reason = child.reason()
         if not reason:
             raise
@@ -174,7 +179,7 @@ def _probed(once: Once, max_pixels: int) -> Clip:
     tap = once.tap(HEAD_BYTES)
     try:
         _check_index(once)
-        return replace(probe(tap, max_pixels=max_pixels, name=once.name), name=once.name)
+        return probe(tap, max_pixels=max_pixels, name=once.name)
     except BaseException:
         once.close()
         raise
@@ -190,14 +195,11 @@ def _check_index(once: Once) -> None:
     """
     tap = once.tap(CHUNK_BYTES)
     head = tap.read()
-    while (
-        len(head) < CHUNK_BYTES
-        and (more := tap.read())
-        and re.match(rb"....(ftyp|wide|free|skip|pnot)", head, re.DOTALL)
-    ):
-        head += more
-        if {b"moov", b"mdat"} & set(_boxes(head)):
+    while _MP4.match(head) and not {b"moov", b"mdat"} & {*_boxes(head)}:
+        more = tap.read()
+        if not more:
             break
+        head += more
     tap.close()
     kinds = _boxes(head)
     if b"mdat" in kinds and b"moov" not in kinds[: kinds.index(b"mdat")]:
@@ -208,7 +210,7 @@ def _check_index(once: Once) -> None:
 
 
 def _boxes(head: bytes) -> list[bytes]:
-    """Kinds of the outermost boxes of an MP4 that begin in its head; none where it is no MP4 (ISO/IEC 14496-12, 4.2)."""
+    """Kinds of the outermost boxes of an MP4 that begin in its head; none in other files (ISO/IEC 14496-12, 4.2)."""
     kinds: list[bytes] = []
     start = 0
     while start + 16 <= len(head):
@@ -222,3 +224,36 @@ def _boxes(head: bytes) -> list[bytes]:
             break
         start += length
     return kinds
+
+
+# Ctrl-C
+
+
+@contextmanager
+def ending_at_ctrl_c(end: Callable[[], None]) -> Iterator[Callable[[], bool]]:
+    """Within, the first Ctrl-C (or polite kill) calls `end`, and the run comes to its end; the second is as usual.
+
+    Yields:
+        Whether it was pressed. Outside of the main thread, which alone hears of signals, nothing changes.
+    """
+    pressed = False
+    usual: dict[int, Any] = {}
+
+    def restore() -> None:
+        while usual:
+            number, handler = usual.popitem()
+            signal.signal(number, handler)
+
+    def press(_number: int, _frame: object) -> None:
+        nonlocal pressed
+        pressed = True
+        restore()
+        end()
+
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            usual[number] = signal.signal(number, press)
+    try:
+        yield lambda: pressed
+    finally:
+        restore()

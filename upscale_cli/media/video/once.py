@@ -37,11 +37,22 @@ class Once:
     Args:
         name: for messages.
         read: gives some bytes, b"" at the end; called in a thread of its own.
-        stop: ends the source, so that `read` returns; must not block.
+        stop: asks the source to end, after which `read` comes to its end, and does not wait for that; None where nobody
+            can be asked.
+        release: lets go of it.
+        is_live: it sets the pace itself.
     """
 
-    def __init__(self, name: str, read: Callable[[], bytes], stop: Callable[[], None] = lambda: None) -> None:
-        self.name, self._read, self._stop = name, read, stop
+    def __init__(
+        self,
+        name: str,
+        read: Callable[[], bytes],
+        *,
+        stop: Callable[[], None] | None = None,
+        release: Callable[[], None] = lambda: None,
+        is_live: bool = False,
+    ) -> None:
+        self.name, self._read, self._stop, self._release, self.is_live = name, read, stop, release, is_live
         self._chunks: deque[bytes] = deque()
         self._bytes = 0
         self._dropped = 0  # chunks that all have passed
@@ -76,17 +87,23 @@ class Once:
             self._changed.notify_all()
 
     def cut(self) -> None:
-        """Ends the source here; what has been read of it still reaches everyone."""
-        with self._changed:
-            self._is_ended = True
-            self._changed.notify_all()
-        self._stop()
+        """Ends the source here; what has been read of it, and what it says in the end, still reaches everyone."""
+        if self._stop is not None:
+            self._stop()
+        else:
+            self._end()
 
     def close(self) -> None:
         """Ends the source, and everyone's reading."""
         for tap in list(self._taps):
             tap.close()
-        self.cut()
+        self._end()
+        self._release()
+
+    def _end(self) -> None:
+        with self._changed:
+            self._is_ended = True
+            self._changed.notify_all()
 
     def __enter__(self) -> Self:
         return self
@@ -137,8 +154,8 @@ class Once:
                 elif self._bytes > MOST_BYTES:
                     self._is_ended = True
                     self.error = InputError(
-                        f"{self.name}: its streams lie more than {MOST_BYTES / 1e9:.0f} GB apart, too far to be carried "
-                        "along from a pipe. Save it to a file first, and name that."
+                        f"{self.name}: its streams lie more than {MOST_BYTES / 1e9:.0f} GB apart, too far to be "
+                        "carried along from a pipe. Save it to a file first, and name that."
                     )
                 else:
                     self._chunks.append(chunk)

@@ -33,8 +33,8 @@ def player_arguments(path: str, title: str) -> list[str]:
     if PurePath(path).stem.lower() == "ffplay":
         options = ("-hide_banner", "-loglevel", "error", "-autoexit", "-window_title", title)
         return [path, *options, "-f", "matroska", "-i", "pipe:0"]
-    options = ("--really-quiet", "--no-input-terminal", "--keep-open=no", "--idle=no", "--demuxer=lavf")
-    return [path, *options, f"--force-media-title={title}", "--cache-pause-initial=no", "-"]
+    quiet = ("--really-quiet", "--no-input-terminal", "--keep-open=no", "--idle=no", "--demuxer=lavf")
+    return [path, *quiet, f"--force-media-title={title}", "--cache-pause-initial=no", "-"]
 
 
 class Player:
@@ -61,14 +61,9 @@ class Player:
                     f"{path}: cannot be started ({error.strerror}). Install mpv or ffplay anew."
                 ) from error
 
-    @property
-    def is_open(self) -> bool:
-        """Whether somebody may still be watching."""
-        return self._child.is_running
-
-    def let_go(self) -> None:
-        """The writer has its own hold of `feed`: ours goes, so that the player hears of the end."""
-        self.feed.close()
+    def closes(self) -> bool:
+        """Whether it has been closed, or is about to."""
+        return self._child.wait(2.0) is not None
 
     def wait(self) -> None:
         """Until it has shown everything, or was closed.
@@ -76,6 +71,7 @@ class Player:
         Raises:
             OutputError: it failed.
         """
+        self.feed.close()
         code = self._child.wait()
         reason = self._child.reason()
         if code and code > 0 and reason:

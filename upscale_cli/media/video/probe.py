@@ -161,7 +161,7 @@ def open_clip(source: str | Readable, *, max_pixels: int = MAX_PIXELS) -> InputC
     """
     formats, protocols = _whitelists(source if isinstance(source, str) else STDIN)
     options = {"protocol_whitelist": protocols, "format_whitelist": formats}
-    container = av.open(cast(Any, source), mode="r", options=options, metadata_errors="replace")
+    container: InputContainer = av.open(cast(Any, source), mode="r", options=options, metadata_errors="replace")
     for stream in container.streams.video:
         if stream.codec_context is not None:
             padding = 64 * (

@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import IO, Any, Final, Literal, Self, cast
 
+import psutil
+
 from upscale_cli.errors import printable
 
 STALL_SECONDS: Final = 300.0
@@ -37,7 +39,7 @@ class Child:
         arguments: the program and its arguments; there is no shell.
         stdin, stdout: whether it is fed, and read. Else it gets nothing, and what it prints is dropped.
         on_line: called from another thread with (level, text) of every line that it logs.
-        stall_seconds: see `STALL_SECONDS`; None never ends it (live sources).
+        stall_seconds: see `STALL_SECONDS`; None never ends it (where someone else sets the pace).
         environment: variables to set besides ours.
         inherited: descriptors of ours that it gets under the same numbers (not on Windows).
     """
@@ -72,8 +74,11 @@ class Child:
         self._ends = [end for end in (self._process.stdin, self._process.stdout) if end is not None]
         self._pipes = [Pipe(end) for end in self._ends]
         self._ended = threading.Event()
+        self._is_awaited = False
+        self._stall_seconds = stall_seconds
         if stall_seconds is not None and self._pipes:
-            threading.Thread(target=self._watch, args=(stall_seconds,), name="ffmpeg watch", daemon=True).start()
+            watch = threading.Thread(target=self._watch, args=(stall_seconds,), name="ffmpeg watch", daemon=True)
+            watch.start()
 
     @property
     def stdin(self) -> "Pipe":
@@ -90,7 +95,7 @@ class Child:
     def reason(self) -> str:
         """The last words that tell why it failed, in one line; "" where it said nothing."""
         if self.stalled:
-            return "nothing moved for minutes"
+            return f"nothing moved for {self._stall_seconds:.0f} s"
         self._log.join(timeout=2)
         lines = list(self._tail)
         errors = [text for level, text in lines if level in ("panic", "fatal", "error")]
@@ -101,6 +106,7 @@ class Child:
     def wait(self, timeout: float | None = None) -> int | None:
         """Its exit code; None if it is still running after `timeout` seconds."""
         deadline = None if timeout is None else time.monotonic() + timeout
+        self._is_awaited = True
         while True:  # in short waits, which Ctrl-C ends on every system
             try:
                 code = self._process.wait(0.5 if deadline is None else max(0.0, min(0.5, deadline - time.monotonic())))
@@ -120,12 +126,15 @@ class Child:
             else:
                 self._process.send_signal(signal.SIGINT)
 
-    def kill(self) -> None:
-        """Ends it at once and takes its exit code, so that nothing of it stays."""
-        with contextlib.suppress(OSError):
-            self._process.kill()
+    def stop(self) -> None:
+        """Ends it at once, whatever thread is at its pipes: that one finds them ended, and open still."""
+        self._kill()
         self._process.wait()
         self._ended.set()
+
+    def kill(self) -> None:
+        """Ends it at once and takes its exit code, so that nothing of it stays. Nobody may be at its pipes any more."""
+        self.stop()
         for end in self._ends:
             with contextlib.suppress(OSError, ValueError):
                 end.close()
@@ -151,16 +160,45 @@ class Child:
                 if self._on_line is not None:
                     self._on_line(level, words)
 
+    def _kill(self) -> None:
+        """The process, and where the system has groups of processes those that a wrapper script has started."""
+        if self._process.poll() is not None:
+            return
+        with contextlib.suppress(OSError):
+            if sys.platform == "win32":
+                self._process.kill()
+            else:
+                os.killpg(self._process.pid, signal.SIGKILL)
+
     def _watch(self, limit: float) -> None:
-        """Ends the process when one of its pipes has not moved for too long while we waited for it."""
+        """Ends the process when we have waited too long for it: for a pipe to move, or for a sign of life at its end."""
+        effort = _Effort(self._process.pid)
         while not self._ended.wait(min(limit / 4, 1.0)):
-            if self._process.poll() is not None:
-                return
-            if any(pipe.waiting_seconds() > limit for pipe in self._pipes):
+            idle = [pipe.waiting_seconds() for pipe in self._pipes]
+            if self._is_awaited:
+                idle.append(effort.idle_seconds())
+            if self._process.poll() is None and max(idle) > limit:
                 self.stalled = True
-                with contextlib.suppress(OSError):
-                    self._process.kill()
-                return
+                self._kill()
+
+
+class _Effort:
+    """How long a process and its children have not used a processor, as far as anybody has looked."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid, self._used, self._since = pid, -1.0, 0.0
+
+    def idle_seconds(self) -> float:
+        """Since the first look that found what this one finds."""
+        used = 0.0
+        with contextlib.suppress(psutil.Error):
+            process = psutil.Process(self._pid)
+            for one in (process, *process.children(recursive=True)):
+                with contextlib.suppress(psutil.Error):
+                    used += sum(one.cpu_times()[:2])
+        if used != self._used:
+            self._used, self._since = used, time.monotonic()
+        return time.monotonic() - self._since
 
 
 _GENERAL = re.compile(

@@ -149,8 +149,12 @@ class VideoReader:
         self.decoded, self._last = 0, None
         return iter(self)
 
+    def stop(self) -> None:
+        """Ends the decoder while another thread waits for its frames, of which the next then is the last."""
+        self._child.stop()
+
     def close(self) -> None:
-        """Ends the decoder."""
+        """Ends the decoder; nobody may be waiting for its frames any more."""
         self._child.kill()
         if self._feed is not None:
             self._feed.close()

@@ -64,7 +64,8 @@ class Cut:
     seconds: float | None = None
 
 
-AT_ONCE: Final = ("-flush_packets", "1", "-cluster_time_limit", "100")
+FLUSHED: Final = ("-flush_packets", "1")
+SHORT_CLUSTERS: Final = ("-cluster_time_limit", "100")
 """For whoever watches: no packet waits in the muxer's buffer, and none in Matroska's clusters for more than 100 ms."""
 
 
@@ -260,7 +261,8 @@ class VideoWriter:
             command += ["-copypriorss", "0", "-output_ts_offset", f"-{cut.start:.6f}"]
         target = f"file:{output}" if isinstance(output, Path) else output if isinstance(output, str) else "pipe:1"
         if self._is_stream:
-            command += AT_ONCE
+            command += FLUSHED
+            command += SHORT_CLUSTERS if self._container.muxer in ("matroska", "webm") else ()
         muxer = container_arguments(self._container, clip) if clip is not None else ["-f", self._container.muxer]
         return [*command, *muxer, target]
 
