@@ -85,7 +85,8 @@ def grainy(picture: Picture, seed: int) -> Picture:
     height, width, _ = picture.shape
     top, left = np.random.default_rng(seed).integers(0, _MARGIN, 2)
     noise = _noise(height + _MARGIN, width + _MARGIN)[top : top + height, left : left + width, None]
-    return np.clip(picture + noise, 0, 255).astype(np.uint8)
+    noisy: Picture = np.clip(picture + noise, 0, 255).astype(np.uint8)
+    return noisy
 
 
 _MARGIN: Final = 256
@@ -114,8 +115,8 @@ def upscaled(source: Path, output: Path, upscaler: Upscaler, options: ClipOption
 def one_command(source: Path, output: Path) -> None:
     """One ffmpeg that decodes, repeats pixels and encodes: what ours is held against."""
     enlarge = ("-vf", "scale=iw*2:ih*2:flags=neighbor")
-    command = [*ffmpeg(), "-nostdin", "-i", str(source), *enlarge, *FASTEST, "-fps_mode", "passthrough", str(output)]
-    subprocess.run(command, check=True)
+    streams = ("-map", "0:v:0", "-map", "0:a?", "-c:a", "copy", "-fps_mode", "passthrough")
+    subprocess.run([*ffmpeg(), "-nostdin", "-i", str(source), *streams, *enlarge, *FASTEST, str(output)], check=True)
 
 
 def cpu_seconds() -> float:
@@ -220,7 +221,7 @@ def luma(path: Path) -> Iterator[NDArray[np.uint8]]:
     """(height, width) code values of each frame of an 8-bit clip."""
     with av.open(str(path)) as container:
         for frame in container.decode(video=0):
-            yield frame.to_ndarray(format="yuv420p")[: frame.height]
+            yield frame.to_ndarray(format="yuv420p")[: frame.height].astype(np.uint8, copy=False)
 
 
 def packet_times(path: Path, kind: str) -> list[float]:

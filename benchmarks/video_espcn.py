@@ -21,6 +21,7 @@ from upscale_cli.api import upscale_frames
 from upscale_cli.device import Wanted
 from upscale_cli.events import ClipFinished
 from upscale_cli.media.video.arguments import EncodeOptions
+from upscale_cli.media.video.binary import find_ffmpeg
 from upscale_cli.metrics import psnr
 from upscale_cli.upscaler import Upscaler
 from upscale_cli.video import ClipOptions
@@ -55,7 +56,7 @@ def main() -> None:
         "video_espcn" if arguments.device == "cpu" else "video_espcn-cuda",
         f"espcn, {width}x{height} to {2 * width}x{2 * height}, from file to file, in turn with one ffmpeg command that "
         "repeats pixels. Files in the page cache; start of Python not counted.",
-        {"frames": arguments.frames, "repeats": arguments.repeats, **result},
+        {"ffmpeg": find_ffmpeg().version, "frames": arguments.frames, "repeats": arguments.repeats, **result},
     )
 
 

@@ -1,7 +1,8 @@
 """What reading, pipes and writing cost: pixel repetition in place of a net, beside one ffmpeg command.
 
-    python -m benchmarks.video_pipeline [--frames 300] [--repeats 5]
+    python -m benchmarks.video_pipeline [--frames 900] [--repeats 5] [CLIP ...]
 
+Clips made for it decide; each CLIP of your own (8 bits, even sides) is measured too.
 All decode the same clip, enlarge it by repeating pixels and encode it alike, in turn. "two_commands" are two ffmpegs
 with raw frames as NUT between them, and nothing of ours: what the second process and the pipe alone cost.
 """
@@ -18,11 +19,12 @@ from unittest import mock
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.clips import CRF, FASTEST, ffmpeg, luma, make_clip, one_command, pan, race, upscaled
+from benchmarks.clips import CRF, FASTEST, ffmpeg, luma, make_clip, one_command, packet_times, pan, race, upscaled
 from benchmarks.report import write
 from upscale_cli.chain import Target
 from upscale_cli.events import Say
 from upscale_cli.media.video.arguments import EncodeOptions
+from upscale_cli.media.video.binary import find_ffmpeg
 from upscale_cli.media.video.facts import ColourTags
 from upscale_cli.media.video.pixel_format import PixelFormat
 from upscale_cli.upscaler import Upscaler
@@ -88,23 +90,29 @@ class PixelRepetition:
 def main() -> None:
     """Writes benchmarks/video_pipeline.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--frames", type=int, default=300, help="of the smaller size")
+    parser.add_argument("--frames", type=int, default=900, help="of the smaller size")
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("clips", nargs="*", type=Path)
     arguments = parser.parse_args()
-    sizes = {}
-    with tempfile.TemporaryDirectory() as folder:
-        for name, (height, width, share) in SIZES.items():
-            frames = max(2, round(arguments.frames * share))
-            clip = make_clip(Path(folder, f"{height}.mp4"), pan(height, width, frames))
-            sizes[name] = compared(clip, frames, arguments.repeats)
-            show(name, sizes[name])
+    sizes, given = {}, {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for size, (height, width, share) in SIZES.items():
+            clip = make_clip(folder / "clip.mp4", pan(height, width, max(2, round(arguments.frames * share))))
+            sizes[size] = compared(clip, folder, arguments.repeats)
+            show(size, sizes[size])
+        for clip in arguments.clips:
+            given[clip.stem] = compared(clip, folder, arguments.repeats)
+            show(clip.stem, given[clip.stem])
     write(
         "video_pipeline",
         f"Decode, repeat pixels, encode with x264 ultrafast at crf {CRF}: ours with pixel repetition for a net, two "
         "ffmpegs with a pipe, and one ffmpeg, in turn. Files in the page cache; start of Python not counted.",
         {
+            "ffmpeg": find_ffmpeg().version,
             "repeats": arguments.repeats,
             "sizes": sizes,
+            **({"given": given} if given else {}),
             "requirement": {
                 "fps_to_one_command_at_least": LIMIT,
                 "met": all(size["fps_to_one_command"] >= LIMIT for size in sizes.values()),
@@ -113,11 +121,12 @@ def main() -> None:
     )
 
 
-def compared(clip: Path, frames: int, repeats: int) -> dict[str, Any]:
+def compared(clip: Path, folder: Path, repeats: int) -> dict[str, Any]:
     """The three in turn, and whether ours and ffmpeg's frames are the same."""
+    frames = len(packet_times(clip, "video"))
     upscaler = Upscaler("bicubic", device="cpu")
     options = ClipOptions(encode=EncodeOptions(codec="libx264", preset="ultrafast", crf=CRF), overwrite=True)
-    ours, theirs, two = (clip.with_stem(f"{clip.stem}_{who}") for who in ("ours", "theirs", "two"))
+    ours, theirs, two = (folder / f"{who}.mp4" for who in ("ours", "theirs", "two"))
     stages: dict[str, float] = {}
 
     def run() -> None:

@@ -174,7 +174,7 @@ class Naming:
     def _path(self, source: Input, ending: str, lr_size: tuple[int, int], size: tuple[int, int], model: str) -> Path:
         """The output's name, filled in."""
         fields = {
-            "stem": "stdin" if source.is_stdin else source.path.stem,
+            "stem": "stdin" if source.is_stdin else "live" if source.is_live else source.path.stem,
             "ext": ending,
             "scale": f"{self._scale(lr_size, size):.4g}",
             "width": size[0],
@@ -259,7 +259,8 @@ class Outputs:
     """The outputs promised so far, so that none overwrites an input or another output."""
 
     def __init__(self, sources: Sequence[Input], *, overwrite: bool) -> None:
-        self._inputs = {_identity(source.path): source.name for source in sources if not source.is_stdin}
+        files = [source for source in sources if not (source.is_stdin or source.is_live)]
+        self._inputs = {_identity(source.path): source.name for source in files}
         self._promised: dict[str, str] = {}
         self._overwrite = overwrite
 

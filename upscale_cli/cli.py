@@ -383,13 +383,14 @@ def upscale(
     from upscale_cli.console import listening
 
     del version  # acted upon by its callback
-    sources = [Input(name) for name in inputs]
-    to_stdout = output == STDIO or (output is None and any(source.is_stdin for source in sources))
+    sources = [Input(name, may_be_live=live) for name in inputs]
+    to_stdout = not play and (output == STDIO or (output is None and any(source.is_stdin for source in sources)))
     with listening(as_json=as_json, quiet=quiet, stdout_is_taken=to_stdout) as listener:
         target = _target(scale, size, long_side, megapixels)
         models: list[str | None] = [*model] if model else [None]
         naming = Naming(output, format, target, several_models=len(models) > 1)
         single_output(naming, sources, len(models))
+        _check_live(sources, output, len(models), play=play, live=live)
         if to_stdout and sys.stdout.isatty():
             raise OptionError("the result would go to the terminal. Send it on (`> out.png`), or give -o FILE.")
         if gpu is not None:
@@ -400,7 +401,7 @@ def upscale(
             _clip_options, codec=codec, crf=crf, preset=preset, pix_fmt=pix_fmt, encoder_arg=encoder_arg or [],
             hwaccel=hwaccel, start=start, end=end, frames=frames, fps=fps, video_stream=video_stream,
             deinterlace=deinterlace, no_dedup=no_dedup, realtime=realtime, play=play, live=live, resume=resume,
-            preview=preview, overwrite=overwrite, max_pixels=max_pixels,
+            preview=preview, overwrite=overwrite, max_pixels=max_pixels, is_watched=to_stdout or play or live,
         )  # fmt: skip
         upscaler_options = {
             "device": device, "precision": precision, "tile": tile, "overlap": overlap, "denoise": denoise, "tta": tta,
@@ -429,6 +430,24 @@ def _target(scale: float | None, size: str | None, long_side: int | None, megapi
     return Target(scale=scale, long_side=long_side, megapixels=megapixels)
 
 
+def _check_live(sources: "list[Input]", output: str | None, models: int, *, play: bool, live: bool) -> None:
+    """Refuses what cannot be played or received."""
+    from upscale_cli.media.video.live import is_address
+
+    if play and output is not None:
+        raise OptionError(f"--play and -o {output} exclude each other. Give one of them.")
+    addresses = [name for name in (*(source.name for source in sources), output or "") if is_address(name)]
+    if addresses and not live:
+        raise OptionError(f"{addresses[0]}: is an address or a device. Give --live to let it in.")
+    if live and not addresses:
+        raise OptionError("--live: neither INPUT nor -o is an address or a device. Name one, or leave it out.")
+    if any(source.is_live for source in sources):
+        if output is None and not play:
+            raise OptionError("--live needs a place for what comes. Give -o FILE, -o - or --play.")
+        if len(sources) * models > 1:
+            raise OptionError("--live takes one INPUT and one --model. Leave the others out.")
+
+
 def _clip_options(
     *,
     codec: str,
@@ -451,6 +470,7 @@ def _clip_options(
     preview: float | None,
     overwrite: bool,
     max_pixels: int,
+    is_watched: bool,
 ) -> "ClipOptions":
     """The options for clips, checked and put together."""
     from upscale_cli.media.video.encoder import EncodeOptions
@@ -466,13 +486,14 @@ def _clip_options(
     begin, until = seconds_of("--start", start), seconds_of("--end", end)
     if until is not None and until <= (begin or 0.0):
         raise OptionError(f"--end {end} is not after --start {start or 0}. Choose a later --end.")
+    hurries = realtime is not None or play or live
     return ClipOptions(
         decode=DecodeOptions(
             start=begin, end=until, frames=frames, fps=frame_rate(fps), deinterlace=deinterlace, hwaccel=hwaccel
         ),
         encode=EncodeOptions(
             codec=codec, crf=crf, preset=preset, pix_fmt=pix_fmt, extra=encoder_arguments(encoder_arg),
-            realtime=realtime is not None, live=play or live,
+            realtime=hurries, live=hurries and is_watched,
         ),
         video_stream=video_stream, overwrite=overwrite, dedup=not no_dedup, max_pixels=max_pixels,
         realtime=pace, resume=resume, preview=preview, play=play, live=live,

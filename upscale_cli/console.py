@@ -81,7 +81,7 @@ class Terminal:
         match event:
             case Failed(source=source, message=message):
                 self.end_bar()
-                named = message.startswith((source, printable(source), "<stdin>"))
+                named = message.startswith((source, printable(source), printable(PurePath(source).name), "<stdin>"))
                 self.error(message if named else f"{source}: {message}")
             case _ if self._quiet:
                 return

@@ -20,13 +20,16 @@ from upscale_cli.flow import capacity, flow
 from upscale_cli.media.video.binary import find_ffmpeg
 from upscale_cli.media.video.container import upscaled_outputs
 from upscale_cli.media.video.probe import open_clip
-from upscale_cli.media.video.stretches import Journal, Stretch, StretchWriter, join
+from upscale_cli.media.video.stretches import Journal, Stretch, StretchWriter, decoding_times, join
 from upscale_cli.media.video.work import WorkFolder
 from upscale_cli.media.video.writer import VideoWriter
 from upscale_cli.models.store import cache_folder
 from upscale_cli.pipeline import folder_for
 from upscale_cli.upscaler import Upscaler
 from upscale_cli.video import ClipJob, ClipPlan, LanePlan, Watch, open_reader, plan_clip, saying_once, started
+
+WITHOUT_NEGATIVE_TIMES: Final = ("mpegts", "flv", "nut")
+"""Muxers of containers in which decoding, too, begins at zero or later."""
 
 _DIGEST_BYTES: Final = 2**20
 """Of a source's beginning and end; with its size they tell two clips apart."""
@@ -161,9 +164,10 @@ def _stretches(
 
 def _join(job: ClipJob, plan: ClipPlan, work: WorkFolder, journal: Journal) -> None:
     """The stretches and everything else of the source into the output; nothing is encoded again."""
-    tracks = [lane.track for lane in plan.lanes]
+    (lane,) = plan.lanes
+    track = replace(lane.track, below_zero=max(lane.track.below_zero, -min(decoding_times(journal.stretches))))
     writer = VideoWriter(
-        work.file, job.output_name, tracks, job.container, plan.ffmpeg,
+        work.file, job.output_name, [track], job.container, plan.ffmpeg,
         clip=job.clip, slots=plan.slots, cut=plan.cut, is_join=True,
     )  # fmt: skip
     with writer:
@@ -176,7 +180,8 @@ def _check_join(job: ClipJob, plan: ClipPlan, file: Path, stretches: list[Stretc
     """Compares the output's timestamps with those that were recorded.
 
     Raises:
-        OutputError: they differ by more than the container's tick.
+        OutputError: they differ by more than the container's tick. Where the container knows no times below zero, its
+            muxer may have shifted everything by one amount.
     """
     (place,) = upscaled_outputs(plan.slots)
     time_base = plan.lanes[0].track.time_base
@@ -189,12 +194,18 @@ def _check_join(job: ClipJob, plan: ClipPlan, file: Path, stretches: list[Stretc
             if packet.size and packet.pts is not None and packet.time_base is not None
         )
         tick = stream.time_base or Fraction(1, 1000)
+    if job.container.muxer in WITHOUT_NEGATIVE_TIMES:
+        wanted, found = _from_the_first(wanted), _from_the_first(found)
     off = [abs(one - other) for one, other in zip(wanted, found, strict=False)]
     if len(wanted) != len(found) or max(off, default=0) > max(tick, time_base):
         raise OutputError(
             f"{job.output_name}: the joined clip has {len(found)} of {len(wanted)} frames, up to "
             f"{float(max(off, default=Fraction(0))):.3f} s off. Run it without --resume, or write Matroska (-o X.mkv)."
         )
+
+
+def _from_the_first(times: list[Fraction]) -> list[Fraction]:
+    return [time - times[0] for time in times]
 
 
 # Jobs that are finished

@@ -398,7 +398,7 @@ def _move(job: ClipJob, plan: ClipPlan, readers: Sequence[VideoReader], writer: 
 
     def stop_reading() -> None:
         for reader in readers:
-            reader.close()
+            reader.stop()
 
     gate = _gate(job, plan)
     times = {reader.stream.index: reader.time_base for reader in readers}

@@ -186,7 +186,10 @@ class _Search:
             special = "libx264rgb" if wanted.model == "rgb" else "libx264"
         usual = ["libx264", "libx265", "libvpx-vp9", "libsvtav1", "ffv1", "prores_ks"]
         usual += [codec.name for codec in CODECS.values() if codec.hardware]  # some builds have no other H.264
-        return sorted(filter(self._is_possible, dict.fromkeys([special, *usual])), key=self._loss)
+        ranked = sorted(filter(self._is_possible, dict.fromkeys([special, *usual])), key=self._loss)
+        if wanted.alpha and self.container == "mov" and special in ranked:  # what editors open, before its last 2 bits
+            ranked.insert(0, ranked.pop(ranked.index(special)))
+        return ranked
 
     def _is_possible(self, name: str) -> bool:
         """Whether this ffmpeg has the encoder, the container holds what it makes, and it takes frames of ours."""

@@ -8,6 +8,7 @@ standard input is: bytes that come once (`once.py`).
 """
 
 import atexit
+import io
 import os
 import re
 import signal
@@ -19,7 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from upscale_cli.errors import InputError, OptionError, printable
 from upscale_cli.media.video.binary import FFmpeg, find_ffmpeg
@@ -118,7 +119,7 @@ class _Stdin:
     """
 
     def __init__(self) -> None:
-        self._buffer: Any = sys.stdin.buffer
+        self._buffer = cast(io.BufferedReader, sys.stdin.buffer)
         ahead = self._buffer.peek() if hasattr(self._buffer, "peek") else b""
         self._ahead = self._buffer.read1(len(ahead)) if ahead else b""
         try:
@@ -131,8 +132,7 @@ class _Stdin:
             chunk, self._ahead = self._ahead, b""
             return chunk
         if self._descriptor is None:
-            chunk = self._buffer.read(CHUNK_BYTES)
-            return chunk
+            return self._buffer.read(CHUNK_BYTES)
         return os.read(self._descriptor, CHUNK_BYTES)
 
 

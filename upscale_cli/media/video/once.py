@@ -27,6 +27,9 @@ HEAD_BYTES: Final = 8 * 2**20
 MOST_BYTES: Final = 2**30
 """How far one reader may run ahead of another. More would mean sound and pictures a gigabyte apart."""
 
+LIVE_BYTES: Final = 64 * 2**20
+"""How much of a live source is taken in before anybody asks: a sender does not wait until the model is loaded."""
+
 CHUNK_BYTES: Final = 2**16
 _POLL_SECONDS: Final = 0.5  # waits are cut into pieces, because on Windows Ctrl-C does not end one
 
@@ -142,7 +145,7 @@ class Once:
             self._dropped += 1
 
     def _pump(self) -> None:
-        """Reads while somebody waits for bytes; the source waits otherwise."""
+        """Reads while somebody waits for bytes; else the source waits, if it can."""
         while self._is_wanted():
             try:
                 chunk = self._read()
@@ -167,6 +170,8 @@ class Once:
         with self._changed:
             while not self._is_ended:
                 if any(tap.number >= self._dropped + len(self._chunks) for tap in self._taps):
+                    return True
+                if self.is_live and self._bytes < LIVE_BYTES:
                     return True
                 self._changed.wait(_POLL_SECONDS)
             return False

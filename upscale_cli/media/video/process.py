@@ -112,6 +112,7 @@ class Child:
                 code = self._process.wait(0.5 if deadline is None else max(0.0, min(0.5, deadline - time.monotonic())))
             except subprocess.TimeoutExpired:
                 if deadline is not None and time.monotonic() >= deadline:
+                    self._is_awaited = False
                     return None
             else:
                 self._ended.set()

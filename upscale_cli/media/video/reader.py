@@ -107,7 +107,7 @@ class VideoReader:
         self.seconds = 0.0
         self.repeated = self.errors = self.decoded = 0
         self.last_duration: int | None = None
-        self._errors_before = 0
+        self._is_clean_start = True
         self._last: int | None = None
         self._lock = threading.Lock()
         self._first_error = ""
@@ -172,14 +172,15 @@ class VideoReader:
     def damage(self) -> str:
         """What is wrong with the source, in words; "" for nothing. Known after the last frame.
 
-        Complaints before the first frame do not count: recordings that begin between key frames are whole all the same.
+        Complaints alone count only where decoding began at the clip's first frame: behind a seek, and in recordings that
+        begin between key frames, decoders complain of frames that nobody was to see.
         """
         words = []
         if self.repeated:
             words.append(f"{self.repeated} lost frames are the frame before again")
         if missing := self._missing():
             words.append(f"about {missing} frames are missing at its end")
-        complaints = self.errors - self._errors_before
+        complaints = self.errors if self._is_clean_start else 0
         if not words and complaints <= 0:
             return ""
         said = f' (the decoder: "{self._first_error[:120]}")' if self._first_error else ""
@@ -218,6 +219,7 @@ class VideoReader:
             while True:
                 packet = self._next(packets)
                 if packet.size != needed:
+                    self._check_alive()
                     raise InputError(
                         f"{self._clip.name}: a frame of {packet.size:,} bytes came where {self.width} x {self.height} "
                         f"pixels take {needed:,}. Report this clip."
@@ -227,7 +229,7 @@ class VideoReader:
                 if last is not None and pts <= last:
                     pts = last + 1  # broken streams; the order of frames is right all the same
                 if last is None:
-                    self._errors_before = self.errors
+                    self._is_clean_start = not self._has_sought and pts == (self.stream.start or 0)
                 self._last = last = pts
                 self.decoded += 1
                 yield pts, samples
@@ -256,8 +258,9 @@ class VideoReader:
         code = self._child.wait()
         if last is None:
             reason = self._child.reason()
-            said = f' ("{reason}")' if reason else ""
-            raise InputError(f"{self._clip.name}: no frame of it can be decoded{said}. Is the file whole?")
+            said = f'"{reason}"' if reason else f"ffmpeg ended with code {code}"
+            remedy = "Is the file whole?" if code is None or code >= 0 else "Name another ffmpeg with UPSCALE_FFMPEG."
+            raise InputError(f"{self._clip.name}: no frame of it can be decoded ({said}). {remedy}")
         if self._child.stalled:
             raise InputError(
                 f"{self._clip.name}: the decoder stood still for {STALL_SECONDS:.0f} s after frame {self.decoded}. "
@@ -267,13 +270,24 @@ class VideoReader:
             self.errors = 1
             self._first_error = self._child.reason()
 
+    def _check_alive(self) -> None:
+        """Half a frame is the last that comes of a decoder that was killed or broke down."""
+        if code := self._child.wait(2.0):
+            said = f' ("{self._child.reason()}")' if self._child.reason() else ""
+            raise InputError(
+                f"{self._clip.name}: ffmpeg ended with code {code} after frame {self.decoded}{said}. "
+                "Try again, or with another ffmpeg (UPSCALE_FFMPEG)."
+            )
+
     # What the packets promised
 
     def _promises(self) -> Schedule | None:
         """The walk over the packets beside the decoder; None where packets and frames are not one to one."""
         if self.stream.untimed or self._interlaced == "field" or not self._clip.source.startswith("file:"):
             return None
-        return Schedule(self._clip, self.stream)
+        seconds = self._seek_seconds() if self._has_sought else 0.0
+        start = round((Fraction(seconds) + Fraction(self._clip.start_seconds)) / self.time_base)
+        return Schedule(self._clip, self.stream, start=start if seconds else None)
 
     def _with_repeats(self) -> Iterator[VideoFrame]:
         """The decoded frames, and in the gaps that damage has left the frame before, at the promised times."""
@@ -350,7 +364,7 @@ class VideoReader:
                 self._first_error = self._first_error or text
         elif text.startswith(("Reconfiguring filter graph", "Changing video frame properties")):
             self._say(
-                f"{self._clip.name}: its frames change on the way ({text.rpartition(' to ')[2][:80]}); "
+                f"{self._clip.name}: its frames change their size or kind on the way; "
                 f"all are brought to {self.width} x {self.height} first."
             )
 

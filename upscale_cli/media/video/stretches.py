@@ -8,6 +8,7 @@ outlives a killed run never writes into a file that the next run uses.
 """
 
 import json
+import math
 import os
 import secrets
 from collections.abc import Sequence
@@ -166,24 +167,27 @@ class StretchWriter:
         self._repeats = 0
         self._closer = ThreadPoolExecutor(1, "stretch")
         self._closing: Future[None] | None = None
-        self._shortest = Fraction(1, 1000) / track.time_base
+        self._shortest = math.ceil(Fraction(1, 1000) / track.time_base)
+        self._told = 0
         self.seconds = 0.0
 
     def write(self, frame: VideoFrame) -> None:
         """Takes one frame.
 
+        The encoder is told of times that are 1 ms apart at least, Matroska's tick: they need only tell the order, for
+        the join gives every packet the time that is recorded.
+
         Raises:
-            OutputError: an encoder fails, or two frames are too close together to tell their packets apart.
+            OutputError: an encoder fails.
         """
-        if self._pts and frame.pts - self._pts[-1] < self._shortest:
-            raise OutputError(f"{self._name}: frames less than 1 ms apart cannot be resumed. Run it without --resume.")
+        self._told = max(frame.pts, self._told + self._shortest) if self._pts else frame.pts
         if self._writer is None:
             self._file = self._folder / f"stretch-{self._next:05d}-{secrets.token_hex(4)}.mkv"
             self._writer = VideoWriter(
                 self._file, self._name, [self._track], CONTAINERS["Matroska"], self._ffmpeg, is_part=True
             )
         before = self._writer.seconds
-        self._writer.write(0, frame.samples, frame.pts)
+        self._writer.write(0, frame.samples, self._told)
         self.seconds += self._writer.seconds - before
         self._pts.append(frame.pts)
         self._repeats += frame.is_repeat
@@ -242,10 +246,7 @@ def join(folder: Path, stretches: Sequence[Stretch], writer: VideoWriter) -> Non
     Raises:
         OutputError: a stretch does not hold what the journal says, or ffmpeg fails.
     """
-    pts = [time for stretch in stretches for time in stretch.pts]
-    delay = max(stretch.delay for stretch in stretches)
-    step = pts[1] - pts[0] if len(pts) > 1 else 1
-    dts = [pts[0] - (delay - number) * step for number in range(min(delay, len(pts)))] + pts[: len(pts) - delay]
+    dts = decoding_times(stretches)
     done = 0
     for stretch in stretches:
         ranks = _ranks(_times(folder / stretch.file))
@@ -256,6 +257,18 @@ def join(folder: Path, stretches: Sequence[Stretch], writer: VideoWriter) -> Non
             for number, (packet, rank) in enumerate(zip(packets, ranks, strict=True)):
                 writer.copy(packet, stretch.pts[rank], dts[done + number])
         done += len(stretch.pts)
+
+
+def decoding_times(stretches: Sequence[Stretch]) -> list[int]:
+    """When each packet of the join is decoded, in ticks: rising, and never after it is shown.
+
+    As encoders do it: the packet in place n is decoded when frame n - delay is shown, and the first ones before any,
+    as much earlier as the frame in place `delay` is shown later than the first.
+    """
+    pts = [time for stretch in stretches for time in stretch.pts]
+    delay = min(max(stretch.delay for stretch in stretches), len(pts) - 1)
+    lead = pts[delay] - pts[0]
+    return [time - lead for time in pts[:delay]] + pts[: len(pts) - delay]
 
 
 def _times(file: Path) -> list[int]:

@@ -25,10 +25,11 @@ from upscale_cli.media.video.facts import Clip
 from upscale_cli.media.video.once import Once, SecondInput
 from upscale_cli.media.video.pixel_format import PixelFormat
 from upscale_cli.media.video.probe import input_arguments, pictures
-from upscale_cli.media.video.process import LOG_ARGUMENTS, PIPE_BYTES, Child
+from upscale_cli.media.video.process import LOG_ARGUMENTS, PIPE_BYTES, STALL_SECONDS, Child
 
-UNSHIFTED: Final = {"avoid_negative_ts": "disabled"}
-"""Decoding times below zero are right: they come before the first frame is shown. Shifting them would shift all."""
+PIPE_OPTIONS: Final = {"avoid_negative_ts": "disabled", "movflags": "empty_moov+frag_every_frame+frag_discont"}
+"""For the muxer that writes into the pipe: it shifts nothing (what must not be below zero, we shift), and QuickTime is
+written frame by frame."""
 
 FINISH_SECONDS: Final = 20.0
 """How long an interrupted encoder may take to close its file properly."""
@@ -110,8 +111,7 @@ class VideoWriter:
         self._is_part, self._is_join = is_part, is_join
         others = [stream.index for stream in clip.video] if clip is not None else []
         self._is_only_video = sum(slot.index in others for slot in slots) <= 1  # the option is for all tracks at once
-        # Matroska says more than NUT about packets that are encoded (colours, transparency); its tick is that of ours
-        self._pipe_format = "matroska" if is_join and container.muxer in ("matroska", "webm") else "nut"
+        self._pipe_format = _join_format(tracks[0].encoder, container) if is_join else "nut"
         self._shift = max((Fraction(track.below_zero) * track.time_base for track in tracks), default=Fraction(0))
         self._pictures: tempfile.TemporaryDirectory[str] | None = None
         self.frames = 0
@@ -123,6 +123,7 @@ class VideoWriter:
             self._command(output, ffmpeg, clip, slots, cut),
             stdin=True,
             stdout=False if isinstance(output, Path | str) else output,
+            stall_seconds=None if self._is_stream else STALL_SECONDS,  # whoever reads a stream may pause
             environment=ENVIRONMENT,
             inherited=self._second.inherited if self._second is not None else (),
         )
@@ -131,7 +132,7 @@ class VideoWriter:
             self._second.begin(once.tap() if is_carried else io.BytesIO(self._head))
         try:
             self._nut = av.open(
-                self._child.stdin, "w", format=self._pipe_format, buffer_size=PIPE_BYTES, options=UNSHIFTED
+                self._child.stdin, "w", format=self._pipe_format, buffer_size=PIPE_BYTES, options=PIPE_OPTIONS
             )
             self._streams = [] if is_join else [self._add(track) for track in tracks]
         except BaseException:
@@ -154,7 +155,7 @@ class VideoWriter:
     def take_shape(self, stream: Any) -> None:
         """Before `copy`: the stream whose packets will come; the first call counts."""
         if not self._streams:
-            joined = self._nut.add_stream_from_template(stream)
+            joined = self._nut.add_stream_from_template(stream, opaque=True)  # its codec may have no encoder here
             joined.time_base = self._tracks[0].time_base
             self._streams = [joined]
 
@@ -242,14 +243,13 @@ class VideoWriter:
     ) -> list[str]:
         first = self._tracks[0].encoder
         command = [ffmpeg.path, *LOG_ARGUMENTS, "-y", *first.device_arguments, "-copyts"]
-        if self._shift:
-            command += ["-itsoffset", f"-{float(self._shift):.9f}"]
+        command += _earlier(float(self._shift) + cut.start)
         for number, track in enumerate(self._tracks):
             command += _of_input_stream(track.encoder.input_arguments, number)
         command += ["-thread_queue_size", "2", "-f", self._pipe_format, "-i", "pipe:0"]
         if clip is not None:
-            part = ["-ss", f"{cut.start:.6f}"] if cut.start else []
-            part += ["-t", f"{cut.seconds:.6f}"] if cut.seconds is not None else []
+            # Input offsets, not one of the output: chapters heed these only.
+            part = ["-ss", f"{cut.start:.6f}", *_earlier(cut.start)] if cut.start else []
             carried = slot_arguments(tuple(slots), clip, attached=self._covers(clip, slots))
             command += [*part, *self._source(clip), *carried]
         else:
@@ -257,8 +257,8 @@ class VideoWriter:
         places = upscaled_outputs(tuple(slots)) or range(len(self._tracks))
         for place, track in zip(places, self._tracks, strict=True):
             command += self._encoding(place, track)
-        if cut.start:
-            command += ["-copypriorss", "0", "-output_ts_offset", f"-{cut.start:.6f}"]
+        if clip is not None:
+            command += _cut_arguments(cut, clip, slots)
         target = f"file:{output}" if isinstance(output, Path) else output if isinstance(output, str) else "pipe:1"
         if self._is_stream:
             command += FLUSHED
@@ -290,6 +290,7 @@ class VideoWriter:
         encoder = track.encoder
         if self._is_join:
             arguments = [f"-c:{place}", "copy", *for_stream(_tag(encoder.arguments), place)]
+            arguments += [f"-r:{place}", str(track.rate), f"-time_base:{place}", str(track.time_base)]  # not to be guessed
         else:
             given = _without_tag(encoder.arguments) if self._is_part else encoder.arguments
             arguments = [f"-filter:{place}", encoder.filters, *for_stream(given, place)]
@@ -299,6 +300,40 @@ class VideoWriter:
         if self._container.muxer in ("mp4", "mov", "3gp") and self._is_only_video:
             arguments += ["-video_track_timescale", str(_timescale(track.time_base))]
         return arguments
+
+
+def _cut_arguments(cut: Cut, clip: Clip, slots: Sequence[Slot]) -> list[str]:
+    """What leaves out packets from before the first frame and behind the last, by the output's own times.
+
+    ffmpeg's seek brings sound from before the place, and its own check for that forgets a clip's start offset.
+    """
+    arguments = []
+    if cut.start:
+        arguments += ["-copypriorss", "0"]
+        thinned = {stream.index for stream in clip.others if stream.kind in ("audio", "subtitle")}
+        for place, slot in enumerate(slots):
+            if slot.action == "copy" and slot.index in thinned:
+                arguments += [f"-bsf:{place}", f"noise=drop='lt(pts*tb,{clip.start_seconds:.6f})'"]
+    if cut.seconds is not None:
+        arguments += ["-t", f"{cut.seconds + clip.start_seconds:.6f}"]
+    return arguments
+
+
+def _earlier(seconds: float) -> list[str]:
+    """An input option that brings all of its timestamps forward."""
+    return ["-itsoffset", f"-{seconds:.9f}"] if seconds else []
+
+
+def _join_format(encoder: Encoder, container: Container) -> str:
+    """How encoded packets go through the pipe: exact in time, and with all that is known of them.
+
+    NUT knows no ProRes, and no colours where the packets themselves have none (FFV1); QuickTime would need an edit
+    list for frames out of order, which those two never have. Only Matroska holds VP9's transparency; its ticks of a
+    millisecond are those of the output.
+    """
+    if container.muxer in ("matroska", "webm"):
+        return "matroska"
+    return "mov" if encoder.name in ("ffv1", "prores_ks") else "nut"
 
 
 _INPUT_OPTIONS: Final = frozenset(
