@@ -30,6 +30,7 @@ def main() -> None:
         for frames in (arguments.short, arguments.long):
             clip = make_clip(Path(folder, f"{frames}.mp4"), pan(height, width, frames))
             seen = watch(str(clip), "-m", "bicubic", "-s", "2", "--preset", "veryfast", "-q", interval=0.05)
+            assert all(seen.peak.values()), f"{frames} frames of {arguments.size} end before one can look: take more"
             runs[frames] = {"peak_mb": seen.peak_mb, "seconds": round(seen.seconds, 1)}
     short, long = (run["peak_mb"] for run in runs.values())
     ratios = {role: round(long[role] / short[role], 3) for role in ROLES}

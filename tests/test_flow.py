@@ -5,6 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -108,7 +109,7 @@ def test_every_frame_of_every_stream_comes_out_once_and_in_order(
     assert all(lane.most <= max(depth, 0) + 1 for lane in lanes.values())
     if dedup:
         by_stream: list[list[int]] = [[value for stream, value in shown if stream == s] for s in range(3)]
-        assert tally.same == sum(sum(a == b for a, b in zip(v, v[1:], strict=False)) for v in by_stream)
+        assert tally.same == sum(sum(a == b for a, b in pairwise(values)) for values in by_stream)
     else:
         assert tally.same == 0
 
@@ -150,7 +151,7 @@ def test_progress_is_told_of_every_frame_in_the_callers_thread() -> None:
 
 @pytest.mark.parametrize("depth", [0, 2])
 def test_never_more_frames_than_the_channels_hold_are_on_the_way(depth: int) -> None:
-    """While nothing is written, the reader stands: LR channel, under way, SR channel, and one in each of three hands."""
+    """While nothing is written, the reader stands: both channels are full, and each thread has one in hand."""
     read, gate = 0, threading.Event()
 
     def source() -> Iterator[VideoFrame]:
@@ -161,7 +162,12 @@ def test_never_more_frames_than_the_channels_hold_are_on_the_way(depth: int) -> 
 
     most: list[int] = []
     sink = Sink(gate=gate)
-    timer = threading.Timer(0.4, lambda: (most.append(read), gate.set()))
+
+    def look() -> None:
+        most.append(read)
+        gate.set()
+
+    timer = threading.Timer(0.4, look)
     timer.start()
     run(source(), sink, lanes={0: Doubling(depth)}, lr_capacity=3, sr_capacity=2)
     timer.join()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from upscale_cli.batch import STDIO, Input, Naming, Outputs
 from upscale_cli.chain import Target
+from upscale_cli.errors import OptionError
 from upscale_cli.events import Listener, ignore
 from upscale_cli.media.formats import MAX_PIXELS
 from upscale_cli.media.image import ImageReader
@@ -104,12 +105,8 @@ def upscale_video(
     """
     from upscale_cli.video import ClipOptions, run_clip
 
-    if isinstance(model, Upscaler) and upscaler_options:
-        raise TypeError(f"{', '.join(upscaler_options)}: say this to the Upscaler that is given as model")
-    made = (
-        model if isinstance(model, Upscaler) else Upscaler(model, listener=listener, for_clips=True, **upscaler_options)
-    )
-    given, options = Input(os.fspath(source)), options or ClipOptions()
+    made, options = _for_clips(model, listener, upscaler_options), options or ClipOptions()
+    given = Input(os.fspath(source), may_be_live=options.live)
     wanted = None if scale is None and target is None else made.target(scale, target)
     naming = Naming(os.fspath(output) if output is not None else None, None, wanted)
     job = prepare_clip(given, made, naming, Outputs([given], overwrite=options.overwrite), options)
@@ -128,7 +125,9 @@ def upscale_frames(
 ) -> "Iterator[SRFrame]":
     """The upscaled frames of a clip, one after the other, for programs that do something else with them.
 
-    Args: as `upscale_video`.
+    The clip is opened with the first frame, and let go of with the last or when the iterator is closed.
+
+    Args: as `upscale_video`. Of `options` count `decode`, `video_stream` and `max_pixels`.
 
     Yields:
         `upscale_cli.frames.SRFrame`: planes, time in seconds, and `to_rgb()`.
@@ -140,12 +139,21 @@ def upscale_frames(
     from upscale_cli.media.video.probe import probe
     from upscale_cli.video import DEFAULT_CLIP_SCALE, ClipOptions
 
-    options = options or ClipOptions()
-    made = (
-        model if isinstance(model, Upscaler) else Upscaler(model, listener=listener, for_clips=True, **upscaler_options)
-    )
-    wanted = made.target(scale, target) if scale or target else Target(scale=made.only_scale or DEFAULT_CLIP_SCALE)
-    return sr_frames(probe(source, max_pixels=options.max_pixels), made, wanted, options, listener)
+    made, options = _for_clips(model, listener, upscaler_options), options or ClipOptions()
+    if scale is None and target is None:
+        scale = made.only_scale or DEFAULT_CLIP_SCALE
+    clip = probe(source, max_pixels=options.max_pixels)
+    return sr_frames(clip, made, made.target(scale, target), options, listener)
+
+
+def _for_clips(
+    model: str | os.PathLike[str] | Upscaler | None, listener: Listener, options: dict[str, Any]
+) -> Upscaler:
+    if not isinstance(model, Upscaler):
+        return Upscaler(model, listener=listener, for_clips=True, **options)
+    if options:
+        raise TypeError(f"{', '.join(options)}: say this to the Upscaler that is given as model")
+    return model
 
 
 def prepare(given: Input, upscaler: Upscaler, naming: Naming, outputs: Outputs, options: FileOptions) -> Job:
@@ -173,7 +181,9 @@ def prepare_clip(
     """What is to be done with one clip by one model; see `prepare`. Scale 2, where nothing else is asked for.
 
     Raises:
-        InputError: the clip cannot be read. OutputError: its place is taken.
+        OptionError: output and format contradict each other.
+        InputError: the clip cannot be read.
+        OutputError: its place is taken, or its ending names no container.
     """
     from upscale_cli.media.video.container import CONTAINERS, container_like, container_named
     from upscale_cli.media.video.live import container_of, is_address
@@ -198,6 +208,8 @@ def prepare_clip(
     if path is None:
         return ClipJob(clip, sys.stdout.buffer, STDIO, CONTAINERS["Matroska"], target, options, once=once)
     container = container_named(path.suffix)
+    if naming.format is not None and container_named(naming.format) != container:
+        raise OptionError(f"output {path} and --format {naming.format} contradict each other. Leave one of them out.")
     return ClipJob(clip, path, str(path), container, target, options, note if container == own else None, once)
 
 

@@ -39,7 +39,8 @@ class PathDecides(TyperGroup):
     """A group in which everything that is not a verb belongs to the main verb: `upscale photo.jpg -s 4`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> Any:
-        args = ["--realtime=file" if argument == "--realtime" else argument for argument in args]
+        names = args.index("--") if "--" in args else len(args)  # what follows is a file, whatever it looks like
+        args = ["--realtime=file" if at < names and word == "--realtime" else word for at, word in enumerate(args)]
         if not args and not ctx.resilient_parsing:
             args = ["--help"]
         if args and args[0] not in GROUP_OPTIONS and args[0] not in self.commands:
@@ -362,7 +363,7 @@ def upscale(
     ] = False,
     preview: Annotated[
         float | None,
-        typer.Option("--preview", metavar="SECONDS", min=0.1, show_default=False, rich_help_panel=VIDEO,
+        typer.Option("--preview", metavar="SECONDS", show_default=False, rich_help_panel=VIDEO,
                      help="A short before/after clip, side by side."),
     ] = None,
     as_json: Json = False,
@@ -475,7 +476,7 @@ def _clip_options(
     """The options for clips, checked and put together."""
     from upscale_cli.media.video.encoder import EncodeOptions
     from upscale_cli.media.video.reader import DecodeOptions
-    from upscale_cli.options import encoder_arguments, frame_rate, seconds_of
+    from upscale_cli.options import encoder_arguments, frame_rate, preview_seconds, seconds_of
     from upscale_cli.video import ClipOptions
 
     pace: Literal["file", "strict"] | None = None
@@ -496,7 +497,7 @@ def _clip_options(
             realtime=hurries, live=hurries and is_watched,
         ),
         video_stream=video_stream, overwrite=overwrite, dedup=not no_dedup, max_pixels=max_pixels,
-        realtime=pace, resume=resume, preview=preview, play=play, live=live,
+        realtime=pace, resume=resume, preview=preview_seconds(preview), play=play, live=live,
     )  # fmt: skip
 
 

@@ -81,7 +81,8 @@ class Terminal:
         match event:
             case Failed(source=source, message=message):
                 self.end_bar()
-                named = message.startswith((source, printable(source), printable(PurePath(source).name), "<stdin>"))
+                names = (source, printable(source), printable(PurePath(source).name), "<stdin>", "standard input")
+                named = message.startswith(names)
                 self.error(message if named else f"{source}: {message}")
             case _ if self._quiet:
                 return

@@ -73,7 +73,7 @@ class SRFrame:
 def sr_frames(
     clip: Clip, upscaler: Upscaler, target: Target, options: ClipOptions, listener: Listener
 ) -> Iterator[SRFrame]:
-    """The upscaled frames of a clip's chosen stream as they come, each once, in the order they are shown.
+    """The upscaled frames of a clip's chosen stream as they come, in the order they are shown; damage is a note.
 
     Raises:
         UpscaleError: as `video.run_clip`.
@@ -88,3 +88,5 @@ def sr_frames(
             samples = lane.collect(lane.submit(frame.samples))
             seconds = frame.pts * reader.time_base
             yield SRFrame(samples, format, tags, lane.sr_width, lane.sr_height, seconds)
+        if damage := reader.damage():
+            say(f"{clip.name}: {damage}")

@@ -2,15 +2,21 @@
 
 import re
 from fractions import Fraction
+from typing import Final
 
 from upscale_cli.errors import OptionError
+
+LONGEST: Final = 10_000_000.0
+"""Seconds, some four months: a time beyond that is a slip, and ffmpeg would not take it."""
+
+LONGEST_PREVIEW: Final = 3600.0
 
 
 def seconds_of(option: str, text: str | None) -> float | None:
     """A time: seconds, or [H:]M:S.
 
     Raises:
-        OptionError: neither.
+        OptionError: neither, or beyond reason.
 
     >>> seconds_of("--start", "1:02.5"), seconds_of("--start", "90"), seconds_of("--end", "1:00:00")
     (62.5, 90.0, 3600.0)
@@ -22,7 +28,20 @@ def seconds_of(option: str, text: str | None) -> float | None:
     total = 0.0
     for part in text.strip().split(":"):
         total = total * 60 + float(part)
+    if total > LONGEST:
+        raise OptionError(f"{option} {text!r} is beyond any clip. Write at most {LONGEST:.0f} seconds.")
     return total
+
+
+def preview_seconds(seconds: float | None) -> float | None:
+    """How long a preview lasts.
+
+    Raises:
+        OptionError: less than a tenth of a second, more than an hour, or no number.
+    """
+    if seconds is not None and not 0.1 <= seconds <= LONGEST_PREVIEW:
+        raise OptionError(f"--preview {seconds:g} is no length. Write seconds, from 0.1 to {LONGEST_PREVIEW:.0f}.")
+    return seconds
 
 
 def frame_rate(text: str | None) -> Fraction | None:
@@ -36,9 +55,10 @@ def frame_rate(text: str | None) -> Fraction | None:
     """
     if text is None:
         return None
+    plain = re.fullmatch(r"\d{1,9}(?:\.\d{0,9}|/\d{1,9})?", text.strip())  # no 1e999999999, which would take for ever
     try:
-        rate = Fraction(text.strip())
-    except (ValueError, ZeroDivisionError):
+        rate = Fraction(plain[0]) if plain else Fraction(0)
+    except ZeroDivisionError:
         rate = Fraction(0)
     if not 0 < rate <= 1000:
         raise OptionError(f"--fps {text!r} is no frame rate. Write 25, 29.97 or 24000/1001.")

@@ -21,9 +21,6 @@ SWITCH_SECONDS: Final = 1.0
 HOPE_SECONDS: Final = 10.0
 """With bicubic, over how many seconds of clip the estimate returns to the net's best pace: its trouble may be over."""
 
-_PURE: Final = 3
-"""What is measured is the net's if so many frames in a row went through it: a GPU has up to two more under way."""
-
 
 class NetCost:
     """How long the net is likely to take for a frame: mean and four mean deviations, as TCP estimates round trips.
@@ -37,7 +34,13 @@ class NetCost:
         self._samples = 0
 
     @property
+    def is_measured(self) -> bool:
+        """Whether there was a frame to measure; else all is expectation."""
+        return self._samples > 0
+
+    @property
     def mean(self) -> float:
+        """Seconds of a frame, by and large."""
         return self._mean
 
     @property
@@ -99,7 +102,9 @@ class Pacer:
         if self._first is None:
             self._first = at
         self._note(at)
-        if self._origin is None or (self._switched is not None and at - self._switched < SWITCH_SECONDS):
+        if self._origin is None or (self._net and not self.cost.is_measured):
+            return self._net
+        if self._switched is not None and at - self._switched < SWITCH_SECONDS:
             return self._net
         if self._net != self._is_time(self._slack(at)):
             self._net = not self._net
@@ -111,6 +116,11 @@ class Pacer:
         """A frame is done; the first one starts the clock."""
         if self._origin is None and self._first is not None:
             self._origin = self._clock() - self._first
+
+    def held(self, seconds: float) -> None:
+        """Whoever watches took nothing for so long: their clock stood still, and so does this one, if it is patient."""
+        if self._origin is not None and self._patience is not None:
+            self._origin += seconds
 
     def _note(self, at: float) -> None:
         times = self._last_second
@@ -137,7 +147,7 @@ class Pacer:
         if self._net:
             return slack >= 0
         density = max(self._rate, len(self._last_second) / SWITCH_SECONDS)
-        loss = max(0.0, self.cost.likely * density - 1.0) * SWITCH_SECONDS
+        loss = max(0.0, self.cost.mean * density - 1.0) * SWITCH_SECONDS
         return slack >= max(loss, self._latency / 4)
 
 
@@ -147,13 +157,23 @@ class Gate:
     Args:
         pacer: decides.
         net_seconds: how long the device has computed so far, by the net and by bicubic together.
+        held_seconds: how long the other end has kept us from writing so far.
+        depth: how many more frames are under way when one is begun (on a GPU). What is measured is the net's if all
+            of them go through it.
     """
 
-    def __init__(self, pacer: Pacer, net_seconds: Callable[[], float]) -> None:
-        self._pacer, self._net_seconds = pacer, net_seconds
-        self._before = 0.0
+    def __init__(
+        self,
+        pacer: Pacer,
+        net_seconds: Callable[[], float],
+        held_seconds: Callable[[], float] = lambda: 0.0,
+        *,
+        depth: int = 0,
+    ) -> None:
+        self._pacer, self._net_seconds, self._held_seconds = pacer, net_seconds, held_seconds
+        self._before = self._held = 0.0
         self._is_warm = False
-        self._recent: deque[bool] = deque(maxlen=_PURE)
+        self._recent: deque[bool] = deque([False] * (depth + 1), maxlen=depth + 1)
 
     def by_net(self, at: float) -> bool:
         """As `Pacer.by_net`."""
@@ -167,11 +187,14 @@ class Gate:
         self._pacer.done()
 
     def _measure(self) -> None:
+        held = self._held_seconds()
+        self._pacer.held(held - self._held)
+        self._held = held
         seconds = self._net_seconds()
         took, self._before = seconds - self._before, seconds
         if not took:
             return
-        if self._is_warm and len(self._recent) == _PURE and all(self._recent):
+        if self._is_warm and all(self._recent):
             self._pacer.cost.add(took)
         self._is_warm = True  # the first frame also chooses algorithms and lays out memory
 

@@ -26,7 +26,17 @@ from upscale_cli.media.video.writer import VideoWriter
 from upscale_cli.models.store import cache_folder
 from upscale_cli.pipeline import folder_for
 from upscale_cli.upscaler import Upscaler
-from upscale_cli.video import ClipJob, ClipPlan, LanePlan, Watch, open_reader, plan_clip, saying_once, started
+from upscale_cli.video import (
+    ClipJob,
+    ClipPlan,
+    LanePlan,
+    Watch,
+    nothing_shown,
+    open_reader,
+    plan_clip,
+    saying_once,
+    started,
+)
 
 WITHOUT_NEGATIVE_TIMES: Final = ("mpegts", "flv", "nut")
 """Muxers of containers in which decoding, too, begins at zero or later."""
@@ -158,6 +168,8 @@ def _stretches(
             lr_capacity=capacity(lane.lr_bytes),
             sr_capacity=capacity(lane.sr_bytes),
         )
+        if not journal.frames and not watch.tally.frames:
+            raise nothing_shown(job.clip)
         writer.finish()
         watch.end([reader], writer.seconds)
 
@@ -165,7 +177,7 @@ def _stretches(
 def _join(job: ClipJob, plan: ClipPlan, work: WorkFolder, journal: Journal) -> None:
     """The stretches and everything else of the source into the output; nothing is encoded again."""
     (lane,) = plan.lanes
-    track = replace(lane.track, below_zero=max(lane.track.below_zero, -min(decoding_times(journal.stretches))))
+    track = replace(lane.track, below_zero=-decoding_times(journal.stretches)[0])  # pipes begin at zero
     writer = VideoWriter(
         work.file, job.output_name, [track], job.container, plan.ffmpeg,
         clip=job.clip, slots=plan.slots, cut=plan.cut, is_join=True,

@@ -47,6 +47,9 @@ DEFAULT_CLIP_SCALE: Final = 2
 
 PROGRESS_SECONDS: Final = 0.2
 
+NEARLY_REAL_TIME: Final = 0.97
+"""What a run that is paced by the clock may come to, for its last frames have to be encoded too."""
+
 Realtime = Literal["file", "strict"]
 
 
@@ -195,7 +198,8 @@ def run_clip(job: ClipJob, upscaler: Upscaler, listener: Listener = ignore) -> C
         try:
             with _until_closed(player, say), _until_ended(job.once, say):
                 _move(job, plan, readers, writer, watch)
-            watch.end(readers, writer.seconds)
+            was_closed = player is not None and player.was_closed
+            watch.end(readers, writer.seconds, is_whole=not was_closed)
             if player is not None:
                 player.wait()
         except KeyboardInterrupt:
@@ -211,6 +215,9 @@ def plan_clip(job: ClipJob, upscaler: Upscaler, say: Say) -> ClipPlan:
     """Streams, formats, sizes, encoders; what else goes along. Nothing is decoded."""
     ffmpeg = find_ffmpeg()
     clip, options = job.clip, job.options
+    start, seconds = options.decode.start, clip.seconds
+    if start is not None and seconds is not None and start >= seconds:
+        raise InputError(f"{clip.name}: --start {start:g} is not in it; it lasts {seconds:.2f} s. Choose an earlier one.")
     if job.note:
         say(f"{clip.name}: {job.note}")
     _check_hwaccel(options.decode.hwaccel, ffmpeg)
@@ -400,7 +407,7 @@ def _move(job: ClipJob, plan: ClipPlan, readers: Sequence[VideoReader], writer: 
         for reader in readers:
             reader.stop()
 
-    gate = _gate(job, plan)
+    gate = _gate(job, plan, writer)
     times = {reader.stream.index: reader.time_base for reader in readers}
 
     def on_frame() -> None:
@@ -422,6 +429,8 @@ def _move(job: ClipJob, plan: ClipPlan, readers: Sequence[VideoReader], writer: 
         lr_capacity=capacity(max(lane.lr_bytes for lane in plan.lanes)),
         sr_capacity=capacity(max(lane.sr_bytes for lane in plan.lanes)),
     )
+    if not watch.tally.frames:
+        raise nothing_shown(job.clip)
     if job.once is not None:
         if job.once.error is not None:
             raise job.once.error
@@ -429,7 +438,7 @@ def _move(job: ClipJob, plan: ClipPlan, readers: Sequence[VideoReader], writer: 
     writer.finish()
 
 
-def _gate(job: ClipJob, plan: ClipPlan) -> Gate | None:
+def _gate(job: ClipJob, plan: ClipPlan, writer: VideoWriter) -> Gate | None:
     """What sends late frames around the net; None where no frame can be late."""
     if not job.is_clocked:
         return None
@@ -440,7 +449,12 @@ def _gate(job: ClipJob, plan: ClipPlan) -> Gate | None:
         expected=max(lane.expected_seconds() for lane in frames),
         patience=PATIENCE_SECONDS if is_watched else None,
     )
-    return Gate(pacer, lambda: sum(lane.seconds["net"] for lane in frames))
+    return Gate(
+        pacer,
+        lambda: sum(lane.seconds["net"] for lane in frames),
+        lambda: writer.held_seconds,
+        depth=max(lane.depth for lane in frames),
+    )
 
 
 @contextmanager
@@ -452,6 +466,7 @@ def _until_closed(player: Player | None, say: Say) -> Iterator[None]:
         if player is None or not player.closes():
             raise
         player.wait()
+        player.was_closed = True
         say("the player was closed.")
 
 
@@ -470,6 +485,11 @@ def _until_ended(once: Once | None, say: Say) -> Iterator[None]:
             raise
     if is_pressed():
         say(f"{once.name}: ended by Ctrl-C.")
+
+
+def nothing_shown(clip: Clip) -> InputError:
+    """The part that was asked for lies between two frames, or behind the last one."""
+    return InputError(f"{clip.name}: no frame of it is shown in that part. Choose another --start, or a later --end.")
 
 
 def in_order(readers: Sequence[VideoReader]) -> Iterator[VideoFrame]:
@@ -522,12 +542,13 @@ class Watch:
         left = rest / fps if rest >= 0 and fps else None
         self._listener(ClipProgress(self._already + done, total, fps, self._realtime(elapsed), left, self.slowest))
 
-    def end(self, readers: Sequence[VideoReader], encode_seconds: float) -> None:
-        """After the last frame: what the readers found damaged is said, and counts."""
+    def end(self, readers: Sequence[VideoReader], encode_seconds: float, *, is_whole: bool = True) -> None:
+        """After the last frame: what the readers found damaged counts, unless the rest of the source was not wanted."""
         self._ended = time.perf_counter()
         self._stages = self._busy(readers, encode_seconds)
         self._repeated = sum(reader.repeated for reader in readers)
-        self._damage = "; ".join(filter(None, (reader.damage() for reader in readers)))
+        if is_whole:
+            self._damage = "; ".join(filter(None, (reader.damage() for reader in readers)))
 
     def finished(self, upscaler: Upscaler, *, repeats: int = 0) -> ClipFinished:
         """The summary; `repeats` is what former runs and this one have recorded together."""
@@ -552,7 +573,8 @@ class Watch:
         """What would help, if it could not hold real time with the net alone; the start is not counted."""
         if not self._job.options.hurries or self._first_done is None or self._ended is None:
             return ""
-        if not self.tally.fallback and (self._job.is_clocked or self._realtime(self._ended - self._first_done) >= 1):
+        is_live = self._job.once is not None and self._job.once.is_live
+        if not self.tally.fallback and (is_live or self._realtime(self._ended - self._first_done) >= NEARLY_REAL_TIME):
             return ""
         lane = self._plan.lanes[0]
         limit = "net" if self.tally.fallback and self.slowest != "encode" else self.slowest

@@ -146,9 +146,7 @@ def open_live(address: str, max_pixels: int) -> tuple[Clip, Once]:
         InputError: nothing comes, or no pictures; the text has the receiver's reason.
     """
     child = Child(_receiving(address, find_ffmpeg()), stdout=True, stall_seconds=None)
-    once = Once(
-        address, lambda: child.stdout.read(CHUNK_BYTES), stop=child.interrupt, release=child.kill, is_live=True
-    )
+    once = Once(address, lambda: child.stdout.read(CHUNK_BYTES), stop=child.interrupt, release=child.kill, is_live=True)
     atexit.register(child.kill)  # should the run never begin
     try:
         return _probed(once, max_pixels), once

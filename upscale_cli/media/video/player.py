@@ -45,11 +45,13 @@ class Player:
 
     Attributes:
         feed: what is written here is shown.
+        was_closed: before it had shown everything.
     """
 
     def __init__(self, title: str) -> None:
         path = find_player()
         self._name = PurePath(path).stem
+        self.was_closed = False
         theirs, ours = os.pipe()
         self.feed: IO[bytes] = os.fdopen(ours, "wb", buffering=0)
         with os.fdopen(theirs, "rb", buffering=0) as end:

@@ -95,12 +95,13 @@ class Child:
     def reason(self) -> str:
         """The last words that tell why it failed, in one line; "" where it said nothing."""
         if self.stalled:
-            return f"nothing moved for {self._stall_seconds:.0f} s"
+            return f"nothing moved for {self._stall_seconds:g} s"
         self._log.join(timeout=2)
         lines = list(self._tail)
         errors = [text for level, text in lines if level in ("panic", "fatal", "error")]
         specific = [text for text in errors if not _GENERAL.search(text)]
-        words = (specific or errors or [text for _, text in lines if text])[-1:]
+        with_cause = [text for text in errors if ": " in text]
+        words = (specific or with_cause or errors or [text for _, text in lines if text])[-1:]
         return printable(words[0].strip())[:300] if words else ""
 
     def wait(self, timeout: float | None = None) -> int | None:
@@ -172,7 +173,7 @@ class Child:
                 os.killpg(self._process.pid, signal.SIGKILL)
 
     def _watch(self, limit: float) -> None:
-        """Ends the process when we have waited too long for it: for a pipe to move, or for a sign of life at its end."""
+        """Ends the process when we have waited too long: for a pipe to move, or for a sign of life at its end."""
         effort = _Effort(self._process.pid)
         while not self._ended.wait(min(limit / 4, 1.0)):
             idle = [pipe.waiting_seconds() for pipe in self._pipes]

@@ -226,6 +226,8 @@ class VideoReader:
                     )
                 samples = np.frombuffer(memoryview(packet), self.format.dtype)
                 pts = self._ticks(packet)
+                if pts == last and self._is_surplus():
+                    continue
                 if last is not None and pts <= last:
                     pts = last + 1  # broken streams; the order of frames is right all the same
                 if last is None:
@@ -261,22 +263,27 @@ class VideoReader:
             said = f'"{reason}"' if reason else f"ffmpeg ended with code {code}"
             remedy = "Is the file whole?" if code is None or code >= 0 else "Name another ffmpeg with UPSCALE_FFMPEG."
             raise InputError(f"{self._clip.name}: no frame of it can be decoded ({said}). {remedy}")
-        if self._child.stalled:
-            raise InputError(
-                f"{self._clip.name}: the decoder stood still for {STALL_SECONDS:.0f} s after frame {self.decoded}. "
-                "Try without --hwaccel, or with another ffmpeg (UPSCALE_FFMPEG)."
-            )
+        self._check_stall()
         if code and not self.errors:
             self.errors = 1
             self._first_error = self._child.reason()
 
     def _check_alive(self) -> None:
         """Half a frame is the last that comes of a decoder that was killed or broke down."""
-        if code := self._child.wait(2.0):
+        code = self._child.wait(2.0)
+        self._check_stall()
+        if code:
             said = f' ("{self._child.reason()}")' if self._child.reason() else ""
             raise InputError(
                 f"{self._clip.name}: ffmpeg ended with code {code} after frame {self.decoded}{said}. "
                 "Try again, or with another ffmpeg (UPSCALE_FFMPEG)."
+            )
+
+    def _check_stall(self) -> None:
+        if self._child.stalled:
+            raise InputError(
+                f"{self._clip.name}: the decoder stood still for {STALL_SECONDS:.0f} s after frame {self.decoded}. "
+                "Try without --hwaccel, or with another ffmpeg (UPSCALE_FFMPEG)."
             )
 
     # What the packets promised
@@ -301,11 +308,18 @@ class VideoReader:
         if last is not None and self._schedule is not None:
             yield from self._fill(last, self._schedule.rest(last.pts))
 
+    def _is_surplus(self) -> bool:
+        """Whether a second frame of one time is a decoder's that is at a loss, which nobody has promised."""
+        return self._schedule is not None and self._has_complained()
+
+    def _has_complained(self) -> bool:
+        if not self.errors:
+            time.sleep(_LOG_GRACE)
+        return self.errors > 0
+
     def _fill(self, last: VideoFrame, gap: Iterable[tuple[int, int]]) -> Iterator[VideoFrame]:
         for pts, duration in gap:
-            if not self.errors:
-                time.sleep(_LOG_GRACE)
-            if not self.errors:  # a decoder without complaint: these packets never were to be shown
+            if not self._has_complained():  # a decoder without complaint: these packets never were to be shown
                 self._forget_promises()
                 return
             self.last_duration = duration

@@ -11,11 +11,12 @@ import json
 import math
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -25,13 +26,16 @@ from upscale_cli.errors import OptionError, OutputError
 from upscale_cli.media.video.binary import FFmpeg
 from upscale_cli.media.video.container import CONTAINERS
 from upscale_cli.media.video.frame import VideoFrame
-from upscale_cli.media.video.work import JOB_FILE
+from upscale_cli.media.video.work import JOB_FILE, synced
 from upscale_cli.media.video.writer import Track, VideoWriter
 
 STRETCH_SECONDS: Final = 5
 """Of clip in a stretch: what a kill can cost, and how often the encoder has to begin anew."""
 
 JOURNAL_FILE: Final = "journal.jsonl"
+
+LONGEST_SHOWN: Final = 40
+"""Characters of a value in a message; longer ones are digests and the like."""
 
 
 def stretch_length(rate: Fraction) -> int:
@@ -62,21 +66,35 @@ class Stretch:
 class Journal:
     """What a work folder records: the job, the finished stretches, and whether they are all.
 
+    Whatever cannot be trusted is forgotten, and done again: without a record of the job, everything; else the stretches
+    from the first one that is torn, missing or of another size than was recorded. Stray files go.
+
+    Args:
+        job: what makes a job this job, each under the name that the user knows.
+
     Raises:
         OptionError: the folder is of another job.
+        OSError: it cannot be written.
     """
 
-    def __init__(self, folder: Path, job: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, job: Mapping[str, object]) -> None:
         self._folder, self._path = folder, folder / JOURNAL_FILE
-        self._check_job(job)
         self.stretches: list[Stretch] = []
         self.is_complete = False
+        self.damage = ""
+        self._check_job(dict(job))
         self._read()
+        self._tidy()
 
     @property
     def frames(self) -> int:
         """How many are done."""
         return sum(len(stretch.pts) for stretch in self.stretches)
+
+    @property
+    def repeats(self) -> int:
+        """How many of them stand in for lost ones."""
+        return sum(stretch.repeats for stretch in self.stretches)
 
     @property
     def last_pts(self) -> int | None:
@@ -87,60 +105,84 @@ class Journal:
         self._append(asdict(stretch))
         self.stretches.append(stretch)
 
-    def complete(self) -> None:
-        """Records that no frame is left."""
-        self._append({"complete": True})
-        self.is_complete = True
+    def complete(self, damage: str) -> None:
+        """Records that no frame is left, and what was wrong with the source ("" for nothing)."""
+        self._append({"complete": True, "damage": damage})
+        self.is_complete, self.damage = True, damage
 
-    def _check_job(self, job: dict[str, Any]) -> None:
-        path = self._folder / JOB_FILE
-        recorded = _loaded(path)
+    def _check_job(self, job: dict[str, object]) -> None:
+        recorded = job_in(self._folder)
         if recorded is None:
-            temporary = path.with_suffix(".new")
-            temporary.write_text(json.dumps(job, indent=1), encoding="utf-8")
-            _synced(temporary)
-            temporary.replace(path)
-            return
-        if recorded != job:
-            differing = sorted(key for key in {*recorded, *job} if recorded.get(key) != job.get(key))
+            self._path.unlink(missing_ok=True)  # of which job, nobody knows
+            _replace(self._folder / JOB_FILE, json.dumps(job, indent=1))
+        elif recorded != job:
+            differing = ", ".join(_difference(key, recorded, job) for key in {**recorded, **job} if recorded.get(key) != job.get(key))
             raise OptionError(
-                f"{self._folder} records another job ({', '.join(differing)} differ). "
-                "Repeat it with the same input and options, or remove the folder."
+                f"{self._folder} holds the work of another job: {differing}. "
+                "Repeat that one's input and options, or remove the folder."
             )
 
     def _read(self) -> None:
-        """The lines up to the first that is torn, out of order, or whose file is not what was recorded."""
-        lines = self._path.read_text(encoding="utf-8").splitlines() if self._path.exists() else []
+        text = self._path.read_bytes().decode("utf-8", "replace") if self._path.exists() else ""
         whole = []
-        for line in lines:
+        for line in text.splitlines():
             try:
-                record = json.loads(line)
-            except ValueError:
+                self._take(json.loads(line))
+            except (ValueError, TypeError, KeyError, AttributeError):
                 break
-            if record.get("complete"):
-                self.is_complete = True
-                whole.append(line)
+            whole.append(f"{line}\n")
+            if self.is_complete:
                 break
-            stretch = Stretch(**{**record, "pts": tuple(record["pts"])})
-            file = self._folder / stretch.file
-            if stretch.number != len(self.stretches) or not file.exists() or file.stat().st_size != stretch.size:
-                break
-            self.stretches.append(stretch)
-            whole.append(line)
-        if len(whole) != len(lines):
-            self._path.write_text("".join(f"{line}\n" for line in whole), encoding="utf-8")
-            _synced(self._path)
+        if "".join(whole) != text:
+            _replace(self._path, "".join(whole))
+
+    def _take(self, record: Any) -> None:
+        """One line of the journal; raises whatever a torn one leads to."""
+        if record.get("complete"):
+            self.is_complete, self.damage = True, str(record["damage"])
+            return
+        stretch = Stretch(**{**record, "pts": tuple(record["pts"])})
+        file = self._folder / stretch.file
+        if stretch.number != len(self.stretches) or not file.is_file() or file.stat().st_size != stretch.size:
+            raise ValueError(f"stretch {stretch.number} is not what was recorded")
+        self.stretches.append(stretch)
+
+    def _tidy(self) -> None:
+        """Takes away what killed runs have left: stretches that were never recorded, and halves of the join."""
         kept = {stretch.file for stretch in self.stretches}
-        for file in self._folder.glob("stretch-*"):
+        for file in (*self._folder.glob("stretch-*"), *self._folder.glob("joined-*")):
             if file.name not in kept:
                 with suppress(OSError):  # an encoder that outlived its run may still hold it
                     file.unlink()
 
     def _append(self, record: dict[str, Any]) -> None:
-        with self._path.open("a", encoding="utf-8") as stream:
+        with self._path.open("a", encoding="utf-8", newline="\n") as stream:
             stream.write(json.dumps(record) + "\n")
             stream.flush()
             os.fsync(stream.fileno())
+
+
+def job_in(folder: Path) -> dict[str, object] | None:
+    """The job that a work folder is of; None where nothing says so."""
+    try:
+        return dict(json.loads((folder / JOB_FILE).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _difference(key: str, recorded: Mapping[str, object], now: Mapping[str, object]) -> str:
+    """One thing in which two jobs differ, in words."""
+    values = [recorded.get(key), now.get(key)]
+    shown = ["not given" if value in (None, [], False) else str(value) for value in values]
+    return f"{key} ({shown[0]} then, {shown[1]} now)" if max(map(len, shown)) <= LONGEST_SHOWN else f"{key} differs"
+
+
+def _replace(path: Path, text: str) -> None:
+    """Gives a file another content, all of it or nothing."""
+    temporary = path.with_name(f"{path.name}.new")
+    temporary.write_text(text, encoding="utf-8", newline="\n")
+    synced(temporary)
+    temporary.replace(path)
 
 
 class StretchWriter:
@@ -195,11 +237,10 @@ class StretchWriter:
             self._hand_over()
 
     def finish(self) -> None:
-        """Closes the last stretch and records that all frames are there."""
+        """Closes the last stretch; all are recorded when this returns."""
         if self._pts:
             self._hand_over()
         self._wait()
-        self._journal.complete()
 
     def close(self) -> None:
         """Ends what is under way; finished stretches stay."""
@@ -231,7 +272,7 @@ class StretchWriter:
         with writer:
             writer.finish()
         file = self._folder / begun.file
-        _synced(file)
+        synced(file)
         delay = _delay(file, len(begun.pts), self._name)
         size = file.stat().st_size
         self._journal.add(Stretch(begun.number, begun.file, size, begun.pts, delay, begun.repeats))
@@ -247,15 +288,17 @@ def join(folder: Path, stretches: Sequence[Stretch], writer: VideoWriter) -> Non
         OutputError: a stretch does not hold what the journal says, or ffmpeg fails.
     """
     dts = decoding_times(stretches)
+    steps = [later - earlier for earlier, later in pairwise(dts)]
+    steps.append(steps[-1] if steps else 0)
     done = 0
     for stretch in stretches:
-        ranks = _ranks(_times(folder / stretch.file))
+        ranks = _checked_ranks(folder / stretch.file, len(stretch.pts), writer.name)
         with av.open(str(folder / stretch.file)) as source:
             stream = source.streams.video[0]
             writer.take_shape(stream)
             packets = (packet for packet in source.demux(stream) if packet.size)
             for number, (packet, rank) in enumerate(zip(packets, ranks, strict=True)):
-                writer.copy(packet, stretch.pts[rank], dts[done + number])
+                writer.copy(packet, stretch.pts[rank], dts[done + number], steps[done + number])
         done += len(stretch.pts)
 
 
@@ -287,26 +330,20 @@ def _ranks(times: Sequence[int]) -> list[int]:
 
 
 def _delay(file: Path, frames: int, name: str) -> int:
-    """Reads a stretch back: by how many places its packets come before their turn.
+    """Reads a stretch back: by how many places its packets come before their turn."""
+    return max(number - rank for number, rank in enumerate(_checked_ranks(file, frames, name)))
+
+
+def _checked_ranks(file: Path, frames: int, name: str) -> list[int]:
+    """See `_ranks`.
 
     Raises:
-        OutputError: it does not hold as many frames as went in.
+        OutputError: the stretch does not hold as many frames as went in, or cannot be read.
     """
-    ranks = _ranks(_times(file))
-    if len(ranks) != frames:
-        raise OutputError(
-            f"{name}: {frames} frames went into {file.name}, {len(ranks)} are in it. Choose another --codec."
-        )
-    return max(number - rank for number, rank in enumerate(ranks))
-
-
-def _loaded(path: Path) -> dict[str, Any] | None:
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError):
-        return None
-
-
-def _synced(path: Path) -> None:
-    with path.open("rb+") as stream:
-        os.fsync(stream.fileno())
+        ranks = _ranks(_times(file))
+    except (av.error.FFmpegError, IndexError) as error:
+        raise OutputError(f"{name}: {file} cannot be read back. Remove the folder, and begin again.") from error
+    if len(ranks) != frames:
+        raise OutputError(f"{name}: {frames} frames went into {file}, {len(ranks)} are in it. Choose another --codec.")
+    return ranks

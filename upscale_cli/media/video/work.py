@@ -2,7 +2,10 @@
 
 import contextlib
 import os
+import secrets
 import shutil
+import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -32,7 +35,8 @@ class WorkFolder:
 
     Attributes:
         path: the folder.
-        file: where the output is written meanwhile.
+        file: where the output is written meanwhile. With `resume` its name is drawn by lot: the encoder of a killed run
+            may still be at work on the one it was given.
 
     Raises:
         OutputError: the output may not be written there, or another run is at work on it.
@@ -42,15 +46,16 @@ class WorkFolder:
         self._output, self._overwrite, self._resume, self._say = output, overwrite, resume, say
         self._target = OutputFile(output, overwrite=overwrite)
         self.path = output.with_name(output.name + SUFFIX)
-        self.file = self.path / output.name
+        self.file = self.path / (f"joined-{secrets.token_hex(4)}{output.suffix}" if resume else output.name)
         self._keep = resume
         self._lock = FileLock(self.path / _LOCK_FILE, timeout=0)
 
     def __enter__(self) -> Self:
-        with self._target.failures():
+        with self.failures():
             was_there = self.path.is_dir()
             self.path.mkdir(exist_ok=True)
             self._acquire()
+            self._target.check(self._output)  # another run may have finished it just now
         if was_there and not self._resume:
             self._refuse_or_clear()
         return self
@@ -66,16 +71,20 @@ class WorkFolder:
                 (self.path / _LOCK_FILE).unlink(missing_ok=True)
                 self.path.rmdir()
 
+    def failures(self) -> AbstractContextManager[None]:
+        """Turns what the file system refuses into an `OutputError` that names output and remedy."""
+        return self._target.failures()
+
     def keep(self) -> None:
         """Leaves the folder where it is."""
         self._keep = True
 
     def deliver(self) -> None:
         """Flushes the file to the disk and gives it its name; the folder goes."""
-        with self._target.failures():
-            with self.file.open("rb+") as stream:
-                os.fsync(stream.fileno())
+        with self.failures():
+            synced(self.file)
             move_into_place(self.file, self._output, overwrite=self._overwrite)
+            _folder_synced(self._output.parent)
         self._keep = False
 
     def clear(self) -> None:
@@ -86,12 +95,16 @@ class WorkFolder:
                     shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 
     def _acquire(self) -> None:
+        busy = OutputError(
+            f"{printable(str(self._output))}: another run is writing it. Wait for that, or choose another -o."
+        )
         try:
             self._lock.acquire()
         except Timeout as error:
-            raise OutputError(
-                f"{printable(str(self._output))}: another run is writing it. Wait for that, or choose another -o."
-            ) from error
+            raise busy from error
+        if not (self.path / _LOCK_FILE).exists():  # the other run ended in between, and took folder and lock away
+            self._lock.release()
+            raise busy
 
     def _refuse_or_clear(self) -> None:
         """What a killed run has left: hours of work are not thrown away, a torn file is."""
@@ -103,3 +116,21 @@ class WorkFolder:
             )
         self.clear()
         self._say(f"{name} was left by a run that was killed; what it had written is removed.")
+
+
+def synced(path: Path) -> None:
+    """Returns when the content of a file is on the disk."""
+    with path.open("rb+") as stream:  # Windows flushes only what may be written
+        os.fsync(stream.fileno())
+
+
+def _folder_synced(folder: Path) -> None:
+    """Returns when the names in a folder are on the disk; Windows sees to that by itself."""
+    if sys.platform == "win32":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # some file systems have no such thing
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -5,6 +5,7 @@ VideoFrame  ->  PyAV muxes NUT  ->  ffmpeg -f nut -i pipe:0 -i file:CLIP ... OUT
 
 import contextlib
 import io
+import math
 import tempfile
 import time
 from collections.abc import Sequence
@@ -27,9 +28,10 @@ from upscale_cli.media.video.pixel_format import PixelFormat
 from upscale_cli.media.video.probe import input_arguments, pictures
 from upscale_cli.media.video.process import LOG_ARGUMENTS, PIPE_BYTES, STALL_SECONDS, Child
 
-PIPE_OPTIONS: Final = {"avoid_negative_ts": "disabled", "movflags": "empty_moov+frag_every_frame+frag_discont"}
+UNSHIFTED: Final = {"avoid_negative_ts": "disabled"}
+FRAME_BY_FRAME: Final = {"movflags": "empty_moov+frag_every_frame"}
 """For the muxer that writes into the pipe: it shifts nothing (what must not be below zero, we shift), and QuickTime is
-written frame by frame."""
+written frame by frame; no other muxer knows that option."""
 
 FINISH_SECONDS: Final = 20.0
 """How long an interrupted encoder may take to close its file properly."""
@@ -46,7 +48,7 @@ class Track:
         rate: frames per second, the best guess.
         last: (timestamp, duration) of the last frame in ticks, where known: an encoder does not hear of durations, so
             the very last one would be a guess.
-        below_zero: ticks by which timestamps reach below zero; see `reader.ticks_below_zero`.
+        below_zero: by how many ticks all comes later through the pipe; see `reader.ticks_below_zero`.
     """
 
     format: PixelFormat
@@ -64,6 +66,9 @@ class Cut:
     start: float = 0.0
     seconds: float | None = None
 
+
+HELD_SECONDS: Final = 0.25
+"""An encoder at work takes a frame sooner; who pauses a player takes longer."""
 
 FLUSHED: Final = ("-flush_packets", "1")
 SHORT_CLUSTERS: Final = ("-cluster_time_limit", "100")
@@ -87,6 +92,7 @@ class VideoWriter:
     Attributes:
         frames: how many were taken.
         seconds: how long we have been waiting for the encoder.
+        held_seconds: how much of that in waits so long that whoever reads the output must have stopped to.
 
     Raises:
         OutputError: ffmpeg fails; the text has its reason.
@@ -112,10 +118,10 @@ class VideoWriter:
         others = [stream.index for stream in clip.video] if clip is not None else []
         self._is_only_video = sum(slot.index in others for slot in slots) <= 1  # the option is for all tracks at once
         self._pipe_format = _join_format(tracks[0].encoder, container) if is_join else "nut"
-        self._shift = max((Fraction(track.below_zero) * track.time_base for track in tracks), default=Fraction(0))
+        self._shift = _shift(tracks, self._pipe_format)
         self._pictures: tempfile.TemporaryDirectory[str] | None = None
         self.frames = 0
-        self.seconds = 0.0
+        self.seconds = self.held_seconds = 0.0
         self._is_stream = not isinstance(output, Path)
         self._second = SecondInput() if once is not None else None
         self._head = once.head() if once is not None else b""
@@ -131,12 +137,15 @@ class VideoWriter:
             is_carried = any(slot.action != "upscale" for slot in slots)
             self._second.begin(once.tap() if is_carried else io.BytesIO(self._head))
         try:
+            options = UNSHIFTED | (FRAME_BY_FRAME if self._pipe_format in ("mov", "mp4") else {})
             self._nut = av.open(
-                self._child.stdin, "w", format=self._pipe_format, buffer_size=PIPE_BYTES, options=PIPE_OPTIONS
+                self._child.stdin, "w", format=self._pipe_format, buffer_size=PIPE_BYTES, options=options
             )
             self._streams = [] if is_join else [self._add(track) for track in tracks]
         except BaseException:
             self._child.kill()
+            if self._second is not None:
+                self._second.close()
             raise
 
     def write(self, track: int, samples: NDArray[Any], pts: int) -> None:
@@ -156,12 +165,14 @@ class VideoWriter:
         """Before `copy`: the stream whose packets will come; the first call counts."""
         if not self._streams:
             joined = self._nut.add_stream_from_template(stream, opaque=True)  # its codec may have no encoder here
+            joined.codec_context.codec_tag = stream.codec_context.codec_tag
             joined.time_base = self._tracks[0].time_base
             self._streams = [joined]
 
-    def copy(self, packet: "av.Packet[Any]", pts: int, dts: int) -> None:
-        """Takes one encoded packet; timestamps in ticks of the first track."""
-        packet.pts, packet.dts, packet.duration = pts, dts, 0
+    def copy(self, packet: "av.Packet[Any]", pts: int, dts: int, duration: int) -> None:
+        """Takes one encoded packet; times in ticks of the first track."""
+        packet.pts, packet.dts = pts, dts
+        packet.duration = 0 if self._pipe_format == "matroska" else duration  # there it would make a block group of each
         self._mux(packet, 0)
 
     def _mux(self, packet: "av.Packet[Any]", track: int) -> None:
@@ -176,7 +187,9 @@ class VideoWriter:
         except (av.error.FFmpegError, OSError, ValueError) as error:
             raise self._failure() from error
         finally:
-            self.seconds += time.perf_counter() - begin
+            took = time.perf_counter() - begin
+            self.seconds += took
+            self.held_seconds += took if took > HELD_SECONDS else 0.0
         self.frames += 1
 
     def finish(self) -> None:
@@ -230,7 +243,8 @@ class VideoWriter:
         code = self._child.wait(5.0)
         reason = self._child.reason() or "no reason given"
         if self._is_stream and "Broken pipe" in reason:
-            return OutputError(f"{self.name}: whoever reads it has gone after frame {self.frames} (Broken pipe).")
+            what = "standard output" if self.name == "-" else self.name
+            return OutputError(f"{what}: whoever reads it has gone after frame {self.frames} (Broken pipe).")
         remedy = next((text for words, text in _REMEDIES if words in reason), "Choose another --codec or -o.")
         return OutputError(
             f'{self.name}: ffmpeg ended with code {code} after frame {self.frames} ("{printable(reason)}"). {remedy}'
@@ -321,19 +335,30 @@ def _cut_arguments(cut: Cut, clip: Clip, slots: Sequence[Slot]) -> list[str]:
 
 def _earlier(seconds: float) -> list[str]:
     """An input option that brings all of its timestamps forward."""
-    return ["-itsoffset", f"-{seconds:.9f}"] if seconds else []
+    return ["-itsoffset", f"{-seconds:.9f}"] if seconds else []
+
+
+def _shift(tracks: Sequence[Track], pipe_format: str) -> Fraction:
+    """By how many seconds all comes later through the pipe. MP4 has to begin at zero; elsewhere, whole ticks of every
+    track that are whole milliseconds too, so that nothing is rounded differently for it."""
+    needed = max(track.below_zero * track.time_base for track in tracks)
+    if pipe_format in ("mp4", "mov"):
+        return needed
+    step = math.lcm(*(track.time_base.numerator for track in tracks))
+    return Fraction(math.ceil(needed / step) * step)
 
 
 def _join_format(encoder: Encoder, container: Container) -> str:
-    """How encoded packets go through the pipe: exact in time, and with all that is known of them.
+    """How encoded packets go through the pipe: exact in time, decoding times too, and with all that is known of them.
 
-    NUT knows no ProRes, and no colours where the packets themselves have none (FFV1); QuickTime would need an edit
-    list for frames out of order, which those two never have. Only Matroska holds VP9's transparency; its ticks of a
-    millisecond are those of the output.
+    MP4 and QuickTime keep both times; NUT keeps one, which is enough where frames are stored as they are shown. Only
+    Matroska holds VP9's transparency; its ticks of a millisecond are those of the output.
     """
     if container.muxer in ("matroska", "webm"):
         return "matroska"
-    return "mov" if encoder.name in ("ffv1", "prores_ks") else "nut"
+    if encoder.name == "ffv1":
+        return "nut"
+    return "mov" if encoder.name == "prores_ks" else "mp4"
 
 
 _INPUT_OPTIONS: Final = frozenset(

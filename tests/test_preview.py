@@ -1,0 +1,82 @@
+"""Before and after in one picture."""
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.clips import Clips
+from tests.examine import examine, planes, upscale
+from upscale_cli.chain import Target
+from upscale_cli.frame_upscaler import FrameUpscaler
+from upscale_cli.media.video.facts import Clip, ColourTags, VideoStream
+from upscale_cli.media.video.pixel_format import FORMATS
+from upscale_cli.media.video.reader import DecodeOptions
+from upscale_cli.preview import SideBySide, preview_part
+from upscale_cli.upscaler import Upscaler
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Clips:
+    return Clips(tmp_path_factory.getbasetemp() / "clips")
+
+
+def lasting(seconds: float | None) -> Clip:
+    stream = VideoStream(
+        index=0, codec="h264", width=64, height=48, pixel_format="yuv420p", time_base=Fraction(1, 25), start=0,
+        rate=Fraction(25), frames=None, seconds=seconds,
+    )  # fmt: skip
+    return Clip(source="file:clip.mp4", name="clip.mp4", format="mov", video=(stream,), main=0, seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    ("start", "seconds", "lasts", "part"),
+    [
+        (None, 5, 100, (47.5, 52.5)),
+        (None, 5, 4, (0, 5)),
+        (None, 5, None, (0, 5)),
+        (20.0, 5, 100, (20, 25)),
+        (0.0, 5, 100, (0, 5)),
+    ],
+)
+def test_which_part_is_shown(
+    start: float | None, seconds: float, lasts: float | None, part: tuple[float, float]
+) -> None:
+    assert preview_part(DecodeOptions(start=start), seconds, lasting(lasts)) == part
+
+
+@pytest.mark.parametrize("name", ["gray", "yuv420p", "yuv444p10le", "yuva420p", "gbrp"])
+@pytest.mark.parametrize("size", [(10, 6), (9, 7)])
+def test_both_halves_are_what_each_would_be_alone(name: str, size: tuple[int, int]) -> None:
+    """Left what bicubic makes of it, right what the lane's own model makes."""
+    format, (width, height) = FORMATS[name], size
+    rng = np.random.default_rng(2)
+    samples = rng.integers(0, format.white, format.frame_samples(*size), format.dtype, endpoint=True)
+    tags = ColourTags("bt709", "bt709", "bt709", "tv", "left")
+    upscaler = Upscaler("espcn", device="cpu", for_clips=True)
+    frames = FrameUpscaler(upscaler, format, width, height, tags, Target(scale=2))
+    lane = SideBySide(frames, format)
+    joined = lane.collect(lane.submit(samples))
+    before, after = (frames.collect(frames.submit(samples, net=net)) for net in (False, True))
+    assert (before != after).any()
+    start = 0
+    for rows, columns in format.plane_sizes(2 * width, 2 * height):
+        plane = joined[2 * start : 2 * (start + rows * columns)].reshape(rows, 2 * columns)
+        for half, alone in ((plane[:, :columns], before), (plane[:, columns:], after)):
+            np.testing.assert_array_equal(half, alone[start : start + rows * columns].reshape(rows, columns))
+        start += rows * columns
+    assert joined.size == 2 * start
+
+
+def test_on_the_command_line(clips: Clips, tmp_path: Path) -> None:
+    """Half a second of forty frames, twice as wide; with a model that is bicubic both halves are the same."""
+    output = tmp_path / "preview.mp4"
+    outcome = upscale(clips("long_gop"), "-m", "bicubic", "--preview", 0.4, "-o", output, "--preset", "ultrafast")
+    assert outcome.code == 0, outcome.err
+    report = examine(output)
+    assert report.picture.sizes == ((2 * 192, 128),)
+    assert len(report.picture.pts) == 10
+    luma: Any = next(planes(output))[0]
+    assert np.abs(luma[:, :192].astype(int) - luma[:, 192:]).mean() < 3
