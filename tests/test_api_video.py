@@ -1,7 +1,6 @@
 """Clips from Python: from file to file, and frame by frame."""
 
 import gc
-import os
 import re
 from collections.abc import Iterator
 from fractions import Fraction
@@ -44,6 +43,10 @@ def _nobody_is_left() -> Iterator[None]:
     assert not left, left
 
 
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
 # From file to file
 
 
@@ -58,7 +61,7 @@ def test_from_file_to_file(clips: Clips, tmp_path: Path) -> None:
     assert len(report.picture.pts) == 12
     (finished,) = [event for event in events if isinstance(event, ClipFinished)]
     assert (finished.frames, finished.model, finished.width, finished.height) == (12, "bicubic", 192, 128)
-    assert os.listdir(tmp_path) == ["large.mp4"]
+    assert names(tmp_path) == ["large.mp4"]
 
 
 @pytest.mark.parametrize(
@@ -107,7 +110,7 @@ def test_an_upscaler_may_be_used_again_and_has_its_own_options(clips: Clips, tmp
         upscale_video(clips("one_frame"), tmp_path / "c.mp4", model=upscaler, precision="fp32")
     with pytest.raises(TypeError, match="precision"):
         upscale_frames(clips("one_frame"), model=upscaler, precision="fp32")
-    assert sorted(os.listdir(tmp_path)) == ["a.mp4", "b.mp4"]
+    assert names(tmp_path) == ["a.mp4", "b.mp4"]
 
 
 def test_what_makes_no_sense_is_refused_before_a_frame(clips: Clips, tmp_path: Path) -> None:
@@ -121,9 +124,9 @@ def test_what_makes_no_sense_is_refused_before_a_frame(clips: Clips, tmp_path: P
             call(scale=2, target=Target(scale=2))
     with pytest.raises(InputError):
         upscale_frames(clips("prose"), model="bicubic")
-    with pytest.raises(InputError, match="only|larger|pixels"):
+    with pytest.raises(InputError, match="pixels"):
         upscale_frames(clips("plain"), model="bicubic", options=ClipOptions(max_pixels=100))
-    assert not os.listdir(tmp_path)
+    assert not names(tmp_path)
 
 
 @pytest.mark.parametrize("start", [99.0, 0.481])
@@ -131,7 +134,7 @@ def test_a_part_without_frames_is_said(clips: Clips, tmp_path: Path, start: floa
     options = ClipOptions(decode=DecodeOptions(start=start), encode=FAST.encode)
     with pytest.raises(InputError, match=r"plain\.mp4: .* Choose (an earlier one|another --start)"):
         upscale_video(clips("plain"), tmp_path / "x.mp4", model="bicubic", options=options)
-    assert not os.listdir(tmp_path)
+    assert not names(tmp_path)
 
 
 # Frame by frame
@@ -201,10 +204,11 @@ def as_libav_sees_it(frame: SRFrame) -> np.ndarray[Any, np.dtype[np.uint8]]:
     made = given.reformat(
         format="rgb24", src_colorspace=matrix, src_color_range=full, dst_color_range=2, interpolation="BICUBIC"
     )
-    return made.to_ndarray()
+    pixels: np.ndarray[Any, np.dtype[np.uint8]] = made.to_ndarray().astype(np.uint8)
+    return pixels
 
 
-def smooth(format_name: str, width: int, height: int, range_: str) -> np.ndarray[Any, Any]:
+def smooth(format_name: str, width: int, height: int) -> np.ndarray[Any, Any]:
     """Slow waves within the range's legal values: how chroma is enlarged hardly shows."""
     format = FORMATS[format_name]
     step = 1 << (format.bits - 8)
@@ -215,7 +219,6 @@ def smooth(format_name: str, width: int, height: int, range_: str) -> np.ndarray
         colour = at in (1, 2) and format.model == "yuv"
         low, high = (60, 190) if colour else (40, 220)
         planes.append(((low + high) / 2 + (high - low) / 2 * wave * (0.5 if colour else 1)).round() * step)
-    del range_
     return np.concatenate([plane.astype(format.dtype).reshape(-1) for plane in planes])
 
 
@@ -223,8 +226,10 @@ def smooth(format_name: str, width: int, height: int, range_: str) -> np.ndarray
 @pytest.mark.parametrize("range_", ["tv", "pc"])
 @pytest.mark.parametrize("name", ["yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv444p10le", "yuva420p", "gray"])
 def test_to_rgb_is_what_libav_makes(name: str, matrix: str, range_: Any) -> None:
-    tags = ColourTags(matrix, matrix.removesuffix("nc"), "bt709", range_, "left")
-    frame = SRFrame(smooth(name, 64, 48, range_), FORMATS[name], tags, 64, 48, Fraction(0))
+    if name == "gray" and range_ == "tv":
+        pytest.skip("libswscale takes all gray as full range")
+    tags = ColourTags(matrix, matrix.removesuffix("nc"), "bt709", range_, "center")  # as libswscale takes it
+    frame = SRFrame(smooth(name, 64, 48), FORMATS[name], tags, 64, 48, Fraction(0))
     ours, theirs = frame.to_rgb().astype(int), as_libav_sees_it(frame).astype(int)
     assert ours.shape == (48, 64, 3)
     difference = np.abs(ours - theirs)
@@ -232,11 +237,19 @@ def test_to_rgb_is_what_libav_makes(name: str, matrix: str, range_: Any) -> None
     assert np.percentile(difference, 99) <= 3, np.percentile(difference, 99)
 
 
+def test_gray_is_stretched_by_its_range() -> None:
+    """As 16..235, which libswscale does not believe of gray."""
+    tags = ColourTags("bt709", "bt709", "bt709", "tv", None)
+    frame = SRFrame(np.array([0, 16, 126, 235, 255, 200], np.uint8), FORMATS["gray"], tags, 3, 2, Fraction(0))
+    assert frame.to_rgb()[..., 1].tolist() == [[0, 0, 128], [255, 255, 214]]
+    assert (frame.to_rgb() == frame.to_rgb()[..., :1]).all()
+
+
 @pytest.mark.parametrize("name", ["gbrp", "gbrap", "gbrp10le", "gbrp12le"])
 def test_rgb_stays_rgb(name: str) -> None:
     format = FORMATS[name]
     tags = ColourTags("gbr", "bt709", "iec61966-2-1", "pc", None)
-    frame = SRFrame(smooth(name, 16, 8, "pc"), format, tags, 16, 8, Fraction(0))
+    frame = SRFrame(smooth(name, 16, 8), format, tags, 16, 8, Fraction(0))
     g, b, r = frame.planes[:3]
     wanted = np.stack([r, g, b], axis=-1).astype(float) * 255 / format.white
     assert np.abs(frame.to_rgb() - wanted).max() <= 0.501

@@ -12,9 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 import torch
+from imageio_ffmpeg import get_ffmpeg_exe
 from PIL import Image, PngImagePlugin
 
 from tests.conftest import REPOSITORY
@@ -211,7 +213,7 @@ def broken(folder: Path, kind: str) -> Path:
         ("truncated PNG", "truncated.*--salvage"),
         ("corrupt chunk", "damaged|corrupt"),
         ("raw", "RAW"),
-        ("clip", "clip.*photos"),
+        ("clip", "no clip that can be read"),
     ],
 )
 def test_files_that_are_no_whole_pictures(run: Run, tmp_path: Path, kind: str, rule: str) -> None:
@@ -595,7 +597,7 @@ def test_a_template_may_be_a_folder_and_pad_numbers(run: Run, photo: Path) -> No
 def test_standard_output_holds_one_picture(photo: Path) -> None:
     done = process("-", "-m", "bicubic", "-m", "lanczos", input=photo.read_bytes())
     assert done.returncode == 1
-    assert b"standard output holds one picture only" in done.stderr
+    assert b"standard output holds one result only" in done.stderr
     assert done.stdout.count(b"IEND") == 1
 
 
@@ -684,3 +686,202 @@ def test_what_ends_a_run_is_told_to_a_program_too(run: Run, photo: Path) -> None
 
 def test_an_empty_name_is_one_line(run: Run) -> None:
     assert run("", *FAST).code == 1
+
+
+# Clips
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small clip, H.264 in MP4."""
+    path = tmp_path_factory.mktemp("made") / "clip.mp4"
+    picture = "testsrc2=size=48x32:rate=25"
+    command = [get_ffmpeg_exe(), "-v", "error", "-f", "lavfi", "-i", picture, "-frames:v", "8", "-c:v", "libx264", path]
+    subprocess.run([*map(str, command)], check=True)
+    return path
+
+
+@pytest.fixture
+def clip(made: Path, tmp_path: Path) -> Path:
+    """That clip in a folder of its own."""
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(made.read_bytes())
+    return path
+
+
+def shape_of(path: Path) -> tuple[int, int, int]:
+    """(width, height, frames) of a clip."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        return stream.width, stream.height, sum(1 for _ in container.decode(stream))
+
+
+CLIP = (*FAST, "--preset", "ultrafast")
+
+
+@pytest.mark.parametrize(
+    ("options", "name", "shape"),
+    [
+        ((), "clip_2x.mp4", (96, 64, 8)),
+        (("-s", 3), "clip_3x.mp4", (144, 96, 8)),
+        (("--size", "100x100"), "clip_100x67.mp4", (100, 68, 8)),
+        (("--long-side", 24), "clip_24x16.mp4", (24, 16, 8)),
+        (("-f", "mkv"), "clip_2x.mkv", (96, 64, 8)),
+        (("-f", ".MKV"), "clip_2x.mkv", (96, 64, 8)),
+        (("-o", "{stem}-{width}x{height}-{model}{ext}"), "clip-96x64-bicubic.mp4", (96, 64, 8)),
+        (("-o", "new.mov"), "new.mov", (96, 64, 8)),
+        (("--frames", 3), "clip_2x.mp4", (96, 64, 3)),
+        (("--start", "0.08", "--end", "0:0.2"), "clip_2x.mp4", (96, 64, 3)),
+        (("--realtime",), "clip_2x.mp4", (96, 64, 8)),
+        (("--realtime=strict",), "clip_2x.mp4", (96, 64, 8)),
+        (("--preview", 0.2), "clip_2x.mp4", (192, 64, 5)),
+        (("--no-dedup", "--deinterlace", "off"), "clip_2x.mp4", (96, 64, 8)),
+    ],
+)
+def test_names_and_sizes_of_clips(
+    run: Run,
+    clip: Path,
+    options: tuple[object, ...],
+    name: str,
+    shape: tuple[int, int, int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(clip.parent)
+    outcome = run(clip, *CLIP, *options)
+    assert outcome.code == 0, outcome.err
+    assert files(clip.parent) == {"clip.mp4", name}
+    assert shape_of(clip.parent / name) == shape
+
+
+def test_photos_and_clips_in_one_call(run: Run, clip: Path, photo: Path) -> None:
+    """By two models; a photo is enlarged 4 times, a clip twice."""
+    outcome = run(clip, photo, "-m", "bicubic", "-m", "lanczos", "--preset", "ultrafast")
+    assert outcome.code == 0, outcome.err
+    made = {
+        f"{stem}_{model}_{scale}"
+        for stem, scale in (("clip", "2x.mp4"), ("photo", "4x.png"))
+        for model in ("bicubic", "lanczos")
+    }
+    assert files(clip.parent) == {"clip.mp4", "photo.png", *made}
+    assert outcome.err.count("slowest stage") == 2
+
+
+def test_one_bad_clip_does_not_stop_the_photo(run: Run, clip: Path, photo: Path) -> None:
+    clip.write_bytes(b"this is no clip")
+    outcome = run(clip, photo, *FAST)
+    assert outcome.code == 1
+    assert "clip.mp4" in outcome.line
+    assert files(clip.parent) == {"clip.mp4", "photo.png", "photo_4x.png"}
+
+
+def test_what_a_run_tells_a_program_of_a_clip(run: Run, clip: Path) -> None:
+    outcome = run(clip, *CLIP, "--json")
+    assert outcome.code == 0, outcome.err
+    assert outcome.err == ""
+    records = [json.loads(line) for line in outcome.out.splitlines()]
+    by_name = {record["event"]: record for record in records}
+    assert set(by_name) <= {"note", "started", "clip_progress", "clip_finished"}
+    assert by_name["started"]["frames"] == 8
+    assert by_name["started"]["encoder"] == "libx264"
+    assert set(by_name["clip_finished"]) >= {
+        "source", "output", "width", "height", "seconds", "frames", "fps", "realtime", "net", "fallback", "same",
+        "repeated", "slowest", "stages", "model", "damage",
+    }  # fmt: skip
+    assert by_name["clip_finished"]["frames"] == 8
+    assert by_name["clip_finished"]["damage"] == ""
+    assert records[-1]["event"] == "clip_finished"
+
+
+def test_quiet_says_nothing_of_a_clip(run: Run, clip: Path) -> None:
+    outcome = run(clip, *CLIP, "-q")
+    assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        (("--start", "soon"), "--start"),
+        (("--start", "-1"), "--start"),
+        (("--end", "0"), "--end"),
+        (("--start", "5", "--end", "4"), "--end"),
+        (("--start", "99999999999"), "--start"),
+        (("--frames", "0"), "--frames"),
+        (("--frames", "x"), "--frames"),
+        (("--fps", "PAL"), "--fps"),
+        (("--fps", "25/0"), "--fps"),
+        (("--crf", "nan"), "--crf"),
+        (("--crf", "99"), "--crf"),
+        (("--preset", "quick"), "--preset"),
+        (("--codec", "none"), "--codec"),
+        (("--pix-fmt", "none"), "--pix-fmt"),
+        (("--encoder-arg", "tune"), "--encoder-arg"),
+        (("--encoder-arg", "none=1"), "--encoder-arg"),
+        (("--hwaccel", "abacus"), "--hwaccel"),
+        (("--video-stream", "1"), "--video-stream"),
+        (("--video-stream", "first"), "--video-stream"),
+        (("--deinterlace", "yes"), "--deinterlace"),
+        (("--realtime=fast",), "--realtime"),
+        (("--realtime=",), "--realtime"),
+        (("--preview", "0"), "--preview"),
+        (("--preview", "inf"), "--preview"),
+        (("--resume", "--preview", "1"), "--resume"),
+        (("--resume", "--realtime=strict"), "--resume"),
+        (("-f", "mkv", "-o", "new.mp4"), "--format mkv"),
+    ],
+)
+def test_wrong_usage_with_clips_exits_with_two(
+    run: Run, clip: Path, options: tuple[str, ...], word: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(clip.parent)
+    outcome = run(clip, *FAST, *options)
+    assert outcome.code == 2, outcome.err
+    assert "Traceback" not in outcome.err
+    assert word in outcome.err
+    assert files(clip.parent) == {"clip.mp4"}
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [(("-o", "new.png"), ".png"), (("-o", "new.xyz"), ".xyz"), (("-f", "png"), "png"), (("--start", "9"), "--start 9")],
+)
+def test_what_does_not_go_with_one_clip_exits_with_one(
+    run: Run, clip: Path, options: tuple[str, ...], word: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(clip.parent)
+    outcome = run(clip, *FAST, *options)
+    assert outcome.code == 1, outcome.err
+    assert word in outcome.line
+    assert files(clip.parent) == {"clip.mp4"}
+
+
+def test_a_photo_is_no_clip(run: Run, photo: Path) -> None:
+    outcome = run(photo, *FAST, "-f", "mp4")
+    assert outcome.code in (1, 2)
+    assert "mp4" in outcome.line
+    assert files(photo.parent) == {"photo.png"}
+
+
+def test_a_file_may_be_named_like_the_option(
+    run: Run, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What follows -- is a name, though --realtime alone is rewritten before it is parsed."""
+    (tmp_path / "--realtime").write_bytes(made.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    outcome = run(*CLIP, "-o", "new.mkv", "--", "--realtime")
+    assert outcome.code == 0, outcome.err
+    assert files(tmp_path) == {"--realtime", "new.mkv"}
+
+
+def test_a_clip_through_standard_output(clip: Path, tmp_path: Path) -> None:
+    done = process(clip, *CLIP, "-o", "-")
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "piped.mkv").write_bytes(done.stdout)
+    assert shape_of(tmp_path / "piped.mkv") == (96, 64, 8)
+
+
+def test_the_clips_panel_of_the_help_names_every_option(run: Run) -> None:
+    outcome = run("--help")
+    panel = outcome.out.partition(" Clips ")[2].partition(" Messages ")[0]
+    for option in ("--codec", "--crf", "--start", "--end", "--frames", "--realtime", "--resume", "--preview", "--play"):
+        assert option in panel
+    assert max(map(len, outcome.out.splitlines())) <= 100

@@ -2,13 +2,26 @@
 
 import io
 import json
+import re
 from dataclasses import replace
 
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
-from upscale_cli.console import JsonLines, Terminal, duration, started_line
-from upscale_cli.events import Estimate, Event, Failed, Fetching, Finished, Note, Progress, Started
+from upscale_cli.console import JsonLines, Terminal, duration, started_line, summary
+from upscale_cli.events import (
+    ClipFinished,
+    ClipProgress,
+    Estimate,
+    Event,
+    Failed,
+    Fetching,
+    Finished,
+    Note,
+    Progress,
+    Started,
+)
 
 STARTED = Started(
     "a/photo.jpg", "photo_4x.jpg", "espcn", "asked for", ("espcn-x4",), "cpu", "fp32", 10, 20, 40, 80, frames=3
@@ -78,3 +91,97 @@ def test_durations(seconds: float, text: str) -> None:
 
 def test_the_first_line_of_a_still_speaks_of_no_frames() -> None:
     assert "frames" not in started_line(replace(STARTED, frames=1))
+
+
+# Clips
+
+CLIP = replace(
+    STARTED, source="a/A rather long name of a clip, S01E02 [720p].mp4", output="o/large.mp4", encoder="libx264"
+)
+FINISHED = ClipFinished(
+    source=CLIP.source, output="o/large.mp4", width=1280, height=720, seconds=29.1, frames=750, fps=25.77,
+    realtime=1.031, net=700, fallback=0, same=48, repeated=2, slowest="net",
+    stages={"decode": 1.0, "upload": 0.1, "net": 20.0, "download": 0.1, "encode": 5.0}, model="espcn",
+)  # fmt: skip
+
+
+def drawn(*events: Event, width: int, terminal: bool = True) -> list[str]:
+    """What stands on the screen after these events, line by line, without what moves the cursor."""
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=terminal, width=width, color_system=None, soft_wrap=True)
+    listener = Terminal(console, quiet=False)
+    for event in events:
+        listener(event)
+    if listener._bar is not None:
+        listener._bar.refresh()
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen.getvalue())
+    listener.end_bar()
+    return [line for line in re.split(r"[\r\n]+", text) if line.strip()]
+
+
+@pytest.mark.parametrize(
+    "progress",
+    [
+        ClipProgress(145, 750, 14.9, 0.59, 41.0, "net"),
+        ClipProgress(170_000, 171_000, 1123.4, 46.81, 0.9, "download"),
+        ClipProgress(3, None, 0.1, 0.004, None, "encode"),
+        ClipProgress(0, 10, 0.0, 0.0, None, ""),
+    ],
+)
+@pytest.mark.parametrize("width", [80, 100, 120])
+def test_the_bar_of_a_clip_is_one_line_with_everything_on_it(progress: ClipProgress, width: int) -> None:
+    bar = drawn(CLIP, progress, width=width)[-1]
+    assert len(bar) <= width
+    total = "?" if progress.total is None else str(progress.total)
+    assert f"{progress.done}/{total}" in re.sub(r"\s*/\s*", "/", bar)
+    assert f"{progress.fps:.1f} fps" in bar
+    assert f"{progress.realtime:.2f}x" in bar
+    assert (f"limit: {progress.slowest}" in bar) == bool(progress.slowest)
+    if progress.total is not None:
+        assert re.search(r"(\d:\d\d|-:--):(\d\d|--)$", bar.rstrip()), bar
+    assert bar.startswith("A rather long n")
+    assert "…" in bar
+
+
+@pytest.mark.parametrize("name", ["日本語の長い名前のクリップ、第一話.mp4", "[bold]x and more and more.mp4", "s.mp4"])
+def test_names_of_any_kind_fit_the_bar(name: str) -> None:
+    started, progress = replace(CLIP, source=name), ClipProgress(1, 10, 1.0, 1.0, 9.0, "encode")
+    bar = drawn(started, progress, width=80)[-1]
+    assert cell_len(bar) <= 80
+    assert bar.startswith(name[:5])
+    assert "1.00x  limit: encode" in bar
+
+
+def test_a_pipe_gets_no_bar_of_a_clip() -> None:
+    lines = drawn(CLIP, ClipProgress(1, 10, 1.0, 1.0, 9.0, "net"), FINISHED, width=80, terminal=False)
+    assert lines[1:] == [
+        "o/large.mp4  1280 x 720  750 frames  29.1 s",
+        "  25.8 fps, 1.03 x real time; 700 by espcn, 48 equal to the one before, 2 repeated for lost ones; "
+        "slowest stage: net",
+    ]
+    assert lines[0].endswith("cpu, fp32, libx264")
+
+
+def test_damage_is_an_error_that_names_the_clip() -> None:
+    lines = drawn(CLIP, replace(FINISHED, damage="the source is damaged: 2 lost"), width=80, terminal=False)
+    assert lines[-1] == f"error: {CLIP.source}: the source is damaged: 2 lost"
+
+
+def test_a_clip_with_nothing_left_to_do_has_no_summary() -> None:
+    assert summary(replace(FINISHED, stages={}, frames=0)) == []
+
+
+def test_the_events_of_a_clip_as_json() -> None:
+    stream = io.StringIO()
+    listener = JsonLines(stream)
+    for event in (CLIP, ClipProgress(1, None, 1.0, 1.0, None, "net"), FINISHED):
+        listener(event)
+    started, progress, finished = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert started["encoder"] == "libx264"
+    assert progress == {
+        "event": "clip_progress", "done": 1, "total": None, "fps": 1.0, "realtime": 1.0, "seconds_left": None,
+        "slowest": "net",
+    }  # fmt: skip
+    assert finished["event"] == "clip_finished"
+    assert (finished["net"], finished["same"], finished["repeated"], finished["fallback"]) == (700, 48, 2, 0)
+    assert set(finished["stages"]) == {"decode", "upload", "net", "download", "encode"}

@@ -333,6 +333,15 @@ def test_deinterlacing(clips: Clips, name: str) -> None:
     assert any((a.samples != b.samples).any() for a, b in zip(off.frames, frame.frames, strict=True))
 
 
+def test_who_asks_for_deinterlacing_gets_it_whatever_the_flags_say(clips: Clips) -> None:
+    """A progressive clip: left alone by default, filtered on demand."""
+    auto, frame = (read(clips("gop"), deinterlace=mode, frames=6) for mode in ("auto", "frame"))
+    off = read(clips("gop"), deinterlace="off", frames=6)
+    assert frame.pts == auto.pts == off.pts
+    assert all((a.samples == b.samples).all() for a, b in zip(auto.frames, off.frames, strict=True))
+    assert any((a.samples != b.samples).any() for a, b in zip(frame.frames, off.frames, strict=True))
+
+
 @pytest.mark.parametrize("name", ["alpha_vp8", "alpha_vp9", "alpha_ffv1", "alpha_prores", "alpha_rgb"])
 def test_transparency_is_read(clips: Clips, name: str) -> None:
     taken = read(clips(name))

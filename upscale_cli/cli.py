@@ -195,7 +195,7 @@ def upscale(
         float | None,
         typer.Option(
             "-s", "--scale", show_default=False, rich_help_panel=SIZE,
-            help="SR pixels per LR pixel, any number above 0. Default: 4, or the model's own.",
+            help="SR pixels per LR pixel, any number above 0. Default: 4 for photos, 2 for clips, or the model's own.",
         ),
     ] = None,
     size: Annotated[
@@ -218,7 +218,7 @@ def upscale(
         typer.Option(
             "-m", "-n", "--model", show_default=False, rich_help_panel=MODEL, autocompletion=_complete_model,
             help="A name (see `upscale models list`) or a checkpoint file. Repeat it for one output per model. "
-            "Default: the best model on this machine.",
+            "Default: the best on this machine for photos, espcn for clips.",
         ),
     ] = None,
     denoise: Annotated[
@@ -242,7 +242,7 @@ def upscale(
         str | None,
         typer.Option(
             "-f", "--format", show_default=False, rich_help_panel=OUTPUT, autocompletion=_complete_format,
-            help="jpg, png, webp, tiff, avif, ... Default: that of the output name, or of the input.",
+            help="jpg, png, webp, tiff, avif, mkv, mp4, webm, ... Default: that of the output name, or of the input.",
         ),
     ] = None,
     quality: Annotated[
@@ -291,23 +291,25 @@ def upscale(
     codec: Annotated[
         str,
         typer.Option(
-            "--codec", rich_help_panel=VIDEO,
+            "--codec", metavar="NAME", rich_help_panel=VIDEO,
             help="libx264, libx265, libsvtav1, libvpx-vp9, prores_ks, ffv1, or a hardware encoder such as hevc_nvenc. "
             "auto: libx264, libx265 for 10 bits and HDR, libvpx-vp9 for WebM.",
         ),
     ] = "auto",
     crf: Annotated[
         float | None,
-        typer.Option("--crf", show_default=False, rich_help_panel=VIDEO, help="Quality, lower is better. Default: 18, "
-                     "or the codec's like of it."),
+        typer.Option("--crf", metavar="NUMBER", show_default=False, rich_help_panel=VIDEO,
+                     help="Quality, lower is better. Default: 18, or what comes near it in the codec."),
     ] = None,
     preset: Annotated[
         str | None,
-        typer.Option("--preset", show_default=False, rich_help_panel=VIDEO, help="The encoder's speed: ultrafast ..."),
+        typer.Option("--preset", metavar="NAME", show_default=False, rich_help_panel=VIDEO,
+                     help="The encoder's speed, such as ultrafast or slow."),
     ] = None,
     pix_fmt: Annotated[
         str | None,
-        typer.Option("--pix-fmt", show_default=False, rich_help_panel=VIDEO, help="Default: that of the clip."),
+        typer.Option("--pix-fmt", metavar="NAME", show_default=False, rich_help_panel=VIDEO,
+                     help="Pixel format to encode, such as yuv420p. Default: the clip's."),
     ] = None,
     encoder_arg: Annotated[
         list[str] | None,
@@ -316,35 +318,40 @@ def upscale(
     ] = None,
     hwaccel: Annotated[
         str | None,
-        typer.Option("--hwaccel", show_default=False, rich_help_panel=VIDEO, help="Decode by cuda, qsv, vaapi, ..."),
+        typer.Option("--hwaccel", metavar="NAME", show_default=False, rich_help_panel=VIDEO,
+                     help="Decode in hardware: cuda, qsv, vaapi, videotoolbox, ... or auto."),
     ] = None,
     start: Annotated[
         str | None, typer.Option("--start", metavar="TIME", show_default=False, rich_help_panel=VIDEO,
-                                 help="Begin there: seconds or [H:]M:S.")
+                                 help="Take frames from this time on: seconds or [H:]M:S.")
     ] = None,
     end: Annotated[
-        str | None, typer.Option("--end", metavar="TIME", show_default=False, rich_help_panel=VIDEO, help="End there.")
+        str | None, typer.Option("--end", metavar="TIME", show_default=False, rich_help_panel=VIDEO,
+                                 help="Take frames before this time.")
     ] = None,
     frames: Annotated[
-        int | None, typer.Option("--frames", min=1, show_default=False, rich_help_panel=VIDEO, help="At most so many.")
+        int | None, typer.Option("--frames", metavar="N", min=1, show_default=False, rich_help_panel=VIDEO,
+                                 help="Take at most N frames.")
     ] = None,
     fps: Annotated[
         str | None,
         typer.Option("--fps", metavar="RATE", show_default=False, rich_help_panel=VIDEO,
-                     help="Of raw streams, which have no timestamps: 25, 24000/1001."),
+                     help="Frame rate of raw streams, which have no timestamps: 25, 24000/1001."),
     ] = None,
     video_stream: Annotated[
         str | None,
         typer.Option("--video-stream", metavar="N|all", show_default=False, rich_help_panel=VIDEO,
-                     help="Default: the one that players show."),
+                     help="Which video stream to upscale. Default: the one that players show."),
     ] = None,
     deinterlace: Annotated[
         Literal["auto", "off", "frame", "field"],
-        typer.Option("--deinterlace", rich_help_panel=VIDEO,
-                     help="auto: what is flagged interlaced; field: two frames of each."),
+        typer.Option("--deinterlace", metavar="HOW", rich_help_panel=VIDEO,
+                     help="auto: where a stream is flagged interlaced; off; frame: always, one frame for one; "
+                     "field: always, two frames of each."),
     ] = "auto",
     no_dedup: Annotated[
-        bool, typer.Option("--no-dedup", rich_help_panel=VIDEO, help="Compute frames again that equal the one before.")
+        bool,
+        typer.Option("--no-dedup", rich_help_panel=VIDEO, help="Compute a frame again that equals the one before."),
     ] = False,
     realtime: Annotated[
         str | None,
@@ -358,13 +365,13 @@ def upscale(
         bool, typer.Option("--live", rich_help_panel=VIDEO, help="INPUT is an address or a camera: rtsp, udp, v4l2.")
     ] = False,
     resume: Annotated[
-        bool, typer.Option("--resume", rich_help_panel=VIDEO, help="Go on where a killed run stopped; begin so that "
-                           "it can be.")
+        bool, typer.Option("--resume", rich_help_panel=VIDEO, help="Go on where a killed run with --resume stopped; "
+                           "with nothing to go on with, begin.")
     ] = False,
     preview: Annotated[
         float | None,
         typer.Option("--preview", metavar="SECONDS", show_default=False, rich_help_panel=VIDEO,
-                     help="A short before/after clip, side by side."),
+                     help="Write a short clip of before and after, side by side."),
     ] = None,
     as_json: Json = False,
     quiet: Quiet = False,

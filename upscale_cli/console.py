@@ -101,8 +101,9 @@ class Terminal:
                 rate = f"{event.megapixels / self._elapsed():.2f} MP/s" if event.megapixels and self._elapsed() else ""
                 self._draw(printable(self._what), event.done, event.total, "tiles", rate)
             case ClipProgress():
-                rate = f"{event.fps:.1f} fps  {event.realtime:.2f}x"
-                self._draw(printable(self._what), event.done, event.total, "frames", rate + _limit(event.slowest))
+                limit = f"  limit: {event.slowest}" if event.slowest else ""
+                rate = f"{event.fps:.1f} fps  {event.realtime:.2f}x{limit}"
+                self._draw(printable(self._what), event.done, event.total, "", rate)
             case ClipFinished():
                 self.end_bar()
                 for line in summary(event):
@@ -137,10 +138,11 @@ class Terminal:
             return
         if self._bar is None:
             self._bar = _bar(self._console, unit, of_bytes=of_bytes)
-            self._task = self._bar.add_task(what, total=total, rate="")
+            self._task = self._bar.add_task("", total=total, rate="")
             self._bar.start()
         assert self._task is not None
-        self._bar.update(self._task, completed=done, total=total, description=what, rate=rate)
+        label = _cut(what, self._console.width // 5)
+        self._bar.update(self._task, completed=done, total=total, description=label, rate=rate)
 
 
 def _bar(console: "Console", unit: str, *, of_bytes: bool) -> "Bar":
@@ -149,21 +151,30 @@ def _bar(console: "Console", unit: str, *, of_bytes: bool) -> "Bar":
         DownloadColumn,
         MofNCompleteColumn,
         Progress,
+        ProgressColumn,
         TextColumn,
         TimeRemainingColumn,
         TransferSpeedColumn,
     )  # fmt: skip
+    from rich.table import Column
 
     label = TextColumn("{task.description}", markup=False)  # a file name may look like markup
+    bar = BarColumn(bar_width=None, table_column=Column(ratio=1))  # it gives way, so that all else has its room
     if of_bytes:
-        columns = (label, BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-        return Progress(*columns, console=console, transient=True)
-    counts = (MofNCompleteColumn(), TextColumn(unit), TextColumn("{task.fields[rate]}"))
-    return Progress(label, BarColumn(), *counts, TimeRemainingColumn(), console=console, transient=True)
+        counts: list[ProgressColumn] = [DownloadColumn(), TransferSpeedColumn()]
+    else:
+        units = [TextColumn(unit)] if unit else []
+        counts = [MofNCompleteColumn(), *units, TextColumn("{task.fields[rate]}")]
+    return Progress(label, bar, *counts, TimeRemainingColumn(), console=console, transient=True, expand=True)
 
 
-def _limit(slowest: str) -> str:
-    return f"  {slowest} is the limit" if slowest else ""
+def _cut(text: str, cells: int) -> str:
+    """As much of a text as fits into so many cells of a terminal; what is cut off is shown as "…"."""
+    from rich.text import Text
+
+    short = Text(text)
+    short.truncate(cells, overflow="ellipsis")
+    return short.plain
 
 
 def summary(event: ClipFinished) -> list[str]:

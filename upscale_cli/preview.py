@@ -42,8 +42,9 @@ class SideBySide:
 
 
 def preview_part(decode: DecodeOptions, seconds: float, clip: Clip) -> tuple[float, float]:
-    """Which part is shown, in seconds: from --start, or else around the middle of the clip."""
+    """Which part is shown, in seconds: from --start, or else around the middle of the clip; not beyond --end."""
     start = decode.start
     if start is None:
         start = max(0.0, ((clip.seconds or 0.0) - seconds) / 2)
-    return start, start + seconds
+    end = start + seconds
+    return start, end if decode.end is None else max(start, min(end, decode.end))

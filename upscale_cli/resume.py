@@ -8,7 +8,7 @@ What is done lies in the work folder (`media/video/stretches.py`); an uninterrup
 import contextlib
 import hashlib
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
@@ -20,8 +20,8 @@ from upscale_cli.flow import capacity, flow
 from upscale_cli.media.video.binary import find_ffmpeg
 from upscale_cli.media.video.container import upscaled_outputs
 from upscale_cli.media.video.probe import open_clip
-from upscale_cli.media.video.stretches import Journal, Stretch, StretchWriter, decoding_times, join
-from upscale_cli.media.video.work import WorkFolder
+from upscale_cli.media.video.stretches import Journal, Stretch, StretchWriter, decoding_times, job_in, join
+from upscale_cli.media.video.work import WorkFolder, work_folder
 from upscale_cli.media.video.writer import VideoWriter
 from upscale_cli.models.store import cache_folder
 from upscale_cli.pipeline import folder_for
@@ -41,6 +41,8 @@ from upscale_cli.video import (
 WITHOUT_NEGATIVE_TIMES: Final = ("mpegts", "flv", "nut")
 """Muxers of containers in which decoding, too, begins at zero or later."""
 
+ENCODER: Final = "the encoder"
+
 _DIGEST_BYTES: Final = 2**20
 """Of a source's beginning and end; with its size they tell two clips apart."""
 
@@ -57,25 +59,29 @@ def run_resumable(job: ClipJob, upscaler: Upscaler, listener: Listener) -> ClipF
     output = _checked(job)
     record = job_record(job, upscaler)
     if _was_finished(output, record):
+        _clear_up(output, record, say)
         say(f"{job.output_name} was finished by this job already; nothing is left to do.")
         return _nothing(job, upscaler)
     encode = replace(job.options.encode, closed_gop=True)
     job = replace(job, options=replace(job.options, encode=encode))
     plan = plan_clip(job, upscaler, say)
     (lane,) = plan.lanes
+    _check_joinable(job, lane)
     with (
         folder_for(output),
         WorkFolder(output, overwrite=job.options.overwrite, resume=True, say=say) as work,
+        work.failures(),
     ):
-        journal = Journal(work.path, record)
+        journal = Journal(work.path, {**record, ENCODER: _encoder_name(lane)})
         watch = Watch(job, plan, listener, already=journal.frames)
         listener(started(job, upscaler, plan))
         if journal.frames:
             say(f"{job.clip.name}: going on after frame {journal.frames}.")
         try:
-            if not journal.is_complete:
-                _stretches(job, plan, lane, work.path, journal, watch, say)
-            _join(job, plan, work, journal)
+            with work.failures():
+                if not journal.is_complete:
+                    _stretches(job, plan, lane, work.path, journal, watch, say)
+                _join(job, plan, work, journal)
         except KeyboardInterrupt:
             raise InterruptedRun(
                 f"interrupted: {journal.frames} frames are done in {work.path}; the same command goes on from there."
@@ -84,9 +90,9 @@ def run_resumable(job: ClipJob, upscaler: Upscaler, listener: Listener) -> ClipF
             raise OutputError(
                 f"{error} {journal.frames} frames are done; the same command goes on from there."
             ) from error
+        _remember(output, work.file, record)  # first, so that a kill in between leaves nothing unexplained
         work.deliver()
-    _remember(output, record)
-    finished = watch.finished(upscaler, repeats=sum(stretch.repeats for stretch in journal.stretches))
+    finished = replace(watch.finished(upscaler, repeats=journal.repeats), damage=journal.damage)
     listener(finished)
     return finished
 
@@ -114,21 +120,44 @@ def _checked(job: ClipJob) -> Path:
 
 
 def job_record(job: ClipJob, upscaler: Upscaler) -> dict[str, Any]:
-    """What makes a job the same job: the input's content and everything that decides about a pixel or a packet."""
-    decode, encode = asdict(job.options.decode), asdict(job.options.encode)
+    """What makes a job the same job: the input's content and everything that decides about a pixel or a packet, each
+    under the name that the user knows. Neither the clock nor --hwaccel has a part."""
+    target, decode, encode, model = job.target, job.options.decode, job.options.encode, upscaler.identity()
     record = {
-        "input": _digest(Path(job.clip.source.removeprefix("file:"))),
-        "output": job.output_name,
-        "size": asdict(job.target),
-        "model": upscaler.identity(),
-        "frames": {key: value for key, value in decode.items() if key not in ("hwaccel", "after", "paced")},
-        "encoding": encode,
-        "stream": job.options.video_stream,
-        "ffmpeg": find_ffmpeg().version,
-        "program": __version__,
-    }
+        "the input": _digest(Path(job.clip.source.removeprefix("file:"))),
+        "the container": job.container.name,
+        "--model": model.pop("model"),
+        "its checkpoints": model.pop("checkpoints"),
+        **{f"--{name}": value for name, value in model.items()},
+        "--scale": target.scale, "--size": target.box, "--stretch": target.stretch, "--long-side": target.long_side,
+        "--megapixels": target.megapixels,
+        "--start": decode.start, "--end": decode.end, "--frames": decode.frames, "--fps": decode.fps,
+        "--deinterlace": decode.deinterlace, "--video-stream": job.options.video_stream,
+        "--codec": encode.codec, "--crf": encode.crf, "--preset": encode.preset, "--pix-fmt": encode.pix_fmt,
+        "--encoder-arg": [f"{name}={value}" for name, value in encode.extra], "--realtime": encode.realtime,
+        "ffmpeg's version": find_ffmpeg().version,
+        "this program's version": __version__,
+    }  # fmt: skip
     plain: dict[str, Any] = json.loads(json.dumps(record, default=str))
     return plain
+
+
+def _encoder_name(lane: LanePlan) -> str:
+    """What "auto" has come to on this machine."""
+    encoder = lane.track.encoder
+    return f"{encoder.name} {encoder.pix_fmt} {encoder.width} x {encoder.height}"
+
+
+def _check_joinable(job: ClipJob, lane: LanePlan) -> None:
+    """Refuses what would come out of the join with less than it has.
+
+    Raises:
+        OptionError: the codec, in that container.
+    """
+    if lane.track.encoder.name == "ffv1" and job.container.muxer == "mov":
+        raise OptionError(
+            "--resume would lose the colour tags of ffv1 in QuickTime. Choose an -o in .mkv, or another --codec."
+        )
 
 
 def _digest(path: Path) -> str:
@@ -148,7 +177,7 @@ def _stretches(
     """All frames that are not recorded yet."""
     wanted = job.options.decode.frames
     if wanted is not None and journal.frames >= wanted:
-        journal.complete()
+        journal.complete(_damage("", journal))
         return
     decode = replace(
         job.options.decode, after=journal.last_pts, frames=None if wanted is None else wanted - journal.frames
@@ -172,6 +201,18 @@ def _stretches(
             raise nothing_shown(job.clip)
         writer.finish()
         watch.end([reader], writer.seconds)
+        journal.complete(_damage(reader.damage(), journal))
+
+
+def _damage(found: str, journal: Journal) -> str:
+    """What is wrong with the source, in words; "" for nothing. Frames lost in former runs count.
+
+    Args:
+        found: in this run.
+    """
+    if found or not journal.repeats:
+        return found
+    return f"the source is damaged: {journal.repeats} lost frames are the frame before again"
 
 
 def _join(job: ClipJob, plan: ClipPlan, work: WorkFolder, journal: Journal) -> None:
@@ -233,9 +274,21 @@ def _was_finished(output: Path, record: dict[str, Any]) -> bool:
     return bool(remembered == {"job": record, "size": status.st_size, "changed": status.st_mtime_ns})
 
 
-def _remember(output: Path, record: dict[str, Any]) -> None:
-    """Outside of the output's folder, where nothing but the output is left."""
-    status = output.stat()
+def _clear_up(output: Path, record: dict[str, Any], say: Say) -> None:
+    """Takes away the work folder of this finished job, where a kill left it."""
+    left = job_in(work_folder(output))
+    if left is not None and {**left, ENCODER: ""} == {**record, ENCODER: ""}:
+        with WorkFolder(output, overwrite=True, resume=True, say=say) as work:
+            work.discard()
+
+
+def _remember(output: Path, made: Path, record: dict[str, Any]) -> None:
+    """Outside of the output's folder, where nothing but the output is left.
+
+    Args:
+        made: the file that is about to become the output; it keeps size and time.
+    """
+    status = made.stat()
     text = json.dumps({"job": record, "size": status.st_size, "changed": status.st_mtime_ns})
     with contextlib.suppress(OSError):  # a cache that cannot be written costs one answer, not the clip
         memory = _memory(output)

@@ -203,7 +203,7 @@ def run_clip(job: ClipJob, upscaler: Upscaler, listener: Listener = ignore) -> C
             if player is not None:
                 player.wait()
         except KeyboardInterrupt:
-            raise _interrupted(job, work, writer, watch.tally) from None
+            raise _interrupted(work, writer, watch.tally) from None
         if work is not None:
             work.deliver()
     finished = watch.finished(upscaler)
@@ -217,7 +217,9 @@ def plan_clip(job: ClipJob, upscaler: Upscaler, say: Say) -> ClipPlan:
     clip, options = job.clip, job.options
     start, seconds = options.decode.start, clip.seconds
     if start is not None and seconds is not None and start >= seconds:
-        raise InputError(f"{clip.name}: --start {start:g} is not in it; it lasts {seconds:.2f} s. Choose an earlier one.")
+        raise InputError(
+            f"{clip.name}: --start {start:g} is not in it; it lasts {seconds:.2f} s. Choose an earlier one."
+        )
     if job.note:
         say(f"{clip.name}: {job.note}")
     _check_hwaccel(options.decode.hwaccel, ffmpeg)
@@ -322,7 +324,8 @@ def _fitted_encoder(job: ClipJob, frames: FrameUpscaler, picture: Picture, ffmpe
     if (encoder.width, encoder.height) != (picture.width, picture.height):
         say(
             f"{job.clip.name}: {picture.width} x {picture.height} becomes {encoder.width} x {encoder.height}, for "
-            f"{encoder.name} takes even sides only in {encoder.pix_fmt}; the border is repeated (--codec ffv1 keeps it)."
+            f"{encoder.name} takes even sides only in {encoder.pix_fmt}; the border is repeated "
+            "(--codec ffv1 keeps it)."
         )
         sides = 1 if job.options.preview is None else 2
         frames.pad_to(encoder.width // sides, encoder.height)
@@ -500,7 +503,7 @@ def in_order(readers: Sequence[VideoReader]) -> Iterator[VideoFrame]:
     return heapq.merge(*readers, key=lambda frame: frame.pts * times[frame.stream])
 
 
-def _interrupted(job: ClipJob, work: WorkFolder | None, writer: VideoWriter, tally: Tally) -> UpscaleError:
+def _interrupted(work: WorkFolder | None, writer: VideoWriter, tally: Tally) -> UpscaleError:
     """What is left after Ctrl-C: a file that plays, in the work folder."""
     if work is None or not tally.frames or not writer.cut_short():
         return InterruptedRun()
@@ -556,8 +559,9 @@ class Watch:
         tally, first = self.tally, self._plan.lanes[0].upscaler
         return ClipFinished(
             source=self._job.clip.name, output=self._job.output_name, width=first.out_width, height=first.out_height,
-            seconds=elapsed, frames=self._already + tally.frames, fps=tally.frames / elapsed, realtime=self._realtime(elapsed),
-            net=tally.net, fallback=tally.fallback, same=tally.same, repeated=max(repeats, self._repeated), slowest=self.slowest,
+            seconds=elapsed, frames=self._already + tally.frames, fps=tally.frames / elapsed,
+            realtime=self._realtime(elapsed), net=tally.net, fallback=tally.fallback, same=tally.same,
+            repeated=max(repeats, self._repeated), slowest=self.slowest,
             stages={stage: round(seconds, 3) for stage, seconds in self._stages.items()},
             model=upscaler.name, damage=self._damage, advice=self._advice(upscaler),
         )  # fmt: skip

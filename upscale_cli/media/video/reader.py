@@ -45,7 +45,8 @@ class DecodeOptions:
         start, end: seconds from the clip's start; frames with start <= time < end are taken. None: all.
         frames: at most so many; None: all.
         fps: frames per second of a stream that has no timestamps; None: its own guess.
-        deinterlace: "auto" deinterlaces frames that are flagged interlaced, one frame for one; "field" makes two.
+        deinterlace: "auto" deinterlaces frames that are flagged interlaced, one frame for one; "frame" all of them,
+            "field" too, but into two each.
         hwaccel: ffmpeg's -hwaccel.
         after: take only frames later than this timestamp (resume), in ticks.
         paced: read no faster than the clip plays.
@@ -172,8 +173,8 @@ class VideoReader:
     def damage(self) -> str:
         """What is wrong with the source, in words; "" for nothing. Known after the last frame.
 
-        Complaints alone count only where decoding began at the clip's first frame: behind a seek, and in recordings that
-        begin between key frames, decoders complain of frames that nobody was to see.
+        Complaints alone count only where decoding began at the clip's first frame: behind a seek, and in recordings
+        that begin between key frames, decoders complain of frames that nobody was to see.
         """
         words = []
         if self.repeated:
@@ -358,7 +359,8 @@ class VideoReader:
             before += ["-readrate", "1", "-readrate_initial_burst", "1"]
         filters = []
         if self._interlaced:
-            filters.append(f"bwdif=mode=send_{self._interlaced}:deint=interlaced")
+            which = "interlaced" if options.deinterlace == "auto" else "all"  # who asks for it knows better than flags
+            filters.append(f"bwdif=mode=send_{self._interlaced}:deint={which}")
         if stream.untimed:
             filters.append("setpts=N")
         elif self._below_zero:

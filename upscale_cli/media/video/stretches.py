@@ -1,6 +1,6 @@
 """A clip encoded in stretches, so that a killed run can go on; and their join, which encodes nothing again.
 
-    frames  ->  stretch 0, 1, 2, ... (a fresh encoder each, Matroska)  ->  journal  ->  join (packets copied)  ->  output
+    frames  ->  stretch 0, 1, 2, ... (each a fresh encoder)  ->  journal  ->  join (packets are copied)  ->  output
 
 A stretch counts once its line is in the journal and on the disk: after its encoder has ended with code 0, and its file
 was read back and holds the right number of frames. Its name has a part drawn by lot, so that an encoder which
@@ -116,7 +116,9 @@ class Journal:
             self._path.unlink(missing_ok=True)  # of which job, nobody knows
             _replace(self._folder / JOB_FILE, json.dumps(job, indent=1))
         elif recorded != job:
-            differing = ", ".join(_difference(key, recorded, job) for key in {**recorded, **job} if recorded.get(key) != job.get(key))
+            differing = ", ".join(
+                _difference(key, recorded, job) for key in {**recorded, **job} if recorded.get(key) != job.get(key)
+            )
             raise OptionError(
                 f"{self._folder} holds the work of another job: {differing}. "
                 "Repeat that one's input and options, or remove the folder."

@@ -24,6 +24,11 @@ JOB_FILE: Final = "job.json"
 _LOCK_FILE: Final = "lock"
 
 
+def work_folder(output: Path) -> Path:
+    """Where the work on an output lies."""
+    return output.with_name(output.name + SUFFIX)
+
+
 class WorkFolder:
     """Owner of the folder `OUTPUT.work` beside an output.
 
@@ -45,7 +50,7 @@ class WorkFolder:
     def __init__(self, output: Path, *, overwrite: bool, resume: bool = False, say: Say) -> None:
         self._output, self._overwrite, self._resume, self._say = output, overwrite, resume, say
         self._target = OutputFile(output, overwrite=overwrite)
-        self.path = output.with_name(output.name + SUFFIX)
+        self.path = work_folder(output)
         self.file = self.path / (f"joined-{secrets.token_hex(4)}{output.suffix}" if resume else output.name)
         self._keep = resume
         self._lock = FileLock(self.path / _LOCK_FILE, timeout=0)
@@ -85,6 +90,10 @@ class WorkFolder:
             synced(self.file)
             move_into_place(self.file, self._output, overwrite=self._overwrite)
             _folder_synced(self._output.parent)
+        self._keep = False
+
+    def discard(self) -> None:
+        """The folder goes, with what is in it."""
         self._keep = False
 
     def clear(self) -> None:

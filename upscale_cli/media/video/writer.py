@@ -172,7 +172,7 @@ class VideoWriter:
     def copy(self, packet: "av.Packet[Any]", pts: int, dts: int, duration: int) -> None:
         """Takes one encoded packet; times in ticks of the first track."""
         packet.pts, packet.dts = pts, dts
-        packet.duration = 0 if self._pipe_format == "matroska" else duration  # there it would make a block group of each
+        packet.duration = duration if self._pipe_format != "matroska" else 0  # it would make block groups of them
         self._mux(packet, 0)
 
     def _mux(self, packet: "av.Packet[Any]", track: int) -> None:
@@ -304,7 +304,8 @@ class VideoWriter:
         encoder = track.encoder
         if self._is_join:
             arguments = [f"-c:{place}", "copy", *for_stream(_tag(encoder.arguments), place)]
-            arguments += [f"-r:{place}", str(track.rate), f"-time_base:{place}", str(track.time_base)]  # not to be guessed
+            # Neither is to be guessed from the packets.
+            arguments += [f"-r:{place}", str(track.rate), f"-time_base:{place}", str(track.time_base)]
         else:
             given = _without_tag(encoder.arguments) if self._is_part else encoder.arguments
             arguments = [f"-filter:{place}", encoder.filters, *for_stream(given, place)]
