@@ -47,6 +47,14 @@ def test_which_part_is_shown(
     assert preview_part(DecodeOptions(start=start), seconds, lasting(lasts)) == part
 
 
+@pytest.mark.parametrize(
+    ("start", "end", "part"),
+    [(None, 20.0, (7.5, 12.5)), (None, 3.0, (0, 3)), (10.0, 12.0, (10, 12)), (1.0, 99.0, (1, 6))],
+)
+def test_nothing_behind_the_end_is_shown(start: float | None, end: float, part: tuple[float, float]) -> None:
+    assert preview_part(DecodeOptions(start=start, end=end), 5, lasting(100)) == part
+
+
 @pytest.mark.parametrize("name", ["gray", "yuv420p", "yuv444p10le", "yuva420p", "gbrp"])
 @pytest.mark.parametrize("size", [(10, 6), (9, 7)])
 def test_both_halves_are_what_each_would_be_alone(name: str, size: tuple[int, int]) -> None:

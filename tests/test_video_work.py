@@ -37,6 +37,7 @@ def test_an_error_leaves_what_can_go_on_and_nothing_else(output: Path, said: lis
     work.file.write_bytes(b"half")
     work.__exit__(OutputError, error, None)
     assert work_folder(output).exists() == resume
+    assert not work.file.exists()
     assert not output.exists()
 
 

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import PurePath
 from typing import TYPE_CHECKING, TextIO
@@ -26,7 +26,8 @@ from upscale_cli.events import (
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress as Bar
-    from rich.progress import TaskID
+    from rich.progress import Task, TaskID
+    from rich.table import Table
 
 
 @contextmanager
@@ -165,7 +166,16 @@ def _bar(console: "Console", unit: str, *, of_bytes: bool) -> "Bar":
     else:
         units = [TextColumn(unit)] if unit else []
         counts = [MofNCompleteColumn(), *units, TextColumn("{task.fields[rate]}")]
-    return Progress(label, bar, *counts, TimeRemainingColumn(), console=console, transient=True, expand=True)
+
+    class OneLine(Progress):
+        """Leaves room for the ^C that a terminal echoes: in a full line it would begin a new one, and the bar stay."""
+
+        def make_tasks_table(self, tasks: "Iterable[Task]") -> "Table":
+            table = super().make_tasks_table(tasks)
+            table.width = console.width - len("^C") - 1
+            return table
+
+    return OneLine(label, bar, *counts, TimeRemainingColumn(), console=console, transient=True)
 
 
 def _cut(text: str, cells: int) -> str:

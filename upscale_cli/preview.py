@@ -42,9 +42,8 @@ class SideBySide:
 
 
 def preview_part(decode: DecodeOptions, seconds: float, clip: Clip) -> tuple[float, float]:
-    """Which part is shown, in seconds: from --start, or else around the middle of the clip; not beyond --end."""
-    start = decode.start
-    if start is None:
-        start = max(0.0, ((clip.seconds or 0.0) - seconds) / 2)
-    end = start + seconds
-    return start, end if decode.end is None else max(start, min(end, decode.end))
+    """Which part is shown, in seconds: from --start, or else around the middle of the clip; nothing behind --end."""
+    ends = [end for end in (clip.seconds, decode.end) if end is not None]
+    start = max(0.0, (min(ends, default=0.0) - seconds) / 2) if decode.start is None else decode.start
+    stop = start + seconds
+    return start, stop if decode.end is None else min(stop, decode.end)

@@ -70,6 +70,9 @@ class WorkFolder:
     ) -> None:
         if not self._keep:
             self.clear()
+        elif self._resume:
+            with contextlib.suppress(OSError):
+                self.file.unlink(missing_ok=True)  # half of a join is of no use to the next run
         self._lock.release()
         if not self._keep:
             with contextlib.suppress(OSError):
