@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = REPOSITORY.parent / "shared"
-PACKAGES = ("torch", "numpy", "pillow", "spandrel", "imagecodecs")
+PACKAGES = ("torch", "numpy", "pillow", "spandrel", "imagecodecs", "av")
 
 
 def write(name: str, question: str, result: Mapping[str, Any]) -> None:

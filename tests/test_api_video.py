@@ -17,6 +17,7 @@ from tests.examine import examine
 from upscale_cli import Upscaler
 from upscale_cli.api import upscale_frames, upscale_video
 from upscale_cli.chain import Target
+from upscale_cli.clip import ClipOptions
 from upscale_cli.errors import InputError, OptionError, OutputError
 from upscale_cli.events import ClipFinished, Event, Note
 from upscale_cli.frames import SRFrame
@@ -24,7 +25,6 @@ from upscale_cli.media.video.encoder import EncodeOptions
 from upscale_cli.media.video.facts import ColourTags
 from upscale_cli.media.video.pixel_format import FORMATS
 from upscale_cli.media.video.reader import DecodeOptions
-from upscale_cli.video import ClipOptions
 
 FAST = ClipOptions(encode=EncodeOptions(preset="ultrafast"))
 

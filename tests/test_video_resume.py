@@ -22,7 +22,7 @@ from tests.clips import AAC, Clips, corrupted, ffmpeg, has_encoder, moving, tone
 from tests.examine import Report, assert_kept, assert_same_times, examine, planes, ticks, upscale
 from tests.test_cli import Outcome
 from upscale_cli import resume
-from upscale_cli.media.video import stretches
+from upscale_cli.media.video import stretches, work
 from upscale_cli.media.video.stretches import Stretch, decoding_times
 
 LENGTH = 5
@@ -314,7 +314,7 @@ def test_a_full_disk_is_one_line_and_costs_one_stretch(
     whole, output = tmp_path / "whole.mp4", tmp_path / "out.mp4"
     done(clips("plain"), whole, "--resume")
     room = iter([True] * 2)
-    synced = stretches.synced
+    synced = work.synced
 
     def until_full(path: Path) -> None:
         if path.suffix == ".mkv" and not next(room, False):
@@ -423,7 +423,7 @@ KILLED = ("-m", "bicubic", "-s", "4", "--preset", "slow", "--resume")
 SCRIPT = """
 from pathlib import Path
 from upscale_cli import cli, resume
-from upscale_cli.media.video import stretches
+from upscale_cli.media.video import stretches, work
 stretches.stretch_length = lambda rate: 50
 resume.cache_folder = lambda: Path({cache!r})
 cli.main()

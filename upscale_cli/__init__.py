@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from upscale_cli.api import upscale_file, upscale_frames, upscale_video
     from upscale_cli.chain import Target
+    from upscale_cli.clip import ClipOptions
     from upscale_cli.errors import UpscaleError
     from upscale_cli.upscaler import Upscaler
-    from upscale_cli.video import ClipOptions
 
 __version__ = "0.1.0"
 __all__ = [
@@ -27,7 +27,7 @@ __all__ = [
 ]  # fmt: skip
 
 _HOMES = {
-    "ClipOptions": "video", "Target": "chain", "UpscaleError": "errors", "Upscaler": "upscaler",
+    "ClipOptions": "clip", "Target": "chain", "UpscaleError": "errors", "Upscaler": "upscaler",
     "upscale_file": "api", "upscale_frames": "api", "upscale_video": "api",
 }  # fmt: skip
 

@@ -17,10 +17,10 @@ from upscale_cli.upscaler import Upscaler
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from upscale_cli.clip import ClipJob, ClipOptions
     from upscale_cli.frames import SRFrame
     from upscale_cli.media.video.facts import Clip
     from upscale_cli.media.video.once import Once
-    from upscale_cli.video import ClipJob, ClipOptions
 
 PLAYER = "player"
 """What the output is called where a player shows it."""
@@ -93,7 +93,7 @@ def upscale_video(
         scale: SR pixels per LR pixel; None: 2, or the model's own.
         target: instead of `scale`, a size.
         model: a name, a checkpoint file, or an `Upscaler` to use again; None: ESPCN.
-        options: of `upscale_cli.video.ClipOptions`: codec, part of the clip, real time, resume, ...
+        options: of `upscale_cli.clip.ClipOptions`: codec, part of the clip, real time, resume, ...
         listener: receives every event (see `upscale_cli.events`).
         upscaler_options: of `Upscaler`: device, precision, tile, ...
 
@@ -103,7 +103,8 @@ def upscale_video(
     Raises:
         UpscaleError: with one line for the user.
     """
-    from upscale_cli.video import ClipOptions, run_clip
+    from upscale_cli.clip import ClipOptions
+    from upscale_cli.video import run_clip
 
     made, options = _for_clips(model, listener, upscaler_options), options or ClipOptions()
     given = Input(os.fspath(source), may_be_live=options.live)
@@ -135,9 +136,9 @@ def upscale_frames(
     Raises:
         UpscaleError: with one line for the user.
     """
+    from upscale_cli.clip import DEFAULT_CLIP_SCALE, ClipOptions
     from upscale_cli.frames import sr_frames
     from upscale_cli.media.video.probe import probe
-    from upscale_cli.video import DEFAULT_CLIP_SCALE, ClipOptions
 
     made, options = _for_clips(model, listener, upscaler_options), options or ClipOptions()
     if scale is None and target is None:
@@ -185,9 +186,10 @@ def prepare_clip(
         InputError: the clip cannot be read.
         OutputError: its place is taken, or its ending names no container.
     """
+    from upscale_cli.clip import DEFAULT_CLIP_SCALE, ClipJob
+    from upscale_cli.clip_plan import chosen_streams
     from upscale_cli.media.video.container import CONTAINERS, container_like, container_named
     from upscale_cli.media.video.live import container_of, is_address
-    from upscale_cli.video import DEFAULT_CLIP_SCALE, ClipJob, chosen_streams
 
     target = naming.target or Target(scale=upscaler.only_scale or DEFAULT_CLIP_SCALE)
     if options.live and naming.output is not None and is_address(naming.output):

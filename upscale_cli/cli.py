@@ -24,10 +24,10 @@ from upscale_cli.media.formats import FORMATS, MAX_PIXELS
 if TYPE_CHECKING:
     from upscale_cli.batch import Input, Naming, Outputs
     from upscale_cli.chain import Target
+    from upscale_cli.clip import ClipOptions
     from upscale_cli.events import Listener
     from upscale_cli.pipeline import FileOptions
     from upscale_cli.upscaler import Upscaler
-    from upscale_cli.video import ClipOptions
 
 MAIN_VERB: Final = "(input)"
 """The verb that is meant where none is named; nobody types it, and no message shows it."""
@@ -481,10 +481,10 @@ def _clip_options(
     is_watched: bool,
 ) -> "ClipOptions":
     """The options for clips, checked and put together."""
+    from upscale_cli.clip import ClipOptions
     from upscale_cli.media.video.encoder import EncodeOptions
     from upscale_cli.media.video.reader import DecodeOptions
     from upscale_cli.options import encoder_arguments, frame_rate, preview_seconds, seconds_of
-    from upscale_cli.video import ClipOptions
 
     pace: Literal["file", "strict"] | None = None
     if realtime is not None:

@@ -22,6 +22,7 @@ PACKAGES: Final = (
     "imagecodecs",
     "safetensors",
     "imageio-ffmpeg",
+    "av",
     "typer",
     "rich",
 )

@@ -10,6 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from upscale_cli.chain import Target
+from upscale_cli.clip import ClipOptions
+from upscale_cli.clip_plan import chosen_streams
 from upscale_cli.events import Listener
 from upscale_cli.frame_upscaler import FrameUpscaler
 from upscale_cli.media.video.binary import find_ffmpeg
@@ -19,7 +21,7 @@ from upscale_cli.media.video.pixel_format import PixelFormat
 from upscale_cli.media.video.probe import nearest_format
 from upscale_cli.media.video.reader import VideoReader
 from upscale_cli.upscaler import Upscaler
-from upscale_cli.video import ClipOptions, chosen_streams, saying_once
+from upscale_cli.watch import saying_once
 from upscale_cli.yuv import Resampler, chroma_grid, luma_levels, pixel_grid, planes_in, to_rgb
 
 

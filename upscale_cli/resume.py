@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from upscale_cli import __version__
+from upscale_cli.clip import ClipJob
+from upscale_cli.clip_plan import ClipPlan, LanePlan, plan_clip
 from upscale_cli.errors import InterruptedRun, OptionError, OutputError
 from upscale_cli.events import ClipFinished, Listener, Say
 from upscale_cli.flow import capacity, flow
@@ -26,17 +28,8 @@ from upscale_cli.media.video.writer import VideoWriter
 from upscale_cli.models.store import cache_folder
 from upscale_cli.pipeline import folder_for
 from upscale_cli.upscaler import Upscaler
-from upscale_cli.video import (
-    ClipJob,
-    ClipPlan,
-    LanePlan,
-    Watch,
-    nothing_shown,
-    open_reader,
-    plan_clip,
-    saying_once,
-    started,
-)
+from upscale_cli.video import nothing_shown, open_reader
+from upscale_cli.watch import Watch, saying_once, started
 
 WITHOUT_NEGATIVE_TIMES: Final = ("mpegts", "flv", "nut")
 """Muxers of containers in which decoding, too, begins at zero or later."""

@@ -171,9 +171,7 @@ def open_clip(source: str | Readable, *, max_pixels: int = MAX_PIXELS) -> InputC
     return container
 
 
-def probe(
-    path: str | os.PathLike[str] | Readable, *, max_pixels: int = MAX_PIXELS, name: str | None = None
-) -> Clip:
+def probe(path: str | os.PathLike[str] | Readable, *, max_pixels: int = MAX_PIXELS, name: str | None = None) -> Clip:
     """Find out what is in a clip; decodes at most its first few frames.
 
     Args:

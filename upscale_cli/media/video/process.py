@@ -23,6 +23,9 @@ STALL_SECONDS: Final = 300.0
 PIPE_BYTES: Final = 2**20
 """What a pipe holds, where the system lets us choose (Linux); fewer switches between the processes."""
 
+BUFFER_BYTES: Final = 2**18
+"""What PyAV reads or writes at once; more was measured to cost more, for each call makes a new object of that size."""
+
 _TAIL_LINES: Final = 40
 _LEVEL = re.compile(r"^(?:\[[^\]]*\] )*\[(quiet|panic|fatal|error|warning|info|verbose)\] (.*)")
 

@@ -25,7 +25,7 @@ from upscale_cli.media.video.frame import VideoFrame
 from upscale_cli.media.video.once import Feed, Once
 from upscale_cli.media.video.pixel_format import PixelFormat
 from upscale_cli.media.video.probe import input_arguments
-from upscale_cli.media.video.process import LOG_ARGUMENTS, PIPE_BYTES, STALL_SECONDS, Child, Level
+from upscale_cli.media.video.process import BUFFER_BYTES, LOG_ARGUMENTS, STALL_SECONDS, Child, Level
 from upscale_cli.media.video.schedule import Schedule
 
 Deinterlace = Literal["auto", "off", "frame", "field"]
@@ -211,7 +211,7 @@ class VideoReader:
         needed = self.format.frame_bytes(self.width, self.height)
         last: int | None = None
         try:
-            container = av.open(self._child.stdout, "r", format="nut", buffer_size=PIPE_BYTES)
+            container = av.open(self._child.stdout, "r", format="nut", buffer_size=BUFFER_BYTES)
         except (av.error.FFmpegError, OSError):
             self._end(None)
             return

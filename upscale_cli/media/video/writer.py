@@ -26,7 +26,7 @@ from upscale_cli.media.video.facts import Clip
 from upscale_cli.media.video.once import Once, SecondInput
 from upscale_cli.media.video.pixel_format import PixelFormat
 from upscale_cli.media.video.probe import input_arguments, pictures
-from upscale_cli.media.video.process import LOG_ARGUMENTS, PIPE_BYTES, STALL_SECONDS, Child
+from upscale_cli.media.video.process import BUFFER_BYTES, LOG_ARGUMENTS, STALL_SECONDS, Child
 
 UNSHIFTED: Final = {"avoid_negative_ts": "disabled"}
 FRAME_BY_FRAME: Final = {"movflags": "empty_moov+frag_every_frame"}
@@ -139,7 +139,7 @@ class VideoWriter:
         try:
             options = UNSHIFTED | (FRAME_BY_FRAME if self._pipe_format in ("mov", "mp4") else {})
             self._nut = av.open(
-                self._child.stdin, "w", format=self._pipe_format, buffer_size=PIPE_BYTES, options=options
+                self._child.stdin, "w", format=self._pipe_format, buffer_size=BUFFER_BYTES, options=options
             )
             self._streams = [] if is_join else [self._add(track) for track in tracks]
         except BaseException:
