@@ -33,6 +33,9 @@ Deinterlace = Literal["auto", "off", "frame", "field"]
 PREROLL_SECONDS: Final = 10.0
 """How long before a wanted frame decoding begins after a seek, so that frames of open groups are whole by then."""
 
+FORGETFUL: Final = ("-syncpoints", "none", "-f_strict", "experimental")
+"""NUT without points to seek to; see `writer.FORGETFUL`."""
+
 _LOG_GRACE: Final = 0.2
 """Seconds that an error may take from ffmpeg's log to us, while the frame after it has come already."""
 
@@ -370,7 +373,7 @@ class VideoReader:
             *input_arguments(self._clip), "-i", source,
             "-map", f"0:{stream.index}", *(["-vf", ",".join(filters)] if filters else []),
             "-c:v", "rawvideo", "-pix_fmt", raw_name(stream, self.format),
-            "-fps_mode", "passthrough", "-enc_time_base", "demux", "-f", "nut", "pipe:1",
+            "-fps_mode", "passthrough", "-enc_time_base", "demux", *FORGETFUL, "-f", "nut", "pipe:1",
         ]  # fmt: skip
 
     def _on_line(self, level: Level, text: str) -> None:

@@ -33,6 +33,10 @@ FRAME_BY_FRAME: Final = {"movflags": "empty_moov+frag_every_frame"}
 """For the muxer that writes into the pipe: it shifts nothing (what must not be below zero, we shift), and QuickTime is
 written frame by frame; no other muxer knows that option."""
 
+FORGETFUL: Final = {"syncpoints": "none", "strict": "experimental"}
+"""NUT without points to seek to: nobody seeks in a pipe, and both ends would keep every one of them in memory.
+(It is "experimental" because version 4 of NUT, which knows of pipes, was never declared final.)"""
+
 FINISH_SECONDS: Final = 20.0
 """How long an interrupted encoder may take to close its file properly."""
 
@@ -137,7 +141,7 @@ class VideoWriter:
             is_carried = any(slot.action != "upscale" for slot in slots)
             self._second.begin(once.tap() if is_carried else io.BytesIO(self._head))
         try:
-            options = UNSHIFTED | (FRAME_BY_FRAME if self._pipe_format in ("mov", "mp4") else {})
+            options = UNSHIFTED | _PIPE_OPTIONS.get(self._pipe_format, {})
             self._nut = av.open(
                 self._child.stdin, "w", format=self._pipe_format, buffer_size=BUFFER_BYTES, options=options
             )
@@ -407,6 +411,8 @@ def for_stream(arguments: Sequence[str], place: int) -> list[str]:
         numbered += [f"{option}:{place}", value]
     return numbered
 
+
+_PIPE_OPTIONS: Final = {"mov": FRAME_BY_FRAME, "mp4": FRAME_BY_FRAME, "nut": FORGETFUL}
 
 _REMEDIES: Final = (
     ("No space left", "Free space, or choose another -o."),
