@@ -171,6 +171,10 @@ def test_a_clip_with_nothing_left_to_do_has_no_summary() -> None:
     assert summary(replace(FINISHED, stages={}, frames=0)) == []
 
 
+def test_a_clip_that_only_had_to_be_joined_is_named() -> None:
+    assert summary(replace(FINISHED, stages={})) == summary(FINISHED)[:1]
+
+
 def test_the_events_of_a_clip_as_json() -> None:
     stream = io.StringIO()
     listener = JsonLines(stream)

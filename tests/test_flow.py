@@ -292,3 +292,29 @@ def test_what_was_written_before_an_error_is_counted() -> None:
         run(frames(30), Sink(error_at=7), tally=tally)
     assert tally.frames == 7
     assert tally.last == (0, 6)
+
+
+def test_a_run_that_is_broken_off_does_not_wait_for_a_writer_that_nobody_reads_from() -> None:
+    paused = threading.Event()
+
+    def write(_: VideoFrame) -> None:
+        paused.wait()
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        flow(
+            frames(50), {0: Doubling()}, write, tally=Tally(), stop_reading=lambda: None,
+            stop_writing=paused.set, on_frame=interrupt,
+        )  # fmt: skip
+    assert paused.is_set()
+
+
+def test_a_run_that_ends_well_leaves_its_writer_alone() -> None:
+    stopped: list[None] = []
+    flow(
+        frames(5), {0: Doubling()}, Sink(), tally=Tally(), stop_reading=lambda: None,
+        stop_writing=lambda: stopped.append(None),
+    )  # fmt: skip
+    assert not stopped

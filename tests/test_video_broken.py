@@ -414,3 +414,24 @@ def test_a_clip_by_another_name(clips: Clips, place: Path) -> None:
     (output,) = names(place) - {"named.mp4"}
     container = examine(place / output).format
     assert container.startswith({"named_2x.mp4": "mov", "named_2x.mkv": "matroska"}[output])
+
+
+def test_the_log_is_understood_in_colour(clips: Clips, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AV_LOG_FORCE_COLOR", "1")
+    source = put(place, corrupted(clips, "plain", range(3, 6)))
+    outcome = upscale(source, *FAST, "-o", place / "out.mkv")
+    assert outcome.code == 1
+    assert "the source is damaged" in " ".join((outcome.err + outcome.out).split())
+
+
+def test_frames_that_grow_beyond_the_limit_are_not_decoded(place: Path) -> None:
+    parts = []
+    for size in ("64x48", "640x480"):
+        part = place.parent / f"{size}.h264"
+        ffmpeg("-f", "lavfi", "-i", f"testsrc2=size={size}:rate=25:duration=0.4", *X264, part)
+        parts.append(part.read_bytes())
+    source = place / "growing.h264"
+    source.write_bytes(b"".join(parts))
+    outcome = upscale(source, *FAST, "-o", place / "out.mkv", "--max-pixels", "10000")
+    assert outcome.code == 1
+    assert "the source is damaged" in " ".join((outcome.err + outcome.out).split())

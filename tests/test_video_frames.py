@@ -433,9 +433,10 @@ def last_packet(path: Path) -> tuple[Fraction, Fraction]:
     return last.pts * last.time_base, (last.duration or 0) * last.time_base
 
 
-def h264(size: tuple[int, int], container: str) -> Encoder:
+def h264(size: tuple[int, int], container: str, *, reordered: bool = False) -> Encoder:
     picture = Picture(format=FORMATS["yuv420p"], width=size[0], height=size[1], rate=Fraction(25), tags=TAGS)
-    options = EncodeOptions(codec="libx264", preset="ultrafast")
+    extra = (("bf", "3"), ("b_strategy", "0"), ("sc_threshold", "0")) if reordered else ()
+    options = EncodeOptions(codec="libx264", preset="medium" if reordered else "ultrafast", extra=extra)
     return choose_encoder(options, picture, container, find_ffmpeg(), lambda _: None)
 
 
@@ -456,6 +457,22 @@ def test_the_last_frame_lasts_as_long_as_it_did(tmp_path: Path, container: str, 
             assert whole.duration is not None
             lasts = Fraction(whole.duration, 10**6) - at
     assert lasts == Fraction(duration, 1000)
+
+
+@pytest.mark.parametrize(("container", "ending"), [("MP4", ".mp4"), ("QuickTime", ".mov"), ("Matroska", ".mkv")])
+def test_the_last_frame_lasts_as_long_as_it_did_behind_reordered_ones(
+    tmp_path: Path, container: str, ending: str
+) -> None:
+    row, path, size, format = CONTAINERS[container], tmp_path / f"last{ending}", (64, 48), FORMATS["yuv420p"]
+    times = list(range(0, 800, 40))
+    write(
+        path, some(format, size, 1) * len(times), format, size, encoder=h264(size, row.muxer, reordered=True),
+        times=times, time_base=Fraction(1, 1000), container=row.name, last=(760, 1000),
+    )  # fmt: skip
+    with av.open(str(path)) as clip:
+        packets = [packet.pts or 0 for packet in clip.demux(video=0) if packet.size]
+        assert packets[-1] != max(packets), "the frame shown last is stored last"
+        assert clip.duration == 1_760_000
 
 
 @pytest.mark.parametrize(

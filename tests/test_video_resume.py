@@ -291,7 +291,7 @@ def strays(work: Path) -> None:
     """What an encoder leaves that outlived its run: the stretch it was at, and half of a join."""
     (work / "stretch-00009-00000000.mkv").write_bytes(b"half")
     (work / "joined-00000000.mp4").write_bytes(b"half")
-    (work / "job.new").write_bytes(b"half")
+    (work / "job.json.new").write_bytes(b"half")
 
 
 HARM = (torn_line, zeros_at_the_end, no_newline_at_the_end, strange_lines, missing_stretch, shorter_stretch, torn_job)
@@ -501,3 +501,33 @@ def test_the_record_is_plain_words(clips: Clips, tmp_path: Path, monkeypatch: py
     assert record["--model"] == "bicubic"
     assert "--hwaccel" not in record
     assert str(tmp_path) not in json.dumps(record)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such names there")
+def test_a_relative_output_with_a_colon(clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = clips("plain").resolve()
+    monkeypatch.chdir(tmp_path)
+    done(source, Path("a:b.mkv"), "--resume")
+
+
+def test_a_work_folder_from_elsewhere_opens_no_other_file(
+    clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "out.mkv"
+    work = halted(clips("plain"), output, monkeypatch=monkeypatch)
+    first, *rest = (work / "journal.jsonl").read_text().splitlines()
+    stretch = json.loads(first)
+    secret = tmp_path / "secret.mkv"
+    shutil.copy(work / stretch["file"], secret)
+    script = work / stretch["file"]
+    script.write_text(f"ffconcat version 1.0\nfile '{secret.name}'\n")
+    stretch["size"] = script.stat().st_size
+    (work / "journal.jsonl").write_text("\n".join((json.dumps(stretch), *rest, "")))
+    outcome = run(clips("plain"), output, "--resume")
+    assert outcome.code == 1
+    assert "cannot be read back" in outcome.err
+    stretch |= {"file": str(secret), "size": secret.stat().st_size}
+    (work / "journal.jsonl").write_text("\n".join((json.dumps(stretch), *rest, "")))
+    job = stretches.job_in(work)
+    assert job is not None
+    assert not stretches.Journal(work, job).stretches

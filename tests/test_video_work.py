@@ -108,3 +108,25 @@ def test_a_folder_that_cannot_be_written_is_one_line(output: Path, said: list[st
             WorkFolder(output, overwrite=False, say=said.append).__enter__()
     finally:
         output.parent.chmod(0o700)
+
+
+def test_a_folder_of_that_name_that_is_the_users_own_is_not_touched(output: Path, said: list[str]) -> None:
+    own = work_folder(output)
+    own.mkdir()
+    (own / "diary.txt").write_text("mine")
+    with pytest.raises(OutputError, match=r"holds diary\.txt"):
+        WorkFolder(output, overwrite=False, say=said.append).__enter__()
+    assert [entry.name for entry in own.iterdir()] == ["diary.txt"]
+
+
+def test_a_link_to_another_folder_is_not_followed(output: Path, said: list[str], tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / output.name).write_text("mine")
+    try:
+        work_folder(output).symlink_to(elsewhere, target_is_directory=True)
+    except OSError:
+        pytest.skip("this user may make no links here")
+    with pytest.raises(OutputError, match="is a link"):
+        WorkFolder(output, overwrite=False, say=said.append).__enter__()
+    assert [entry.name for entry in elsewhere.iterdir()] == [output.name]

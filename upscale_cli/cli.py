@@ -409,7 +409,7 @@ def upscale(
             _clip_options, codec=codec, crf=crf, preset=preset, pix_fmt=pix_fmt, encoder_arg=encoder_arg or [],
             hwaccel=hwaccel, start=start, end=end, frames=frames, fps=fps, video_stream=video_stream,
             deinterlace=deinterlace, no_dedup=no_dedup, realtime=realtime, play=play, live=live, resume=resume,
-            preview=preview, overwrite=overwrite, max_pixels=max_pixels, is_watched=to_stdout or play or live,
+            preview=preview, overwrite=overwrite, max_pixels=max_pixels,
         )  # fmt: skip
         upscaler_options = {
             "device": device, "precision": precision, "tile": tile, "overlap": overlap, "denoise": denoise, "tta": tta,
@@ -478,7 +478,6 @@ def _clip_options(
     preview: float | None,
     overwrite: bool,
     max_pixels: int,
-    is_watched: bool,
 ) -> "ClipOptions":
     """The options for clips, checked and put together."""
     from upscale_cli.clip import ClipOptions
@@ -494,14 +493,12 @@ def _clip_options(
     begin, until = seconds_of("--start", start), seconds_of("--end", end)
     if until is not None and until <= (begin or 0.0):
         raise OptionError(f"--end {end} is not after --start {start or 0}. Choose a later --end.")
-    hurries = realtime is not None or play or live
     return ClipOptions(
         decode=DecodeOptions(
             start=begin, end=until, frames=frames, fps=frame_rate(fps), deinterlace=deinterlace, hwaccel=hwaccel
         ),
         encode=EncodeOptions(
-            codec=codec, crf=crf, preset=preset, pix_fmt=pix_fmt, extra=encoder_arguments(encoder_arg),
-            realtime=hurries, live=hurries and is_watched,
+            codec=codec, crf=crf, preset=preset, pix_fmt=pix_fmt, extra=encoder_arguments(encoder_arg)
         ),
         video_stream=video_stream, overwrite=overwrite, dedup=not no_dedup, max_pixels=max_pixels,
         realtime=pace, resume=resume, preview=preview_seconds(preview), play=play, live=live,

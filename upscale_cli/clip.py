@@ -1,6 +1,6 @@
 """A clip to be upscaled, as values: what is read, what is written, and how. Pure."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Final, Literal
 
@@ -75,6 +75,13 @@ class ClipJob:
     options: ClipOptions = field(default_factory=ClipOptions)
     note: str | None = None
     once: Once | None = None
+
+    @property
+    def encode(self) -> EncodeOptions:
+        """What the user wants of the encoder, and what hurry and an audience want of it."""
+        wanted, hurries = self.options.encode, self.options.hurries
+        is_sent = self.options.live or not isinstance(self.output, Path)
+        return replace(wanted, realtime=wanted.realtime or hurries, live=wanted.live or (hurries and is_sent))
 
     @property
     def is_clocked(self) -> bool:

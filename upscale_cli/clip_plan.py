@@ -1,5 +1,6 @@
 """What is decided about a clip before its first frame: streams, formats, sizes, encoders, what goes along."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -16,10 +17,10 @@ from upscale_cli.media.video.colour import complete
 from upscale_cli.media.video.container import Slot, carry
 from upscale_cli.media.video.encoder import Encoder, Picture, choose_encoder
 from upscale_cli.media.video.facts import Clip, VideoStream
-from upscale_cli.media.video.pixel_format import PixelFormat
+from upscale_cli.media.video.pixel_format import PixelFormat, opaque
 from upscale_cli.media.video.probe import nearest_format
-from upscale_cli.media.video.reader import DecodeOptions, deinterlacing, ticks_below_zero, time_limits
-from upscale_cli.media.video.schedule import Schedule, tail
+from upscale_cli.media.video.reader import PREROLL_SECONDS, DecodeOptions, deinterlacing, ticks_below_zero, time_limits
+from upscale_cli.media.video.schedule import Schedule, clock_restart, tail
 from upscale_cli.media.video.writer import Cut, Track
 from upscale_cli.preview import SideBySide
 from upscale_cli.upscaler import Upscaler
@@ -73,6 +74,10 @@ def plan_clip(job: ClipJob, upscaler: Upscaler, say: Say) -> ClipPlan:
         say(f"{clip.name}: {job.note}")
     _check_hwaccel(options.decode.hwaccel, ffmpeg)
     streams = chosen_streams(clip, options.video_stream)
+    if options.decode.fps is not None and not any(stream.untimed for stream in streams):
+        say(f"{clip.name}: --fps is for streams without timestamps; this clip has its own, which are kept.")
+    for stream in streams:
+        _check_clock(clip, stream, options.decode)
     lanes = tuple(_lane(job, upscaler, stream, ffmpeg, say) for stream in streams)
     slots, notes = carry(clip, tuple(stream.index for stream in streams), job.container)
     for note in notes:
@@ -103,7 +108,10 @@ def _last_frame(clip: Clip, stream: VideoStream, decode: DecodeOptions) -> tuple
         return tail(clip, stream)
     begin, end = time_limits(clip, stream.time_base, decode)
     last, count = None, 0
-    with Schedule(clip, stream) as schedule:
+    sought = None  # so that what lies far before the part need not be read
+    if begin is not None and clip.seekable:
+        sought = max(0, begin - math.ceil(Fraction(PREROLL_SECONDS) / stream.time_base)) or None
+    with Schedule(clip, stream, start=sought) as schedule:
         for pts, duration in schedule.rest(None):
             if begin is not None and pts < begin:
                 continue
@@ -111,6 +119,20 @@ def _last_frame(clip: Clip, stream: VideoStream, decode: DecodeOptions) -> tuple
                 break
             last, count = (pts, duration), count + 1
     return last
+
+
+def _check_clock(clip: Clip, stream: VideoStream, decode: DecodeOptions) -> None:
+    """Refuses recordings that were joined byte by byte: sound and picture could not be kept together.
+
+    Raises:
+        InputError: the clock starts anew.
+    """
+    restart = clock_restart(clip, stream) if clip.source.startswith("file:") else None
+    if restart is not None and (decode.end is None or decode.end > restart):
+        raise InputError(
+            f"{clip.name}: its clock starts anew after {restart:.1f} s, as in recordings that were joined. "
+            "Mend it first (ffmpeg -i INPUT -map 0 -c copy MENDED.mkv), or take the part before with --end."
+        )
 
 
 def _check_hwaccel(name: str | None, ffmpeg: FFmpeg) -> None:
@@ -138,13 +160,16 @@ def chosen_streams(clip: Clip, wanted: str | None) -> tuple[VideoStream, ...]:
 def _lane(job: ClipJob, upscaler: Upscaler, stream: VideoStream, ffmpeg: FFmpeg, say: Say) -> LanePlan:
     name, options = job.clip.name, job.options
     format, is_changed = nearest_format(stream.pixel_format)
+    if upscaler.alpha == "drop":
+        format = opaque(format)
     tags, guess = complete(stream.tags, stream.width, stream.height, format)
     if is_changed:
         say(f"{name}: pixel format {stream.pixel_format} becomes {format.name}, the nearest that is kept exactly.")
     if guess:
         say(f"{name}: {guess}")
     if deinterlacing(options.decode.deinterlace, stream):
-        say(f"{name}: interlaced; deinterlaced by bwdif (--deinterlace off keeps the fields).")
+        why = "interlaced; deinterlaced by bwdif (--deinterlace off keeps the fields)"
+        say(f"{name}: {why if stream.interlaced else 'deinterlaced by bwdif, as asked'}.")
     if stream.dynamic_hdr:
         say(f"{name}: {' and '.join(stream.dynamic_hdr)} dynamic metadata is dropped; HDR10 stays.")
     frames = FrameUpscaler(
@@ -169,7 +194,7 @@ def _fitted_encoder(job: ClipJob, frames: FrameUpscaler, picture: Picture, ffmpe
     if job.options.preview is not None:
         frames.pad_to(frames.sr_width + frames.sr_width % 2, frames.sr_height)
         picture = replace(picture, width=2 * frames.out_width)
-    encoder = choose_encoder(job.options.encode, picture, job.container.muxer, ffmpeg, say)
+    encoder = choose_encoder(job.encode, picture, job.container.muxer, ffmpeg, say)
     if (encoder.width, encoder.height) != (picture.width, picture.height):
         say(
             f"{job.clip.name}: {picture.width} x {picture.height} becomes {encoder.width} x {encoder.height}, for "

@@ -22,6 +22,7 @@ from upscale_cli.events import (
     Started,
     as_record,
 )
+from upscale_cli.words import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -66,7 +67,8 @@ class JsonLines:
         self._stream = stream
 
     def __call__(self, event: Event) -> None:
-        print(json.dumps(as_record(event)), file=self._stream, flush=True)
+        self._stream.write(f"{json.dumps(as_record(event))}\n")  # at once: notes come from other threads too
+        self._stream.flush()
 
 
 class Terminal:
@@ -189,9 +191,13 @@ def _cut(text: str, cells: int) -> str:
 
 def summary(event: ClipFinished) -> list[str]:
     """What a clip's run came to: the file, the pace, and where the frames came from."""
-    if not event.stages:  # nothing was left to do
+    if not event.frames:  # nothing was left to do
         return []
-    lines = [f"{event.output}  {event.width} x {event.height}  {event.frames} frames  {duration(event.seconds)}"]
+    lines = [
+        f"{event.output}  {event.width} x {event.height}  {counted(event.frames, 'frame')}  {duration(event.seconds)}"
+    ]
+    if not event.stages:  # nothing was left to do but the join
+        return lines
     parts = {
         f"by {event.model}": event.net,
         "by bicubic to keep up": event.fallback,
@@ -206,7 +212,7 @@ def summary(event: ClipFinished) -> list[str]:
 def started_line(event: Started) -> str:
     """The first line of a run: what is done, by which model and why, and where."""
     passes = f" ({' + '.join(event.passes)})" if event.passes else ""
-    frames = f", {event.frames} frames" if event.frames > 1 else ""
+    frames = f", {counted(event.frames, 'frame')}" if event.frames > 1 else ""
     encoder = f", {event.encoder}" if event.encoder else ""
     return (
         f"{event.source}: {event.width} x {event.height} -> {event.sr_width} x {event.sr_height}{frames}, "

@@ -67,6 +67,7 @@ def flow(
     *,
     tally: Tally,
     stop_reading: Callable[[], None],
+    stop_writing: Callable[[], None] = lambda: None,
     dedup: bool = True,
     by_net: Callable[[VideoFrame], bool] = lambda _: True,
     on_frame: Callable[[], None] = lambda: None,
@@ -81,6 +82,8 @@ def flow(
         write: called in a thread of its own with SR frames.
         tally: counts as it goes.
         stop_reading: unblocks `frames`, whatever it waits for; called from here while `frames` may be at work, once.
+        stop_writing: unblocks `write`, should it wait for something that may never come; called from here while `write`
+            may be at work, where the run is broken off.
         dedup: a frame with the same samples as the one before in its stream is not computed again.
         by_net: asked before each frame; False takes the cheap way.
         on_frame: called here after each frame handed to the writer.
@@ -123,6 +126,8 @@ def flow(
     finally:
         abort()
         stop_reading()
+        if writing.is_alive():
+            stop_writing()
         for worker in workers:
             worker.join_patiently()
     if failures:

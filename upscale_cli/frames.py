@@ -1,7 +1,7 @@
 """The upscaled frames of a clip as values, for programs that do something else with them than write a file."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -85,7 +85,8 @@ def sr_frames(
     format, _ = nearest_format(stream.pixel_format)
     tags, _ = complete(stream.tags, stream.width, stream.height, format)
     lane = FrameUpscaler(upscaler, format, stream.width, stream.height, tags, target, say=say)
-    with VideoReader(clip, stream, format, find_ffmpeg(), options=options.decode, say=say) as reader:
+    decode = replace(options.decode, max_pixels=options.max_pixels)
+    with VideoReader(clip, stream, format, find_ffmpeg(), options=decode, say=say) as reader:
         for frame in reader:
             samples = lane.collect(lane.submit(frame.samples))
             seconds = frame.pts * reader.time_base

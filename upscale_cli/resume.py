@@ -104,6 +104,7 @@ def _checked(job: ClipJob) -> Path:
         "--preview": options.preview is not None,
         "--video-stream all": options.video_stream == "all" and len(job.clip.video) > 1,
         "-o -": not isinstance(job.output, Path),
+        "a clip from a pipe": job.once is not None,
     }
     for option, is_given in excluded.items():
         if is_given:
@@ -115,7 +116,7 @@ def _checked(job: ClipJob) -> Path:
 def job_record(job: ClipJob, upscaler: Upscaler) -> dict[str, Any]:
     """What makes a job the same job: the input's content and everything that decides about a pixel or a packet, each
     under the name that the user knows. Neither the clock nor --hwaccel has a part."""
-    target, decode, encode, model = job.target, job.options.decode, job.options.encode, upscaler.identity()
+    target, decode, encode, model = job.target, job.options.decode, job.encode, upscaler.identity()
     record = {
         "the input": _digest(Path(job.clip.source.removeprefix("file:"))),
         "the container": job.container.name,

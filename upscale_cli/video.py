@@ -31,6 +31,7 @@ from upscale_cli.preview import preview_part
 from upscale_cli.realtime import PATIENCE_SECONDS, Gate, Pacer
 from upscale_cli.upscaler import Upscaler
 from upscale_cli.watch import Watch, saying_once, started
+from upscale_cli.words import counted
 
 
 def run_clip(job: ClipJob, upscaler: Upscaler, listener: Listener = ignore) -> ClipFinished:
@@ -85,7 +86,7 @@ def run_clip(job: ClipJob, upscaler: Upscaler, listener: Listener = ignore) -> C
 
 def open_reader(job: ClipJob, plan: ClipPlan, lane: LanePlan, decode: DecodeOptions, say: Say) -> VideoReader:
     """The frames of one lane."""
-    decode = replace(decode, paced=job.is_paced)
+    decode = replace(decode, paced=job.is_paced, max_pixels=job.options.max_pixels)
     return VideoReader(job.clip, lane.stream, lane.format, plan.ffmpeg, options=decode, once=job.once, say=say)
 
 
@@ -124,6 +125,7 @@ def _move(job: ClipJob, plan: ClipPlan, readers: Sequence[VideoReader], writer: 
         write,
         tally=watch.tally,
         stop_reading=stop_reading,
+        stop_writing=writer.abandon,
         dedup=job.options.dedup,
         by_net=lambda frame: gate is None or gate.by_net(float(frame.pts * times[frame.stream])),
         on_frame=on_frame,
@@ -206,4 +208,4 @@ def _interrupted(work: WorkFolder | None, writer: VideoWriter, tally: Tally) -> 
     if work is None or not tally.frames or not writer.cut_short():
         return InterruptedRun()
     work.keep()
-    return InterruptedRun(f"interrupted: the first {tally.frames} frames are in {work.file}, which plays.")
+    return InterruptedRun(f"interrupted: the first {counted(tally.frames, 'frame')} are in {work.file}, which plays.")

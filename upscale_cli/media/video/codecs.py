@@ -110,8 +110,9 @@ CONTAINERS: Final[Mapping[str, frozenset[Kind]]] = {
 }
 """What each container holds so that it reads back: frames, timestamps, tags."""
 
-WITHOUT_REORDERING: Final = frozenset({"avi", "asf", "mxf"})
-"""Containers with one timestamp per frame: B-frames come back with another frame's."""
+WITHOUT_REORDERING: Final = frozenset({"avi", "asf", "mxf", "flv", "nut"})
+"""Containers with one timestamp per frame, where B-frames come back with another frame's; and those that begin decoding
+at zero, where B-frames would shift everything."""
 
 _X26X_PRESETS: Final = (
     *("ultrafast", "superfast", "veryfast", "faster", "fast"),

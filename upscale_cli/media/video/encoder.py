@@ -50,6 +50,9 @@ TRIAL_SECONDS: Final = 120
 LARGEST_AREA: Final = (2**31 - 1) // 8
 """Of a picture with 128 pixels more on both axes: libavutil refuses larger ones, whatever the encoder."""
 
+HUGE: Final = 16_384
+"""Sides beyond which hardly an encoder goes: then it is the size that has to change."""
+
 _SETTLED: Final = 256
 """Sides at which every encoder works that works at all."""
 
@@ -131,7 +134,10 @@ class _Search:
             raise OptionError(
                 f"{self.container} can hold nothing that this ffmpeg encodes for us. Choose an -o in .mkv."
             )
-        raise FFmpegError(f"{refused[0]}, and no other that {self.container} can hold does. Choose an -o in .mkv.")
+        remedy = (
+            "a smaller --scale or --size" if max(self.picture.width, self.picture.height) > HUGE else "an -o in .mkv"
+        )
+        raise FFmpegError(f"{refused[0]}, and no other that {self.container} can hold does. Choose {remedy}.")
 
     def fast_hardware(self) -> _Plan | None:
         """The first hardware encoder that works and takes nothing from the picture."""

@@ -81,3 +81,13 @@ def _rows() -> Sequence[PixelFormat]:
 
 FORMATS: Final[dict[str, PixelFormat]] = {row.name: row for row in _rows()}
 """Every pixel format that crosses a pipe, by name."""
+
+
+def opaque(format: PixelFormat) -> PixelFormat:
+    """The same without transparency.
+
+    >>> opaque(FORMATS["yuva422p10le"]).name, opaque(FORMATS["gbrap"]).name
+    ('yuv422p10le', 'gbrp')
+    """
+    name = format.name.replace("yuva", "yuv").replace("gbrap", "gbrp") if format.alpha else format.name
+    return FORMATS[name]

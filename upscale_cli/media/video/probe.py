@@ -164,11 +164,14 @@ def open_clip(source: str | Readable, *, max_pixels: int = MAX_PIXELS) -> InputC
     container: InputContainer = av.open(cast(Any, source), mode="r", options=options, metadata_errors="replace")
     for stream in container.streams.video:
         if stream.codec_context is not None:
-            padding = 64 * (
-                stream.codec_context.width + stream.codec_context.height + 64
-            )  # decoders count whole strides
-            stream.codec_context.options = {"max_pixels": str(min(max_pixels + padding, 2**31 - 1))}
+            limit = decoder_limit(max_pixels, stream.codec_context.width, stream.codec_context.height)
+            stream.codec_context.options = {"max_pixels": str(limit)}
     return container
+
+
+def decoder_limit(max_pixels: int, width: int, height: int) -> int:
+    """libavcodec's `max_pixels` for a stream of that size: decoders count whole strides, which are a little more."""
+    return min(max_pixels + 64 * (width + height + 64), 2**31 - 1)
 
 
 def probe(path: str | os.PathLike[str] | Readable, *, max_pixels: int = MAX_PIXELS, name: str | None = None) -> Clip:
@@ -187,7 +190,7 @@ def probe(path: str | os.PathLike[str] | Readable, *, max_pixels: int = MAX_PIXE
     try:
         with open_clip(source, max_pixels=max_pixels) as container:
             return _clip(container, source if isinstance(source, str) else STDIN, name, max_pixels)
-    except (av.FFmpegError, OSError, ValueError, OverflowError) as error:
+    except (av.FFmpegError, OSError, ValueError, OverflowError, IndexError) as error:
         raise InputError(_refusal(name, error)) from error
 
 
@@ -438,7 +441,7 @@ def _video_streams(container: InputContainer, name: str) -> list[Any]:
     """
     videos = [stream for stream in container.streams if _is_moving(stream) and stream.codec_context is not None]
     if not videos:
-        unknown = [stream.name or "unknown" for stream in container.streams if _is_moving(stream)]
+        unknown = [getattr(stream, "name", None) or "unknown" for stream in container.streams if _is_moving(stream)]
         if unknown:
             raise InputError(f"{name}: there is no decoder for its video ({unknown[0]}). Convert the clip first.")
         kinds = sorted({str(stream.type) for stream in container.streams}) or ["nothing"]
@@ -635,7 +638,7 @@ def _video(container: InputContainer, stream: Any, seen: _Seen, dump: str) -> Vi
         time_base=stream.time_base or Fraction(1, av.time_base),
         start=stream.start_time,
         rate=_rate(stream, untimed),
-        frames=stream.frames or _count(metadata),
+        frames=_frames(stream, metadata, None if untimed else _seconds(stream, metadata)),
         seconds=None if untimed else _seconds(stream, metadata),
         sar=stream.sample_aspect_ratio or Fraction(1),
         tags=_tags(seen, context, pixel_format, dump),
@@ -668,6 +671,14 @@ def _count(metadata: dict[str, str]) -> int | None:
     return int(count) if re.fullmatch(r"[0-9]{1,15}", count) and int(count) else None
 
 
+def _frames(stream: Any, metadata: dict[str, str], seconds: float | None) -> int | None:
+    """How many frames there are, by the container or a tag; None where that contradicts how long they last (DV)."""
+    count: int | None = stream.frames or _count(metadata)
+    if count and seconds and stream.average_rate and not 0.5 < count / (seconds * stream.average_rate) < 2:
+        return None
+    return count
+
+
 def _seconds(stream: Any, metadata: dict[str, str]) -> float | None:
     """How long a stream lasts, by the container or by Matroska's DURATION ("00:00:02.043000000")."""
     if stream.duration and stream.time_base:
@@ -676,7 +687,9 @@ def _seconds(stream: Any, metadata: dict[str, str]) -> float | None:
     if not found:
         return None
     hours, minutes, seconds = found.groups()
-    return int(hours) * 3600 + int(minutes) * 60 + float(seconds) or None
+    total = int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+    start = float((stream.start_time or 0) * (stream.time_base or 0))
+    return (total - start if start > total / 2 else total) or None  # some muxers write when it ends instead
 
 
 def _tags(seen: _Seen, context: Any, pixel_format: str, dump: str) -> ColourTags:

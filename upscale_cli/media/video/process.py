@@ -1,6 +1,7 @@
 """An ffmpeg process and its pipes: started without a shell, watched, never left behind."""
 
 import contextlib
+import io
 import os
 import re
 import signal
@@ -67,7 +68,7 @@ class Child:
             stdout=_pipe_or(stdout),
             stderr=subprocess.PIPE,
             bufsize=0,
-            env={**os.environ, **environment} if environment else None,
+            env=_environment(environment or {}),
             pass_fds=inherited,
             start_new_session=sys.platform != "win32",  # Ctrl-C is ours to handle
             creationflags=_window_flags(),
@@ -155,7 +156,8 @@ class Child:
 
     def _read_log(self) -> None:
         assert self._process.stderr is not None
-        with self._process.stderr as stream:
+        # Unbuffered pipes are read a byte at a time for a line, and a damaged clip has a hundred thousand to say.
+        with io.BufferedReader(cast(io.RawIOBase, self._process.stderr)) as stream:
             for raw in iter(lambda: _read_line(stream), b""):
                 text = raw.decode("utf-8", "backslashreplace").rstrip()
                 match = _LEVEL.match(text)
@@ -256,6 +258,11 @@ def _pipe_or(given: bool | IO[bytes]) -> Any:
     if isinstance(given, bool):
         return subprocess.PIPE if given else subprocess.DEVNULL
     return given
+
+
+def _environment(more: Mapping[str, str]) -> dict[str, str]:
+    """Ours and more, without what would colour the log: its levels could not be told any more."""
+    return {name: value for name, value in os.environ.items() if name != "AV_LOG_FORCE_COLOR"} | dict(more)
 
 
 def _window_flags() -> int:

@@ -19,14 +19,16 @@ from numpy.typing import NDArray
 
 from upscale_cli.errors import InputError
 from upscale_cli.events import Say
+from upscale_cli.media.formats import MAX_PIXELS
 from upscale_cli.media.video.binary import FFmpeg
 from upscale_cli.media.video.facts import Clip, VideoStream
 from upscale_cli.media.video.frame import VideoFrame
 from upscale_cli.media.video.once import Feed, Once
 from upscale_cli.media.video.pixel_format import PixelFormat
-from upscale_cli.media.video.probe import input_arguments
+from upscale_cli.media.video.probe import decoder_limit, input_arguments
 from upscale_cli.media.video.process import BUFFER_BYTES, LOG_ARGUMENTS, STALL_SECONDS, Child, Level
 from upscale_cli.media.video.schedule import Schedule
+from upscale_cli.words import counted
 
 Deinterlace = Literal["auto", "off", "frame", "field"]
 
@@ -53,6 +55,7 @@ class DecodeOptions:
         hwaccel: ffmpeg's -hwaccel.
         after: take only frames later than this timestamp (resume), in ticks.
         paced: read no faster than the clip plays.
+        max_pixels: no larger frame is decoded, whatever size the stream changes to.
     """
 
     start: float | None = None
@@ -63,6 +66,7 @@ class DecodeOptions:
     hwaccel: str | None = None
     after: int | None = None
     paced: bool = False
+    max_pixels: int = MAX_PIXELS
 
 
 class VideoReader:
@@ -80,7 +84,6 @@ class VideoReader:
         seconds: how long we have been waiting for the decoder.
         repeated: frames that were lost and are repeats of the one before.
         errors: lines that the decoder has logged as errors.
-        last_duration: of the frame given last, in ticks, as its packet says; None where it does not.
 
     Raises:
         InputError: nothing decodes, or the decoder fails or hangs.
@@ -110,8 +113,8 @@ class VideoReader:
         self._below_zero = ticks_below_zero(stream) * (2 if self._interlaced == "field" else 1)
         self.seconds = 0.0
         self.repeated = self.errors = self.decoded = 0
-        self.last_duration: int | None = None
         self._is_clean_start = True
+        self._is_stopped = False
         self._last: int | None = None
         self._lock = threading.Lock()
         self._first_error = ""
@@ -151,10 +154,13 @@ class VideoReader:
         self._has_sought = False
         self._child, self._schedule = self._start(0.0), self._promises()
         self.decoded, self._last = 0, None
+        if self._is_stopped:  # meanwhile
+            self._child.stop()
         return iter(self)
 
     def stop(self) -> None:
         """Ends the decoder while another thread waits for its frames, of which the next then is the last."""
+        self._is_stopped = True
         self._child.stop()
 
     def close(self) -> None:
@@ -181,14 +187,17 @@ class VideoReader:
         """
         words = []
         if self.repeated:
-            words.append(f"{self.repeated} lost frames are the frame before again")
+            stand = "stands" if self.repeated == 1 else "stand"
+            words.append(f"{counted(self.repeated, 'repeat')} of the frame before {stand} in for lost ones")
         if missing := self._missing():
-            words.append(f"about {missing} frames are missing at its end")
-        complaints = self.errors if self._is_clean_start else 0
+            words.append(f"about {counted(missing, 'frame')} missing at its end")
+        complaints = self.errors if self._is_clean_start and not self._options.hwaccel else 0
         if not words and complaints <= 0:
             return ""
         said = f' (the decoder: "{self._first_error[:120]}")' if self._first_error else ""
-        return f"the source is damaged: {', '.join(words) or f'{complaints} complaints of the decoder'}{said}"
+        return (
+            f"the source is damaged: {', '.join(words) or counted(complaints, 'complaint') + ' of the decoder'}{said}"
+        )
 
     def _missing(self) -> int:
         """Frames that the container announces beyond the last one, where the decoder has complained."""
@@ -266,6 +275,8 @@ class VideoReader:
             reason = self._child.reason()
             said = f'"{reason}"' if reason else f"ffmpeg ended with code {code}"
             remedy = "Is the file whole?" if code is None or code >= 0 else "Name another ffmpeg with UPSCALE_FFMPEG."
+            if self._options.hwaccel:
+                remedy = f"Try without --hwaccel {self._options.hwaccel}."
             raise InputError(f"{self._clip.name}: no frame of it can be decoded ({said}). {remedy}")
         self._check_stall()
         if code and not self.errors:
@@ -307,7 +318,6 @@ class VideoReader:
             if last is not None and self._schedule is not None:
                 yield from self._fill(last, self._schedule.between(last.pts, pts))
             last = VideoFrame(samples, pts, self.stream.index)
-            self.last_duration = self._schedule.duration_of(pts) if self._schedule is not None else None
             yield last
         if last is not None and self._schedule is not None:
             yield from self._fill(last, self._schedule.rest(last.pts))
@@ -322,11 +332,10 @@ class VideoReader:
         return self.errors > 0
 
     def _fill(self, last: VideoFrame, gap: Iterable[tuple[int, int]]) -> Iterator[VideoFrame]:
-        for pts, duration in gap:
+        for pts, _ in gap:
             if not self._has_complained():  # a decoder without complaint: these packets never were to be shown
                 self._forget_promises()
                 return
-            self.last_duration = duration
             yield replace(last, pts=pts, is_repeat=True)
 
     def _forget_promises(self) -> None:
@@ -352,6 +361,7 @@ class VideoReader:
     def _command(self, seek: float) -> list[str]:
         options, stream, source = self._options, self.stream, self._clip.source
         before = ["-copyts", "-noautorotate", "-max_error_rate", "1"]
+        before += ["-max_pixels", str(decoder_limit(options.max_pixels, stream.width, stream.height))]
         if options.hwaccel:
             before += ["-hwaccel", options.hwaccel]
         if stream.alpha_decoder and self.format.alpha:

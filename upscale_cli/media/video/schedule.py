@@ -6,7 +6,6 @@ are read a second time beside the decoder, without decoding: what was promised a
 
 import heapq
 import os
-from collections import deque
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
@@ -24,10 +23,12 @@ Promise = tuple[int, int]
 _REORDER_PACKETS: Final = 32
 """By how many packets a frame may be stored before one that is shown earlier: H.264 and HEVC reorder up to 16 frames,
 of two fields each."""
-_REMEMBERED: Final = 256
 _SCANNED_WHOLE_BYTES: Final = 64 * 1024**2
 _TAIL_SECONDS: Final = 10
-_FAILURES = (av.FFmpegError, OSError, ValueError)
+RESTART_SECONDS: Final = 1
+"""A step back by more than that is no reordering of frames."""
+
+_FAILURES = (av.FFmpegError, OSError, ValueError, IndexError)  # the last: a stream that appears on the way
 
 
 class _Stored(NamedTuple):
@@ -50,8 +51,7 @@ class Schedule:
 
     def __init__(self, clip: Clip, stream: VideoStream, *, start: int | None = None) -> None:
         self._container = _open(clip)
-        self._ahead: deque[Promise] = deque()
-        self._recent: deque[Promise] = deque(maxlen=_REMEMBERED)
+        self._pushed_back: Promise | None = None  # one that was taken too early
         self._coming: Iterator[Promise] = iter(())
         if self._container is not None and (start is None or _seek(self._container, stream, start)):
             self._coming = _in_order(_packets(self._container, stream))
@@ -81,28 +81,15 @@ class Schedule:
             if after is None or promise[0] > after:
                 yield promise
 
-    def duration_of(self, pts: int) -> int | None:
-        """How long the frame of this pts lasts, in ticks; None where it is not promised, or not known, or long past."""
-        while not self._ahead or self._ahead[-1][0] < pts:
-            promise = next(self._coming, None)
-            if promise is None:
-                break
-            self._ahead.append(promise)
-        known = dict(self._recent) | dict(self._ahead)
-        return known.get(pts) or None
-
     def _take(self, before: int) -> Iterator[Promise]:
         while promise := self._next():
             if promise[0] >= before:
-                self._ahead.appendleft(promise)
-                self._recent.pop()
+                self._pushed_back = promise
                 return
             yield promise
 
     def _next(self) -> Promise | None:
-        promise = self._ahead.popleft() if self._ahead else next(self._coming, None)
-        if promise is not None:
-            self._recent.append(promise)
+        promise, self._pushed_back = self._pushed_back or next(self._coming, None), None
         return promise
 
 
@@ -147,6 +134,25 @@ def _open(clip: Clip) -> InputContainer | None:
         return open_clip(clip.source)
     except _FAILURES:
         return None
+
+
+def clock_restart(clip: Clip, stream: VideoStream) -> float | None:
+    """Where a clip's clock starts anew, in seconds from its beginning; None where it runs through.
+
+    Recordings that were joined byte by byte do that. Only transport and program streams can, and only they are walked
+    through to see.
+    """
+    if clip.format not in ("mpegts", "mpeg") or (container := _open(clip)) is None:
+        return None
+    latest: int | None = None
+    jump = RESTART_SECONDS / stream.time_base
+    with container:
+        for packet in _packets(container, stream):
+            pts = packet.promise[0]
+            if latest is not None and pts < latest - jump:
+                return float((latest - (stream.start or 0)) * stream.time_base)
+            latest = pts if latest is None else max(latest, pts)
+    return None
 
 
 def _seek(container: InputContainer, stream: VideoStream, pts: int) -> bool:

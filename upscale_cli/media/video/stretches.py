@@ -26,13 +26,12 @@ from upscale_cli.errors import OptionError, OutputError
 from upscale_cli.media.video.binary import FFmpeg
 from upscale_cli.media.video.container import CONTAINERS
 from upscale_cli.media.video.frame import VideoFrame
-from upscale_cli.media.video.work import JOB_FILE, synced
+from upscale_cli.media.video.probe import open_clip
+from upscale_cli.media.video.work import JOB_FILE, JOINED, JOURNAL_FILE, STRETCH, synced
 from upscale_cli.media.video.writer import Track, VideoWriter
 
 STRETCH_SECONDS: Final = 5
 """Of clip in a stretch: what a kill can cost, and how often the encoder has to begin anew."""
-
-JOURNAL_FILE: Final = "journal.jsonl"
 
 LONGEST_SHOWN: Final = 40
 """Characters of a value in a message; longer ones are digests and the like."""
@@ -144,6 +143,8 @@ class Journal:
             self.is_complete, self.damage = True, str(record["damage"])
             return
         stretch = Stretch(**{**record, "pts": tuple(record["pts"])})
+        if Path(stretch.file).name != stretch.file:  # whoever wrote the journal: nothing outside of the folder is read
+            raise ValueError(f"{stretch.file} is no file of ours")
         file = self._folder / stretch.file
         if stretch.number != len(self.stretches) or not file.is_file() or file.stat().st_size != stretch.size:
             raise ValueError(f"stretch {stretch.number} is not what was recorded")
@@ -152,7 +153,7 @@ class Journal:
     def _tidy(self) -> None:
         """Takes away what killed runs have left: stretches that were never recorded, and halves of the join."""
         kept = {stretch.file for stretch in self.stretches}
-        for file in (*self._folder.glob("stretch-*"), *self._folder.glob("joined-*")):
+        for file in (*self._folder.glob(f"{STRETCH}*"), *self._folder.glob(f"{JOINED}*")):
             if file.name not in kept:
                 with suppress(OSError):  # an encoder that outlived its run may still hold it
                     file.unlink()
@@ -226,7 +227,7 @@ class StretchWriter:
         """
         self._told = max(frame.pts, self._told + self._shortest) if self._pts else frame.pts
         if self._writer is None:
-            self._file = self._folder / f"stretch-{self._next:05d}-{secrets.token_hex(4)}.mkv"
+            self._file = self._folder / f"{STRETCH}{self._next:05d}-{secrets.token_hex(4)}.mkv"
             self._writer = VideoWriter(
                 self._file, self._name, [self._track], CONTAINERS["Matroska"], self._ffmpeg, is_part=True
             )
@@ -295,7 +296,7 @@ def join(folder: Path, stretches: Sequence[Stretch], writer: VideoWriter) -> Non
     done = 0
     for stretch in stretches:
         ranks = _checked_ranks(folder / stretch.file, len(stretch.pts), writer.name)
-        with av.open(str(folder / stretch.file)) as source:
+        with open_clip(f"file:{folder / stretch.file}") as source:
             stream = source.streams.video[0]
             writer.take_shape(stream)
             packets = (packet for packet in source.demux(stream) if packet.size)
@@ -318,7 +319,7 @@ def decoding_times(stretches: Sequence[Stretch]) -> list[int]:
 
 def _times(file: Path) -> list[int]:
     """Presentation timestamps of all packets, in the order they are stored."""
-    with av.open(str(file)) as container:
+    with open_clip(f"file:{file}") as container:
         stream = container.streams.video[0]
         return [packet.pts for packet in container.demux(stream) if packet.size and packet.pts is not None]
 

@@ -21,7 +21,18 @@ SUFFIX: Final = ".work"
 JOB_FILE: Final = "job.json"
 """Lies in the folder of a run that can be resumed."""
 
+JOURNAL_FILE: Final = "journal.jsonl"
+"""Lies beside it: what is done."""
+
+STRETCH: Final = "stretch-"
+JOINED: Final = "joined-"
+"""How the names of a resumable run's clips begin."""
+
 _LOCK_FILE: Final = "lock"
+
+OWN_FILES: Final = (JOB_FILE, f"{JOB_FILE}.new", JOURNAL_FILE, f"{JOURNAL_FILE}.new")
+OWN_BEGINNINGS: Final = (STRETCH, JOINED, ".")
+"""What runs leave in a work folder, beside the output itself and the lock; and systems, under names with a dot."""
 
 
 def work_folder(output: Path) -> Path:
@@ -51,13 +62,14 @@ class WorkFolder:
         self._output, self._overwrite, self._resume, self._say = output, overwrite, resume, say
         self._target = OutputFile(output, overwrite=overwrite)
         self.path = work_folder(output)
-        self.file = self.path / (f"joined-{secrets.token_hex(4)}{output.suffix}" if resume else output.name)
+        self.file = self.path / (f"{JOINED}{secrets.token_hex(4)}{output.suffix}" if resume else output.name)
         self._keep = resume
         self._lock = FileLock(self.path / _LOCK_FILE, timeout=0)
 
     def __enter__(self) -> Self:
         with self.failures():
             was_there = self.path.is_dir()
+            self._check_ours()
             self.path.mkdir(exist_ok=True)
             self._acquire()
             self._target.check(self._output)  # another run may have finished it just now
@@ -105,6 +117,24 @@ class WorkFolder:
             if entry.name != _LOCK_FILE:
                 with contextlib.suppress(OSError):
                     shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+
+    def _check_ours(self) -> None:
+        """What is in the folder will be taken away, so nothing may be there that no run has left.
+
+        Raises:
+            OutputError: it is a link, or there is a file in it that is not ours.
+        """
+        own = {self._output.name, _LOCK_FILE, *OWN_FILES}
+        foreign = [
+            entry.name
+            for entry in (self.path.iterdir() if self.path.is_dir() else ())
+            if entry.name not in own and not entry.name.startswith(OWN_BEGINNINGS)
+        ]
+        if self.path.is_symlink() or foreign:
+            why = f"holds {printable(foreign[0])}, which no run has left there" if foreign else "is a link"
+            raise OutputError(
+                f"{printable(str(self.path))} is needed as a work folder, but {why}. Rename it, or choose another -o."
+            )
 
     def _acquire(self) -> None:
         busy = OutputError(

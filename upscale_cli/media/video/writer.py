@@ -217,6 +217,12 @@ class VideoWriter:
         code = self._child.wait(FINISH_SECONDS)
         return code in (0, 255)  # ffmpeg's own code for "asked to stop, and did"
 
+    def abandon(self) -> None:
+        """After the run was broken off, while another thread may be at `write`: whoever reads a stream may have paused
+        for good, and nobody waits for that. A file's encoder goes on, so that the file can be closed well."""
+        if self._is_stream:
+            self._child.stop()
+
     def close(self) -> None:
         """Ends the encoder; the file is whole only after `finish`."""
         self._child.kill()
@@ -245,7 +251,7 @@ class VideoWriter:
 
     def _failure(self) -> OutputError:
         code = self._child.wait(5.0)
-        reason = self._child.reason() or "no reason given"
+        reason = self._child.reason() or _SIGNALS.get(code or 0, "no reason given")
         if self._is_stream and "Broken pipe" in reason:
             what = "standard output" if self.name == "-" else self.name
             return OutputError(f"{what}: whoever reads it has gone after frame {self.frames} (Broken pipe).")
@@ -274,7 +280,7 @@ class VideoWriter:
             command += [argument for number in range(len(self._tracks)) for argument in ("-map", f"0:{number}")]
         places = upscaled_outputs(tuple(slots)) or range(len(self._tracks))
         for place, track in zip(places, self._tracks, strict=True):
-            command += self._encoding(place, track)
+            command += self._encoding(place, track, cut)
         if clip is not None:
             command += _cut_arguments(cut, clip, slots)
         target = f"file:{output}" if isinstance(output, Path) else output if isinstance(output, str) else "pipe:1"
@@ -303,7 +309,7 @@ class VideoWriter:
             paths[index] = str(path)
         return paths
 
-    def _encoding(self, place: int, track: Track) -> list[str]:
+    def _encoding(self, place: int, track: Track, cut: Cut) -> list[str]:
         """What encodes one track, for the output stream of that number."""
         encoder = track.encoder
         if self._is_join:
@@ -315,8 +321,8 @@ class VideoWriter:
             arguments = [f"-filter:{place}", encoder.filters, *for_stream(given, place)]
             arguments += [f"-fps_mode:{place}", "passthrough", f"-enc_time_base:{place}", "demux"]
         if track.last is not None and not self._is_part:
-            arguments += [f"-bsf:{place}", _last_duration(track)]
-        if self._container.muxer in ("mp4", "mov", "3gp") and self._is_only_video:
+            arguments += [f"-bsf:{place}", _last_duration(track, cut, self._container)]
+        if self._container.muxer in _MP4_FAMILY and self._is_only_video:
             arguments += ["-video_track_timescale", str(_timescale(track.time_base))]
         return arguments
 
@@ -387,12 +393,22 @@ def _without_tag(arguments: Sequence[str]) -> list[str]:
     return [argument for pair in pairs if not pair[0].startswith("-tag") for argument in pair]
 
 
-def _last_duration(track: Track) -> str:
-    """A bitstream filter that gives the last frame its duration (`TB` is the filter's own time base)."""
+def _last_duration(track: Track, cut: Cut, container: Container) -> str:
+    """A bitstream filter that gives the last frame its duration (`TB` is the filter's own time base).
+
+    MP4's muxer heeds only the duration of the packet stored last, which with B-frames is not the frame shown last; all
+    others it takes from the times of decoding. So there each packet gets it.
+    """
     assert track.last is not None
     pts, duration = (Fraction(ticks) * track.time_base for ticks in track.last)
-    late = f"gte(PTS*TB,{float(pts - track.time_base / 2):.9f})"
-    return f"setts=pts=PTS:dts=DTS:duration='if({late},round({float(duration):.9f}/TB),DURATION)'"
+    lasts = f"round({float(duration):.9f}/TB)"
+    if container.muxer in _MP4_FAMILY:
+        return f"setts=pts=PTS:dts=DTS:duration={lasts}"
+    late = f"gte(PTS*TB,{float(pts - track.time_base / 2) - cut.start:.9f})"
+    return f"setts=pts=PTS:dts=DTS:duration='if({late},{lasts},DURATION)'"
+
+
+_MP4_FAMILY: Final = ("mp4", "mov", "3gp", "f4v")
 
 
 def _timescale(time_base: Fraction) -> int:
@@ -411,6 +427,9 @@ def for_stream(arguments: Sequence[str], place: int) -> list[str]:
         numbered += [f"{option}:{place}", value]
     return numbered
 
+
+_SIGNALS: Final = {-9: "killed", -11: "it crashed", -15: "ended from outside", -25: "File too large"}
+"""What ended a process that had no chance to say so (POSIX)."""
 
 _PIPE_OPTIONS: Final = {"mov": FRAME_BY_FRAME, "mp4": FRAME_BY_FRAME, "nut": FORGETFUL}
 
