@@ -734,7 +734,7 @@ CLIP = (*FAST, "--preset", "ultrafast")
         (("--start", "0.08", "--end", "0:0.2"), "clip_2x.mp4", (96, 64, 3)),
         (("--realtime",), "clip_2x.mp4", (96, 64, 8)),
         (("--realtime=strict",), "clip_2x.mp4", (96, 64, 8)),
-        (("--preview", 0.2), "clip_2x.mp4", (192, 64, 5)),
+        (("--preview", 0.2), "clip_preview_2x.mp4", (192, 64, 5)),
         (("--no-dedup", "--deinterlace", "off"), "clip_2x.mp4", (96, 64, 8)),
     ],
 )

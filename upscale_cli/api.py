@@ -205,9 +205,14 @@ def prepare_clip(
     ending = given.path.suffix if given.path.suffix.lower() in own.extensions else own.extensions[0]
     if naming.format is not None:
         ending, note = f".{naming.format.lower().removeprefix('.')}", None
-    path = naming.place_clip(given, (stream.width, stream.height), size, upscaler.name, ending)
+    label = "" if options.preview is None else "_preview"
+    path = naming.place_clip(given, (stream.width, stream.height), size, upscaler.name, ending, label)
     outputs.promise(given, path, may_exist=options.resume)
     if path is None:
+        if naming.format is not None and container_named(naming.format).name != "Matroska":
+            raise OptionError(
+                f"--format {naming.format}: standard output gets Matroska. Leave it out, or give -o FILE."
+            )
         return ClipJob(clip, sys.stdout.buffer, STDIO, CONTAINERS["Matroska"], target, options, once=once)
     container = container_named(path.suffix)
     if naming.format is not None and container_named(naming.format) != container:

@@ -156,22 +156,37 @@ class Naming:
         return Place(path, self._format(path))
 
     def place_clip(
-        self, source: Input, lr_size: tuple[int, int], size: tuple[int, int], model: str, ending: str
+        self,
+        source: Input,
+        lr_size: tuple[int, int],
+        size: tuple[int, int],
+        model: str,
+        ending: str,
+        label: str = "",
     ) -> Path | None:
         """Where the upscaled clip goes; None for standard output.
 
         Args:
             lr_size, size: (width, height) of the clip and of its output.
             ending: of a name that is not the user's own, with the dot.
+            label: tells it from the whole clip, in such a name.
         """
         if self.goes_to_stdout(source):
             return None
-        return self._path(source, ending, lr_size, size, model)
+        return self._path(source, ending, lr_size, size, model, label)
 
     def goes_to_stdout(self, source: Input) -> bool:
         return self.output == STDIO or (self.output is None and source.is_stdin)
 
-    def _path(self, source: Input, ending: str, lr_size: tuple[int, int], size: tuple[int, int], model: str) -> Path:
+    def _path(
+        self,
+        source: Input,
+        ending: str,
+        lr_size: tuple[int, int],
+        size: tuple[int, int],
+        model: str,
+        label: str = "",
+    ) -> Path:
         """The output's name, filled in."""
         fields = {
             "stem": "stdin" if source.is_stdin else "live" if source.is_live else source.path.stem,
@@ -181,16 +196,16 @@ class Naming:
             "height": size[1],
             "model": _file_name(model),
         }
-        default = self._default_template().format_map(fields)
+        default = self._default_template(label).format_map(fields)
         if self.output is None:
             return source.path.with_name(default)
         output = self.output.format_map(fields) if "{" in self.output else self.output
         return Path(output) / default if _is_folder(output) else Path(output)
 
-    def _default_template(self) -> str:
+    def _default_template(self, label: str) -> str:
         model = "_{model}" if self.several_models else ""
         by_scale = self.target is None or self.target.scale is not None
-        return "{stem}" + model + ("_{scale}x{ext}" if by_scale else "_{width}x{height}{ext}")
+        return "{stem}" + label + model + ("_{scale}x{ext}" if by_scale else "_{width}x{height}{ext}")
 
     def _scale(self, lr_size: tuple[int, int], size: tuple[int, int]) -> float:
         if self.target is not None and self.target.scale is not None:

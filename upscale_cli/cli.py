@@ -532,9 +532,12 @@ class Run:
     def all(self, sources: "list[Input]", models: list[str | None]) -> int:
         """Runs everything; gives how many failed."""
         from upscale_cli.batch import Outputs
+        from upscale_cli.events import Note
 
         outputs = Outputs(sources, overwrite=self._photos.overwrite)
         clip_options = self._clip_options() if any(source.is_clip for source in sources) else None
+        if clip_options is not None and self._photos.quality is not None:
+            self._listener(Note("--quality is for photos; clips take --crf."))
         ready: list[tuple[Upscaler, str, Callable[[], bool]]] = []
         for name in models:
             for clips, group in _by_kind(sources):

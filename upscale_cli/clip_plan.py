@@ -70,6 +70,8 @@ def plan_clip(job: ClipJob, upscaler: Upscaler, say: Say) -> ClipPlan:
         raise InputError(
             f"{clip.name}: --start {start:g} is not in it; it lasts {seconds:.2f} s. Choose an earlier one."
         )
+    if options.decode.frames is not None and options.decode.frames < 1:
+        raise OptionError(f"{options.decode.frames} frames are none. Take at least 1.")
     if job.note:
         say(f"{clip.name}: {job.note}")
     _check_hwaccel(options.decode.hwaccel, ffmpeg)

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from upscale_cli import __version__
 from upscale_cli.clip import ClipJob
-from upscale_cli.clip_plan import ClipPlan, LanePlan, plan_clip
+from upscale_cli.clip_plan import ClipPlan, LanePlan, chosen_streams, plan_clip
 from upscale_cli.errors import InterruptedRun, OptionError, OutputError
 from upscale_cli.events import ClipFinished, Listener, Say
 from upscale_cli.flow import capacity, flow
@@ -36,8 +36,9 @@ WITHOUT_NEGATIVE_TIMES: Final = ("mpegts", "flv", "nut")
 
 ENCODER: Final = "the encoder"
 
-_DIGEST_BYTES: Final = 2**20
-"""Of a source's beginning and end; with its size they tell two clips apart."""
+_DIGEST_BYTES: Final = 2**18
+_DIGEST_PIECES: Final = 64
+"""Of a source: how large, and how many pieces of it tell two clips apart."""
 
 
 def run_resumable(job: ClipJob, upscaler: Upscaler, listener: Listener) -> ClipFinished:
@@ -54,7 +55,9 @@ def run_resumable(job: ClipJob, upscaler: Upscaler, listener: Listener) -> ClipF
     if _was_finished(output, record):
         _clear_up(output, record, say)
         say(f"{job.output_name} was finished by this job already; nothing is left to do.")
-        return _nothing(job, upscaler)
+        finished = _nothing(job, upscaler)
+        listener(finished)
+        return finished
     encode = replace(job.options.encode, closed_gop=True)
     job = replace(job, options=replace(job.options, encode=encode))
     plan = plan_clip(job, upscaler, say)
@@ -155,13 +158,13 @@ def _check_joinable(job: ClipJob, lane: LanePlan) -> None:
 
 
 def _digest(path: Path) -> str:
-    """Of a file's size, beginning and end."""
+    """Of a file's size, and of pieces from all over it: reading a whole film would take minutes."""
     size = path.stat().st_size
     digest = hashlib.sha256(str(size).encode())
     with path.open("rb") as stream:
-        digest.update(stream.read(_DIGEST_BYTES))
-        stream.seek(max(0, size - _DIGEST_BYTES))
-        digest.update(stream.read(_DIGEST_BYTES))
+        for number in range(_DIGEST_PIECES):
+            stream.seek(max(0, size - _DIGEST_BYTES) * number // (_DIGEST_PIECES - 1))
+            digest.update(stream.read(_DIGEST_BYTES))
     return digest.hexdigest()
 
 
@@ -296,7 +299,8 @@ def _memory(output: Path) -> Path:
 
 
 def _nothing(job: ClipJob, upscaler: Upscaler) -> ClipFinished:
-    stream = job.clip.stream(job.clip.main)
+    """What is told of a job that was finished before."""
+    (stream,) = chosen_streams(job.clip, job.options.video_stream)[:1]
     width, height = job.target.size_for(stream.width, stream.height)
     return ClipFinished(
         source=job.clip.name, output=job.output_name, width=width, height=height, seconds=0.0, frames=0, fps=0.0,
