@@ -15,7 +15,6 @@ from typing import IO
 
 from upscale_cli.clip import ClipJob
 from upscale_cli.clip_plan import ClipPlan, LanePlan, plan_clip
-from upscale_cli.device import keep_memory_between_layers
 from upscale_cli.errors import InputError, InterruptedRun, OutputError, UpscaleError
 from upscale_cli.events import ClipFinished, Listener, Say, ignore
 from upscale_cli.flow import Tally, capacity, flow
@@ -55,7 +54,6 @@ def run_clip(job: ClipJob, upscaler: Upscaler, listener: Listener = ignore) -> C
         job = replace(job, options=replace(job.options, decode=decode))
     plan = plan_clip(job, upscaler, say)
     listener(started(job, upscaler, plan))
-    keep_memory_between_layers()  # and between frames
     watch = Watch(job, plan, listener)
     with ExitStack() as stack:
         if job.once is not None:
