@@ -13,8 +13,8 @@ from typing import Any
 from benchmarks.clips import ROLES, make_clip, pan, watch
 from benchmarks.report import write
 
-LIMIT = 1.05
-"""What the longer clip may take, as a multiple of the shorter one's peak; peaks of equal runs differ by 2 or 3 %."""
+LIMIT = 1.1
+"""What the longer clip may take, as a multiple of the shorter one's peak; peaks of equal runs differ by up to 6 %."""
 
 
 def main() -> None:
