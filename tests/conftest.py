@@ -1,5 +1,6 @@
 """What all tests stand on: no network, a cache folder of their own, and the shared weights where there are any."""
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,6 +56,13 @@ def noise() -> Callable[..., Pixels]:
         return rng.integers(0, np.iinfo(dtype).max, shape, dtype=dtype, endpoint=True)
 
     return make
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _ctrl_c_arrives() -> None:
+    """Shells start background jobs with SIGINT ignored, and programs started from there would inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -123,8 +123,8 @@ class Once:
         while number >= self._dropped + len(self._chunks) and not self._is_ended:
             self._changed.notify_all()
             self._changed.wait(_POLL_SECONDS)
-        place = number - self._dropped
-        return self._chunks[place] if place < len(self._chunks) else None
+        place = number - self._dropped  # below zero for a tap that was closed while it read
+        return self._chunks[place] if 0 <= place < len(self._chunks) else None
 
     def moved(self) -> None:
         """A tap has passed a chunk, or has gone."""
