@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import settings
 
+from tests.clips import Clips
 from upscale_cli.media.frame import Pixels
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -43,6 +44,12 @@ def sample_images() -> Path:
     if not folder.is_dir():
         pytest.skip("the shared folder with sample pictures is not here")
     return folder
+
+
+@pytest.fixture(scope="session")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Clips:
+    """Makes clips by name, each once."""
+    return Clips(tmp_path_factory.getbasetemp() / "clips")
 
 
 @pytest.fixture

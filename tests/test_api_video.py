@@ -29,11 +29,6 @@ from upscale_cli.media.video.reader import DecodeOptions
 FAST = ClipOptions(encode=EncodeOptions(preset="ultrafast"))
 
 
-@pytest.fixture(scope="module")
-def clips(tmp_path_factory: pytest.TempPathFactory) -> Clips:
-    return Clips(tmp_path_factory.getbasetemp() / "clips")
-
-
 @pytest.fixture(autouse=True)
 def _nobody_is_left() -> Iterator[None]:
     before = psutil.Process().children(recursive=True)

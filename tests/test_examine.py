@@ -26,11 +26,6 @@ NOT_COPIED = {  # by ffmpeg: these are what the checks are for
 }
 
 
-@pytest.fixture(scope="module")
-def clips(tmp_path_factory: pytest.TempPathFactory) -> Clips:
-    return Clips(tmp_path_factory.getbasetemp() / "clips")
-
-
 def assert_same(before: Report, after: Report) -> None:
     """Everything that must be the same when the picture alone changes."""
     assert_same_timing(before.video, after.video)

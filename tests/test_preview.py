@@ -18,11 +18,6 @@ from upscale_cli.preview import SideBySide, preview_part
 from upscale_cli.upscaler import Upscaler
 
 
-@pytest.fixture(scope="module")
-def clips(tmp_path_factory: pytest.TempPathFactory) -> Clips:
-    return Clips(tmp_path_factory.getbasetemp() / "clips")
-
-
 def lasting(seconds: float | None) -> Clip:
     stream = VideoStream(
         index=0, codec="h264", width=64, height=48, pixel_format="yuv420p", time_base=Fraction(1, 25), start=0,

@@ -22,11 +22,6 @@ FAST = ("-m", "bicubic", "--preset", "ultrafast")
 posix = pytest.mark.skipif(os.name == "nt", reason="signals and shell scripts as on Linux and macOS")
 
 
-@pytest.fixture(scope="module")
-def clips(tmp_path_factory: pytest.TempPathFactory) -> Clips:
-    return Clips(tmp_path_factory.getbasetemp() / "clips")
-
-
 @pytest.fixture(autouse=True)
 def _nobody_is_left() -> Iterator[None]:
     """No process outlives the run that started it."""

@@ -26,12 +26,6 @@ from upscale_cli.media.video.container import (
 from upscale_cli.media.video.facts import Clip, OtherStream, VideoStream
 from upscale_cli.media.video.probe import input_arguments, pictures, probe
 
-
-@pytest.fixture(scope="session")
-def clips(tmp_path_factory: pytest.TempPathFactory) -> Clips:
-    return Clips(tmp_path_factory.getbasetemp() / "clips")
-
-
 # Plans
 
 

@@ -38,11 +38,6 @@ TAGS = ColourTags("bt709", "bt709", "bt709", "tv", "left")
 posix = pytest.mark.skipif(os.name == "nt", reason="scripts that are programs")
 
 
-@pytest.fixture(scope="module")
-def clips(tmp_path_factory: pytest.TempPathFactory) -> Clips:
-    return Clips(tmp_path_factory.getbasetemp() / "clips")
-
-
 @pytest.fixture(autouse=True)
 def _nobody_is_left() -> Iterator[None]:
     """No process outlives the block that started it."""

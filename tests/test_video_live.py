@@ -33,11 +33,6 @@ PATIENCE = 120  # seconds, after which a test has hung
 posix = pytest.mark.skipif(os.name == "nt", reason="signals and shell scripts as on Linux and macOS")
 
 
-@pytest.fixture(scope="module")
-def clips(tmp_path_factory: pytest.TempPathFactory) -> Clips:
-    return Clips(tmp_path_factory.getbasetemp() / "clips")
-
-
 @pytest.fixture(autouse=True)
 def _nobody_is_left() -> Iterator[None]:
     """No process outlives the run that started it."""

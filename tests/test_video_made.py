@@ -36,11 +36,6 @@ EXACT = ("-s", 1, *FFV1)
 OTHER_CONTAINER = {".mpg": ".mkv"}  # a program stream has times for some of its frames only
 
 
-@pytest.fixture(scope="module")
-def clips(tmp_path_factory: pytest.TempPathFactory) -> Clips:
-    return Clips(tmp_path_factory.getbasetemp() / "clips")
-
-
 def run(source: Path, output: Path, *options: object) -> Outcome:
     """Upscales with bicubic, which must go well; what was said."""
     outcome = upscale(source, "-m", "bicubic", "-o", output, *options)

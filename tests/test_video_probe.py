@@ -31,12 +31,6 @@ from upscale_cli.media.video.probe import (
     probe,
 )
 
-
-@pytest.fixture(scope="session")
-def clips(tmp_path_factory: pytest.TempPathFactory) -> Clips:
-    return Clips(tmp_path_factory.getbasetemp() / "clips")
-
-
 FACTS: dict[str, dict[str, Any]] = {
     "plain": {"codec": "h264", "width": 96, "height": 64, "rate": 25, "frames": 12, "seconds": 0.48, "start": 0},
     "odd": {"codec": "ffv1", "width": 33, "height": 17, "pixel_format": "yuv420p"},

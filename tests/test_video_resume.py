@@ -30,11 +30,6 @@ VPX = ("--encoder-arg", "deadline=realtime", "--encoder-arg", "cpu-used=8")
 FAST = ("--preset", "ultrafast")
 
 
-@pytest.fixture(scope="module")
-def clips(tmp_path_factory: pytest.TempPathFactory) -> Clips:
-    return Clips(tmp_path_factory.getbasetemp() / "clips")
-
-
 @pytest.fixture(autouse=True)
 def _short_stretches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stretches, "stretch_length", lambda _: LENGTH)

@@ -18,11 +18,6 @@ NO_VIDEO = {"audio_only", "audio_only_mp4", "empty", "prose", "noise"}
 TIMED = sorted(set(RECIPES) - UNTIMED - NO_VIDEO)
 
 
-@pytest.fixture(scope="session")
-def clips(tmp_path_factory: pytest.TempPathFactory) -> Clips:
-    return Clips(tmp_path_factory.getbasetemp() / "clips")
-
-
 def decoded(path: Path, stream: VideoStream) -> list[Promise]:
     """pts and duration of each frame, by PyAV."""
     with av.open(str(path)) as container:

@@ -105,17 +105,19 @@ def _read_once(name: str) -> bytes:
 
 
 def _is_file(name: str) -> bool:
-    try:
-        return stat.S_ISREG(os.stat(name).st_mode)
-    except (OSError, ValueError):
-        return False
+    return stat.S_ISREG(_mode(name))
 
 
 def _is_pipe(name: str) -> bool:
+    return stat.S_ISFIFO(_mode(name))
+
+
+def _mode(name: str) -> int:
+    """What kind of file a name stands for (`st_mode`); 0 for none."""
     try:
-        return stat.S_ISFIFO(os.stat(name).st_mode)
+        return os.stat(name).st_mode
     except (OSError, ValueError):
-        return False
+        return 0
 
 
 @dataclass(frozen=True, slots=True)

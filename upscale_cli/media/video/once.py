@@ -15,10 +15,10 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable
-from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Final, Protocol
 
 from upscale_cli.errors import InputError
+from upscale_cli.media.video.closing import Closing
 from upscale_cli.media.video.process import Pipe
 
 HEAD_BYTES: Final = 8 * 2**20
@@ -34,7 +34,7 @@ CHUNK_BYTES: Final = 2**16
 _POLL_SECONDS: Final = 0.5  # waits are cut into pieces, because on Windows Ctrl-C does not end one
 
 
-class Once:
+class Once(Closing):
     """Owner of a source that can be read once.
 
     Args:
@@ -107,14 +107,6 @@ class Once:
         with self._changed:
             self._is_ended = True
             self._changed.notify_all()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     # For the taps, which hold `_changed` when they call
 

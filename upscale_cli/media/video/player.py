@@ -3,10 +3,10 @@
 import os
 import shutil
 from pathlib import PurePath
-from types import TracebackType
-from typing import IO, Final, Self
+from typing import IO, Final
 
 from upscale_cli.errors import OptionError, OutputError, printable
+from upscale_cli.media.video.closing import Closing
 from upscale_cli.media.video.process import Child
 
 PLAYERS: Final = ("mpv", "ffplay")
@@ -37,7 +37,7 @@ def player_arguments(path: str, title: str) -> list[str]:
     return [path, *quiet, f"--force-media-title={title}", "--cache-pause-initial=no", "-"]
 
 
-class Player:
+class Player(Closing):
     """Owner of the player's process.
 
     Args:
@@ -83,11 +83,3 @@ class Player:
         """Ends it."""
         self.feed.close()
         self._child.kill()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()

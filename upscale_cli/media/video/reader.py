@@ -10,8 +10,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from types import TracebackType
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Literal
 
 import av
 import numpy as np
@@ -21,6 +20,7 @@ from upscale_cli.errors import InputError
 from upscale_cli.events import Say
 from upscale_cli.media.formats import MAX_PIXELS
 from upscale_cli.media.video.binary import FFmpeg
+from upscale_cli.media.video.closing import Closing
 from upscale_cli.media.video.facts import Clip, VideoStream
 from upscale_cli.media.video.frame import VideoFrame
 from upscale_cli.media.video.once import Feed, Once
@@ -69,7 +69,7 @@ class DecodeOptions:
     max_pixels: int = MAX_PIXELS
 
 
-class VideoReader:
+class VideoReader(Closing):
     """The frames of one video stream in presentation order; owner of the ffmpeg process that decodes them.
 
     A frame that the packets promise and the decoder does not give is the one before it again, counted in
@@ -170,14 +170,6 @@ class VideoReader:
             self._feed.close()
         if self._schedule is not None:
             self._schedule.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def damage(self) -> str:
         """What is wrong with the source, in words; "" for nothing. Known after the last frame.

@@ -7,13 +7,13 @@ are read a second time beside the decoder, without decoding: what was promised a
 import heapq
 import os
 from collections.abc import Iterator
-from types import TracebackType
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple
 
 import av
 from av.container import InputContainer
 from av.packet import Packet
 
+from upscale_cli.media.video.closing import Closing
 from upscale_cli.media.video.facts import Clip, VideoStream
 from upscale_cli.media.video.probe import open_clip
 
@@ -37,7 +37,7 @@ class _Stored(NamedTuple):
     is_shown: bool
 
 
-class Schedule:
+class Schedule(Closing):
     """The promised frames of one video stream, in the order they are shown, in constant memory.
 
     Never raises: a damaged file promises nothing behind the place where it cannot be read on, and a stream without
@@ -55,14 +55,6 @@ class Schedule:
         self._coming: Iterator[Promise] = iter(())
         if self._container is not None and (start is None or _seek(self._container, stream, start)):
             self._coming = _in_order(_packets(self._container, stream))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Let go of the file; nothing more is promised."""

@@ -18,12 +18,13 @@ from dataclasses import asdict, dataclass
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import av
 
 from upscale_cli.errors import OptionError, OutputError
 from upscale_cli.media.video.binary import FFmpeg
+from upscale_cli.media.video.closing import Closing
 from upscale_cli.media.video.container import CONTAINERS
 from upscale_cli.media.video.frame import VideoFrame
 from upscale_cli.media.video.probe import open_clip
@@ -188,7 +189,7 @@ def _replace(path: Path, text: str) -> None:
     temporary.replace(path)
 
 
-class StretchWriter:
+class StretchWriter(Closing):
     """Writes frames as stretches. A stretch is closed and read back while the next one is being encoded.
 
     Args:
@@ -250,12 +251,6 @@ class StretchWriter:
         if self._writer is not None:
             self._writer.close()
         self._closer.shutdown(wait=True)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _hand_over(self) -> None:
         """Lets the stretch in hand be closed in the background, one at a time."""

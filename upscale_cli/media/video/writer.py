@@ -12,14 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any, Final, Self
+from typing import IO, Any, Final
 
 import av
 from numpy.typing import NDArray
 
 from upscale_cli.errors import OutputError, printable
 from upscale_cli.media.video.binary import FFmpeg
+from upscale_cli.media.video.closing import Closing
 from upscale_cli.media.video.container import Container, Slot, container_arguments, slot_arguments, upscaled_outputs
 from upscale_cli.media.video.encoder import ENVIRONMENT, Encoder
 from upscale_cli.media.video.facts import Clip
@@ -79,7 +79,7 @@ SHORT_CLUSTERS: Final = ("-cluster_time_limit", "100")
 """For whoever watches: no packet waits in the muxer's buffer, and none in Matroska's clusters for more than 100 ms."""
 
 
-class VideoWriter:
+class VideoWriter(Closing):
     """Encodes frames into a file; owner of the ffmpeg process that does it.
 
     Args:
@@ -232,14 +232,6 @@ class VideoWriter:
             self._second.close()
         if self._pictures is not None:
             self._pictures.cleanup()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _add(self, track: Track) -> Any:
         """A raw stream in the NUT that we write; its header tells ffmpeg format, size and rate."""
