@@ -1,144 +1,32 @@
-"""Options in, exit code out. `upscale INPUT...` is the main verb; beside it: models, doctor.
+"""The main verb: `upscale INPUT...`; the input's kind decides, photo or clip."""
 
-Imports neither torch nor numpy: a verb imports what it calls, so that `--help` is instant.
-"""
-
-import itertools
-import operator
-import os
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from functools import partial
-from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from typer.core import TyperCommand, TyperGroup
 
 from upscale_cli import __version__
-from upscale_cli.errors import InterruptedRun, OptionError, UpscaleError, printable
-from upscale_cli.media.formats import FORMATS, MAX_PIXELS
+from upscale_cli.cli.options import (
+    COMPUTE,
+    MESSAGES,
+    MODEL,
+    OUTPUT,
+    SIZE,
+    VIDEO,
+    Json,
+    Quiet,
+    complete_format,
+    complete_model,
+)
+from upscale_cli.cli.run import Run
+from upscale_cli.errors import OptionError
+from upscale_cli.media.formats import MAX_PIXELS
 
 if TYPE_CHECKING:
-    from upscale_cli.batch import Input, Naming, Outputs
+    from upscale_cli.batch import Input
     from upscale_cli.chain import Target
     from upscale_cli.clip import ClipOptions
-    from upscale_cli.events import Listener
-    from upscale_cli.pipeline import FileOptions
-    from upscale_cli.upscaler import Upscaler
-
-MAIN_VERB: Final = "(input)"
-"""The verb that is meant where none is named; nobody types it, and no message shows it."""
-
-GROUP_OPTIONS: Final = ("--install-completion", "--show-completion")
-
-
-class PathDecides(TyperGroup):
-    """A group in which everything that is not a verb belongs to the main verb: `upscale photo.jpg -s 4`."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> Any:
-        names = args.index("--") if "--" in args else len(args)  # what follows is a file, whatever it looks like
-        args = ["--realtime=file" if at < names and word == "--realtime" else word for at, word in enumerate(args)]
-        if not args and not ctx.resilient_parsing:
-            args = ["--help"]
-        if args and args[0] not in GROUP_OPTIONS and args[0] not in self.commands:
-            args = [MAIN_VERB, *args]
-        return super().parse_args(ctx, args)
-
-    def invoke(self, ctx: Any) -> Any:
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt as error:
-            raise InterruptedRun from error
-
-
-class NamelessContext(typer.Context):
-    """Keeps the main verb's name out of usage lines: `upscale [OPTIONS] INPUT...`."""
-
-    @property
-    def command_path(self) -> str:
-        return self.parent.command_path if self.parent else ""
-
-
-class MainVerb(TyperCommand):
-    """The verb without a name."""
-
-    context_class = NamelessContext
-
-
-app = typer.Typer(cls=PathDecides, rich_markup_mode="rich", pretty_exceptions_enable=False)
-models_app = typer.Typer(help="List, inspect, fetch and verify the models' checkpoints.", no_args_is_help=True)
-app.add_typer(models_app, name="models")
-
-
-def main() -> None:
-    """The console script: runs the command line and ends the process with its exit code."""
-    _make_termination_clean()
-    _make_streams_safe()
-    _make_threads_polite()
-    called = PurePath(sys.argv[0]).stem
-    try:
-        _check_current_folder()
-        app(prog_name=called if called == "upscale-cli" else "upscale")
-    except UpscaleError as error:
-        print(f"error: {error}", file=sys.stderr)
-        if "-v" in sys.argv or "--verbose" in sys.argv:
-            _print_causes(error)
-        sys.exit(error.exit_code)
-    except OSError as error:
-        if error.filename is not None:
-            raise  # a file's troubles are told where they arise: this is a bug
-        with suppress(OSError):
-            print(f"error: standard output cannot be written ({error.strerror}).", file=sys.stderr)
-        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115  # or Python tries to flush it again at exit
-        sys.exit(1)
-
-
-def _check_current_folder() -> None:
-    """Libraries that look for their own files do not survive a deleted current folder."""
-    try:
-        Path.cwd()
-    except FileNotFoundError as error:
-        raise OptionError("the current folder is gone. Change to one that exists.") from error
-
-
-def _make_termination_clean() -> None:
-    """A polite kill and a closed terminal unwind like Ctrl-C, so that temporary files go."""
-
-    def terminate(signum: int, _frame: object) -> None:
-        sys.exit(128 + signum)
-
-    for name in ("SIGTERM", "SIGHUP"):
-        with suppress(ValueError, AttributeError):  # not the main thread, or no such signal here
-            number = getattr(signal, name)
-            if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup wants it
-                signal.signal(number, terminate)
-
-
-def _make_threads_polite() -> None:
-    """Waiting threads of torch sleep. By default they spin, and while an encoder wants the same cores, a frame of ESPCN
-    was measured to take seven times as long. It has to be said before torch is loaded."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
-
-def _make_streams_safe() -> None:
-    """Closed streams become empty ones; what the terminal's encoding lacks is shown escaped and ends no run."""
-    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: PTH123, SIM115
-    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: PTH123, SIM115
-    for stream in (sys.stdout, sys.stderr):
-        reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:
-            reconfigure(errors="backslashreplace")
-
-
-def _print_causes(error: BaseException) -> None:
-    cause = error.__cause__
-    while cause is not None:
-        first_line = str(cause).partition("\n")[0]
-        print(f"  because of {type(cause).__name__}: {printable(first_line)}", file=sys.stderr)
-        cause = cause.__cause__
 
 
 def _show_version(wanted: bool) -> None:
@@ -147,37 +35,6 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-def _complete_model(incomplete: str) -> list[str]:
-    from upscale_cli.models.registry import model_names
-
-    return [name for name in model_names() if name.startswith(incomplete)]
-
-
-def _complete_format(incomplete: str) -> list[str]:
-    endings = [row.extensions[0].removeprefix(".") for row in FORMATS.values()]
-    return [ending for ending in endings if ending.startswith(incomplete)]
-
-
-SIZE = "Size of the result"
-MODEL = "Model"
-OUTPUT = "Output"
-COMPUTE = "Computation"
-VIDEO = "Clips"
-MESSAGES = "Messages"
-
-Json = Annotated[
-    bool, typer.Option("--json", help="One JSON object per line: events and results.", rich_help_panel=MESSAGES)
-]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Show errors only.", rich_help_panel=MESSAGES)]
-
-
-@app.command(
-    MAIN_VERB,
-    cls=MainVerb,
-    hidden=True,
-    epilog="Other verbs: [bold]upscale models[/bold] list|info|fetch|verify|path, [bold]upscale doctor[/bold]. "
-    "Tab completion: upscale --install-completion. A file named like a verb: ./doctor.",
-)
 def upscale(
     inputs: Annotated[
         list[str],
@@ -216,7 +73,7 @@ def upscale(
     model: Annotated[
         list[str] | None,
         typer.Option(
-            "-m", "-n", "--model", show_default=False, rich_help_panel=MODEL, autocompletion=_complete_model,
+            "-m", "-n", "--model", show_default=False, rich_help_panel=MODEL, autocompletion=complete_model,
             help="A name (see `upscale models list`) or a checkpoint file. Repeat it for one output per model. "
             "Default: the best on this machine for photos, espcn for clips.",
         ),
@@ -241,7 +98,7 @@ def upscale(
     format: Annotated[
         str | None,
         typer.Option(
-            "-f", "--format", show_default=False, rich_help_panel=OUTPUT, autocompletion=_complete_format,
+            "-f", "--format", show_default=False, rich_help_panel=OUTPUT, autocompletion=complete_format,
             help="jpg, png, webp, tiff, avif, mkv, mp4, webm, ... Default: that of the output name, or of the input.",
         ),
     ] = None,
@@ -503,160 +360,3 @@ def _clip_options(
         video_stream=video_stream, overwrite=overwrite, dedup=not no_dedup, max_pixels=max_pixels,
         realtime=pace, resume=resume, preview=preview_seconds(preview), play=play, live=live,
     )  # fmt: skip
-
-
-class Run:
-    """Every source by every model: all are prepared before the first is computed; a failure is told, the rest goes on.
-
-    Args:
-        naming: where outputs go.
-        photos: how pictures are read and written.
-        clip_options: makes the options for clips, once a clip is among the sources.
-        upscaler_options: of every `Upscaler`.
-    """
-
-    def __init__(
-        self,
-        naming: "Naming",
-        photos: "FileOptions",
-        clip_options: "Callable[[], ClipOptions]",
-        upscaler_options: dict[str, Any],
-        listener: "Listener",
-        *,
-        verbose: bool,
-    ) -> None:
-        self._naming, self._photos, self._clip_options = naming, photos, clip_options
-        self._upscaler_options, self._listener, self._verbose = upscaler_options, listener, verbose
-        self._failed = 0
-
-    def all(self, sources: "list[Input]", models: list[str | None]) -> int:
-        """Runs everything; gives how many failed."""
-        from upscale_cli.batch import Outputs
-        from upscale_cli.events import Note
-
-        outputs = Outputs(sources, overwrite=self._photos.overwrite)
-        clip_options = self._clip_options() if any(source.is_clip for source in sources) else None
-        if clip_options is not None and self._photos.quality is not None:
-            self._listener(Note("--quality is for photos; clips take --crf."))
-        ready: list[tuple[Upscaler, str, Callable[[], bool]]] = []
-        for name in models:
-            for clips, group in _by_kind(sources):
-                upscaler = self._upscaler(name, for_clips=clips)
-                for source in group:
-                    with self._telling(source.name):
-                        work = self._prepared(source, upscaler, outputs, clip_options if clips else None)
-                        ready.append((upscaler, source.name, work))
-        for upscaler, works in itertools.groupby(ready, key=operator.itemgetter(0)):
-            for _, source_name, work in works:
-                with self._telling(source_name):
-                    self._failed += not work()
-            upscaler.close()  # the next model needs the device
-        return self._failed
-
-    def _upscaler(self, name: str | None, *, for_clips: bool) -> "Upscaler":
-        from upscale_cli.upscaler import Upscaler
-
-        return Upscaler(name, for_clips=for_clips, **self._upscaler_options)
-
-    def _prepared(
-        self, source: "Input", upscaler: "Upscaler", outputs: "Outputs", clip_options: "ClipOptions | None"
-    ) -> "Callable[[], bool]":
-        """What is left to do for one source: a call that says whether the result is undamaged."""
-        from upscale_cli.api import prepare, prepare_clip
-
-        if clip_options is None:
-            from upscale_cli.pipeline import run
-
-            photo = prepare(source, upscaler, self._naming, outputs, self._photos)
-            return lambda: bool(run(photo, upscaler, self._listener))
-        from upscale_cli.video import run_clip
-
-        clip = prepare_clip(source, upscaler, self._naming, outputs, clip_options)
-        return lambda: not run_clip(clip, upscaler, self._listener).damage
-
-    @contextmanager
-    def _telling(self, source: str) -> Iterator[None]:
-        from upscale_cli.events import Failed
-
-        try:
-            yield
-        except (OptionError, InterruptedRun):
-            raise
-        except UpscaleError as error:
-            self._failed += 1
-            self._listener(Failed(source, str(error)))
-            if self._verbose:
-                _print_causes(error)
-
-
-def _by_kind(sources: "list[Input]") -> "list[tuple[bool, list[Input]]]":
-    """Photos, then clips: (whether clips, the sources of that kind); kinds without a source are left out."""
-    kinds = [(clips, [source for source in sources if source.is_clip == clips]) for clips in (False, True)]
-    return [(clips, group) for clips, group in kinds if group]
-
-
-@app.command()
-def doctor(as_json: Json = False) -> None:
-    """Check this machine: versions, devices, precision, ffmpeg, weights."""
-    from upscale_cli.doctor import examine, show
-
-    show(examine(), as_json=as_json)
-
-
-Names = Annotated[list[str], typer.Argument(metavar="MODEL", autocompletion=_complete_model, show_default=False)]
-AnyNames = Annotated[
-    list[str] | None, typer.Argument(metavar="[MODEL]", autocompletion=_complete_model, show_default=False)
-]
-
-
-@models_app.command("list")
-def models_list(as_json: Json = False) -> None:
-    """Show every model: scales, size, licence, and whether it is on this machine."""
-    from upscale_cli.models import catalogue
-
-    catalogue.show_list(as_json=as_json)
-
-
-@models_app.command("info")
-def models_info(name: Annotated[str, typer.Argument(autocompletion=_complete_model)], as_json: Json = False) -> None:
-    """Show all that is known of a model (or of a checkpoint file)."""
-    from upscale_cli.console import listening
-    from upscale_cli.models import catalogue
-
-    with listening(as_json=as_json):
-        catalogue.show_info(name, as_json=as_json)
-
-
-@models_app.command("fetch")
-def models_fetch(names: Names, as_json: Json = False, quiet: Quiet = False) -> None:
-    """Download the checkpoints of models, verified, ahead of time."""
-    from upscale_cli.console import listening
-    from upscale_cli.models import catalogue
-
-    with listening(as_json=as_json, quiet=quiet) as listener:
-        catalogue.fetch_all(names, listener)
-
-
-@models_app.command("verify")
-def models_verify(names: AnyNames = None, as_json: Json = False) -> None:
-    """Compare the checkpoints on this machine with their pinned sha256."""
-    from upscale_cli.console import listening
-    from upscale_cli.models import catalogue
-
-    with listening(as_json=as_json):
-        good = catalogue.verify(names or [], as_json=as_json)
-    if not good:
-        raise typer.Exit(1)
-
-
-@models_app.command("path")
-def models_path(names: AnyNames = None) -> None:
-    """Print where checkpoints are looked for, or where those of a model are."""
-    from upscale_cli.models import catalogue
-
-    for path in catalogue.paths(names or []):
-        print(path)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,97 @@
+"""Options in, exit code out. `upscale INPUT...` is the main verb; beside it: models, eval, compare, doctor.
+
+One file per verb, and each imports what it calls inside its function: neither torch nor numpy is needed for `--help`.
+"""
+
+import os
+import signal
+import sys
+from contextlib import suppress
+from pathlib import Path, PurePath
+
+import typer
+
+from upscale_cli.cli.causes import print_causes
+from upscale_cli.cli.group import MAIN_VERB, MainVerb, PathDecides
+from upscale_cli.cli.options import Json
+from upscale_cli.cli.verb_models import models_app
+from upscale_cli.cli.verb_upscale import upscale
+from upscale_cli.errors import OptionError, UpscaleError
+
+app = typer.Typer(cls=PathDecides, rich_markup_mode="rich", pretty_exceptions_enable=False)
+app.command(
+    MAIN_VERB,
+    cls=MainVerb,
+    hidden=True,
+    epilog="Other verbs: [bold]upscale models[/bold] list|info|fetch|verify|path, [bold]upscale doctor[/bold]. "
+    "Tab completion: upscale --install-completion. A file named like a verb: ./doctor.",
+)(upscale)
+app.add_typer(models_app, name="models")
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Check this machine: versions, devices, precision, ffmpeg, weights."""
+    from upscale_cli.doctor import examine, show
+
+    show(examine(), as_json=as_json)
+
+
+def main() -> None:
+    """The console script: runs the command line and ends the process with its exit code."""
+    _make_termination_clean()
+    _make_streams_safe()
+    _make_threads_polite()
+    called = PurePath(sys.argv[0]).stem
+    try:
+        _check_current_folder()
+        app(prog_name=called if called == "upscale-cli" else "upscale")
+    except UpscaleError as error:
+        print(f"error: {error}", file=sys.stderr)
+        if "-v" in sys.argv or "--verbose" in sys.argv:
+            print_causes(error)
+        sys.exit(error.exit_code)
+    except OSError as error:
+        if error.filename is not None:
+            raise  # a file's troubles are told where they arise: this is a bug
+        with suppress(OSError):
+            print(f"error: standard output cannot be written ({error.strerror}).", file=sys.stderr)
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115  # or Python tries to flush it again at exit
+        sys.exit(1)
+
+
+def _check_current_folder() -> None:
+    """Libraries that look for their own files do not survive a deleted current folder."""
+    try:
+        Path.cwd()
+    except FileNotFoundError as error:
+        raise OptionError("the current folder is gone. Change to one that exists.") from error
+
+
+def _make_termination_clean() -> None:
+    """A polite kill and a closed terminal unwind like Ctrl-C, so that temporary files go."""
+
+    def terminate(signum: int, _frame: object) -> None:
+        sys.exit(128 + signum)
+
+    for name in ("SIGTERM", "SIGHUP"):
+        with suppress(ValueError, AttributeError):  # not the main thread, or no such signal here
+            number = getattr(signal, name)
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup wants it
+                signal.signal(number, terminate)
+
+
+def _make_threads_polite() -> None:
+    """Waiting threads of torch sleep. By default they spin, and while an encoder wants the same cores, a frame of ESPCN
+    was measured to take seven times as long. It has to be said before torch is loaded."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def _make_streams_safe() -> None:
+    """Closed streams become empty ones; what the terminal's encoding lacks is shown escaped and ends no run."""
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: PTH123, SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: PTH123, SIM115
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")

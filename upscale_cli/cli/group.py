@@ -1,0 +1,46 @@
+"""The command group: everything that is not a verb belongs to the main verb, `upscale photo.jpg -s 4`."""
+
+from typing import Any, Final
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from upscale_cli.errors import InterruptedRun
+
+MAIN_VERB: Final = "(input)"
+"""The verb that is meant where none is named; nobody types it, and no message shows it."""
+
+GROUP_OPTIONS: Final = ("--install-completion", "--show-completion")
+
+
+class PathDecides(TyperGroup):
+    """A group in which everything that is not a verb belongs to the main verb: `upscale photo.jpg -s 4`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        names = args.index("--") if "--" in args else len(args)  # what follows is a file, whatever it looks like
+        args = ["--realtime=file" if at < names and word == "--realtime" else word for at, word in enumerate(args)]
+        if not args and not ctx.resilient_parsing:
+            args = ["--help"]
+        if args and args[0] not in GROUP_OPTIONS and args[0] not in self.commands:
+            args = [MAIN_VERB, *args]
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise InterruptedRun from error
+
+
+class NamelessContext(typer.Context):
+    """Keeps the main verb's name out of usage lines: `upscale [OPTIONS] INPUT...`."""
+
+    @property
+    def command_path(self) -> str:
+        return self.parent.command_path if self.parent else ""
+
+
+class MainVerb(TyperCommand):
+    """The verb without a name."""
+
+    context_class = NamelessContext

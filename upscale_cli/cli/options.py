@@ -1,0 +1,31 @@
+"""What several verbs share: panels of the help screen, options, completion. Imports neither torch nor numpy."""
+
+from typing import Annotated
+
+import typer
+
+from upscale_cli.media.formats import FORMATS
+
+SIZE = "Size of the result"
+MODEL = "Model"
+OUTPUT = "Output"
+COMPUTE = "Computation"
+VIDEO = "Clips"
+MESSAGES = "Messages"
+
+
+def complete_model(incomplete: str) -> list[str]:
+    from upscale_cli.models.registry import model_names
+
+    return [name for name in model_names() if name.startswith(incomplete)]
+
+
+def complete_format(incomplete: str) -> list[str]:
+    endings = [row.extensions[0].removeprefix(".") for row in FORMATS.values()]
+    return [ending for ending in endings if ending.startswith(incomplete)]
+
+
+Json = Annotated[
+    bool, typer.Option("--json", help="One JSON object per line: events and results.", rich_help_panel=MESSAGES)
+]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Show errors only.", rich_help_panel=MESSAGES)]

@@ -1,0 +1,63 @@
+"""`upscale models list|info|fetch|verify|path`."""
+
+from typing import Annotated
+
+import typer
+
+from upscale_cli.cli.options import Json, Quiet, complete_model
+
+models_app = typer.Typer(help="List, inspect, fetch and verify the models' checkpoints.", no_args_is_help=True)
+
+Names = Annotated[list[str], typer.Argument(metavar="MODEL", autocompletion=complete_model, show_default=False)]
+AnyNames = Annotated[
+    list[str] | None, typer.Argument(metavar="[MODEL]", autocompletion=complete_model, show_default=False)
+]
+
+
+@models_app.command("list")
+def models_list(as_json: Json = False) -> None:
+    """Show every model: scales, size, licence, and whether it is on this machine."""
+    from upscale_cli.models import catalogue
+
+    catalogue.show_list(as_json=as_json)
+
+
+@models_app.command("info")
+def models_info(name: Annotated[str, typer.Argument(autocompletion=complete_model)], as_json: Json = False) -> None:
+    """Show all that is known of a model (or of a checkpoint file)."""
+    from upscale_cli.console import listening
+    from upscale_cli.models import catalogue
+
+    with listening(as_json=as_json):
+        catalogue.show_info(name, as_json=as_json)
+
+
+@models_app.command("fetch")
+def models_fetch(names: Names, as_json: Json = False, quiet: Quiet = False) -> None:
+    """Download the checkpoints of models, verified, ahead of time."""
+    from upscale_cli.console import listening
+    from upscale_cli.models import catalogue
+
+    with listening(as_json=as_json, quiet=quiet) as listener:
+        catalogue.fetch_all(names, listener)
+
+
+@models_app.command("verify")
+def models_verify(names: AnyNames = None, as_json: Json = False) -> None:
+    """Compare the checkpoints on this machine with their pinned sha256."""
+    from upscale_cli.console import listening
+    from upscale_cli.models import catalogue
+
+    with listening(as_json=as_json):
+        good = catalogue.verify(names or [], as_json=as_json)
+    if not good:
+        raise typer.Exit(1)
+
+
+@models_app.command("path")
+def models_path(names: AnyNames = None) -> None:
+    """Print where checkpoints are looked for, or where those of a model are."""
+    from upscale_cli.models import catalogue
+
+    for path in catalogue.paths(names or []):
+        print(path)
