@@ -3,7 +3,9 @@
 import hashlib
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 import pytest
@@ -13,12 +15,16 @@ from safetensors import safe_open
 from torch import nn
 
 from training import card
+from training.damage import damaged
 from training.espcn import (
+    WILD,
+    Kind,
     Recipe,
     by_net,
     folded_sr,
     main,
     measure,
+    psnr_loss,
     read_references,
     train,
     write_checkpoint,
@@ -34,6 +40,7 @@ REPOSITORY = Path(__file__).parent.parent
 WEIGHTS = REPOSITORY / "weights"
 SET5 = REPOSITORY.parent / "shared/eval/Set5"
 SCALES = (2, 3, 4)
+SHORT = ("--scale=2", "--steps=3", "--patches=4", "--middle=16")
 
 
 def rendered(seed: int, side: int = 144) -> Image.Image:
@@ -59,9 +66,9 @@ def rendered_lumas(count: int = 3) -> list[Plane]:
     return [full_luma(np.asarray(rendered(seed))) for seed in range(count)]
 
 
-def bundled(scale: int) -> ESPCN:
+def bundled(scale: int, kind: Kind = "espcn") -> ESPCN:
     """The net of a bundled checkpoint, built as the command builds it: from keys, shapes and metadata alone."""
-    with safe_open(WEIGHTS / f"espcn-x{scale}.safetensors", framework="pt") as file:
+    with safe_open(WEIGHTS / f"{kind}-x{scale}.safetensors", framework="pt") as file:
         state_dict = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         recognised = recognise(state_dict, Card.read(file.metadata()))
     assert recognised is not None
@@ -92,7 +99,7 @@ def test_middles_of_the_patches_cover_every_pixel() -> None:
 def test_patches_give_what_the_whole_picture_gives_borders_included() -> None:
     """So that a net trained on them has met the picture's border just as it will be at run time."""
     torch.manual_seed(0)
-    net = ESPCN(3).double()
+    net = ESPCN(3, activation="relu").double()
     (luma,) = rendered_lumas(1)
     patches = cut_patches([luma], scale=3, shrinks=(1.0,), middle=12, halo=net.halo)  # LR 48 x 48: 4 x 4 patches
     batch = Batch(lr=patches.lr[:, None].double() / 255, inside=patches.inside[:, None].double(), hr=torch.empty(0))
@@ -175,46 +182,63 @@ def test_a_few_steps_lower_the_loss_and_a_seed_repeats_them() -> None:
         assert torch.equal(parameter, repeated)
 
 
-def test_the_command_writes_a_checkpoint_and_its_log(tmp_path: Path) -> None:
+def test_the_loss_is_that_of_l2_for_near_patches_and_grows_slowly_for_far_ones() -> None:
+    hr = torch.zeros(2, 1, 4, 4)
+    near, far = torch.full_like(hr, 1e-3), torch.full_like(hr, 1.0)
+    assert psnr_loss(near, hr, soft=1e-3).item() == pytest.approx(1e-6, rel=1e-3)
+    assert psnr_loss(far, hr, soft=1e-3).item() == pytest.approx(1e-3 * np.log(1001), rel=1e-6)
+
+
+@pytest.mark.parametrize("kind", get_args(Kind))
+def test_the_command_writes_a_checkpoint_and_its_log(kind: Kind, tmp_path: Path) -> None:
     for seed, name in enumerate(("train/a", "train/b", "eval/Set5")):
         (tmp_path / name).mkdir(parents=True)
         rendered(seed).save(tmp_path / name / "picture.png")
     folders = [f"--{name}={tmp_path / name}" for name in ("eval", "out", "logs", "checkpoints")]
     before = torch.get_num_threads()
     try:
-        main([f"--data={tmp_path / 'train'}", *folders, "--scale=2", "--steps=3", "--patches=4", "--middle=16"])
+        main([f"--data={tmp_path / 'train'}", *folders, f"--kind={kind}", *SHORT])
     finally:
         torch.set_num_threads(before)
-    written = (tmp_path / "out/espcn-x2.safetensors").read_bytes()
+    written = (tmp_path / f"out/{kind}-x2.safetensors").read_bytes()
     (log,) = card.read_logs(tmp_path / "logs")
+    assert log["kind"] == kind
+    assert ("Set5, JPEG 30" in log["scores"]) == (kind == "espcn-robust")
     assert log["sha256"] == hashlib.sha256(written).hexdigest()
     assert log["bytes"] == len(written)
     assert log["data"]["sets"] == ["a", "b"]
     assert log["scores"]["Set5"]["bicubic"]["psnr"] > 20
     assert [point["step"] for point in log["curve"]] == [3]
-    assert (tmp_path / "checkpoints/espcn-x2.safetensors").is_file()
+    assert (tmp_path / f"checkpoints/{kind}-x2.safetensors").is_file()
     assert not list(tmp_path.rglob("*.part"))
 
 
-def test_metadata_tells_what_keys_cannot(tmp_path: Path) -> None:
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_metadata_tells_what_keys_cannot(activation: Literal["relu", "tanh"], tmp_path: Path) -> None:
     path = tmp_path / "espcn-x3.safetensors"
-    write_checkpoint(ESPCN(3), path, data="rendered")
+    write_checkpoint(ESPCN(3, activation=activation), path, data="rendered")
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata()
-    assert Card.read(metadata) == Card(activation="tanh", luma_range="full", colour="luma")
+    assert Card.read(metadata) == Card(activation=activation, luma_range="full", colour="luma")
     assert metadata["scale"] == "3"
     assert metadata["data"] == "rendered"
     assert metadata["licence"] == rows_of("espcn")[0].licence
 
 
+@pytest.mark.parametrize("kind", get_args(Kind))
 @pytest.mark.parametrize("scale", SCALES)
-def test_the_same_weights_make_the_same_file(scale: int, tmp_path: Path) -> None:
-    (log,) = (log for log in card.read_logs() if log["scale"] == scale)
-    write_checkpoint(bundled(scale), tmp_path / "again.safetensors", data=", ".join(log["data"]["sets"]))
+def test_the_same_weights_make_the_same_file(scale: int, kind: Kind, tmp_path: Path) -> None:
+    log = log_of(kind, scale)
+    write_checkpoint(bundled(scale, kind), tmp_path / "again.safetensors", data=", ".join(log["data"]["sets"]))
     assert (tmp_path / "again.safetensors").read_bytes() == (WEIGHTS / log["file"]).read_bytes()
 
 
 # ---------------------------------------------------------------------------------------------- bundled checkpoints
+
+
+def log_of(kind: Kind, scale: int) -> card.Log:
+    (log,) = (log for log in card.read_logs() if (log["kind"], log["scale"]) == (kind, scale))
+    return log
 
 
 def gain_over_bicubic(net: ESPCN, references: Sequence[Plane]) -> float:
@@ -230,6 +254,16 @@ def test_bundled_net_beats_bicubic_on_rendered_pictures(scale: int) -> None:
     assert gain_over_bicubic(bundled(scale), references) >= 1.5
 
 
+@pytest.mark.parametrize("condition", WILD)
+@pytest.mark.parametrize("scale", SCALES)
+def test_the_robust_kind_beats_the_plain_one_on_compressed_pictures(scale: int, condition: str) -> None:
+    pictures = (np.asarray(rendered(seed)) for seed in range(100, 106))
+    references = [crop_to_multiple(to_8_bit(studio_luma(picture)), scale) for picture in pictures]
+    make_lr = partial(damaged, damage=WILD[condition])
+    plain, robust = (measure(by_net(bundled(scale, kind)), references, scale, make_lr).psnr for kind in get_args(Kind))
+    assert robust > plain
+
+
 @pytest.mark.parametrize("scale", SCALES)
 def test_bundled_net_beats_bicubic_on_set5(scale: int) -> None:
     if not SET5.is_dir():
@@ -237,22 +271,24 @@ def test_bundled_net_beats_bicubic_on_set5(scale: int) -> None:
     assert gain_over_bicubic(bundled(scale), read_references(SET5, scale)) >= 1.5
 
 
+@pytest.mark.parametrize("kind", get_args(Kind))
 @pytest.mark.parametrize("scale", SCALES)
-def test_bundled_net_draws_no_frame_around_a_flat_picture(scale: int) -> None:
+def test_bundled_net_draws_no_frame_around_a_flat_picture(scale: int, kind: Kind) -> None:
     """Beyond the border are zeros, which are no black: a net that takes them for it frames every white document."""
     for level in (0.0, 0.25, 0.5, 0.75, 1.0):
         with torch.no_grad():
-            error = (bundled(scale)(torch.full((1, 1, 24, 32), level)) - level).abs() * 255
+            error = (bundled(scale, kind)(torch.full((1, 1, 24, 32), level)) - level).abs() * 255
         corner = 4 * scale
         assert error.max() < 20  # a pixel or two in each corner
         assert error[..., corner:-corner, :].max() < 5
         assert error[..., corner:-corner].max() < 5
 
 
+@pytest.mark.parametrize("kind", get_args(Kind))
 @pytest.mark.parametrize("scale", SCALES)
-def test_registry_log_and_file_agree(scale: int) -> None:
-    (spec,) = (row for row in rows_of("espcn") if row.scale == scale)
-    (log,) = (log for log in card.read_logs() if log["scale"] == scale)
+def test_registry_log_and_file_agree(scale: int, kind: Kind) -> None:
+    (spec,) = (row for row in rows_of(kind) if row.scale == scale)
+    log = log_of(kind, scale)
     content = (WEIGHTS / spec.file).read_bytes()
     assert spec.bundled
     assert (spec.sha256, spec.size) == (hashlib.sha256(content).hexdigest(), len(content))
@@ -272,7 +308,7 @@ def test_logs_are_whole() -> None:
         assert json.loads(json.dumps(log)) == log
         assert log["curve"][-1]["step"] == log["recipe"]["steps"]
         for name in ("Set5", "Set14"):
-            assert log["curve"][-1][f"{name}_psnr"] == log["scores"][name]["espcn"]["psnr"]
+            assert log["curve"][-1][f"{name}_psnr"] == log["scores"][name][log["kind"]]["psnr"]
 
 
 def test_lumas_are_read_in_the_order_of_their_paths(tmp_path: Path) -> None:

@@ -5,7 +5,9 @@
 No figure of the model card is typed by hand: what the logs do not say, the card does not claim.
 """
 
+import itertools
 import json
+import operator
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,13 +16,16 @@ REPOSITORY = Path(__file__).parent.parent
 LOGS = REPOSITORY / "training/logs"
 START, STOP = "<!-- from training/logs by training/card.py -->\n", "<!-- end -->\n"
 
+ABOUT = {"espcn": "real-time; clean pictures and video", "espcn-robust": "real-time; compressed pictures and video"}
+QUALITY = {"espcn": 30, "espcn-robust": 25}
+
 Log = dict[str, Any]
 
 
 def read_logs(folder: Path = LOGS) -> list[Log]:
-    """One log per checkpoint, by ascending scale."""
+    """One log per ESPCN checkpoint, by kind and ascending scale."""
     logs = [json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("espcn-*.json")]
-    return sorted(logs, key=lambda log: log["scale"])
+    return sorted(logs, key=lambda log: (log["kind"], log["scale"]))
 
 
 def pages() -> dict[Path, str]:
@@ -38,17 +43,17 @@ def model_tables(logs: Sequence[Log]) -> str:
          f"{log['seconds'] / 60:.0f}")
         for log in logs
     ]  # fmt: skip
-    scores = [
-        (f"{name} x{log['scale']}", *(f"{nets[net]['psnr']:.2f} / {nets[net]['ssim']:.4f}" for net in nets),
-         f"+{nets['espcn']['psnr'] - nets['bicubic']['psnr']:.2f}")
-        for log in logs
-        for name, nets in log["scores"].items()
-    ]  # fmt: skip
-    return (
-        _table(("file", "bytes", "sha256", "seed", "steps", "minutes"), files)
-        + "\n"
-        + _table(("set", "bicubic, PSNR / SSIM", "espcn, PSNR / SSIM", "gain in dB"), scores)
-    )
+    tables = [_table(("file", "bytes", "sha256", "seed", "steps", "minutes"), files)]
+    for kind, of_kind in itertools.groupby(logs, key=operator.itemgetter("kind")):
+        scores = [
+            (name.replace(",", f" x{log['scale']},") if "," in name else f"{name} x{log['scale']}",
+             *(f"{nets[net]['psnr']:.2f} / {nets[net]['ssim']:.4f}" for net in ("bicubic", kind)),
+             f"{nets[kind]['psnr'] - nets['bicubic']['psnr']:+.2f}")
+            for log in of_kind
+            for name, nets in log["scores"].items()
+        ]  # fmt: skip
+        tables.append(_table(("set", "bicubic, PSNR / SSIM", f"{kind}, PSNR / SSIM", "gain in dB"), scores))
+    return "\n".join(tables)
 
 
 def trial_table(log: Log) -> str:
@@ -73,13 +78,13 @@ def with_tables(page: str, tables: str) -> str:
 
 def registry_row(log: Log) -> str:
     """What upscale_cli/models/registry.py says of the file."""
-    scale = log["scale"]
+    scale, kind = log["scale"], log["kind"]
     macs = 1 * 64 * 5**2 + 64 * 32 * 3**2 + 32 * scale**2 * 3**2
     return f"""    Spec(
-        model="espcn", scale={scale}, arch="espcn", channels="luma",
+        model="{kind}", scale={scale}, arch="espcn", channels="luma",
         file="{log["file"]}", macs={macs:_}, size={log["bytes"]:_},
         sha256="{log["sha256"]}",
-        url=None, licence=TRAINED_HERE, about="real-time; clean pictures and video", quality=30,
+        url=None, licence=TRAINED_HERE, about="{ABOUT[kind]}", quality={QUALITY[kind]},
     ),
 """
 

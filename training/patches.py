@@ -1,7 +1,7 @@
 """Training pictures -> pairs of LR and HR patches, all in memory as bytes."""
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,14 @@ from torch import Tensor
 from upscale_cli.metrics import Plane, bicubic, crop_to_multiple, full_luma, to_8_bit
 
 PICTURE_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp"})
+
+MakeLR = Callable[[Plane, int], Plane]
+"""HR luma in whole 8-bit levels, sides multiples of the scale, to LR luma in whole 8-bit levels."""
+
+
+def clean(hr: Plane, scale: int) -> Plane:
+    """The field's own LR: MATLAB's antialiased bicubic, rounded."""
+    return to_8_bit(bicubic(hr, 1 / scale))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +89,9 @@ def read_lumas(folder: Path) -> Iterator[Plane]:
                 yield full_luma(np.asarray(picture.convert("RGB")))
 
 
-def cut_patches(lumas: Iterable[Plane], scale: int, shrinks: Sequence[float], middle: int, halo: int) -> Patches:
+def cut_patches(
+    lumas: Iterable[Plane], scale: int, shrinks: Sequence[float], middle: int, halo: int, make_lr: MakeLR = clean
+) -> Patches:
     """LR and HR patches of pictures, each picture at several sizes.
 
     Args:
@@ -91,6 +101,7 @@ def cut_patches(lumas: Iterable[Plane], scale: int, shrinks: Sequence[float], mi
             JPEG artefacts.
         middle: side in LR pixels of what a patch is trained on.
         halo: LR pixels of context around it.
+        make_lr: what makes LR of HR.
 
     Raises:
         ValueError: no picture is large enough for a single patch.
@@ -99,11 +110,11 @@ def cut_patches(lumas: Iterable[Plane], scale: int, shrinks: Sequence[float], mi
     inside_patches: list[NDArray[Any]] = []
     hr_patches: list[NDArray[Any]] = []
     side = middle + 2 * halo
-    for luma, shrink in itertools.product(lumas, shrinks):
-        hr = crop_to_multiple(to_8_bit(luma if shrink == 1 else bicubic(luma, shrink)), scale)
+    for luma, share in itertools.product(lumas, shrinks):
+        hr = crop_to_multiple(to_8_bit(luma if share == 1 else bicubic(luma, share)), scale)
         if min(hr.shape) < scale * middle:
             continue
-        lr = to_8_bit(bicubic(hr, 1 / scale))
+        lr = make_lr(hr, scale)
         padded, inside = np.pad(lr, halo), np.pad(np.ones(lr.shape, dtype=bool), halo)
         for top, left in itertools.product(*(_starts(length, middle) for length in lr.shape)):
             lr_patches.append(padded[top : top + side, left : left + side].astype(np.uint8))
