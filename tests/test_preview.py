@@ -58,7 +58,7 @@ def test_both_halves_are_what_each_would_be_alone(name: str, size: tuple[int, in
     rng = np.random.default_rng(2)
     samples = rng.integers(0, format.white, format.frame_samples(*size), format.dtype, endpoint=True)
     tags = ColourTags("bt709", "bt709", "bt709", "tv", "left")
-    upscaler = Upscaler("espcn", device="cpu", for_clips=True)
+    upscaler = Upscaler("espcn", device="cpu")
     frames = FrameUpscaler(upscaler, format, width, height, tags, Target(scale=2))
     lane = SideBySide(frames, format)
     joined = lane.collect(lane.submit(samples))

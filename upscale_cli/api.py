@@ -3,7 +3,7 @@
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from upscale_cli.batch import STDIO, Input, Naming, Outputs
 from upscale_cli.chain import Target
@@ -92,7 +92,8 @@ def upscale_video(
         output: a file, a folder, or a template such as "{stem}_{scale}x{ext}"; None: that name beside the source.
         scale: SR pixels per LR pixel; None: 2, or the model's own.
         target: instead of `scale`, a size.
-        model: a name, a checkpoint file, or an `Upscaler` to use again; None: ESPCN.
+        model: a name, a checkpoint file, or an `Upscaler` to use again; None: ESPCN, of the kind that
+            suits the clip's compression.
         options: of `upscale_cli.clip.ClipOptions`: codec, part of the clip, real time, resume, ...
         listener: receives every event (see `upscale_cli.events`).
         upscaler_options: of `Upscaler`: device, precision, tile, ...
@@ -106,11 +107,13 @@ def upscale_video(
     from upscale_cli.clip import ClipOptions
     from upscale_cli.video import run_clip
 
-    made, options = _for_clips(model, listener, upscaler_options), options or ClipOptions()
+    options = options or ClipOptions()
     given = Input(os.fspath(source), may_be_live=options.live)
+    opened = open_source(given, options)
+    made = _for_clip(model, opened.clip, options, listener, upscaler_options)
     wanted = None if scale is None and target is None else made.target(scale, target)
     naming = Naming(os.fspath(output) if output is not None else None, None, wanted)
-    job = prepare_clip(given, made, naming, Outputs([given], overwrite=options.overwrite), options)
+    job = prepare_clip(given, opened, made, naming, Outputs([given], overwrite=options.overwrite), options)
     return Path(run_clip(job, made, listener).output)
 
 
@@ -140,18 +143,26 @@ def upscale_frames(
     from upscale_cli.frames import sr_frames
     from upscale_cli.media.video.probe import probe
 
-    made, options = _for_clips(model, listener, upscaler_options), options or ClipOptions()
+    options = options or ClipOptions()
+    clip = probe(source, max_pixels=options.max_pixels)
+    made = _for_clip(model, clip, options, listener, upscaler_options)
     if scale is None and target is None:
         scale = made.only_scale or DEFAULT_CLIP_SCALE
-    clip = probe(source, max_pixels=options.max_pixels)
     return sr_frames(clip, made, made.target(scale, target), options, listener)
 
 
-def _for_clips(
-    model: str | os.PathLike[str] | Upscaler | None, listener: Listener, options: dict[str, Any]
+def _for_clip(
+    model: str | os.PathLike[str] | Upscaler | None,
+    clip: "Clip",
+    clip_options: "ClipOptions",
+    listener: Listener,
+    options: dict[str, Any],
 ) -> Upscaler:
+    from upscale_cli.clip_plan import chosen_streams
+
     if not isinstance(model, Upscaler):
-        return Upscaler(model, listener=listener, for_clips=True, **options)
+        codec = chosen_streams(clip, clip_options.video_stream)[0].codec
+        return Upscaler(model, listener=listener, clip_codec=codec, **options)
     if options:
         raise TypeError(f"{', '.join(options)}: say this to the Upscaler that is given as model")
     return model
@@ -176,8 +187,20 @@ def prepare(given: Input, upscaler: Upscaler, naming: Naming, outputs: Outputs, 
     return Job(opened, given.name, place.target(), place.name, place.format, target, options)
 
 
+class OpenedClip(NamedTuple):
+    """What is in a clip, and its bytes where they come once only."""
+
+    clip: "Clip"
+    once: "Once | None" = None
+
+
 def prepare_clip(
-    given: Input, upscaler: Upscaler, naming: Naming, outputs: Outputs, options: "ClipOptions"
+    given: Input,
+    opened: OpenedClip,
+    upscaler: Upscaler,
+    naming: Naming,
+    outputs: Outputs,
+    options: "ClipOptions",
 ) -> "ClipJob":
     """What is to be done with one clip by one model; see `prepare`. Scale 2, where nothing else is asked for.
 
@@ -192,11 +215,10 @@ def prepare_clip(
     from upscale_cli.media.video.live import container_of, is_address
 
     target = naming.target or Target(scale=upscaler.only_scale or DEFAULT_CLIP_SCALE)
+    clip, once = opened
     if options.live and naming.output is not None and is_address(naming.output):
         sent = container_of(naming.output)
-        clip, once = open_source(given, options)
         return ClipJob(clip, naming.output, naming.output, sent, target, options, once=once)
-    clip, once = open_source(given, options)
     if options.play:
         return ClipJob(clip, None, PLAYER, CONTAINERS["Matroska"], target, options, once=once)
     stream = chosen_streams(clip, options.video_stream)[0]
@@ -220,8 +242,8 @@ def prepare_clip(
     return ClipJob(clip, path, str(path), container, target, options, note if container == own else None, once)
 
 
-def open_source(given: Input, options: "ClipOptions") -> "tuple[Clip, Once | None]":
-    """What is in a clip, and its bytes where they come once only.
+def open_source(given: Input, options: "ClipOptions") -> OpenedClip:
+    """Looks into a clip.
 
     Raises:
         InputError: the clip cannot be read.
@@ -230,7 +252,7 @@ def open_source(given: Input, options: "ClipOptions") -> "tuple[Clip, Once | Non
     from upscale_cli.media.video.probe import probe
 
     if given.is_live:
-        return open_live(given.name, options.max_pixels)
+        return OpenedClip(*open_live(given.name, options.max_pixels))
     if given.is_stdin:
-        return open_stdin(options.max_pixels)
-    return probe(given.path, max_pixels=options.max_pixels), None
+        return OpenedClip(*open_stdin(options.max_pixels))
+    return OpenedClip(probe(given.path, max_pixels=options.max_pixels))

@@ -75,7 +75,7 @@ class Upscaler:
         alpha: how transparency is upscaled: by the net, by Lanczos, or not at all (dropped).
         wrap: the picture continues on its opposite side (tileable textures).
         progress: show a tqdm bar (for notebooks and scripts).
-        for_clips: without `model`, take one that is fast enough for moving pictures.
+        clip_codec: without `model`, take the one that suits moving pictures of this codec (ffmpeg's name).
         listener: receives every event instead; see `upscale_cli.events`.
 
     Raises:
@@ -100,7 +100,7 @@ class Upscaler:
         alpha: Alpha = "net",
         wrap: bool = False,
         progress: bool = False,
-        for_clips: bool = False,
+        clip_codec: str | None = None,
         listener: Listener = ignore,
     ) -> None:
         if not 0 <= denoise <= 1:
@@ -117,7 +117,7 @@ class Upscaler:
         self._engines: dict[tuple[int, Precision], Engine] = {}
         self.why = "asked for"
         if model is None:
-            name, self.why = best_clip_model() if for_clips else best_model(say=self._say)
+            name, self.why = best_model(say=self._say) if clip_codec is None else best_clip_model(clip_codec)
             self._set_model(name, chosen_for_user=True)
         else:
             self._set_model(os.fspath(model), chosen_for_user=False)

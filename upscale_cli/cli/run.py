@@ -1,7 +1,5 @@
 """What the main verb does with its inputs, one after the other."""
 
-import itertools
-import operator
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -15,6 +13,9 @@ if TYPE_CHECKING:
     from upscale_cli.events import Listener
     from upscale_cli.pipeline import FileOptions
     from upscale_cli.upscaler import Upscaler
+
+Work = Callable[[], bool]
+"""Upscales one source; says whether the result is undamaged."""
 
 
 class Run:
@@ -39,6 +40,7 @@ class Run:
     ) -> None:
         self._naming, self._photos, self._clip_options = naming, photos, clip_options
         self._upscaler_options, self._listener, self._verbose = upscaler_options, listener, verbose
+        self._upscalers: dict[str | None, Upscaler] = {}
         self._failed = 0
 
     def all(self, sources: "list[Input]", models: list[str | None]) -> int:
@@ -50,41 +52,51 @@ class Run:
         clip_options = self._clip_options() if any(source.is_clip for source in sources) else None
         if clip_options is not None and self._photos.quality is not None:
             self._listener(Note("--quality is for photos; clips take --crf."))
-        ready: list[tuple[Upscaler, str, Callable[[], bool]]] = []
+        ready: dict[Upscaler, list[tuple[str, Work]]] = {}
         for name in models:
-            for clips, group in _by_kind(sources):
-                upscaler = self._upscaler(name, for_clips=clips)
-                for source in group:
-                    with self._telling(source.name):
-                        work = self._prepared(source, upscaler, outputs, clip_options if clips else None)
-                        ready.append((upscaler, source.name, work))
-        for upscaler, works in itertools.groupby(ready, key=operator.itemgetter(0)):
-            for _, source_name, work in works:
+            if name is not None or not all(source.is_clip for source in sources):
+                self._upscaler(name)  # what is wrong with it is wrong for all sources
+            for source in sorted(sources, key=lambda source: source.is_clip):  # photos, then clips
+                with self._telling(source.name):
+                    upscaler, work = self._prepared(source, name, outputs, clip_options if source.is_clip else None)
+                    ready.setdefault(upscaler, []).append((source.name, work))
+        for upscaler, works in ready.items():
+            for source_name, work in works:
                 with self._telling(source_name):
                     self._failed += not work()
             upscaler.close()  # the next model needs the device
         return self._failed
 
-    def _upscaler(self, name: str | None, *, for_clips: bool) -> "Upscaler":
-        from upscale_cli.upscaler import Upscaler
-
-        return Upscaler(name, for_clips=for_clips, **self._upscaler_options)
-
     def _prepared(
-        self, source: "Input", upscaler: "Upscaler", outputs: "Outputs", clip_options: "ClipOptions | None"
-    ) -> "Callable[[], bool]":
-        """What is left to do for one source: a call that says whether the result is undamaged."""
-        from upscale_cli.api import prepare, prepare_clip
+        self, source: "Input", name: str | None, outputs: "Outputs", clip_options: "ClipOptions | None"
+    ) -> "tuple[Upscaler, Work]":
+        """What is left to do for one source, and what does it."""
+        from upscale_cli.api import open_source, prepare, prepare_clip
 
         if clip_options is None:
             from upscale_cli.pipeline import run
 
+            upscaler = self._upscaler(name)
             photo = prepare(source, upscaler, self._naming, outputs, self._photos)
-            return lambda: bool(run(photo, upscaler, self._listener))
+            return upscaler, lambda: bool(run(photo, upscaler, self._listener))
+        from upscale_cli.clip_plan import chosen_streams
         from upscale_cli.video import run_clip
 
-        clip = prepare_clip(source, upscaler, self._naming, outputs, clip_options)
-        return lambda: not run_clip(clip, upscaler, self._listener).damage
+        opened = open_source(source, clip_options)
+        codec = chosen_streams(opened.clip, clip_options.video_stream)[0].codec
+        upscaler = self._upscaler(name, codec)
+        clip = prepare_clip(source, opened, upscaler, self._naming, outputs, clip_options)
+        return upscaler, lambda: not run_clip(clip, upscaler, self._listener).damage
+
+    def _upscaler(self, name: str | None, clip_codec: str | None = None) -> "Upscaler":
+        """One for all sources that take the same model."""
+        from upscale_cli.models.select import best_clip_model
+        from upscale_cli.upscaler import Upscaler
+
+        chosen = name or (clip_codec and best_clip_model(clip_codec)[0])
+        if chosen not in self._upscalers:
+            self._upscalers[chosen] = Upscaler(name, clip_codec=clip_codec, **self._upscaler_options)
+        return self._upscalers[chosen]
 
     @contextmanager
     def _telling(self, source: str) -> Iterator[None]:
@@ -99,9 +111,3 @@ class Run:
             self._listener(Failed(source, str(error)))
             if self._verbose:
                 print_causes(error)
-
-
-def _by_kind(sources: "list[Input]") -> "list[tuple[bool, list[Input]]]":
-    """Photos, then clips: (whether clips, the sources of that kind); kinds without a source are left out."""
-    kinds = [(clips, [source for source in sources if source.is_clip == clips]) for clips in (False, True)]
-    return [(clips, group) for clips, group in kinds if group]

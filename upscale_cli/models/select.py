@@ -11,7 +11,14 @@ from upscale_cli.models.store import is_offline, locate, quiet
 CHECKPOINT_ENDINGS: Final = (".pth", ".pt", ".ckpt", ".safetensors")
 
 
-CLIP_MODEL: Final = "espcn"
+CLIP_MODEL: Final = "espcn-robust"
+CLEAN_CLIP_MODEL: Final = "espcn"
+
+CLEAN_CODECS: Final = frozenset({
+    "cfhd", "dnxhd", "ffv1", "ffvhuff", "huffyuv", "jpeg2000", "magicyuv", "png", "prores", "qtrle",
+    "r210", "rawvideo", "utvideo", "v210", "v308", "v408", "v410",
+})  # fmt: skip
+"""Of ffmpeg's names: codecs that keep all, or all but nothing, and so leave no blocks to look after."""
 
 
 def is_checkpoint_path(name: str) -> bool:
@@ -30,9 +37,15 @@ def best_model(*, say: Say = quiet) -> tuple[str, str]:
     return next(iter(KERNELS)), "no checkpoint is on this machine"
 
 
-def best_clip_model() -> tuple[str, str]:
-    """The model for moving pictures, and why: ESPCN, which is bundled, steady from frame to frame, and fast."""
-    return CLIP_MODEL, "the usual one for clips"
+def best_clip_model(codec: str) -> tuple[str, str]:
+    """The model for moving pictures of a codec (ffmpeg's name), and why.
+
+    ESPCN, which is bundled, steady from frame to frame, and fast; of its two kinds the one that was made for
+    compressed pictures, unless there was hardly any compression (benchmarks/quality.py has the figures).
+    """
+    if codec in CLEAN_CODECS:
+        return CLEAN_CLIP_MODEL, "the usual one for clips of high quality"
+    return CLIP_MODEL, "the usual one for compressed clips"
 
 
 def rows_at_hand(model: str, *, chosen_for_user: bool, say: Say = quiet) -> Mapping[int, Spec]:
