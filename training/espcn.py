@@ -213,15 +213,16 @@ def write_checkpoint(net: ESPCN, path: Path, data: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     tensors = {key: tensor.contiguous() for key, tensor in net.state_dict().items()}
-    part.write_bytes(_in_one_order(save(tensors, metadata=metadata)))
+    part.write_bytes(safetensors_in_one_order(tensors, metadata))
     part.replace(path)
 
 
-def _in_one_order(content: bytes) -> bytes:
+def safetensors_in_one_order(tensors: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
     """A safetensors file with its header's keys sorted: the library writes the metadata in a new order each time.
 
     Without this, two trainings that agree in every weight would still differ in their sha256.
     """
+    content = save(tensors, metadata=metadata)
     length = int.from_bytes(content[:8], "little")
     header = json.dumps(json.loads(content[8 : 8 + length]), sort_keys=True, separators=(",", ":")).encode()
     header += b" " * (-len(header) % 8)  # the format wants its tensors aligned to 8 bytes
