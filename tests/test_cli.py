@@ -21,6 +21,7 @@ from PIL import Image, PngImagePlugin
 
 from tests.conftest import REPOSITORY
 from upscale_cli import cli
+from upscale_cli.cli.group import MAIN_VERB
 from upscale_cli.media.frame import Pixels
 
 
@@ -432,7 +433,7 @@ def test_help_is_that_of_the_main_verb_and_names_the_others(run: Run) -> None:
         assert re.search(r"Usage: upscale \[OPTIONS\] \S*INPUT", outcome.out)
         assert "upscale models" in outcome.out
         assert "upscale doctor" in outcome.out
-        assert cli.MAIN_VERB not in outcome.out
+        assert MAIN_VERB not in outcome.out
     assert "upscale-cli 0." in run("--version").out
 
 
@@ -885,3 +886,27 @@ def test_the_clips_panel_of_the_help_names_every_option(run: Run) -> None:
     for option in ("--codec", "--crf", "--start", "--end", "--frames", "--realtime", "--resume", "--preview", "--play"):
         assert option in panel
     assert max(map(len, outcome.out.splitlines())) <= 100
+
+
+def test_compare_writes_a_page_of_all_versions_beside_the_outputs(
+    run: Callable[..., Outcome], photo: Path, tmp_path: Path
+) -> None:
+    outcome = run(photo, "-m", "bicubic", "-m", "lanczos", "-s", "2", "--compare", "-o", f"{tmp_path}/out/")
+    assert outcome.code == 0, outcome.err
+    made = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert made == ["photo_bicubic_2x.png", "photo_compare.html", "photo_lanczos_2x.png"]
+    page = (tmp_path / "out/photo_compare.html").read_text(encoding="utf-8")
+    assert all(name in page for name in ("photo.png", "photo_bicubic_2x.png", "photo_lanczos_2x.png"))
+    assert "photo_compare.html" in outcome.err
+
+
+def test_a_page_that_exists_is_seen_before_anything_is_computed(run: Callable[..., Outcome], photo: Path) -> None:
+    (photo.parent / "photo_compare.html").write_text("mine")
+    outcome = run(photo, "-m", "bicubic", "--compare")
+    assert outcome.code == 1
+    assert "photo_compare.html: exists already" in outcome.line
+    assert sorted(path.name for path in photo.parent.iterdir()) == ["photo.png", "photo_compare.html"]
+
+
+def test_compare_needs_a_file(run: Callable[..., Outcome], photo: Path) -> None:
+    assert "--compare needs two files" in run(photo, "-m", "bicubic", "--compare", "-o", "-").line

@@ -1,7 +1,10 @@
 """What the main verb does with its inputs, one after the other."""
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from upscale_cli.cli.causes import print_causes
@@ -10,6 +13,8 @@ from upscale_cli.errors import InterruptedRun, OptionError, UpscaleError
 if TYPE_CHECKING:
     from upscale_cli.batch import Input, Naming, Outputs
     from upscale_cli.clip import ClipOptions
+    from upscale_cli.compare.beside import Comparison
+    from upscale_cli.compare.page import Compared
     from upscale_cli.events import Listener
     from upscale_cli.pipeline import FileOptions
     from upscale_cli.upscaler import Upscaler
@@ -26,6 +31,7 @@ class Run:
         photos: how pictures are read and written.
         clip_options: makes the options for clips, once a clip is among the sources.
         upscaler_options: of every `Upscaler`.
+        show_comparison: puts before and after beside each other too, and tells of it by this; None: does not.
     """
 
     def __init__(
@@ -36,10 +42,13 @@ class Run:
         upscaler_options: dict[str, Any],
         listener: "Listener",
         *,
+        show_comparison: "Callable[[Compared], None] | None",
         verbose: bool,
     ) -> None:
         self._naming, self._photos, self._clip_options = naming, photos, clip_options
         self._upscaler_options, self._listener, self._verbose = upscaler_options, listener, verbose
+        self._show = show_comparison
+        self._comparisons: dict[Input, Comparison] = {}
         self._upscalers: dict[str | None, Upscaler] = {}
         self._failed = 0
 
@@ -65,6 +74,10 @@ class Run:
                 with self._telling(source_name):
                     self._failed += not work()
             upscaler.close()  # the next model needs the device
+        for source, comparison in self._comparisons.items():
+            if comparison.outputs and self._show is not None:
+                with self._telling(source.name):
+                    self._show(comparison.write(overwrite=self._photos.overwrite, listener=self._listener))
         return self._failed
 
     def _prepared(
@@ -78,7 +91,14 @@ class Run:
 
             upscaler = self._upscaler(name)
             photo = prepare(source, upscaler, self._naming, outputs, self._photos)
-            return upscaler, lambda: bool(run(photo, upscaler, self._listener))
+            made = self._compared(source, photo.source, photo.output, outputs)
+
+            def upscale_photo() -> bool:
+                run(photo, upscaler, self._listener)
+                made()
+                return True
+
+            return upscaler, upscale_photo
         from upscale_cli.clip_plan import chosen_streams
         from upscale_cli.video import run_clip
 
@@ -86,7 +106,28 @@ class Run:
         codec = chosen_streams(opened.clip, clip_options.video_stream)[0].codec
         upscaler = self._upscaler(name, codec)
         clip = prepare_clip(source, opened, upscaler, self._naming, outputs, clip_options)
-        return upscaler, lambda: not run_clip(clip, upscaler, self._listener).damage
+        made = self._compared(source, source.path, clip.output, outputs)
+
+        def upscale_clip() -> bool:
+            finished = run_clip(clip, upscaler, self._listener)
+            made()
+            return not finished.damage
+
+        return upscaler, upscale_clip
+
+    def _compared(
+        self, source: "Input", opened: Path | bytes, output: object, outputs: "Outputs"
+    ) -> Callable[[], None]:
+        """What to call once an output is there, so that it is compared in the end. Its place is booked before."""
+        if self._show is None or not isinstance(output, Path):
+            return lambda: None
+        from upscale_cli.compare.beside import Comparison
+
+        if source not in self._comparisons:
+            comparison = Comparison(opened, source.name, output, is_clip=source.is_clip)
+            outputs.promise(dataclasses.replace(source, name=f"{source.name} --compare"), comparison.place)
+            self._comparisons[source] = comparison
+        return partial(self._comparisons[source].outputs.append, output)
 
     def _upscaler(self, name: str | None, clip_codec: str | None = None) -> "Upscaler":
         """One for all sources that take the same model."""

@@ -20,6 +20,7 @@ from upscale_cli.cli.options import (
     complete_model,
 )
 from upscale_cli.cli.run import Run
+from upscale_cli.cli.verb_compare import show as show_compared
 from upscale_cli.errors import OptionError
 from upscale_cli.media.formats import MAX_PIXELS
 
@@ -111,6 +112,13 @@ def upscale(
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", rich_help_panel=OUTPUT, help="Replace outputs that exist; never inputs.")
+    ] = False,
+    compare: Annotated[
+        bool,
+        typer.Option(
+            "--compare", rich_help_panel=OUTPUT,
+            help="Also write a page (of a clip: a clip) that compares before and after: {stem}_compare.html.",
+        ),
     ] = False,
     tile: Annotated[
         int,
@@ -258,6 +266,8 @@ def upscale(
         _check_live(sources, output, len(models), play=play, live=live)
         if to_stdout and sys.stdout.isatty():
             raise OptionError("the result would go to the terminal. Send it on (`> out.png`), or give -o FILE.")
+        if compare and (to_stdout or play or preview is not None or any(source.is_live for source in sources)):
+            raise OptionError("--compare needs two files to compare. Give -o FILE, or leave --compare out.")
         if gpu is not None:
             if device != "auto":
                 raise OptionError(f"-g {gpu} and --device {device} exclude each other. Give one of them.")
@@ -276,7 +286,8 @@ def upscale(
         from upscale_cli.pipeline import FileOptions  # torch comes with these: nothing is left that could be refused
 
         photos = FileOptions(quality=quality, overwrite=overwrite, max_pixels=max_pixels, salvage=salvage)
-        run = Run(naming, photos, clip_options, upscaler_options, listener, verbose=verbose)
+        show = partial(show_compared, as_json=as_json, quiet=quiet) if compare else None
+        run = Run(naming, photos, clip_options, upscaler_options, listener, show_comparison=show, verbose=verbose)
         failed = run.all(sources, models)
     if failed:
         raise typer.Exit(1)
