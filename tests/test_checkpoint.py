@@ -677,3 +677,14 @@ def test_spandrel_itself(tmp_path: Path) -> None:
     assert (loaded.arch, loaded.scale, loaded.multiple_of) == ("SAFMN", 4, 8)
     assert run(loaded.net, 3).shape == (1, 3, 48, 64)
     assert "no architecture that is known" in refusal(saved({"x": torch.ones(1)}, tmp_path / "other.pth"))
+
+
+def test_a_header_of_any_length_is_told_from_a_pickle(tmp_path: Path) -> None:
+    """The file begins with the length of its header, and 0x80 there is how pickles begin too."""
+    net = ESPCN(2)
+    for padding in range(0, 256, 8):
+        path = tmp_path / f"{padding}.safetensors"
+        save_file(net.state_dict(), path, metadata={"activation": "tanh", "note": "x" * padding})
+        assert load_net(path, say=print).scale == 2
+    first_bytes = {path.read_bytes()[0] for path in tmp_path.iterdir()}
+    assert 0x80 in first_bytes

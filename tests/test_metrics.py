@@ -1,6 +1,7 @@
 """PSNR, SSIM, luma and the bicubic that makes LR pictures."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from skimage.color import rgb2ycbcr
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
@@ -16,7 +18,9 @@ from upscale_cli.metrics import (
     crop_border,
     crop_to_multiple,
     full_luma,
+    ms_ssim,
     psnr,
+    resized,
     ssim,
     studio_luma,
     to_8_bit,
@@ -60,7 +64,35 @@ def test_ssim_refuses_what_it_cannot_measure(shape: tuple[int, ...]) -> None:
         ssim(np.zeros(shape), np.zeros(shape))
 
 
-@pytest.mark.parametrize("measure", [psnr, ssim])
+def large_pair() -> tuple[np.ndarray, np.ndarray]:
+    """SR and HR of (208, 256), both divisible by 16."""
+    hr = bicubic(np.random.default_rng(6).uniform(0, 255, (52, 64)), 4)
+    return hr + np.random.default_rng(7).normal(0, 12, hr.shape), hr
+
+
+def test_ms_ssim_agrees_with_torchmetrics() -> None:
+    """Which averages over the padded border too, at the smallest size alone: that is the tolerance."""
+    reference = pytest.importorskip("torchmetrics.functional.image", reason="torchmetrics is not installed")
+    sr, hr = large_pair()
+    tensors = (torch.from_numpy(plane)[None, None] for plane in (sr, hr))
+    expected = reference.multiscale_structural_similarity_index_measure(*tensors, data_range=255.0).item()
+    assert ms_ssim(sr, hr) == pytest.approx(expected, abs=1e-4)
+
+
+def test_ms_ssim_knows_equal_pictures_inverted_ones_and_odd_sides() -> None:
+    sr, hr = large_pair()
+    assert ms_ssim(hr, hr) == pytest.approx(1)
+    assert ms_ssim(255 - hr, hr) == 0  # a negative structure has no real power
+    assert ms_ssim(sr[:-1, :-3], hr[:-1, :-3]) == pytest.approx(ms_ssim(sr, hr), abs=0.01)
+
+
+def test_ms_ssim_refuses_pictures_whose_smallest_size_has_no_window() -> None:
+    assert ms_ssim(np.zeros((176, 176)), np.zeros((176, 176))) == 1
+    with pytest.raises(ValueError, match="176 pixels"):
+        ms_ssim(np.zeros((175, 400)), np.zeros((175, 400)))
+
+
+@pytest.mark.parametrize("measure", [psnr, ssim, ms_ssim])
 def test_pictures_of_two_sizes_cannot_be_compared(measure: type) -> None:
     with pytest.raises(ValueError, match="differ in shape"):
         measure(np.zeros((20, 20)), np.zeros((20, 21)))
@@ -117,6 +149,31 @@ def test_bicubic_equals_torch_inside_the_picture(scale: int) -> None:
     hr = np.random.default_rng(4).uniform(0, 255, (20 * scale, 24 * scale))
     expected = F.interpolate(torch.from_numpy(hr)[None, None], (20, 24), mode="bicubic", antialias=True)[0, 0].numpy()
     np.testing.assert_allclose(crop_border(bicubic(hr, 1 / scale), 2), crop_border(expected, 2), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("shrinking", "filter"),
+    [
+        ("bicubic", Image.Resampling.BICUBIC),
+        ("bilinear", Image.Resampling.BILINEAR),
+        ("area", Image.Resampling.BOX),
+        ("lanczos", Image.Resampling.LANCZOS),
+    ],
+)
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_antialiased_kernels_equal_pillows_inside_the_picture(shrinking: Any, filter: Any, scale: int) -> None:
+    hr = np.random.default_rng(8).uniform(0, 255, (20 * scale, 24 * scale)).astype(np.float32)
+    expected = np.asarray(Image.fromarray(hr).resize((24, 20), filter))
+    actual = resized(hr.astype(np.float64), 1 / scale, shrinking)
+    np.testing.assert_allclose(crop_border(actual, 3), crop_border(expected, 3), atol=1e-3)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_aliased_bicubic_equals_torchs_up_to_the_border(scale: int) -> None:
+    """Which is OpenCV's, a = -0.75, without antialiasing; at these scales no weight reaches beyond the first pixel."""
+    hr = np.random.default_rng(9).uniform(0, 255, (20 * scale, 24 * scale))
+    expected = F.interpolate(torch.from_numpy(hr)[None, None], (20, 24), mode="bicubic")[0, 0].numpy()
+    np.testing.assert_allclose(resized(hr, 1 / scale, "bicubic-aliased"), expected, atol=1e-9)
 
 
 def test_bicubic_mirrors_at_the_border_as_matlab() -> None:

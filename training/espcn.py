@@ -162,12 +162,18 @@ def _convolutions(net: ESPCN) -> list[nn.Conv2d]:
 
 
 def read_references(folder: Path, scale: int) -> list[Plane]:
-    """HR luma in studio range, 8-bit levels, of every picture in a folder, cropped to a multiple of the scale."""
+    """HR luma, 8-bit levels, of every picture in a folder, cropped to a multiple of the scale.
+
+    In studio range, as MATLAB's rgb2ycbcr gives it; gray pictures (Set14's `bridge`) as they are, as the field does.
+    """
     planes = []
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in PICTURE_ENDINGS:
             with Image.open(path) as picture:
-                planes.append(crop_to_multiple(to_8_bit(studio_luma(np.asarray(picture.convert("RGB")))), scale))
+                is_gray = picture.mode == "L"
+                pixels = np.asarray(picture if is_gray else picture.convert("RGB"), dtype=np.float64)
+            luma = pixels if is_gray else to_8_bit(studio_luma(pixels))
+            planes.append(crop_to_multiple(luma, scale))
     return planes
 
 

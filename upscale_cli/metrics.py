@@ -1,12 +1,15 @@
-"""How near SR comes to HR: PSNR and SSIM on luma, as the field reports them. Pure; NumPy only.
+"""How near SR comes to HR: PSNR, SSIM and MS-SSIM, as the field reports them; and how it makes LR. Pure; NumPy only.
 
 The field's convention, which every published Set5 or Set14 figure rests on: HR cropped to a multiple of the scale;
-luma of BT.601 in studio range (16..235), 8 bits; LR by MATLAB's antialiased bicubic; SR rounded to 8 bits; `scale`
-pixels cut from each border before measuring.
+luma of BT.601 in studio range (16..235), gray pictures as they are; LR by MATLAB's antialiased bicubic, rounded to
+8 bits; SR rounded to 8 bits; `scale` pixels cut from each border before measuring.
 """
 
+import functools
 import math
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +27,15 @@ SSIM_TAPS = 11
 SSIM_SIGMA = 1.5
 SSIM_K1, SSIM_K2 = 0.01, 0.03
 """Window and constants of Wang et al., "Image Quality Assessment", IEEE TIP 2004."""
+
+MS_SSIM_WEIGHTS: Final = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+"""Of the five sizes, the full one first: Wang, Simoncelli, Bovik, "Multi-Scale Structural Similarity", ACSSC 2003."""
+
+MS_SSIM_LEAST_SIDE: Final = SSIM_TAPS * 2 ** (len(MS_SSIM_WEIGHTS) - 1)
+"""176 pixels: so that SSIM's window fits into the smallest of the five sizes."""
+
+Shrinking = Literal["bicubic", "bicubic-aliased", "bilinear", "area", "lanczos"]
+"""How LR is made of HR. All are antialiased but "bicubic-aliased", which is OpenCV's INTER_CUBIC (a = -0.75)."""
 
 
 def full_luma(rgb: NDArray[Any]) -> Plane:
@@ -80,52 +92,50 @@ def ssim(sr: NDArray[Any], hr: NDArray[Any], peak: float = 255.0) -> float:
     _check_shapes(sr, hr)
     if sr.ndim != 2 or min(sr.shape) < SSIM_TAPS:
         raise ValueError(f"SSIM needs a plane of at least {SSIM_TAPS}x{SSIM_TAPS}, not {sr.shape}")
+    luminance, structure = _similarity(sr.astype(np.float64), hr.astype(np.float64), peak)
+    return float(np.mean(luminance * structure))
+
+
+def ms_ssim(sr: NDArray[Any], hr: NDArray[Any], peak: float = 255.0) -> float:
+    """Structural similarity at five sizes, each half of the one before, of two (height, width) planes.
+
+    Structure counts at every size, luminance at the smallest one only. A negative mean structure, which has no power
+    of 0.0448, counts as 0. Wang, Simoncelli, Bovik 2003.
+
+    Raises:
+        ValueError: shapes differ, or a side is below 176 pixels.
+    """
+    _check_shapes(sr, hr)
+    if sr.ndim != 2 or min(sr.shape) < MS_SSIM_LEAST_SIDE:
+        raise ValueError(f"MS-SSIM needs a plane of at least {MS_SSIM_LEAST_SIDE} pixels a side, not {sr.shape}")
     x, y = sr.astype(np.float64), hr.astype(np.float64)
+    product = 1.0
+    for weight in MS_SSIM_WEIGHTS[:-1]:
+        _, structure = _similarity(x, y, peak)
+        product *= max(float(structure.mean()), 0.0) ** weight
+        x, y = _halved(x), _halved(y)
+    luminance, structure = _similarity(x, y, peak)
+    return float(product * max(float(np.mean(luminance * structure)), 0.0) ** MS_SSIM_WEIGHTS[-1])
+
+
+def _similarity(x: Plane, y: Plane, peak: float) -> tuple[Plane, Plane]:
+    """Maps of how alike two planes are around each pixel, in luminance and in structure (contrast included)."""
     mean_x, mean_y = _window_mean(x), _window_mean(y)
     var_x = _window_mean(x * x) - mean_x * mean_x
     var_y = _window_mean(y * y) - mean_y * mean_y
     covariance = _window_mean(x * y) - mean_x * mean_y
     c1, c2 = (SSIM_K1 * peak) ** 2, (SSIM_K2 * peak) ** 2
-    luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
-    structure = (2 * covariance + c2) / (var_x + var_y + c2)
-    return float(np.mean(luminance * structure))
+    luminance: Plane = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
+    structure: Plane = (2 * covariance + c2) / (var_x + var_y + c2)
+    return luminance, structure
 
 
-def bicubic(plane: Plane, scale: float) -> Plane:
-    """A plane resized as MATLAB's imresize(plane, scale, "bicubic") does it: a = -0.5, antialiased when shrinking.
-
-    Sides become ceil(scale * side); not rounded and not clipped. Keys, "Cubic Convolution Interpolation for Digital
-    Image Processing", IEEE TASSP 1981. Pillow and torch agree inside the picture, but not at its borders: they
-    leave out what lies beyond, MATLAB mirrors it. Dense matrices: fast for test pictures, not meant for megapixels.
-    """
+def _halved(plane: Plane) -> Plane:
+    """Means of 2 x 2 pixels; the last ones of an odd side count twice, as in the authors' mirrored border."""
     height, width = plane.shape
-    resized: Plane = _bicubic_matrix(height, scale) @ plane @ _bicubic_matrix(width, scale).T
-    return resized
-
-
-def _bicubic_matrix(length: int, scale: float) -> Plane:
-    """(ceil(scale * length), length): row i holds the weights of the input pixels that output pixel i is made of."""
-    out_length = math.ceil(length * scale - 1e-9)  # 1/3 of 90 is 30, whatever the last bit of the product says
-    stretch = min(scale, 1.0)  # shrinking stretches the kernel over 1/scale as many pixels: the antialiasing
-    taps = math.ceil(4 / stretch) + 2
-    centre = (np.arange(out_length) + 0.5) / scale - 0.5  # in input pixels
-    source = np.floor(centre - 2 / stretch).astype(np.int64)[:, None] + np.arange(taps)
-    weight = _cubic((centre[:, None] - source) * stretch)
-    weight /= weight.sum(axis=1, keepdims=True)
-    mirrored = source % (2 * length)  # ... 1 0 | 0 1 2 ... length-1 | length-1 ...
-    mirrored = np.minimum(mirrored, 2 * length - 1 - mirrored)
-    matrix: Plane = np.zeros((out_length, length))
-    np.add.at(matrix, (np.arange(out_length)[:, None], mirrored), weight)
-    return matrix
-
-
-def _cubic(distance: Plane) -> Plane:
-    """Keys' kernel with a = -0.5: exact for parabolas, 0 from two pixels on."""
-    x = np.abs(distance)
-    near = 1.5 * x**3 - 2.5 * x**2 + 1
-    far = -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
-    weight: Plane = np.where(x <= 1, near, np.where(x < 2, far, 0.0))
-    return weight
+    even = np.pad(plane, ((0, height % 2), (0, width % 2)), mode="edge")
+    quads: Plane = (even[0::2, 0::2] + even[1::2, 0::2] + even[0::2, 1::2] + even[1::2, 1::2]) / 4
+    return quads
 
 
 def _window_mean(plane: Plane) -> Plane:
@@ -133,13 +143,96 @@ def _window_mean(plane: Plane) -> Plane:
     offset = np.arange(SSIM_TAPS) - SSIM_TAPS // 2
     taps = np.exp(-(offset**2) / (2 * SSIM_SIGMA**2))
     taps /= taps.sum()
-    for axis in (0, 1):
-        kept = plane.shape[axis] - SSIM_TAPS + 1
-        plane = sum(
-            (tap * plane.take(range(start, start + kept), axis=axis) for start, tap in enumerate(taps)),
-            start=np.zeros(()),
-        )
-    return plane
+    height, width = (side - SSIM_TAPS + 1 for side in plane.shape)
+    plane = sum((tap * plane[start : start + height] for start, tap in enumerate(taps)), start=np.zeros(()))
+    return sum((tap * plane[:, start : start + width] for start, tap in enumerate(taps)), start=np.zeros(()))
+
+
+# How LR is made
+
+
+def bicubic(plane: Plane, scale: float) -> Plane:
+    """A plane resized as MATLAB's imresize(plane, scale, "bicubic") does it: a = -0.5, antialiased when shrinking."""
+    return resized(plane, scale, "bicubic")
+
+
+def resized(plane: Plane, scale: float, shrinking: Shrinking) -> Plane:
+    """A plane resized by a kernel, in the way of MATLAB's imresize.
+
+    Sides become ceil(scale * side); not rounded and not clipped. Keys, "Cubic Convolution Interpolation for Digital
+    Image Processing", IEEE TASSP 1981. Pillow and torch agree inside the picture, but not at its borders: they
+    leave out what lies beyond, MATLAB mirrors it. Dense matrices: fast for test pictures, not meant for megapixels.
+    """
+    height, width = plane.shape
+    result: Plane = _resizing(height, scale, shrinking) @ plane @ _resizing(width, scale, shrinking).T
+    return result
+
+
+@functools.lru_cache(maxsize=64)
+def _resizing(length: int, scale: float, shrinking: Shrinking) -> Plane:
+    """(ceil(scale * length), length): row i holds the weights of the input pixels that output pixel i is made of."""
+    kernel = KERNELS[shrinking]
+    out_length = math.ceil(length * scale - 1e-9)  # 1/3 of 90 is 30, whatever the last bit of the product says
+    # Shrinking stretches the kernel over 1/scale as many pixels: the antialiasing.
+    stretch = min(scale, 1.0) if kernel.antialiased else 1.0
+    taps = math.ceil(2 * kernel.reach / stretch) + 2
+    centre = (np.arange(out_length) + 0.5) / scale - 0.5  # in input pixels
+    source = np.floor(centre - kernel.reach / stretch).astype(np.int64)[:, None] + np.arange(taps)
+    weight = kernel.weight(np.abs((centre[:, None] - source) * stretch))
+    weight /= weight.sum(axis=1, keepdims=True)
+    mirrored = source % (2 * length)  # ... 1 0 | 0 1 2 ... length-1 | length-1 ...
+    mirrored = np.minimum(mirrored, 2 * length - 1 - mirrored)
+    matrix: Plane = np.zeros((out_length, length))
+    np.add.at(matrix, (np.arange(out_length)[:, None], mirrored), weight)
+    matrix.flags.writeable = False  # it is shared
+    return matrix
+
+
+@dataclass(frozen=True, slots=True)
+class _Kernel:
+    """A weight by distance.
+
+    Attributes:
+        weight: of a distance of 0 or more, in pixels of the coarser grid.
+        reach: from where on it is 0.
+        antialiased: whether shrinking stretches it.
+    """
+
+    weight: Callable[[Plane], Plane]
+    reach: float
+    antialiased: bool = True
+
+
+def _cubic(x: Plane, a: float) -> Plane:
+    """Keys' kernel, 0 from two pixels on; with a = -0.5 it is exact for parabolas."""
+    near = (a + 2) * x**3 - (a + 3) * x**2 + 1
+    far = a * (x**3 - 5 * x**2 + 8 * x - 4)
+    weight: Plane = np.where(x <= 1, near, np.where(x < 2, far, 0.0))
+    return weight
+
+
+def _triangle(x: Plane) -> Plane:
+    weight: Plane = np.maximum(1 - x, 0)
+    return weight
+
+
+def _box(x: Plane) -> Plane:
+    weight: Plane = (x < 0.5).astype(np.float64)
+    return weight
+
+
+def _lanczos3(x: Plane) -> Plane:
+    weight: Plane = np.where(x < 3, np.sinc(x) * np.sinc(x / 3), 0.0)
+    return weight
+
+
+KERNELS: Final[dict[Shrinking, _Kernel]] = {
+    "bicubic": _Kernel(functools.partial(_cubic, a=-0.5), reach=2),
+    "bicubic-aliased": _Kernel(functools.partial(_cubic, a=-0.75), reach=2, antialiased=False),
+    "bilinear": _Kernel(_triangle, reach=1),
+    "area": _Kernel(_box, reach=0.5),
+    "lanczos": _Kernel(_lanczos3, reach=3),
+}
 
 
 def _check_shapes(sr: NDArray[Any], hr: NDArray[Any]) -> None:

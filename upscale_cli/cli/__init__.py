@@ -15,6 +15,7 @@ from upscale_cli.cli.causes import print_causes
 from upscale_cli.cli.group import MAIN_VERB, MainVerb, PathDecides
 from upscale_cli.cli.options import Json
 from upscale_cli.cli.verb_compare import compare
+from upscale_cli.cli.verb_eval import evaluate
 from upscale_cli.cli.verb_models import models_app
 from upscale_cli.cli.verb_upscale import upscale
 from upscale_cli.errors import OptionError, UpscaleError
@@ -24,10 +25,11 @@ app.command(
     MAIN_VERB,
     cls=MainVerb,
     hidden=True,
-    epilog="Other verbs: [bold]upscale compare[/bold] A B, [bold]upscale models[/bold] list|info|fetch|verify|path, "
-    "[bold]upscale doctor[/bold]. "
+    epilog="Other verbs: [bold]upscale eval[/bold] HR, [bold]upscale compare[/bold] A B, "
+    "[bold]upscale models[/bold] list|info|fetch|verify|path, [bold]upscale doctor[/bold]. "
     "Tab completion: upscale --install-completion. A file named like a verb: ./doctor.",
 )(upscale)
+app.command("eval")(evaluate)
 app.command("compare")(compare)
 app.add_typer(models_app, name="models")
 

@@ -276,10 +276,13 @@ def _container(data: bytes) -> Container:
         raise _DamagedError("is empty. Get the file again")
     if data.startswith(b"PK\x03\x04"):
         return "zip"
+    # The header's length comes first and may be any number: one in 256 begins with the byte that a pickle begins with.
+    if data[8:9] == b"{" and int.from_bytes(data[:8], "little") <= len(data):
+        return "safetensors"
     if data.startswith(b"\x80"):  # the opcode that says which protocol a pickle has
         return "pickle"
-    if data[8:9] == b"{":  # after the length of the header
-        return "safetensors"
+    if data[8:9] == b"{":
+        return "safetensors"  # cut short
     if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
         raise _DamagedError("is a web page, no checkpoint: most likely an error page was saved. Get the file again")
     if start.startswith(b"version https://git-lfs"):

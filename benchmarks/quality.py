@@ -1,0 +1,374 @@
+"""How well does each model upscale the field's test sets, and how well compressed pictures?
+
+    UPSCALE_WEIGHTS=FOLDER python -m benchmarks.quality --eval FOLDER
+
+Every row of the registry whose checkpoint is on this machine takes part, and so do ESPCN files of other hands in the
+folders of UPSCALE_WEIGHTS. Writes benchmarks/quality.json and the tables of docs/quality.md. --quick measures Set5
+alone and writes nothing.
+"""
+
+import argparse
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+from benchmarks import nets, report
+from upscale_cli.color import rgb_to_ycbcr
+from upscale_cli.evaluate import (
+    Contestant,
+    Metric,
+    Picture,
+    Protocol,
+    Row,
+    cases_of,
+    evaluate,
+    means,
+    pictures_in,
+    read_picture,
+    read_reference,
+    shrunk,
+    through_jpeg,
+)
+from upscale_cli.events import Event, Failed, Note
+from upscale_cli.metrics import Shrinking, crop_to_multiple, full_luma, psnr, to_8_bit
+from upscale_cli.models.registry import MODELS, Spec
+from upscale_cli.models.store import bundled_folder, cache_folder, locate, weights_folders
+from upscale_cli.niqe import niqe
+from upscale_cli.upscaler import Upscaler
+
+PAGE = report.REPOSITORY / "docs/quality.md"
+START, STOP = "<!-- from benchmarks/quality.json by benchmarks/quality.py -->\n", "<!-- end -->\n"
+
+SETS = ("Set5", "Set14", "B100")
+SCALES = (2, 3, 4)
+COMPRESSED_SET, COMPRESSED_SCALE = "Set14", 2
+QUALITIES: tuple[int | None, ...] = (None, 90, 75, 50, 30)
+KERNELS: tuple[Shrinking, ...] = ("bicubic", "area", "bilinear", "lanczos", "bicubic-aliased")
+
+VDSR = "as cited by Kim et al., CVPR 2016 (VDSR)"
+ESPCN = "Shi et al., CVPR 2016, trained on ImageNet"
+PUBLISHED: Mapping[tuple[str, int, str], tuple[str, str]] = {
+    ("bicubic", 2, "Set5"): ("33.66 / 0.9299", VDSR),
+    ("bicubic", 3, "Set5"): ("30.39 / 0.8682", VDSR),
+    ("bicubic", 4, "Set5"): ("28.42 / 0.8104", VDSR),
+    ("bicubic", 2, "Set14"): ("30.24 / 0.8688", VDSR),
+    ("bicubic", 3, "Set14"): ("27.55 / 0.7742", VDSR),
+    ("bicubic", 4, "Set14"): ("26.00 / 0.7027", VDSR),
+    ("bicubic", 2, "B100"): ("29.56 / 0.8431", VDSR),
+    ("bicubic", 3, "B100"): ("27.21 / 0.7385", VDSR),
+    ("bicubic", 4, "B100"): ("25.96 / 0.6675", VDSR),
+    ("espcn", 3, "Set5"): ("33.13", ESPCN),
+    ("espcn", 4, "Set5"): ("30.90", ESPCN),
+    ("espcn", 3, "Set14"): ("29.49", ESPCN),
+    ("espcn", 4, "Set14"): ("27.73", ESPCN),
+}
+"""PSNR and SSIM on luma by model, scale and set; and who says so."""
+
+REPORTED: Mapping[tuple[int, str], str] = {
+    (2, "Set5"): "38.28", (3, "Set5"): "34.69", (4, "Set5"): "32.06",
+    (2, "Set14"): "34.50", (3, "Set14"): "31.32", (4, "Set14"): "29.29",
+    (2, "B100"): "34.34", (3, "B100"): "31.35", (4, "B100"): "29.73",
+}  # fmt: skip
+"""By scale and set: the README of Nhat-Thanh/ESPCN-Pytorch, of the files espcn-ycbcr."""
+
+Figures = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where it runs, and on what."""
+
+    sets: Mapping[str, Sequence[Path]]
+    device: str
+
+    def figures(self, model: str, scale: int, sets: Iterable[str], protocol: Protocol) -> list[Figures]:
+        """One record per set."""
+        with_model = Contestant(Upscaler(model, device=self.device), Path(model).stem)
+        cases = cases_of({name: self.sets[name] for name in sets}, [scale])
+        records = [_record(row) for row in means(evaluate(cases, [with_model], protocol, _tell))]
+        with_model.upscaler.close()
+        for record in records:
+            print(json.dumps(record), flush=True)
+        return records
+
+
+def _tell(event: Event) -> None:
+    """A benchmark without one of its pictures would lie."""
+    if isinstance(event, Failed):
+        raise RuntimeError(event.message)
+    if isinstance(event, Note):
+        print(event.text, flush=True)
+
+
+def _record(row: Row) -> Figures:
+    decimals: Mapping[Metric, int] = {"psnr_y": 3, "psnr_rgb": 3}
+    values: Figures = {}
+    for metric, value in row.values.items():
+        values[metric] = None if value is None else round(value, decimals.get(metric, 4))
+    speed = {"seconds": round(row.seconds, 4), "megapixels_per_second": round(row.megapixels_per_second or 0, 2)}
+    return {"model": row.model, "scale": row.scale, "set": row.group, **values, **speed}
+
+
+def specs_here() -> list[Spec]:
+    """The rows of the registry that can run on this machine."""
+    return [spec for spec in MODELS if locate(spec)]
+
+
+def registry_models(bench: Bench) -> tuple[list[Figures], list[Figures]]:
+    """Every row here, bicubic first: in colour as users have it; luma nets on luma alone too, as they are published."""
+    in_colour: list[Figures] = []
+    on_luma: list[Figures] = []
+    names = bench.sets
+    luma = Protocol(channels="luma")
+    for scale in SCALES:
+        in_colour += bench.figures("bicubic", scale, names, Protocol())
+        on_luma += bench.figures("bicubic", scale, names, luma)
+    for spec in specs_here():
+        size = {"parameters": parameters(spec), "macs": spec.macs, "bytes": spec.size}
+        in_colour += [size | record for record in bench.figures(spec.model, spec.scale, names, Protocol())]
+        if spec.channels == "luma":
+            on_luma += bench.figures(spec.model, spec.scale, names, luma)
+    return in_colour, on_luma
+
+
+def parameters(spec: Spec) -> int:
+    """Of a row's net."""
+    return sum(parameter.numel() for parameter in nets.trained(spec).net.parameters())
+
+
+def files_of_others(pattern: str) -> list[Path]:
+    """Checkpoints in the user's folders."""
+    ours = (bundled_folder(), cache_folder())
+    folders = [folder for folder in weights_folders() if folder not in ours]
+    return [path for folder in folders for path in sorted(folder.glob(f"{pattern}.safetensors"))]
+
+
+def espcn_of_others(bench: Bench) -> list[Figures]:
+    """ESPCN files of others: on the field's LR, and on aliased LR, which some were trained on."""
+    records = []
+    for path in files_of_others("espcn-*"):
+        scale = Upscaler(path, device=bench.device).default_scale
+        for kernel in ("bicubic", "bicubic-aliased"):
+            protocol = Protocol(shrinking=kernel)
+            for record in bench.figures(str(path), scale, ("Set5",), protocol):
+                records.append({"kernel": kernel, **record})
+    return records
+
+
+def compressed(bench: Bench, name: str) -> list[Figures]:
+    """LR through JPEG and made by other kernels: bicubic and every luma net of that scale."""
+    models = [spec.model for spec in specs_here() if spec.channels == "luma" and spec.scale == COMPRESSED_SCALE]
+    return [
+        {"kernel": kernel, "jpeg": quality, **record}
+        for kernel in KERNELS
+        for quality in QUALITIES
+        for model in ("bicubic", *models)
+        for record in bench.figures(model, COMPRESSED_SCALE, (name,), Protocol(shrinking=kernel, jpeg=quality))
+    ]
+
+
+def espcn_as_reported(bench: Bench) -> list[Figures]:
+    """PSNR of Y, Cb and Cr together, in full range, no border cut: how the project of espcn-ycbcr measures."""
+    records = []
+    for path in files_of_others("espcn-ycbcr-*"):
+        net = Contestant(Upscaler(path, device=bench.device), path.stem)
+        scale = net.upscaler.default_scale
+        for case in cases_of(bench.sets, [scale]):
+            reference = read_reference(case, Protocol(), print)
+            if reference.hr.shape[2] == 3:
+                sr, _ = net.upscale(reference.frame(), scale)
+                value = psnr(_ycbcr(sr.pixels), _ycbcr(reference.hr), peak=1.0)
+                records.append(Row(case.group, scale, net.name, case.path.name, 1, {"psnr_rgb": value}, 0.0, 0.0))
+    means_of = means(records)
+    return [
+        {"file": row.model, "scale": row.scale, "set": row.group, "psnr_ycbcr": round(row.values["psnr_rgb"] or 0, 3)}
+        for row in means_of
+    ]
+
+
+def _ycbcr(picture: Picture) -> NDArray[np.float32]:
+    rgb = torch.from_numpy(picture.astype(np.float32) / 255).permute(2, 0, 1)[None]
+    ycbcr: NDArray[np.float32] = torch.cat(rgb_to_ycbcr(rgb, "full"), dim=1).numpy()
+    return ycbcr
+
+
+def niqe_of_damage(folder: Path) -> list[Figures]:
+    """Mean NIQE of photographs as they are, and damaged."""
+    photos = [read_picture(path, print) for path in pictures_in(folder)] if folder.is_dir() else []
+    if not photos:
+        return []
+    random = np.random.default_rng(0)
+
+    def blurred(picture: Picture, radius: float) -> Picture:
+        return np.asarray(Image.fromarray(picture).filter(ImageFilter.GaussianBlur(radius)))
+
+    def noisy(picture: Picture, sigma: float) -> Picture:
+        return np.clip(picture + random.normal(0, sigma, picture.shape), 0, 255).astype(np.uint8)
+
+    damages: dict[str, Callable[[Picture], Picture]] = {
+        "none": lambda picture: picture,
+        "blur of 1 pixel": lambda picture: blurred(picture, 1),
+        "blur of 2 pixels": lambda picture: blurred(picture, 2),
+        "noise of 5 levels": lambda picture: noisy(picture, 5),
+        "noise of 15 levels": lambda picture: noisy(picture, 15),
+        "JPEG 75": lambda picture: through_jpeg(picture, 75),
+        "JPEG 30": lambda picture: through_jpeg(picture, 30),
+        "JPEG 10": lambda picture: through_jpeg(picture, 10),
+        "shrunk and enlarged, x2": lambda picture: _there_and_back(picture, 2),
+        "shrunk and enlarged, x4": lambda picture: _there_and_back(picture, 4),
+    }
+    return [
+        {"damage": name, "niqe": round(float(np.mean([niqe(to_8_bit(full_luma(do(photo)))) for photo in photos])), 2)}
+        for name, do in damages.items()
+    ]
+
+
+def _there_and_back(picture: Picture, scale: int) -> Picture:
+    return Upscaler("bicubic", device="cpu")(shrunk(crop_to_multiple(picture, scale), scale, Protocol()), scale=scale)
+
+
+# The page
+
+
+def tables(result: Mapping[str, Any]) -> str:
+    """The page's tables as Markdown."""
+    parts = [
+        ("### In colour, as users have it", quality_table(result["in_colour"])),
+        ("### Size and speed", size_table(result["in_colour"])),
+        ("### On luma alone, as it is published", luma_table(result["on_luma"])),
+        ("### ESPCN files of others, Set5", others_table(result["espcn_of_others"])),
+        (
+            f"### LR made otherwise, and compressed: PSNR, {result['compressed'][0]['set']} x{COMPRESSED_SCALE}",
+            compressed_table(result["compressed"]),
+        ),
+        (
+            "### espcn-ycbcr as its project measures it: PSNR of Y, Cb and Cr together",
+            _table(
+                ("file", "set", "ours", "reported"),
+                [
+                    (row["file"], row["set"], f"{row['psnr_ycbcr']:.2f}", REPORTED.get((row["scale"], row["set"]), ""))
+                    for row in result["espcn_as_reported"]
+                ],
+            ),
+        ),
+        (
+            "### NIQE of damaged photos, Kodak24",
+            _table(("damage", "mean NIQE"), [(row["damage"], row["niqe"]) for row in result["niqe_of_damage"]]),
+        ),
+    ]
+    return "\n".join(f"{heading}\n\n{table}" for heading, table in parts)
+
+
+def quality_table(records: Sequence[Figures]) -> str:
+    """A row per model and scale, a column per set."""
+    sets = list(dict.fromkeys(record["set"] for record in records))
+    found = {(record["model"], record["scale"], record["set"]): record for record in records}
+    nets = dict.fromkeys((record["model"], record["scale"]) for record in records)
+    rows = [
+        (model, f"x{scale}", *(_pair(found[model, scale, name]) for name in sets))
+        for model, scale in sorted(nets, key=lambda net: net[1])
+    ]
+    return _table(("model", "scale", *(f"{name}, PSNR / SSIM" for name in sets)), rows)
+
+
+def luma_table(records: Sequence[Figures]) -> str:
+    """Published figures beside ours."""
+    rows = []
+    for record in sorted(records, key=lambda record: (record["set"] == "B100", record["set"] == "Set14")):
+        published, source = PUBLISHED.get((record["model"], record["scale"], record["set"]), ("", ""))
+        place = f"{record['set']} x{record['scale']}"
+        rows.append((place, record["model"], _pair(record), published, source))
+    return _table(("set", "model", "ours, PSNR / SSIM", "published", "source"), rows)
+
+
+def size_table(records: Sequence[Figures]) -> str:
+    """Of the nets; speed is that of the largest set."""
+    last = records[-1]["set"]
+    rows = [
+        (record["model"], f"x{record['scale']}", f"{record['parameters']:,}" if "parameters" in record else "",
+         f"{record['macs']:,}" if "macs" in record else "", f"{record['seconds']:.3f}",
+         record["megapixels_per_second"])
+        for record in records if record["set"] == last
+    ]  # fmt: skip
+    head = ("model", "scale", "parameters", "multiply-adds per LR pixel", f"seconds per picture of {last}", "SR MP/s")
+    return _table(head, rows)
+
+
+def others_table(records: Sequence[Figures]) -> str:
+    """A row per file: on the field's LR, and on aliased LR."""
+    files = dict.fromkeys((record["model"], record["scale"]) for record in records)
+    found = {(record["model"], record["scale"], record["kernel"]): _pair(record) for record in records}
+    rows = [
+        (model, f"x{scale}", found[model, scale, "bicubic"], found[model, scale, "bicubic-aliased"])
+        for model, scale in files
+    ]
+    return _table(("file", "scale", "LR by bicubic", "LR by bicubic-aliased"), rows)
+
+
+def compressed_table(records: Sequence[Figures]) -> str:
+    """PSNR on luma: a row per kernel and quality, a column per model."""
+    models = list(dict.fromkeys(record["model"] for record in records))
+    found = {(record["kernel"], record["jpeg"], record["model"]): record["psnr_y"] for record in records}
+    rows = [
+        (kernel, "none" if quality is None else quality, *(f"{found[kernel, quality, model]:.2f}" for model in models))
+        for kernel, quality in dict.fromkeys((record["kernel"], record["jpeg"]) for record in records)
+    ]
+    return _table(("LR by", "JPEG", *models), rows)
+
+
+def _pair(record: Figures) -> str:
+    return f"{record['psnr_y']:.2f} / {record['ssim_y']:.4f}"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)
+
+
+def with_tables(page: str, tables: str) -> str:
+    """A page's text with the part between its two marks renewed."""
+    before, start, rest = page.partition(START)
+    _, stop, after = rest.partition(STOP)
+    return f"{before}{start}\n{tables}\n{stop}{after}"
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument(
+        "--eval", type=Path, default=report.SHARED / "eval", help="folder of test sets, one folder each"
+    )
+    parser.add_argument("--device", default="cpu", help="default: %(default)s")
+    parser.add_argument("--sets", nargs="+", default=SETS, help="default: %(default)s")
+    parser.add_argument("--quick", action="store_true", help="Set5 alone, and nothing is written")
+    parser.add_argument("--page", action="store_true", help="renew the page from the JSON, and measure nothing")
+    arguments = parser.parse_args(argv)
+    if not arguments.page:
+        names = SETS[:1] if arguments.quick else arguments.sets
+        bench = Bench({name: pictures_in(arguments.eval / name) for name in names}, arguments.device)
+        in_colour, on_luma = registry_models(bench)
+        result = {
+            "device": arguments.device,
+            "in_colour": in_colour,
+            "on_luma": on_luma,
+            "espcn_of_others": espcn_of_others(bench),
+            "compressed": compressed(bench, names[0] if arguments.quick else COMPRESSED_SET),
+            "espcn_as_reported": espcn_as_reported(bench),
+            "niqe_of_damage": niqe_of_damage(arguments.eval / "Kodak24"),
+        }
+        if arguments.quick:
+            print(tables(result))
+            return
+        report.write("quality", "How well does each model upscale the field's test sets?", result)
+    result = json.loads((report.REPOSITORY / "benchmarks/quality.json").read_text(encoding="utf-8"))
+    PAGE.write_text(with_tables(PAGE.read_text(encoding="utf-8"), tables(result)), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

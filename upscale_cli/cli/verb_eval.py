@@ -1,0 +1,385 @@
+"""`upscale eval`: options in, a table out. Imports no torch until the options are known to make sense."""
+
+import csv
+import io
+import itertools
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, Literal
+
+import typer
+from rich.markup import escape
+
+from upscale_cli.cli.options import complete_model
+from upscale_cli.errors import OptionError, OutputError, printable
+from upscale_cli.words import counted
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from upscale_cli.evaluate import Case, Contestant, Protocol, Row
+    from upscale_cli.events import Event, Listener
+    from upscale_cli.upscaler import Upscaler
+
+STDOUT: Final = "-"
+WIDEST: Final = 200
+"""Characters of a line in a file."""
+
+DEFAULT_SCALE: Final = 4
+
+HEADINGS: Final = {
+    "psnr_y": "PSNR", "ssim_y": "SSIM", "ms_ssim_y": "MS-SSIM", "psnr_rgb": "PSNR rgb", "ssim_rgb": "SSIM rgb",
+    "lpips": "LPIPS", "niqe": "NIQE",
+}  # fmt: skip
+"""Columns by metric; those of luma are the field's and go without saying so."""
+
+DECIMALS: Final = {"psnr_y": 2, "psnr_rgb": 2, "niqe": 2}
+"""What the field prints; all others have four."""
+
+PICTURES = "Pictures"
+MODEL = "Models"
+LR = "How LR is made"
+COMPUTE = "Computation"
+RESULT = "Result"
+
+
+def evaluate(
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="HR", help="Folders of HR pictures, or single ones.", show_default=False),
+    ] = None,
+    hr: Annotated[
+        Path | None,
+        typer.Option("--hr", metavar="DIR", show_default=False, rich_help_panel=PICTURES,
+                     help="HR pictures whose LR you have; goes with --lr."),
+    ] = None,
+    lr: Annotated[
+        Path | None,
+        typer.Option("--lr", metavar="DIR", show_default=False, rich_help_panel=PICTURES,
+                     help="LR pictures, matched with --hr by name (x4, _LR, _HR, LRBI at its end are passed over)."),
+    ] = None,
+    no_reference: Annotated[
+        bool,
+        typer.Option("--no-reference", rich_help_panel=PICTURES,
+                     help="No HR: NIQE of the pictures as they are, and with --model of what it makes of them."),
+    ] = False,
+    model: Annotated[
+        list[str] | None,
+        typer.Option("-m", "-n", "--model", show_default=False, rich_help_panel=MODEL, autocompletion=complete_model,
+                     help="A name (see `upscale models list`) or a checkpoint file; repeatable. Bicubic is always "
+                     "beside them. Default: the best on this machine."),
+    ] = None,
+    scale: Annotated[
+        list[int] | None,
+        typer.Option("-s", "--scale", min=2, max=16, show_default=False, rich_help_panel=MODEL,
+                     help="HR pixels per LR pixel; repeatable. Default: 4; with --lr, what the sizes say."),
+    ] = None,
+    lr_kernel: Annotated[
+        Literal["bicubic", "bicubic-aliased", "bilinear", "area", "lanczos"],
+        typer.Option("--lr-kernel", metavar="NAME", rich_help_panel=LR,
+                     help="bicubic: MATLAB's, the field's; bicubic-aliased: OpenCV's INTER_CUBIC; bilinear, area, "
+                     "lanczos."),
+    ] = "bicubic",
+    lr_jpeg: Annotated[
+        int | None,
+        typer.Option("--lr-jpeg", metavar="QUALITY", min=1, max=100, show_default=False, rich_help_panel=LR,
+                     help="Compress LR as JPEG of that quality, 1 to 100. Default: not at all."),
+    ] = None,
+    channels: Annotated[
+        Literal["rgb", "luma"],
+        typer.Option("--channels", rich_help_panel=LR,
+                     help="rgb: as pictures are; luma: theirs alone, rounded, as SRCNN, VDSR and ESPCN were measured."),
+    ] = "rgb",
+    border: Annotated[
+        int | None,
+        typer.Option("--border", min=0, show_default=False, rich_help_panel=LR,
+                     help="HR pixels cut from each side before measuring. Default: as many as the scale."),
+    ] = None,
+    lpips: Annotated[
+        bool, typer.Option("--lpips", rich_help_panel=RESULT, help="Measure LPIPS too (slow; extra: lpips).")
+    ] = False,
+    per_picture: Annotated[
+        bool, typer.Option("--per-picture", rich_help_panel=RESULT, help="A row for each picture, too.")
+    ] = False,
+    csv_file: Annotated[
+        str | None,
+        typer.Option("--csv", metavar="FILE", show_default=False, rich_help_panel=RESULT,
+                     help="Write the rows as CSV; - for standard output, instead of the table."),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", rich_help_panel=RESULT, help="Replace a CSV file that exists.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", rich_help_panel=RESULT, help="One JSON object per line: events and rows.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", rich_help_panel=RESULT, help="No notes, no bar.")] = False,
+    denoise: Annotated[
+        float, typer.Option("--denoise", rich_help_panel=MODEL, help="0 keeps grain and noise, 1 removes them.")
+    ] = 1.0,
+    tta: Annotated[
+        bool, typer.Option("-x", "--tta", rich_help_panel=MODEL, help="Average over 8 flips and rotations: 8x slower.")
+    ] = False,
+    tile: Annotated[
+        int,
+        typer.Option("-t", "--tile", rich_help_panel=COMPUTE, help="Side of a tile in LR pixels; 0: by free memory."),
+    ] = 0,
+    overlap: Annotated[
+        int | None,
+        typer.Option("--overlap", show_default=False, rich_help_panel=COMPUTE,
+                     help="LR pixels over which tiles blend. Default: by the model."),
+    ] = None,
+    device: Annotated[
+        str, typer.Option("--device", rich_help_panel=COMPUTE, help="auto, cuda, cuda:N, mps or cpu.")
+    ] = "auto",
+    precision: Annotated[
+        Literal["auto", "fp16", "bf16", "fp32"],
+        typer.Option("--precision", rich_help_panel=COMPUTE, help="auto: fp16 on CUDA, fp32 elsewhere."),
+    ] = "auto",
+) -> None:  # fmt: skip
+    """Measure how well models upscale: PSNR, SSIM, MS-SSIM, LPIPS; NIQE where there is no reference.
+
+    HR is shrunk as the field does it, upscaled again as users get it, and compared.
+    [bold]upscale eval Set5 Set14 -m espcn -s 2 -s 3[/bold], [bold]upscale eval --hr HR --lr LR -m my.pth[/bold]
+    """
+    from upscale_cli.console import listening
+
+    making = _given({"--lr-kernel": lr_kernel != "bicubic", "--lr-jpeg": lr_jpeg is not None})
+    comparing = _given({"--channels": channels != "rgb", "--border": border is not None, "--lpips": lpips})
+    with listening(as_json=as_json, quiet=quiet) as tell:
+        _check_pictures(inputs or [], hr, lr, making, blind=no_reference)
+        if no_reference:
+            _check_blind(making + comparing, has_scale=bool(scale), has_model=bool(model))
+        result = Result(csv_file, overwrite=overwrite, as_json=as_json, per_picture=per_picture)
+
+        from upscale_cli.evaluate import Protocol, contestants  # torch comes with these: nothing is left to be refused
+        from upscale_cli.upscaler import Upscaler
+
+        def make(name: str | None) -> "Upscaler":
+            return Upscaler(
+                name, device=device, precision=precision, tile=tile, overlap=overlap, tta=tta,
+                denoise=1.0 if name == "bicubic" else denoise, listener=listener,
+            )  # fmt: skip
+
+        listener = Counting(tell)
+        protocol = Protocol(channels, lr_kernel, lr_jpeg, border, lpips)
+        as_they_are = no_reference and not model
+        models = [] if as_they_are else contestants(model or [None], make, listener)
+        scales = [1] if as_they_are else list(dict.fromkeys(scale or []))
+        cases = _cases(inputs or [], hr, lr, scales, listener, blind=no_reference)
+        for rows in _by_group(cases, models, None if no_reference else protocol, listener, bar=not (quiet or as_json)):
+            result.add(rows)
+        result.finish("" if no_reference else _convention(protocol, lr_is_given=lr is not None))
+    if listener.failures or not result.rows:
+        raise typer.Exit(1)
+
+
+def _given(options: dict[str, bool]) -> list[str]:
+    return [name for name, is_given in options.items() if is_given]
+
+
+def _check_pictures(inputs: list[str], hr: Path | None, lr: Path | None, making: list[str], *, blind: bool) -> None:
+    """Refuses pictures that are given in two ways, or in none.
+
+    Raises:
+        OptionError: so it is.
+    """
+    pairs = _given({"--hr": hr is not None, "--lr": lr is not None})
+    if blind and pairs:
+        raise OptionError(f"--no-reference and {pairs[0]} exclude each other. Name the pictures without {pairs[0]}.")
+    if len(pairs) == 1:
+        raise OptionError(f"{pairs[0]} goes with its counterpart. Give --hr and --lr, or name HR folders alone.")
+    if pairs and inputs:
+        raise OptionError(f"{inputs[0]} and --hr exclude each other. Measure them in two runs.")
+    if not pairs and not inputs:
+        raise OptionError("there is nothing to measure. Name a folder of HR pictures, or give --hr and --lr.")
+    if pairs and making:
+        raise OptionError(f"--lr is taken as it is, and {making[0]} is about LR made of HR. Leave one of them out.")
+
+
+def _check_blind(given: list[str], *, has_scale: bool, has_model: bool) -> None:
+    """Refuses what means nothing without a reference.
+
+    Raises:
+        OptionError: so it does.
+    """
+    if given:
+        raise OptionError(f"--no-reference compares with nothing, and {given[0]} is about comparing. Leave it out.")
+    if has_scale and not has_model:
+        raise OptionError("--scale needs something that upscales. Give a --model, or leave --scale out.")
+
+
+class Counting:
+    """Passes events on, notes once only, and counts what failed."""
+
+    def __init__(self, tell: "Listener") -> None:
+        self._tell = tell
+        self._told: set[str] = set()
+        self.failures = 0
+
+    def __call__(self, event: "Event") -> None:
+        from upscale_cli.events import Failed, Note
+
+        if isinstance(event, Note):
+            if event.text in self._told:
+                return
+            self._told.add(event.text)
+        self.failures += isinstance(event, Failed)
+        self._tell(event)
+
+
+def _cases(
+    inputs: list[str], hr: Path | None, lr: Path | None, scales: list[int], listener: "Listener", *, blind: bool
+) -> "list[Case]":
+    from upscale_cli.evaluate import cases_of, find_sets, pair_cases
+
+    if hr is not None and lr is not None:
+        return pair_cases(hr, lr, scales, listener)
+    return cases_of(find_sets(inputs, listener), scales or [DEFAULT_SCALE], blind=blind)
+
+
+def _by_group(
+    cases: "list[Case]", models: "list[Contestant]", protocol: "Protocol | None", listener: "Listener", *, bar: bool
+) -> "Iterator[list[Row]]":
+    """The rows of one set at one scale after the other; without a protocol there is nothing to compare with."""
+    from upscale_cli.evaluate import evaluate, evaluate_blind
+
+    for (name, scale), group in itertools.groupby(cases, key=lambda case: (case.group, case.scale)):
+        tracked = _tracked(list(group), f"{name} x{scale}", bar=bar)
+        if protocol is None:
+            yield list(evaluate_blind(tracked, models, listener))
+        else:
+            yield list(evaluate(tracked, models, protocol, listener))
+
+
+def _tracked(cases: "list[Case]", label: str, *, bar: bool) -> "Iterator[Case]":
+    """The cases, with a bar on standard error where there is a terminal."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not (bar and console.is_terminal):
+        yield from cases
+        return
+    from rich.progress import track
+
+    yield from track(cases, description=escape(label), console=console, transient=True)
+
+
+def _convention(protocol: "Protocol", *, lr_is_given: bool) -> str:
+    """How the figures came about, for who reads them."""
+    colours = "luma of BT.601, 16..235, gray as it is"
+    if protocol.channels == "luma":
+        colours = "luma alone was upscaled, rounded"
+    jpeg = f" and JPEG {protocol.jpeg}" if protocol.jpeg is not None else ""
+    made = "LR as given" if lr_is_given else f"LR by {protocol.shrinking}{jpeg}"
+    border = "the scale" if protocol.border is None else f"{protocol.border} pixels"
+    return f"PSNR in dB, {colours}; {made}; border cut by {border}; seconds and SR megapixels of upscaling alone"
+
+
+class Result:
+    """The rows, as they are wanted: tables for people, JSON lines or CSV for programs.
+
+    Raises:
+        OptionError: two things want standard output.
+        OutputError: the CSV file exists already.
+    """
+
+    def __init__(self, csv_file: str | None, *, overwrite: bool, as_json: bool, per_picture: bool) -> None:
+        if as_json and csv_file == STDOUT:
+            raise OptionError("--json and --csv - both want standard output. Give --csv a file name.")
+        self._csv, self._overwrite = csv_file, overwrite
+        self._as_json, self._per_picture = as_json, per_picture
+        self.rows: list[Row] = []
+        if csv_file not in (None, STDOUT) and not overwrite and os.path.lexists(csv_file or ""):
+            raise OutputError(f"{csv_file}: exists already. Give --overwrite to replace it, or another --csv.")
+
+    def add(self, rows: "list[Row]") -> None:
+        """One set at one scale: shown at once."""
+        from upscale_cli.evaluate import means
+
+        shown = [*(rows if self._per_picture else ()), *means(rows)]
+        self.rows += shown
+        if self._as_json:
+            for row in shown:
+                event = "mean" if row.picture is None else "score"
+                print(json.dumps({"event": event, **row.as_record()}), flush=True)
+        elif self._csv != STDOUT and shown:
+            _print(table(shown))
+
+    def finish(self, convention: str) -> None:
+        """Writes what waits for the end."""
+        if self._csv == STDOUT:
+            sys.stdout.write(_as_csv(self.rows))
+        elif self._csv is not None:
+            self._write_csv(Path(self._csv))
+        if convention and self.rows and not self._as_json and self._csv != STDOUT:
+            _print(convention)
+
+    def _write_csv(self, path: Path) -> None:
+        from upscale_cli.media.target import move_into_place
+
+        part = path.with_name(f".{path.name}.part")
+        try:
+            part.write_text(_as_csv(self.rows), encoding="utf-8", newline="")
+            move_into_place(part, path, overwrite=self._overwrite)
+        except OSError as error:
+            raise OutputError(f"{path}: cannot be written ({error.strerror}). Choose another --csv.") from error
+        finally:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+
+
+def _as_csv(rows: "Sequence[Row]") -> str:
+    """A header, then a line per row; a mean has no picture, and a figure that is not there is empty."""
+    records = [row.as_record() for row in rows]
+    names = dict.fromkeys(name for record in records for name in record)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [*names], restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(records)
+    return text.getvalue()
+
+
+def table(rows: "Sequence[Row]") -> "Table":
+    """One set at one scale; rows of pictures, if there are any, above those of means."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    first, pictures = rows[0], max(row.pictures for row in rows)
+    metrics = list(rows[-1].values)
+    has_pictures = any(row.picture is not None for row in rows)
+    scale = f" x{first.scale}" if first.scale > 1 else ""
+    title = printable(f"{first.group}{scale}, {counted(pictures, 'picture')}")
+    shown = Table(title=escape(title), title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for name in (*(["picture"] if has_pictures else []), "model"):
+        shown.add_column(name)
+    for name in (*(HEADINGS[metric] for metric in metrics), "s", "MP/s"):
+        shown.add_column(name, justify="right", no_wrap=True)
+    for row, following in itertools.zip_longest(rows, rows[1:]):
+        missing = f" ({row.pictures} of {pictures})" if row.picture is None and row.pictures < pictures else ""
+        names = [*([row.picture or "mean"] if has_pictures else []), f"{row.model}{missing}"]
+        figures = [_figure(row.values[metric], DECIMALS.get(metric, 4)) for metric in metrics]
+        speed = [_figure(row.seconds or None, 3), _figure(row.megapixels_per_second, 2)]
+        ends = following is None or following.picture != row.picture
+        shown.add_row(*map(escape, map(printable, names)), *figures, *speed, end_section=ends)
+    return shown
+
+
+def _figure(value: float | None, decimals: int) -> str:
+    return "n/a" if value is None else f"{value:.{decimals}f}"
+
+
+def _print(renderable: "Table | str") -> None:
+    """On standard output. A table is never narrower than it needs: a terminal wraps a line, but shows all of it."""
+    from rich.console import Console
+
+    wide = Console(file=sys.stdout, highlight=False, width=WIDEST)
+    if not sys.stdout.isatty():
+        wide.print(renderable)
+        return
+    narrow = Console(file=sys.stdout, highlight=False)
+    fits = isinstance(renderable, str) or wide.measure(renderable).maximum <= narrow.width
+    (narrow if fits else wide).print(renderable)
