@@ -17,11 +17,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
@@ -32,12 +34,17 @@ from training.soap import Soap
 from upscale_cli.metrics import psnr
 from upscale_cli.models.checkpoint import load_net
 from upscale_cli.models.srvgg import SRVGGNetCompact
+from upscale_cli.upscaler import Upscaler
 
 SCALE: Final = 4
 TEACHER: Final = "realesr-general-x4v3 (BSD-3-Clause, (c) 2021 Xintao Wang)"
 LICENCE: Final = "BSD-3-Clause (distilled from realesr-general-x4v3, (c) 2021 Xintao Wang; see weights/README.md)"
 KINDS: Final = {"heavy": HEAVY, "light": LIGHT, "clean": CLEAN}
 HELD_OUT: Final = ("Kodak24", "Set14")
+COLOUR_REACH: Final = 12
+"""LR pixels; colours are kept over areas that are wider."""
+TEXTURE_SIDE: Final = 8
+"""SR pixels along both sides of the squares whose texture is compared."""
 BATCH: Final = 16
 """Pairs that the teacher is given at once."""
 
@@ -57,7 +64,7 @@ class Recipe:
         crop: side of what is cut out of a patch for one step, in LR pixels.
         learning_rate: the highest one; it rises over `warm_up` steps and falls as half a cosine.
         slope_rate: that of the activations' slopes, which Adam steps.
-        edges: weight of the differences between neighbouring pixels in the loss.
+        edges, texture: weights in the loss; see `distance`.
         average: memory of the averaged weights, which are the ones that are written.
         threads: of torch while it learns.
     """
@@ -70,15 +77,16 @@ class Recipe:
     heavy: float = 0.35
     light: float = 0.45
     clean: float = 0.2
-    steps: int = 30_000
+    steps: int = 18_000
     patches: int = 8
     crop: int = 40
     learning_rate: float = 2e-3
     warm_up: int = 300
     slope_rate: float = 1e-3
     edges: float = 1.0
+    texture: float = 1.0
     average: float = 0.999
-    threads: int = 2
+    threads: int = 1
 
     def rate_at(self, step: int) -> float:
         """Share of the highest learning rate, of step 1 to `steps`."""
@@ -157,9 +165,7 @@ class _Worker:
     def __init__(self, data: Path, teacher: Path, cache: Path, recipe: Recipe) -> None:
         torch.set_num_threads(1)
         self.recipe = recipe
-        least = SCALE * recipe.side
-        pictures = (np.asarray(Image.open(path).convert("RGB")) for path in picture_files(data))
-        self.pictures = [picture for picture in pictures if min(picture.shape[:2]) >= least]
+        self.pictures = [np.asarray(Image.open(path).convert("RGB")) for path in large_enough(data, recipe)]
         self.teacher = _channels_last(load_net(teacher, say=print).net.eval().bfloat16())
         self.lr, self.sr = (np.load(cache / f"{name}.npy", mmap_mode="r+") for name in ("lr", "sr"))
 
@@ -193,6 +199,12 @@ def _make_batch(start: int) -> int:
 def picture_files(folder: Path) -> list[Path]:
     """Every picture under a folder, in the order of their paths."""
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_ENDINGS)
+
+
+def large_enough(folder: Path, recipe: Recipe) -> list[Path]:
+    """The pictures that a patch can be cut out of."""
+    least = SCALE * recipe.side
+    return [path for path in picture_files(folder) if min(Image.open(path).size) >= least]
 
 
 def cut_out(pictures: Sequence[Pixels8], side: int, random: np.random.Generator) -> Pixels8:
@@ -239,7 +251,7 @@ def train(pairs: Pairs, recipe: Recipe, report: Callable[[int, float, nn.Module]
     for step, (lr, target) in zip(range(1, recipe.steps + 1), batches, strict=False):
         with torch.autocast("cpu", torch.bfloat16):
             sr = net(lr)
-        loss = distance(sr.float(), target, recipe.edges)
+        loss = distance(sr.float(), in_true_colours(target, lr), recipe.edges, recipe.texture)
         net.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         soap.step(recipe.learning_rate * recipe.rate_at(step))
@@ -254,16 +266,39 @@ def train(pairs: Pairs, recipe: Recipe, report: Callable[[int, float, nn.Module]
     return averaged
 
 
-def distance(sr: Tensor, target: Tensor, edges: float) -> Tensor:
-    """Mean absolute difference of the pixels, and of the steps between neighbours, so that texture survives.
+def in_true_colours(sr: Tensor, lr: Tensor) -> Tensor:
+    """SR whose colours are LR's again wherever a few pixels are averaged; its detail stays.
+
+    The teacher shifts colours: by up to 8 levels of 255 over whole pictures, by 20 in places, and differently in each.
+    What it takes for noise is finer than `COLOUR_REACH`, and is not brought back.
+
+    Args:
+        sr: (N, 3, 4 H, 4 W).
+        lr: (N, 3, H, W).
+    """
+    shift = F.avg_pool2d(sr, SCALE) - lr
+    shift = F.pad(shift, (COLOUR_REACH,) * 4, mode="replicate")
+    for _ in range(2):  # a box twice: a tent, which leaves no steps
+        shift = F.avg_pool2d(shift, COLOUR_REACH + 1, stride=1)
+    return sr - F.interpolate(shift, scale_factor=SCALE, mode="bilinear", align_corners=False)
+
+
+def distance(sr: Tensor, target: Tensor, edges: float, texture: float) -> Tensor:
+    """Mean absolute difference of the pixels, of the steps between neighbours, and of how strong these are around.
+
+    A net that is too small to put each blade of grass where the teacher puts it would rather draw none; the last term
+    asks for as much texture in each place as the teacher has, wherever its lines lie.
 
     Args:
         sr, target: (N, 3, H, W).
-        edges: weight of the latter.
+        edges, texture: weights of the latter two.
     """
-    error = sr - target
-    steps = error.diff(dim=2).abs().mean() + error.diff(dim=3).abs().mean()
-    return error.abs().mean() + edges * steps
+    loss = (sr - target).abs().mean()
+    for dim in (2, 3):
+        ours, theirs = sr.diff(dim=dim), target.diff(dim=dim)
+        strength = F.avg_pool2d(ours.abs(), TEXTURE_SIDE) - F.avg_pool2d(theirs.abs(), TEXTURE_SIDE)
+        loss = loss + edges * (ours - theirs).abs().mean() + texture * strength.abs().mean()
+    return loss
 
 
 # Measuring
@@ -277,6 +312,13 @@ def held_out(folder: Path, recipe: Recipe) -> list[Pixels8]:
         hr = np.array(Image.open(path).convert("RGB"))[: 96 * SCALE, : 96 * SCALE]
         lrs.append(degrade(hr, list(KINDS.values())[number % 3], random, SCALE))
     return lrs
+
+
+def true_teacher(teacher: nn.Module, lr: Pixels8) -> Pixels8:
+    """What the student is to give: the teacher's SR in LR's colours."""
+    sr = in_true_colours(_as_input(by_net(teacher)(lr)[None], way=0), _as_input(lr[None], way=0))
+    pixels: Pixels8 = sr[0].permute(1, 2, 0).mul(255).round().clamp(0, 255).byte().contiguous().numpy()
+    return pixels
 
 
 def agreement(upscale: Callable[[Pixels8], Pixels8], lrs: Sequence[Pixels8], teachers: Sequence[Pixels8]) -> float:
@@ -368,7 +410,7 @@ def make_checkpoint(arguments: argparse.Namespace, recipe: Recipe) -> None:
     pairs = make_pairs(arguments.data, arguments.teacher, arguments.cache, recipe, arguments.workers)
     teacher = _channels_last(load_net(arguments.teacher, say=print).net.eval())
     lrs = held_out(arguments.eval, recipe)
-    teachers = [by_net(teacher)(lr) for lr in lrs]
+    teachers = [true_teacher(teacher, lr) for lr in lrs]
     curve = Curve(lrs, teachers, recipe, arguments.checkpoint)
     student = train(pairs, recipe, curve)
     names = sorted(path.name for path in arguments.data.iterdir() if path.is_dir())
@@ -382,7 +424,7 @@ def make_checkpoint(arguments: argparse.Namespace, recipe: Recipe) -> None:
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "teacher": TEACHER,
         "recipe": asdict(recipe),
-        "data": {"sets": names, "pictures": len(picture_files(arguments.data)), "pairs": recipe.pairs},
+        "data": {"sets": names, "pictures": len(large_enough(arguments.data, recipe)), "pairs": recipe.pairs},
         "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
         "seconds": curve.points[-1]["seconds"],
         "held_out": {
@@ -391,10 +433,11 @@ def make_checkpoint(arguments: argparse.Namespace, recipe: Recipe) -> None:
             "psnr_to_teacher": {
                 "student": agreement(by_net(written), lrs, teachers),
                 "bicubic": agreement(by_bicubic, lrs, teachers),
+                "espcn": agreement(partial(Upscaler("espcn", device="cpu"), scale=SCALE), lrs, teachers),
             },
             "colour_shift": {"student": colour_shift(written, lrs), "teacher": colour_shift(teacher, lrs)},
         },
-        "seconds_for_256x256_fp32": {**seconds, "threads": recipe.threads},
+        "seconds_for_256x256_fp32": {**seconds, "threads": torch.get_num_threads()},
         "curve": curve.points,
     }
     arguments.logs.mkdir(parents=True, exist_ok=True)
