@@ -210,7 +210,7 @@ def test_without_a_model_the_best_on_the_machine_is_taken() -> None:
 
 def test_on_a_fresh_machine_that_is_the_bundled_one() -> None:
     upscaler = Upscaler(device="cpu")
-    assert upscaler.name == "espcn"
+    assert upscaler.name == "photo-lite"
     assert "upscale models fetch" in upscaler.why
 
 

@@ -32,7 +32,7 @@ def pages() -> dict[Path, str]:
     """The pages that carry tables, and those tables as Markdown."""
     return {
         REPOSITORY / "weights/README.md": model_tables(read_logs()),
-        REPOSITORY / "training/README.md": trial_table(json.loads((LOGS / "trials.json").read_text(encoding="utf-8"))),
+        REPOSITORY / "training/README.md": trial_tables(json.loads((LOGS / "trials.json").read_text(encoding="utf-8"))),
     }
 
 
@@ -56,8 +56,8 @@ def model_tables(logs: Sequence[Log]) -> str:
     return "\n".join(tables)
 
 
-def trial_table(log: Log) -> str:
-    """One row per trial: what was chosen, then PSNR on luma in dB."""
+def trial_tables(log: Log) -> str:
+    """One row per trial: what was chosen, then PSNR on luma in dB; the first recipe's, then the second's."""
     names = ("Set5", "Set14", "Kodak24")
     rows = [
         (trial["optimizer"], trial["learning_rate"], "yes" if trial["borders"] else "no", f"{trial['l1_share']:.0%}",
@@ -66,7 +66,13 @@ def trial_table(log: Log) -> str:
         for trial in log["trials"]
     ]  # fmt: skip
     head = ("optimiser", "rate", "borders", "L1 first", "sizes", "beta2", *names, "Set5 extended", "seconds")
-    return _table(head, rows)
+    sets = (*names, "B100")
+    second = [
+        (trial["activation"], trial["loss"], trial["learning_rate"], f"{trial['steps']:,}", trial.get("data", "all"),
+         *(f"{trial['psnr'][name]:.2f}" for name in sets))
+        for trial in log["second"]["trials"]
+    ]  # fmt: skip
+    return _table(head, rows) + "\n" + _table(("activation", "loss", "rate", "steps", "data", *sets), second)
 
 
 def with_tables(page: str, tables: str) -> str:

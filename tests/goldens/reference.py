@@ -1,6 +1,7 @@
 """ESPCN in plain NumPy, which spandrel does not have: convolutions as sums over shifted planes, then depth to space."""
 
 from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,12 +10,18 @@ Planes = NDArray[np.float64]
 """(channels, height, width)."""
 
 
-def espcn(lr: Planes, weights: Mapping[str, NDArray[np.float32]], scale: int) -> Planes:
-    """The published net: tanh after all convolutions but the last, zeros around the picture.
+def espcn(
+    lr: Planes,
+    weights: Mapping[str, NDArray[np.float32]],
+    scale: int,
+    activation: Literal["tanh", "relu"] = "tanh",
+) -> Planes:
+    """The published net: zeros around the picture, an activation after all convolutions but the last.
 
     Args:
         lr: (C, H, W) in [0, 1].
         weights: conv1.weight (out, in, k, k), conv1.bias (out,), conv2..., in that order.
+        activation: tanh as published, or ReLU.
 
     Returns:
         (C, scale * H, scale * W), not clamped.
@@ -22,7 +29,8 @@ def espcn(lr: Planes, weights: Mapping[str, NDArray[np.float32]], scale: int) ->
     depth = len(weights) // 2
     for number in range(1, depth + 1):
         lr = _convolved(lr, weights[f"conv{number}.weight"]) + weights[f"conv{number}.bias"][:, None, None]
-        lr = np.tanh(lr) if number < depth else lr
+        if number < depth:
+            lr = np.tanh(lr) if activation == "tanh" else np.maximum(lr, 0)
     return depth_to_space(lr, scale)
 
 
