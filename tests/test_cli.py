@@ -235,7 +235,7 @@ def test_salvage_takes_what_decodes(run: Run, tmp_path: Path) -> None:
 
 def test_a_missing_file_and_a_folder(run: Run, tmp_path: Path) -> None:
     assert re.search(r"gone\.jpg: .*no such file", run(tmp_path / "gone.jpg").line)
-    assert "is a folder" in run(tmp_path).line
+    assert "there is no photo and no clip" in run(tmp_path).line
 
 
 def test_a_decompression_bomb_is_refused_by_its_header(run: Run, photo: Path) -> None:
@@ -328,7 +328,7 @@ def test_a_scale_that_is_none(run: Run, photo: Path, scale: str) -> None:
         (("-g", 0, "--device", "cpu"), "exclude each other"),
         (("--denoise", 2), "denoise 2 is out of range"),
         (("-m", "realesrgam"), "Did you mean realesrgan"),
-        (("-o", "{name}.png"), "template .*{name}.*{stem}"),
+        (("-o", "{title}.png"), "template .*{title}.*{stem}"),
         (("-o", "{stem.png"), "template .*is not understood"),
         (("-o", "x.png", "-f", "jpg"), "contradict each other"),
     ],
