@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import PurePath
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Final, TextIO
 
 from upscale_cli.errors import InterruptedRun, UpscaleError, printable
 from upscale_cli.events import (
@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from upscale_cli.console_folder import FolderView
+
+
+WIDE: Final = 10_000
+"""Cells of a line in a file or a pipe: no table is folded there."""
 
 
 @contextmanager
@@ -165,7 +169,8 @@ def _folder_view(console: "Console", *, quiet: bool) -> "FolderView":
 
     from upscale_cli.console_folder import FolderView
 
-    return FolderView(console, Console(highlight=False), quiet=quiet)
+    output = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
+    return FolderView(console, output, quiet=quiet)
 
 
 def _bar(console: "Console", unit: str, *, of_bytes: bool) -> "Bar":

@@ -129,8 +129,10 @@ class Manifest:
 
     def finished(self, source: Input, job: str) -> Record | None:
         """What this very job has made of this very file, if it is still there."""
-        key, stamp = (self._input_name(source), job), Stamp.of(source.path)
-        for record in (self._done.get(key), self._of_a_kill(self._begun.get(key))):
+        name, stamp = self._input_name(source), Stamp.of(source.path)
+        forms = dict.fromkeys((name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD"))))
+        keys = [(form, job) for form in forms]  # another system may write accents in another form
+        for record in (*map(self._done.get, keys), *(self._of_a_kill(self._begun.get(key)) for key in keys)):
             if record is None or record.stamp != stamp or record.made is None:
                 continue
             made = Stamp.of(self.place(record))
@@ -265,10 +267,9 @@ class Manifest:
             ) from error
 
     def _input_name(self, source: Input) -> str:
-        """Of a source, the same on every system: composed accents, slashes."""
+        """Of a source, the same from wherever a run begins."""
         is_beside = os.path.abspath(source.path.parent) == os.path.abspath(self.folder)
-        name = source.path.name if is_beside else source.below_root.as_posix()
-        return unicodedata.normalize("NFC", name)
+        return source.path.name if is_beside else source.below_root.as_posix()
 
     def _name(self, output: Path) -> str:
         """Of an output, below the manifest's folder where it lies there."""

@@ -10,7 +10,7 @@ import stat
 import sys
 import unicodedata
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Final
@@ -251,6 +251,7 @@ def _walked(root: str, choice: Choice, found: Sources) -> Iterator[Input]:
     is reached by both is found under its own name, and each is walked once."""
     output = _identity(choice.output) if choice.output is not None else None
     seen = {output} - {None, _identity(root)}
+    ours = set[tuple[str, int]]()
     real, linked = deque([root]), deque[str]()
     while real or linked:
         folder = real.popleft() if real else linked.popleft()
@@ -265,9 +266,11 @@ def _walked(root: str, choice: Choice, found: Sources) -> Iterator[Input]:
             found.failed.append((folder, f"the folder cannot be read ({error.strerror}). Check its permissions."))
             continue
         files = [entry for entry in listed if not _is_folder(entry)]
+        if any(entry.name == MANIFEST_NAME for entry in files):
+            ours |= outputs_listed_in(Path(folder))  # in the folders below, too
         for entry in _visible_folders(listed, root, choice, found):
             (linked if _is_link(entry) else real).append(str(Path(entry.path)))
-        yield from _taken(files, folder, root, choice, found)
+        yield from _taken(files, root, ours, choice, found)
 
 
 def _visible_folders(
@@ -286,12 +289,11 @@ def _visible_folders(
 
 
 def _taken(
-    files: Sequence[os.DirEntry[str]], folder: str, root: str, choice: Choice, found: Sources
+    files: Sequence[os.DirEntry[str]], root: str, ours: Set[tuple[str, int]], choice: Choice, found: Sources
 ) -> Iterator[Input]:
     """The photos and clips among the files of one folder."""
-    names = {entry.name for entry in files}
-    ours = outputs_listed_in(Path(folder)) if MANIFEST_NAME in names else frozenset()
-    stems = {PurePath(name).stem for name in names if _is_source_ending(name)} if choice.output is None else set()
+    named = files if choice.output is None else ()
+    stems = {PurePath(entry.name).stem for entry in named if _is_source_ending(entry.name)}
     for entry in files:
         why = _why_not(entry, root, choice)
         if why is None and (_stamp(entry) in ours or _is_named_like_ours(entry.name, stems)):

@@ -4,8 +4,6 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import typer
-
 from upscale_cli.errors import InputError, OptionError, printable
 
 if TYPE_CHECKING:
@@ -57,7 +55,7 @@ class ManyOptions:
         from upscale_cli.batch import STDIO, is_folder_name
 
         if not (self.inputs or self.lists):
-            raise typer.BadParameter("Missing argument 'INPUT...'.")
+            raise OptionError("no INPUT is given. Name a photo, a clip, a folder or a list.")
         if not self.is_one_run:
             self._check_unused()
             return output
