@@ -2,11 +2,12 @@
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Final, TextIO
 
+from upscale_cli.bars import bars
 from upscale_cli.errors import InterruptedRun, UpscaleError, printable
 from upscale_cli.events import (
     ClipFinished,
@@ -29,8 +30,7 @@ from upscale_cli.words import counted, duration, failure_line
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress as Bar
-    from rich.progress import Task, TaskID
-    from rich.table import Table
+    from rich.progress import TaskID
 
     from upscale_cli.console_folder import FolderView
 
@@ -178,7 +178,6 @@ def _bar(console: "Console", unit: str, *, of_bytes: bool) -> "Bar":
         BarColumn,
         DownloadColumn,
         MofNCompleteColumn,
-        Progress,
         ProgressColumn,
         TextColumn,
         TimeRemainingColumn,
@@ -194,15 +193,7 @@ def _bar(console: "Console", unit: str, *, of_bytes: bool) -> "Bar":
         units = [TextColumn(unit)] if unit else []
         counts = [MofNCompleteColumn(), *units, TextColumn("{task.fields[rate]}")]
 
-    class OneLine(Progress):
-        """Leaves room for the ^C that a terminal echoes: in a full line it would begin a new one, and the bar stay."""
-
-        def make_tasks_table(self, tasks: "Iterable[Task]") -> "Table":
-            table = super().make_tasks_table(tasks)
-            table.width = console.width - len("^C") - 1
-            return table
-
-    return OneLine(label, bar, *counts, TimeRemainingColumn(), console=console, transient=True)
+    return bars([label, bar, *counts, TimeRemainingColumn()], console)
 
 
 def _cut(text: str, cells: int) -> str:

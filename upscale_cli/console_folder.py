@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
 
+from upscale_cli.bars import bars
 from upscale_cli.errors import printable
 from upscale_cli.events import (
     ClipFinished,
@@ -189,15 +190,13 @@ class FolderView:
 
     def _open_bars(self) -> None:
         if self._bars is None:
-            from rich.progress import BarColumn, Progress, TextColumn
+            from rich.progress import BarColumn, TextColumn
             from rich.table import Column
 
-            self._bars = Progress(
-                TextColumn("{task.description}", markup=False),
-                BarColumn(bar_width=None, table_column=Column(ratio=1)),
-                *(TextColumn(f"{{task.fields[{name}]}}", markup=False) for name in ("count", "rate", "left")),
-                console=self._console, transient=True, expand=True,
-            )  # fmt: skip
+            label = TextColumn("{task.description}", markup=False)  # a file name may look like markup
+            bar = BarColumn(bar_width=None, table_column=Column(ratio=1))
+            fields = [TextColumn(f"{{task.fields[{name}]}}", markup=False) for name in ("count", "rate", "left")]
+            self._bars = bars([label, bar, *fields], self._console)
             self._all = self._bars.add_task("", total=None, count="", rate="", left="")
             self._bars.start()
 
