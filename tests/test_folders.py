@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.albums import mixed_folder, paint
 from tests.clips import Clips
 from tests.command import Run
 from upscale_cli.cli import folders
@@ -26,14 +27,6 @@ from upscale_cli.media.target import OutputFile
 
 FAST = ("-m", "bicubic", "-s", 2)
 OWN = {MANIFEST_NAME, LOCK_NAME}
-
-
-def paint(path: Path, number: int = 0, size: tuple[int, int] = (8, 6)) -> Path:
-    """A small picture unlike all others."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(number).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(path)
-    return path
 
 
 def tree(folder: Path) -> set[str]:
@@ -496,31 +489,6 @@ def test_two_kills_on_the_way(tmp_path: Path) -> None:
         with Image.open(tmp_path / "in" / name) as lr, Image.open(tmp_path / "out" / output) as sr:
             assert sr.size == (2 * lr.width, 2 * lr.height)
             sr.load()
-
-
-def mixed_folder(folder: Path, count: int) -> tuple[dict[str, str], set[str]]:
-    """Photos of three formats under odd names in nested folders, one in twenty broken, and links.
-
-    Returns:
-        The good ones with their outputs' names (at scale 2), and the broken ones.
-    """
-    odd = ["plain", "with space", "quote'", "ünïcødé", "new\nline", "-dash", "日本語", "x" * 240]
-    good, bad = dict[str, str](), set[str]()
-    for number in range(count):
-        stem, ending = f"{odd[number % len(odd)]}{number}", (".png", ".jpg", ".webp")[number % 3]
-        below = ("", "a/", "a/b c/", "ü/")[number % 4]
-        path = paint(folder / below / f"{stem}{ending}", number, (64, 48))
-        if number % 20 == 7:
-            path.write_bytes(path.read_bytes()[: number % 3 * 100])
-            bad.add(f"{below}{stem}{ending}")
-        else:
-            good[f"{below}{stem}{ending}"] = f"{below}{stem}_2x{ending}"
-    (folder / "a/up").symlink_to("..")
-    (folder / "gone.png").symlink_to("nowhere.png")
-    (folder / "link.png").symlink_to("plain0.png")
-    bad.add("gone.png")
-    good["link.png"] = "link_2x.png"
-    return good, bad
 
 
 def test_an_input_error_of_a_list_ends_the_run(run: Run, tmp_path: Path) -> None:
