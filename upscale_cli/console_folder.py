@@ -50,7 +50,8 @@ class FolderView:
         self._item: TaskID | None = None
         self._begin = 0.0
         self._pace = FolderProgress(0, 0, 0, 0, 0.0, 0.0, 0.0, None)
-        self._started: Started | None = None
+        self._started: Started | None = None  # the last one
+        self._in_hand = ""  # name of the file that is being upscaled, if one is
         self._said: Counter[str] = Counter()
         self._planned: list[Planned] = []
 
@@ -71,9 +72,9 @@ class FolderView:
             case Fetching():
                 self._draw_item(f"fetching {event.file}", event.done, event.total)
             case Progress():
-                self._draw_item(self._name(), event.done, event.total, event.megapixels)
+                self._draw_item(self._in_hand, event.done, event.total, event.megapixels)
             case ClipProgress():
-                self._draw_item(self._name(), event.done, event.total, event.done * self._frame_megapixels())
+                self._draw_item(self._in_hand, event.done, event.total, event.done * self._frame_megapixels())
             case Note(text=text):
                 self._note(text)
             case Finished() | ClipFinished():
@@ -81,7 +82,7 @@ class FolderView:
                     what = f"{event.width} x {event.height}  {duration(event.seconds)}"
                     self._print(f"{event.output}  {what}")
             case FolderProgress():
-                self._pace = event
+                self._pace, self._in_hand = event, ""
                 self._draw_all(event.megapixels)
             case FolderFinished():
                 self.end_bars()
@@ -105,8 +106,8 @@ class FolderView:
         """Once, with the first file it is about: a thousand files may give the same cause."""
         self._said[text] += 1
         if self._said[text] == 1:
-            name = self._name()
-            self._print(f"note: {text if not name or name in text else f'{name}: {text}'}", style="yellow")
+            is_named = not self._in_hand or self._in_hand in text
+            self._print(f"note: {text if is_named else f'{self._in_hand}: {text}'}", style="yellow")
 
     def _survey_done(self, event: Surveyed) -> None:
         self.end_bars()
@@ -120,6 +121,7 @@ class FolderView:
     def _start(self, event: Started) -> None:
         """Says by what, where that is not what it was."""
         before, self._started = self._started, event
+        self._in_hand = PurePath(event.source).name
         if not self._begin:
             self._begin = time.monotonic()
         if before is None or (before.model, before.device, before.precision) != (
@@ -140,13 +142,11 @@ class FolderView:
             if count > 1:
                 self._print(f"  said of {count:,} files: {text}", style="yellow")
         self._said.clear()
+        self._begin = 0.0  # of a folder that is watched: the next files will come when they come
         for failure in event.failures:
             self._print(f"  failed: {failure_line(failure)}", style="red")
 
     # Bars
-
-    def _name(self) -> str:
-        return PurePath(self._started.source).name if self._started is not None else ""
 
     def _frame_megapixels(self) -> float:
         return self._started.sr_width * self._started.sr_height / 1e6 if self._started is not None else 0.0

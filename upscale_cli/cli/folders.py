@@ -35,11 +35,13 @@ class Rules:
         skip_existing: what is done already is not done again.
         fail_fast: the first failure ends the run.
         dry_run: only say what would be done.
+        watches: more runs are to come: nets are kept, and no option is wrong for all that will come.
     """
 
     skip_existing: bool = True
     fail_fast: bool = False
     dry_run: bool = False
+    watches: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,9 @@ class FolderRun:
     Args:
         run: prepares sources.
         models: as given with -m; [None] for the default.
+
+    Attributes:
+        tally: of the run in hand, or the last one.
     """
 
     def __init__(self, run: Run, models: list[str | None], rules: Rules) -> None:
@@ -85,7 +90,7 @@ class FolderRun:
         self._listener = run.listener
         self._manifests: dict[Path, Manifest] = {}
         self._options: dict[tuple[Upscaler, bool], Mapping[str, Any]] = {}
-        self._tally = Tally()
+        self.tally = Tally()
 
     def all(self, sources: "Sources") -> int:
         """Runs everything; gives how many failed.
@@ -95,18 +100,20 @@ class FolderRun:
             OutputError: outputs cannot be written at all.
             InterruptedRun: Ctrl-C; what is done stays.
         """
-        begin, self._tally = time.monotonic(), Tally()
+        begin, self.tally = time.monotonic(), Tally()
+        for manifest in self._manifests.values():
+            manifest.refresh()
         try:
             with suppress(FailedFast):
                 self._work(self._survey(sources))
         except (KeyboardInterrupt, InterruptedRun):
             raise InterruptedRun(
-                f"interrupted: {counted(self._tally.done, 'file')} done; the same command goes on from there."
+                f"interrupted: {counted(self.tally.done, 'file')} done; the same command goes on from there."
             ) from None
         finally:
             for manifest in self._manifests.values():
                 manifest.tidy()
-        tally = self._tally
+        tally = self.tally
         self._listener(
             FolderFinished(
                 tally.total - tally.count, tally.done, tally.skipped, len(tally.failures), dict(sources.passed_over),
@@ -124,18 +131,18 @@ class FolderRun:
         outputs = self._outputs(sources.inputs)
         clip_options = self._run.options_for(sources.inputs)
         total, tasks = len(self._models) * len(sources.inputs), list[Task]()
-        self._tally.total = total + self._tally.count
+        self.tally.total = total + self.tally.count
         refused: list[OptionError] = []
         for name in self._models:
             self._run.check_model(name, sources.inputs)
             for source in sorted(sources.inputs, key=lambda source: source.is_clip):  # photos, then clips
-                self._listener(Surveying(len(tasks) + self._tally.count, total))
+                self._listener(Surveying(len(tasks) + self.tally.count, total))
                 with self._telling(source, refused):
                     task = self._task(source, name, outputs, clip_options if source.is_clip else None)
                     tasks += [task] if task is not None else []
-        if refused and len(refused) == total:
+        if refused and len(refused) == total and not self._rules.watches:
             raise refused[0]
-        tally = self._tally
+        tally = self.tally
         tally.total_megapixels = sum(task.prepared.megapixels for task in tasks)
         self._listener(
             Surveyed(len(tasks), tally.skipped, len(tally.failures), dict(sources.passed_over), tally.total_megapixels)
@@ -180,7 +187,7 @@ class FolderRun:
         if record.damage:
             self._fail(source.name, f"{source.name}: was done before. {record.damage}")
         else:
-            self._tally.skipped += 1
+            self.tally.skipped += 1
             self._listener(Skipped(source.name, str(manifest.place(record))))
         return True
 
@@ -212,7 +219,8 @@ class FolderRun:
                 with self._telling(task.prepared.source):
                     self._do(task)
                 self._tell_progress(begin)
-            upscaler.close()  # the next model needs the device
+            if not self._rules.watches:
+                upscaler.close()  # the next model needs the device
 
     def _do(self, task: Task) -> None:
         """One job, noted before and after: a kill at any moment leaves a manifest that tells what there is."""
@@ -236,14 +244,14 @@ class FolderRun:
             manifest.drop(record)
             raise
         manifest.finish(record, damage)
-        self._tally.megapixels += prepared.megapixels
+        self.tally.megapixels += prepared.megapixels
         if damage:
             self._fail(prepared.source.name, f"{prepared.source.name}: {damage}")
         else:
-            self._tally.done += 1
+            self.tally.done += 1
 
     def _tell_progress(self, begin: float) -> None:
-        tally, seconds = self._tally, time.monotonic() - begin
+        tally, seconds = self.tally, time.monotonic() - begin
         pace = tally.megapixels / seconds if seconds else 0.0
         left = max(0.0, tally.total_megapixels - tally.megapixels) / pace if pace else None
         self._listener(
@@ -257,7 +265,7 @@ class FolderRun:
 
     def _fail(self, source: str, message: str) -> None:
         failure = Failed(source, message)
-        self._tally.failures.append(failure)
+        self.tally.failures.append(failure)
         self._listener(failure)
         if self._rules.fail_fast:
             raise FailedFast

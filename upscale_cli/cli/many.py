@@ -30,6 +30,7 @@ class ManyOptions:
     overwrite: bool
     dry_run: bool
     fail_fast: bool
+    watch: bool
 
     @property
     def has_many(self) -> bool:
@@ -41,7 +42,7 @@ class ManyOptions:
     @property
     def is_one_run(self) -> bool:
         """Whether sources are done as a whole: with a survey, a manifest and a summary."""
-        return self.has_many or bool(self.skip_existing) or self.dry_run or self.fail_fast
+        return self.has_many or bool(self.skip_existing) or self.dry_run or self.fail_fast or self.watch
 
     def checked_output(self, output: str | None, *, is_stream: bool) -> str | None:
         """-o, if all goes together: for many it is a folder, whether it exists or not.
@@ -59,6 +60,8 @@ class ManyOptions:
         if not self.is_one_run:
             self._check_unused()
             return output
+        if self.watch:
+            self._check_watch()
         if self.skip_existing and self.overwrite:
             raise OptionError("--skip-existing and --overwrite exclude each other. Give one of them.")
         if is_stream or STDIO in self.inputs or output == STDIO:
@@ -69,6 +72,17 @@ class ManyOptions:
         if os.path.lexists(output):
             raise OptionError(f"output {printable(output)} is a file, and many need a folder. Choose another -o.")
         return f"{output}/"
+
+    def _check_watch(self) -> None:
+        """Refuses what cannot be watched, or not for long."""
+        others = [name for name in (*self.lists, *self.inputs) if not os.path.isdir(name)]
+        if others:
+            raise OptionError(f"--watch takes folders, and {printable(others[0])} is none. Name one that is there.")
+        given = {"--dry-run": self.dry_run, "--fail-fast": self.fail_fast, "--overwrite": self.overwrite,
+                 "--no-skip-existing": self.skip_existing is False}  # fmt: skip
+        for option, is_given in given.items():
+            if is_given:
+                raise OptionError(f"--watch does not go with {option}. Leave one of them out.")
 
     def _check_unused(self) -> None:
         """Refuses options that would have no effect on files named one by one."""
@@ -106,12 +120,25 @@ class ManyOptions:
         from upscale_cli.cli.folders import FolderRun, Rules
         from upscale_cli.sources import find_sources
 
-        sources = find_sources(self.inputs, self.lists, self.choice(run.naming.output))
+        choice = self.choice(run.naming.output)
+        if self.watch:
+            return self._watch(run, models, choice)
+        sources = find_sources(self.inputs, self.lists, choice)
         if not (sources.inputs or sources.failed):
             raise InputError(self._nothing(sources))
         is_skipping = self.has_many if self.skip_existing is None else self.skip_existing
         rules = Rules(skip_existing=is_skipping and not self.overwrite, fail_fast=self.fail_fast, dry_run=self.dry_run)
         return FolderRun(run, models, rules).all(sources)
+
+    def _watch(self, run: "Run", models: list[str | None], choice: "Choice") -> int:
+        from upscale_cli.cli.folders import FolderRun, Rules
+        from upscale_cli.cli.watch import watch
+        from upscale_cli.sources import find_sources
+
+        return watch(
+            FolderRun(run, models, Rules(watches=True)), lambda: find_sources(self.inputs, (), choice),
+            list(self.inputs), choice.output, run.listener, recursive=self.recursive,
+        )  # fmt: skip
 
     def _nothing(self, sources: "Sources") -> str:
         from upscale_cli.sources import BELOW

@@ -147,6 +147,10 @@ def upscale(
     fail_fast: Annotated[
         bool, typer.Option("--fail-fast", rich_help_panel=FOLDERS, help="Stop at the first file that fails.")
     ] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", rich_help_panel=FOLDERS,
+                           help="Go on with whatever comes into the folder, until Ctrl-C.")
+    ] = False,
     tile: Annotated[
         int,
         typer.Option("-t", "--tile", rich_help_panel=COMPUTE, help="Side of a tile in LR pixels; 0: by free memory."),
@@ -287,7 +291,7 @@ def upscale(
     many = ManyOptions(
         tuple(inputs or ()), tuple(from_list or ()), recursive=recursive, include=tuple(include or ()),
         exclude=tuple(exclude or ()), skip_existing=skip_existing, overwrite=overwrite, dry_run=dry_run,
-        fail_fast=fail_fast,
+        fail_fast=fail_fast, watch=watch,
     )  # fmt: skip
     output = many.checked_output(output, is_stream=play or live)
     sources = [Input(name, may_be_live=live) for name in inputs or ()]
