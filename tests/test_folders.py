@@ -1,5 +1,6 @@
 """Whole folders through the command line: nothing lost, nothing twice, nothing of the user's overwritten."""
 
+import errno
 import json
 import os
 import re
@@ -341,6 +342,26 @@ def test_ctrl_c_keeps_what_is_done(run: Run, album: Path, out: Path, monkeypatch
     assert outcome.code == 130
     assert outcome.line == "error: interrupted: 1 file done; the same command goes on from there."
     assert "2 done, 1 skipped" in run(album, "-o", out, "-r", *FAST).err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+def test_a_name_that_the_file_system_does_not_take_is_refused_before_anything_is_computed(
+    run: Run, tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a drive of Windows, mounted."""
+    paint(tmp_path / "in/what?.png")
+    paint(tmp_path / "in/this.png")
+    original = Path.open
+
+    def picky(path: Path, *arguments: Any, **options: Any) -> Any:
+        if path.parent == out and "?" in path.name:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), str(path))
+        return original(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", picky)
+    outcome = run(tmp_path / "in", "-o", out, *FAST)
+    assert re.search(r"what\?_2x\.png: cannot be written \(Invalid argument\)", outcome.line)
+    assert tree(out) == {"this_2x.png"}
 
 
 @pytest.mark.skipif(os.name == "nt" or (hasattr(os, "geteuid") and os.geteuid() == 0), reason="root writes everywhere")

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import secrets
 import shutil
 import sys
@@ -16,6 +17,8 @@ from typing import IO, BinaryIO, Final
 from upscale_cli.errors import OutputError, printable
 
 TEMPORARY: Final = ".upscale-"
+
+_FOREIGN: Final = re.compile(r'[<>:"|?*\\\x00-\x1f\udc80-\udcff]')
 
 YOUNG_SECONDS: Final = 60
 """A temporary file that was changed since is left alone: its run may be about to lock it."""
@@ -104,7 +107,9 @@ class OutputFile:
                 self._file = tempfile.TemporaryFile()
             else:
                 # Short, whatever the target's name is, and made by open(), so that the user's umask holds.
-                self._temporary = self._path.parent / f"{TEMPORARY}{secrets.token_hex(6)}.part"
+                self._temporary = (
+                    self._path.parent / f"{TEMPORARY}{secrets.token_hex(6)}{_foreign(self._path.name)}.part"
+                )
                 self._file = self._temporary.open("xb+")
                 hold(self._file)
         return Stream(self._file)
@@ -151,6 +156,12 @@ class OutputFile:
             ) from error
         except OSError as error:
             raise OutputError(f"{self.name}: cannot be written ({_reason(error)}).{_remedy(error)}") from error
+
+
+def _foreign(name: str) -> str:
+    """The characters of a name that not every file system takes, for a temporary file to try them before anything is
+    computed: a drive may be mounted that knows no question marks."""
+    return "" if sys.platform == "win32" else "".join(sorted(set(_FOREIGN.findall(name))))
 
 
 def hold(file: IO[bytes]) -> None:
