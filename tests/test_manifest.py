@@ -103,6 +103,23 @@ def test_a_kill_before_an_older_output_was_replaced(source: Input, output: Path)
     assert manifest.may_replace(source, output)
 
 
+def test_what_another_run_has_put_in_place_is_known_before_its_line(source: Input, output: Path) -> None:
+    ours, theirs = Manifest(output.parent), Manifest(output.parent)
+    theirs.begin(source, output, JOB, OPTIONS)
+    record = ours.begin(source, output, JOB, OPTIONS)
+    output.write_bytes(b"theirs")
+    ours.drop(record)
+    assert ours.finished(source, JOB) is not None
+
+
+def test_an_edited_output_is_nobodys_though_a_killed_run_had_begun_it(source: Input, output: Path) -> None:
+    Manifest(output.parent).begin(source, output, JOB, OPTIONS)  # killed
+    made(source, output)
+    output.write_bytes(b"edited by hand")
+    assert Manifest(output.parent).finished(source, JOB) is None
+    assert not Manifest(output.parent).may_replace(source, output)
+
+
 def test_what_was_dropped_owns_nothing(source: Input, output: Path) -> None:
     manifest = Manifest(output.parent)
     manifest.drop(manifest.begin(source, output, JOB, OPTIONS))

@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import secrets
 import sys
 import unicodedata
 from collections.abc import Iterator, Mapping
@@ -118,10 +119,11 @@ class Manifest:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.path = folder / MANIFEST_NAME
+        self._run = secrets.token_hex(4)
         self._read_bytes = 0
         self._jobs: set[str] = set()
         self._done: dict[tuple[str, str], Record] = {}  # by input and job
-        self._begun: dict[tuple[str, str], Record] = {}
+        self._begun: dict[tuple[str, str], dict[str, Record]] = {}  # by input and job, then by run
         self._by_output: dict[str, Record] = {}  # the last that was done
         self.refresh()
 
@@ -132,7 +134,8 @@ class Manifest:
         name, stamp = self._input_name(source), Stamp.of(source.path)
         forms = dict.fromkeys((name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD"))))
         keys = [(form, job) for form in forms]  # another system may write accents in another form
-        for record in (*map(self._done.get, keys), *(self._of_a_kill(self._begun.get(key)) for key in keys)):
+        begun = [record for key in keys for record in self._begun.get(key, {}).values()]
+        for record in (*map(self._done.get, keys), *map(self._in_place, begun)):
             if record is None or record.stamp != stamp or record.made is None:
                 continue
             made = Stamp.of(self.place(record))
@@ -143,25 +146,26 @@ class Manifest:
     def may_replace(self, source: Input, output: Path) -> bool:
         """Whether an output that is there was made by us, from this source, and is as we left it."""
         name = self._name(output)
-        killed = [record for record in self._begun.values() if record.output == name]
-        records = (self._by_output.get(name), *(self._of_a_kill(record) for record in killed))
+        begun = [record for record in self._all_begun() if record.output == name]
+        records = (self._by_output.get(name), *map(self._in_place, begun))
         made, path = Stamp.of(output), os.path.abspath(source.name)
         return any(record is not None and record.made == made and record.source == path for record in records)
 
     def outputs(self) -> frozenset[tuple[str, int]]:
         """Absolute path and size of every output."""
-        killed = [self._of_a_kill(record) for record in self._begun.values()]
-        records = (*self._by_output.values(), *(record for record in killed if record is not None))
-        return frozenset((os.path.abspath(self.place(record)), record.made.size) for record in records if record.made)
+        records = (*self._by_output.values(), *map(self._in_place, self._all_begun()))
+        return frozenset((os.path.abspath(self.place(one)), one.made.size) for one in records if one and one.made)
 
     def place(self, record: Record) -> Path:
         """Where the output of a record lies."""
         return self.folder / record.output
 
-    def _of_a_kill(self, begun: Record | None) -> Record | None:
-        """An output that was begun, and got its name before its run was killed: there is another file than before."""
-        if begun is None:
-            return None
+    def _all_begun(self) -> Iterator[Record]:
+        return (record for records in self._begun.values() for record in records.values())
+
+    def _in_place(self, begun: Record) -> Record | None:
+        """An output that was begun and has its name, though no line says so yet: there is another file than before.
+        Its run was killed just then, or is about to add the line."""
         made = Stamp.of(self.place(begun))
         return dataclasses.replace(begun, made=made) if made is not None and made != begun.made else None
 
@@ -179,7 +183,7 @@ class Manifest:
         )  # fmt: skip
         if job not in self._jobs:
             self._append({"job": job, "options": options})
-        self._append(record.as_line("begun"))
+        self._append({**record.as_line("begun"), "run": self._run})
         return record
 
     def finish(self, record: Record, damage: str = "") -> None:
@@ -189,7 +193,7 @@ class Manifest:
 
     def drop(self, record: Record) -> None:
         """Notes that nothing came of it."""
-        self._append({"dropped": record.output, "input": record.input, "job": record.job})
+        self._append({"dropped": record.output, "input": record.input, "job": record.job, "run": self._run})
 
     def check(self) -> None:
         """Makes the folder and the file.
@@ -237,9 +241,9 @@ class Manifest:
                 self._begun.pop(key, None)
             elif "begun" in line:
                 record = Record.parsed("begun", line)
-                self._begun[record.input, record.job] = record
+                self._begun.setdefault((record.input, record.job), {})[str(line["run"])] = record
             elif "dropped" in line:
-                self._begun.pop((line["input"], line["job"]), None)
+                self._begun.get((line["input"], line["job"]), {}).pop(line["run"], None)
             else:
                 self._jobs.add(line["job"])
         except (ValueError, KeyError, TypeError, IndexError):
