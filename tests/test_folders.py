@@ -212,6 +212,22 @@ def test_a_namesake_from_another_folder_replaces_nothing(run: Run, album: Path, 
     assert (out / "a_2x.png").read_bytes() == before
 
 
+def test_a_clip_in_a_folder_that_was_copied_is_known_again(run: Run, tmp_path: Path, out: Path, clips: Clips) -> None:
+    (tmp_path / "in").mkdir()
+    shutil.copy(clips("plain"), tmp_path / "in/film.mp4")
+    run(tmp_path / "in", "-o", out, *FAST, "--frames", 2)
+    later(out / "film_2x.mp4")
+    outcome = run(tmp_path / "in", "-o", out, *FAST, "--frames", 2)
+    assert (outcome.code, "1 skipped" in outcome.err) == (0, True), outcome.err
+    assert "exists already" in run(tmp_path / "in", "-o", out, *FAST, "--frames", 3).line
+
+
+def test_a_net_that_cannot_be_had_is_said_once(run: Run, album: Path, out: Path) -> None:
+    outcome = run(album, "-o", out, "-m", "realesr-animevideo")
+    assert (outcome.code, "UPSCALE_OFFLINE" in outcome.line) == (1, True), outcome.err
+    assert not out.exists() or tree(out) == set()
+
+
 def test_no_skip_existing_refuses_what_exists(run: Run, album: Path, out: Path) -> None:
     run(album, "-o", out, *FAST)
     outcome = run(album, "-o", out, *FAST, "--no-skip-existing")
@@ -259,7 +275,7 @@ def test_fail_fast_stops_at_the_first(run: Run, album: Path, out: Path) -> None:
     (album / "aa.jpg").write_text("hello")
     outcome = run(album, "-o", out, "-r", *FAST, "--fail-fast")
     assert outcome.code == 1
-    assert tree(out) == set() if out.exists() else True
+    assert not out.exists()
     assert re.search("3 to do, 1 failed", outcome.err), outcome.err
 
 

@@ -9,10 +9,11 @@ import pytest
 
 from upscale_cli.batch import Input
 from upscale_cli.errors import OutputError
-from upscale_cli.manifest import MANIFEST_NAME, Manifest, job_digest, outputs_listed_in
+from upscale_cli.manifest import MANIFEST_NAME, Job, Manifest, outputs_listed_in
 
 OPTIONS = {"model": "espcn", "scale": 4}
-JOB = job_digest(OPTIONS)
+JOB = Job(OPTIONS)
+OTHER = Job({**OPTIONS, "scale": 2})
 
 
 @pytest.fixture
@@ -28,10 +29,10 @@ def output(tmp_path: Path) -> Path:
     return tmp_path / "out" / "a_4x.png"
 
 
-def made(source: Input, output: Path, content: bytes = b"sr", job: str = JOB) -> Manifest:
+def made(source: Input, output: Path, content: bytes = b"sr", job: Job = JOB) -> Manifest:
     """A manifest in which an output is done."""
     manifest = Manifest(output.parent)
-    record = manifest.begin(source, output, job, OPTIONS)
+    record = manifest.begin(source, output, job)
     output.write_bytes(content)
     manifest.finish(record)
     return manifest
@@ -47,7 +48,7 @@ def test_what_is_done_is_known_to_the_next_run(source: Input, output: Path) -> N
     record = Manifest(output.parent).finished(source, JOB)
     assert record is not None
     assert Manifest(output.parent).place(record) == output
-    assert Manifest(output.parent).finished(source, "another job") is None
+    assert Manifest(output.parent).finished(source, OTHER) is None
 
 
 def test_a_folder_that_was_moved_is_known_again(source: Input, output: Path, tmp_path: Path) -> None:
@@ -86,7 +87,7 @@ def test_only_our_own_untouched_output_of_the_same_file_may_be_replaced(
 
 
 def test_a_kill_between_the_output_and_its_line(source: Input, output: Path) -> None:
-    Manifest(output.parent).begin(source, output, JOB, OPTIONS)
+    Manifest(output.parent).begin(source, output, JOB)
     assert Manifest(output.parent).finished(source, JOB) is None  # killed before
     output.write_bytes(b"sr")
     assert Manifest(output.parent).finished(source, JOB) is not None  # killed after
@@ -96,24 +97,24 @@ def test_a_kill_between_the_output_and_its_line(source: Input, output: Path) -> 
 
 def test_a_kill_before_an_older_output_was_replaced(source: Input, output: Path) -> None:
     made(source, output)
-    Manifest(output.parent).begin(source, output, "other options", OPTIONS)
+    Manifest(output.parent).begin(source, output, OTHER)
     manifest = Manifest(output.parent)
-    assert manifest.finished(source, "other options") is None
+    assert manifest.finished(source, OTHER) is None
     assert manifest.finished(source, JOB) is not None
     assert manifest.may_replace(source, output)
 
 
 def test_what_another_run_has_put_in_place_is_known_before_its_line(source: Input, output: Path) -> None:
     ours, theirs = Manifest(output.parent), Manifest(output.parent)
-    theirs.begin(source, output, JOB, OPTIONS)
-    record = ours.begin(source, output, JOB, OPTIONS)
+    theirs.begin(source, output, JOB)
+    record = ours.begin(source, output, JOB)
     output.write_bytes(b"theirs")
     ours.drop(record)
     assert ours.finished(source, JOB) is not None
 
 
 def test_an_edited_output_is_nobodys_though_a_killed_run_had_begun_it(source: Input, output: Path) -> None:
-    Manifest(output.parent).begin(source, output, JOB, OPTIONS)  # killed
+    Manifest(output.parent).begin(source, output, JOB)  # killed
     made(source, output)
     output.write_bytes(b"edited by hand")
     assert Manifest(output.parent).finished(source, JOB) is None
@@ -122,7 +123,7 @@ def test_an_edited_output_is_nobodys_though_a_killed_run_had_begun_it(source: In
 
 def test_what_was_dropped_owns_nothing(source: Input, output: Path) -> None:
     manifest = Manifest(output.parent)
-    manifest.drop(manifest.begin(source, output, JOB, OPTIONS))
+    manifest.drop(manifest.begin(source, output, JOB))
     output.write_bytes(b"somebody's")
     assert Manifest(output.parent).finished(source, JOB) is None
     assert not Manifest(output.parent).may_replace(source, output)
@@ -134,8 +135,8 @@ def test_a_torn_line_costs_itself_only(source: Input, output: Path, cut: int) ->
     whole = manifest.path.read_bytes()
     manifest.path.write_bytes(whole + whole.splitlines(keepends=True)[-1][:-cut])
     assert Manifest(output.parent).finished(source, JOB) is not None
-    made(source, output, b"other", job="second")
-    assert Manifest(output.parent).finished(source, "second") is not None
+    made(source, output, b"other", job=OTHER)
+    assert Manifest(output.parent).finished(source, OTHER) is not None
 
 
 NONSENSE = [b"\xff\xfe", b"[]", b"1", b'{"done": 3}', b'{"done": "x", "stamp": 1}', b"{}", b"null"]
@@ -166,14 +167,14 @@ def test_the_options_stand_there_once(source: Input, output: Path) -> None:
     output.unlink()
     made(source, output)
     lines = [json.loads(line) for line in manifest.path.read_text().splitlines()]
-    assert [line for line in lines if "options" in line] == [{"job": JOB, "options": OPTIONS}]
+    assert [line for line in lines if "options" in line] == [{"job": JOB.digest, "options": OPTIONS}]
 
 
 def _add_many(folder: str, source: str, number: int) -> None:
     manifest = Manifest(Path(folder))
     given = Input(source)
     for count in range(20):
-        manifest.begin(given, Path(folder) / f"{number}-{count}.png", f"{number}-{count}", OPTIONS)
+        manifest.begin(given, Path(folder) / f"{number}-{count}.png", Job({"number": number, "count": count}))
 
 
 def test_several_runs_write_into_one_manifest(source: Input, tmp_path: Path) -> None:
@@ -200,7 +201,7 @@ def test_what_another_run_adds_is_seen(source: Input, output: Path) -> None:
 def test_a_manifest_that_cannot_be_written(tmp_path: Path, source: Input) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match=r"cannot be written there .*-o"):
-        Manifest(tmp_path / "file").begin(source, tmp_path / "file/x.png", JOB, OPTIONS)
+        Manifest(tmp_path / "file").begin(source, tmp_path / "file/x.png", JOB)
     with pytest.raises(OutputError, match=r"cannot be written there .*-o"):
         Manifest(tmp_path / "file").check()
 

@@ -13,6 +13,7 @@ import sys
 import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -56,7 +57,7 @@ class Record:
         input: path of the source below the folder that was named, with slashes.
         source: absolute path of the source.
         stamp: of the source, before it was read.
-        job: digest of the options (`job_digest`).
+        job: digest of the options (`Job.digest`).
         made: stamp of the output; of one that is begun, of the file that stood in its place, or None.
         damage: what the source has lost, in words; "" for nothing.
     """
@@ -91,10 +92,17 @@ class Record:
         )  # fmt: skip
 
 
-def job_digest(options: Mapping[str, Any]) -> str:
-    """A short name for options that decide about pixels."""
-    text = json.dumps(options, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+@dataclass(frozen=True)
+class Job:
+    """All that decides about the pixels and the name of an output."""
+
+    options: Mapping[str, Any]
+
+    @cached_property
+    def digest(self) -> str:
+        """A short name for it."""
+        text = json.dumps(self.options, sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def template_below(output: str | None) -> str:
@@ -129,11 +137,11 @@ class Manifest:
 
     # What is known
 
-    def finished(self, source: Input, job: str) -> Record | None:
+    def finished(self, source: Input, job: Job) -> Record | None:
         """What this very job has made of this very file, if it is still there."""
         name, stamp = self._input_name(source), Stamp.of(source.path)
         forms = dict.fromkeys((name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD"))))
-        keys = [(form, job) for form in forms]  # another system may write accents in another form
+        keys = [(form, job.digest) for form in forms]  # another system may write accents in another form
         begun = [record for key in keys for record in self._begun.get(key, {}).values()]
         for record in (*map(self._done.get, keys), *map(self._in_place, begun)):
             if record is None or record.stamp != stamp or record.made is None:
@@ -171,7 +179,7 @@ class Manifest:
 
     # What is added
 
-    def begin(self, source: Input, output: Path, job: str, options: Mapping[str, Any]) -> Record:
+    def begin(self, source: Input, output: Path, job: Job) -> Record:
         """Notes that a source is about to be read; what comes of it is told by `finish` or `drop`.
 
         Raises:
@@ -179,10 +187,10 @@ class Manifest:
         """
         record = Record(
             output=self._name(output), input=self._input_name(source), source=os.path.abspath(source.name),
-            stamp=Stamp.of(source.path) or Stamp(0, 0), job=job, made=Stamp.of(output),
+            stamp=Stamp.of(source.path) or Stamp(0, 0), job=job.digest, made=Stamp.of(output),
         )  # fmt: skip
-        if job not in self._jobs:
-            self._append({"job": job, "options": options})
+        if job.digest not in self._jobs:
+            self._append({"job": job.digest, "options": job.options})
         self._append({**record.as_line("begun"), "run": self._run})
         return record
 

@@ -6,7 +6,7 @@ survey (headers, manifest)  ->  one job after the other, noted in the manifest  
 import dataclasses
 import time
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 from upscale_cli.chain import Target
 from upscale_cli.cli.causes import print_causes
 from upscale_cli.cli.run import Prepared, Run, run_prepared
-from upscale_cli.errors import InterruptedRun, OptionError, OutputError, UpscaleError
+from upscale_cli.errors import CheckpointError, InterruptedRun, OptionError, OutputError, UpscaleError
 from upscale_cli.events import Failed, FolderFinished, FolderProgress, Planned, Skipped, Surveyed, Surveying
-from upscale_cli.manifest import Manifest, job_digest, manifest_folder, template_below
+from upscale_cli.manifest import Job, Manifest, manifest_folder, template_below
 from upscale_cli.words import counted
 
 if TYPE_CHECKING:
@@ -50,8 +50,7 @@ class Task:
 
     prepared: Prepared
     manifest: Manifest
-    job: str
-    options: Mapping[str, Any]
+    job: Job
 
 
 @dataclass(slots=True)
@@ -89,7 +88,7 @@ class FolderRun:
         self._run, self._models, self._rules = run, models, rules
         self._listener = run.listener
         self._manifests: dict[Path, Manifest] = {}
-        self._options: dict[tuple[Upscaler, bool], Mapping[str, Any]] = {}
+        self._jobs: dict[tuple[Upscaler, bool], Job] = {}
         self.tally = Tally()
 
     def all(self, sources: "Sources") -> int:
@@ -98,6 +97,7 @@ class FolderRun:
         Raises:
             OptionError: it is wrong for all sources.
             OutputError: outputs cannot be written at all.
+            CheckpointError: a net cannot be had.
             InterruptedRun: Ctrl-C; what is done stays.
         """
         begin, self.tally = time.monotonic(), Tally()
@@ -126,12 +126,13 @@ class FolderRun:
 
     def _survey(self, sources: "Sources") -> "dict[Upscaler, list[Task]]":
         """Looks at every source; what is left to do, by the upscaler that does it."""
+        total, tasks = len(self._models) * len(sources.inputs), list[Task]()
+        self.tally.total = total + len(sources.failed)
+        self._listener(Surveying(0, total))
         for folder, why in sources.failed:
             self._fail(folder, f"{folder}: {why}")
         outputs = self._outputs(sources.inputs)
         clip_options = self._run.options_for(sources.inputs)
-        total, tasks = len(self._models) * len(sources.inputs), list[Task]()
-        self.tally.total = total + self.tally.count
         refused: list[OptionError] = []
         for name in self._models:
             self._run.check_model(name, sources.inputs)
@@ -165,19 +166,13 @@ class FolderRun:
         self, source: "Input", name: str | None, outputs: "Outputs", clip_options: "ClipOptions | None"
     ) -> Task | None:
         """What is to be done with a source; None where it is done."""
-        manifest = self._manifest(source)
-        if clip_options is None:  # the header of a photo that is done need not be read
-            options = self._job_options(self._run.upscaler(name), None)
-            if self._is_done(source, manifest, job_digest(options)):
-                return None
-        prepared = self._run.prepared(source, name, outputs, clip_options)
-        options = self._job_options(prepared.upscaler, clip_options)
-        job = job_digest(options)
-        if clip_options is not None and self._is_done(source, manifest, job):
-            return None
-        return Task(prepared, manifest, job, options)
+        manifest, opened = self._manifest(source), self._run.opened(source, name, clip_options)
+        job = self._job(opened.upscaler, clip_options)
+        if self._is_done(source, manifest, job):
+            return None  # the header of a photo that is done is not read
+        return Task(self._run.prepared(source, opened, outputs), manifest, job)
 
-    def _is_done(self, source: "Input", manifest: Manifest, job: str) -> bool:
+    def _is_done(self, source: "Input", manifest: Manifest, job: Job) -> bool:
         """Whether nothing is left to do, which is then told."""
         if not self._rules.skip_existing:
             return False
@@ -197,11 +192,11 @@ class FolderRun:
             self._manifests[folder] = Manifest(folder)
         return self._manifests[folder]
 
-    def _job_options(self, upscaler: "Upscaler", clip_options: "ClipOptions | None") -> Mapping[str, Any]:
+    def _job(self, upscaler: "Upscaler", clip_options: "ClipOptions | None") -> Job:
         key = upscaler, clip_options is not None
-        if key not in self._options:
-            self._options[key] = job_options(self._run, upscaler, clip_options)
-        return self._options[key]
+        if key not in self._jobs:
+            self._jobs[key] = Job(job_options(self._run, upscaler, clip_options))
+        return self._jobs[key]
 
     # Work
 
@@ -232,7 +227,7 @@ class FolderRun:
         assert output is not None
         if output.exists() and self._rules.skip_existing and manifest.may_replace(prepared.source, output):
             prepared = prepared.replacing()
-        record = manifest.begin(prepared.source, output, task.job, task.options)
+        record = manifest.begin(prepared.source, output, task.job)
         try:
             damage = run_prepared(prepared, self._listener)
         except OutputError:
@@ -275,7 +270,7 @@ class FolderRun:
         """A failure of one source is told, and the others go on: even a bug of ours is no reason to stop them."""
         try:
             yield
-        except InterruptedRun:
+        except (InterruptedRun, CheckpointError):  # without its net no other source will fare better
             raise
         except UpscaleError as error:
             if isinstance(error, OptionError) and refused is not None:

@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from upscale_cli.cli.causes import print_causes
 from upscale_cli.errors import InterruptedRun, OptionError, UpscaleError
 
 if TYPE_CHECKING:
+    from upscale_cli.api import OpenedClip
     from upscale_cli.batch import Input, Naming, Outputs
     from upscale_cli.clip import ClipJob, ClipOptions
     from upscale_cli.events import Listener
@@ -51,6 +52,14 @@ class Prepared:
     def replacing(self) -> "Prepared":
         """The same, and its output takes the place of what is there."""
         return replace(self, job=replace(self.job, options=replace(self.job.options, overwrite=True)))  # type: ignore[arg-type]
+
+
+class Opened(NamedTuple):
+    """What upscales a source; for a clip also what is in it, and its options."""
+
+    upscaler: "Upscaler"
+    clip: "OpenedClip | None"
+    clip_options: "ClipOptions | None"
 
 
 def run_prepared(prepared: Prepared, listener: "Listener") -> str:
@@ -105,7 +114,8 @@ class Run:
             self.check_model(name, sources)
             for source in sorted(sources, key=lambda source: source.is_clip):  # photos, then clips
                 with self._telling(source.name):
-                    prepared = self.prepared(source, name, outputs, clip_options if source.is_clip else None)
+                    opened = self.opened(source, name, clip_options if source.is_clip else None)
+                    prepared = self.prepared(source, opened, outputs)
                     ready.setdefault(prepared.upscaler, []).append(prepared)
         for upscaler, works in ready.items():
             for work in works:
@@ -128,28 +138,35 @@ class Run:
         if name is not None or not all(source.is_clip for source in sources):
             self.upscaler(name)
 
-    def prepared(
-        self, source: "Input", name: str | None, outputs: "Outputs", clip_options: "ClipOptions | None"
-    ) -> Prepared:
-        """What is to be done with one source.
+    def opened(self, source: "Input", name: str | None, clip_options: "ClipOptions | None") -> "Opened":
+        """What upscales a source; of a clip, that takes a look into it.
 
         Args:
             clip_options: of a clip; None for a photo.
         """
-        from upscale_cli.api import open_source, prepare, prepare_clip
-
         if clip_options is None:
-            upscaler = self.upscaler(name)
+            return Opened(self.upscaler(name), None, None)
+        from upscale_cli.api import open_source
+        from upscale_cli.clip_plan import chosen_streams
+
+        clip = open_source(source, clip_options)
+        stream = chosen_streams(clip.clip, clip_options.video_stream)[0]
+        return Opened(self.upscaler(name, stream.codec), clip, clip_options)
+
+    def prepared(self, source: "Input", opened: "Opened", outputs: "Outputs") -> Prepared:
+        """What is to be done with one source."""
+        from upscale_cli.api import prepare, prepare_clip
+
+        upscaler, clip, clip_options = opened
+        if clip is None or clip_options is None:
             photo = prepare(source, upscaler, self.naming, outputs, self.photos)
             return Prepared(source, upscaler, photo, photo.lr_size, photo.frames)
         from upscale_cli.clip_plan import chosen_streams
 
-        opened = open_source(source, clip_options)
-        stream = chosen_streams(opened.clip, clip_options.video_stream)[0]
-        upscaler = self.upscaler(name, stream.codec)
-        clip = prepare_clip(source, opened, upscaler, self.naming, outputs, clip_options)
+        job = prepare_clip(source, clip, upscaler, self.naming, outputs, clip_options)
+        stream = chosen_streams(clip.clip, clip_options.video_stream)[0]
         guess = round(stream.seconds * stream.rate) if stream.seconds else None
-        return Prepared(source, upscaler, clip, (stream.width, stream.height), stream.frames or guess)
+        return Prepared(source, upscaler, job, (stream.width, stream.height), stream.frames or guess)
 
     def upscaler(self, name: str | None, clip_codec: str | None = None) -> "Upscaler":
         """One for all sources that take the same model."""
