@@ -37,7 +37,7 @@ def main() -> None:
         begin = time.perf_counter()
         finished(folder, "whole")
         seconds = time.perf_counter() - begin
-        kills = [killed(folder, after=lot.uniform(0.15, 0.4) * seconds) for _ in range(KILLS)]
+        kills = [killed(folder, after=lot.randint(1, arguments.files // 3)) for _ in range(KILLS)]
         code, last = finished(folder, "out")
         wanted, found = content(folder / "whole"), content(folder / "out")
         begin = time.perf_counter()
@@ -63,11 +63,11 @@ def main() -> None:
     )
 
 
-def start(folder: Path, output: str) -> "subprocess.Popen[bytes]":
+def start(folder: Path, output: str, stdout: int = subprocess.PIPE) -> "subprocess.Popen[bytes]":
     """The command line as a process of its own."""
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "UPSCALE_OFFLINE": "1"}
     command = [sys.executable, "-m", "upscale_cli", "in", "-o", output, *OPTIONS]
-    return subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    return subprocess.Popen(command, cwd=folder, env=environment, stdout=stdout, stderr=subprocess.DEVNULL)
 
 
 def finished(folder: Path, output: str) -> tuple[int, dict[str, Any]]:
@@ -78,23 +78,26 @@ def finished(folder: Path, output: str) -> tuple[int, dict[str, Any]]:
     return process.returncode, last
 
 
-def killed(folder: Path, after: float) -> int:
-    """One run, killed after so many seconds; how many outputs there are then."""
-    process = start(folder, "out")
-    try:
-        process.communicate(timeout=after)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.communicate()
-    return len(content(folder / "out"))
+def killed(folder: Path, after: int) -> int:
+    """One run, killed when so many outputs are there that were not before; how many there are then."""
+    before = len(outputs(folder / "out"))
+    process = start(folder, "out", stdout=subprocess.DEVNULL)
+    while process.poll() is None and len(outputs(folder / "out")) < before + after:
+        time.sleep(0.002)
+    process.kill()
+    process.wait()
+    return len(outputs(folder / "out"))
+
+
+def outputs(folder: Path) -> list[Path]:
+    """All files but the manifest and what is in the making."""
+    return [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".upscale-")]
 
 
 def content(folder: Path) -> dict[str, str]:
     """SHA-256 of every output by its path."""
     return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and not path.name.startswith(".upscale-")
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in outputs(folder)
     }
 
 
