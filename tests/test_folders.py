@@ -23,7 +23,7 @@ from tests.clips import Clips
 from tests.command import Run
 from upscale_cli.cli import folders
 from upscale_cli.cli.run import run_prepared
-from upscale_cli.manifest import LOCK_NAME, MANIFEST_NAME
+from upscale_cli.manifest import LOCK_NAME, MANIFEST_NAME, Manifest
 from upscale_cli.media.target import OutputFile
 
 FAST = ("-m", "bicubic", "-s", 2)
@@ -289,6 +289,23 @@ def test_two_outputs_of_one_name_are_refused_before_anything_is_computed(run: Ru
     with Image.open(album / "a.jpg") as first, Image.open(out / "a_2x.png") as image:  # the first in order has it
         assert np.abs(np.asarray(image.resize(first.size), float) - np.asarray(first, float)).mean() < 30
     assert run(album, "-o", f"{out}/{{name}}_{{scale}}x.png", *FAST).code == 0
+
+
+FORMS = tuple(unicodedata.normalize(form, "é.png") for form in ("NFC", "NFD"))
+
+
+@pytest.mark.parametrize("names", [("A.png", "a.png"), FORMS])
+def test_where_the_file_system_folds_names_the_check_does_too(
+    run: Run, tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch, names: tuple[str, str]
+) -> None:
+    for name in names:
+        paint(tmp_path / "in" / name)
+    if len(list((tmp_path / "in").iterdir())) == 1:
+        pytest.skip("here the two are one file")
+    monkeypatch.setattr(Manifest, "folds", lambda _: True)
+    outcome = run(tmp_path / "in", "-o", out, *FAST)
+    assert (outcome.code, "is that of" in outcome.line) == (1, True)
+    assert len(tree(out)) == 1
 
 
 def test_a_file_that_vanishes_on_the_way(run: Run, album: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -230,7 +230,7 @@ def test_a_list_names_files_and_folders_below_the_current_one(tmp_path: Path, mo
     lines = ["a", "b/3.dat", "c.png", str(tmp_path / "far/away/d.png"), "c.png", "gone.png", "beside.png"]
     (tmp_path / "far/list.txt").write_text("\n".join(lines))
     sources = find_sources(["far/list.txt"], [], Choice(recursive=True, output=tmp_path / "out"))
-    wanted = ["1.png", "deep/2.png", "b/3.dat", "c.png", "far/away/d.png", "gone.png", "far/beside.png"]
+    wanted = ["a/1.png", "a/deep/2.png", "b/3.dat", "c.png", "far/away/d.png", "gone.png", "far/beside.png"]
     assert names(sources) == wanted
 
 

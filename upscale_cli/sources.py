@@ -164,9 +164,14 @@ def _plain(text: str) -> str:
 
 
 def _take(name: str, root: str | None, choice: Choice, found: Sources) -> None:
-    """One name, of a folder or a file."""
+    """One name, of a folder or a file.
+
+    Args:
+        root: what its path in OUT is reckoned from; None: from the folder itself, or the file's own.
+    """
     if os.path.isdir(name):
-        found.inputs += sorted(_walked(name, choice, found), key=lambda source: natural(source.name))
+        walked = _walked(name, name if root is None else root, choice, found)
+        found.inputs += sorted(walked, key=lambda source: natural(source.name))
     else:
         found.inputs.append(Input(name, root=root))
 
@@ -246,13 +251,13 @@ def _each_once(inputs: Iterable[Input]) -> list[Input]:
 # Walking
 
 
-def _walked(root: str, choice: Choice, found: Sources) -> Iterator[Input]:
+def _walked(top: str, root: str, choice: Choice, found: Sources) -> Iterator[Input]:
     """The photos and clips in a folder, in no order. Links to folders come after all real ones, so that a folder which
     is reached by both is found under its own name, and each is walked once."""
     output = _identity(choice.output) if choice.output is not None else None
-    seen = {output} - {None, _identity(root)}
+    seen = {output} - {None, _identity(top)}
     ours = set[tuple[str, int]]()
-    real, linked = deque([root]), deque[str]()
+    real, linked = deque([top]), deque[str]()
     while real or linked:
         folder = real.popleft() if real else linked.popleft()
         identity = _identity(folder)

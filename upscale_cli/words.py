@@ -17,7 +17,7 @@ def counted(number: int, noun: str) -> str:
 def duration(seconds: float) -> str:
     """
     >>> duration(3.21), duration(75), duration(7300)
-    ('3.2 s', '1 min 15 s', '2 h 02 min')
+    ('3.2 s', '1 min 15 s', '2 h 01 min')
     """
     if seconds < 60:
         return f"{seconds:.1f} s"
