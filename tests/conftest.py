@@ -10,6 +10,7 @@ import torch
 from hypothesis import settings
 
 from tests.clips import Clips
+from tests.command import run as run
 from upscale_cli.media.frame import Pixels
 
 REPOSITORY = Path(__file__).resolve().parents[1]

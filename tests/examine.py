@@ -27,7 +27,7 @@ from imageio_ffmpeg import get_ffmpeg_exe
 from numpy.typing import NDArray
 from PIL import Image
 
-from tests.test_cli import Outcome
+from tests.command import Outcome
 from upscale_cli import cli
 
 Plane = NDArray[Any]

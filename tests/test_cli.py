@@ -19,40 +19,10 @@ import torch
 from imageio_ffmpeg import get_ffmpeg_exe
 from PIL import Image, PngImagePlugin
 
+from tests.command import Outcome
 from tests.conftest import REPOSITORY
-from upscale_cli import cli
 from upscale_cli.cli.group import MAIN_VERB
 from upscale_cli.media.frame import Pixels
-
-
-class Outcome:
-    """What a run left on the screen."""
-
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code, self.out, self.err = code, out, err
-
-    @property
-    def line(self) -> str:
-        """The one error line; there must be no other, and no traceback."""
-        assert "Traceback" not in self.err, self.err
-        lines = [line for line in self.err.splitlines() if line.startswith("error: ")]
-        assert len(lines) == 1, self.err
-        return lines[0]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
-    """Runs `upscale ...` in this process."""
-
-    def run(*args: object) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["upscale", *map(str, args)])
-        monkeypatch.setenv("COLUMNS", "100")
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        captured = capsys.readouterr()
-        return Outcome(ended.value.code if isinstance(ended.value.code, int) else 0, captured.out, captured.err)
-
-    return run
 
 
 @pytest.fixture
@@ -236,7 +206,7 @@ def test_salvage_takes_what_decodes(run: Run, tmp_path: Path) -> None:
 
 def test_a_missing_file_and_a_folder(run: Run, tmp_path: Path) -> None:
     assert re.search(r"gone\.jpg: .*no such file", run(tmp_path / "gone.jpg").line)
-    assert "is a folder" in run(tmp_path).line
+    assert "there is no photo and no clip" in run(tmp_path).line
 
 
 def test_a_decompression_bomb_is_refused_by_its_header(run: Run, photo: Path) -> None:
@@ -329,7 +299,7 @@ def test_a_scale_that_is_none(run: Run, photo: Path, scale: str) -> None:
         (("-g", 0, "--device", "cpu"), "exclude each other"),
         (("--denoise", 2), "denoise 2 is out of range"),
         (("-m", "realesrgam"), "Did you mean realesrgan"),
-        (("-o", "{name}.png"), "template .*{name}.*{stem}"),
+        (("-o", "{title}.png"), "template .*{title}.*{stem}"),
         (("-o", "{stem.png"), "template .*is not understood"),
         (("-o", "x.png", "-f", "jpg"), "contradict each other"),
     ],

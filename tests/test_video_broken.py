@@ -14,9 +14,9 @@ import pytest
 from imageio_ffmpeg import get_ffmpeg_exe
 
 from tests.clips import X264, Clips, corrupted, ffmpeg, moving, tone, truncated
+from tests.command import Outcome
 from tests.conftest import REPOSITORY
 from tests.examine import assert_same_packets, assert_same_times, examine, likeness, planes, ticks, upscale
-from tests.test_cli import Outcome
 
 FAST = ("-m", "bicubic", "--preset", "ultrafast")
 posix = pytest.mark.skipif(os.name == "nt", reason="signals and shell scripts as on Linux and macOS")

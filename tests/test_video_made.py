@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.clips import IRREGULAR, LOSSLESS, Clips, ffmpeg, has_encoder, ramp_clip
+from tests.command import Outcome
 from tests.examine import (
     Report,
     assert_enlarged,
@@ -27,7 +28,6 @@ from tests.examine import (
     ticks,
     upscale,
 )
-from tests.test_cli import Outcome
 
 FAST = ("--preset", "ultrafast")
 VPX = ("--encoder-arg", "deadline=realtime", "--encoder-arg", "cpu-used=8")

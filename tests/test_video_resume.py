@@ -19,8 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.clips import AAC, Clips, corrupted, ffmpeg, has_encoder, moving, tone
+from tests.command import Outcome
 from tests.examine import Report, assert_kept, assert_same_times, examine, planes, ticks, upscale
-from tests.test_cli import Outcome
 from upscale_cli import resume
 from upscale_cli.media.video import stretches, work
 from upscale_cli.media.video.stretches import Stretch, decoding_times

@@ -10,7 +10,7 @@ from upscale_cli.chain import Target
 from upscale_cli.errors import OptionError
 from upscale_cli.events import Listener, ignore
 from upscale_cli.media.formats import MAX_PIXELS
-from upscale_cli.media.image import ImageReader
+from upscale_cli.media.image import ImageReader, frames_kept
 from upscale_cli.pipeline import FileOptions, Job, run
 from upscale_cli.upscaler import Upscaler
 
@@ -184,7 +184,10 @@ def prepare(given: Input, upscaler: Upscaler, naming: Naming, outputs: Outputs, 
         info = reader.info
     place = naming.place(given, info, target.size_for(info.width, info.height), upscaler.name)
     outputs.promise(given, place.path)
-    return Job(opened, given.name, place.target(), place.name, place.format, target, options)
+    return Job(
+        opened, given.name, place.target(), place.name, place.format, target, options,
+        lr_size=(info.width, info.height), frames=frames_kept(place.format, info),
+    )  # fmt: skip
 
 
 class OpenedClip(NamedTuple):

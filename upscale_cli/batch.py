@@ -1,13 +1,15 @@
 """Many sources: find them, name the outputs, report what failed. Decides everything that needs no pixel."""
 
 import functools
+import hashlib
 import os
 import re
 import stat
 import sys
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from string import Formatter
 from typing import BinaryIO, Final
 
@@ -16,8 +18,11 @@ from upscale_cli.errors import InputError, OptionError, OutputError
 from upscale_cli.media.formats import CLIP_EXTENSIONS, FORMATS, Format, format_named, format_of, is_picture_ending
 from upscale_cli.media.metadata import PhotoInfo
 
-FIELDS: Final = ("stem", "ext", "scale", "width", "height", "model")
+FIELDS: Final = ("stem", "ext", "scale", "width", "height", "model", "folder", "name")
 """What an output template may name."""
+
+LONGEST_NAME: Final = 250
+"""Bytes of a name that we make. File systems take 255 (some count characters), and a clip's work folder adds five."""
 
 STDIO: Final = "-"
 
@@ -27,10 +32,15 @@ HEAD_BYTES: Final = 4096
 
 @dataclass(frozen=True)
 class Input:
-    """One input: a file, or standard input."""
+    """One input: a file, or standard input.
+
+    Attributes:
+        root: the folder it was found in, whose tree outputs mirror; None for a file that was named by itself.
+    """
 
     name: str
     may_be_live: bool = False
+    root: str | None = None
 
     @property
     def is_live(self) -> bool:
@@ -48,6 +58,11 @@ class Input:
     @property
     def path(self) -> Path:
         return Path(self.name)
+
+    @property
+    def below_root(self) -> PurePath:
+        """Its path in the tree that outputs mirror; of a file that was named by itself, the name."""
+        return self.path.relative_to(self.root) if self.root is not None else PurePath(self.path.name)
 
     @functools.cached_property
     def is_clip(self) -> bool:
@@ -69,12 +84,12 @@ class Input:
         """What `ImageReader` takes: the path, or all of standard input.
 
         Raises:
-            InputError: a folder, which this release does not take yet; an empty standard input.
+            InputError: a folder, which stands for many; an empty standard input.
         """
         if self.is_stdin:
             return _read_once(STDIO)
         if os.path.isdir(self.name):  # unlike Path.is_dir it never raises
-            raise InputError(f"{self.name}: is a folder, and this release takes files only. Name the files in it.")
+            raise InputError(f"{self.name}: is a folder. Name a file.")
         if _is_pipe(self.name):
             return _read_once(self.name)
         return self.path
@@ -197,12 +212,18 @@ class Naming:
             "width": size[0],
             "height": size[1],
             "model": _file_name(model),
+            "folder": str(source.below_root.parent),
+            "name": "stdin" if source.is_stdin else "live" if source.is_live else source.path.name,
         }
-        default = self._default_template(label).format_map(fields)
+        default = self._default_template(label)
         if self.output is None:
-            return source.path.with_name(default)
-        output = self.output.format_map(fields) if "{" in self.output else self.output
-        return Path(output) / default if _is_folder(output) else Path(output)
+            return source.path.with_name(_filled_in(default, fields))
+        if not ("{" in self.output or is_folder_name(self.output)):
+            return Path(self.output)
+        if "{" not in self.output:
+            return Path(self.output) / source.below_root.parent / _filled_in(default, fields)
+        path = _filled_in(self.output, fields)
+        return Path(path) / _filled_in(default, fields) if is_folder_name(path) else Path(path)
 
     def _default_template(self, label: str) -> str:
         model = "_{model}" if self.several_models else ""
@@ -273,13 +294,25 @@ class Place:
 
 
 class Outputs:
-    """The outputs promised so far, so that none overwrites an input or another output."""
+    """The outputs promised so far, so that none overwrites an input or another output.
 
-    def __init__(self, sources: Sequence[Input], *, overwrite: bool) -> None:
+    Args:
+        may_replace: whether the output of a source, which is there already, is one of ours.
+        folds: the file system takes names for the same that differ in letter case or in the form of accents.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[Input],
+        *,
+        overwrite: bool,
+        may_replace: Callable[[Input, Path], bool] = lambda *_: False,
+        folds: bool = os.name == "nt",
+    ) -> None:
         files = [source for source in sources if not (source.is_stdin or source.is_live)]
         self._inputs = {_identity(source.path): source.name for source in files}
         self._promised: dict[str, str] = {}
-        self._overwrite = overwrite
+        self._overwrite, self._may_replace, self._folds = overwrite, may_replace, folds
 
     def promise(self, source: Input, path: Path | None, *, may_exist: bool = False) -> None:
         """Books a place: a path, or standard output (None).
@@ -295,7 +328,7 @@ class Outputs:
                 raise OutputError(f"{source.name}: standard output holds one result only. Give -o a folder.")
             self._promised[STDIO] = source.name
             return
-        key = os.path.normcase(os.path.abspath(path))
+        key = folded(os.path.abspath(path)) if self._folds else os.path.abspath(path)
         if _identity(path) in self._inputs:
             raise OutputError(f"{path}: is an input, and inputs are never overwritten. Choose another -o.")
         if self._promised.get(key) == source.name:
@@ -303,9 +336,9 @@ class Outputs:
         if key in self._promised:
             raise OutputError(
                 f"{source.name}: its output {path} is that of {self._promised[key]} already. "
-                f"Name it with another -o, such as a folder or the template '{{stem}}_{{model}}_{{scale}}x{{ext}}'."
+                f"Name it with another -o, such as the template '{{folder}}/{{name}}_{{model}}_{{scale}}x{{ext}}'."
             )
-        if os.path.lexists(path) and not (self._overwrite or may_exist):
+        if os.path.lexists(path) and not (self._overwrite or may_exist or self._may_replace(source, path)):
             raise OutputError(f"{path}: exists already. Give --overwrite to replace it, or another -o.")
         self._promised[key] = source.name
 
@@ -318,14 +351,20 @@ def single_output(naming: Naming, sources: Sequence[Input], models: int) -> None
     """
     several = len(sources) * models
     output = naming.output
-    if several > 1 and output is not None and "{" not in output and (output == STDIO or not _is_folder(output)):
+    if several > 1 and output is not None and "{" not in output and (output == STDIO or not is_folder_name(output)):
         raise OptionError(
             f"output {output!r} is one file for {several} results. Give a folder (FOLDER/) or a template."
         )
 
 
-def _is_folder(output: str) -> bool:
+def is_folder_name(output: str) -> bool:
+    """Whether -o means a folder: by its trailing slash, or because it is one."""
     return output.endswith(("/", "\\")) or os.path.isdir(output)
+
+
+def folded(path: str) -> str:
+    """Equal for paths that many file systems take for the same."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", os.path.normcase(path)).casefold())
 
 
 def _names_a_format(path: Path) -> bool:
@@ -338,6 +377,20 @@ def _names_a_format(path: Path) -> bool:
 
 def _file_name(model: str) -> str:
     return re.sub(r"[^\w.-]+", "-", model)
+
+
+def _filled_in(template: str, fields: Mapping[str, object]) -> str:
+    """A template with its fields; of a stem that makes the name too long, what fits, and eight digits of its hash."""
+    filled = template.format_map(fields)
+    excess = len(os.fsencode(PurePath(filled).name)) - LONGEST_NAME
+    stem = str(fields["stem"])
+    if excess <= 0 or "{stem}" not in template:
+        return filled
+    digits = hashlib.sha256(os.fsencode(stem)).hexdigest()[:8]
+    while stem and excess > -len(digits) - 1:  # whole characters, whatever they take
+        excess -= len(os.fsencode(stem[-1]))
+        stem = stem[:-1]
+    return template.format_map({**fields, "stem": f"{stem}~{digits}"})
 
 
 def _identity(path: Path) -> object:

@@ -2,11 +2,12 @@
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import PurePath
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Final, TextIO
 
+from upscale_cli.bars import bars
 from upscale_cli.errors import InterruptedRun, UpscaleError, printable
 from upscale_cli.events import (
     ClipFinished,
@@ -20,15 +21,22 @@ from upscale_cli.events import (
     Note,
     Progress,
     Started,
+    Surveyed,
+    Surveying,
     as_record,
 )
-from upscale_cli.words import counted
+from upscale_cli.words import counted, duration, failure_line
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress as Bar
-    from rich.progress import Task, TaskID
-    from rich.table import Table
+    from rich.progress import TaskID
+
+    from upscale_cli.console_folder import FolderView
+
+
+WIDE: Final = 10_000
+"""Cells of a line in a file or a pipe: no table is folded there."""
 
 
 @contextmanager
@@ -67,6 +75,8 @@ class JsonLines:
         self._stream = stream
 
     def __call__(self, event: Event) -> None:
+        if isinstance(event, Surveying):
+            return  # a bar is all it is good for
         self._stream.write(f"{json.dumps(as_record(event))}\n")  # at once: notes come from other threads too
         self._stream.flush()
 
@@ -79,14 +89,18 @@ class Terminal:
         self._bar: Bar | None = None
         self._task: TaskID | None = None
         self._what = ""  # source in hand, the bar's label
+        self._folder: FolderView | None = None  # takes over where many files are one run
 
     def __call__(self, event: Event) -> None:
+        if self._folder is None and isinstance(event, (Surveying, Surveyed)):
+            self._folder = _folder_view(self._console, quiet=self._quiet)
+        if self._folder is not None:
+            self._folder(event)
+            return
         match event:
-            case Failed(source=source, message=message):
+            case Failed():
                 self.end_bar()
-                names = (source, printable(source), printable(PurePath(source).name), "<stdin>", "standard input")
-                named = message.startswith(names)
-                self.error(message if named else f"{source}: {message}")
+                self.error(failure_line(event))
             case _ if self._quiet:
                 return
             case Note(text=text):
@@ -127,6 +141,8 @@ class Terminal:
         if self._bar is not None:
             self._bar.stop()
         self._bar = self._task = None
+        if self._folder is not None:
+            self._folder.end_bars()
 
     def _print(self, text: str, style: str | None = None) -> None:
         self._console.print(printable(text), style=style, markup=False)
@@ -148,12 +164,20 @@ class Terminal:
         self._bar.update(self._task, completed=done, total=total, description=label, rate=rate)
 
 
+def _folder_view(console: "Console", *, quiet: bool) -> "FolderView":
+    from rich.console import Console
+
+    from upscale_cli.console_folder import FolderView
+
+    output = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
+    return FolderView(console, output, quiet=quiet)
+
+
 def _bar(console: "Console", unit: str, *, of_bytes: bool) -> "Bar":
     from rich.progress import (
         BarColumn,
         DownloadColumn,
         MofNCompleteColumn,
-        Progress,
         ProgressColumn,
         TextColumn,
         TimeRemainingColumn,
@@ -169,15 +193,7 @@ def _bar(console: "Console", unit: str, *, of_bytes: bool) -> "Bar":
         units = [TextColumn(unit)] if unit else []
         counts = [MofNCompleteColumn(), *units, TextColumn("{task.fields[rate]}")]
 
-    class OneLine(Progress):
-        """Leaves room for the ^C that a terminal echoes: in a full line it would begin a new one, and the bar stay."""
-
-        def make_tasks_table(self, tasks: "Iterable[Task]") -> "Table":
-            table = super().make_tasks_table(tasks)
-            table.width = console.width - len("^C") - 1
-            return table
-
-    return OneLine(label, bar, *counts, TimeRemainingColumn(), console=console, transient=True)
+    return bars([label, bar, *counts, TimeRemainingColumn()], console)
 
 
 def _cut(text: str, cells: int) -> str:
@@ -218,16 +234,3 @@ def started_line(event: Started) -> str:
         f"{event.source}: {event.width} x {event.height} -> {event.sr_width} x {event.sr_height}{frames}, "
         f"{event.model}{passes}: {event.why}; {event.device}, {event.precision}{encoder}"
     )
-
-
-def duration(seconds: float) -> str:
-    """
-    >>> duration(3.21), duration(75), duration(7300)
-    ('3.2 s', '1 min 15 s', '2 h 02 min')
-    """
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"

@@ -130,7 +130,97 @@ class Failed:
     message: str
 
 
-Event = Note | Fetching | Started | Progress | Estimate | Finished | ClipProgress | ClipFinished | Failed
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A source whose output is there already."""
+
+    source: str
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What would be done with a source (`--dry-run`); `frames` is None where nobody knows."""
+
+    source: str
+    output: str
+    model: str
+    width: int
+    height: int
+    sr_width: int
+    sr_height: int
+    frames: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Surveying:
+    """Sources of a folder that have been looked at, of all that were found."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Surveyed:
+    """All sources have been looked at, nothing is computed yet.
+
+    Attributes:
+        to_do, skipped, failed: sources; one counts once for each model.
+        passed_over: files that are no sources, by the reason.
+        megapixels: million SR pixels to make, all frames counted.
+    """
+
+    to_do: int
+    skipped: int
+    failed: int
+    passed_over: dict[str, int]
+    megapixels: float
+
+
+@dataclass(frozen=True, slots=True)
+class FolderProgress:
+    """One source of many is done with.
+
+    Attributes:
+        done, skipped, failed, total: sources.
+        megapixels, total_megapixels: million SR pixels made, and to make in all.
+        megapixels_per_second: the pace so far.
+        seconds_left: None before the first pixel.
+    """
+
+    done: int
+    skipped: int
+    failed: int
+    total: int
+    megapixels: float
+    total_megapixels: float
+    megapixels_per_second: float
+    seconds_left: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class FolderFinished:
+    """The run is over.
+
+    Attributes:
+        to_do: sources that were not come to: all with --dry-run, the rest after --fail-fast.
+        failures: the sources without an output, or with a damaged one, and why.
+    """
+
+    to_do: int
+    done: int
+    skipped: int
+    failed: int
+    passed_over: dict[str, int]
+    megapixels: float
+    seconds: float
+    failures: tuple[Failed, ...]
+
+
+Event = (
+    Note | Fetching | Started | Progress | Estimate | Finished | ClipProgress | ClipFinished | Failed
+    | Skipped | Planned | Surveying | Surveyed | FolderProgress | FolderFinished
+)  # fmt: skip
 Listener = Callable[[Event], None]
 Say = Callable[[str], None]
 """Takes one line that the user should know."""
@@ -148,4 +238,8 @@ def as_record(event: Event) -> dict[str, Any]:
 
 def _encodable(value: Any) -> Any:
     """Names of files may hold bytes that are no text; JSON may not."""
+    if isinstance(value, dict):
+        return {key: _encodable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_encodable(item) for item in value]
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value

@@ -62,6 +62,7 @@ class Job:
         source: what to open; `name` for messages.
         output: where to write, in which `format`; `output_name` for messages.
         target: how large the result shall be.
+        lr_size, frames: (width, height) of the source, and how many frames or pages are kept, by its header.
     """
 
     source: Path | bytes
@@ -71,6 +72,8 @@ class Job:
     format: Format
     target: Target
     options: FileOptions = FileOptions()
+    lr_size: tuple[int, int] = (0, 0)
+    frames: int = 1
 
 
 def run(job: Job, upscaler: Upscaler, listener: Listener = ignore) -> Finished:

@@ -1,5 +1,10 @@
 """Small matters of wording. Pure."""
 
+from pathlib import PurePath
+
+from upscale_cli.errors import printable
+from upscale_cli.events import Failed
+
 
 def counted(number: int, noun: str) -> str:
     """
@@ -7,3 +12,23 @@ def counted(number: int, noun: str) -> str:
     ('1 frame', '1,200 frames')
     """
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def duration(seconds: float) -> str:
+    """
+    >>> duration(3.21), duration(75), duration(7300)
+    ('3.2 s', '1 min 15 s', '2 h 01 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def failure_line(failure: Failed) -> str:
+    """What is said of a failure: the message, with the source's name before it if it does not begin with that."""
+    source, message = failure.source, failure.message
+    names = (source, printable(source), printable(PurePath(source).name), "<stdin>", "standard input")
+    return message if message.startswith(names) else f"{source}: {message}"

@@ -9,6 +9,7 @@ from upscale_cli.media.formats import FORMATS
 SIZE = "Size of the result"
 MODEL = "Model"
 OUTPUT = "Output"
+FOLDERS = "Folders"
 COMPUTE = "Computation"
 VIDEO = "Clips"
 MESSAGES = "Messages"

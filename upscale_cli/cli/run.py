@@ -1,26 +1,83 @@
 """What the main verb does with its inputs, one after the other."""
 
-import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from upscale_cli.cli.causes import print_causes
 from upscale_cli.errors import InterruptedRun, OptionError, UpscaleError
 
 if TYPE_CHECKING:
+    from upscale_cli.api import OpenedClip
     from upscale_cli.batch import Input, Naming, Outputs
-    from upscale_cli.clip import ClipOptions
+    from upscale_cli.clip import ClipJob, ClipOptions
     from upscale_cli.compare.beside import Comparison
     from upscale_cli.compare.page import Compared
     from upscale_cli.events import Listener
-    from upscale_cli.pipeline import FileOptions
+    from upscale_cli.pipeline import FileOptions, Job
     from upscale_cli.upscaler import Upscaler
 
-Work = Callable[[], bool]
-"""Upscales one source; says whether the result is undamaged."""
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """One source by one model: all is known that its header tells, and its output has a place.
+
+    Attributes:
+        lr_size: (width, height).
+        frames: that are made; None where nobody knows.
+    """
+
+    source: "Input"
+    upscaler: "Upscaler"
+    job: "Job | ClipJob"
+    lr_size: tuple[int, int]
+    frames: int | None
+
+    @property
+    def sr_size(self) -> tuple[int, int]:
+        """(width, height) of what will come out, but for what a codec rounds to even."""
+        return self.job.target.size_for(*self.lr_size)
+
+    @property
+    def megapixels(self) -> float:
+        """Million SR pixels in all."""
+        width, height = self.sr_size
+        return width * height * (self.frames or 1) / 1e6
+
+    @property
+    def output(self) -> Path | None:
+        """The file that will be made; None for a stream."""
+        return self.job.output if isinstance(self.job.output, Path) else None
+
+    def replacing(self) -> "Prepared":
+        """The same, and its output takes the place of what is there."""
+        return replace(self, job=replace(self.job, options=replace(self.job.options, overwrite=True)))  # type: ignore[arg-type]
+
+
+class Opened(NamedTuple):
+    """What upscales a source; for a clip also what is in it, and its options."""
+
+    upscaler: "Upscaler"
+    clip: "OpenedClip | None"
+    clip_options: "ClipOptions | None"
+
+
+def run_prepared(prepared: Prepared, listener: "Listener") -> str:
+    """Upscales one source; gives what it has lost, in words, or "".
+
+    Raises:
+        UpscaleError: nothing came of it.
+    """
+    from upscale_cli.pipeline import Job, run
+
+    if isinstance(prepared.job, Job):
+        run(prepared.job, prepared.upscaler, listener)
+        return ""
+    from upscale_cli.video import run_clip
+
+    return run_clip(prepared.job, prepared.upscaler, listener).damage
 
 
 class Run:
@@ -42,12 +99,12 @@ class Run:
         upscaler_options: dict[str, Any],
         listener: "Listener",
         *,
-        show_comparison: "Callable[[Compared], None] | None",
+        show_comparison: "Callable[[Compared], None] | None" = None,
         verbose: bool,
     ) -> None:
-        self._naming, self._photos, self._clip_options = naming, photos, clip_options
-        self._upscaler_options, self._listener, self._verbose = upscaler_options, listener, verbose
-        self._show = show_comparison
+        self.naming, self.photos, self._clip_options = naming, photos, clip_options
+        self._upscaler_options, self.listener, self.verbose = upscaler_options, listener, verbose
+        self._show_comparison = show_comparison
         self._comparisons: dict[Input, Comparison] = {}
         self._upscalers: dict[str | None, Upscaler] = {}
         self._failed = 0
@@ -55,81 +112,93 @@ class Run:
     def all(self, sources: "list[Input]", models: list[str | None]) -> int:
         """Runs everything; gives how many failed."""
         from upscale_cli.batch import Outputs
-        from upscale_cli.events import Note
 
-        outputs = Outputs(sources, overwrite=self._photos.overwrite)
-        clip_options = self._clip_options() if any(source.is_clip for source in sources) else None
-        if clip_options is not None and self._photos.quality is not None:
-            self._listener(Note("--quality is for photos; clips take --crf."))
-        ready: dict[Upscaler, list[tuple[str, Work]]] = {}
+        outputs = Outputs(sources, overwrite=self.photos.overwrite)
+        clip_options = self.options_for(sources)
+        ready: dict[Upscaler, list[Prepared]] = {}
         for name in models:
-            if name is not None or not all(source.is_clip for source in sources):
-                self._upscaler(name)  # what is wrong with it is wrong for all sources
+            self.check_model(name, sources)
             for source in sorted(sources, key=lambda source: source.is_clip):  # photos, then clips
                 with self._telling(source.name):
-                    upscaler, work = self._prepared(source, name, outputs, clip_options if source.is_clip else None)
-                    ready.setdefault(upscaler, []).append((source.name, work))
+                    opened = self.opened(source, name, clip_options if source.is_clip else None)
+                    prepared = self.prepared(source, opened, outputs)
+                    self._book_comparison(prepared, outputs)
+                    ready.setdefault(prepared.upscaler, []).append(prepared)
         for upscaler, works in ready.items():
-            for source_name, work in works:
-                with self._telling(source_name):
-                    self._failed += not work()
+            for work in works:
+                with self._telling(work.source.name):
+                    self._failed += bool(run_prepared(work, self.listener))
+                    if work.source in self._comparisons and work.output is not None:
+                        self._comparisons[work.source].outputs.append(work.output)
             upscaler.close()  # the next model needs the device
-        for source, comparison in self._comparisons.items():
-            if comparison.outputs and self._show is not None:
-                with self._telling(source.name):
-                    self._show(comparison.write(overwrite=self._photos.overwrite, listener=self._listener))
+        self._compare()
         return self._failed
 
-    def _prepared(
-        self, source: "Input", name: str | None, outputs: "Outputs", clip_options: "ClipOptions | None"
-    ) -> "tuple[Upscaler, Work]":
-        """What is left to do for one source, and what does it."""
-        from upscale_cli.api import open_source, prepare, prepare_clip
-
-        if clip_options is None:
-            from upscale_cli.pipeline import run
-
-            upscaler = self._upscaler(name)
-            photo = prepare(source, upscaler, self._naming, outputs, self._photos)
-            made = self._compared(source, photo.source, photo.output, outputs)
-
-            def upscale_photo() -> bool:
-                run(photo, upscaler, self._listener)
-                made()
-                return True
-
-            return upscaler, upscale_photo
-        from upscale_cli.clip_plan import chosen_streams
-        from upscale_cli.video import run_clip
-
-        opened = open_source(source, clip_options)
-        codec = chosen_streams(opened.clip, clip_options.video_stream)[0].codec
-        upscaler = self._upscaler(name, codec)
-        clip = prepare_clip(source, opened, upscaler, self._naming, outputs, clip_options)
-        made = self._compared(source, source.path, clip.output, outputs)
-
-        def upscale_clip() -> bool:
-            finished = run_clip(clip, upscaler, self._listener)
-            made()
-            return not finished.damage
-
-        return upscaler, upscale_clip
-
-    def _compared(
-        self, source: "Input", opened: Path | bytes, output: object, outputs: "Outputs"
-    ) -> Callable[[], None]:
-        """What to call once an output is there, so that it is compared in the end. Its place is booked before."""
-        if self._show is None or not isinstance(output, Path):
-            return lambda: None
+    def _book_comparison(self, prepared: Prepared, outputs: "Outputs") -> None:
+        """Where before and after are to be compared, a place for that, before anything is computed."""
+        source, job = prepared.source, prepared.job
+        if self._show_comparison is None or prepared.output is None or source in self._comparisons:
+            return
         from upscale_cli.compare.beside import Comparison
+        from upscale_cli.pipeline import Job
 
-        if source not in self._comparisons:
-            comparison = Comparison(opened, source.name, output, is_clip=source.is_clip)
-            outputs.promise(dataclasses.replace(source, name=f"{source.name} --compare"), comparison.place)
-            self._comparisons[source] = comparison
-        return partial(self._comparisons[source].outputs.append, output)
+        opened = job.source if isinstance(job, Job) else source.path
+        comparison = Comparison(opened, source.name, prepared.output, is_clip=source.is_clip)
+        outputs.promise(replace(source, name=f"{source.name} --compare"), comparison.place)
+        self._comparisons[source] = comparison
 
-    def _upscaler(self, name: str | None, clip_codec: str | None = None) -> "Upscaler":
+    def _compare(self) -> None:
+        """What was made, beside what it was made of."""
+        for source, comparison in self._comparisons.items():
+            if comparison.outputs and self._show_comparison is not None:
+                with self._telling(source.name):
+                    self._show_comparison(comparison.write(overwrite=self.photos.overwrite, listener=self.listener))
+
+    def options_for(self, sources: "list[Input]") -> "ClipOptions | None":
+        """How clips are read and written, if there is one among the sources."""
+        from upscale_cli.events import Note
+
+        clip_options = self._clip_options() if any(source.is_clip for source in sources) else None
+        if clip_options is not None and self.photos.quality is not None:
+            self.listener(Note("--quality is for photos; clips take --crf."))
+        return clip_options
+
+    def check_model(self, name: str | None, sources: "list[Input]") -> None:
+        """Finds out what is wrong with a model, for that is wrong for all sources."""
+        if name is not None or not all(source.is_clip for source in sources):
+            self.upscaler(name)
+
+    def opened(self, source: "Input", name: str | None, clip_options: "ClipOptions | None") -> "Opened":
+        """What upscales a source; of a clip, that takes a look into it.
+
+        Args:
+            clip_options: of a clip; None for a photo.
+        """
+        if clip_options is None:
+            return Opened(self.upscaler(name), None, None)
+        from upscale_cli.api import open_source
+        from upscale_cli.clip_plan import chosen_streams
+
+        clip = open_source(source, clip_options)
+        stream = chosen_streams(clip.clip, clip_options.video_stream)[0]
+        return Opened(self.upscaler(name, stream.codec), clip, clip_options)
+
+    def prepared(self, source: "Input", opened: "Opened", outputs: "Outputs") -> Prepared:
+        """What is to be done with one source."""
+        from upscale_cli.api import prepare, prepare_clip
+
+        upscaler, clip, clip_options = opened
+        if clip is None or clip_options is None:
+            photo = prepare(source, upscaler, self.naming, outputs, self.photos)
+            return Prepared(source, upscaler, photo, photo.lr_size, photo.frames)
+        from upscale_cli.clip_plan import chosen_streams
+
+        job = prepare_clip(source, clip, upscaler, self.naming, outputs, clip_options)
+        stream = chosen_streams(clip.clip, clip_options.video_stream)[0]
+        guess = round(stream.seconds * stream.rate) if stream.seconds else None
+        return Prepared(source, upscaler, job, (stream.width, stream.height), stream.frames or guess)
+
+    def upscaler(self, name: str | None, clip_codec: str | None = None) -> "Upscaler":
         """One for all sources that take the same model."""
         from upscale_cli.models.select import best_clip_model
         from upscale_cli.upscaler import Upscaler
@@ -149,6 +218,6 @@ class Run:
             raise
         except UpscaleError as error:
             self._failed += 1
-            self._listener(Failed(source, str(error)))
-            if self._verbose:
+            self.listener(Failed(source, str(error)))
+            if self.verbose:
                 print_causes(error)

@@ -152,8 +152,7 @@ def show(compared: "Compared", *, as_json: bool, quiet: bool) -> None:
 
 def in_words(compared: "Compared") -> list[str]:
     """What was made, and what was measured, for a person."""
-    from upscale_cli.console import duration
-    from upscale_cli.words import counted
+    from upscale_cli.words import counted, duration
 
     size = f"{compared.size / 1e6:.1f} MB" if compared.size >= 1e5 else f"{compared.size / 1e3:.0f} kB"
     what = f"{counted(compared.pictures, 'picture')}, {size}" if compared.pictures else size

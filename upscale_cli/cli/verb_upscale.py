@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from upscale_cli import __version__
+from upscale_cli.cli.many import ManyOptions
 from upscale_cli.cli.options import (
     COMPUTE,
+    FOLDERS,
     MESSAGES,
     MODEL,
     OUTPUT,
@@ -38,15 +40,18 @@ def _show_version(wanted: bool) -> None:
 
 def upscale(
     inputs: Annotated[
-        list[str],
-        typer.Argument(metavar="INPUT", help="Photos and clips; - reads one from standard input.", show_default=False),
-    ],
+        list[str] | None,
+        typer.Argument(
+            metavar="INPUT", show_default=False,
+            help="Photos, clips, folders, and lists of them (.txt); - reads a photo or a clip from standard input.",
+        ),
+    ] = None,
     output: Annotated[
         str | None,
         typer.Option(
             "-o", "--output", show_default=False, rich_help_panel=OUTPUT,
             help="File, folder (existing, or with a trailing /), - for standard output, or a template of {stem} {ext} "
-            "{scale} {width} {height} {model}. Default: {stem}_{scale}x{ext} beside the input.",
+            "{scale} {width} {height} {model} {name} {folder}. Default: {stem}_{scale}x{ext} beside the input.",
         ),
     ] = None,
     scale: Annotated[
@@ -119,6 +124,40 @@ def upscale(
             "--compare", rich_help_panel=OUTPUT,
             help="Also write a page (of a clip: a clip) that compares before and after: {stem}_compare.html.",
         ),
+    ] = False,
+    recursive: Annotated[
+        bool, typer.Option("-r", "--recursive", rich_help_panel=FOLDERS, help="The folders in a folder, too.")
+    ] = False,
+    include: Annotated[
+        list[str] | None,
+        typer.Option("--include", metavar="GLOB", show_default=False, rich_help_panel=FOLDERS,
+                     help="Take only what matches, such as '*.jpg' or '2024/**'; repeatable."),
+    ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option("--exclude", metavar="GLOB", show_default=False, rich_help_panel=FOLDERS,
+                     help="Leave out files and folders that match; repeatable."),
+    ] = None,
+    from_list: Annotated[
+        list[str] | None,
+        typer.Option("--from-list", metavar="FILE|-", show_default=False, rich_help_panel=FOLDERS,
+                     help="Take the paths in a file or on standard input, one per line or NUL-separated; repeatable."),
+    ] = None,
+    skip_existing: Annotated[
+        bool | None,
+        typer.Option("--skip-existing/--no-skip-existing", show_default=False, rich_help_panel=FOLDERS,
+                     help="Pass over what is done, unless input, model or options have changed. Default for folders "
+                     "and lists."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", rich_help_panel=FOLDERS, help="Show what would be done; do nothing.")
+    ] = False,
+    fail_fast: Annotated[
+        bool, typer.Option("--fail-fast", rich_help_panel=FOLDERS, help="Stop at the first file that fails.")
+    ] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", rich_help_panel=FOLDERS,
+                           help="Go on with whatever comes into the folder, until Ctrl-C.")
     ] = False,
     tile: Annotated[
         int,
@@ -250,22 +289,32 @@ def upscale(
 ) -> None:  # fmt: skip
     """Upscale photos and clips: sharp, colour-true, every frame, every stream.
 
-    [bold]upscale photo.jpg -s 4 -m realesrgan[/bold], [bold]upscale clip.mp4 -m espcn --realtime[/bold]
+    [bold]upscale photo.jpg -s 4 -m realesrgan[/bold], [bold]upscale clip.mp4 -m espcn --realtime[/bold],
+    [bold]upscale photos/ -o large/ -r[/bold]
     """
     from upscale_cli.batch import STDIO, Input, Naming, single_output
     from upscale_cli.console import listening
 
     del version  # acted upon by its callback
-    sources = [Input(name, may_be_live=live) for name in inputs]
+    many = ManyOptions(
+        tuple(inputs or ()), tuple(from_list or ()), recursive=recursive, include=tuple(include or ()),
+        exclude=tuple(exclude or ()), skip_existing=skip_existing, overwrite=overwrite, dry_run=dry_run,
+        fail_fast=fail_fast, watch=watch,
+    )  # fmt: skip
+    output = many.checked_output(output, is_stream=play or live)
+    sources = [Input(name, may_be_live=live) for name in inputs or ()]
     to_stdout = not play and (output == STDIO or (output is None and any(source.is_stdin for source in sources)))
     with listening(as_json=as_json, quiet=quiet, stdout_is_taken=to_stdout) as listener:
         target = _target(scale, size, long_side, megapixels)
         models: list[str | None] = [*model] if model else [None]
         naming = Naming(output, format, target, several_models=len(models) > 1)
-        single_output(naming, sources, len(models))
+        if not many.has_many:
+            single_output(naming, sources, len(models))
         _check_live(sources, output, len(models), play=play, live=live)
         if to_stdout and sys.stdout.isatty():
             raise OptionError("the result would go to the terminal. Send it on (`> out.png`), or give -o FILE.")
+        if compare and many.is_one_run:
+            raise OptionError("--compare is for files named one by one. For folders: `upscale compare FOLDER OUTPUT`.")
         if compare and (to_stdout or play or preview is not None or any(source.is_live for source in sources)):
             raise OptionError("--compare needs two files to compare. Give -o FILE, or leave --compare out.")
         if gpu is not None:
@@ -288,7 +337,7 @@ def upscale(
         photos = FileOptions(quality=quality, overwrite=overwrite, max_pixels=max_pixels, salvage=salvage)
         show = partial(show_compared, as_json=as_json, quiet=quiet) if compare else None
         run = Run(naming, photos, clip_options, upscaler_options, listener, show_comparison=show, verbose=verbose)
-        failed = run.all(sources, models)
+        failed = many.run(run, models) if many.is_one_run else run.all(sources, models)
     if failed:
         raise typer.Exit(1)
 

@@ -2,17 +2,26 @@
 
 import errno
 import os
+import re
 import secrets
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import IO, BinaryIO
+from typing import IO, BinaryIO, Final
 
 from upscale_cli.errors import OutputError, printable
+
+TEMPORARY: Final = ".upscale-"
+
+_FOREIGN: Final = re.compile(r'[<>:"|?*\\\x00-\x1f\udc80-\udcff]')
+
+YOUNG_SECONDS: Final = 60
+"""A temporary file that was changed since is left alone: its run may be about to lock it."""
 
 
 class Stream:
@@ -98,8 +107,11 @@ class OutputFile:
                 self._file = tempfile.TemporaryFile()
             else:
                 # Short, whatever the target's name is, and made by open(), so that the user's umask holds.
-                self._temporary = self._path.parent / f".upscale-{secrets.token_hex(6)}.part"
+                self._temporary = (
+                    self._path.parent / f"{TEMPORARY}{secrets.token_hex(6)}{_foreign(self._path.name)}.part"
+                )
                 self._file = self._temporary.open("xb+")
+                hold(self._file)
         return Stream(self._file)
 
     def __exit__(
@@ -144,6 +156,47 @@ class OutputFile:
             ) from error
         except OSError as error:
             raise OutputError(f"{self.name}: cannot be written ({_reason(error)}).{_remedy(error)}") from error
+
+
+def _foreign(name: str) -> str:
+    """The characters of a name that not every file system takes, for a temporary file to try them before anything is
+    computed: a drive may be mounted that knows no question marks."""
+    return "" if sys.platform == "win32" else "".join(sorted(set(_FOREIGN.findall(name))))
+
+
+def hold(file: IO[bytes]) -> None:
+    """Locks a temporary file for as long as it is open: what is not locked belongs to no living run. Windows does so by
+    itself."""
+    if sys.platform != "win32":
+        import fcntl
+
+        with suppress(OSError):  # some network drives have no locks
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def remove_abandoned(folder: Path) -> int:
+    """Removes the temporary files in a folder whose runs were killed; says how many there were."""
+    removed = 0
+    for path in folder.glob(f"{TEMPORARY}*.part"):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > YOUNG_SECONDS and not _is_held(path):
+                path.unlink()
+                removed += 1
+    return removed
+
+
+def _is_held(path: Path) -> bool:
+    """Whether a run is at work on a temporary file. (On Windows removing it will fail then.)"""
+    if sys.platform == "win32":
+        return False
+    import fcntl
+
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
 
 
 def move_into_place(temporary: Path, path: Path, *, overwrite: bool) -> None:

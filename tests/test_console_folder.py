@@ -1,0 +1,100 @@
+"""A run over many files, as it is shown: two bars on a terminal, lines in a log, and a summary."""
+
+import io
+import re
+
+import pytest
+from rich.console import Console
+
+from upscale_cli.console import Terminal
+from upscale_cli.events import (
+    ClipProgress,
+    Event,
+    Failed,
+    Fetching,
+    Finished,
+    FolderFinished,
+    FolderProgress,
+    Note,
+    Planned,
+    Progress,
+    Skipped,
+    Started,
+    Surveyed,
+    Surveying,
+)
+
+BAD = Failed("in/bad.jpg", "in/bad.jpg: is empty")
+
+
+def started(name: str) -> Started:
+    return Started(f"in/{name}", f"out/{name}", "espcn", "asked for", ("espcn-x4",), "cpu", "fp32", 10, 20, 40, 80, 1)
+
+
+RUN: list[Event] = [
+    Surveying(1, 4),
+    BAD,
+    Skipped("in/0.png", "out/0.png"),
+    Surveyed(2, 1, 1, {"hidden": 2}, 5.0),
+    started("1.png"),
+    Fetching("net.pth", 10, 100),
+    Note("alpha is dropped."),
+    Progress(1, 4, 0.8),
+    Finished("in/1.png", "out/1.png", 40, 80, 3.21),
+    FolderProgress(1, 1, 1, 4, 2.5, 5.0, 1.25, 2.0),
+    started("2.mkv"),
+    Note("alpha is dropped."),
+    ClipProgress(5, 10, 2.0, 0.1, 3.0, "net"),
+    FolderProgress(2, 1, 1, 4, 5.0, 5.0, 1.25, 0.0),
+    FolderFinished(0, 2, 1, 1, {"hidden": 2}, 5.0, 4.0, (BAD,)),
+]
+
+
+def shown(events: list[Event], *, terminal: bool, quiet: bool = False) -> str:
+    screen = io.StringIO()
+    listener = Terminal(Console(file=screen, force_terminal=terminal, width=100, color_system=None), quiet=quiet)
+    for event in events:
+        listener(event)
+    listener.end_bar()
+    return screen.getvalue()
+
+
+def test_a_log_gets_a_line_per_file_and_a_summary() -> None:
+    assert shown(RUN, terminal=False).splitlines() == [
+        "error: in/bad.jpg: is empty",
+        "2 files to do (5.0 MP), 1 done before",
+        "passed over: 2 hidden",
+        "espcn (espcn-x4): asked for; cpu, fp32",
+        "note: 1.png: alpha is dropped.",
+        "out/1.png  40 x 80  3.2 s",
+        "2 done, 1 skipped, 1 failed; 4.0 s, 1.25 MP/s",
+        "  said of 2 files: alpha is dropped.",
+        "  failed: in/bad.jpg: is empty",
+    ]
+
+
+def test_a_terminal_gets_one_bar_for_all_and_one_for_the_file() -> None:
+    screen = shown(RUN, terminal=True)
+    assert re.search(r"all .*0 files left.*MP/s", screen)
+    assert "1.png" in screen
+    assert "2.mkv" in screen
+    assert "out/1.png" not in screen  # the bars tell
+
+
+def test_quiet_leaves_the_errors() -> None:
+    assert shown(RUN, terminal=False, quiet=True).splitlines() == ["error: in/bad.jpg: is empty"]
+
+
+def test_names_that_look_like_markup_or_control_the_terminal() -> None:
+    events: list[Event] = [Surveyed(1, 0, 0, {}, 1.0), started("[red]\x1b[31m.png"), Progress(1, 2, 0.1)]
+    screen = shown(events, terminal=True)
+    assert "[red]" in screen
+    assert "\x1b[31m" not in screen
+
+
+def test_the_table_of_a_dry_run(capsys: pytest.CaptureFixture[str]) -> None:
+    plan = Planned("in/[b]a.png", "out/a_4x.png", "espcn", 10, 20, 40, 80, None)
+    text = shown([Surveyed(1, 0, 0, {}, 0.1), plan, FolderFinished(1, 0, 0, 0, {}, 0.0, 0.1, ())], terminal=False)
+    assert text.splitlines()[-1] == "1 to do; 0.1 s"
+    out = capsys.readouterr().out
+    assert re.search(r"in/\[b\]a\.png +10 x 20 +40 x 80 +\? +espcn +out/a_4x\.png", out)
