@@ -15,6 +15,7 @@ from typing import Any
 REPOSITORY = Path(__file__).parent.parent
 LOGS = REPOSITORY / "training/logs"
 START, STOP = "<!-- from training/logs by training/card.py -->\n", "<!-- end -->\n"
+PHOTO_START = "<!-- photo-lite, from training/logs by training/card.py -->\n"
 
 ABOUT = {"espcn": "real-time; clean pictures and video", "espcn-robust": "real-time; compressed pictures and video"}
 QUALITY = {"espcn": 30, "espcn-robust": 25}
@@ -28,12 +29,16 @@ def read_logs(folder: Path = LOGS) -> list[Log]:
     return sorted(logs, key=lambda log: (log["kind"], log["scale"]))
 
 
-def pages() -> dict[Path, str]:
-    """The pages that carry tables, and those tables as Markdown."""
-    return {
-        REPOSITORY / "weights/README.md": model_tables(read_logs()),
-        REPOSITORY / "training/README.md": trial_tables(json.loads((LOGS / "trials.json").read_text(encoding="utf-8"))),
-    }
+def pages() -> list[tuple[Path, str, str]]:
+    """The pages that carry tables, the mark before these, and the tables as Markdown."""
+    card = REPOSITORY / "weights/README.md"
+    trials = json.loads((LOGS / "trials.json").read_text(encoding="utf-8"))
+    photo = json.loads((LOGS / "photo-lite-x4.json").read_text(encoding="utf-8"))
+    return [
+        (card, START, model_tables(read_logs())),
+        (card, PHOTO_START, photo_tables(photo)),
+        (REPOSITORY / "training/README.md", START, trial_tables(trials)),
+    ]
 
 
 def model_tables(logs: Sequence[Log]) -> str:
@@ -56,6 +61,26 @@ def model_tables(logs: Sequence[Log]) -> str:
     return "\n".join(tables)
 
 
+def photo_tables(log: Log) -> str:
+    """The file of the photo net, and how near it comes to its teacher."""
+    file = (log["file"], f"{log['bytes']:,}", f"`{log['sha256']}`", log["recipe"]["seed"],
+            f"{log['recipe']['steps']:,}", f"{log['seconds'] / 60:.0f}")  # fmt: skip
+    near = log["held_out"]["psnr_to_teacher"]
+    taken, shift = log["seconds_for_256x256_fp32"], log["held_out"]["colour_shift"]
+    rows = [
+        (f"PSNR to the teacher, {log['held_out']['pictures']} pictures, dB",
+         *(f"{near[name]:.2f}" for name in ("bicubic", "espcn", "student")), ""),
+        ("largest shift of a channel's mean, levels of 255", "", "", shift["student"], shift["teacher"]),
+        (f"seconds for 256 x 256 LR pixels, fp32, {taken['threads']} threads", "", "",
+         taken["student"], taken["teacher"]),
+    ]  # fmt: skip
+    return (
+        _table(("file", "bytes", "sha256", "seed", "steps", "minutes"), [file])
+        + "\n"
+        + _table(("", "bicubic", "espcn", "photo-lite", "teacher"), rows)
+    )
+
+
 def trial_tables(log: Log) -> str:
     """One row per trial: what was chosen, then PSNR on luma in dB; the first recipe's, then the second's."""
     names = ("Set5", "Set14", "Kodak24")
@@ -75,9 +100,9 @@ def trial_tables(log: Log) -> str:
     return _table(head, rows) + "\n" + _table(("activation", "loss", "rate", "steps", "data", *sets), second)
 
 
-def with_tables(page: str, tables: str) -> str:
-    """A page's text with the part between its two marks renewed."""
-    before, start, rest = page.partition(START)
+def with_tables(page: str, tables: str, mark: str = START) -> str:
+    """A page's text with the part between a mark and the next end renewed."""
+    before, start, rest = page.partition(mark)
     _, stop, after = rest.partition(STOP)
     return f"{before}{start}\n{tables}\n{stop}{after}"
 
@@ -101,8 +126,8 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def main() -> None:
-    for path, tables in pages().items():
-        path.write_text(with_tables(path.read_text(encoding="utf-8"), tables), encoding="utf-8")
+    for path, mark, tables in pages():
+        path.write_text(with_tables(path.read_text(encoding="utf-8"), tables, mark), encoding="utf-8")
     print("".join(registry_row(log) for log in read_logs()), end="")
 
 

@@ -81,7 +81,7 @@ def upscale(
         typer.Option(
             "-m", "-n", "--model", show_default=False, rich_help_panel=MODEL, autocompletion=complete_model,
             help="A name (see `upscale models list`) or a checkpoint file. Repeat it for one output per model. "
-            "Default: the best on this machine for photos, espcn for clips.",
+            "Default: the best on this machine for photos; for clips espcn-robust, or espcn where hardly compressed.",
         ),
     ] = None,
     denoise: Annotated[
