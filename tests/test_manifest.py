@@ -9,11 +9,11 @@ import pytest
 
 from upscale_cli.batch import Input
 from upscale_cli.errors import OutputError
-from upscale_cli.manifest import MANIFEST_NAME, Job, Manifest, outputs_listed_in
+from upscale_cli.manifest import MANIFEST_NAME, JobOptions, Manifest, outputs_listed_in
 
 OPTIONS = {"model": "espcn", "scale": 4}
-JOB = Job(OPTIONS)
-OTHER = Job({**OPTIONS, "scale": 2})
+JOB = JobOptions(OPTIONS)
+OTHER = JobOptions({**OPTIONS, "scale": 2})
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def output(tmp_path: Path) -> Path:
     return tmp_path / "out" / "a_4x.png"
 
 
-def made(source: Input, output: Path, content: bytes = b"sr", job: Job = JOB) -> Manifest:
+def made(source: Input, output: Path, content: bytes = b"sr", job: JobOptions = JOB) -> Manifest:
     """A manifest in which an output is done."""
     manifest = Manifest(output.parent)
     record = manifest.begin(source, output, job)
@@ -174,7 +174,7 @@ def _add_many(folder: str, source: str, number: int) -> None:
     manifest = Manifest(Path(folder))
     given = Input(source)
     for count in range(20):
-        manifest.begin(given, Path(folder) / f"{number}-{count}.png", Job({"number": number, "count": count}))
+        manifest.begin(given, Path(folder) / f"{number}-{count}.png", JobOptions({"number": number, "count": count}))
 
 
 def test_several_runs_write_into_one_manifest(source: Input, tmp_path: Path) -> None:

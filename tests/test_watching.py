@@ -106,7 +106,7 @@ def test_without_events_the_wait_is_short(tmp_path: Path, monkeypatch: pytest.Mo
 WATCHING = """
 import sys
 from upscale_cli import cli, watching
-watching.SETTLE_SECONDS = 0.6
+watching.SETTLE_SECONDS = 1.5
 cli.main()
 """
 
@@ -162,7 +162,7 @@ def test_files_come_slowly_by_renaming_and_in_bulk(tmp_path: Path) -> None:
         for at in range(0, len(whole), len(whole) // 12):
             stream.write(whole[at : at + len(whole) // 12])
             stream.flush()
-            time.sleep(0.15)
+            time.sleep(0.2)
     watched.until("finished", source="in/slow.png")
     (tmp_path / "in/new folder").mkdir()
     (tmp_path / "elsewhere/renamed.png").rename(tmp_path / "in/new folder/renamed.png")

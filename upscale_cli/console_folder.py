@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
+    from rich.table import Table
 
 NAME_CELLS: Final = 24
 """Of a terminal's line, for what a bar is about."""
@@ -154,7 +155,8 @@ class FolderView:
     def _draw_survey(self, event: Surveying) -> None:
         if self._console.is_terminal:
             self._open_bars()
-            assert self._bars is not None and self._all is not None  # noqa: PT018
+            assert self._bars is not None
+            assert self._all is not None
             self._bars.update(
                 self._all,
                 completed=event.done,
@@ -168,7 +170,8 @@ class FolderView:
         if not self._console.is_terminal:
             return
         self._open_bars()
-        assert self._bars is not None and self._all is not None  # noqa: PT018
+        assert self._bars is not None
+        assert self._all is not None
         pace, seconds = self._pace, time.monotonic() - self._begin if self._begin else 0.0
         rate = megapixels / seconds if seconds else 0.0
         seconds_left = (pace.total_megapixels - megapixels) / rate if rate else None
@@ -201,7 +204,7 @@ class FolderView:
             self._bars.start()
 
 
-def plan_table(planned: list[Planned]) -> "object":
+def plan_table(planned: list[Planned]) -> "Table":
     """What would be done, as a table for people."""
     from rich.table import Table
     from rich.text import Text

@@ -57,7 +57,7 @@ class Record:
         input: path of the source below the folder that was named, with slashes.
         source: absolute path of the source.
         stamp: of the source, before it was read.
-        job: digest of the options (`Job.digest`).
+        job: digest of the options (`JobOptions.digest`).
         made: stamp of the output; of one that is begun, of the file that stood in its place, or None.
         damage: what the source has lost, in words; "" for nothing.
     """
@@ -93,15 +93,15 @@ class Record:
 
 
 @dataclass(frozen=True)
-class Job:
+class JobOptions:
     """All that decides about the pixels and the name of an output."""
 
-    options: Mapping[str, Any]
+    values: Mapping[str, Any]
 
     @cached_property
     def digest(self) -> str:
         """A short name for it."""
-        text = json.dumps(self.options, sort_keys=True, default=str)
+        text = json.dumps(self.values, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -137,7 +137,7 @@ class Manifest:
 
     # What is known
 
-    def finished(self, source: Input, job: Job) -> Record | None:
+    def finished(self, source: Input, job: JobOptions) -> Record | None:
         """What this very job has made of this very file, if it is still there."""
         name, stamp = self._input_name(source), Stamp.of(source.path)
         forms = dict.fromkeys((name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD"))))
@@ -179,7 +179,7 @@ class Manifest:
 
     # What is added
 
-    def begin(self, source: Input, output: Path, job: Job) -> Record:
+    def begin(self, source: Input, output: Path, job: JobOptions) -> Record:
         """Notes that a source is about to be read; what comes of it is told by `finish` or `drop`.
 
         Raises:
@@ -190,7 +190,7 @@ class Manifest:
             stamp=Stamp.of(source.path) or Stamp(0, 0), job=job.digest, made=Stamp.of(output),
         )  # fmt: skip
         if job.digest not in self._jobs:
-            self._append({"job": job.digest, "options": job.options})
+            self._append({"job": job.digest, "options": job.values})
         self._append({**record.as_line("begun"), "run": self._run})
         return record
 

@@ -17,7 +17,7 @@ from upscale_cli.cli.causes import print_causes
 from upscale_cli.cli.run import Prepared, Run, run_prepared
 from upscale_cli.errors import CheckpointError, InterruptedRun, OptionError, OutputError, UpscaleError
 from upscale_cli.events import Failed, FolderFinished, FolderProgress, Planned, Skipped, Surveyed, Surveying
-from upscale_cli.manifest import Job, Manifest, manifest_folder, template_below
+from upscale_cli.manifest import JobOptions, Manifest, manifest_folder, template_below
 from upscale_cli.words import counted
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Task:
 
     prepared: Prepared
     manifest: Manifest
-    job: Job
+    job: JobOptions
 
 
 @dataclass(slots=True)
@@ -88,7 +88,7 @@ class FolderRun:
         self._run, self._models, self._rules = run, models, rules
         self._listener = run.listener
         self._manifests: dict[Path, Manifest] = {}
-        self._jobs: dict[tuple[Upscaler, bool], Job] = {}
+        self._jobs: dict[tuple[Upscaler, bool], JobOptions] = {}
         self.tally = Tally()
 
     def all(self, sources: "Sources") -> int:
@@ -172,7 +172,7 @@ class FolderRun:
             return None  # the header of a photo that is done is not read
         return Task(self._run.prepared(source, opened, outputs), manifest, job)
 
-    def _is_done(self, source: "Input", manifest: Manifest, job: Job) -> bool:
+    def _is_done(self, source: "Input", manifest: Manifest, job: JobOptions) -> bool:
         """Whether nothing is left to do, which is then told."""
         if not self._rules.skip_existing:
             return False
@@ -192,10 +192,10 @@ class FolderRun:
             self._manifests[folder] = Manifest(folder)
         return self._manifests[folder]
 
-    def _job(self, upscaler: "Upscaler", clip_options: "ClipOptions | None") -> Job:
+    def _job(self, upscaler: "Upscaler", clip_options: "ClipOptions | None") -> JobOptions:
         key = upscaler, clip_options is not None
         if key not in self._jobs:
-            self._jobs[key] = Job(job_options(self._run, upscaler, clip_options))
+            self._jobs[key] = JobOptions(job_options(self._run, upscaler, clip_options))
         return self._jobs[key]
 
     # Work
