@@ -142,6 +142,14 @@ def upscale(
     max_pixels: Annotated[
         int, typer.Option("--max-pixels", min=1, rich_help_panel=COMPUTE, help="Largest input that is trusted.")
     ] = MAX_PIXELS,
+    max_memory: Annotated[
+        str | None,
+        typer.Option(
+            "--max-memory", metavar="BYTES", show_default=False, rich_help_panel=COMPUTE,
+            help="Memory the process may take, such as 2G or 1500M. A photo that needs more goes through in bands. "
+            "Default: what is free.",
+        ),
+    ] = None,
     salvage: Annotated[
         bool, typer.Option("--salvage", rich_help_panel=COMPUTE, help="Take what decodes of a damaged file.")
     ] = False,
@@ -246,6 +254,7 @@ def upscale(
     """
     from upscale_cli.batch import STDIO, Input, Naming, single_output
     from upscale_cli.console import listening
+    from upscale_cli.options import memory_bound
 
     del version  # acted upon by its callback
     sources = [Input(name, may_be_live=live) for name in inputs]
@@ -273,9 +282,13 @@ def upscale(
             "alpha": alpha, "wrap": wrap, "listener": listener,
         }  # fmt: skip
 
+        bound = memory_bound(max_memory)
+
         from upscale_cli.pipeline import FileOptions  # torch comes with these: nothing is left that could be refused
 
-        photos = FileOptions(quality=quality, overwrite=overwrite, max_pixels=max_pixels, salvage=salvage)
+        photos = FileOptions(
+            quality=quality, overwrite=overwrite, max_pixels=max_pixels, salvage=salvage, max_memory=bound
+        )
         run = Run(naming, photos, clip_options, upscaler_options, listener, verbose=verbose)
         failed = run.all(sources, models)
     if failed:

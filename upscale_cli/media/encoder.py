@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from upscale_cli.media.convert import Notes
 from upscale_cli.media.formats import Format
-from upscale_cli.media.frame import Frame
+from upscale_cli.media.frame import Frame, Layout
 from upscale_cli.media.metadata import Metadata, PhotoInfo
+from upscale_cli.media.rows import Rows
 from upscale_cli.media.target import Stream
 
 
@@ -51,6 +52,10 @@ class Encoder(ABC):
     @abstractmethod
     def add(self, frame: Frame, metadata: Metadata) -> None:
         """Encode one frame; `metadata` are the frame's own where a file has pages, else the file's."""
+
+    def add_rows(self, picture: Rows, layout: Layout, metadata: Metadata) -> None:
+        """Encode the only frame of a file band by band; for formats whose row says `bands`."""
+        raise NotImplementedError(f"{self.job.row.name} is not written band by band")
 
     def finish(self) -> None:  # noqa: B027 -- most formats are whole after their only frame
         """Write what can be known only at the end."""
