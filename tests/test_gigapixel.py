@@ -1,5 +1,6 @@
 """Pictures in bands: the same as a whole, value for value, from every reader to every writer."""
 
+import io
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ from tests.goldens.recipes import rrdbnet, seeded, srvgg
 from tests.pictures import frame_of, info_of
 from upscale_cli import Upscaler, upscale_file
 from upscale_cli.chain import Target
-from upscale_cli.errors import InputError, OutputError
+from upscale_cli.errors import InputError, InterruptedRun, OptionError, OutputError
 from upscale_cli.events import Event, Note, Progress
 from upscale_cli.gigapixel import plan_bands
 from upscale_cli.media.formats import FORMATS
@@ -26,7 +27,9 @@ from upscale_cli.media.frame import Frame, Layout, Pixels
 from upscale_cli.media.image import ImageReader, ImageWriter
 from upscale_cli.media.rows import Edge, Held, Padded, Rows, Scan, Streamed
 from upscale_cli.models.registry import Kernel
+from upscale_cli.pipeline import FileOptions, Job, run
 from upscale_cli.resample import FILTERS, Resampled, taps
+from upscale_cli.spool import Spool
 
 LITTLE = 230 * 10**6
 """Bytes of memory that are too few for any picture as a whole, and enough for bands."""
@@ -314,6 +317,107 @@ def test_damage_that_is_met_on_the_way_leaves_no_file(ending: str, tmp_path: Pat
 
 def checksum(data: bytes) -> bytes:
     return zlib.crc32(data).to_bytes(4, "big")
+
+
+# Killed and gone on with
+
+
+class Killed(BaseException):
+    """What no handler catches."""
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    write(tmp_path / "lr.png", frame_of("RGB", np.uint8, 200, 37))
+    return tmp_path / "lr.png"
+
+
+def killed(photo: Path, output: Path, monkeypatch: pytest.MonkeyPatch, rows: int, **how: Any) -> None:
+    """A run that is killed when it is asked for that row."""
+    real = Spool.fill
+
+    def fill(spool: Spool) -> None:
+        read = spool._picture.read
+
+        def until_killed(start: int, stop: int) -> Pixels:
+            if stop > rows:
+                raise Killed
+            return read(start, stop)
+
+        monkeypatch.setattr(spool._picture, "read", until_killed)
+        real(spool)
+
+    with monkeypatch.context() as fatal:
+        fatal.setattr(Spool, "fill", fill)
+        with pytest.raises(Killed):
+            upscale_file(photo, output, resume=True, **how)
+
+
+@pytest.mark.usefixtures("little_memory")
+@pytest.mark.parametrize("model", ["rrdbnet", "espcn", "bicubic"])
+@pytest.mark.parametrize("ending", [".tif", ".png"])
+def test_a_killed_run_goes_on_and_the_result_is_equal(
+    model: str, ending: str, photo: Path, nets: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = photo.with_name(f"sr{ending}")
+    how: dict[str, Any] = {"scale": 3, "model": Upscaler(nets[model], device="cpu", tile=24, overlap=8)}
+    expected = whole(photo, output, monkeypatch, **how)
+    killed(photo, output, monkeypatch, rows=300, **how)
+    assert not output.exists()
+    with monkeypatch.context() as generous:  # by now there is memory for the whole
+        generous.setattr("upscale_cli.pipeline.room", lambda _: 10**12)
+        told: list[Event] = []
+        upscale_file(photo, output, resume=True, listener=told.append, **how)
+    np.testing.assert_array_equal(pixels_in(output), expected)
+    notes = [event.text for event in told if isinstance(event, Note)]
+    assert any("going on after row 2" in note for note in notes), notes
+    steps = [event for event in told if isinstance(event, Progress)]
+    assert steps[-1].done == steps[-1].total > len(steps), "and not all was done again"
+    assert {path.name for path in photo.parent.iterdir()} == {"lr.png", output.name, f"whole{ending}"}
+
+
+@pytest.mark.usefixtures("little_memory")
+def test_rows_that_cannot_be_trusted_are_made_again(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    output = photo.with_name("sr.tif")
+    how: dict[str, Any] = {"scale": 2, "model": Upscaler("espcn", device="cpu", tile=24)}
+    expected = whole(photo, output, monkeypatch, **how)
+    work = photo.with_name("sr.tif.work")
+    for spoil in (
+        lambda: (work / "journal.jsonl").write_text('{"rows'),
+        lambda: (work / "journal.jsonl").write_text('{"rows": 100000}'),
+        lambda: (work / "rows.raw").write_bytes(b"torn"),
+        lambda: (work / "job.json").unlink(),
+    ):
+        killed(photo, output, monkeypatch, rows=200, **how)
+        spoil()
+        upscale_file(photo, output, resume=True, overwrite=True, **how)
+        np.testing.assert_array_equal(pixels_in(output), expected)
+        output.unlink()
+
+
+@pytest.mark.usefixtures("little_memory")
+def test_the_work_of_another_job_is_not_gone_on_with(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    output = photo.with_name("sr.tif")
+    killed(photo, output, monkeypatch, rows=200, scale=2, model="bicubic")
+    with pytest.raises(OptionError, match=r"holds the work of another job: --scale \(2 then, 3 now\)"):
+        upscale_file(photo, output, resume=True, scale=3, model="bicubic")
+
+
+@pytest.mark.usefixtures("little_memory")
+def test_an_interrupted_run_says_how_to_go_on(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_: Spool) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Spool, "fill", interrupted)
+    with pytest.raises(InterruptedRun, match=r"0 of 400 rows are done in .*sr\.tif\.work; the same command goes on"):
+        upscale_file(photo, photo.with_name("sr.tif"), resume=True, scale=2, model="bicubic")
+
+
+@pytest.mark.usefixtures("little_memory")
+def test_resume_needs_a_file(photo: Path) -> None:
+    job = Job(photo, "lr.png", io.BytesIO(), "-", FORMATS["PNG"], Target(scale=2), FileOptions(resume=True))
+    with pytest.raises(OptionError, match="--resume needs an output file"):
+        run(job, Upscaler("bicubic"))
 
 
 # What is refused

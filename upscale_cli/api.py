@@ -39,6 +39,7 @@ def upscale_file(
     max_pixels: int = MAX_PIXELS,
     salvage: bool = False,
     max_memory: int | None = None,
+    resume: bool = False,
     listener: Listener = ignore,
     **options: Any,
 ) -> Path:
@@ -57,6 +58,7 @@ def upscale_file(
         salvage: take what decodes of a damaged file.
         max_memory: bytes of host memory that the process may take; beyond it a picture goes through in bands. None:
             what is free.
+        resume: such a picture goes on where a killed run stopped.
         listener: receives every event (see `upscale_cli.events`).
         options: of `Upscaler`: device, precision, tile, ...
 
@@ -73,8 +75,9 @@ def upscale_file(
     given = Input(os.fspath(source))
     naming = Naming(os.fspath(output) if output is not None else None, format, wanted)
     files = FileOptions(
-        quality=quality, overwrite=overwrite, max_pixels=max_pixels, salvage=salvage, max_memory=max_memory
-    )
+        quality=quality, overwrite=overwrite, max_pixels=max_pixels, salvage=salvage, max_memory=max_memory,
+        resume=resume,
+    )  # fmt: skip
     job = prepare(given, upscaler, naming, Outputs([given], overwrite=overwrite), files)
     return Path(run(job, upscaler, listener).output)
 

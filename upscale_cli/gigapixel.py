@@ -7,7 +7,8 @@ The writer asks for rows, the upscaler for the LR rows that it needs for them; d
 that of the picture as a whole. Where LR cannot be decoded in bands, it is held: it is the smaller of the two.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,8 +16,8 @@ import psutil
 
 from upscale_cli.device import CPU_BUDGET, free_host_memory
 from upscale_cli.media.formats import Format
-from upscale_cli.media.frame import Frame, Pixels, channels_of
-from upscale_cli.media.image import ImageReader, ImageWriter
+from upscale_cli.media.frame import Frame, Layout, Pixels, Transfer, channels_of
+from upscale_cli.media.image import ImageReader
 from upscale_cli.media.metadata import PhotoInfo
 from upscale_cli.media.rows import BAND_BYTES, Rows, Scan
 from upscale_cli.media.tiff_writer import TILE
@@ -96,15 +97,28 @@ def _resamples(info: PhotoInfo, plan: Plan) -> bool:
     return (info.width * scale, info.height * scale) != (plan.width, plan.height)
 
 
-def upscale_in_bands(
+@dataclass(frozen=True, slots=True)
+class Large:
+    """The SR picture of the first frame of a source, to be computed as its rows are read.
+
+    Attributes:
+        rows, layout, transfer: of the picture.
+    """
+
+    rows: Rows
+    layout: Layout
+    transfer: Transfer
+
+
+@contextmanager
+def upscaled_in_bands(
     reader: ImageReader,
-    writer: ImageWriter,
     upscaler: Upscaler,
     plan: Plan,
     bands: Bands,
     begin: Callable[[Frame | Scan, int], Callable[[], None]],
-) -> None:
-    """Upscales the first frame of `reader` into `writer`.
+) -> Iterator[Large]:
+    """Opens the SR picture of the first frame of `reader`; while it is open, the upscaler keeps to the budget.
 
     Args:
         begin: called with the LR picture, and with the number of bands that are written; gives what to call after each
@@ -118,7 +132,7 @@ def upscale_in_bands(
         rows = upscaler.rows(lr, plan, tell)
         if not upscaler.tile_count(lr, plan):
             rows = _Told(rows, tell, count)
-        writer.write_rows(rows, upscaler.layout(lr), lr.transfer)
+        yield Large(rows, upscaler.layout(lr), lr.transfer)
     finally:
         upscaler.limit_memory(None)
 
@@ -132,6 +146,9 @@ class _Told(Rows):
 
     def read(self, start: int, stop: int) -> Pixels:
         band = self._rows.read(start, stop)
+        self._left = min(
+            self._left, -(-(self.height - start) // TILE)
+        )  # of what a former run has done, nothing is told
         while self._left > -(-(self.height - stop) // TILE):
             self._left -= 1
             self._tell()

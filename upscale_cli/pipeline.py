@@ -19,8 +19,8 @@ from typing import BinaryIO, Final
 from upscale_cli.chain import Target
 from upscale_cli.device import tile_budget
 from upscale_cli.errors import OutputError
-from upscale_cli.events import Estimate, Finished, Listener, Note, Progress, Started, ignore
-from upscale_cli.gigapixel import Bands, plan_bands, room, upscale_in_bands
+from upscale_cli.events import Estimate, Finished, Listener, Note, Progress, Say, Started, ignore
+from upscale_cli.gigapixel import Bands, plan_bands, room, upscaled_in_bands
 from upscale_cli.media.formats import MAX_PIXELS, Format, check_size
 from upscale_cli.media.frame import Frame, channels_of
 from upscale_cli.media.image import ImageReader, ImageWriter, frames_kept
@@ -49,6 +49,7 @@ class FileOptions:
         max_pixels: most pixels a frame of the source may have.
         salvage: take what decodes of a damaged file.
         max_memory: bytes of host memory that the whole process may take; None: what is free.
+        resume: what is done of a picture that goes through in bands is kept until it is whole; a killed run goes on.
     """
 
     quality: int | None = None
@@ -56,6 +57,7 @@ class FileOptions:
     max_pixels: int = MAX_PIXELS
     salvage: bool = False
     max_memory: int | None = None
+    resume: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,17 @@ class Job:
     target: Target
     options: FileOptions = FileOptions()
 
+    def writer(self, info: PhotoInfo, say: Say) -> ImageWriter:
+        """What makes the output."""
+        return ImageWriter(
+            self.output,
+            format=self.format.name,
+            info=info,
+            quality=self.options.quality,
+            overwrite=self.options.overwrite,
+            say=say,
+        )
+
 
 def run(job: Job, upscaler: Upscaler, listener: Listener = ignore) -> Finished:
     """Upscales one picture, all its frames or pages.
@@ -95,35 +108,47 @@ def run(job: Job, upscaler: Upscaler, listener: Listener = ignore) -> Finished:
 
     options = job.options
     with ImageReader(job.source, max_pixels=options.max_pixels, salvage=options.salvage, say=say) as reader:
-        info = reader.info
-        plan = upscaler.plan(info.width, info.height, job.target)
+        plan = upscaler.plan(reader.info.width, reader.info.height, job.target)
         bands = check_room(job, reader, plan, upscaler)
-        listener(_started(job, upscaler, info, plan))
-        with (
-            folder_for(job.output),
-            ImageWriter(
-                job.output,
-                format=job.format.name,
-                info=info,
-                quality=options.quality,
-                overwrite=options.overwrite,
-                say=say,
-            ) as writer,
-        ):
-            watch = _Watch(upscaler, listener, writer.frames)
-            if bands is not None:
-                say(f"{job.name}: too large for memory as a whole, so it is upscaled in bands.")
-                upscale_in_bands(
-                    reader, writer, upscaler, plan, bands, lambda lr, count: watch.frame(lr, plan, pieces=count)
-                )
-            for number, lr in enumerate(reader if bands is None else ()):
-                if number == writer.frames:
-                    break
-                frame_plan = upscaler.plan(lr.width, lr.height, job.target)  # pages may differ in size
-                writer.write(upscaler.upscale(lr, frame_plan, watch.frame(lr, frame_plan)))
+        listener(_started(job, upscaler, reader.info, plan))
+        with folder_for(job.output):
+            if bands is None:
+                _upscale_whole(job, reader, upscaler, listener, say)
+            else:
+                _upscale_in_bands(job, reader, upscaler, plan, bands, listener, say)
     finished = Finished(job.name, job.output_name, plan.width, plan.height, time.perf_counter() - begin)
     listener(finished)
     return finished
+
+
+def _upscale_whole(job: Job, reader: ImageReader, upscaler: Upscaler, listener: Listener, say: Say) -> None:
+    """All frames that the output holds, each as a whole."""
+    with job.writer(reader.info, say) as writer:
+        watch = Progressing(upscaler, listener, writer.frames)
+        for number, lr in enumerate(reader):
+            if number == writer.frames:
+                break
+            plan = upscaler.plan(lr.width, lr.height, job.target)  # pages may differ in size
+            writer.write(upscaler.upscale(lr, plan, watch.frame(lr, plan)))
+
+
+def _upscale_in_bands(
+    job: Job, reader: ImageReader, upscaler: Upscaler, plan: Plan, bands: Bands, listener: Listener, say: Say
+) -> None:
+    """The only frame, band by band."""
+    say(f"{job.name}: too large for memory as a whole, so it is upscaled in bands.")
+    watch = Progressing(upscaler, listener, 1)
+    if job.options.resume:
+        from upscale_cli.spool import upscale_resumably
+
+        upscale_resumably(job, reader, upscaler, plan, bands, watch, say)
+    else:
+        with (
+            upscaled_in_bands(reader, upscaler, plan, bands, watch.frame_of(plan)) as large,
+            job.writer(reader.info, say) as writer,
+        ):
+            writer.write_rows(large.rows, large.layout, large.transfer)
+    watch.skip(1)
 
 
 def check_room(job: Job, reader: ImageReader, plan: Plan, upscaler: Upscaler) -> Bands | None:
@@ -144,7 +169,7 @@ def check_room(job: Job, reader: ImageReader, plan: Plan, upscaler: Upscaler) ->
     tile_bytes = min(tile_budget(upscaler.device), max(free, 0) // 4)
     on_host = upscaler.device.type == "cpu" and bool(plan.passes)
     needed = memory_needed(info, plan, job.format, frames, wrap=upscaler.wrap) + (tile_bytes if on_host else 0)
-    if needed <= free:
+    if needed <= free and not _was_begun_in_bands(job):
         return None
     bands, remedy = None, "Choose a smaller --scale"
     if frames == 1:
@@ -161,9 +186,19 @@ def check_room(job: Job, reader: ImageReader, plan: Plan, upscaler: Upscaler) ->
     )
 
 
+def _was_begun_in_bands(job: Job) -> bool:
+    """Whether a killed run has left rows of the picture, for which there was less memory then."""
+    if not (job.options.resume and isinstance(job.output, Path)):
+        return False
+    from upscale_cli.media.video.work import ROWS_FILE, work_folder
+
+    return (work_folder(job.output) / ROWS_FILE).exists()
+
+
 def _check_disk(job: Job, output: Path, info: PhotoInfo, plan: Plan, frames: int) -> None:
     raw = plan.width * plan.height * channels_of(info.layout) * info.bits // 8 * frames
     least = int(raw * (1 if job.format.name in ("BMP", "PNM", "PAM", "PFM") else DISK_SHARE))
+    least += raw if job.options.resume and job.format.bands else 0
     free = shutil.disk_usage(_existing(output)).free
     if least > free:
         raise OutputError(
@@ -193,8 +228,8 @@ def memory_needed(info: PhotoInfo, plan: Plan, format: Format, frames: int = 1, 
     return lr + max(computing, sr + int(sr * format.copies * sequence)) + WORK_MEMORY
 
 
-class _Watch:
-    """Tells how long it will take, where that is long, and then turns tiles into progress."""
+class Progressing:
+    """The way of a run, told: how long it will take, where that is long, and then turns tiles into progress."""
 
     def __init__(self, upscaler: Upscaler, listener: Listener, frames: int) -> None:
         self._upscaler, self._listener, self._frames = upscaler, listener, frames
@@ -214,11 +249,21 @@ class _Watch:
         self._listener(Progress(self._done, self._total, self._megapixels))
 
         def on_tile() -> None:
-            self._done += 1
+            self._done = min(self._done + 1, self._total)
             self._megapixels += megapixels / tiles
             self._listener(Progress(self._done, self._total, self._megapixels))
 
         return on_tile
+
+    def frame_of(self, plan: Plan) -> Callable[[Frame | Scan, int], Callable[[], None]]:
+        """`frame`, for a plan that is known before the LR picture."""
+        return lambda lr, pieces: self.frame(lr, plan, pieces)
+
+    def skip(self, share: float) -> None:
+        """Moves on to where at least that part of the tiles is done: a former run has done them."""
+        if self._done < int(share * self._total):
+            self._done = int(share * self._total)
+            self._listener(Progress(self._done, self._total, self._megapixels))
 
 
 def _started(job: Job, upscaler: Upscaler, info: PhotoInfo, plan: Plan) -> Started:

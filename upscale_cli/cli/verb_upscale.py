@@ -231,7 +231,7 @@ def upscale(
     ] = False,
     resume: Annotated[
         bool, typer.Option("--resume", rich_help_panel=VIDEO, help="Go on where a killed run with --resume stopped; "
-                           "with nothing to go on with, begin.")
+                           "with nothing to go on with, begin. Photos larger than memory too.")
     ] = False,
     preview: Annotated[
         float | None,
@@ -287,7 +287,12 @@ def upscale(
         from upscale_cli.pipeline import FileOptions  # torch comes with these: nothing is left that could be refused
 
         photos = FileOptions(
-            quality=quality, overwrite=overwrite, max_pixels=max_pixels, salvage=salvage, max_memory=bound
+            quality=quality,
+            overwrite=overwrite,
+            max_pixels=max_pixels,
+            salvage=salvage,
+            max_memory=bound,
+            resume=resume,
         )
         run = Run(naming, photos, clip_options, upscaler_options, listener, verbose=verbose)
         failed = run.all(sources, models)
