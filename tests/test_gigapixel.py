@@ -1,6 +1,9 @@
 """Pictures in bands: the same as a whole, value for value, from every reader to every writer."""
 
 import io
+import subprocess
+import sys
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -245,6 +248,20 @@ def test_png_to_anything_that_is_written_in_bands(
     ]
 
 
+@pytest.mark.usefixtures("little_memory")
+@pytest.mark.parametrize("layout", ["L", "RGB", "CMYK"])
+@pytest.mark.parametrize("height", [61, 64, 257])
+def test_jpeg_in_bands_decodes_to_what_jpeg_as_a_whole_does(
+    layout: Layout, height: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, output = tmp_path / "lr.tif", tmp_path / "sr.jpg"
+    with ImageWriter(path, format="TIFF", info=info_of(frame_of(layout, np.uint8, height, 37))) as writer:
+        writer.write(frame_of(layout, np.uint8, height, 37))
+    how: dict[str, Any] = {"scale": 3, "model": Upscaler("bicubic"), "quality": 80}
+    expected = whole(path, output, monkeypatch, **how)
+    np.testing.assert_array_equal(pixels_in(upscale_file(path, output, **how)), expected)
+
+
 def write(path: Path, frame: Frame) -> None:
     with ImageWriter(path, format="PNG", info=info_of(frame)) as writer:
         writer.write(frame)
@@ -274,7 +291,7 @@ def test_what_is_beside_the_pixels_stays(tmp_path: Path) -> None:
     icc = b"\\0" * 128 + b"profile"
     image = Image.fromarray(frame_of("RGB", np.uint8, 45, 31).pixels)
     image.save(path, icc_profile=icc, dpi=(300, 300), tiffinfo={315: "who made it"})
-    for output in (tmp_path / "sr.tif", tmp_path / "sr.png"):
+    for output in (tmp_path / "sr.tif", tmp_path / "sr.png", tmp_path / "sr.jpg"):
         upscale_file(path, output, scale=2, model="bicubic")
         with ImageReader(output) as reader:
             assert reader.info.metadata.icc == icc
@@ -426,7 +443,7 @@ def test_resume_needs_a_file(photo: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("sr.jpg", {}, r"--format tiff or png \(which are written in bands\), or close other programs"),
+        ("sr.webp", {}, r"--format tiff, png or jpg \(which are written in bands\), or close other programs"),
         ("sr.tif", {"wrap": True}, "need .* of memory, .* are free"),
     ],
 )
@@ -442,6 +459,24 @@ def test_too_little_memory_even_for_bands_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "lr.png", frame_of("RGB", np.uint8, 61, 37))
     with pytest.raises(OutputError, match=r"are left by --max-memory.*or allow more"):
         upscale_file(tmp_path / "lr.png", scale=2, model="espcn", max_memory=10**8)
+
+
+def test_the_command_line_goes_on_after_a_kill(tmp_path: Path) -> None:
+    """In processes of their own, which find little memory."""
+    write(tmp_path / "lr.png", frame_of("RGB", np.uint8, 3000, 500))
+    command = [
+        sys.executable, "-c", f"from upscale_cli import cli, pipeline; pipeline.room = lambda _: {LITTLE}; cli.main()",
+        "lr.png", "-o", "sr.tif", "-s", "4", "-m", "bicubic", "--device", "cpu", "--max-memory", "2G", "--resume",
+    ]  # fmt: skip
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL) as process:
+        while process.poll() is None and not (tmp_path / "sr.tif.work/rows.raw").exists():
+            time.sleep(0.01)
+        process.kill()
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "in bands" in done.stderr
+    assert sorted(entry.name for entry in tmp_path.iterdir() if entry.suffix != ".part") == ["lr.png", "sr.tif"]
+    expected = Upscaler("bicubic")(frame_of("RGB", np.uint8, 3000, 500).pixels, scale=4)
+    np.testing.assert_array_equal(pixels_in(tmp_path / "sr.tif"), expected)
 
 
 def test_memory_in_bands_does_not_grow_with_the_height() -> None:

@@ -70,18 +70,20 @@ def frame_rate(text: str | None) -> Fraction | None:
 
 
 def memory_bound(text: str | None) -> int | None:
-    """--max-memory: bytes; K, M and G, in any case, stand for thousands, millions and thousands of millions.
+    """--max-memory: bytes; K, M, G and T, in any case, stand for powers of 1000, Ki, Mi, Gi and Ti for those of 1024.
 
     Raises:
         OptionError: no number, or less than a process takes by itself.
 
-    >>> memory_bound("1.5G"), memory_bound("800M")
-    (1500000000, 800000000)
+    >>> memory_bound("1.5G"), memory_bound("1GiB")
+    (1500000000, 1073741824)
     """
     if text is None:
         return None
-    match = re.fullmatch(r"(\d{1,15}(?:\.\d{0,9})?) ?([kmgt]?)i?b?", text.strip().lower())
-    bound = int(float(match[1]) * 1000 ** " kmgt".index(match[2] or " ")) if match else 0
+    match = re.fullmatch(r"(\d{1,15}(?:\.\d{0,9})?) ?(?:([kmgt])(i?))?b?", text.strip().lower())
+    bound = 0
+    if match:
+        bound = int(float(match[1]) * (1024 if match[3] else 1000) ** " kmgt".index(match[2] or " "))
     if bound < LEAST_MEMORY:
         least = f"{LEAST_MEMORY // 10**6}M"
         raise OptionError(f"--max-memory {text!r} is no bound. Write 2G or 1500M, and at least {least}.")

@@ -175,7 +175,7 @@ def check_room(job: Job, reader: ImageReader, plan: Plan, upscaler: Upscaler) ->
     if frames == 1:
         size = len(job.source) if isinstance(job.source, bytes) else job.source.stat().st_size
         bands = plan_bands(info, reader.scan, plan, job.format, free, size, wrap=upscaler.wrap)
-        remedy += "" if job.format.bands else ", --format tiff or png (which are written in bands)"
+        remedy += "" if job.format.bands else ", --format tiff, png or jpg (which are written in bands)"
     if bands is not None and bands.budget:
         return bands
     allowed = "are free" if job.options.max_memory is None else "are left by --max-memory"

@@ -68,6 +68,7 @@ _ROWS = (
         xmp=True,
         dpi=True,
         quality=95,
+        bands=True,
     ),
     Format(
         "PNG",
