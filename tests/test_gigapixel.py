@@ -1,11 +1,13 @@
 """Pictures in bands: the same as a whole, value for value, from every reader to every writer."""
 
 import io
+import struct
 import subprocess
 import sys
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, get_args
 
@@ -28,11 +30,15 @@ from upscale_cli.gigapixel import plan_bands
 from upscale_cli.media.formats import FORMATS
 from upscale_cli.media.frame import Frame, Layout, Pixels
 from upscale_cli.media.image import ImageReader, ImageWriter
+from upscale_cli.media.metadata import Metadata
 from upscale_cli.media.rows import Edge, Held, Padded, Rows, Scan, Streamed
 from upscale_cli.models.registry import Kernel
 from upscale_cli.pipeline import FileOptions, Job, run
 from upscale_cli.resample import FILTERS, Resampled, taps
 from upscale_cli.spool import Spool
+
+EXIF = b"II*\0" + struct.pack("<IHHHII", 8, 1, 315, 2, 6, 26) + struct.pack("<I", 0) + b"who?\0\0"
+"""An EXIF block that names an artist."""
 
 LITTLE = 230 * 10**6
 """Bytes of memory that are too few for any picture as a whole, and enough for bands."""
@@ -334,6 +340,38 @@ def test_damage_that_is_met_on_the_way_leaves_no_file(ending: str, tmp_path: Pat
 
 def checksum(data: bytes) -> bytes:
     return zlib.crc32(data).to_bytes(4, "big")
+
+
+@pytest.mark.parametrize("in_bands", [True, False])
+@pytest.mark.parametrize(("layout", "dtype"), [("RGB", np.uint8), ("L", np.uint16), ("RGBA", np.float32)])
+def test_a_pyramid_holds_ever_smaller_versions(
+    in_bands: bool, layout: Layout, dtype: type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, frame = tmp_path / "lr.tif", frame_of(layout, dtype, 61, 37)
+    with ImageWriter(path, format="TIFF", info=info_of(frame, metadata=Metadata(exif=EXIF))) as writer:
+        writer.write(frame)
+    monkeypatch.setattr("upscale_cli.media.pyramid.SMALLEST", 40)
+    monkeypatch.setattr("upscale_cli.media.tiff_writer.TILE", 16)
+    monkeypatch.setattr("upscale_cli.pipeline.room", lambda _: LITTLE if in_bands else 10**12)
+    output = upscale_file(path, tmp_path / "sr.tif", scale=3, model="bicubic", pyramid=True)
+    with tifffile.TiffFile(output) as file:
+        (series,) = file.series
+        levels = [level.asarray() for level in series.levels]
+        assert all(level.keyframe.is_tiled for level in series.levels)
+        assert "who" in file.pages[0].tags["Artist"].value
+    assert [level.shape[:2] for level in levels] == [(183, 111), (92, 56), (46, 28), (23, 14)]
+    for larger, smaller in pairwise(levels):
+        mean = larger[: larger.shape[0] // 2 * 2, : larger.shape[1] // 2 * 2].astype(float)
+        mean = (mean[::2, ::2] + mean[1::2, ::2] + mean[::2, 1::2] + mean[1::2, 1::2]) / 4
+        assert np.abs(smaller[: len(mean), : mean.shape[1]] - mean).max() <= (0.5 if dtype is not np.float32 else 1e-6)
+    np.testing.assert_array_equal(pixels_in(output), levels[0].reshape(183, 111, -1))
+
+
+def test_a_pyramid_in_another_format_is_nothing(tmp_path: Path) -> None:
+    write(tmp_path / "lr.png", frame_of())
+    told: list[Event] = []
+    upscale_file(tmp_path / "lr.png", scale=2, model="bicubic", pyramid=True, listener=told.append)
+    assert any("--pyramid means nothing" in event.text for event in told if isinstance(event, Note))
 
 
 # Killed and gone on with

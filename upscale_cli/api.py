@@ -40,6 +40,7 @@ def upscale_file(
     salvage: bool = False,
     max_memory: int | None = None,
     resume: bool = False,
+    pyramid: bool = False,
     listener: Listener = ignore,
     **options: Any,
 ) -> Path:
@@ -59,6 +60,7 @@ def upscale_file(
         max_memory: bytes of host memory that the process may take; beyond it a picture goes through in bands. None:
             what is free.
         resume: such a picture goes on where a killed run stopped.
+        pyramid: add ever smaller versions to a TIFF, for viewers of large pictures.
         listener: receives every event (see `upscale_cli.events`).
         options: of `Upscaler`: device, precision, tile, ...
 
@@ -76,7 +78,7 @@ def upscale_file(
     naming = Naming(os.fspath(output) if output is not None else None, format, wanted)
     files = FileOptions(
         quality=quality, overwrite=overwrite, max_pixels=max_pixels, salvage=salvage, max_memory=max_memory,
-        resume=resume,
+        resume=resume, pyramid=pyramid,
     )  # fmt: skip
     job = prepare(given, upscaler, naming, Outputs([given], overwrite=overwrite), files)
     return Path(run(job, upscaler, listener).output)

@@ -49,6 +49,7 @@ class FileOptions:
         max_pixels: most pixels a frame of the source may have.
         salvage: take what decodes of a damaged file.
         max_memory: bytes of host memory that the whole process may take; None: what is free.
+        pyramid: add smaller versions to a TIFF.
         resume: what is done of a picture that goes through in bands is kept until it is whole; a killed run goes on.
     """
 
@@ -58,6 +59,7 @@ class FileOptions:
     salvage: bool = False
     max_memory: int | None = None
     resume: bool = False
+    pyramid: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,7 @@ class Job:
             info=info,
             quality=self.options.quality,
             overwrite=self.options.overwrite,
+            pyramid=self.options.pyramid,
             say=say,
         )
 

@@ -109,6 +109,9 @@ def upscale(
             help="0 to 100, for lossy formats. Default: JPEG 95 (4:4:4); others by format.",
         ),
     ] = None,
+    pyramid: Annotated[
+        bool, typer.Option("--pyramid", rich_help_panel=OUTPUT, help="Add smaller versions to a TIFF, for viewers.")
+    ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", rich_help_panel=OUTPUT, help="Replace outputs that exist; never inputs.")
     ] = False,
@@ -292,8 +295,8 @@ def upscale(
             max_pixels=max_pixels,
             salvage=salvage,
             max_memory=bound,
-            resume=resume,
-        )
+            resume=resume, pyramid=pyramid,
+        )  # fmt: skip
         run = Run(naming, photos, clip_options, upscaler_options, listener, verbose=verbose)
         failed = run.all(sources, models)
     if failed:

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from pathlib import Path
 
 from upscale_cli.media.convert import Notes
 from upscale_cli.media.formats import Format
@@ -23,6 +24,8 @@ class Encoding:
         quality: 0..100 as the user asked for; None for the format's default.
         suffix: extension of the target, lower case, with the dot; "" for a stream.
         notes: tells the user.
+        pyramid: add ever smaller versions of the picture, for viewers; TIFF only.
+        folder: where temporary files may lie: beside the target, for there is room; None: where the system likes them.
     """
 
     stream: Stream
@@ -32,6 +35,8 @@ class Encoding:
     quality: int | None
     suffix: str
     notes: Notes
+    pyramid: bool = False
+    folder: Path | None = None
 
     @property
     def lossless(self) -> bool:

@@ -136,6 +136,7 @@ class ImageWriter:
         quality: 0..100 for lossy formats. Without it WebP and JPEG XL stay lossless where the source was (16 bits in
             JPEG XL always), and else each format has its own default. JPEG 2000 is always written losslessly.
         overwrite: replace an existing target.
+        pyramid: add ever smaller versions of the picture, for viewers; TIFF of one page only.
         say: told, once each, what the format cannot hold and what became of it.
 
     Raises:
@@ -150,8 +151,10 @@ class ImageWriter:
         info: PhotoInfo,
         quality: int | None = None,
         overwrite: bool = False,
+        pyramid: bool = False,
         say: Callable[[str], None] = _silent,
     ) -> None:
+        self._pyramid = pyramid
         self._row = FORMATS[format]
         self._info = info
         self._quality = quality
@@ -171,7 +174,12 @@ class ImageWriter:
             )
         if self._quality is not None and self._row.quality is None:
             self._notes(f"--quality means nothing to {self._row.name} as written here")
-        job = Encoding(stream, self._row, self._info, self.frames, self._quality, self._target.suffix, self._notes)
+        if self._pyramid and (self._row.name != "TIFF" or self.frames > 1):
+            self._notes("--pyramid means nothing but to TIFF of one page")
+        job = Encoding(
+            stream, self._row, self._info, self.frames, self._quality, self._target.suffix, self._notes, self._pyramid,
+            self._target.folder,
+        )  # fmt: skip
         try:
             self._encoder = _encoder(job)
         except BaseException as failure:

@@ -15,11 +15,15 @@ from upscale_cli.media.encoder import Encoder, Encoding
 from upscale_cli.media.exif import Field
 from upscale_cli.media.frame import Frame, Layout, channels_of
 from upscale_cli.media.metadata import Metadata
-from upscale_cli.media.rows import BAND_BYTES, Rows
+from upscale_cli.media.pyramid import halving, level_count
+from upscale_cli.media.rows import BAND_BYTES, Held, Rows
 from upscale_cli.media.tiff import DESCRIPTIVE
 
 TILE: Final = 256
 """Side of a tile, in pixels, where a picture is written band by band."""
+
+REDUCED: Final = 1
+"""The kind of page that is a smaller version of another."""
 
 _PHOTOMETRIC = {"L": "minisblack", "RGB": "rgb", "CMYK": "separated", "LAB": "cielab"}
 _BIG = 4 * 2**30 - 2**26
@@ -37,13 +41,31 @@ class Tiff(Encoder):
         self._metadata: list[Metadata] = []
 
     def add(self, frame: Frame, metadata: Metadata) -> None:
+        if self.job.pyramid and self.job.frames == 1:
+            self.add_rows(Held(frame.pixels), frame.layout, metadata)
+            return
         if self._writer is None:
             self._begin(frame.pixels.nbytes, metadata)
+        self._metadata.append(metadata)
         self._write(_stored(frame, metadata), frame.layout, metadata)
 
     def add_rows(self, picture: Rows, layout: Layout, metadata: Metadata) -> None:
-        self._begin(picture.height * picture.width * picture.channels * picture.dtype.itemsize, metadata)
+        size = picture.height * picture.width * picture.channels * picture.dtype.itemsize
+        self._begin(size * 4 // 3 if self.job.pyramid else size, metadata)
+        self._metadata.append(metadata)
+        levels = level_count(picture.width, picture.height) if self.job.pyramid else 0
+        self._add_level(picture, layout, metadata, levels, subifds=levels or None)
 
+    def _add_level(self, picture: Rows, layout: Layout, metadata: Metadata, further: int, **how: Any) -> None:
+        """A page of tiles, and as many smaller versions of it as shall follow, each half as large as the one before."""
+        if not further:
+            self._add_tiles(picture, layout, metadata, **how)
+            return
+        with halving(picture, self.job.folder) as source:
+            self._add_tiles(source, layout, metadata, **how)
+            self._add_level(source.halved(), layout, metadata, further - 1, subfiletype=REDUCED)
+
+    def _add_tiles(self, picture: Rows, layout: Layout, metadata: Metadata, **how: Any) -> None:
         def tiles() -> Iterator[Any]:
             for top in range(0, picture.height, TILE):
                 band = picture.read(top, min(top + TILE, picture.height))
@@ -58,12 +80,12 @@ class Tiff(Encoder):
             dtype=picture.dtype,
             tile=(TILE, TILE),
             buffersize=BAND_BYTES,
+            **how,
         )
 
     def _write(self, samples: Any, layout: Layout, metadata: Metadata, **how: Any) -> None:
         """A page, of an array or of tiles."""
-        self._metadata.append(metadata)
-        options: dict[str, Any] = {}
+        options: dict[str, Any] = {"subfiletype": 2 if self.job.frames > 1 else 0}
         if layout in ("LA", "RGBA"):
             options["extrasamples"] = ["unassalpha"]
         if metadata.dpi:
@@ -78,12 +100,10 @@ class Tiff(Encoder):
             planarconfig="contig" if channels_of(layout) > 1 else None,
             compression="adobe_deflate",
             predictor=True,
-            subfiletype=2 if self.job.frames > 1 else 0,
             metadata=None,
             software=False,
             contiguous=False,
-            **options,
-            **how,
+            **options | how,
         )
 
     def _begin(self, size: int, metadata: Metadata) -> None:
