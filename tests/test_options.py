@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from upscale_cli.errors import OptionError
-from upscale_cli.options import encoder_arguments, frame_rate, preview_seconds, seconds_of
+from upscale_cli.options import encoder_arguments, frame_rate, memory_bound, preview_seconds, seconds_of
 
 
 @pytest.mark.parametrize(
@@ -34,6 +34,7 @@ def test_nothing_is_nothing() -> None:
     assert frame_rate(None) is None
     assert preview_seconds(None) is None
     assert encoder_arguments([]) == ()
+    assert memory_bound(None) is None
 
 
 @given(st.integers(0, 99), st.integers(0, 59), st.integers(0, 59), st.integers(0, 999))
@@ -106,3 +107,17 @@ def test_encoder_arguments() -> None:
 def test_what_is_no_encoder_argument(text: str) -> None:
     with pytest.raises(OptionError, match="KEY=VALUE"):
         encoder_arguments([text])
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("2G", 2 * 10**9), ("1500m", 15 * 10**8), ("1.5 GB", 15 * 10**8), ("1Gi", 2**30), ("400000000", 4 * 10**8)],
+)
+def test_bounds_of_memory(text: str, size: int) -> None:
+    assert memory_bound(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "G", "-2G", "2X", "100M", "1e9", "2 G G", "inf"])
+def test_what_is_no_bound_of_memory(text: str) -> None:
+    with pytest.raises(OptionError, match=r"--max-memory .* is no bound\. Write 2G"):
+        memory_bound(text)

@@ -24,6 +24,7 @@ from tests.examine import Report, assert_kept, assert_same_times, examine, plane
 from upscale_cli import resume
 from upscale_cli.media.video import stretches, work
 from upscale_cli.media.video.stretches import Stretch, decoding_times
+from upscale_cli.media.video.work import job_in
 
 LENGTH = 5
 VPX = ("--encoder-arg", "deadline=realtime", "--encoder-arg", "cpu-used=8")
@@ -523,6 +524,6 @@ def test_a_work_folder_from_elsewhere_opens_no_other_file(
     assert "cannot be read back" in outcome.err
     stretch |= {"file": str(secret), "size": secret.stat().st_size}
     (work / "journal.jsonl").write_text("\n".join((json.dumps(stretch), *rest, "")))
-    job = stretches.job_in(work)
+    job = job_in(work)
     assert job is not None
     assert not stretches.Journal(work, job).stretches

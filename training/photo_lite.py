@@ -165,7 +165,7 @@ class _Worker:
     def __init__(self, data: Path, teacher: Path, cache: Path, recipe: Recipe) -> None:
         torch.set_num_threads(1)
         self.recipe = recipe
-        self.pictures = [np.asarray(Image.open(path).convert("RGB")) for path in large_enough(data, recipe)]
+        self.pictures = [read(path) for path in large_enough(data, recipe)]
         self.teacher = _channels_last(load_net(teacher, say=print).net.eval().bfloat16())
         self.lr, self.sr = (np.load(cache / f"{name}.npy", mmap_mode="r+") for name in ("lr", "sr"))
 
@@ -204,7 +204,13 @@ def picture_files(folder: Path) -> list[Path]:
 def large_enough(folder: Path, recipe: Recipe) -> list[Path]:
     """The pictures that a patch can be cut out of."""
     least = SCALE * recipe.side
-    return [path for path in picture_files(folder) if min(Image.open(path).size) >= least]
+    return [path for path in picture_files(folder) if min(read(path).shape[:2]) >= least]
+
+
+def read(path: Path) -> Pixels8:
+    """(H, W, 3) RGB."""
+    with Image.open(path) as picture:
+        return np.array(picture.convert("RGB"))
 
 
 def cut_out(pictures: Sequence[Pixels8], side: int, random: np.random.Generator) -> Pixels8:
@@ -309,7 +315,7 @@ def held_out(folder: Path, recipe: Recipe) -> list[Pixels8]:
     lrs = []
     for number, path in enumerate(path for name in HELD_OUT for path in picture_files(folder / name)):
         random = np.random.default_rng((recipe.seed, 1_000_000 + number))
-        hr = np.array(Image.open(path).convert("RGB"))[: 96 * SCALE, : 96 * SCALE]
+        hr = read(path)[: 96 * SCALE, : 96 * SCALE]
         lrs.append(degrade(hr, list(KINDS.values())[number % 3], random, SCALE))
     return lrs
 

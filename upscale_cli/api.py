@@ -38,6 +38,9 @@ def upscale_file(
     overwrite: bool = False,
     max_pixels: int = MAX_PIXELS,
     salvage: bool = False,
+    max_memory: int | None = None,
+    resume: bool = False,
+    pyramid: bool = False,
     listener: Listener = ignore,
     **options: Any,
 ) -> Path:
@@ -54,6 +57,10 @@ def upscale_file(
         overwrite: replace an output that exists; the source is never overwritten.
         max_pixels: refuse larger sources before decoding them.
         salvage: take what decodes of a damaged file.
+        max_memory: bytes of host memory that the process may take; beyond it a picture goes through in bands. None:
+            what is free.
+        resume: such a picture goes on where a killed run stopped.
+        pyramid: add ever smaller versions to a TIFF, for viewers of large pictures.
         listener: receives every event (see `upscale_cli.events`).
         options: of `Upscaler`: device, precision, tile, ...
 
@@ -69,7 +76,10 @@ def upscale_file(
     wanted = upscaler.target(scale, target)
     given = Input(os.fspath(source))
     naming = Naming(os.fspath(output) if output is not None else None, format, wanted)
-    files = FileOptions(quality=quality, overwrite=overwrite, max_pixels=max_pixels, salvage=salvage)
+    files = FileOptions(
+        quality=quality, overwrite=overwrite, max_pixels=max_pixels, salvage=salvage, max_memory=max_memory,
+        resume=resume, pyramid=pyramid,
+    )  # fmt: skip
     job = prepare(given, upscaler, naming, Outputs([given], overwrite=overwrite), files)
     return Path(run(job, upscaler, listener).output)
 

@@ -33,9 +33,10 @@ from upscale_cli.errors import CheckpointError, DeviceError
 from upscale_cli.events import Say
 from upscale_cli.media.frame import Pixels, Transfer
 from upscale_cli.media.pixels import white_of
+from upscale_cli.media.rows import Held, Padded, Rows, Streamed
 from upscale_cli.models.picture import PictureNet
 from upscale_cli.models.profile import profile
-from upscale_cli.tiling import MIN_TILE, Limits, RowBlender, Span, automatic_tiles, check_tile, tile_spans
+from upscale_cli.tiling import MIN_TILE, Limits, RowBlender, RowJoiner, Span, automatic_tiles, check_tile, tile_spans
 
 MAX_WINDOW: Final = 1024
 """LR pixels of a window's side that is never exceeded by itself: larger ones make no device faster."""
@@ -48,6 +49,10 @@ PACE_SIDE: Final = 64
 
 WORTH_TIMING: Final = 10**12
 """Multiply-adds below which no machine takes long."""
+
+BLENDED_BYTES: Final = 3 * (4 + 2)
+JOINED_BYTES: Final = 3 * 2
+"""Of an SR pixel in a row of tiles, until it is final: as float and then in its depth, or in its depth at once."""
 
 DEFAULT_OVERLAP: Final = 16
 """LR pixels over which the tiles blend, for nets whose halo is less than their field."""
@@ -70,6 +75,13 @@ def kept_part(sr: Tensor, rows: Span, columns: Span, scale: int) -> Tensor:
     left = (columns.start - columns.window_start) * scale
     inner = sr[0, :, top : top + rows.length * scale, left : left + columns.length * scale]
     return inner.permute(1, 2, 0)
+
+
+def _in_depth(unit: Tensor, dtype: np.dtype[Any], *, clip: bool) -> Pixels:
+    """SR values, changed in place, as pixels of that depth; float is cut to [0, 1] if `clip`."""
+    if dtype != np.float32:
+        return np.asarray(to_depth(unit, dtype).numpy())
+    return np.asarray((unit.clamp_(0, 1) if clip else unit).numpy())
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +131,7 @@ class Engine:
                 (half of a small `tile`).
         wrap: the picture continues on its opposite side.
         tta: average over the eight flips and rotations (self-ensemble of EDSR, https://arxiv.org/abs/1707.02921).
+        memory: bytes of host memory that a row of tiles may take, and on a CPU a window too; None: by what is free.
         say: takes what the user should know.
     """
 
@@ -132,6 +145,7 @@ class Engine:
         overlap: int | None = None,
         wrap: bool = False,
         tta: bool = False,
+        memory: int | None = None,
         say: Say,
     ) -> None:
         self.scale, self.halo, self.multiple_of = net.scale, net.halo, net.multiple_of
@@ -142,7 +156,7 @@ class Engine:
         self._overlap = usual if overlap is None else overlap
         if tile:
             check_tile(tile, self._overlap)
-        self._tile = tile
+        self._tile, self._memory = tile, memory
         self._fp32 = net.float().eval().requires_grad_(False)
         self._cost = profile(net, 1 if net.colour == "luma" else 3, net.multiple_of)
         with memory_explained(device):
@@ -179,38 +193,59 @@ class Engine:
             CheckpointError: the net gives NaN or Inf in full precision.
         """
         height, width, channels = lr.shape
-        top, bottom, left, right = self._margins(height, width)
-        padded = self._padded(lr, top, bottom, left, right)
-        rows, columns = self._grid(height, width)
-        scale = self.scale
         if out is None:
-            out = np.empty((height * scale, width * scale, channels), dtype)
-        blender = RowBlender(rows, columns, self._overlap, scale, channels) if self._overlap else None
+            out = np.empty((height * self.scale, width * self.scale, channels), dtype)
+        y = 0
+        for band in self.bands(Held(lr), dtype, transfer=transfer, clip=clip, on_tile=on_tile):
+            out[y : y + len(band)] = band
+            y += len(band)
+        return out
 
-        def finish(unit: Tensor) -> Tensor:
-            if np.dtype(dtype) != np.float32:
-                return to_depth(unit, dtype)
-            return unit.clamp_(0, 1) if clip else unit
+    def rows(self, lr: Rows, dtype: Any, **options: Any) -> Rows:
+        """`bands` as a picture of its own, for whoever asks for its rows."""
+        begin = functools.partial(self.bands, lr, dtype, **options)
+        return Streamed(lr.height * self.scale, lr.width * self.scale, lr.channels, dtype, begin)
 
-        def put(y: int, x: int, sr: Tensor) -> None:
-            """Writes SR pixels of the padded picture at (y, x); what lies in the margins is cut off."""
-            y, x = y - top * scale, x - left * scale
-            inside = sr[max(-y, 0) : max(height * scale - y, 0), max(-x, 0) : max(width * scale - x, 0)]
-            y, x = max(y, 0), max(x, 0)
-            out[y : y + inside.shape[0], x : x + inside.shape[1]] = finish(inside).numpy()
+    def bands(
+        self,
+        lr: Rows,
+        dtype: Any,
+        start: int = 0,
+        *,
+        transfer: Transfer = "display",
+        clip: bool = True,
+        on_tile: Callable[[], object] | None = None,
+    ) -> Iterator[Pixels]:
+        """Upscales once, row of tiles by row of tiles; the arguments are those of `upscale`.
 
-        for tile, kept in self._stream(self._tiles(padded, rows, columns), transfer):
-            if blender is None:
-                y, x = tile.rows.start * scale, tile.columns.start * scale
-                put(y, x, kept)
-            else:
-                blender.add(tile.column, kept)
-                if tile.column == len(columns) - 1:
-                    y, band = blender.finish_row(tile.row)
-                    put(y, 0, band)
+        Args:
+            lr: a picture that wraps must be `Held`.
+            start: SR row to begin with. Rows of tiles without a part in it are left out.
+
+        Yields:
+            The next SR rows, (h, scale * W, C) of `dtype`: those that no later tile touches.
+        """
+        scale = self.scale
+        top, _, left, _ = self._margins(lr.height, lr.width)
+        rows, columns = self._grid(lr.height, lr.width)
+        first = next(number for number, span in enumerate(rows) if (span.stop - top) * scale > start)
+        blended, depth = self._overlap > 0, np.dtype(dtype)
+        strip: Any = (
+            RowBlender(rows, columns, self._overlap, scale, lr.channels)
+            if blended
+            else RowJoiner(rows, columns, scale, lr.channels, depth)
+        )
+        for tile, kept in self._stream(self._tiles(self._padded(lr), rows, columns, first), transfer):
+            strip.add(tile.column, kept if blended else _in_depth(kept, depth, clip=clip))
             if on_tile:
                 on_tile()
-        return out
+            if tile.column < len(columns) - 1:
+                continue
+            y, sr = strip.finish_row(tile.row)
+            y -= top * scale
+            sr = sr[max(start - y, 0) : max(lr.height * scale - y, 0), left * scale : (left + lr.width) * scale]
+            if len(sr):
+                yield _in_depth(sr, depth, clip=clip).copy() if blended else sr
 
     def upscale_tensor(self, lr: Tensor) -> Tensor:
         """Upscales once what is on the device already, and leaves the result there.
@@ -291,13 +326,12 @@ class Engine:
         around = math.ceil(self.halo / self.multiple_of) * self.multiple_of if self._wrap else 0
         return around, around + -height % self.multiple_of, around, around + -width % self.multiple_of
 
-    def _padded(self, lr: Pixels, top: int, bottom: int, left: int, right: int) -> Pixels:
+    def _padded(self, lr: Rows) -> Rows:
+        top, bottom, left, right = self._margins(lr.height, lr.width)
         if not (top or bottom or left or right):
             return lr
-        height, width = lr.shape[:2]
-        reflects = max(top, bottom) < height and max(left, right) < width
-        mode: Any = "wrap" if self._wrap else "reflect" if reflects else "edge"
-        return np.pad(lr, ((top, bottom), (left, right), (0, 0)), mode=mode)
+        reflects = max(top, bottom) < lr.height and max(left, right) < lr.width
+        return Padded(lr, top, bottom, left, right, "wrap" if self._wrap else "reflect" if reflects else "edge")
 
     def _grid(self, height: int, width: int, limits: Limits | None = None) -> tuple[list[Span], list[Span]]:
         """The tiles of an LR picture of that size, margins included: along y, along x."""
@@ -317,21 +351,33 @@ class Engine:
     def _limits(self) -> Limits:
         """How large windows may be: by the memory that is free at first, and by what is of any use."""
         side = min(MAX_WINDOW, max(MAX_WINDOW // 2, WINDOW_PER_HALO * self.halo))
-        return Limits(side, min(side**2, self._affordable.pixels))
+        per_pixel = self.scale**2 * (BLENDED_BYTES if self._overlap else JOINED_BYTES)
+        return Limits(side, min(side**2, self._affordable.pixels), self._host_budget() // per_pixel)
 
     @functools.cached_property
     def _affordable(self) -> Limits:
         """How large windows may be by the memory that is free at first, alone."""
         bytes_per_pixel = self._cost.elements * DTYPES[self.precision].itemsize
-        pixels = int(tile_budget(self.device) / bytes_per_pixel)
+        budget = self._host_budget() if self.device.type == "cpu" else tile_budget(self.device)
+        pixels = int(budget / bytes_per_pixel)
         return Limits(side=pixels, pixels=pixels)
 
+    def _host_budget(self) -> int:
+        return self._memory or tile_budget(torch.device("cpu"))
+
+    def limit_memory(self, memory: int | None) -> None:
+        """From the next picture on, another bound; see `memory`."""
+        self._memory = memory
+        for name in ("_limits", "_affordable"):
+            self.__dict__.pop(name, None)
+
     @staticmethod
-    def _tiles(lr: Pixels, rows: list[Span], columns: list[Span]) -> Iterator[Tile]:
-        for row, y in enumerate(rows):
+    def _tiles(lr: Rows, rows: list[Span], columns: list[Span], first: int = 0) -> Iterator[Tile]:
+        """The tiles of all rows of tiles from the `first` on, left to right."""
+        for row, y in enumerate(rows[first:], start=first):
+            strip = lr.read(y.window_start, y.window_stop)
             for column, x in enumerate(columns):
-                window = lr[y.window_start : y.window_stop, x.window_start : x.window_stop]
-                yield Tile(row, column, y, x, window)
+                yield Tile(row, column, y, x, strip[:, x.window_start : x.window_stop])
 
     # Through the device
 

@@ -11,6 +11,9 @@ LONGEST: Final = 10_000_000.0
 
 LONGEST_PREVIEW: Final = 3600.0
 
+LEAST_MEMORY: Final = 300_000_000
+"""Bytes; torch by itself takes nearly as many."""
+
 
 def seconds_of(option: str, text: str | None) -> float | None:
     """A time: seconds, or [H:]M:S.
@@ -64,6 +67,27 @@ def frame_rate(text: str | None) -> Fraction | None:
         raise OptionError(f"--fps {text!r} is no frame rate. Write 25, 29.97 or 24000/1001.")
     ntsc = Fraction(round(rate * 1001 / 1000) * 1000, 1001)  # 23.976, 29.97, 59.94 are short for these
     return ntsc if rate.denominator != 1 and abs(rate - ntsc) < Fraction(1, 200) else rate
+
+
+def memory_bound(text: str | None) -> int | None:
+    """--max-memory: bytes; K, M, G and T, in any case, stand for powers of 1000, Ki, Mi, Gi and Ti for those of 1024.
+
+    Raises:
+        OptionError: no number, or less than a process takes by itself.
+
+    >>> memory_bound("1.5G"), memory_bound("1GiB")
+    (1500000000, 1073741824)
+    """
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d{1,15}(?:\.\d{0,9})?) ?(?:([kmgt])(i?))?b?", text.strip().lower())
+    bound = 0
+    if match:
+        bound = int(float(match[1]) * (1024 if match[3] else 1000) ** " kmgt".index(match[2] or " "))
+    if bound < LEAST_MEMORY:
+        least = f"{LEAST_MEMORY // 10**6}M"
+        raise OptionError(f"--max-memory {text!r} is no bound. Write 2G or 1500M, and at least {least}.")
+    return bound
 
 
 def encoder_arguments(given: list[str]) -> tuple[tuple[str, str], ...]:

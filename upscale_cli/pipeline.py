@@ -3,10 +3,10 @@
     ImageReader  ->  Upscaler  ->  ImageWriter
     (media/)         (upscaler)    (media/)
 
-The header and the plan need no pixel; what cannot end well is refused by `check_room`, before anything is computed.
+The header and the plan need no pixel; what cannot end well is refused by `check_room`, before anything is computed. A
+picture that does not fit into memory takes the same way in bands: `gigapixel.py`.
 """
 
-import itertools
 import os
 import shutil
 import time
@@ -17,13 +17,15 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from upscale_cli.chain import Target
-from upscale_cli.device import free_host_memory, tile_budget
+from upscale_cli.device import tile_budget
 from upscale_cli.errors import OutputError
-from upscale_cli.events import Estimate, Finished, Listener, Note, Progress, Started, ignore
+from upscale_cli.events import Estimate, Finished, Listener, Note, Progress, Say, Started, ignore
+from upscale_cli.gigapixel import Bands, plan_bands, room, upscaled_in_bands
 from upscale_cli.media.formats import MAX_PIXELS, Format, check_size
 from upscale_cli.media.frame import Frame, channels_of
 from upscale_cli.media.image import ImageReader, ImageWriter, frames_kept
 from upscale_cli.media.metadata import PhotoInfo
+from upscale_cli.media.rows import Scan
 from upscale_cli.planes import OPAQUE
 from upscale_cli.upscaler import Plan, Upscaler
 
@@ -46,12 +48,18 @@ class FileOptions:
         overwrite: replace an output that exists.
         max_pixels: most pixels a frame of the source may have.
         salvage: take what decodes of a damaged file.
+        max_memory: bytes of host memory that the whole process may take; None: what is free.
+        pyramid: add smaller versions to a TIFF.
+        resume: what is done of a picture that goes through in bands is kept until it is whole; a killed run goes on.
     """
 
     quality: int | None = None
     overwrite: bool = False
     max_pixels: int = MAX_PIXELS
     salvage: bool = False
+    max_memory: int | None = None
+    resume: bool = False
+    pyramid: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +83,18 @@ class Job:
     lr_size: tuple[int, int] = (0, 0)
     frames: int = 1
 
+    def writer(self, info: PhotoInfo, say: Say) -> ImageWriter:
+        """What makes the output."""
+        return ImageWriter(
+            self.output,
+            format=self.format.name,
+            info=info,
+            quality=self.options.quality,
+            overwrite=self.options.overwrite,
+            pyramid=self.options.pyramid,
+            say=say,
+        )
+
 
 def run(job: Job, upscaler: Upscaler, listener: Listener = ignore) -> Finished:
     """Upscales one picture, all its frames or pages.
@@ -94,96 +114,137 @@ def run(job: Job, upscaler: Upscaler, listener: Listener = ignore) -> Finished:
 
     options = job.options
     with ImageReader(job.source, max_pixels=options.max_pixels, salvage=options.salvage, say=say) as reader:
-        info = reader.info
-        plan = upscaler.plan(info.width, info.height, job.target)
-        on_host = upscaler.device.type == "cpu" and bool(plan.passes)
-        check_room(job, info, plan, tile_budget(upscaler.device) if on_host else 0)
-        listener(_started(job, upscaler, info, plan))
-        with (
-            folder_for(job.output),
-            ImageWriter(
-                job.output,
-                format=job.format.name,
-                info=info,
-                quality=options.quality,
-                overwrite=options.overwrite,
-                say=say,
-            ) as writer,
-        ):
-            watch = _Watch(upscaler, listener, writer.frames)
-            for number, lr in enumerate(reader):
-                if number == writer.frames:
-                    break
-                frame_plan = upscaler.plan(lr.width, lr.height, job.target)  # pages may differ in size
-                writer.write(upscaler.upscale(lr, frame_plan, watch.frame(lr, frame_plan)))
+        plan = upscaler.plan(reader.info.width, reader.info.height, job.target)
+        bands = check_room(job, reader, plan, upscaler)
+        listener(_started(job, upscaler, reader.info, plan))
+        with folder_for(job.output):
+            if bands is None:
+                _upscale_whole(job, reader, upscaler, listener, say)
+            else:
+                _upscale_in_bands(job, reader, upscaler, plan, bands, listener, say)
     finished = Finished(job.name, job.output_name, plan.width, plan.height, time.perf_counter() - begin)
     listener(finished)
     return finished
 
 
-def check_room(job: Job, info: PhotoInfo, plan: Plan, tile_bytes: int) -> None:
+def _upscale_whole(job: Job, reader: ImageReader, upscaler: Upscaler, listener: Listener, say: Say) -> None:
+    """All frames that the output holds, each as a whole."""
+    with job.writer(reader.info, say) as writer:
+        watch = Progressing(upscaler, listener, writer.frames)
+        for number, lr in enumerate(reader):
+            if number == writer.frames:
+                break
+            plan = upscaler.plan(lr.width, lr.height, job.target)  # pages may differ in size
+            writer.write(upscaler.upscale(lr, plan, watch.frame(lr, plan)))
+
+
+def _upscale_in_bands(
+    job: Job, reader: ImageReader, upscaler: Upscaler, plan: Plan, bands: Bands, listener: Listener, say: Say
+) -> None:
+    """The only frame, band by band."""
+    say(f"{job.name}: too large for memory as a whole, so it is upscaled in bands.")
+    watch = Progressing(upscaler, listener, 1)
+    if job.options.resume:
+        from upscale_cli.spool import upscale_resumably
+
+        upscale_resumably(job, reader, upscaler, plan, bands, watch, say)
+    else:
+        with (
+            upscaled_in_bands(reader, upscaler, plan, bands, watch.frame_of(plan)) as large,
+            job.writer(reader.info, say) as writer,
+        ):
+            writer.write_rows(large.rows, large.layout, large.transfer)
+    watch.skip(1)
+
+
+def check_room(job: Job, reader: ImageReader, plan: Plan, upscaler: Upscaler) -> Bands | None:
     """Refuses what the format, the memory or the disk cannot hold, before anything is computed.
 
-    Args:
-        tile_bytes: host memory that a tile may take; 0 where tiles are elsewhere.
+    Returns:
+        How the picture goes through in bands; None where memory suffices for the whole of it.
 
     Raises:
         OutputError: the SR picture is too large for one of them.
     """
+    info = reader.info
     check_size(job.format, plan.width, plan.height)
     frames = frames_kept(job.format, info)
-    needed, free = memory_needed(info, plan, job.format, frames) + tile_bytes, free_host_memory()
-    if needed > free:
-        raise OutputError(
-            f"{job.name}: {plan.width} x {plan.height} pixels need {_gigabytes(needed)} of memory, {_gigabytes(free)} "
-            f"are free. Choose a smaller --scale, or close other programs."
-        )
     if isinstance(job.output, Path):
-        raw = plan.width * plan.height * channels_of(info.layout) * info.bits // 8 * frames
-        least = int(raw * (1 if job.format.name in ("BMP", "PNM", "PAM", "PFM") else DISK_SHARE))
-        free = shutil.disk_usage(_existing(job.output)).free
-        if least > free:
-            raise OutputError(
-                f"{job.output_name}: at least {_gigabytes(least)} are needed on the disk, {_gigabytes(free)} are free. "
-                f"Free space, or choose another -o."
-            )
+        _check_disk(job, job.output, info, plan, frames)
+    free = room(job.options.max_memory)
+    tile_bytes = min(tile_budget(upscaler.device), max(free, 0) // 4)
+    on_host = upscaler.device.type == "cpu" and bool(plan.passes)
+    needed = memory_needed(info, plan, job.format, frames, wrap=upscaler.wrap) + (tile_bytes if on_host else 0)
+    if needed <= free and not _was_begun_in_bands(job):
+        return None
+    bands, remedy = None, "Choose a smaller --scale"
+    if frames == 1:
+        size = len(job.source) if isinstance(job.source, bytes) else job.source.stat().st_size
+        bands = plan_bands(info, reader.scan, plan, job.format, free, size, wrap=upscaler.wrap)
+        remedy += "" if job.format.bands else ", --format tiff, png or jpg (which are written in bands)"
+    if bands is not None and bands.budget:
+        return bands
+    allowed = "are free" if job.options.max_memory is None else "are left by --max-memory"
+    raise OutputError(
+        f"{job.name}: {plan.width} x {plan.height} pixels need {_gigabytes(bands.needed if bands else needed)} of "
+        f"memory, {_gigabytes(max(free, 0))} {allowed}. {remedy}, or "
+        f"{'close other programs' if job.options.max_memory is None else 'allow more'}."
+    )
 
 
-def memory_needed(info: PhotoInfo, plan: Plan, format: Format, frames: int = 1) -> int:
+def _was_begun_in_bands(job: Job) -> bool:
+    """Whether a killed run has left rows of the picture, for which there was less memory then."""
+    if not (job.options.resume and isinstance(job.output, Path)):
+        return False
+    from upscale_cli.media.video.work import ROWS_FILE, work_folder
+
+    return (work_folder(job.output) / ROWS_FILE).exists()
+
+
+def _check_disk(job: Job, output: Path, info: PhotoInfo, plan: Plan, frames: int) -> None:
+    raw = plan.width * plan.height * channels_of(info.layout) * info.bits // 8 * frames
+    least = int(raw * (1 if job.format.name in ("BMP", "PNM", "PAM", "PFM") else DISK_SHARE))
+    least += raw if job.options.resume and job.format.bands else 0
+    free = shutil.disk_usage(_existing(output)).free
+    if least > free:
+        raise OutputError(
+            f"{job.output_name}: at least {_gigabytes(least)} are needed on the disk, {_gigabytes(free)} are free. "
+            f"Free space, or choose another -o."
+        )
+
+
+def memory_needed(info: PhotoInfo, plan: Plan, format: Format, frames: int = 1, *, wrap: bool = False) -> int:
     """Bytes of host memory at the worst moment, tiles apart: while a step is computed, or while the result is encoded.
 
-    Between two passes, and between the last pass and the final resampling, pictures are float32; of the two sides of
-    a step both are held. Under transparent pixels colour is filled in by a pyramid of float pictures.
+    Between two passes, and before a final resampling, only the rows at hand are held; of a picture that wraps, which is
+    float32 there, all of them. Under transparent pixels colour is filled in by a pyramid of float pictures.
     """
     channels, depth = channels_of(info.layout), info.bits // 8
     pixels, sr_pixels = info.width * info.height, plan.width * plan.height
     lr, sr = pixels * channels * depth, sr_pixels * channels * depth
-    held, made = [lr], pixels
-    for scale in plan.passes:
-        made *= scale**2
-        held.append(made * channels * 4)
-    if plan.passes and made == sr_pixels:
-        held[-1] = sr  # the last pass rounds at once
-    else:
-        held.append(sr + 8 * max(made, sr_pixels))  # one channel as float, before and after
-    computing = max(before + after for before, after in itertools.pairwise(held))
+    computing = lr + sr
+    if wrap:
+        made = pixels
+        for scale in plan.passes:
+            made *= scale**2
+            computing += made * channels * 4
     if info.layout in OPAQUE:
         computing += pixels * 40  # measured on a picture with much to fill
     sequence = frames if format.frames == "animation" and frames > 1 else 1
     return lr + max(computing, sr + int(sr * format.copies * sequence)) + WORK_MEMORY
 
 
-class _Watch:
-    """Tells how long it will take, where that is long, and then turns tiles into progress."""
+class Progressing:
+    """The way of a run, told: how long it will take, where that is long, and then turns tiles into progress."""
 
     def __init__(self, upscaler: Upscaler, listener: Listener, frames: int) -> None:
         self._upscaler, self._listener, self._frames = upscaler, listener, frames
         self._done = self._total = self._frames_begun = 0
         self._megapixels = 0.0
 
-    def frame(self, lr: Frame, plan: Plan) -> Callable[[], None]:
-        """What to call after each tile of the next frame."""
-        tiles = self._upscaler.tile_count(lr, plan)
+    def frame(self, lr: Frame | Scan, plan: Plan, pieces: int = 0) -> Callable[[], None]:
+        """What to call after each tile of the next frame; or, without a net, after each of its `pieces`."""
+        tiles = self._upscaler.tile_count(lr, plan) or pieces
         megapixels = plan.width * plan.height / 1e6
         self._frames_begun += 1
         self._total = self._done + tiles * (self._frames - self._frames_begun + 1)
@@ -194,11 +255,21 @@ class _Watch:
         self._listener(Progress(self._done, self._total, self._megapixels))
 
         def on_tile() -> None:
-            self._done += 1
+            self._done = min(self._done + 1, self._total)
             self._megapixels += megapixels / tiles
             self._listener(Progress(self._done, self._total, self._megapixels))
 
         return on_tile
+
+    def frame_of(self, plan: Plan) -> Callable[[Frame | Scan, int], Callable[[], None]]:
+        """`frame`, for a plan that is known before the LR picture."""
+        return lambda lr, pieces: self.frame(lr, plan, pieces)
+
+    def skip(self, share: float) -> None:
+        """Moves on to where at least that part of the tiles is done: a former run has done them."""
+        if self._done < int(share * self._total):
+            self._done = int(share * self._total)
+            self._listener(Progress(self._done, self._total, self._megapixels))
 
 
 def _started(job: Job, upscaler: Upscaler, info: PhotoInfo, plan: Plan) -> Started:

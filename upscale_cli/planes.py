@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from upscale_cli.color import bleed
 from upscale_cli.media.frame import Layout, Pixels
 from upscale_cli.media.pixels import white_of
+from upscale_cli.media.rows import Rows
 
 OPAQUE: Final[dict[Layout, Layout]] = {"LA": "L", "RGBA": "RGB"}
 """Layouts with alpha, and what they are without it."""
@@ -100,8 +101,51 @@ class Levels:
         return cls((inside - np.float32(black)) / np.float32(white - black), beyond, black, white)
 
 
-def nearest(mask: NDArray[np.bool_], width: int, height: int) -> NDArray[np.bool_]:
-    """(H, W) to (height, width) by nearest neighbour."""
-    rows = (np.arange(height) + 0.5) * mask.shape[0] / height
+class Levelled(Rows):
+    """The SR picture of `Levels`: what the net has made of `unit`, brought back to its range, and what lay beyond.
+
+    Args:
+        unit, beyond: SR pictures of the two; None where nothing was beyond.
+    """
+
+    def __init__(self, unit: Rows, levels: Levels, beyond: Rows | None) -> None:
+        super().__init__(unit.height, unit.width, unit.channels, unit.dtype)
+        self._unit, self._beyond = unit, beyond
+        self._black, self._range = levels.black, levels.white - levels.black
+
+    def read(self, start: int, stop: int) -> Pixels:
+        out = self._unit.read(start, stop) * np.float32(self._range)
+        out += np.float32(self._black)
+        if self._beyond is not None:
+            out += self._beyond.read(start, stop)
+        return out
+
+
+class Joined(Rows):
+    """The planes of a picture side by side again.
+
+    Args:
+        parts: each with its SR rows; in order, and of one dtype.
+        holes: (h, w) of the LR picture, where the SR picture is NaN; None for nowhere.
+    """
+
+    def __init__(self, parts: list[tuple[Planes, Rows]], holes: NDArray[np.bool_] | None) -> None:
+        _, first = parts[0]
+        super().__init__(first.height, first.width, sum(rows.channels for _, rows in parts), first.dtype)
+        self._parts, self._holes = parts, holes
+
+    def read(self, start: int, stop: int) -> Pixels:
+        out = np.empty((stop - start, self.width, self.channels), self.dtype)
+        for planes, rows in self._parts:
+            band = rows.read(start, stop)
+            out[:, :, planes.channels] = inverted(band) if planes.ink else band
+        if self._holes is not None:
+            out[nearest(self._holes, self.width, self.height, start, stop)] = np.nan
+        return out
+
+
+def nearest(mask: NDArray[np.bool_], width: int, height: int, start: int, stop: int) -> NDArray[np.bool_]:
+    """Rows `start` to `stop` of what (H, W) becomes in (height, width) by nearest neighbour."""
+    rows = (np.arange(start, stop) + 0.5) * mask.shape[0] / height
     columns = (np.arange(width) + 0.5) * mask.shape[1] / width
     return np.asarray(mask[rows.astype(int)[:, None], columns.astype(int)[None, :]])

@@ -13,7 +13,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
-from upscale_cli import __version__
 from upscale_cli.clip import ClipJob
 from upscale_cli.clip_plan import ClipPlan, LanePlan, chosen_streams, plan_clip
 from upscale_cli.errors import InterruptedRun, OptionError, OutputError
@@ -22,11 +21,12 @@ from upscale_cli.flow import capacity, flow
 from upscale_cli.media.video.binary import find_ffmpeg
 from upscale_cli.media.video.container import upscaled_outputs
 from upscale_cli.media.video.probe import open_clip
-from upscale_cli.media.video.stretches import Journal, Stretch, StretchWriter, decoding_times, job_in, join
-from upscale_cli.media.video.work import WorkFolder, work_folder
+from upscale_cli.media.video.stretches import Journal, Stretch, StretchWriter, decoding_times, join
+from upscale_cli.media.video.work import WorkFolder, job_in, work_folder
 from upscale_cli.media.video.writer import VideoWriter
 from upscale_cli.models.store import cache_folder
 from upscale_cli.pipeline import folder_for
+from upscale_cli.record import digest, wish
 from upscale_cli.upscaler import Upscaler
 from upscale_cli.video import nothing_shown, open_reader
 from upscale_cli.watch import Watch, saying_once, started
@@ -35,10 +35,6 @@ WITHOUT_NEGATIVE_TIMES: Final = ("mpegts", "flv", "nut")
 """Muxers of containers in which decoding, too, begins at zero or later."""
 
 ENCODER: Final = "the encoder"
-
-_DIGEST_BYTES: Final = 2**18
-_DIGEST_PIECES: Final = 64
-"""Of a source: how large, and how many pieces of it tell two clips apart."""
 
 
 def run_resumable(job: ClipJob, upscaler: Upscaler, listener: Listener) -> ClipFinished:
@@ -119,21 +115,16 @@ def _checked(job: ClipJob) -> Path:
 def job_record(job: ClipJob, upscaler: Upscaler) -> dict[str, Any]:
     """What makes a job the same job: the input's content and everything that decides about a pixel or a packet, each
     under the name that the user knows. Neither the clock nor --hwaccel has a part."""
-    target, decode, encode, model = job.target, job.options.decode, job.encode, upscaler.identity()
+    decode, encode = job.options.decode, job.encode
     record = {
-        "the input": _digest(Path(job.clip.source.removeprefix("file:"))),
+        "the input": digest(Path(job.clip.source.removeprefix("file:"))),
         "the container": job.container.name,
-        "--model": model.pop("model"),
-        "its checkpoints": model.pop("checkpoints"),
-        **{f"--{name}": value for name, value in model.items()},
-        "--scale": target.scale, "--size": target.box, "--stretch": target.stretch, "--long-side": target.long_side,
-        "--megapixels": target.megapixels,
+        **wish(upscaler, job.target),
         "--start": decode.start, "--end": decode.end, "--frames": decode.frames, "--fps": decode.fps,
         "--deinterlace": decode.deinterlace, "--video-stream": job.options.video_stream,
         "--codec": encode.codec, "--crf": encode.crf, "--preset": encode.preset, "--pix-fmt": encode.pix_fmt,
         "--encoder-arg": [f"{name}={value}" for name, value in encode.extra], "--realtime": encode.realtime,
         "ffmpeg's version": find_ffmpeg().version,
-        "this program's version": __version__,
     }  # fmt: skip
     plain: dict[str, Any] = json.loads(json.dumps(record, default=str))
     return plain
@@ -155,17 +146,6 @@ def _check_joinable(job: ClipJob, lane: LanePlan) -> None:
         raise OptionError(
             "--resume would lose the colour tags of ffv1 in QuickTime. Choose an -o in .mkv, or another --codec."
         )
-
-
-def _digest(path: Path) -> str:
-    """Of a file's size, and of pieces from all over it: reading a whole film would take minutes."""
-    size = path.stat().st_size
-    digest = hashlib.sha256(str(size).encode())
-    with path.open("rb") as stream:
-        for number in range(_DIGEST_PIECES):
-            stream.seek(max(0, size - _DIGEST_BYTES) * number // (_DIGEST_PIECES - 1))
-            digest.update(stream.read(_DIGEST_BYTES))
-    return digest.hexdigest()
 
 
 def _stretches(

@@ -13,9 +13,11 @@ is nothing to read beyond, so the kept part reaches up to them and no pixel is i
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from upscale_cli.errors import OptionError
@@ -92,10 +94,11 @@ def tile_spans(length: int, tile: int, overlap: int, halo: int, multiple_of: int
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How large a window may be: LR pixels of a side, and of the whole window."""
+    """How large a window may be: LR pixels of a side, and of the whole window; and of a whole row of windows."""
 
     side: int
     pixels: int
+    row: int | None = None
 
 
 def automatic_tiles(
@@ -123,7 +126,10 @@ def automatic_tiles(
         return _round_up(math.ceil((length + (count - 1) * shared) / count), math.lcm(multiple_of, ALIGNMENT))
 
     # A narrow picture leaves room for higher windows, and a low one for wider ones.
-    row_window = window(height, min(limits.side, max(math.isqrt(limits.pixels), limits.pixels // width)))
+    highest = max(math.isqrt(limits.pixels), limits.pixels // width)
+    if limits.row is not None:
+        highest = min(highest, limits.row // width)
+    row_window = window(height, min(limits.side, highest))
     column_window = window(width, min(limits.side, limits.pixels // row_window))
     return max(row_window - margin, overlap + 1), max(column_window - margin, overlap + 1)
 
@@ -211,6 +217,37 @@ class RowBlender:
         final = self._rows[row + 1].start * self._scale if row + 1 < len(self._rows) else bottom
         self._carry = band[final - top :].clone()
         return top, band[: final - top]
+
+
+class RowJoiner:
+    """Puts SR tiles that need no blending side by side, row of tiles by row of tiles; where two meet, the later wins.
+
+    Args:
+        rows, columns: the spans of both axes.
+        scale: SR pixels per LR pixel.
+        channels, dtype: of a tile.
+    """
+
+    def __init__(
+        self, rows: Sequence[Span], columns: Sequence[Span], scale: int, channels: int, dtype: np.dtype[Any]
+    ) -> None:
+        self._rows, self._columns, self._scale = rows, columns, scale
+        self._shape = max(row.length for row in rows) * scale, columns[-1].stop * scale, channels
+        self._dtype = dtype
+        self._strip = np.empty(0, dtype)
+
+    def add(self, column: int, sr: NDArray[Any]) -> None:
+        """Takes one tile's kept part, (scale * h, scale * w, C); column 0 begins a row of tiles."""
+        if column == 0:
+            self._strip = np.empty(self._shape, self._dtype)  # a new one: who got the last may still have it
+        left = self._columns[column].start * self._scale
+        self._strip[: sr.shape[0], left : left + sr.shape[1]] = sr
+
+    def finish_row(self, row: int) -> tuple[int, NDArray[Any]]:
+        """Ends a row of tiles; gives (first SR row, (h, W, C)) for the rows that no later tile touches."""
+        start, stop = self._rows[row].start, self._rows[row].stop
+        final = self._rows[row + 1].start if row + 1 < len(self._rows) else stop
+        return start * self._scale, self._strip[: (final - start) * self._scale]
 
 
 def _round_up(value: int, multiple_of: int) -> int:

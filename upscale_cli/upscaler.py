@@ -18,6 +18,7 @@ from upscale_cli.engine import Engine
 from upscale_cli.errors import OptionError
 from upscale_cli.events import Listener, Note, ignore
 from upscale_cli.media.frame import Frame, Layout, Pixels, channels_of
+from upscale_cli.media.rows import Constant, Held, Rows, Scan
 from upscale_cli.models.checkpoint import LoadedNet, interpolate, load_net, load_spec, net_digest
 from upscale_cli.models.obtain import obtain_telling
 from upscale_cli.models.picture import PictureNet
@@ -25,15 +26,17 @@ from upscale_cli.models.registry import MODELS, Kernel, Spec, kernel_named, rows
 from upscale_cli.models.select import best_clip_model, best_model, is_checkpoint_path, rows_at_hand
 from upscale_cli.planes import (
     OPAQUE,
+    PLANES,
+    Joined,
+    Levelled,
     Levels,
     Planes,
     inverted,
     is_constant,
-    nearest,
     planes_of,
     without_holes,
 )
-from upscale_cli.resample import resample
+from upscale_cli.resample import Resampled
 from upscale_cli.tiling import check_tile
 
 Alpha = Literal["net", "lanczos", "drop"]
@@ -42,6 +45,9 @@ DEFAULT_SCALE: Final = 4
 """For photos, unless the model has one scale only."""
 
 Image = TypeVar("Image")
+
+OnTile = Callable[[], object]
+"""Called after each tile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +121,7 @@ class Upscaler:
         self._wanted_precision: Wanted = precision
         self._tile, self._overlap, self._tta = tile, overlap, tta
         self._engines: dict[tuple[int, Precision], Engine] = {}
+        self._memory: int | None = None
         self.why = "asked for"
         if model is None:
             name, self.why = best_model(say=self._say) if clip_codec is None else best_clip_model(clip_codec)
@@ -195,7 +202,7 @@ class Upscaler:
         """What each pass runs, for people: the checkpoint's name."""
         return tuple(self._rows[scale].stem if scale in self._rows else self.name for scale in plan.passes)
 
-    def upscale(self, frame: Frame, plan: Plan, on_tile: Callable[[], object] | None = None) -> Frame:
+    def upscale(self, frame: Frame, plan: Plan, on_tile: OnTile | None = None) -> Frame:
         """One LR frame to one SR frame of the same layout and depth, rounded once.
 
         Args:
@@ -203,98 +210,98 @@ class Upscaler:
             plan: from `plan(frame.width, frame.height, ...)`.
             on_tile: called after each of `tile_count(frame, plan)` tiles.
         """
-        layout = self._layout(frame)
-        if not plan.passes and (plan.width, plan.height) == (frame.width, frame.height):
-            return Frame(frame.pixels[:, :, : channels_of(layout)], layout, frame.transfer, frame.duration_ms)
-        pixels, holes = without_holes(frame.pixels)
-        sr = np.empty((plan.height, plan.width, channels_of(layout)), pixels.dtype)
+        rows = self.rows(frame, plan, on_tile)
+        pixels = rows.pixels if isinstance(rows, Held) else rows.whole()
+        return Frame(pixels, self.layout(frame), frame.transfer, frame.duration_ms)
+
+    def rows(self, lr: Frame | Scan, plan: Plan, on_tile: OnTile | None = None) -> Rows:
+        """The SR picture, computed as its rows are asked for; `upscale` asks for all of them.
+
+        Of the SR picture, and of what lies between two passes, no more is held than is still needed. A picture that
+        wraps is held between the passes.
+        """
+        layout = self.layout(lr)
+        if not plan.passes and (plan.width, plan.height) == (lr.width, lr.height):
+            return lr.rows() if isinstance(lr, Scan) else Held(lr.pixels[:, :, : channels_of(layout)])
+        if isinstance(lr, Scan):
+            channels = channels_of(layout)
+            if lr.constant is not None:
+                return Constant(plan.height, plan.width, channels, lr.constant)
+            return self._passes(lr.rows(), PLANES[layout][0], plan, lr, on_tile)
+        pixels, holes = without_holes(lr.pixels)
+        parts = []
         for planes in planes_of(layout):
-            lr = pixels[:, :, planes.channels]
+            part = pixels[:, :, planes.channels]
             if planes.kind == "colour" and layout in OPAQUE:
-                lr = bleed(lr, pixels[:, :, -1:])
-            out = sr[:, :, planes.channels]
-            self._planes(inverted(lr) if planes.ink else lr, out, planes, plan, frame, on_tile)
-            if planes.ink:
-                out[:] = inverted(out)
-        if holes is not None:
-            sr[nearest(holes, plan.width, plan.height)] = np.nan
-        return Frame(sr, layout, frame.transfer, frame.duration_ms)
+                part = bleed(part, pixels[:, :, -1:])
+            part = inverted(part) if planes.ink else part
+            parts.append((planes, self._planes(part, planes, plan, lr, on_tile)))
+        return parts[0][1] if len(parts) == 1 and holes is None else Joined(parts, holes)
 
-    def tile_count(self, frame: Frame, plan: Plan) -> int:
+    def tile_count(self, lr: Frame | Scan, plan: Plan) -> int:
         """How often `upscale` will call `on_tile`."""
-        return sum(engine.tile_count(height, width) for engine, height, width in self._steps(frame, plan))
+        return sum(engine.tile_count(height, width) for engine, height, width in self._steps(lr, plan))
 
-    def expected_seconds(self, frame: Frame, plan: Plan) -> float:
+    def expected_seconds(self, lr: Frame | Scan, plan: Plan) -> float:
         """How long `upscale` is likely to take on this device; 0 where that is too little to be worth knowing."""
-        return sum(engine.expected_seconds(height, width) for engine, height, width in self._steps(frame, plan))
+        return sum(engine.expected_seconds(height, width) for engine, height, width in self._steps(lr, plan))
 
-    def _steps(self, frame: Frame, plan: Plan) -> Iterator[tuple[Engine, int, int]]:
+    def layout(self, lr: Frame | Scan) -> Layout:
+        """Of the SR picture."""
+        return OPAQUE.get(lr.layout, lr.layout) if self.alpha == "drop" else lr.layout
+
+    def _steps(self, lr: Frame | Scan, plan: Plan) -> Iterator[tuple[Engine, int, int]]:
         """Every run of a net over some planes of a frame: (engine, height, width of what goes in)."""
-        for planes in planes_of(self._layout(frame)):
-            if self._is_interpolated(planes) or is_constant(frame.pixels[:, :, planes.channels]):
+        for planes in planes_of(self.layout(lr)):
+            if self._is_interpolated(planes):
                 continue
-            height, width = frame.height, frame.width
+            if lr.constant is not None if isinstance(lr, Scan) else is_constant(lr.pixels[:, :, planes.channels]):
+                continue
+            height, width = lr.height, lr.width
             for scale in plan.passes:
-                yield self._engine_for(scale, frame), height, width
+                yield self._engine_for(scale, lr), height, width
                 height, width = height * scale, width * scale
-
-    def _layout(self, frame: Frame) -> Layout:
-        return OPAQUE.get(frame.layout, frame.layout) if self.alpha == "drop" else frame.layout
 
     def _is_interpolated(self, planes: Planes) -> bool:
         return planes.kind == "smooth" or (planes.kind == "alpha" and self.alpha == "lanczos")
 
-    def _planes(
-        self, lr: Pixels, out: Pixels, planes: Planes, plan: Plan, frame: Frame, on_tile: Callable[[], object] | None
-    ) -> None:
-        """Some channels of a frame, all the way: (H, W, c) into `out`, (plan.height, plan.width, c) of that dtype."""
-        if is_constant(lr):  # an opaque alpha, an ink that is not used: nothing to compute
-            out[:] = lr.flat[0]
-            return
+    def _planes(self, part: Pixels, planes: Planes, plan: Plan, frame: Frame, on_tile: OnTile | None) -> Rows:
+        """Some channels of a frame, all the way: (H, W, c) to (plan.height, plan.width, c) of that dtype."""
+        if is_constant(part):  # an opaque alpha, an ink that is not used: nothing to compute
+            return Constant(plan.height, plan.width, part.shape[2], part.flat[0])
         if self._is_interpolated(planes):
-            resample(lr, out, "lanczos", wrap=self.wrap)
-            return
-        if plan.passes and lr.dtype == np.float32 and planes.kind == "colour":
-            self._float_planes(Levels.of(lr), out, planes, plan, frame, on_tile)
-        else:
-            self._passes(lr, out, planes, plan, frame, on_tile)
+            return self._resampled(Held(part), plan, part.dtype, "lanczos")
+        if not (plan.passes and part.dtype == np.float32 and planes.kind == "colour"):
+            return self._passes(Held(part), planes, plan, frame, on_tile)
+        levels = Levels.of(part)  # what lies within the net's range goes by the net, what lies beyond it by Lanczos
+        within = self._passes(Held(levels.unit), planes, plan, frame, on_tile)
+        if levels.beyond is None or not levels.beyond.any():
+            return Levelled(within, levels, None)
+        return Levelled(within, levels, self._resampled(Held(levels.beyond), plan, part.dtype, "lanczos"))
 
-    def _float_planes(
-        self,
-        levels: Levels,
-        out: Pixels,
-        planes: Planes,
-        plan: Plan,
-        frame: Frame,
-        on_tile: Callable[[], object] | None,
-    ) -> None:
-        """Float colour: what lies within the net's range by the net, what lies beyond it by Lanczos."""
-        self._passes(levels.unit, out, planes, plan, frame, on_tile)
-        out *= levels.white - levels.black
-        out += levels.black
-        if levels.beyond is not None and levels.beyond.any():
-            beyond = np.empty_like(out)
-            resample(levels.beyond, beyond, "lanczos", wrap=self.wrap)
-            out += beyond
-
-    def _passes(
-        self, lr: Pixels, out: Pixels, planes: Planes, plan: Plan, frame: Frame, on_tile: Callable[[], object] | None
-    ) -> None:
-        """The passes of a plan and the final resampling, from `lr` into `out` of the same dtype."""
+    def _passes(self, lr: Rows, planes: Planes, plan: Plan, source: Frame | Scan, on_tile: OnTile | None) -> Rows:
+        """The passes of a plan and the final resampling, to the dtype of `lr`."""
         picture = lr
         for number, scale in enumerate(plan.passes, start=1):
-            height, width = picture.shape[0] * scale, picture.shape[1] * scale
-            is_final = number == len(plan.passes) and (width, height) == (plan.width, plan.height)
-            picture = self._engine_for(scale, frame).upscale(
+            size = picture.width * scale, picture.height * scale
+            is_final = number == len(plan.passes) and size == (plan.width, plan.height)
+            if self.wrap and not isinstance(picture, Held):
+                picture = Held(picture.whole())  # its first rows need its last ones
+            picture = self._engine_for(scale, source).rows(
                 picture,
                 lr.dtype if is_final else np.float32,
-                out=out if is_final else None,
-                transfer="display" if planes.kind == "alpha" else frame.transfer,
+                transfer="display" if planes.kind == "alpha" else source.transfer,
                 clip=lr.dtype != np.float32,
                 on_tile=on_tile,
             )
-        if picture is not out:
-            resample(picture, out, plan.kernel, wrap=self.wrap)
+        if (picture.width, picture.height, picture.dtype) == (plan.width, plan.height, lr.dtype):
+            return picture
+        return self._resampled(picture, plan, lr.dtype, plan.kernel)
+
+    def _resampled(self, picture: Rows, plan: Plan, dtype: Any, kernel: Kernel) -> Rows:
+        if self.wrap and not isinstance(picture, Held):
+            picture = Held(picture.whole())
+        return Resampled(picture, plan.height, plan.width, dtype, kernel, wrap=self.wrap)
 
     def precision_for(self, plan: Plan, bits: int) -> str:
         """What the passes compute in, for people."""
@@ -311,6 +318,12 @@ class Upscaler:
             "precision": self._wanted_precision, "tile": self._tile, "overlap": self._overlap, "tta": self._tta,
             "device": self.device.type,
         }  # fmt: skip
+
+    def limit_memory(self, memory: int | None) -> None:
+        """Bounds what a row of tiles may take, in bytes, and on a CPU a window too; None: by what is free."""
+        self._memory = memory
+        for engine in self._engines.values():
+            engine.limit_memory(memory)
 
     def close(self) -> None:
         """Lets go of the nets and of the device's memory."""
@@ -335,8 +348,8 @@ class Upscaler:
         bf16_is_close = spec is not None and spec.bf16 and not blended  # measured for the row's own weights only
         return choose_precision(wanted, self.device, bits=bits, bf16_is_close=bf16_is_close)
 
-    def _engine_for(self, scale: int, frame: Frame) -> Engine:
-        return self.engine(scale, 8 * frame.pixels.dtype.itemsize)
+    def _engine_for(self, scale: int, lr: Frame | Scan) -> Engine:
+        return self.engine(scale, 8 * (lr.dtype if isinstance(lr, Scan) else lr.pixels.dtype).itemsize)
 
     def engine(self, scale: int, bits: int) -> Engine:
         """The net of that scale at work on the device, in the precision that pictures of `bits` a channel need."""
@@ -347,7 +360,7 @@ class Upscaler:
             net = PictureNet(loaded.net, loaded.colour, loaded.luma_range)
             self._engines[key] = Engine(
                 net, self.device, precision, tile=self._tile, overlap=self._overlap, wrap=self.wrap, tta=self._tta,
-                say=self._say,
+                memory=self._memory, say=self._say,
             )  # fmt: skip
         return self._engines[key]
 

@@ -115,6 +115,9 @@ def upscale(
             help="0 to 100, for lossy formats. Default: JPEG 95 (4:4:4); others by format.",
         ),
     ] = None,
+    pyramid: Annotated[
+        bool, typer.Option("--pyramid", rich_help_panel=OUTPUT, help="Add smaller versions to a TIFF, for viewers.")
+    ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", rich_help_panel=OUTPUT, help="Replace outputs that exist; never inputs.")
     ] = False,
@@ -189,6 +192,14 @@ def upscale(
     max_pixels: Annotated[
         int, typer.Option("--max-pixels", min=1, rich_help_panel=COMPUTE, help="Largest input that is trusted.")
     ] = MAX_PIXELS,
+    max_memory: Annotated[
+        str | None,
+        typer.Option(
+            "--max-memory", metavar="BYTES", show_default=False, rich_help_panel=COMPUTE,
+            help="Memory the process may take, such as 2G or 1500M. A photo that needs more goes through in bands. "
+            "Default: what is free.",
+        ),
+    ] = None,
     salvage: Annotated[
         bool, typer.Option("--salvage", rich_help_panel=COMPUTE, help="Take what decodes of a damaged file.")
     ] = False,
@@ -270,7 +281,7 @@ def upscale(
     ] = False,
     resume: Annotated[
         bool, typer.Option("--resume", rich_help_panel=VIDEO, help="Go on where a killed run with --resume stopped; "
-                           "with nothing to go on with, begin.")
+                           "with nothing to go on with, begin. Photos larger than memory too.")
     ] = False,
     preview: Annotated[
         float | None,
@@ -294,6 +305,7 @@ def upscale(
     """
     from upscale_cli.batch import STDIO, Input, Naming, single_output
     from upscale_cli.console import listening
+    from upscale_cli.options import memory_bound
 
     del version  # acted upon by its callback
     many = ManyOptions(
@@ -332,9 +344,14 @@ def upscale(
             "alpha": alpha, "wrap": wrap, "listener": listener,
         }  # fmt: skip
 
+        bound = memory_bound(max_memory)
+
         from upscale_cli.pipeline import FileOptions  # torch comes with these: nothing is left that could be refused
 
-        photos = FileOptions(quality=quality, overwrite=overwrite, max_pixels=max_pixels, salvage=salvage)
+        photos = FileOptions(
+            quality=quality, overwrite=overwrite, max_pixels=max_pixels, salvage=salvage, max_memory=bound,
+            resume=resume, pyramid=pyramid,
+        )  # fmt: skip
         show = partial(show_compared, as_json=as_json, quiet=quiet) if compare else None
         run = Run(naming, photos, clip_options, upscaler_options, listener, show_comparison=show, verbose=verbose)
         failed = many.run(run, models) if many.is_one_run else run.all(sources, models)

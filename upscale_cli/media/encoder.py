@@ -2,11 +2,13 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from pathlib import Path
 
 from upscale_cli.media.convert import Notes
 from upscale_cli.media.formats import Format
-from upscale_cli.media.frame import Frame
+from upscale_cli.media.frame import Frame, Layout
 from upscale_cli.media.metadata import Metadata, PhotoInfo
+from upscale_cli.media.rows import Rows
 from upscale_cli.media.target import Stream
 
 
@@ -22,6 +24,8 @@ class Encoding:
         quality: 0..100 as the user asked for; None for the format's default.
         suffix: extension of the target, lower case, with the dot; "" for a stream.
         notes: tells the user.
+        pyramid: add ever smaller versions of the picture, for viewers; TIFF only.
+        folder: where temporary files may lie: beside the target, for there is room; None: where the system likes them.
     """
 
     stream: Stream
@@ -31,6 +35,8 @@ class Encoding:
     quality: int | None
     suffix: str
     notes: Notes
+    pyramid: bool = False
+    folder: Path | None = None
 
     @property
     def lossless(self) -> bool:
@@ -51,6 +57,10 @@ class Encoder(ABC):
     @abstractmethod
     def add(self, frame: Frame, metadata: Metadata) -> None:
         """Encode one frame; `metadata` are the frame's own where a file has pages, else the file's."""
+
+    def add_rows(self, picture: Rows, layout: Layout, metadata: Metadata) -> None:
+        """Encode the only frame of a file band by band; for formats whose row says `bands`."""
+        raise NotImplementedError(f"{self.job.row.name} is not written band by band")
 
     def finish(self) -> None:  # noqa: B027 -- most formats are whole after their only frame
         """Write what can be known only at the end."""

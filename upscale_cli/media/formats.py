@@ -38,6 +38,7 @@ class Format:
         copies: of the picture that the encoder holds beside it (measured); a sequence counts each frame.
         quality: default of --quality (0..100, 100 is best) where the encoder is lossy; None where it never is.
         extra: the extra of upscale-cli that must be installed, for formats outside the core dependencies.
+        bands: whether it is written band by band, so that a picture larger than memory can be made.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Format:
     copies: float = 0.0
     quality: int | None = None
     extra: str | None = None
+    bands: bool = False
 
 
 _ROWS = (
@@ -66,6 +68,7 @@ _ROWS = (
         xmp=True,
         dpi=True,
         quality=95,
+        bands=True,
     ),
     Format(
         "PNG",
@@ -78,6 +81,7 @@ _ROWS = (
         xmp=True,
         dpi=True,
         copies=1.0,
+        bands=True,
     ),
     Format(
         "WebP",
@@ -101,6 +105,7 @@ _ROWS = (
         exif=True,
         xmp=True,
         dpi=True,
+        bands=True,
     ),
     Format("BMP", (".bmp", ".dib"), layouts=_GRAY_AND_RGB, dpi=True),
     Format("GIF", (".gif",), layouts=_WITH_ALPHA, max_side=65_535, frames="animation"),
@@ -150,8 +155,8 @@ _ROWS = (
         dpi=True,
         copies=2.0,
     ),
-    Format("PNM", (".ppm", ".pgm", ".pnm", ".pbm"), layouts=_GRAY_AND_RGB, depths=(8, 16)),
-    Format("PAM", (".pam",), layouts=_WITH_ALPHA, depths=(8, 16)),
+    Format("PNM", (".ppm", ".pgm", ".pnm", ".pbm"), layouts=_GRAY_AND_RGB, depths=(8, 16), bands=True),
+    Format("PAM", (".pam",), layouts=_WITH_ALPHA, depths=(8, 16), bands=True),
     Format("PFM", (".pfm",), layouts=_GRAY_AND_RGB, depths=(32,)),
     Format("TGA", (".tga", ".icb", ".vda", ".vst"), layouts=_WITH_ALPHA, max_side=65_535),
 )

@@ -12,12 +12,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
+import numpy as np
+
 from upscale_cli.errors import InputError, OutputError, printable
 from upscale_cli.media.convert import Notes, fitted
 from upscale_cli.media.encoder import Encoder, Encoding
 from upscale_cli.media.formats import FORMATS, MAX_PIXELS, Format, check_size
-from upscale_cli.media.frame import Frame
+from upscale_cli.media.frame import Frame, Layout, Pixels, Transfer
 from upscale_cli.media.metadata import Metadata, PhotoInfo
+from upscale_cli.media.rows import Rows, Scan
 from upscale_cli.media.sniff import HEAD_BYTES, format_of_content
 from upscale_cli.media.source import Picture, Source
 from upscale_cli.media.target import OutputFile
@@ -43,6 +46,8 @@ class ImageReader:
     """
 
     info: PhotoInfo
+    scan: Scan | None
+    """The picture, to be decoded band by band; None where the file, or its format, does not allow that."""
 
     def __init__(
         self,
@@ -57,7 +62,7 @@ class ImageReader:
             name = "<stdin>" if isinstance(source, bytes) else printable(str(source))
             head = self._file.read(HEAD_BYTES)
             self._picture = _picture(Source(name, self._file, max_pixels, salvage, say), format_of_content(head, name))
-            self.info = self._picture.info
+            self.info, self.scan = self._picture.info, self._picture.scan
         except BaseException:
             self._file.close()
             raise
@@ -131,6 +136,7 @@ class ImageWriter:
         quality: 0..100 for lossy formats. Without it WebP and JPEG XL stay lossless where the source was (16 bits in
             JPEG XL always), and else each format has its own default. JPEG 2000 is always written losslessly.
         overwrite: replace an existing target.
+        pyramid: add ever smaller versions of the picture, for viewers; TIFF of one page only.
         say: told, once each, what the format cannot hold and what became of it.
 
     Raises:
@@ -145,8 +151,10 @@ class ImageWriter:
         info: PhotoInfo,
         quality: int | None = None,
         overwrite: bool = False,
+        pyramid: bool = False,
         say: Callable[[str], None] = _silent,
     ) -> None:
+        self._pyramid = pyramid
         self._row = FORMATS[format]
         self._info = info
         self._quality = quality
@@ -166,7 +174,12 @@ class ImageWriter:
             )
         if self._quality is not None and self._row.quality is None:
             self._notes(f"--quality means nothing to {self._row.name} as written here")
-        job = Encoding(stream, self._row, self._info, self.frames, self._quality, self._target.suffix, self._notes)
+        if self._pyramid and (self._row.name != "TIFF" or self.frames > 1):
+            self._notes("--pyramid means nothing but to TIFF of one page")
+        job = Encoding(
+            stream, self._row, self._info, self.frames, self._quality, self._target.suffix, self._notes, self._pyramid,
+            self._target.folder,
+        )  # fmt: skip
         try:
             self._encoder = _encoder(job)
         except BaseException as failure:
@@ -185,6 +198,19 @@ class ImageWriter:
         frame, metadata = fitted(frame, metadata.resized(frame.width, frame.height), self._row, self._notes)
         with self._failures():
             self._encoder.add(frame, metadata)
+        self._written += 1
+
+    def write_rows(self, picture: Rows, layout: Layout, transfer: Transfer) -> None:
+        """Encode the only frame of a file band by band, in a format whose row says `bands`."""
+        assert self._encoder is not None
+        check_size(self._row, picture.width, picture.height)
+        metadata = self._info.metadata.resized(picture.width, picture.height)
+        rows = _Fitted(picture, layout, transfer, metadata, self._row, self._notes)
+        try:
+            with self._failures():
+                self._encoder.add_rows(rows, rows.layout, rows.metadata)
+        except _NotOurs as failure:
+            raise failure.error from failure.error.__cause__
         self._written += 1
 
     def __exit__(
@@ -221,6 +247,35 @@ class ImageWriter:
             raise OutputError(
                 f"{self._target.name}: cannot be encoded as {self._row.name} ({reason}). Choose another --format."
             ) from error
+
+
+class _NotOurs(Exception):  # noqa: N818  # carries another error past the encoder
+    """The rows of a picture, which is computed while it is encoded, could not be computed."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+
+class _Fitted(Rows):
+    """A picture as a format can hold it."""
+
+    def __init__(
+        self, picture: Rows, layout: Layout, transfer: Transfer, metadata: Metadata, row: Format, notes: Notes
+    ) -> None:
+        def fit(pixels: Pixels) -> tuple[Frame, Metadata]:
+            return fitted(Frame(pixels, layout, transfer), metadata, row, notes)
+
+        example, self.metadata = fit(np.zeros((1, 1, picture.channels), picture.dtype))
+        super().__init__(picture.height, picture.width, example.pixels.shape[2], example.pixels.dtype)
+        self.layout, self._picture, self._fit = example.layout, picture, fit
+
+    def read(self, start: int, stop: int) -> Pixels:
+        try:
+            pixels = self._picture.read(start, stop)
+        except Exception as error:
+            raise _NotOurs(error) from error
+        return self._fit(pixels)[0].pixels
 
 
 def frames_kept(row: Format, info: PhotoInfo) -> int:

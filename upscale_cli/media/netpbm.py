@@ -15,6 +15,7 @@ from upscale_cli.media.encoder import Encoder
 from upscale_cli.media.frame import Frame, Layout
 from upscale_cli.media.metadata import Metadata, PhotoInfo
 from upscale_cli.media.pixels import stretched
+from upscale_cli.media.rows import Held, Rows
 from upscale_cli.media.source import Picture, Source, decoding
 
 _HEAD_BYTES = 4096
@@ -179,20 +180,23 @@ class Netpbm(Encoder):
     """PGM or PPM by the layout; PAM; or PFM, little-endian. 16-bit samples are big-endian, as the format wants."""
 
     def add(self, frame: Frame, metadata: Metadata) -> None:
-        pixels, size = frame.pixels, f"{frame.width} {frame.height}"
         if self.job.row.name == "PFM":
-            header = f"{'Pf' if frame.layout == 'L' else 'PF'}\n{size}\n-1.0\n"
-            pixels = pixels[::-1].astype("<f4") * np.float32(metadata.white)
+            header = f"{'Pf' if frame.layout == 'L' else 'PF'}\n{frame.width} {frame.height}\n-1.0\n"
+            self.job.stream.write(header.encode("ascii"))
+            self.job.stream.write((frame.pixels[::-1].astype("<f4") * np.float32(metadata.white)).data)
         else:
-            top = np.iinfo(pixels.dtype).max
-            if self.job.row.name == "PAM":
-                kind = {"L": "GRAYSCALE", "LA": "GRAYSCALE_ALPHA", "RGB": "RGB", "RGBA": "RGB_ALPHA"}[frame.layout]
-                header = (
-                    f"P7\nWIDTH {frame.width}\nHEIGHT {frame.height}\nDEPTH {pixels.shape[2]}\nMAXVAL {top}\n"
-                    f"TUPLTYPE {kind}\nENDHDR\n"
-                )
-            else:
-                header = f"{'P5' if frame.layout == 'L' else 'P6'}\n{size}\n{top}\n"
-            pixels = pixels.astype(">u2") if top > 255 else pixels
+            self.add_rows(Held(frame.pixels), frame.layout, metadata)
+
+    def add_rows(self, picture: Rows, layout: Layout, metadata: Metadata) -> None:  # noqa: ARG002  # it holds none
+        top = np.iinfo(picture.dtype).max
+        if self.job.row.name == "PAM":
+            kind = {"L": "GRAYSCALE", "LA": "GRAYSCALE_ALPHA", "RGB": "RGB", "RGBA": "RGB_ALPHA"}[layout]
+            header = (
+                f"P7\nWIDTH {picture.width}\nHEIGHT {picture.height}\nDEPTH {picture.channels}\nMAXVAL {top}\n"
+                f"TUPLTYPE {kind}\nENDHDR\n"
+            )
+        else:
+            header = f"{'P5' if layout == 'L' else 'P6'}\n{picture.width} {picture.height}\n{top}\n"
         self.job.stream.write(header.encode("ascii"))
-        self.job.stream.write(np.ascontiguousarray(pixels).data)
+        for _, band in picture.bands():
+            self.job.stream.write(np.ascontiguousarray(band.astype(">u2") if top > 255 else band).data)

@@ -6,8 +6,10 @@ import numpy as np
 
 from upscale_cli.media.encoder import Encoder, Encoding
 from upscale_cli.media.exif import without_orientation
-from upscale_cli.media.frame import Frame
+from upscale_cli.media.frame import Frame, Layout, Pixels
+from upscale_cli.media.jpeg_writer import jpeg_parts
 from upscale_cli.media.metadata import Metadata
+from upscale_cli.media.rows import Rows
 from upscale_cli.media.target import Stream
 
 if TYPE_CHECKING:
@@ -34,6 +36,18 @@ class PillowStill(Encoder):
 
     def add(self, frame: Frame, metadata: Metadata) -> None:
         save_still(self.job, frame, metadata, self.job.stream)
+
+    def add_rows(self, picture: Rows, layout: Layout, metadata: Metadata) -> None:
+        if self.job.row.name != "JPEG":
+            super().add_rows(picture, layout, metadata)
+        options = _jpeg(self.job, metadata, picture.width * picture.height)
+        options |= {"optimize": False, "restart_marker_rows": 1}
+
+        def encode(rows: Pixels, stream: BinaryIO) -> None:
+            pillow_image(Frame(rows, layout)).save(stream, format="JPEG", **options)
+
+        for part in jpeg_parts(picture, encode):
+            self.job.stream.write(part)
 
 
 def save_still(job: Encoding, frame: Frame, metadata: Metadata, stream: Stream | BinaryIO) -> None:

@@ -23,6 +23,7 @@ from upscale_cli.media.metadata import PhotoInfo, upright_metadata
 from upscale_cli.media.pillow_reader import pixels_of, plan, without_opaque_alpha
 from upscale_cli.media.pixels import turned, upright_pixels
 from upscale_cli.media.png_chunks import GRAY, GRAY_ALPHA, PALETTE, RGB, RGB_ALPHA, Chunks, Header, read_chunks, wrapped
+from upscale_cli.media.rows import BAND_BYTES, Scan
 from upscale_cli.media.source import Picture, Source, calm_pillow, decoding, stream_of
 
 _CHANNELS = {GRAY: 1, RGB: 3, PALETTE: 1, GRAY_ALPHA: 2, RGB_ALPHA: 4}
@@ -64,7 +65,71 @@ def open_png(source: Source) -> Picture:
     transfer: Transfer = "linear" if _is_linear(chunks) else "display"
     if animated:
         return Picture(info, lambda: _composed(source, chunks, orientation, transfer))
-    return Picture(info, lambda: _still(source, chunks, orientation, transfer))
+    scannable = orientation == 1 and not source.salvage and _can_be_scanned(chunks)
+    scan = _scan(source, chunks, transfer) if scannable else None
+    return Picture(info, lambda: _still(source, chunks, orientation, transfer), scan)
+
+
+def _can_be_scanned(chunks: Chunks) -> bool:
+    """Whether rows come from the top down, and rows as they are decoded can stand above others (see `_bands`)."""
+    header = chunks.header
+    return header.color in (GRAY, RGB) and header.depth >= 8 and not header.interlaced and chunks.transparency is None
+
+
+def _scan(source: Source, chunks: Chunks, transfer: Transfer) -> Scan:
+    header = chunks.header
+    dtype = np.uint16 if header.depth == 16 else np.uint8
+    return Scan(
+        header.height, header.width, _layout(chunks), np.dtype(dtype), transfer,
+        lambda start: _bands(source, chunks, start),
+    )  # fmt: skip
+
+
+def _bands(source: Source, chunks: Chunks, start: int) -> Iterator[NDArray[Any]]:
+    """The rows from `start` on, decoded some at a time.
+
+    A PNG's rows are filtered by the rows above them and compressed in one piece. The piece is inflated bit by bit; of
+    the rows that come, the decoder is given a PNG of their own, whose first row, not filtered, is the one above.
+    """
+    header = chunks.header
+    length = _row_lengths(header)[0]
+    step = max(1, BAND_BYTES // length)
+    inflater = _Inflater(chunks.rows)
+    above = b""
+    for top in range(0, header.height, step):
+        height = min(step, header.height - top)
+        with decoding(source):
+            filtered = inflater.take(height * length)
+            lead = 1 if above else 0
+            part = replace(header, height=height + lead)
+            pixels = _decoded(part, [zlib.compress(above + filtered, 0)], chunks)[lead:]
+            above = b"\0" + pixels[-1].astype(pixels.dtype.newbyteorder(">")).tobytes()
+        if top + height > start:
+            yield pixels[max(start - top, 0) :]
+
+
+class _Inflater:
+    """Inflates compressed rows as far as they are asked for."""
+
+    def __init__(self, rows: list[bytes]) -> None:
+        self._rows = iter(rows)
+        self._engine = zlib.decompressobj()
+
+    def take(self, length: int) -> bytes:
+        """The next `length` bytes.
+
+        Raises:
+            ValueError: there are not so many.
+        """
+        parts = []
+        while length:
+            data = self._engine.unconsumed_tail or next(self._rows, b"")
+            part = self._engine.decompress(data, length)
+            if not (data or part):
+                raise ValueError("the compressed rows end too early")
+            parts.append(part)
+            length -= len(part)
+        return b"".join(parts)
 
 
 def _layout(chunks: Chunks) -> Layout:

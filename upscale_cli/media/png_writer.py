@@ -12,10 +12,11 @@ from typing import IO, cast
 import numpy as np
 
 from upscale_cli.media.encoder import Encoder, Encoding
-from upscale_cli.media.frame import Frame
+from upscale_cli.media.frame import Frame, Layout, Pixels
 from upscale_cli.media.metadata import Metadata
 from upscale_cli.media.pillow_writer import pillow_image
-from upscale_cli.media.png_chunks import SIGNATURE, chunk
+from upscale_cli.media.png_chunks import GRAY, GRAY_ALPHA, RGB, RGB_ALPHA, SIGNATURE, Header, chunk
+from upscale_cli.media.rows import Rows
 from upscale_cli.media.target import Stream
 
 _HEADER_BYTES = len(SIGNATURE) + 12 + 13
@@ -54,6 +55,30 @@ class PngStill(Encoder):
             pillow_image(frame).save(cast("IO[bytes]", stream), format="PNG", compress_level=_LEVEL)
         else:
             stream.write(_encoded(frame))
+
+    def add_rows(self, picture: Rows, layout: Layout, metadata: Metadata) -> None:
+        stream = self.job.stream
+        color = {"L": GRAY, "LA": GRAY_ALPHA, "RGB": RGB, "RGBA": RGB_ALPHA}[layout]
+        header = Header(picture.width, picture.height, 8 * picture.dtype.itemsize, color, interlaced=False)
+        stream.write(SIGNATURE + chunk(b"IHDR", header.packed()) + ancillary_chunks(metadata))
+        deflate = zlib.compressobj(_LEVEL)
+        above = None
+        for _, band in picture.bands():
+            packed = deflate.compress(_filtered(band, above, layout))
+            above = band[-1:].copy()
+            if packed:
+                stream.write(chunk(b"IDAT", packed))
+        stream.write(chunk(b"IDAT", deflate.flush()) + chunk(b"IEND", b""))
+
+
+def _filtered(band: Pixels, above: Pixels | None, layout: Layout) -> bytes:
+    """The rows of a band as PNG filters them before it compresses, each with the number of its filter.
+
+    The encoder chooses the filters, for a picture of the band alone, with the row above it on top.
+    """
+    rows = band if above is None else np.concatenate((above, band))
+    inflated = zlib.decompress(b"".join(_rows_of(_encoded(Frame(rows, layout), level=0))))
+    return inflated[len(inflated) - len(inflated) // len(rows) * len(band) :]
 
 
 class Apng(Encoder):
@@ -131,16 +156,16 @@ def _with_alpha(frame: Frame) -> Frame:
     return Frame(pixels, "RGBA", frame.transfer, frame.duration_ms)
 
 
-def _encoded(frame: Frame) -> bytes:
+def _encoded(frame: Frame, level: int = _LEVEL) -> bytes:
     """A PNG file of one frame, without metadata."""
     if frame.pixels.dtype == np.uint8:
         buffer = io.BytesIO()
-        pillow_image(frame).save(buffer, format="PNG", compress_level=_LEVEL)
+        pillow_image(frame).save(buffer, format="PNG", compress_level=level)
         return buffer.getvalue()
     import imagecodecs
 
     pixels = frame.pixels[..., 0] if frame.layout == "L" else frame.pixels
-    return bytes(imagecodecs.png_encode(np.ascontiguousarray(pixels), level=_LEVEL))
+    return bytes(imagecodecs.png_encode(np.ascontiguousarray(pixels), level=level))
 
 
 def _rows_of(png: bytes) -> list[bytes]:

@@ -12,6 +12,7 @@ from upscale_cli.errors import InputError, UpscaleError, printable
 from upscale_cli.events import Say
 from upscale_cli.media.frame import Frame
 from upscale_cli.media.metadata import PhotoInfo
+from upscale_cli.media.rows import Scan
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +54,15 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """What a decoder gives back: the header, and the frames one at a time, each decoded when it is asked for."""
+    """What a decoder gives back: the header, and the frames one at a time, each decoded when it is asked for.
+
+    Attributes:
+        scan: the only frame, to be decoded band by band; None where that cannot be done.
+    """
 
     info: PhotoInfo
     frames: Callable[[], Iterator[Frame]]
+    scan: Scan | None = None
 
 
 @contextmanager

@@ -80,6 +80,7 @@ class OutputFile:
         self._overwrite = overwrite
         self._file: IO[bytes] | None = None
         self._temporary: Path | None = None
+        self.folder = target.parent if isinstance(target, Path) else None
         self.suffix = target.suffix.lower() if isinstance(target, Path) else ""
         self.name = printable(str(target)) if isinstance(target, Path) else "<stdout>"
         if self._path is not None:

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Literal, cast
+from typing import Any, Final, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ from upscale_cli.media.metadata import Bits, Metadata, PhotoInfo, upright_metada
 from upscale_cli.media.netpbm import float_white
 from upscale_cli.media.pillow_reader import pixels_of, plan
 from upscale_cli.media.pixels import stretched, unpremultiplied, upright_pixels, white_of
+from upscale_cli.media.rows import BAND_BYTES, Scan
 from upscale_cli.media.source import Picture, Source, calm_pillow, decoding
 
 SUBFILE, WIDTH, LENGTH, BITS, COMPRESSION, PHOTOMETRIC = 254, 256, 257, 258, 259, 262
@@ -48,6 +49,9 @@ _BASES: dict[int, tuple[Layout, int]] = {
     IS_LAB: ("LAB", 3),
 }
 _MAX_PAGES = 100_000
+
+MAX_SEGMENTS: Final = 64 * 2**20
+"""Bytes of decoded strips or tiles, side by side, above which they are no bands any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +113,99 @@ def open_tiff(source: Source) -> Picture:
         total_pixels=sum(width * height for width, height in sizes),
         pages=tuple(metadata),
     )
-    return Picture(info, lambda: (_frame(source, page, whites[page.index]) for page in pages))
+    scan = _scan(source, pages[0]) if len(pages) == 1 and _can_be_scanned(pages[0]) else None
+    return Picture(info, lambda: (_frame(source, page, whites[page.index]) for page in pages), scan)
+
+
+def _can_be_scanned(page: Page) -> bool:
+    """Whether a row of samples tells by itself what its pixels are."""
+    return (
+        not page.needs_libtiff
+        and page.layout in ("L", "RGB")
+        and page.photometric in (MIN_IS_WHITE, MIN_IS_BLACK, IS_RGB)
+        and page.kind == _UNSIGNED
+        and page.bits in (8, 16)
+        and page.largest is None
+        and page.orientation == 1
+    )
+
+
+def _scan(source: Source, page: Page) -> Scan | None:
+    """The page, to be decoded strip by strip or row of tiles by row of tiles; None where these are too large."""
+    with decoding(source), _opened_page(source, page) as found:
+        height, count, size = _segments(found)
+    if count == 0 or size > MAX_SEGMENTS:
+        return None
+    linear = icc.is_linear(page.metadata.icc)
+    return Scan(
+        page.height, page.width, page.layout, np.dtype(f"u{page.bits // 8}"), "linear" if linear else "display",
+        lambda start: _bands(source, page, start, height, count),
+    )  # fmt: skip
+
+
+def _segments(found: Any) -> tuple[int, int, int]:
+    """Of one row of segments: rows, how many segments, their bytes when decoded; no segments where planes are apart.
+
+    Rows that lie uncompressed one after the other are cut as suits us: 0 rows to a segment.
+    """
+    row = found.imagewidth * found.samplesperpixel * found.bitspersample // 8
+    if found.planarconfig != 1 and found.samplesperpixel > 1:
+        return 0, 0, 0
+    if found.is_tiled:
+        return found.tilelength, -(-found.imagewidth // found.tilewidth), found.tilelength * row
+    if found.compression == 1 and found.predictor == 1 and found.fillorder == 1 and found.is_contiguous:
+        return 0, 1, 0
+    return found.rowsperstrip, 1, min(found.rowsperstrip, found.imagelength) * row
+
+
+def _bands(source: Source, page: Page, start: int, height: int, count: int) -> Iterator[NDArray[Any]]:
+    """The pixels of the rows from `start` on; `height` and `count` are from `_segments`."""
+    with _opened_page(source, page) as found:
+        if height:
+            first = start // height
+            rows_of_segments = range(first, -(-page.height // height))
+            raw: Iterator[NDArray[Any]] = (_row_of_segments(found, row, count) for row in rows_of_segments)
+            skip = start - first * height
+        else:
+            raw, skip = _stored_rows(found, page, start), 0
+        while True:
+            with decoding(source):
+                values = next(raw, None)
+                pixels = None if values is None else _pixels(source, page, values, 1.0)[skip:]
+            if pixels is None:
+                return
+            yield pixels
+            skip = 0
+
+
+def _stored_rows(found: Any, page: Page, start: int) -> Iterator[NDArray[Any]]:
+    """Samples (h, W, S) that are stored as they are."""
+    dtype = np.dtype(found.dtype).newbyteorder(found.parent.byteorder)
+    row = page.width * page.samples * dtype.itemsize
+    step = max(1, BAND_BYTES // row)
+    file = found.parent.filehandle
+    for top in range(start, page.height, step):
+        rows = min(step, page.height - top)
+        file.seek(found.dataoffsets[0] + top * row)
+        data = file.read(rows * row)
+        if len(data) < rows * row:
+            raise InputError(f"the samples end at row {top + len(data) // row}")
+        yield np.frombuffer(data, dtype).reshape(rows, page.width, page.samples).astype(dtype.newbyteorder("="))
+
+
+def _row_of_segments(found: Any, row: int, count: int) -> NDArray[Any]:
+    """Samples (h, W, S) of one strip, or of one row of tiles."""
+    parts = []
+    for index in range(row * count, (row + 1) * count):
+        found.parent.filehandle.seek(found.dataoffsets[index])
+        data = found.parent.filehandle.read(found.databytecounts[index])
+        decoded, _, (_, height, width, _) = found.decode(
+            data, index, jpegtables=found.jpegtables, jpegheader=found.jpegheader
+        )
+        if decoded is None:
+            raise InputError(f"segment {index} of the picture is missing")
+        parts.append(decoded[0, :height, :width])
+    return np.concatenate(parts, axis=1)
 
 
 def _upright_size(page: Page) -> tuple[int, int]:
@@ -249,13 +345,19 @@ def _quiet_tifffile() -> Iterator[None]:
         logger.removeHandler(handler)
 
 
-def _samples(source: Source, page: Page) -> NDArray[Any]:
-    """Raw samples of a page, (H, W, S)."""
+@contextmanager
+def _opened_page(source: Source, page: Page) -> Iterator[Any]:
+    """The page as tifffile knows it."""
     import tifffile
 
     source.file.seek(0)
     with _quiet_tifffile(), tifffile.TiffFile(source.file, name=source.name) as file:
-        found = file.pages[page.index]
+        yield file.pages[page.index]
+
+
+def _samples(source: Source, page: Page) -> NDArray[Any]:
+    """Raw samples of a page, (H, W, S)."""
+    with _opened_page(source, page) as found:
         samples = found.asarray()
         if found.axes == "SYX":
             samples = np.moveaxis(samples, 0, -1)
@@ -277,7 +379,12 @@ def _white(source: Source, page: Page) -> float:
 
 
 def _decoded_by_tifffile(source: Source, page: Page, transfer: Transfer, white: float) -> Frame:
-    samples = _samples(source, page)
+    pixels = _pixels(source, page, _samples(source, page), white)
+    return Frame(upright_pixels(pixels, page.orientation), page.layout, transfer)
+
+
+def _pixels(source: Source, page: Page, samples: NDArray[Any], white: float) -> NDArray[Any]:
+    """Samples (H, W, S) as the pixels that they mean, not turned yet."""
     channels = _BASES[page.photometric][1]
     values = samples[..., : channels + (page.layout in ("LA", "RGBA"))]
     if page.kind == _FLOAT:
@@ -294,7 +401,7 @@ def _decoded_by_tifffile(source: Source, page: Page, transfer: Transfer, white: 
         pixels[..., :1] = white_of(pixels) - pixels[..., :1]
     if page.alpha == "premultiplied" and page.layout in ("LA", "RGBA"):
         pixels = unpremultiplied(pixels)
-    return Frame(upright_pixels(pixels, page.orientation), page.layout, transfer)
+    return pixels
 
 
 def _coloured(page: Page, values: NDArray[Any]) -> NDArray[Any]:

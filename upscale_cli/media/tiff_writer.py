@@ -5,16 +5,25 @@ completed, and written again at the end of the file; the few bytes of the old on
 """
 
 import struct
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Final
 
 import numpy as np
 
 from upscale_cli.media import exif
 from upscale_cli.media.encoder import Encoder, Encoding
 from upscale_cli.media.exif import Field
-from upscale_cli.media.frame import Frame
+from upscale_cli.media.frame import Frame, Layout, channels_of
 from upscale_cli.media.metadata import Metadata
+from upscale_cli.media.pyramid import halving, level_count
+from upscale_cli.media.rows import BAND_BYTES, Held, Rows
 from upscale_cli.media.tiff import DESCRIPTIVE
+
+TILE: Final = 256
+"""Side of a tile, in pixels, where a picture is written band by band."""
+
+REDUCED: Final = 1
+"""The kind of page that is a smaller version of another."""
 
 _PHOTOMETRIC = {"L": "minisblack", "RGB": "rgb", "CMYK": "separated", "LAB": "cielab"}
 _BIG = 4 * 2**30 - 2**26
@@ -32,11 +41,52 @@ class Tiff(Encoder):
         self._metadata: list[Metadata] = []
 
     def add(self, frame: Frame, metadata: Metadata) -> None:
+        if self.job.pyramid and self.job.frames == 1:
+            self.add_rows(Held(frame.pixels), frame.layout, metadata)
+            return
         if self._writer is None:
-            self._begin(frame, metadata)
+            self._begin(frame.pixels.nbytes, metadata)
         self._metadata.append(metadata)
-        options: dict[str, Any] = {}
-        if frame.has_alpha:
+        self._write(_stored(frame, metadata), frame.layout, metadata)
+
+    def add_rows(self, picture: Rows, layout: Layout, metadata: Metadata) -> None:
+        size = picture.height * picture.width * picture.channels * picture.dtype.itemsize
+        self._begin(size * 4 // 3 if self.job.pyramid else size, metadata)
+        self._metadata.append(metadata)
+        levels = level_count(picture.width, picture.height) if self.job.pyramid else 0
+        self._add_level(picture, layout, metadata, levels, subifds=levels or None)
+
+    def _add_level(self, picture: Rows, layout: Layout, metadata: Metadata, further: int, **how: Any) -> None:
+        """A page of tiles, and as many smaller versions of it as shall follow, each half as large as the one before."""
+        if not further:
+            self._add_tiles(picture, layout, metadata, **how)
+            return
+        with halving(picture, self.job.folder) as source:
+            self._add_tiles(source, layout, metadata, **how)
+            self._add_level(source.halved(), layout, metadata, further - 1, subfiletype=REDUCED)
+
+    def _add_tiles(self, picture: Rows, layout: Layout, metadata: Metadata, **how: Any) -> None:
+        def tiles() -> Iterator[Any]:
+            for top in range(0, picture.height, TILE):
+                band = picture.read(top, min(top + TILE, picture.height))
+                stored = _stored(Frame(band, layout), metadata).reshape(band.shape)
+                yield from (stored[:, left : left + TILE] for left in range(0, picture.width, TILE))
+
+        self._write(
+            tiles(),
+            layout,
+            metadata,
+            shape=(picture.height, picture.width, picture.channels)[: 2 if picture.channels == 1 else 3],
+            dtype=picture.dtype,
+            tile=(TILE, TILE),
+            buffersize=BAND_BYTES,
+            **how,
+        )
+
+    def _write(self, samples: Any, layout: Layout, metadata: Metadata, **how: Any) -> None:
+        """A page, of an array or of tiles."""
+        options: dict[str, Any] = {"subfiletype": 2 if self.job.frames > 1 else 0}
+        if layout in ("LA", "RGBA"):
             options["extrasamples"] = ["unassalpha"]
         if metadata.dpi:
             options |= {"resolution": metadata.dpi, "resolutionunit": "INCH"}
@@ -45,24 +95,24 @@ class Tiff(Encoder):
         if metadata.xmp:
             options["extratags"] = [(700, 1, len(metadata.xmp), metadata.xmp, True)]
         self._writer.write(
-            _stored(frame, metadata),
-            photometric=_PHOTOMETRIC[frame.layout.removesuffix("A") if frame.has_alpha else frame.layout],
-            planarconfig="contig" if frame.pixels.shape[2] > 1 else None,
+            samples,
+            photometric=_PHOTOMETRIC[layout.removesuffix("A") if layout in ("LA", "RGBA") else layout],
+            planarconfig="contig" if channels_of(layout) > 1 else None,
             compression="adobe_deflate",
             predictor=True,
-            subfiletype=2 if self.job.frames > 1 else 0,
             metadata=None,
             software=False,
             contiguous=False,
-            **options,
+            **options | how,
         )
 
-    def _begin(self, frame: Frame, metadata: Metadata) -> None:
+    def _begin(self, size: int, metadata: Metadata) -> None:
+        """Opens the file for a first page of `size` bytes."""
         import tifffile
 
         info = self.job.info
         pages = info.total_pixels / (info.width * info.height) if info.total_pixels and self.job.frames > 1 else 1.0
-        self._big = frame.pixels.nbytes * pages > _BIG
+        self._big = size * pages > _BIG
         # EXIF values are copied as bytes, so the file takes their order.
         self._order = (exif.byte_order(metadata.exif) if metadata.exif else None) or "<"
         self._writer = tifffile.TiffWriter(self.job.stream, bigtiff=self._big, byteorder=self._order)

@@ -22,20 +22,17 @@ from typing import Any, Final
 
 import av
 
-from upscale_cli.errors import OptionError, OutputError
+from upscale_cli.errors import OutputError
 from upscale_cli.media.video.binary import FFmpeg
 from upscale_cli.media.video.closing import Closing
 from upscale_cli.media.video.container import CONTAINERS
 from upscale_cli.media.video.frame import VideoFrame
 from upscale_cli.media.video.probe import open_clip
-from upscale_cli.media.video.work import JOB_FILE, JOINED, JOURNAL_FILE, STRETCH, synced
+from upscale_cli.media.video.work import JOINED, JOURNAL_FILE, STRETCH, claim, replace_text, synced
 from upscale_cli.media.video.writer import Track, VideoWriter
 
 STRETCH_SECONDS: Final = 5
 """Of clip in a stretch: what a kill can cost, and how often the encoder has to begin anew."""
-
-LONGEST_SHOWN: Final = 40
-"""Characters of a value in a message; longer ones are digests and the like."""
 
 
 def stretch_length(rate: Fraction) -> int:
@@ -82,7 +79,7 @@ class Journal:
         self.stretches: list[Stretch] = []
         self.is_complete = False
         self.damage = ""
-        self._check_job(dict(job))
+        claim(folder, job)
         self._read()
         self._tidy()
 
@@ -110,20 +107,6 @@ class Journal:
         self._append({"complete": True, "damage": damage})
         self.is_complete, self.damage = True, damage
 
-    def _check_job(self, job: dict[str, object]) -> None:
-        recorded = job_in(self._folder)
-        if recorded is None:
-            self._path.unlink(missing_ok=True)  # of which job, nobody knows
-            _replace(self._folder / JOB_FILE, json.dumps(job, indent=1))
-        elif recorded != job:
-            differing = ", ".join(
-                _difference(key, recorded, job) for key in {**recorded, **job} if recorded.get(key) != job.get(key)
-            )
-            raise OptionError(
-                f"{self._folder} holds the work of another job: {differing}. "
-                "Repeat that one's input and options, or remove the folder."
-            )
-
     def _read(self) -> None:
         text = self._path.read_bytes().decode("utf-8", "replace") if self._path.exists() else ""
         whole = []
@@ -136,7 +119,7 @@ class Journal:
             if self.is_complete:
                 break
         if "".join(whole) != text:
-            _replace(self._path, "".join(whole))
+            replace_text(self._path, "".join(whole))
 
     def _take(self, record: Any) -> None:
         """One line of the journal; raises whatever a torn one leads to."""
@@ -164,29 +147,6 @@ class Journal:
             stream.write(json.dumps(record) + "\n")
             stream.flush()
             os.fsync(stream.fileno())
-
-
-def job_in(folder: Path) -> dict[str, object] | None:
-    """The job that a work folder is of; None where nothing says so."""
-    try:
-        return dict(json.loads((folder / JOB_FILE).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return None
-
-
-def _difference(key: str, recorded: Mapping[str, object], now: Mapping[str, object]) -> str:
-    """One thing in which two jobs differ, in words."""
-    values = [recorded.get(key), now.get(key)]
-    shown = ["not given" if value in (None, [], False) else str(value) for value in values]
-    return f"{key} ({shown[0]} then, {shown[1]} now)" if max(map(len, shown)) <= LONGEST_SHOWN else f"{key} differs"
-
-
-def _replace(path: Path, text: str) -> None:
-    """Gives a file another content, all of it or nothing."""
-    temporary = path.with_name(f"{path.name}.new")
-    temporary.write_text(text, encoding="utf-8", newline="\n")
-    synced(temporary)
-    temporary.replace(path)
 
 
 class StretchWriter(Closing):

@@ -1,10 +1,12 @@
 """The work folder of a clip: what is being written lies in it, and gets its name when it is whole."""
 
 import contextlib
+import json
 import os
 import secrets
 import shutil
 import sys
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
@@ -12,7 +14,7 @@ from typing import Final, Self
 
 from filelock import FileLock, Timeout
 
-from upscale_cli.errors import OutputError, printable
+from upscale_cli.errors import OptionError, OutputError, printable
 from upscale_cli.events import Say
 from upscale_cli.media.target import OutputFile, move_into_place
 
@@ -30,7 +32,13 @@ JOINED: Final = "joined-"
 
 _LOCK_FILE: Final = "lock"
 
-OWN_FILES: Final = (JOB_FILE, f"{JOB_FILE}.new", JOURNAL_FILE, f"{JOURNAL_FILE}.new")
+LONGEST_SHOWN: Final = 40
+"""Characters of a value in a message; longer ones are digests and the like."""
+
+ROWS_FILE: Final = "rows.raw"
+"""What is done of a large picture."""
+
+OWN_FILES: Final = (JOB_FILE, f"{JOB_FILE}.new", JOURNAL_FILE, f"{JOURNAL_FILE}.new", ROWS_FILE)
 OWN_BEGINNINGS: Final = (STRETCH, JOINED, ".")
 """What runs leave in a work folder, beside the output itself and the lock; and systems, under names with a dot."""
 
@@ -158,6 +166,53 @@ class WorkFolder:
             )
         self.clear()
         self._say(f"{name} was left by a run that was killed; what it had written is removed.")
+
+
+def job_in(folder: Path) -> dict[str, object] | None:
+    """The job that a work folder is of; None where nothing says so."""
+    try:
+        return dict(json.loads((folder / JOB_FILE).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def claim(folder: Path, job: Mapping[str, object]) -> None:
+    """Makes a work folder that of a job; a journal of which nobody knows the job goes.
+
+    Args:
+        job: what makes it this job, each under the name that the user knows.
+
+    Raises:
+        OptionError: it is another one's.
+        OSError: it cannot be written.
+    """
+    recorded = job_in(folder)
+    if recorded is None:
+        (folder / JOURNAL_FILE).unlink(missing_ok=True)
+        replace_text(folder / JOB_FILE, json.dumps(dict(job), indent=1))
+    elif recorded != job:
+        differing = ", ".join(
+            _difference(key, recorded, job) for key in {**recorded, **job} if recorded.get(key) != job.get(key)
+        )
+        raise OptionError(
+            f"{folder} holds the work of another job: {differing}. "
+            "Repeat that one's input and options, or remove the folder."
+        )
+
+
+def _difference(key: str, recorded: Mapping[str, object], now: Mapping[str, object]) -> str:
+    """One thing in which two jobs differ, in words."""
+    values = [recorded.get(key), now.get(key)]
+    shown = ["not given" if value in (None, [], False) else str(value) for value in values]
+    return f"{key} ({shown[0]} then, {shown[1]} now)" if max(map(len, shown)) <= LONGEST_SHOWN else f"{key} differs"
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Gives a file another content, all of it or nothing."""
+    temporary = path.with_name(f"{path.name}.new")
+    temporary.write_text(text, encoding="utf-8", newline="\n")
+    synced(temporary)
+    temporary.replace(path)
 
 
 def synced(path: Path) -> None:
