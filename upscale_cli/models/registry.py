@@ -16,6 +16,9 @@ Channels = Literal["rgb", "luma"]
 
 REAL_ESRGAN_RELEASES: Final = "https://github.com/xinntao/Real-ESRGAN/releases/download/"
 BSD3: Final = "BSD-3-Clause, (c) 2021 Xintao Wang"
+DISTILLED_HERE: Final = (
+    "BSD-3-Clause (distilled from realesr-general-x4v3, (c) 2021 Xintao Wang; see weights/README.md)"
+)
 TRAINED_HERE: Final = "MIT (weights trained here; training pictures: see weights/README.md)"
 
 
@@ -119,25 +122,46 @@ MODELS: Final[tuple[Spec, ...]] = (
         licence=BSD3, about="anime clips; half the cost of realesr-general", bf16=True,
     ),
     Spec(
+        model="photo-lite", scale=4, arch="srvgg", channels="rgb",
+        file="photo-lite-x4.safetensors", macs=125_280, size=255_776,
+        sha256="b81d2638a8b40772e50d3568ee738adca3e512146ec08e8d759700444bd98328",
+        url=None, licence=DISTILLED_HERE, about="photos with real-world damage; small, bundled", quality=50,
+    ),
+    Spec(
         model="espcn", scale=2, arch="espcn", channels="luma",
         file="espcn-x2.safetensors", macs=21_184, size=85_816,
-        sha256="d76c9a32317dae3a607529349bcebe6eb41716fed725bd4f868c4a4690f18622",
-        url=None,
-        licence=TRAINED_HERE, about="real-time; clean pictures and video", quality=30,
+        sha256="c8e3be8fd5a7a158bf00838ca249ff0f559eb3f0a45f7826b98969ca920adff3",
+        url=None, licence=TRAINED_HERE, about="real-time; clean pictures and video", quality=30,
     ),
     Spec(
         model="espcn", scale=3, arch="espcn", channels="luma",
         file="espcn-x3.safetensors", macs=22_624, size=91_596,
-        sha256="dfb7ab1f9bb61e920c461fc0db2d4f169db613a421080ee09e66210db8c96cbe",
-        url=None,
-        licence=TRAINED_HERE, about="real-time; clean pictures and video", quality=30,
+        sha256="d8868537d7bba701099d53e195b60537afd3174ab01e71340d509747e7824d9a",
+        url=None, licence=TRAINED_HERE, about="real-time; clean pictures and video", quality=30,
     ),
     Spec(
         model="espcn", scale=4, arch="espcn", channels="luma",
         file="espcn-x4.safetensors", macs=24_640, size=99_688,
-        sha256="640a7c6ba0f58839d0e0a287a66218e388fb3d7cff33ea72d7fe275cfe7baf14",
-        url=None,
-        licence=TRAINED_HERE, about="real-time; clean pictures and video", quality=30,
+        sha256="9cac12153aa9d5cd116cab0eeede92275f069e4b6fbe4d079a43b4411fe70f57",
+        url=None, licence=TRAINED_HERE, about="real-time; clean pictures and video", quality=30,
+    ),
+    Spec(
+        model="espcn-robust", scale=2, arch="espcn", channels="luma",
+        file="espcn-robust-x2.safetensors", macs=21_184, size=85_816,
+        sha256="dc245a3a4c477e0e396933ca419afdbcd7ee437c39650e2bbbe87eded86d3161",
+        url=None, licence=TRAINED_HERE, about="real-time; compressed pictures and video", quality=25,
+    ),
+    Spec(
+        model="espcn-robust", scale=3, arch="espcn", channels="luma",
+        file="espcn-robust-x3.safetensors", macs=22_624, size=91_596,
+        sha256="2fb74f9a6874c67cdee227573bdf8f0b393ed723c08c260442efd7ac13dd75f0",
+        url=None, licence=TRAINED_HERE, about="real-time; compressed pictures and video", quality=25,
+    ),
+    Spec(
+        model="espcn-robust", scale=4, arch="espcn", channels="luma",
+        file="espcn-robust-x4.safetensors", macs=24_640, size=99_688,
+        sha256="dc1b1f504de94b2e639b1eeaa1189900a263da109e85ac3a93b652dbc0884c7c",
+        url=None, licence=TRAINED_HERE, about="real-time; compressed pictures and video", quality=25,
     ),
 )  # fmt: skip
 
