@@ -538,6 +538,21 @@ def test_the_command_line_goes_on_after_a_kill(tmp_path: Path) -> None:
     np.testing.assert_array_equal(pixels_in(tmp_path / "sr.tif"), expected)
 
 
+def test_the_bound_holds_for_what_fits_as_a_whole_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With less memory the windows are smaller, and more."""
+    Image.effect_noise((700, 700), 60).save(tmp_path / "lr.png")
+    totals = []
+    monkeypatch.setattr("upscale_cli.pipeline.WORK_MEMORY", 0)
+    for room in (10**9, 4 * 10**7):
+        told: list[Event] = []
+        monkeypatch.setattr("upscale_cli.pipeline.room", lambda _, room=room: room)
+        how: dict[str, Any] = {"scale": 2, "model": Upscaler("espcn", device="cpu"), "overwrite": True}
+        upscale_file(tmp_path / "lr.png", max_memory=10**9, listener=told.append, **how)
+        assert not any(isinstance(event, Note) for event in told), "as a whole"
+        totals.append(next(event.total for event in told if isinstance(event, Progress)))
+    assert totals[0] < totals[1]
+
+
 def test_memory_in_bands_does_not_grow_with_the_height() -> None:
     frame = frame_of()
     needs = set()
