@@ -235,7 +235,7 @@ def test_a_picture_too_large_for_memory_or_disk_is_refused_before_computing(
     run: Run, photo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("upscale_cli.pipeline.free_host_memory", lambda: 10**8)
+        patch.setattr("upscale_cli.gigapixel.free_host_memory", lambda: 10**8)
         line = run(photo, *FAST, "-s", 1000).line
         assert re.search(r"16000 x 12000 pixels need .* GB of memory, 0\.1 GB are free", line)
     with monkeypatch.context() as patch:

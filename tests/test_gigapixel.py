@@ -274,13 +274,17 @@ def write(path: Path, frame: Frame) -> None:
 
 
 @pytest.mark.usefixtures("little_memory")
-@pytest.mark.parametrize("source", ["lr.jpg", "lr.bmp", "palette.png", "turned.tif", "cmyk.tif"])
+@pytest.mark.parametrize("source", ["turned.jpg", "lr.bmp", "palette.png", "turned.tif", "cmyk.tif"])
 def test_lr_that_cannot_be_decoded_in_bands_is_held(
     source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, image = tmp_path / source, Image.fromarray(frame_of("RGB", np.uint8, 45, 31).pixels)
     if source == "turned.tif":
         image.save(path, tiffinfo={274: 6})
+    elif source == "turned.jpg":
+        exif = Image.Exif()
+        exif[274] = 6
+        image.save(path, exif=exif)
     else:
         mode = {"palette.png": "P", "cmyk.tif": "CMYK"}.get(source, "RGB")
         image.convert(mode).save(path)
@@ -289,6 +293,23 @@ def test_lr_that_cannot_be_decoded_in_bands_is_held(
     how: dict[str, Any] = {"scale": 2, "model": Upscaler("espcn", device="cpu", tile=16)}
     expected = whole(path, tmp_path / "sr.tif", monkeypatch, **how)
     np.testing.assert_array_equal(pixels_in(upscale_file(path, tmp_path / "sr.tif", **how)), expected)
+
+
+@pytest.mark.usefixtures("little_memory")
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+@pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:0"])
+def test_jpeg_through_libvips(mode: str, subsampling: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("pyvips")
+    path, noise = tmp_path / "lr.jpg[Q=1]", np.random.default_rng(0).integers(0, 255, (12, 9, 3), np.uint8)
+    Image.fromarray(noise).resize((91, 123)).convert(mode).save(path, "JPEG", quality=85, subsampling=subsampling)
+    with ImageReader(path) as reader:
+        assert reader.scan is not None
+    how: dict[str, Any] = {"scale": 2, "model": Upscaler("espcn", device="cpu", tile=16)}
+    expected = whole(path, tmp_path / "sr.tif", monkeypatch, **how)
+    np.testing.assert_array_equal(pixels_in(upscale_file(path, tmp_path / "sr.tif", **how)), expected)
+    path.write_bytes(path.read_bytes()[:-900])
+    with pytest.raises(InputError, match="cannot be decoded"):
+        upscale_file(path, tmp_path / "cut.tif", **how)
 
 
 @pytest.mark.usefixtures("little_memory")
@@ -515,6 +536,21 @@ def test_the_command_line_goes_on_after_a_kill(tmp_path: Path) -> None:
     assert sorted(entry.name for entry in tmp_path.iterdir() if entry.suffix != ".part") == ["lr.png", "sr.tif"]
     expected = Upscaler("bicubic")(frame_of("RGB", np.uint8, 3000, 500).pixels, scale=4)
     np.testing.assert_array_equal(pixels_in(tmp_path / "sr.tif"), expected)
+
+
+def test_the_bound_holds_for_what_fits_as_a_whole_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With less memory the windows are smaller, and more."""
+    Image.effect_noise((700, 700), 60).save(tmp_path / "lr.png")
+    totals = []
+    monkeypatch.setattr("upscale_cli.pipeline.WORK_MEMORY", 0)
+    for room in (10**9, 4 * 10**7):
+        told: list[Event] = []
+        monkeypatch.setattr("upscale_cli.pipeline.room", lambda _, room=room: room)
+        how: dict[str, Any] = {"scale": 2, "model": Upscaler("espcn", device="cpu"), "overwrite": True}
+        upscale_file(tmp_path / "lr.png", max_memory=10**9, listener=told.append, **how)
+        assert not any(isinstance(event, Note) for event in told), "as a whole"
+        totals.append(next(event.total for event in told if isinstance(event, Progress)))
+    assert totals[0] < totals[1]
 
 
 def test_memory_in_bands_does_not_grow_with_the_height() -> None:

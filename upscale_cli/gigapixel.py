@@ -19,7 +19,7 @@ from upscale_cli.media.formats import Format
 from upscale_cli.media.frame import Frame, Layout, Pixels, Transfer, channels_of
 from upscale_cli.media.image import ImageReader
 from upscale_cli.media.metadata import PhotoInfo
-from upscale_cli.media.rows import BAND_BYTES, Rows, Scan
+from upscale_cli.media.rows import Rows, Scan
 from upscale_cli.media.tiff_writer import TILE
 from upscale_cli.planes import OPAQUE, planes_of
 from upscale_cli.upscaler import Plan, Upscaler
@@ -78,7 +78,7 @@ def plan_bands(
     channels, depth = channels_of(info.layout), info.bits // 8
     lr = info.width * info.height * channels * depth
     scanned = scan is not None and not wrap
-    holding = source_bytes + 4 * BAND_BYTES if scanned else int(DECODING * lr) + source_bytes
+    holding = scan.held if scan is not None and scanned else int(DECODING * lr) + source_bytes
     if info.layout in OPAQUE:
         holding += 40 * info.width * info.height
     writing = 3 * TILE * plan.width * channels * depth if format.name == "TIFF" else 0

@@ -35,6 +35,9 @@ LONG_RUN_SECONDS: Final = 20
 WORK_MEMORY: Final = 256 * 2**20
 """Bytes for tiles and encoders beside the pictures themselves."""
 
+TILE_SHARE: Final = 4
+"""A window may take one part in so many of the memory there is."""
+
 DISK_SHARE: Final = 0.05
 """Least part of the raw size that a compressed picture was ever seen to take; less free disk cannot end well."""
 
@@ -129,13 +132,23 @@ def run(job: Job, upscaler: Upscaler, listener: Listener = ignore) -> Finished:
 
 def _upscale_whole(job: Job, reader: ImageReader, upscaler: Upscaler, listener: Listener, say: Say) -> None:
     """All frames that the output holds, each as a whole."""
-    with job.writer(reader.info, say) as writer:
+    with _bounded(upscaler, job.options.max_memory), job.writer(reader.info, say) as writer:
         watch = Progressing(upscaler, listener, writer.frames)
         for number, lr in enumerate(reader):
             if number == writer.frames:
                 break
             plan = upscaler.plan(lr.width, lr.height, job.target)  # pages may differ in size
             writer.write(upscaler.upscale(lr, plan, watch.frame(lr, plan)))
+
+
+@contextmanager
+def _bounded(upscaler: Upscaler, max_memory: int | None) -> Iterator[None]:
+    """Within it, a window takes no more than `check_room` reckons with, where the user set a bound."""
+    upscaler.limit_memory(None if max_memory is None else max(room(max_memory), 0) // TILE_SHARE)
+    try:
+        yield
+    finally:
+        upscaler.limit_memory(None)
 
 
 def _upscale_in_bands(
@@ -172,7 +185,7 @@ def check_room(job: Job, reader: ImageReader, plan: Plan, upscaler: Upscaler) ->
     if isinstance(job.output, Path):
         _check_disk(job, job.output, info, plan, frames)
     free = room(job.options.max_memory)
-    tile_bytes = min(tile_budget(upscaler.device), max(free, 0) // 4)
+    tile_bytes = min(tile_budget(upscaler.device), max(free, 0) // TILE_SHARE)
     on_host = upscaler.device.type == "cpu" and bool(plan.passes)
     needed = memory_needed(info, plan, job.format, frames, wrap=upscaler.wrap) + (tile_bytes if on_host else 0)
     if needed <= free and not _was_begun_in_bands(job):

@@ -15,6 +15,7 @@ from upscale_cli.media.gif_reader import extent_of
 from upscale_cli.media.metadata import Metadata, PhotoInfo, upright_metadata
 from upscale_cli.media.pixels import empty_upright
 from upscale_cli.media.source import Picture, Source, calm_pillow, decoding, stream_of
+from upscale_cli.media.vips_reader import jpeg_scan
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -67,7 +68,10 @@ def open_with_pillow(source: Source, format: str) -> Picture:
             lossless=_is_lossless(source, format),
             total_pixels=frames * width * height,
         )
-    return Picture(info, lambda: _frames(source, image, info, orientation))
+    scan = None
+    if format == "JPEG" and orientation == 1:
+        scan = jpeg_scan(source, height, width, layout, _transfer(info))
+    return Picture(info, lambda: _frames(source, image, info, orientation), scan)
 
 
 def _loaded(source: Source, image: "Image.Image", format: str) -> "Image.Image":
@@ -104,8 +108,12 @@ def _opened(source: Source, format: str, cut: bool = False) -> "Image.Image":
         raise InputError(f"{source.name}: begins as {format}, but is none that can be read. It is damaged.") from error
 
 
+def _transfer(info: PhotoInfo) -> Transfer:
+    return "linear" if info.layout != "CMYK" and icc.is_linear(info.metadata.icc) else "display"
+
+
 def _frames(source: Source, image: "Image.Image", info: PhotoInfo, orientation: int) -> Iterator[Frame]:
-    transfer: Transfer = "linear" if info.layout != "CMYK" and icc.is_linear(info.metadata.icc) else "display"
+    transfer = _transfer(info)
     if not info.animated:
         with decoding(source), calm_pillow():
             image = _loaded(source, image, info.format)

@@ -81,7 +81,7 @@ def _scan(source: Source, chunks: Chunks, transfer: Transfer) -> Scan:
     dtype = np.uint16 if header.depth == 16 else np.uint8
     return Scan(
         header.height, header.width, _layout(chunks), np.dtype(dtype), transfer,
-        lambda start: _bands(source, chunks, start),
+        lambda start: _bands(source, chunks, start), held=3 * BAND_BYTES + sum(map(len, chunks.rows)),
     )  # fmt: skip
 
 

@@ -145,6 +145,7 @@ class Scan:
     Attributes:
         height, width, layout, dtype, transfer: as of a `Frame`; no alpha, no float.
         begin: decodes from that row on.
+        held: bytes that decoding takes.
     """
 
     height: int
@@ -153,6 +154,7 @@ class Scan:
     dtype: Any
     transfer: Transfer
     begin: Callable[[int], Iterator[Pixels]]
+    held: int = 3 * BAND_BYTES
 
     def rows(self) -> Rows:
         """The rows, from the top."""

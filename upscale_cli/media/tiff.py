@@ -50,8 +50,8 @@ _BASES: dict[int, tuple[Layout, int]] = {
 }
 _MAX_PAGES = 100_000
 
-MAX_SEGMENTS: Final = 64 * 2**20
-"""Bytes of decoded strips or tiles, side by side, above which they are no bands any more."""
+SMALL_SEGMENTS: Final = 64 * 2**20
+"""Bytes of decoded strips or tiles, side by side, that are bands however small the picture is; else a quarter of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +134,12 @@ def _scan(source: Source, page: Page) -> Scan | None:
     """The page, to be decoded strip by strip or row of tiles by row of tiles; None where these are too large."""
     with decoding(source), _opened_page(source, page) as found:
         height, count, size = _segments(found)
-    if count == 0 or size > MAX_SEGMENTS:
+    if count == 0 or size > max(SMALL_SEGMENTS, page.height * page.width * page.samples * page.bits // 8 // 4):
         return None
     linear = icc.is_linear(page.metadata.icc)
     return Scan(
         page.height, page.width, page.layout, np.dtype(f"u{page.bits // 8}"), "linear" if linear else "display",
-        lambda start: _bands(source, page, start, height, count),
+        lambda start: _bands(source, page, start, height, count), held=3 * max(size, BAND_BYTES),
     )  # fmt: skip
 
 
