@@ -374,7 +374,7 @@ def test_bicubic_is_always_there_and_once(tmp_path: Path, told: list[Event]) -> 
 
     assert [model.name for model in contestants([], make, told.append)] == ["bicubic"]
     assert [model.name for model in contestants(["lanczos", "bicubic"], make, told.append)] == ["bicubic", "lanczos"]
-    assert [model.name for model in contestants([None], make, told.append)] == ["bicubic", "espcn"]
+    assert [model.name for model in contestants([None], make, told.append)] == ["bicubic", "photo-lite"]
     assert [model.name for model in contestants([str(tmp_path / "no.pth")], make, told.append)] == ["bicubic"]
     assert len(failures(told)) == 1
     with pytest.raises(UnknownModelError):
@@ -529,7 +529,7 @@ def test_the_quality_script_measures_every_model_here_and_fills_the_page(
     nets = [line for line in lines if line.startswith("| espcn | x")]
     assert len(nets) == 6  # three scales, as quality and as size
     assert "| espcn | x3 | 22,729 | 22,624 |" in tables
-    assert sum(line.startswith("| Set5 x") for line in lines) == 6
+    assert sum(line.startswith("| Set5 x") for line in lines) == 9  # bicubic and both kinds of ESPCN at three scales
     assert any(line.startswith("| Set5 x3 | espcn |") and "| 33.13 | Shi et al." in line for line in lines)
     assert sum(line.startswith("| bicubic-aliased |") for line in lines) == 5
     page = f"before\n{quality.START}old\n{quality.STOP}after\n"

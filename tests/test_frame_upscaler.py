@@ -346,8 +346,9 @@ def test_alpha_goes_as_asked(name: str, option: Any, model: str) -> None:
     if option == "drop":
         assert (sr == white).all()
     else:
-        assert (sr[8:-8, 8:20] <= 0.02 * white).all(), "transparent is full range, not sub-black"
-        assert (sr[8:-8, 28:40] >= 0.98 * white).all()
+        # Clear of the edge by six pixels: nearer to it nets ring a little.
+        assert (sr[8:-8, 8:18] <= 0.02 * white).all(), "transparent is full range, not sub-black"
+        assert (sr[8:-8, 30:40] >= 0.98 * white).all()
         assert 0 < sr[20, 23] < sr[20, 24] < white
 
 

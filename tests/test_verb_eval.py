@@ -90,7 +90,7 @@ def test_each_picture_has_its_rows_when_asked(run: Run, folder: Path) -> None:
 
 def test_the_default_is_the_best_model_here_at_scale_4(run: Run, folder: Path) -> None:
     records = run(folder, "--json").records
-    assert [(record["model"], record["scale"]) for record in records] == [("bicubic", 4), ("espcn", 4)]
+    assert [(record["model"], record["scale"]) for record in records] == [("bicubic", 4), ("photo-lite", 4)]
 
 
 def test_json_has_a_line_per_row(run: Run, folder: Path) -> None:
