@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 
 from tests.test_training import rendered
 from training.degradation import CLEAN, Pixels8, degrade, through_jpeg, to_pixels
+from training.files import picture_files
 from training.photo_lite import (
     LICENCE,
     SCALE,
@@ -24,7 +25,6 @@ from training.photo_lite import (
     distance,
     in_true_colours,
     main,
-    picture_files,
     taught,
 )
 from upscale_cli import Upscaler

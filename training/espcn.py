@@ -26,11 +26,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from training.damage import Damage, damaged, draw
-from training.patches import PICTURE_ENDINGS, Batch, MakeLR, Patches, clean, cut_patches, read_lumas
+from training.files import picture_files, write_safetensors
+from training.patches import Batch, MakeLR, Patches, clean, cut_patches, read_lumas
 from training.soap import Soap
 from upscale_cli.metrics import Plane, bicubic, crop_border, crop_to_multiple, psnr, ssim, studio_luma, to_8_bit
 from upscale_cli.models.espcn import ESPCN
@@ -167,13 +167,12 @@ def read_references(folder: Path, scale: int) -> list[Plane]:
     In studio range, as MATLAB's rgb2ycbcr gives it; gray pictures (Set14's `bridge`) as they are, as the field does.
     """
     planes = []
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in PICTURE_ENDINGS:
-            with Image.open(path) as picture:
-                is_gray = picture.mode == "L"
-                pixels = np.asarray(picture if is_gray else picture.convert("RGB"), dtype=np.float64)
-            luma = pixels if is_gray else to_8_bit(studio_luma(pixels))
-            planes.append(crop_to_multiple(luma, scale))
+    for path in picture_files(folder):
+        with Image.open(path) as picture:
+            is_gray = picture.mode == "L"
+            pixels = np.asarray(picture if is_gray else picture.convert("RGB"), dtype=np.float64)
+        luma = pixels if is_gray else to_8_bit(studio_luma(pixels))
+        planes.append(crop_to_multiple(luma, scale))
     return planes
 
 
@@ -216,23 +215,7 @@ def write_checkpoint(net: ESPCN, path: Path, data: str) -> None:
         "arch": "espcn", "scale": str(net.scale), "activation": activation, "colour": "luma", "luma_range": "full",
         "licence": LICENCE, "data": data,
     }  # fmt: skip
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    tensors = {key: tensor.contiguous() for key, tensor in net.state_dict().items()}
-    part.write_bytes(safetensors_in_one_order(tensors, metadata))
-    part.replace(path)
-
-
-def safetensors_in_one_order(tensors: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
-    """A safetensors file with its header's keys sorted: the library writes the metadata in a new order each time.
-
-    Without this, two trainings that agree in every weight would still differ in their sha256.
-    """
-    content = save(tensors, metadata=metadata)
-    length = int.from_bytes(content[:8], "little")
-    header = json.dumps(json.loads(content[8 : 8 + length]), sort_keys=True, separators=(",", ":")).encode()
-    header += b" " * (-len(header) % 8)  # the format wants its tensors aligned to 8 bytes
-    return len(header).to_bytes(8, "little") + header + content[8 + length :]
+    write_safetensors(path, net.state_dict(), metadata)
 
 
 class Curve:

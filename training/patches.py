@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from training.files import picture_files
 from upscale_cli.metrics import Plane, bicubic, crop_to_multiple, full_luma, to_8_bit
-
-PICTURE_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp"})
 
 MakeLR = Callable[[Plane, int], Plane]
 """HR luma in whole 8-bit levels, sides multiples of the scale, to LR luma in whole 8-bit levels."""
@@ -83,10 +82,9 @@ class Patches:
 
 def read_lumas(folder: Path) -> Iterator[Plane]:
     """Full-range luma (0..255, not rounded) of every picture under a folder, in the order of their paths."""
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in PICTURE_ENDINGS:
-            with Image.open(path) as picture:
-                yield full_luma(np.asarray(picture.convert("RGB")))
+    for path in picture_files(folder):
+        with Image.open(path) as picture:
+            yield full_luma(np.asarray(picture.convert("RGB")))
 
 
 def cut_patches(

@@ -28,8 +28,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from training.degradation import CLEAN, HEAVY, LIGHT, Pixels8, degrade
-from training.espcn import REPOSITORY, safetensors_in_one_order
-from training.patches import PICTURE_ENDINGS
+from training.espcn import REPOSITORY
+from training.files import picture_files, write_safetensors
 from training.soap import Soap
 from upscale_cli.metrics import psnr
 from upscale_cli.models.checkpoint import load_net
@@ -194,11 +194,6 @@ def _open_worker(data: Path, teacher: Path, cache: Path, recipe: Recipe) -> None
 def _make_batch(start: int) -> int:
     assert _worker is not None
     return _worker.make(start)
-
-
-def picture_files(folder: Path) -> list[Path]:
-    """Every picture under a folder, in the order of their paths."""
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_ENDINGS)
 
 
 def large_enough(folder: Path, recipe: Recipe) -> list[Path]:
@@ -373,11 +368,7 @@ def write_checkpoint(net: SRVGGNetCompact, path: Path, data: str) -> None:
         "arch": "srvgg", "scale": str(SCALE), "activation": "prelu", "licence": LICENCE, "teacher": TEACHER,
         "data": data,
     }  # fmt: skip
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    tensors = {key: tensor.half().contiguous() for key, tensor in net.state_dict().items()}
-    part.write_bytes(safetensors_in_one_order(tensors, metadata))
-    part.replace(path)
+    write_safetensors(path, {key: tensor.half() for key, tensor in net.state_dict().items()}, metadata)
 
 
 class Curve:

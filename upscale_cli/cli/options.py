@@ -30,3 +30,15 @@ Json = Annotated[
     bool, typer.Option("--json", help="One JSON object per line: events and results.", rich_help_panel=MESSAGES)
 ]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Show errors only.", rich_help_panel=MESSAGES)]
+
+Tile = Annotated[
+    int, typer.Option("-t", "--tile", rich_help_panel=COMPUTE, help="Side of a tile in LR pixels; 0: by free memory.")
+]
+Overlap = Annotated[
+    int | None,
+    typer.Option(
+        "--overlap", show_default=False, rich_help_panel=COMPUTE,
+        help="LR pixels over which tiles blend. Default: by the model.",
+    ),
+]  # fmt: skip
+Device = Annotated[str, typer.Option("--device", rich_help_panel=COMPUTE, help="auto, cuda, cuda:N, mps or cpu.")]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import typer
 from rich.markup import escape
 
-from upscale_cli.cli.options import complete_model
+from upscale_cli.cli.options import COMPUTE, Device, Overlap, Tile, complete_model
 from upscale_cli.errors import OptionError, OutputError, printable
 from upscale_cli.words import counted
 
@@ -43,7 +43,6 @@ DECIMALS: Final = {"psnr_y": 2, "psnr_rgb": 2, "niqe": 2}
 PICTURES = "Pictures"
 MODEL = "Models"
 LR = "How LR is made"
-COMPUTE = "Computation"
 RESULT = "Result"
 
 
@@ -123,18 +122,9 @@ def evaluate(
     tta: Annotated[
         bool, typer.Option("-x", "--tta", rich_help_panel=MODEL, help="Average over 8 flips and rotations: 8x slower.")
     ] = False,
-    tile: Annotated[
-        int,
-        typer.Option("-t", "--tile", rich_help_panel=COMPUTE, help="Side of a tile in LR pixels; 0: by free memory."),
-    ] = 0,
-    overlap: Annotated[
-        int | None,
-        typer.Option("--overlap", show_default=False, rich_help_panel=COMPUTE,
-                     help="LR pixels over which tiles blend. Default: by the model."),
-    ] = None,
-    device: Annotated[
-        str, typer.Option("--device", rich_help_panel=COMPUTE, help="auto, cuda, cuda:N, mps or cpu.")
-    ] = "auto",
+    tile: Tile = 0,
+    overlap: Overlap = None,
+    device: Device = "auto",
     precision: Annotated[
         Literal["auto", "fp16", "bf16", "fp32"],
         typer.Option("--precision", rich_help_panel=COMPUTE, help="auto: fp16 on CUDA, fp32 elsewhere."),

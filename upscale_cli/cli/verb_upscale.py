@@ -16,8 +16,11 @@ from upscale_cli.cli.options import (
     OUTPUT,
     SIZE,
     VIDEO,
+    Device,
     Json,
+    Overlap,
     Quiet,
+    Tile,
     complete_format,
     complete_model,
 )
@@ -162,20 +165,9 @@ def upscale(
         bool, typer.Option("--watch", rich_help_panel=FOLDERS,
                            help="Go on with whatever comes into the folder, until Ctrl-C.")
     ] = False,
-    tile: Annotated[
-        int,
-        typer.Option("-t", "--tile", rich_help_panel=COMPUTE, help="Side of a tile in LR pixels; 0: by free memory."),
-    ] = 0,
-    overlap: Annotated[
-        int | None,
-        typer.Option(
-            "--overlap", show_default=False, rich_help_panel=COMPUTE,
-            help="LR pixels over which tiles blend. Default: by the model.",
-        ),
-    ] = None,
-    device: Annotated[
-        str, typer.Option("--device", rich_help_panel=COMPUTE, help="auto, cuda, cuda:N, mps or cpu.")
-    ] = "auto",
+    tile: Tile = 0,
+    overlap: Overlap = None,
+    device: Device = "auto",
     gpu: Annotated[
         int | None,
         typer.Option(
