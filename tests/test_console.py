@@ -31,8 +31,8 @@ RUN: list[Event] = [
     STARTED,
     Note("a note\nin two lines"),
     Estimate(75, "cpu"),
-    Progress(0, 4, 0),
-    Progress(1, 4, 0.8),
+    Progress("a.png", 0, 4, 0),
+    Progress("a.png", 1, 4, 0.8),
     Fetching("net.pth", 10, 100),
     Failed("b.jpg", "b.jpg: is empty"),
     Failed("c.jpg", "is lost"),
@@ -123,10 +123,10 @@ def drawn(*events: Event, width: int, terminal: bool = True) -> list[str]:
 @pytest.mark.parametrize(
     "progress",
     [
-        ClipProgress(145, 750, 14.9, 0.59, 41.0, "net"),
-        ClipProgress(170_000, 171_000, 1123.4, 46.81, 0.9, "download"),
-        ClipProgress(3, None, 0.1, 0.004, None, "encode"),
-        ClipProgress(0, 10, 0.0, 0.0, None, ""),
+        ClipProgress("a.png", 145, 750, 14.9, 0.59, 41.0, "net"),
+        ClipProgress("a.png", 170_000, 171_000, 1123.4, 46.81, 0.9, "download"),
+        ClipProgress("a.png", 3, None, 0.1, 0.004, None, "encode"),
+        ClipProgress("a.png", 0, 10, 0.0, 0.0, None, ""),
     ],
 )
 @pytest.mark.parametrize("width", [80, 100, 120])
@@ -146,7 +146,7 @@ def test_the_bar_of_a_clip_is_one_line_with_everything_on_it(progress: ClipProgr
 
 @pytest.mark.parametrize("name", ["日本語の長い名前のクリップ、第一話.mp4", "[bold]x and more and more.mp4", "s.mp4"])
 def test_names_of_any_kind_fit_the_bar(name: str) -> None:
-    started, progress = replace(CLIP, source=name), ClipProgress(1, 10, 1.0, 1.0, 9.0, "encode")
+    started, progress = replace(CLIP, source=name), ClipProgress("a.png", 1, 10, 1.0, 1.0, 9.0, "encode")
     bar = drawn(started, progress, width=80)[-1]
     assert cell_len(bar) <= 80
     assert bar.startswith(name[:5])
@@ -154,7 +154,7 @@ def test_names_of_any_kind_fit_the_bar(name: str) -> None:
 
 
 def test_a_pipe_gets_no_bar_of_a_clip() -> None:
-    lines = drawn(CLIP, ClipProgress(1, 10, 1.0, 1.0, 9.0, "net"), FINISHED, width=80, terminal=False)
+    lines = drawn(CLIP, ClipProgress("a.png", 1, 10, 1.0, 1.0, 9.0, "net"), FINISHED, width=80, terminal=False)
     assert lines[1:] == [
         "o/large.mp4  1280 x 720  750 frames  29.1 s",
         "  25.8 fps, 1.03 x real time; 700 by espcn, 48 equal to the one before, 2 repeated for lost ones; "
@@ -179,12 +179,12 @@ def test_a_clip_that_only_had_to_be_joined_is_named() -> None:
 def test_the_events_of_a_clip_as_json() -> None:
     stream = io.StringIO()
     listener = JsonLines(stream)
-    for event in (CLIP, ClipProgress(1, None, 1.0, 1.0, None, "net"), FINISHED):
+    for event in (CLIP, ClipProgress("a.png", 1, None, 1.0, 1.0, None, "net"), FINISHED):
         listener(event)
     started, progress, finished = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert started["encoder"] == "libx264"
     assert progress == {
-        "event": "clip_progress", "done": 1, "total": None, "fps": 1.0, "realtime": 1.0, "seconds_left": None,
+        "event": "clip_progress", "source": "a.png", "done": 1, "total": None, "fps": 1.0, "realtime": 1.0, "seconds_left": None,
         "slowest": "net",
     }  # fmt: skip
     assert finished["event"] == "clip_finished"

@@ -39,12 +39,12 @@ RUN: list[Event] = [
     started("1.png"),
     Fetching("net.pth", 10, 100),
     Note("alpha is dropped."),
-    Progress(1, 4, 0.8),
+    Progress("a.png", 1, 4, 0.8),
     Finished("in/1.png", "out/1.png", 40, 80, 3.21),
     FolderProgress(1, 1, 1, 4, 2.5, 5.0, 1.25, 2.0),
     started("2.mkv"),
     Note("alpha is dropped."),
-    ClipProgress(5, 10, 2.0, 0.1, 3.0, "net"),
+    ClipProgress("a.png", 5, 10, 2.0, 0.1, 3.0, "net"),
     FolderProgress(2, 1, 1, 4, 5.0, 5.0, 1.25, 0.0),
     FolderFinished(0, 2, 1, 1, {"hidden": 2}, 5.0, 4.0, (BAD,)),
 ]
@@ -86,7 +86,7 @@ def test_quiet_leaves_the_errors() -> None:
 
 
 def test_names_that_look_like_markup_or_control_the_terminal() -> None:
-    events: list[Event] = [Surveyed(1, 0, 0, {}, 1.0), started("[red]\x1b[31m.png"), Progress(1, 2, 0.1)]
+    events: list[Event] = [Surveyed(1, 0, 0, {}, 1.0), started("[red]\x1b[31m.png"), Progress("a.png", 1, 2, 0.1)]
     screen = shown(events, terminal=True)
     assert "[red]" in screen
     assert "\x1b[31m" not in screen

@@ -22,7 +22,7 @@ from tests.albums import mixed_folder, paint
 from tests.clips import Clips
 from tests.command import Run
 from upscale_cli.cli import folders
-from upscale_cli.cli.run import run_prepared
+from upscale_cli.crew import perform
 from upscale_cli.manifest import LOCK_NAME, MANIFEST_NAME, Manifest
 from upscale_cli.media.target import OutputFile
 
@@ -309,12 +309,12 @@ def test_where_the_file_system_folds_names_the_check_does_too(
 
 
 def test_a_file_that_vanishes_on_the_way(run: Run, album: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def after_it_is_gone(prepared: Any, listener: Any) -> str:
-        if prepared.source.path.name == "a.png":
-            prepared.source.path.unlink()
-        return run_prepared(prepared, listener)
+    def after_it_is_gone(job: Any, upscaler: Any, listener: Any) -> str:
+        if job.source.name == "a.png":
+            job.source.unlink()
+        return perform(job, upscaler, listener)
 
-    monkeypatch.setattr(folders, "run_prepared", after_it_is_gone)
+    monkeypatch.setattr(folders, "perform", after_it_is_gone)
     outcome = run(album, "-o", out, "-r", *FAST)
     assert (outcome.code, "no such file" in outcome.line) == (1, True)
     assert tree(out) == {"b_2x.jpg", "sub/c_2x.png"}
@@ -323,25 +323,25 @@ def test_a_file_that_vanishes_on_the_way(run: Run, album: Path, out: Path, monke
 def test_a_file_that_changes_while_it_is_read_is_done_again(
     run: Run, album: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def and_then_it_changes(prepared: Any, listener: Any) -> str:
-        damage = run_prepared(prepared, listener)
-        if prepared.source.path.name == "a.png":
-            later(prepared.source.path)
+    def and_then_it_changes(job: Any, upscaler: Any, listener: Any) -> str:
+        damage = perform(job, upscaler, listener)
+        if job.source.name == "a.png":
+            later(job.source)
         return damage
 
     with monkeypatch.context() as patch:
-        patch.setattr(folders, "run_prepared", and_then_it_changes)
+        patch.setattr(folders, "perform", and_then_it_changes)
         assert run(album, "-o", out, *FAST).code == 0
     assert "1 done, 1 skipped" in run(album, "-o", out, *FAST).err
 
 
 def test_a_bug_is_told_and_stops_nothing(run: Run, album: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(prepared: Any, listener: Any) -> str:
-        if prepared.source.path.name == "a.png":
+    def broken(job: Any, upscaler: Any, listener: Any) -> str:
+        if job.source.name == "a.png":
             raise ZeroDivisionError("what a shame")
-        return run_prepared(prepared, listener)
+        return perform(job, upscaler, listener)
 
-    monkeypatch.setattr(folders, "run_prepared", broken)
+    monkeypatch.setattr(folders, "perform", broken)
     outcome = run(album, "-o", out, *FAST)
     assert re.search(r"a\.png: a bug of ours \(ZeroDivisionError: what a shame\)", outcome.line)
     assert tree(out) == {"b_2x.jpg"}
@@ -351,26 +351,26 @@ def test_another_run_that_was_faster(run: Run, album: Path, out: Path, monkeypat
     """Both had begun the same file; the one that comes second finds it done."""
     nested: list[bool] = []
 
-    def beaten(prepared: Any, listener: Any) -> str:
-        if prepared.source.path.name == "a.png" and not nested:
+    def beaten(job: Any, upscaler: Any, listener: Any) -> str:
+        if job.source.name == "a.png" and not nested:
             nested.append(True)
             assert run(album, "-o", out, *FAST, "--include", "a.png").code == 0
-        return run_prepared(prepared, listener)
+        return perform(job, upscaler, listener)
 
-    monkeypatch.setattr(folders, "run_prepared", beaten)
+    monkeypatch.setattr(folders, "perform", beaten)
     outcome = run(album, "-o", out, *FAST)
     assert outcome.code == 0, outcome.err
     assert "1 done, 1 skipped" in outcome.err
 
 
 def test_ctrl_c_keeps_what_is_done(run: Run, album: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def pressed(prepared: Any, listener: Any) -> str:
-        if prepared.source.path.name == "b.jpg":
+    def pressed(job: Any, upscaler: Any, listener: Any) -> str:
+        if job.source.name == "b.jpg":
             raise KeyboardInterrupt
-        return run_prepared(prepared, listener)
+        return perform(job, upscaler, listener)
 
     with monkeypatch.context() as patch:
-        patch.setattr(folders, "run_prepared", pressed)
+        patch.setattr(folders, "perform", pressed)
         outcome = run(album, "-o", out, "-r", *FAST)
     assert outcome.code == 130
     assert outcome.line == "error: interrupted: 1 file done; the same command goes on from there."
@@ -508,7 +508,7 @@ def dying_after(original, number):
 
 moment, number = sys.argv.pop(1), int(sys.argv.pop(1))
 if moment == "output":
-    folders.run_prepared = dying_after(folders.run_prepared, number)
+    folders.perform = dying_after(folders.perform, number)
 else:
     OutputFile.__enter__ = dying_after(OutputFile.__enter__, number)
 cli.main()

@@ -46,6 +46,7 @@ class Started:
 class Progress:
     """Tiles done of all tiles of the source, and million SR pixels made so far."""
 
+    source: str
     done: int
     total: int
     megapixels: float
@@ -82,6 +83,7 @@ class ClipProgress:
         slowest: the stage that the others wait for: "decode", "upload", "net", "download" or "encode".
     """
 
+    source: str
     done: int
     total: int | None
     fps: float

@@ -133,7 +133,7 @@ def run(job: Job, upscaler: Upscaler, listener: Listener = ignore) -> Finished:
 def _upscale_whole(job: Job, reader: ImageReader, upscaler: Upscaler, listener: Listener, say: Say) -> None:
     """All frames that the output holds, each as a whole."""
     with _bounded(upscaler, job.options.max_memory), job.writer(reader.info, say) as writer:
-        watch = Progressing(upscaler, listener, writer.frames)
+        watch = Progressing(job.name, upscaler, listener, writer.frames)
         for number, lr in enumerate(reader):
             if number == writer.frames:
                 break
@@ -156,7 +156,7 @@ def _upscale_in_bands(
 ) -> None:
     """The only frame, band by band."""
     say(f"{job.name}: too large for memory as a whole, so it is upscaled in bands.")
-    watch = Progressing(upscaler, listener, 1)
+    watch = Progressing(job.name, upscaler, listener, 1)
     if job.options.resume:
         from upscale_cli.spool import upscale_resumably
 
@@ -250,8 +250,8 @@ def memory_needed(info: PhotoInfo, plan: Plan, format: Format, frames: int = 1, 
 class Progressing:
     """The way of a run, told: how long it will take, where that is long, and then turns tiles into progress."""
 
-    def __init__(self, upscaler: Upscaler, listener: Listener, frames: int) -> None:
-        self._upscaler, self._listener, self._frames = upscaler, listener, frames
+    def __init__(self, source: str, upscaler: Upscaler, listener: Listener, frames: int) -> None:
+        self._source, self._upscaler, self._listener, self._frames = source, upscaler, listener, frames
         self._done = self._total = self._frames_begun = 0
         self._megapixels = 0.0
 
@@ -265,14 +265,17 @@ class Progressing:
             seconds = self._upscaler.expected_seconds(lr, plan) * self._frames
             if seconds > LONG_RUN_SECONDS:
                 self._listener(Estimate(seconds, self._upscaler.device.type))
-        self._listener(Progress(self._done, self._total, self._megapixels))
+        self._tell()
 
         def on_tile() -> None:
             self._done = min(self._done + 1, self._total)
             self._megapixels += megapixels / tiles
-            self._listener(Progress(self._done, self._total, self._megapixels))
+            self._tell()
 
         return on_tile
+
+    def _tell(self) -> None:
+        self._listener(Progress(self._source, self._done, self._total, self._megapixels))
 
     def frame_of(self, plan: Plan) -> Callable[[Frame | Scan, int], Callable[[], None]]:
         """`frame`, for a plan that is known before the LR picture."""
@@ -282,7 +285,7 @@ class Progressing:
         """Moves on to where at least that part of the tiles is done: a former run has done them."""
         if self._done < int(share * self._total):
             self._done = int(share * self._total)
-            self._listener(Progress(self._done, self._total, self._megapixels))
+            self._tell()
 
 
 def _started(job: Job, upscaler: Upscaler, info: PhotoInfo, plan: Plan) -> Started:

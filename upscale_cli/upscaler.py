@@ -13,6 +13,7 @@ import numpy as np
 
 from upscale_cli.chain import Target, cheapest_chain
 from upscale_cli.color import bleed
+from upscale_cli.crew import Recipe
 from upscale_cli.device import Precision, Wanted, choose_device, choose_precision, release_memory
 from upscale_cli.engine import Engine
 from upscale_cli.errors import OptionError
@@ -116,6 +117,13 @@ class Upscaler:
                 raise OptionError(f"{given!r} is not known. Choose one of {', '.join(allowed)}.")
         if tile or overlap:
             check_tile(tile or (overlap or 0) + 1, overlap or 0)
+        self.recipe = Recipe(
+            None if model is None else os.fspath(model),
+            {
+                "device": device, "precision": precision, "tile": tile, "overlap": overlap, "denoise": denoise,
+                "tta": tta, "alpha": alpha, "wrap": wrap, "clip_codec": clip_codec,
+            },
+        )  # fmt: skip
         self._listener, self._bar = listener, progress
         self._denoise, self.alpha, self.wrap = denoise, alpha, wrap
         self._wanted_precision: Wanted = precision

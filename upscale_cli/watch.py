@@ -50,7 +50,11 @@ class Watch:
         fps = done / elapsed
         rest = total - self._already - done if total else -1
         left = rest / fps if rest >= 0 and fps else None
-        self._listener(ClipProgress(self._already + done, total, fps, self._realtime(elapsed), left, self.slowest))
+        self._listener(
+            ClipProgress(
+                self._job.clip.name, self._already + done, total, fps, self._realtime(elapsed), left, self.slowest
+            )
+        )
 
     def end(self, readers: Sequence[VideoReader], encode_seconds: float, *, is_whole: bool = True) -> None:
         """After the last frame: what the readers found damaged counts, unless the rest of the source was not wanted."""

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from upscale_cli.chain import Target
 from upscale_cli.cli.causes import print_causes
-from upscale_cli.cli.run import Prepared, Run, run_prepared
+from upscale_cli.cli.run import Prepared, Run
+from upscale_cli.crew import perform
 from upscale_cli.errors import CheckpointError, InterruptedRun, OptionError, OutputError, UpscaleError
 from upscale_cli.events import Failed, FolderFinished, FolderProgress, Planned, Skipped, Surveyed, Surveying
 from upscale_cli.manifest import JobOptions, Manifest, manifest_folder, template_below
@@ -229,7 +230,7 @@ class FolderRun:
             prepared = prepared.replacing()
         record = manifest.begin(prepared.source, output, task.job)
         try:
-            damage = run_prepared(prepared, self._listener)
+            damage = perform(prepared.job, prepared.upscaler, self._listener)
         except OutputError:
             manifest.drop(record)
             if self._is_done(prepared.source, manifest, task.job):

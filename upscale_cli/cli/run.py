@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from upscale_cli.cli.causes import print_causes
+from upscale_cli.crew import perform
 from upscale_cli.errors import InterruptedRun, OptionError, UpscaleError
 
 if TYPE_CHECKING:
@@ -64,22 +65,6 @@ class Opened(NamedTuple):
     clip_options: "ClipOptions | None"
 
 
-def run_prepared(prepared: Prepared, listener: "Listener") -> str:
-    """Upscales one source; gives what it has lost, in words, or "".
-
-    Raises:
-        UpscaleError: nothing came of it.
-    """
-    from upscale_cli.pipeline import Job, run
-
-    if isinstance(prepared.job, Job):
-        run(prepared.job, prepared.upscaler, listener)
-        return ""
-    from upscale_cli.video import run_clip
-
-    return run_clip(prepared.job, prepared.upscaler, listener).damage
-
-
 class Run:
     """Every source by every model: all are prepared before the first is computed; a failure is told, the rest goes on.
 
@@ -127,7 +112,7 @@ class Run:
         for upscaler, works in ready.items():
             for work in works:
                 with self._telling(work.source.name):
-                    self._failed += bool(run_prepared(work, self.listener))
+                    self._failed += bool(perform(work.job, work.upscaler, self.listener))
                     if work.source in self._comparisons and work.output is not None:
                         self._comparisons[work.source].outputs.append(work.output)
             upscaler.close()  # the next model needs the device

@@ -294,7 +294,7 @@ def _encode(command: list[str], name: str, seconds: Fraction, rate: Fraction, li
         for line in reader:
             key, _, value = line.strip().partition("=")
             if key == "frame" and value.isdecimal():
-                listener(_progress(min(int(value), total), total, rate, time.perf_counter() - begin))
+                listener(_progress(name, min(int(value), total), total, rate, time.perf_counter() - begin))
         code = child.wait()
         if code:
             reason = child.reason() or "no reason given"
@@ -316,7 +316,7 @@ class _Raw(io.RawIOBase):
         return len(data)
 
 
-def _progress(done: int, total: int, rate: Fraction, seconds: float) -> ClipProgress:
+def _progress(name: str, done: int, total: int, rate: Fraction, seconds: float) -> ClipProgress:
     fps = done / seconds if seconds else 0.0
     left = (total - done) / fps if fps else None
-    return ClipProgress(done, total, fps, fps / float(rate), left, "")
+    return ClipProgress(name, done, total, fps, fps / float(rate), left, "")
