@@ -184,8 +184,8 @@ def test_the_events_of_a_clip_as_json() -> None:
     started, progress, finished = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert started["encoder"] == "libx264"
     assert progress == {
-        "event": "clip_progress", "source": "a.png", "done": 1, "total": None, "fps": 1.0, "realtime": 1.0, "seconds_left": None,
-        "slowest": "net",
+        "event": "clip_progress", "source": "a.png", "done": 1, "total": None, "fps": 1.0, "realtime": 1.0,
+        "seconds_left": None, "slowest": "net",
     }  # fmt: skip
     assert finished["event"] == "clip_finished"
     assert (finished["net"], finished["same"], finished["repeated"], finished["fallback"]) == (700, 48, 2, 0)
