@@ -165,6 +165,11 @@ class Engine:
         self._limit: int | None = None  # side of the largest window that memory has room for, once it ran out
         self._download = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
 
+    @property
+    def elements(self) -> float:
+        """Activations per LR pixel of a window that are alive at the worst moment."""
+        return self._cost.elements
+
     def upscale(
         self,
         lr: Pixels,
