@@ -10,7 +10,9 @@ import contextlib
 import logging
 import os
 import socket
+import statistics
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -27,10 +29,10 @@ from upscale_cli.errors import DeviceError, InterruptedRun, OptionError, OutputE
 from upscale_cli.events import Listener, Note, Say
 from upscale_cli.media.target import remove_abandoned
 from upscale_cli.pipeline import Job
-from upscale_cli.signs import AnyJob, Tokens, absolute, paths_of
+from upscale_cli.signs import AnyJob, Sign, Tokens, absolute, paths_of
 from upscale_cli.stretched import Indivisible, Made, StretchJob, is_worth_sharing, run_stretched
 from upscale_cli.upscaler import Upscaler
-from upscale_cli.worker import Begun, Order, Outcome, Papers, Worker, name_of, order_for
+from upscale_cli.worker import Begun, Facts, Order, Outcome, Papers, Worker, look, name_of, order_for
 
 try:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere unless the user wants it
@@ -38,7 +40,7 @@ try:
     import ray
 except ImportError as error:
     raise OptionError('--ray needs Ray, which is not installed: pip install "upscale-cli[ray]".') from error
-from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 AUTO: Final = "auto"
@@ -64,6 +66,12 @@ CLIPS_AT_ONCE: Final = 2
 OBJECT_STORE_BYTES: Final = 80 * 2**20
 """Of a cluster that we start: jobs and events are small, and pixels never go through it."""
 
+ANSWERING_SECONDS: Final = 60.0
+"""How long a node may take to tell of itself: its worker imports torch first."""
+
+NO_OPS: Final = 20
+"""Tasks that do nothing, to see how long that takes."""
+
 CUDA_BYTES: Final = 800 * 2**20
 """What CUDA and cuDNN take of a GPU's memory for a process."""
 
@@ -86,8 +94,11 @@ def open_ray_crew(address: str, say: Say) -> "RayCrew":
     return RayCrew(say)
 
 
-def connect(address: str, say: Say) -> dict[str, Any]:
+def connect(address: str, say: Say, *, start: bool = True) -> dict[str, Any]:
     """Connects this process to a cluster; gives what Ray tells of it.
+
+    Args:
+        start: begin one on this machine, where none is named and none runs.
 
     Raises:
         OptionError, DeviceError: as `open_ray_crew`.
@@ -100,6 +111,8 @@ def connect(address: str, say: Say) -> dict[str, Any]:
     if given == AUTO:
         with contextlib.suppress(ConnectionError):
             return dict(ray.init(address=AUTO, **options).address_info)
+        if not start:
+            raise DeviceError("no Ray cluster runs here. Start one with `ray start --head`, or give HOST:PORT.")
         context = ray.init(address="local", include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **options)
         say("no Ray cluster runs here; one was started on this machine, for this run.")
         return dict(context.address_info)
@@ -541,7 +554,7 @@ class Hand(threading.Thread):
         try:
             papers: Papers = ray.get(self._actor.introduce.remote())
         except (RayTaskError, RayActorError) as error:
-            if "upscale_cli" in str(error) and "ModuleNotFoundError" in str(error):
+            if _is_not_installed(error):
                 raise _Unfit(f"upscale-cli is not installed there; install {__version__}") from error
             raise
         if papers.version != __version__:
@@ -608,3 +621,92 @@ def _why(error: BaseException) -> str:
     if "worker process has died" in text or "unexpectedly exits" in text:
         return "its process was killed or crashed"
     return _one_line(error).rstrip(".")
+
+
+# For `upscale doctor --ray`
+
+
+@dataclass(frozen=True, slots=True)
+class NodeReport:
+    """What was found out about a node.
+
+    Attributes:
+        facts: what it says of itself; None: nothing.
+        problem: why it says nothing.
+        seconds: that a task takes which does nothing.
+    """
+
+    node: Node
+    facts: Facts | None = None
+    problem: str = ""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterReport:
+    """What was found out about a cluster.
+
+    Attributes:
+        address: of its head.
+        version: of Ray.
+        logs: the folder of every node where its workers' logs lie.
+    """
+
+    address: str
+    version: str
+    logs: str
+    nodes: tuple[NodeReport, ...]
+
+
+def examine_cluster(address: str, folder: Path | None, say: Say) -> ClusterReport:
+    """Asks every node what it has; nothing is left running.
+
+    Args:
+        folder: that all nodes should see.
+
+    Raises:
+        OptionError, DeviceError: as `open_ray_crew`.
+        OutputError: nothing can be written into the folder.
+    """
+    tokens = Tokens()
+    try:
+        sign = None if folder is None else tokens.token_in(folder.absolute())
+    except OSError as error:
+        raise OutputError(
+            f"{folder}: cannot be written ({error.strerror}). Choose a folder you may write to."
+        ) from error
+    try:
+        info = connect(address, say, start=False)
+        alive = nodes()
+        with ThreadPoolExecutor(max(1, len(alive))) as pool:
+            reports = tuple(pool.map(lambda node: _examine(node, sign), alive))
+        return ClusterReport(info["address"], ray.__version__, str(Path(info["session_dir"]) / "logs"), reports)
+    finally:
+        tokens.close()
+        ray.shutdown()
+
+
+def _examine(node: Node, sign: Sign | None) -> NodeReport:
+    look_there = ray.remote(num_cpus=0, scheduling_strategy=on_node(node))(look)
+    try:
+        facts: Facts = ray.get(look_there.remote(sign), timeout=ANSWERING_SECONDS)
+        seconds = []
+        for _ in range(NO_OPS):
+            begin = time.perf_counter()
+            ray.get(ray.remote(num_cpus=0, scheduling_strategy=on_node(node))(_nothing).remote())
+            seconds.append(time.perf_counter() - begin)
+    except GetTimeoutError:
+        return NodeReport(node, problem=f"no answer within {ANSWERING_SECONDS:.0f} s")
+    except RayError as error:
+        if _is_not_installed(error):
+            return NodeReport(node, problem=f"upscale-cli is not installed there; install {__version__}")
+        return NodeReport(node, problem=_why(error))
+    return NodeReport(node, facts, seconds=statistics.median(seconds))
+
+
+def _nothing() -> None:
+    """What takes no time but Ray's own."""
+
+
+def _is_not_installed(error: RayError) -> bool:
+    return "upscale_cli" in str(error) and "ModuleNotFoundError" in str(error)

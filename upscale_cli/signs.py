@@ -51,13 +51,21 @@ class Tokens:
         signs = []
         with contextlib.suppress(OSError):  # what is not there is told by whoever needs it
             signs += [Sign(source, source.stat().st_size)] if source is not None else []
-        with contextlib.suppress(OSError), self._lock:
-            signs += [self._token(output)] if output is not None else []
+        with contextlib.suppress(OSError):
+            if output is not None:
+                signs.append(self.token_in(next(parent for parent in output.parents if parent.is_dir())))
         return tuple(signs)
 
-    def _token(self, output: Path) -> Sign:
-        """The token of a folder, or of one above it on the same file system; made anew if somebody took it away."""
-        folder = next(parent for parent in output.parents if parent.is_dir())
+    def token_in(self, folder: Path) -> Sign:
+        """The token of a folder, or of one above it on the same file system; made anew if somebody took it away.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        with self._lock:
+            return self._token_in(folder)
+
+    def _token_in(self, folder: Path) -> Sign:
         above = [one for one in (folder, *folder.parents) if one in self._held]
         place = next((one for one in above if one.stat().st_dev == folder.stat().st_dev), folder)
         if place not in self._held or not self._held[place][0].exists():

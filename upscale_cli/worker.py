@@ -214,6 +214,36 @@ class Worker:
             upscaler.engine(scale, 8)
 
 
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a machine says of itself.
+
+    Attributes:
+        versions: of what matters, by name.
+        gpus: their names.
+        models: whose checkpoints are there.
+        sees: the sign that was shown to it; None: none was.
+    """
+
+    versions: dict[str, str]
+    gpus: tuple[str, ...]
+    models: tuple[str, ...]
+    sees: bool | None
+
+
+def look(sign: Sign | None = None) -> Facts:
+    """Looks at this machine."""
+    import torch
+
+    from upscale_cli.models.registry import MODELS
+    from upscale_cli.models.store import locate, quiet
+
+    versions = {"upscale-cli": __version__, "torch": torch.__version__, "Python": platform.python_version()}
+    gpus = tuple(torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count()))
+    models = tuple(f"{spec.model} x{spec.scale}" for spec in MODELS if locate(spec, say=quiet))
+    return Facts(versions, gpus, models, None if sign is None else sign.is_seen())
+
+
 def order_for(job: AnyJob, upscaler: Upscaler, signs: tuple[Sign, ...] = ()) -> Order:
     """The order to do a job as `upscaler` would."""
     model = upscaler.recipe.model
