@@ -32,7 +32,7 @@ class Device(DeviceNet):
     def __init__(
         self, fails: int | None = None, failure: Exception = LOST, hold: threading.Event | None = None
     ) -> None:
-        self.device = CPU
+        self.device, self.hands = CPU, 1
         self.sizes: list[int] = []
         self._fails, self._failure, self._hold = fails, failure, hold
         self.begun = threading.Event()
@@ -50,9 +50,9 @@ class Device(DeviceNet):
 class Gpu(Device):
     """One that is told to begin, and is waited for later."""
 
-    @property
-    def hands(self) -> int:
-        return 2
+    def __init__(self, fails: int | None = None) -> None:
+        super().__init__(fails)
+        self.device, self.hands = torch.device("cuda", 0), 2
 
     def launch(self, windows: Sequence[Window]) -> Flight:
         self.sizes.append(len(windows))
@@ -142,7 +142,8 @@ def test_a_device_that_fails_hands_its_work_to_the_others(device: type[Device], 
     dealer = Dealer([device(fails=fails), device()], lambda _: 2, said.append)
     tickets = [dealer.submit(window(number)) for number in range(20)]
     assert values(dealer, tickets) == [number + 1 for number in range(20)]
-    assert said == ["cpu has failed (CUDA error: unspecified launch failure): going on with cpu."]
+    name = dealer._seats[0].net.device
+    assert said == [f"{name} has failed (CUDA error: unspecified launch failure): going on with {name}."]
 
 
 def test_the_last_device_is_missed() -> None:

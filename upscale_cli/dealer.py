@@ -61,6 +61,7 @@ class Dealer:
     def __init__(self, nets: Sequence[DeviceNet], together: Callable[[Window], int], say: Say) -> None:
         self._seats = [_Seat(net) for net in nets]
         self._together, self._say = together, say
+        self._begins_at_once = any(net.device.type == "cuda" for net in nets)  # to launch does not keep the caller
         self._waiting: deque[Ticket] = deque()
         self._changed = threading.Condition()
 
@@ -74,7 +75,7 @@ class Dealer:
         ticket = Ticket(window)
         with self._changed:
             self._waiting.append(ticket)
-        if any(seat.net.hands > 1 for seat in self._seats):  # launching does not keep the caller
+        if self._begins_at_once:
             self._deal()
         return ticket
 

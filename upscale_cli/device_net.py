@@ -107,6 +107,9 @@ class DeviceNet:
         overlap: LR pixels over which pieces of a window blend.
         tta: average over the eight flips and rotations.
         say: takes what the user should know.
+
+    Attributes:
+        hands: how many flights keep the device busy. On a GPU, while one is fetched, the next is computed.
     """
 
     def __init__(self, net: PictureNet, device: torch.device, *, overlap: int, tta: bool, say: Say) -> None:
@@ -115,11 +118,7 @@ class DeviceNet:
         self._nets: dict[Precision, PictureNet] = {}
         self._limit: int | None = None  # side of the largest window that memory has room for, once it ran out
         self._download = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
-
-    @property
-    def hands(self) -> int:
-        """How many flights keep the device busy: while one is fetched, the next is computed."""
-        return 2 if self.device.type == "cuda" else 1
+        self.hands = 2 if device.type == "cuda" else 1
 
     def net(self, precision: Precision) -> PictureNet:
         """The net there in that precision; channels last, the layout convolutions are fastest in."""

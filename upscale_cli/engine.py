@@ -121,7 +121,7 @@ class Engine:
         self._overlap = usual if overlap is None else overlap
         if tile:
             check_tile(tile, self._overlap)
-        self._tile, self._memory = tile, memory
+        self._tile, self._memory, self._sharing = tile, memory, 1
         self._cost = profile(net, 1 if net.colour == "luma" else 3, net.multiple_of)
         net = net.float().eval().requires_grad_(False)
         self.devices = [devices] if isinstance(devices, torch.device) else list(devices)
@@ -339,7 +339,15 @@ class Engine:
         return Limits(side=pixels, pixels=pixels)
 
     def _host_budget(self) -> int:
-        return self._memory or tile_budget(torch.device("cpu"))
+        return (self._memory or tile_budget(torch.device("cpu"))) // self._sharing
+
+    def share(self, threads: int) -> None:
+        """So many threads will use it at a time; on a CPU, each on its share of the cores and of the memory."""
+        if self.device.type == "cpu" and threads != self._sharing:
+            self._sharing = threads
+            for net in self._nets:
+                net.hands = threads
+            self.limit_memory(self._memory)
 
     def limit_memory(self, memory: int | None) -> None:
         """From the next picture on, another bound; see `memory`."""

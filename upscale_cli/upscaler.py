@@ -134,6 +134,7 @@ class Upscaler:
         self._tile, self._overlap, self._tta = tile, overlap, tta
         self._engines: dict[tuple[int, Precision], Engine] = {}
         self._memory: int | None = None
+        self._sharing = 1
         self.why = "asked for"
         if model is None:
             name, self.why = best_model(say=self._say) if clip_codec is None else best_clip_model(clip_codec)
@@ -342,6 +343,13 @@ class Upscaler:
             "device": self.device.type,
         }  # fmt: skip
 
+    def share(self, threads: int) -> None:
+        """So many threads will use it at a time, each on its share of the processor and of the memory."""
+        with self._loading:
+            self._sharing = threads
+            for engine in self._engines.values():
+                engine.share(threads)
+
     def limit_memory(self, memory: int | None) -> None:
         """Bounds what a row of tiles may take, in bytes, and on a CPU a window too; None: by what is free."""
         self._memory = memory
@@ -387,6 +395,7 @@ class Upscaler:
                     net, self.devices, precision, tile=self._tile, overlap=self._overlap, wrap=self.wrap,
                     tta=self._tta, memory=self._memory, say=self._say,
                 )  # fmt: skip
+                self._engines[key].share(self._sharing)
             return self._engines[key]
 
     def _net(self, scale: int) -> LoadedNet:
