@@ -51,6 +51,9 @@ FATAL_DEATHS: Final = 3
 TENDING_SECONDS: Final = 2.0
 """How often it is seen whether nodes have come or gone."""
 
+PATIENCE_SECONDS: Final = 30.0
+"""How long nothing may go on before that is said: a worker takes some seconds to start."""
+
 STOPPING_SECONDS: Final = 10.0
 """How long a worker may take to drop what it has in hand before it is killed."""
 
@@ -284,6 +287,10 @@ class Errand:
         """Whether anybody still wants it, asked when a hand takes it."""
         return self.future.running() or self.future.set_running_or_notify_cancel()
 
+    def is_as_signed(self) -> bool:
+        """Whether this machine, at least, still sees what its worker should have seen."""
+        return all(sign.is_seen() for sign in self.order.signs)
+
     def is_there(self) -> bool:
         """Whether a worker that died over it has given its output its name before that. (No output appears half.)"""
         job = self.order.job
@@ -311,7 +318,8 @@ class RayCrew:
         self._waiting: deque[Errand] = deque()
         self._under_way: set[Errand] = set()
         self._changed = threading.Condition(threading.RLock())
-        self._is_closing = False
+        self._is_closing = self._has_told = False
+        self._idle_since = time.monotonic()
         self._tokens = Tokens()
         self._left_in: set[Path] = set()
         self._clips = ThreadPoolExecutor(CLIPS_AT_ONCE, "clip")
@@ -475,6 +483,7 @@ class RayCrew:
                 if self._is_closing:
                     return
                 self._fill_hands()
+                self._tell_of_waiting()
                 self._changed.wait(TENDING_SECONDS)
 
     def _fill_hands(self) -> None:
@@ -494,6 +503,14 @@ class RayCrew:
             hand = Hand(self, node, self._need)
             self._hands.append(hand)
             hand.start()
+
+    def _tell_of_waiting(self) -> None:
+        """Says once that nothing goes on, where others use the cluster or no node is there."""
+        if self._under_way or not self._waiting:
+            self._idle_since = time.monotonic()
+        elif time.monotonic() - self._idle_since > PATIENCE_SECONDS and not self._has_told:
+            self._has_told = True
+            self._say("waiting for the cluster: none of its nodes has room for a worker, or they are slow to start.")
 
     def _on(self, node: Node) -> int:
         return sum(hand.node.id == node.id for hand in self._hands)
@@ -520,6 +537,8 @@ class Hand(threading.Thread):
             why = _why(error)
         except _Unfit as unfit:
             self._crew.refuse(self.node, str(unfit))
+        except _Spent:
+            pass
         finally:
             self.kill()
             self._crew.gone(self, why, was_ready=was_ready)
@@ -583,9 +602,10 @@ class Hand(threading.Thread):
             died = isinstance(error, RayError) and has_begun
             self._crew.again(errand, died_over_it=died, why=_why(error))
             raise
-        except Exception as error:  # whoever listens has failed
+        except Exception as error:  # whoever listens has failed; the worker is still at it, and of no more use
             self._crew.done(errand)
             errand.future.set_exception(error)
+            raise _Spent from error
 
     def _events(self, order: Order) -> Iterator[Any]:
         for reference in self._actor.do.options(num_returns="streaming").remote(order):
@@ -596,8 +616,12 @@ class Hand(threading.Thread):
         Raises:
             _Unfit: this worker cannot do it.
         """
-        if outcome.refusal:
+        if outcome.refusal and errand.is_as_signed():
             raise _Unfit(outcome.refusal)
+        if outcome.refusal:
+            errand.order = replace(errand.order, signs=())  # a file has changed meanwhile: that is the job's affair
+            self._crew.again(errand, died_over_it=False, why="")
+            return
         self._crew.done(errand)
         if outcome.error is None:
             errand.future.set_result(outcome.value)
@@ -605,6 +629,10 @@ class Hand(threading.Thread):
             errand.future.set_result("")  # by a worker that was thought dead
         else:
             errand.future.set_exception(outcome.error)
+
+
+class _Spent(Exception):  # noqa: N818  # no error of the run
+    """A worker that is not to be used any more, through no fault of its node."""
 
 
 class _Unfit(Exception):  # noqa: N818  # no error of the run: a node that is not used

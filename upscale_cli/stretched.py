@@ -273,7 +273,7 @@ def perform_stretch(job: StretchJob, upscaler: Upscaler, listener: Listener) -> 
         UpscaleError: it cannot be made; nothing is left of it.
     """
     say = saying_once(listener)
-    ffmpeg = _same_ffmpeg(job)
+    ffmpeg = same_ffmpeg(job)
     frames, tally = _frame_upscaler(job, upscaler), Tally()
     with (
         VideoReader(job.clip.clip, job.stream, job.track.format, ffmpeg, options=job.decode, say=say) as reader,
@@ -334,7 +334,7 @@ def _as_promised(frames: Iterator[VideoFrame], job: StretchJob) -> Iterator[Vide
         raise Indivisible("fewer frames come out of it than its packets tell")
 
 
-def _same_ffmpeg(job: StretchJob) -> FFmpeg:
+def same_ffmpeg(job: StretchJob) -> FFmpeg:
     """This machine's, if it is of the version that the clip was begun with.
 
     Raises:

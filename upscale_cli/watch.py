@@ -152,7 +152,7 @@ def started(job: ClipJob, upscaler: Upscaler, plan: ClipPlan) -> Started:
     lane = plan.lanes[0]
     return Started(
         source=job.clip.name, output=job.output_name, model=upscaler.name, why=upscaler.why,
-        passes=upscaler.pass_names(lane.upscaler.plan), device=str(upscaler.device),
+        passes=upscaler.pass_names(lane.upscaler.plan), device=upscaler.device_names,
         precision=lane.upscaler.precision, width=lane.stream.width, height=lane.stream.height,
         sr_width=lane.upscaler.out_width, sr_height=lane.upscaler.out_height, frames=plan.frames or 0,
         encoder=lane.track.encoder.name,

@@ -20,12 +20,13 @@ from upscale_cli import __version__
 from upscale_cli.clip import ClipJob
 from upscale_cli.clip_plan import chosen_streams
 from upscale_cli.crew import Recipe, perform
-from upscale_cli.errors import CheckpointError, DeviceError, InterruptedRun, UpscaleError
+from upscale_cli.errors import CheckpointError, DeviceError, FFmpegError, InterruptedRun, UpscaleError
 from upscale_cli.events import ClipProgress, Event, Listener, Progress
+from upscale_cli.media.video.binary import find_ffmpeg
 from upscale_cli.models.select import is_checkpoint_path
 from upscale_cli.pipeline import Job
 from upscale_cli.signs import AnyJob, Sign, absolute
-from upscale_cli.stretched import Made, StretchJob, perform_stretch
+from upscale_cli.stretched import Made, StretchJob, perform_stretch, same_ffmpeg
 from upscale_cli.upscaler import Upscaler
 
 TELLING_SECONDS: Final = 0.5
@@ -162,9 +163,10 @@ class Worker:
                 "under the same path on all machines (a shared file system)"
             )
         try:
+            _check_ffmpeg(order.job)
             upscaler = self._upscaler(order)
             self._load(order.job, upscaler)
-        except (CheckpointError, DeviceError) as error:
+        except (CheckpointError, DeviceError, FFmpegError) as error:
             return Outcome(refusal=str(error).removesuffix("."))
         except Exception as error:
             return Outcome(error=_portable(error))
@@ -256,6 +258,17 @@ def order_for(job: AnyJob, upscaler: Upscaler, signs: tuple[Sign, ...] = ()) -> 
 def name_of(job: AnyJob) -> str:
     """For messages."""
     return job.clip.name if isinstance(job, ClipJob) else str(getattr(job, "name", type(job).__name__))
+
+
+def _check_ffmpeg(job: AnyJob) -> None:
+    """
+    Raises:
+        FFmpegError: a clip's ffmpeg is missing here, or another one than where it was begun.
+    """
+    if isinstance(job, StretchJob):
+        same_ffmpeg(job)
+    elif isinstance(job, ClipJob):
+        find_ffmpeg()
 
 
 def _identity(upscaler: Upscaler) -> dict[str, Any]:
