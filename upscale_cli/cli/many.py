@@ -73,8 +73,8 @@ class ManyOptions:
         if self.skip_existing and self.overwrite:
             raise OptionError("--skip-existing and --overwrite exclude each other. Give one of them.")
         if is_stream or STDIO in self.inputs or output == STDIO:
-            raise OptionError("folders, lists, --dry-run, --fail-fast, --skip-existing and --ray take files and write files. "
-                              "Leave - and streams out, or give them alone.")  # fmt: skip
+            raise OptionError("folders, lists, --dry-run, --fail-fast, --skip-existing and --ray take files and write "
+                              "files. Leave - and streams out, or give them alone.")  # fmt: skip
         if output is None or "{" in output or not self.has_many or is_folder_name(output):
             return output
         if os.path.lexists(output):
