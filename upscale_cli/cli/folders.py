@@ -88,7 +88,7 @@ class FolderRun:
     def __init__(self, run: Run, models: list[str | None], rules: Rules) -> None:
         self._run, self._models, self._rules = run, models, rules
         self._listener = run.listener
-        self._manifests: dict[Path, Manifest] = {}
+        self._manifests: dict[Path | str, Manifest] = {}
         self._jobs: dict[tuple[Upscaler, bool], JobOptions] = {}
         self.tally = Tally()
 
@@ -157,11 +157,16 @@ class FolderRun:
     def _outputs(self, sources: "list[Input]") -> "Outputs":
         from upscale_cli.batch import Outputs
 
-        def may_replace(source: "Input", path: Path) -> bool:
-            return self._rules.skip_existing and self._manifest(source).may_replace(source, path)
+        def is_there(source: "Input", place: Path | str) -> bool:
+            return self._manifest(source).is_there(place)
+
+        def may_replace(source: "Input", place: Path | str) -> bool:
+            return self._rules.skip_existing and self._manifest(source).may_replace(source, place)
 
         folds = bool(sources) and self._manifest(sources[0]).folds()
-        return Outputs(sources, overwrite=self._run.photos.overwrite, may_replace=may_replace, folds=folds)
+        return Outputs(
+            sources, overwrite=self._run.photos.overwrite, may_replace=may_replace, is_there=is_there, folds=folds
+        )
 
     def _task(
         self, source: "Input", name: str | None, outputs: "Outputs", clip_options: "ClipOptions | None"
@@ -209,6 +214,7 @@ class FolderRun:
         if ready and self._run.naming.output is not None:
             next(iter(ready.values()))[0].manifest.check()  # one folder for all: if it is no good, nothing is
         _sweep(task.prepared for tasks in ready.values() for task in tasks)
+        self._expect([task for tasks in ready.values() for task in tasks])
         begin = time.monotonic()
         for upscaler, tasks in ready.items():
             for task in tasks:
@@ -218,6 +224,12 @@ class FolderRun:
             if not self._rules.watches:
                 upscaler.close()  # the next model needs the device
 
+    def _expect(self, tasks: list[Task]) -> None:
+        """Tells every manifest what is to come."""
+        for manifest in dict.fromkeys(task.manifest for task in tasks):
+            own = [(task.prepared, task.job) for task in tasks if task.manifest is manifest]
+            manifest.expect([(one.source, one.output, job) for one, job in own if one.output is not None])
+
     def _do(self, task: Task) -> None:
         """One job, noted before and after: a kill at any moment leaves a manifest that tells what there is."""
         prepared, manifest = task.prepared, task.manifest
@@ -226,13 +238,14 @@ class FolderRun:
             return  # by another run, meanwhile
         output = prepared.output
         assert output is not None
-        if output.exists() and self._rules.skip_existing and manifest.may_replace(prepared.source, output):
+        if manifest.is_there(output) and self._rules.skip_existing and manifest.may_replace(prepared.source, output):
             prepared = prepared.replacing()
         record = manifest.begin(prepared.source, output, task.job)
         try:
             damage = perform(prepared.job, prepared.upscaler, self._listener)
         except OutputError:
             manifest.drop(record)
+            manifest.look_again(record)
             if self._is_done(prepared.source, manifest, task.job):
                 return  # another run was faster
             raise
@@ -330,5 +343,5 @@ def _sweep(tasks: Iterable[Prepared]) -> None:
     """Removes what killed runs have left in the folders that are about to be written to."""
     from upscale_cli.media.target import remove_abandoned
 
-    for folder in {task.output.parent for task in tasks if task.output is not None}:
+    for folder in {task.output.parent for task in tasks if isinstance(task.output, Path)}:
         remove_abandoned(folder)

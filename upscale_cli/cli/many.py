@@ -2,9 +2,11 @@
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from upscale_cli.errors import InputError, OptionError, printable
+from upscale_cli.objects import is_object
 
 if TYPE_CHECKING:
     from upscale_cli.cli.run import Run
@@ -76,6 +78,11 @@ class ManyOptions:
     def _check_watch(self) -> None:
         """Refuses what cannot be watched, or not for long."""
         others = [name for name in (*self.lists, *self.inputs) if not os.path.isdir(name)]
+        if others and is_object(others[0]):
+            raise OptionError(
+                f"--watch: stores do not tell of what comes. Leave it out, and run {printable(others[0])} by a timer: "
+                "what is done is not done again."
+            )
         if others:
             raise OptionError(f"--watch takes folders, and {printable(others[0])} is none. Name one that is there.")
         given = {"--dry-run": self.dry_run, "--fail-fast": self.fail_fast, "--overwrite": self.overwrite,
@@ -88,7 +95,7 @@ class ManyOptions:
         """Refuses options that would have no effect on files named one by one."""
         given = {"-r": self.recursive, "--include": self.include, "--exclude": self.exclude}
         unused = [name for name, value in given.items() if value]
-        if unused and all(os.path.lexists(name) for name in self.inputs):
+        if unused and all(is_object(name) or os.path.lexists(name) for name in self.inputs):
             raise OptionError(f"{unused[0]} is for folders and lists, and there is none. Leave it out.")
 
     def choice(self, output: str | None) -> "Choice":
@@ -137,7 +144,8 @@ class ManyOptions:
 
         return watch(
             FolderRun(run, models, Rules(watches=True)), lambda: find_sources(self.inputs, (), choice),
-            list(self.inputs), choice.output, run.listener, recursive=self.recursive,
+            list(self.inputs), choice.output if isinstance(choice.output, Path) else None, run.listener,
+            recursive=self.recursive,
         )  # fmt: skip
 
     def _nothing(self, sources: "Sources") -> str:
