@@ -137,7 +137,7 @@ def compared(clip: Path, folder: Path, repeats: int) -> dict[str, Any]:
         "two_commands": lambda: two_commands(clip, two),
         "one_command": lambda: one_command(clip, theirs),
     }
-    with mock.patch("upscale_cli.clip_plan.FrameUpscaler", PixelRepetition):
+    with mock.patch("upscale_cli.clip_plan.frames_of", PixelRepetition):
         results = race(candidates, frames, repeats)
     return {
         "frames": frames,

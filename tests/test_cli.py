@@ -297,6 +297,8 @@ def test_a_scale_that_is_none(run: Run, photo: Path, scale: str) -> None:
         (("-t", 64, "--overlap", 64), "overlap 64 leaves no room in a tile of 64 pixels"),
         (("--device", "gpu"), "device 'gpu' is unknown"),
         (("-g", 0, "--device", "cpu"), "exclude each other"),
+        (("-g", "0;1"), "-g .0;1. names no GPUs"),
+        (("--device", "cpu,cpu"), "dealt out to GPUs only"),
         (("--denoise", 2), "denoise 2 is out of range"),
         (("-m", "realesrgam"), "Did you mean realesrgan"),
         (("-o", "{title}.png"), "template .*{title}.*{stem}"),

@@ -38,13 +38,13 @@ RUN: list[Event] = [
     Surveyed(2, 1, 1, {"hidden": 2}, 5.0),
     started("1.png"),
     Fetching("net.pth", 10, 100),
-    Note("alpha is dropped."),
-    Progress("a.png", 1, 4, 0.8),
+    Note("alpha is dropped.", "in/1.png"),
+    Progress("in/1.png", 1, 4, 0.8),
     Finished("in/1.png", "out/1.png", 40, 80, 3.21),
     FolderProgress(1, 1, 1, 4, 2.5, 5.0, 1.25, 2.0),
     started("2.mkv"),
-    Note("alpha is dropped."),
-    ClipProgress("a.png", 5, 10, 2.0, 0.1, 3.0, "net"),
+    Note("alpha is dropped.", "in/2.mkv"),
+    ClipProgress("in/2.mkv", 5, 10, 2.0, 0.1, 3.0, "net"),
     FolderProgress(2, 1, 1, 4, 5.0, 5.0, 1.25, 0.0),
     FolderFinished(0, 2, 1, 1, {"hidden": 2}, 5.0, 4.0, (BAD,)),
 ]
@@ -81,12 +81,29 @@ def test_a_terminal_gets_one_bar_for_all_and_one_for_the_file() -> None:
     assert "out/1.png" not in screen  # the bars tell
 
 
+def test_each_file_in_hand_has_a_line_of_its_own() -> None:
+    both: list[Event] = [
+        Surveyed(2, 0, 0, {}, 2.0), started("1.png"), started("2.png"), Progress("in/2.png", 1, 4, 0.2),
+        Progress("in/1.png", 1, 2, 0.5),
+    ]  # fmt: skip
+    last = shown(both, terminal=True).split("2 files to do")[-1]
+    assert re.search(r"all .*\n.*2\.png .*\n.*1\.png ", last)
+    after: list[Event] = [
+        Finished("in/2.png", "out/2.png", 40, 80, 1.0),
+        FolderProgress(1, 0, 0, 2, 1.0, 2.0, 1.0, 1.0),
+    ]
+    frame = shown([*both, *after], terminal=True).split("all ")[-1]
+    assert "1.png" in frame
+    assert "2.png" not in frame
+
+
 def test_quiet_leaves_the_errors() -> None:
     assert shown(RUN, terminal=False, quiet=True).splitlines() == ["error: in/bad.jpg: is empty"]
 
 
 def test_names_that_look_like_markup_or_control_the_terminal() -> None:
-    events: list[Event] = [Surveyed(1, 0, 0, {}, 1.0), started("[red]\x1b[31m.png"), Progress("a.png", 1, 2, 0.1)]
+    odd = "[red]\x1b[31m.png"
+    events: list[Event] = [Surveyed(1, 0, 0, {}, 1.0), started(odd), Progress(f"in/{odd}", 1, 2, 0.1)]
     screen = shown(events, terminal=True)
     assert "[red]" in screen
     assert "\x1b[31m" not in screen

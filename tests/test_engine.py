@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from upscale_cli.color import display_to_linear, linear_to_display
+from upscale_cli.device_net import DeviceNet
 from upscale_cli.engine import Engine
 from upscale_cli.errors import CheckpointError, DeviceError, OptionError
 from upscale_cli.media.frame import Pixels
@@ -65,7 +66,7 @@ def test_no_memory_for_the_net_itself_is_one_clear_error(monkeypatch: pytest.Mon
     def no_room(*_: object) -> PictureNet:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(Engine, "_placed", no_room)
+    monkeypatch.setattr(DeviceNet, "net", no_room)
     with pytest.raises(DeviceError, match=r"out of memory on cpu\. Close other programs"):
         engine(espcn())
 

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import unicodedata
 from pathlib import Path
@@ -21,8 +22,10 @@ from PIL import Image
 from tests.albums import mixed_folder, paint
 from tests.clips import Clips
 from tests.command import Run
-from upscale_cli.cli import folders
+from upscale_cli import local_crew
 from upscale_cli.crew import perform
+from upscale_cli.errors import InputError
+from upscale_cli.local_crew import LocalCrew
 from upscale_cli.manifest import LOCK_NAME, MANIFEST_NAME, Manifest
 from upscale_cli.media.target import OutputFile
 
@@ -314,7 +317,7 @@ def test_a_file_that_vanishes_on_the_way(run: Run, album: Path, out: Path, monke
             job.source.unlink()
         return perform(job, upscaler, listener)
 
-    monkeypatch.setattr(folders, "perform", after_it_is_gone)
+    monkeypatch.setattr(local_crew, "perform", after_it_is_gone)
     outcome = run(album, "-o", out, "-r", *FAST)
     assert (outcome.code, "no such file" in outcome.line) == (1, True)
     assert tree(out) == {"b_2x.jpg", "sub/c_2x.png"}
@@ -330,7 +333,7 @@ def test_a_file_that_changes_while_it_is_read_is_done_again(
         return damage
 
     with monkeypatch.context() as patch:
-        patch.setattr(folders, "perform", and_then_it_changes)
+        patch.setattr(local_crew, "perform", and_then_it_changes)
         assert run(album, "-o", out, *FAST).code == 0
     assert "1 done, 1 skipped" in run(album, "-o", out, *FAST).err
 
@@ -341,7 +344,7 @@ def test_a_bug_is_told_and_stops_nothing(run: Run, album: Path, out: Path, monke
             raise ZeroDivisionError("what a shame")
         return perform(job, upscaler, listener)
 
-    monkeypatch.setattr(folders, "perform", broken)
+    monkeypatch.setattr(local_crew, "perform", broken)
     outcome = run(album, "-o", out, *FAST)
     assert re.search(r"a\.png: a bug of ours \(ZeroDivisionError: what a shame\)", outcome.line)
     assert tree(out) == {"b_2x.jpg"}
@@ -357,7 +360,7 @@ def test_another_run_that_was_faster(run: Run, album: Path, out: Path, monkeypat
             assert run(album, "-o", out, *FAST, "--include", "a.png").code == 0
         return perform(job, upscaler, listener)
 
-    monkeypatch.setattr(folders, "perform", beaten)
+    monkeypatch.setattr(local_crew, "perform", beaten)
     outcome = run(album, "-o", out, *FAST)
     assert outcome.code == 0, outcome.err
     assert "1 done, 1 skipped" in outcome.err
@@ -370,8 +373,8 @@ def test_ctrl_c_keeps_what_is_done(run: Run, album: Path, out: Path, monkeypatch
         return perform(job, upscaler, listener)
 
     with monkeypatch.context() as patch:
-        patch.setattr(folders, "perform", pressed)
-        outcome = run(album, "-o", out, "-r", *FAST)
+        patch.setattr(local_crew, "perform", pressed)
+        outcome = run(album, "-o", out, "-r", *FAST, "-j", 1)
     assert outcome.code == 130
     assert outcome.line == "error: interrupted: 1 file done; the same command goes on from there."
     assert "2 done, 1 skipped" in run(album, "-o", out, "-r", *FAST).err
@@ -451,9 +454,101 @@ def test_dry_run_for_programs(run: Run, album: Path, out: Path) -> None:
     }  # fmt: skip
 
 
+def test_ctrl_c_with_several_in_hand(run: Run, album: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is done by then counts, what is not leaves nothing behind."""
+    both, is_done = threading.Barrier(2), threading.Event()
+
+    def pressed(job: Any, upscaler: Any, listener: Any) -> str:
+        both.wait(30)
+        if job.source.name == "b.jpg":
+            is_done.wait(30)
+            raise KeyboardInterrupt
+        damage = perform(job, upscaler, listener)
+        is_done.set()
+        return damage
+
+    with monkeypatch.context() as patch:
+        patch.setattr(local_crew, "perform", pressed)
+        outcome = run(album, "-o", out, *FAST, "-j", 2)
+    assert outcome.code == 130
+    assert outcome.line == "error: interrupted: 1 file done; the same command goes on from there."
+    assert tree(out) == {"a_2x.png"}
+    assert not list(out.glob("*.part"))
+    assert "1 done, 1 skipped" in run(album, "-o", out, *FAST).err
+
+
+def test_fail_fast_ends_what_is_in_hand(run: Run, album: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    both, is_over = threading.Barrier(2), threading.Event()
+
+    def failing(job: Any, upscaler: Any, listener: Any) -> str:
+        both.wait(30)
+        if job.source.name == "a.png":
+            raise InputError("a.png: no good.")
+        is_over.wait(30)  # the run is about to end
+        return perform(job, upscaler, listener)
+
+    def closed(self: LocalCrew) -> None:
+        self._is_closing.set()
+        is_over.set()
+        closing(self)
+
+    closing = LocalCrew.close
+    monkeypatch.setattr(local_crew, "perform", failing)
+    monkeypatch.setattr(LocalCrew, "close", closed)
+    outcome = run(album, "-o", out, *FAST, "-j", 2, "--fail-fast")
+    assert outcome.code == 1
+    assert "1 to do, 1 failed" in outcome.err
+    assert tree(out) == set()
+
+
+@pytest.mark.parametrize("model", ["espcn", "bicubic"])
+def test_several_at_a_time_give_what_one_gives(run: Run, tmp_path: Path, model: str) -> None:
+    """Pictures of one size, whose tiles share batches, and others between them."""
+    for number in range(12):
+        size = (40, 30) if number % 3 else (20 + number, 30)
+        paint(tmp_path / "in" / f"{number}.png", number, size)
+    for jobs in (1, 6):
+        outcome = run(tmp_path / "in", "-o", tmp_path / f"out{jobs}", "-m", model, "-s", 2, "-j", jobs)
+        assert outcome.code == 0, outcome.err
+    for number in range(12):
+        one, several = (np.asarray(Image.open(tmp_path / f"out{jobs}/{number}_2x.png")) for jobs in (1, 6))
+        assert np.abs(one.astype(int) - several.astype(int)).max() <= 1
+
+
+def test_memory_is_bounded_for_one_at_a_time(run: Run, album: Path, out: Path) -> None:
+    outcome = run(album, "-o", out, *FAST, "-j", 4, "--max-memory", "4G")
+    assert (outcome.code, "one picture at a time" in outcome.line) == (2, True)
+    assert run(album, "-o", out, *FAST, "--max-memory", "4G").code == 0
+
+
+def test_a_picture_that_needs_all_the_memory_waits_until_it_is_alone(
+    run: Run, tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(4):
+        paint(tmp_path / "in" / f"{number}.png", size=(32, 32))
+    lock, at_once, most = threading.Lock(), 0, 0
+
+    def counting(job: Any, upscaler: Any, listener: Any) -> str:
+        nonlocal at_once, most
+        with lock:
+            at_once += 1
+            most = max(most, at_once)
+        time.sleep(0.05)  # time for another to come in, were it let
+        damage = perform(job, upscaler, listener)
+        with lock:
+            at_once -= 1
+        return damage
+
+    monkeypatch.setattr(local_crew, "perform", counting)
+    monkeypatch.setattr(local_crew, "free_host_memory", lambda: 1000)
+    assert run(tmp_path / "in", "-o", out, *FAST, "-j", 4).code == 0
+    assert most == 1
+    assert len(tree(out)) == 4
+
+
 def test_what_a_run_tells_a_program(run: Run, album: Path, out: Path) -> None:
     (album / "bad.jpg").write_text("hello")
-    outcome = run(album, "-o", out, *FAST, "--json")
+    outcome = run(album, "-o", out, *FAST, "-j", 1, "--json")
     events = [json.loads(line) for line in outcome.out.splitlines()]
     kinds = [event["event"] for event in events if event["event"] != "progress"]
     one = ["started", "finished", "folder_progress"]
@@ -493,7 +588,7 @@ def test_what_killed_runs_leave_is_removed_and_living_ones_keep_theirs(run: Run,
 KILLED = """
 import os, signal, sys
 from upscale_cli import cli
-from upscale_cli.cli import folders
+from upscale_cli import local_crew
 from upscale_cli.media.target import OutputFile
 
 def dying_after(original, number):
@@ -508,7 +603,7 @@ def dying_after(original, number):
 
 moment, number = sys.argv.pop(1), int(sys.argv.pop(1))
 if moment == "output":
-    folders.perform = dying_after(folders.perform, number)
+    local_crew.perform = dying_after(local_crew.perform, number)
 else:
     OutputFile.__enter__ = dying_after(OutputFile.__enter__, number)
 cli.main()
@@ -518,16 +613,17 @@ when so many are begun."""
 
 
 @pytest.mark.skipif(os.name == "nt", reason="kill -9 is of POSIX")
-def test_two_kills_on_the_way(tmp_path: Path) -> None:
+@pytest.mark.parametrize("jobs", [1, 4])
+def test_two_kills_on_the_way(tmp_path: Path, jobs: int) -> None:
     """A folder of everything: odd names, nested, broken files, three formats, links. Killed twice, then finished: every
     good file has one right output, every bad one a reason."""
     good, bad = mixed_folder(tmp_path / "in", 60)
-    command = ["in", "-o", "out", "-r", *map(str, FAST)]
+    command = ["in", "-o", "out", "-r", "-j", str(jobs), *map(str, FAST)]
     for moment, number in (("output", 15), ("part", 20)):
         killed = [sys.executable, "-c", KILLED, moment, str(number), *command]
         done = subprocess.run(killed, cwd=tmp_path, capture_output=True, check=False)
         assert done.returncode == -signal.SIGKILL, done.stderr
-    assert len(list((tmp_path / "out").rglob("*.part"))) == 1
+    assert 1 <= len(list((tmp_path / "out").rglob("*.part"))) <= 2 * jobs
     for part in (tmp_path / "out").rglob("*.part"):
         os.utime(part, (time.time() - 900,) * 2)
     last = [sys.executable, "-m", "upscale_cli", *command, "--json"]
@@ -535,7 +631,8 @@ def test_two_kills_on_the_way(tmp_path: Path) -> None:
     assert done.returncode == 1, done.stderr
     finished = json.loads(done.stdout.splitlines()[-1])
     assert finished["done"] + finished["skipped"] == len(good)
-    assert finished["skipped"] == 15 + 19
+    at_the_kills = 15 + 19
+    assert at_the_kills - 2 * (jobs - 1) <= finished["skipped"] <= at_the_kills + 2 * (jobs - 1)
     assert {failure["source"] for failure in finished["failures"]} == {f"in/{name}" for name in bad}
     assert all(len(failure["message"]) > len(failure["source"]) + 10 for failure in finished["failures"])
     assert tree(tmp_path / "out") == set(good.values())

@@ -300,7 +300,7 @@ def test_pieces_equal_the_whole() -> None:
     tiled = upscaled(frames_of(Upscaler("espcn", device="cpu", tile=24), "yuv420p", 90, 70), samples)
     blended = upscaled(frames_of(Upscaler("espcn", device="cpu", tile=24, overlap=8), "yuv420p", 90, 70), samples)
     short_upscaler = Upscaler("espcn", device="cpu")
-    short_upscaler.engine(2, 8)._limit = 40  # as after memory ran out
+    short_upscaler.engine(2, 8)._nets[0]._limit = 40  # as after memory ran out
     short = upscaled(frames_of(short_upscaler, "yuv420p", 90, 70), samples)
     for other in (tiled, blended, short):
         assert np.abs(whole.astype(int) - other).max() <= 1
@@ -357,9 +357,9 @@ def test_a_constant_alpha_costs_nothing_and_stays(value: int, monkeypatch: pytes
     seen: list[int] = []
     whole = Engine.upscale_tensor
 
-    def counted(self: Engine, lr: Tensor) -> Tensor:
+    def counted(self: Engine, lr: Tensor, place: int) -> Tensor:
         seen.append(1)
-        return whole(self, lr)
+        return whole(self, lr, place)
 
     monkeypatch.setattr(Engine, "upscale_tensor", counted)
     samples = with_alpha("yuva420p", np.full((10, 12), value))

@@ -11,7 +11,7 @@ from upscale_cli.device import free_host_memory
 from upscale_cli.errors import InputError, OptionError, OutputError
 from upscale_cli.events import Say
 from upscale_cli.flow import Lane, capacity
-from upscale_cli.frame_upscaler import FrameUpscaler
+from upscale_cli.frame_dealer import Frames, frames_of
 from upscale_cli.media.video.binary import FFmpeg, find_ffmpeg
 from upscale_cli.media.video.colour import complete
 from upscale_cli.media.video.container import Slot, carry
@@ -32,7 +32,7 @@ class LanePlan:
 
     stream: VideoStream
     format: PixelFormat
-    upscaler: FrameUpscaler
+    upscaler: Frames
     track: Track
     side_by_side: bool = False
 
@@ -174,9 +174,7 @@ def _lane(job: ClipJob, upscaler: Upscaler, stream: VideoStream, ffmpeg: FFmpeg,
         say(f"{name}: {why if stream.interlaced else 'deinterlaced by bwdif, as asked'}.")
     if stream.dynamic_hdr:
         say(f"{name}: {' and '.join(stream.dynamic_hdr)} dynamic metadata is dropped; HDR10 stays.")
-    frames = FrameUpscaler(
-        upscaler, format, stream.width, stream.height, tags, job.target, graph=options.hurries, say=say
-    )
+    frames = frames_of(upscaler, format, stream.width, stream.height, tags, job.target, graph=options.hurries, say=say)
     rate, time_base = _timing(stream, options.decode)
     picture = Picture(
         format=format, width=frames.sr_width, height=frames.sr_height, rate=rate, tags=tags,
@@ -191,7 +189,7 @@ def _lane(job: ClipJob, upscaler: Upscaler, stream: VideoStream, ffmpeg: FFmpeg,
     return LanePlan(stream, format, frames, track, side_by_side=options.preview is not None)
 
 
-def _fitted_encoder(job: ClipJob, frames: FrameUpscaler, picture: Picture, ffmpeg: FFmpeg, say: Say) -> Encoder:
+def _fitted_encoder(job: ClipJob, frames: Frames, picture: Picture, ffmpeg: FFmpeg, say: Say) -> Encoder:
     """The encoder, and frames made to fit it: even sides where it needs them."""
     if job.options.preview is not None:
         frames.pad_to(frames.sr_width + frames.sr_width % 2, frames.sr_height)
@@ -219,7 +217,7 @@ def _timing(stream: VideoStream, decode: DecodeOptions) -> tuple[Fraction, Fract
     return rate, time_base
 
 
-def _pixel_aspect(stream: VideoStream, frames: FrameUpscaler, target: Target) -> Fraction:
+def _pixel_aspect(stream: VideoStream, frames: Frames, target: Target) -> Fraction:
     """The SAR that shows the SR picture with the shape of the LR one; as it was where the user stretches it."""
     if target.stretch:
         return stream.sar

@@ -1,7 +1,8 @@
-"""A run over many files, shown to a person: one bar for all, one for the file in hand, and what became of each."""
+"""A run over many files, shown to a person: one bar for all, one for each file in hand, and what became of them."""
 
 import time
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +20,7 @@ from upscale_cli.events import (
     Note,
     Planned,
     Progress,
+    Skipped,
     Started,
     Surveyed,
     Surveying,
@@ -35,8 +37,23 @@ NAME_CELLS: Final = 24
 """Of a terminal's line, for what a bar is about."""
 
 
+@dataclass(slots=True)
+class _Item:
+    """A file in hand.
+
+    Attributes:
+        frame_megapixels: SR, of one frame.
+        megapixels: SR, made so far.
+        bar: its line; None before there is something to draw.
+    """
+
+    frame_megapixels: float = 0.0
+    megapixels: float = 0.0
+    bar: "TaskID | None" = None
+
+
 class FolderView:
-    """Lines for people, and two bars below them where there is a terminal to draw them on.
+    """Lines for people, and bars below them where there is a terminal to draw them on.
 
     On a terminal a file that went well leaves no line: the bars tell. Elsewhere (a log) each has its own.
 
@@ -48,17 +65,17 @@ class FolderView:
         self._console, self._output, self._quiet = console, output, quiet
         self._bars: Bars | None = None
         self._all: TaskID | None = None
-        self._item: TaskID | None = None
+        self._items: dict[str, _Item] = {}  # in hand, by source
         self._begin = 0.0
         self._pace = FolderProgress(0, 0, 0, 0, 0.0, 0.0, 0.0, None)
         self._started: Started | None = None  # the last one
-        self._in_hand = ""  # name of the file that is being upscaled, if one is
         self._said: Counter[str] = Counter()
         self._planned: list[Planned] = []
 
     def __call__(self, event: Event) -> None:
         match event:
             case Failed():
+                self._drop_item(event.source)
                 self.error(failure_line(event))
             case _ if self._quiet:
                 return
@@ -72,19 +89,25 @@ class FolderView:
                 self._start(event)
             case Fetching():
                 self._draw_item(f"fetching {event.file}", event.done, event.total)
+                if event.done == event.total:
+                    self._drop_item(f"fetching {event.file}")
             case Progress():
-                self._draw_item(self._in_hand, event.done, event.total, event.megapixels)
+                self._draw_item(event.source, event.done, event.total, event.megapixels)
             case ClipProgress():
-                self._draw_item(self._in_hand, event.done, event.total, event.done * self._frame_megapixels())
-            case Note(text=text):
-                self._note(text)
+                megapixels = event.done * self._frame_megapixels(event.source)
+                self._draw_item(event.source, event.done, event.total, megapixels)
+            case Note():
+                self._note(event)
+            case Skipped():
+                self._drop_item(event.source)
             case Finished() | ClipFinished():
+                self._drop_item(event.source)
                 if not self._console.is_terminal:
                     what = f"{event.width} x {event.height}  {duration(event.seconds)}"
                     self._print(f"{event.output}  {what}")
             case FolderProgress():
-                self._pace, self._in_hand = event, ""
-                self._draw_all(event.megapixels)
+                self._pace = event
+                self._draw_all()
             case FolderFinished():
                 self.end_bars()
                 self._summarise(event)
@@ -96,19 +119,20 @@ class FolderView:
         """Takes the bars away."""
         if self._bars is not None:
             self._bars.stop()
-        self._bars = self._all = self._item = None
+        self._bars = self._all = None
+        self._items.clear()
 
     # Lines
 
     def _print(self, text: str, style: str | None = None) -> None:
         self._console.print(printable(text), style=style, markup=False)
 
-    def _note(self, text: str) -> None:
+    def _note(self, note: Note) -> None:
         """Once, with the first file it is about: a thousand files may give the same cause."""
-        self._said[text] += 1
-        if self._said[text] == 1:
-            is_named = not self._in_hand or self._in_hand in text
-            self._print(f"note: {text if is_named else f'{self._in_hand}: {text}'}", style="yellow")
+        self._said[note.text] += 1
+        if self._said[note.text] == 1:
+            name = PurePath(note.source).name
+            self._print(f"note: {note.text if name in note.text else f'{name}: {note.text}'}", style="yellow")
 
     def _survey_done(self, event: Surveyed) -> None:
         self.end_bars()
@@ -122,7 +146,7 @@ class FolderView:
     def _start(self, event: Started) -> None:
         """Says by what, where that is not what it was."""
         before, self._started = self._started, event
-        self._in_hand = PurePath(event.source).name
+        self._items[event.source] = _Item(event.sr_width * event.sr_height / 1e6)
         if not self._begin:
             self._begin = time.monotonic()
         if before is None or (before.model, before.device, before.precision) != (
@@ -149,8 +173,8 @@ class FolderView:
 
     # Bars
 
-    def _frame_megapixels(self) -> float:
-        return self._started.sr_width * self._started.sr_height / 1e6 if self._started is not None else 0.0
+    def _frame_megapixels(self, source: str) -> float:
+        return self._items[source].frame_megapixels if source in self._items else 0.0
 
     def _draw_survey(self, event: Surveying) -> None:
         if self._console.is_terminal:
@@ -165,13 +189,14 @@ class FolderView:
                 count=f"{event.total:,} files",
             )
 
-    def _draw_all(self, megapixels: float) -> None:
+    def _draw_all(self) -> None:
         """Files are counted; the bar itself goes by megapixels, which is what takes time."""
         if not self._console.is_terminal:
             return
         self._open_bars()
         assert self._bars is not None
         assert self._all is not None
+        megapixels = self._pace.megapixels + sum(item.megapixels for item in self._items.values())
         pace, seconds = self._pace, time.monotonic() - self._begin if self._begin else 0.0
         rate = megapixels / seconds if seconds else 0.0
         seconds_left = (pace.total_megapixels - megapixels) / rate if rate else None
@@ -182,14 +207,23 @@ class FolderView:
             left="" if seconds_left is None else duration(max(0.0, seconds_left)),
         )  # fmt: skip
 
-    def _draw_item(self, what: str, done: int, total: int | None, megapixels: float = 0.0) -> None:
+    def _draw_item(self, source: str, done: int, total: int | None, megapixels: float = 0.0) -> None:
+        """The line of a file in hand, below that of all."""
         if not self._console.is_terminal:
             return
-        self._draw_all(self._pace.megapixels + megapixels)
+        item = self._items.setdefault(source, _Item())
+        item.megapixels = megapixels
+        self._draw_all()
         assert self._bars is not None
-        if self._item is None:
-            self._item = self._bars.add_task("", total=total, count="", rate="", left="")
-        self._bars.update(self._item, description=_cut(what), completed=done, total=total)
+        if item.bar is None:
+            item.bar = self._bars.add_task(_cut(PurePath(source).name), total=total, count="", rate="", left="")
+        self._bars.update(item.bar, completed=done, total=total)
+
+    def _drop_item(self, source: str) -> None:
+        """A file is no longer in hand."""
+        item = self._items.pop(source, None)
+        if item is not None and item.bar is not None and self._bars is not None:
+            self._bars.remove_task(item.bar)
 
     def _open_bars(self) -> None:
         if self._bars is None:

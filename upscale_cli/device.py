@@ -32,6 +32,9 @@ GPU_SHARE: Final = 0.7
 _CUDNN_LOCK = threading.RLock()
 """cuDNN's settings belong to the process; two threads must not restore each other's. It is held for the launches."""
 
+_DEVICE_ERRORS: Final = ("cuda error", "cudnn error", "cublas error", "hip error", "mps backend")
+"""What torch says, in small letters, when it is the device that fails."""
+
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 _KEEP: Final = 2**30
 
@@ -54,6 +57,27 @@ def choose_device(name: str) -> torch.device:
     if kind == "mps" and not torch.backends.mps.is_available():
         raise DeviceError("device mps needs an Apple GPU and a torch build for it. Choose --device cpu or auto.")
     return torch.device(kind, number) if kind == "cuda" else torch.device(kind)
+
+
+def choose_devices(names: str) -> list[torch.device]:
+    """The devices a user asked for: one, as `choose_device` has it; several GPUs ("cuda:0,cuda:1"), or "all" of them.
+
+    Raises:
+        OptionError: no such kind of device, or several that are not different GPUs.
+        DeviceError: one of them is not on this machine.
+    """
+    if names.strip().lower() == "all":
+        count = torch.cuda.device_count()
+        return [torch.device("cuda", number) for number in range(count)] or [choose_device("auto")]
+    devices = [choose_device(name) for name in names.split(",")]
+    if len(devices) == 1:
+        return devices
+    for device in devices:
+        if device.type != "cuda":
+            raise OptionError(f"--device {names}: work is dealt out to GPUs only, and {device} is none. Leave it out.")
+        if devices.count(device) > 1:
+            raise OptionError(f"--device {names}: {device} is named twice. Name it once.")
+    return devices
 
 
 def _no_cuda(name: str) -> str:
@@ -117,6 +141,18 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
+def device_failure(error: BaseException, device: torch.device) -> DeviceError | None:
+    """What is said of a device that is of no more use; None where it is not the device that is to blame."""
+    if isinstance(error, DeviceError):
+        return error
+    text = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
+    accelerator = getattr(torch, "AcceleratorError", None)  # newer torch only
+    is_named = isinstance(error, RuntimeError) and any(name in text.lower() for name in _DEVICE_ERRORS)
+    if not (is_named or (accelerator is not None and isinstance(error, accelerator))):
+        return None
+    return DeviceError(f"{device} has failed ({text}). Restart it, or choose another --device, such as cpu.")
+
+
 @contextmanager
 def memory_explained(device: torch.device) -> Iterator[None]:
     """What cannot be mended by smaller tiles: the net itself, or a buffer, finds no room.
@@ -164,6 +200,7 @@ def computing(device: torch.device, precision: Precision) -> Iterator[None]:
             deterministic=torch.backends.cudnn.deterministic,
             allow_tf32=precision != "fp32",
         ),
+        torch.cuda.device(device),
     ):
         yield
 

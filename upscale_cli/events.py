@@ -9,9 +9,10 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Something the user should know; the work goes on."""
+    """Something the user should know; the work goes on. `source` is what it is about; "" for all."""
 
     text: str
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,6 +119,7 @@ class FrameUpscaler:
         target: the size that is wanted.
         graph: on CUDA, replay the computation as one CUDA graph; without effect elsewhere, and for formats with alpha,
             whose work depends on the frame.
+        place: of the device that does it among the upscaler's.
         say: takes what the user should know.
 
     Raises:
@@ -135,6 +136,7 @@ class FrameUpscaler:
         target: Target,
         *,
         graph: bool = False,
+        place: int = 0,
         say: Say = _unheard,
     ) -> None:
         self._upscaler, self._format, self._tags, self._say = upscaler, format, tags, say
@@ -159,7 +161,7 @@ class FrameUpscaler:
         )
         self._resamplers: dict[tuple[Grid, Grid, Kernel], Resampler] = {}
 
-        self.device = upscaler.device
+        self.device, self._place = upscaler.devices[place], place
         self.seconds = {"upload": 0.0, "net": 0.0, "download": 0.0}
         self._pipe = _Pipe(self.device) if self.device.type == "cuda" else None
         self.depth = 2 if self._pipe else 0
@@ -197,7 +199,8 @@ class FrameUpscaler:
         """
         recipe = Recipe(net, alpha=self._constant_alpha(samples), judged=self._pipe is None)
         if self._pipe is not None:
-            return self._launch(self._pipe, samples, recipe)
+            with torch.cuda.device(self.device):  # streams and graphs are made on the current one
+                return self._launch(self._pipe, samples, recipe)
         begin = time.perf_counter()
         lr = self._on_host(samples).to(self.device)
         uploaded = time.perf_counter()
@@ -362,9 +365,9 @@ class FrameUpscaler:
         """(1, C, height, width) in [0, 1] through the nets of the plan."""
         for engine in self._engines:
             if recipe.judged:
-                unit = engine.upscale_tensor(unit)
+                unit = engine.upscale_tensor(unit, self._place)
             else:
-                unit, health = engine.unjudged(unit)
+                unit, health = engine.unjudged(unit, self._place)
                 healths.append(health)
         return unit
 

@@ -13,7 +13,7 @@ from upscale_cli.chain import Target
 from upscale_cli.clip import ClipOptions
 from upscale_cli.clip_plan import chosen_streams
 from upscale_cli.events import Listener
-from upscale_cli.frame_upscaler import FrameUpscaler
+from upscale_cli.frame_dealer import frames_of
 from upscale_cli.media.video.binary import find_ffmpeg
 from upscale_cli.media.video.colour import complete
 from upscale_cli.media.video.facts import Clip, ColourTags
@@ -84,11 +84,12 @@ def sr_frames(
     stream = chosen_streams(clip, options.video_stream)[0]
     format, _ = nearest_format(stream.pixel_format)
     tags, _ = complete(stream.tags, stream.width, stream.height, format)
-    lane = FrameUpscaler(upscaler, format, stream.width, stream.height, tags, target, say=say)
+    lane = frames_of(upscaler, format, stream.width, stream.height, tags, target, say=say)
     decode = replace(options.decode, max_pixels=options.max_pixels)
     with VideoReader(clip, stream, format, find_ffmpeg(), options=decode, say=say) as reader:
         for frame in reader:
-            samples = lane.collect(lane.submit(frame.samples))
+            pending: Any = lane.submit(frame.samples)
+            samples = lane.collect(pending)
             seconds = frame.pts * reader.time_base
             yield SRFrame(samples, format, tags, lane.sr_width, lane.sr_height, seconds)
         if damage := reader.damage():

@@ -62,6 +62,12 @@ class ObjectJob:
     listed: Stamp | None = None
 
     @property
+    def is_clip(self) -> bool:
+        from upscale_cli.clip import ClipOptions
+
+        return isinstance(self.options, ClipOptions)
+
+    @property
     def guessed_megapixels(self) -> float:
         """Million SR pixels, guessed by the source's bytes: good enough for a bar of many."""
         pixels = max(1.0, (self.listed.size if self.listed is not None else 0) / _bytes_of_a_pixel(self.name))

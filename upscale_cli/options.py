@@ -69,6 +69,23 @@ def frame_rate(text: str | None) -> Fraction | None:
     return ntsc if rate.denominator != 1 and abs(rate - ntsc) < Fraction(1, 200) else rate
 
 
+def gpus(text: str) -> str:
+    """-g: numbers of GPUs, as --device names them.
+
+    Raises:
+        OptionError: no such list.
+
+    >>> gpus("0"), gpus("0,2"), gpus("-1"), gpus("all")
+    ('cuda:0', 'cuda:0,cuda:2', 'cpu', 'all')
+    """
+    plain = text.replace(" ", "").lower()
+    if plain in ("all", "-1"):
+        return {"all": "all", "-1": "cpu"}[plain]
+    if not re.fullmatch(r"\d{1,4}(,\d{1,4})*", plain):
+        raise OptionError(f"-g {text!r} names no GPUs. Write 0, or 0,1, or all; -1 is the CPU.")
+    return ",".join(f"cuda:{number}" for number in plain.split(","))
+
+
 def memory_bound(text: str | None) -> int | None:
     """--max-memory: bytes; K, M, G and T, in any case, stand for powers of 1000, Ki, Mi, Gi and Ti for those of 1024.
 

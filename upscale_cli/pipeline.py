@@ -295,7 +295,7 @@ def _started(job: Job, upscaler: Upscaler, info: PhotoInfo, plan: Plan) -> Start
         model=upscaler.name,
         why=upscaler.why,
         passes=upscaler.pass_names(plan),
-        device=str(upscaler.device),
+        device=upscaler.device_names,
         precision=upscaler.precision_for(plan, info.bits),
         width=info.width,
         height=info.height,

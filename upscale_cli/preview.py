@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from upscale_cli.frame_upscaler import FrameUpscaler, Pending
+from upscale_cli.frame_dealer import Frames
 from upscale_cli.media.video.facts import Clip
 from upscale_cli.media.video.pixel_format import PixelFormat
 from upscale_cli.media.video.reader import DecodeOptions
@@ -19,18 +19,18 @@ class SideBySide:
         format: of its samples.
     """
 
-    def __init__(self, frames: FrameUpscaler, format: PixelFormat) -> None:
+    def __init__(self, frames: Frames, format: PixelFormat) -> None:
         self._frames, self._format = frames, format
 
     @property
     def depth(self) -> int:
         return self._frames.depth
 
-    def submit(self, samples: NDArray[Any], *, net: bool = True) -> tuple[Pending, Pending]:
+    def submit(self, samples: NDArray[Any], *, net: bool = True) -> tuple[Any, Any]:
         """Starts one frame."""
         return self._frames.submit(samples, net=False), self._frames.submit(samples, net=net)
 
-    def collect(self, pending: tuple[Pending, Pending]) -> NDArray[Any]:
+    def collect(self, pending: tuple[Any, Any]) -> NDArray[Any]:
         """(n,) samples of a frame that is twice as wide."""
         before, after = (self._frames.collect(side) for side in pending)
         joined, start = [], 0

@@ -4,17 +4,19 @@
 """
 
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar, cast, get_args
 
 import numpy as np
+import torch
 
 from upscale_cli.chain import Target, cheapest_chain
 from upscale_cli.color import bleed
 from upscale_cli.crew import Recipe
-from upscale_cli.device import Precision, Wanted, choose_device, choose_precision, release_memory
+from upscale_cli.device import Precision, Wanted, choose_devices, choose_precision, release_memory
 from upscale_cli.engine import Engine
 from upscale_cli.errors import OptionError
 from upscale_cli.events import Listener, Note, ignore
@@ -68,11 +70,13 @@ class Plan:
 
 
 class Upscaler:
-    """Upscales pictures with one model. Owns its nets on the device; loads them when first needed.
+    """Upscales pictures with one model. Owns its nets on the devices; loads them when first needed.
+
+    Threads may share it: their tiles then go through the net together.
 
     Args:
         model: a name of the registry, the path of any checkpoint, or None for the best model on this machine.
-        device: "auto", "cuda", "cuda:N", "mps" or "cpu".
+        device: "auto", "cuda", "cuda:N", "mps" or "cpu"; "cuda:0,cuda:1" or "all" deals out tiles and frames.
         precision: "auto" is fp16 on CUDA, fp32 elsewhere (bf16 on CPUs that are fast at it, for nets that bear
             it), and always fp32 for pictures of more than 8 bits.
         tile: side in LR pixels of the square a tile keeps; 0 chooses by the free memory.
@@ -130,13 +134,25 @@ class Upscaler:
         self._tile, self._overlap, self._tta = tile, overlap, tta
         self._engines: dict[tuple[int, Precision], Engine] = {}
         self._memory: int | None = None
+        self._sharing = 1
         self.why = "asked for"
         if model is None:
             name, self.why = best_model(say=self._say) if clip_codec is None else best_clip_model(clip_codec)
             self._set_model(name, chosen_for_user=True)
         else:
             self._set_model(os.fspath(model), chosen_for_user=False)
-        self.device = choose_device(device)
+        self.devices = choose_devices(device)
+        self._loading = threading.RLock()  # several threads may share an upscaler
+
+    @property
+    def device(self) -> torch.device:
+        """The first of `devices`, which are all of one kind."""
+        return self.devices[0]
+
+    @property
+    def device_names(self) -> str:
+        """All of them, for people."""
+        return ", ".join(map(str, self.devices))
 
     def _set_model(self, model: str, *, chosen_for_user: bool) -> None:
         """Finds out what `model` names; a checkpoint file is loaded at once, a registry row when it is needed."""
@@ -327,6 +343,13 @@ class Upscaler:
             "device": self.device.type,
         }  # fmt: skip
 
+    def share(self, threads: int) -> None:
+        """So many threads will use it at a time, each on its share of the processor and of the memory."""
+        with self._loading:
+            self._sharing = threads
+            for engine in self._engines.values():
+                engine.share(threads)
+
     def limit_memory(self, memory: int | None) -> None:
         """Bounds what a row of tiles may take, in bytes, and on a CPU a window too; None: by what is free."""
         self._memory = memory
@@ -337,7 +360,8 @@ class Upscaler:
         """Lets go of the nets and of the device's memory."""
         self._engines.clear()
         self._loaded = {} if self._rows else self._loaded  # a file given by path is not read twice
-        release_memory(self.device)
+        for device in self.devices:
+            release_memory(device)
 
     # Nets
 
@@ -361,16 +385,18 @@ class Upscaler:
 
     def engine(self, scale: int, bits: int) -> Engine:
         """The net of that scale at work on the device, in the precision that pictures of `bits` a channel need."""
-        loaded = self._net(scale)
-        precision = self._precision(scale, bits)
-        key = scale, precision
-        if key not in self._engines:
-            net = PictureNet(loaded.net, loaded.colour, loaded.luma_range)
-            self._engines[key] = Engine(
-                net, self.device, precision, tile=self._tile, overlap=self._overlap, wrap=self.wrap, tta=self._tta,
-                memory=self._memory, say=self._say,
-            )  # fmt: skip
-        return self._engines[key]
+        with self._loading:
+            loaded = self._net(scale)
+            precision = self._precision(scale, bits)
+            key = scale, precision
+            if key not in self._engines:
+                net = PictureNet(loaded.net, loaded.colour, loaded.luma_range)
+                self._engines[key] = Engine(
+                    net, self.devices, precision, tile=self._tile, overlap=self._overlap, wrap=self.wrap,
+                    tta=self._tta, memory=self._memory, say=self._say,
+                )  # fmt: skip
+                self._engines[key].share(self._sharing)
+            return self._engines[key]
 
     def _net(self, scale: int) -> LoadedNet:
         """The net of that scale, loaded (and fetched) the first time."""

@@ -8,11 +8,12 @@ import signal
 import sys
 from contextlib import suppress
 from pathlib import Path, PurePath
+from typing import Annotated
 
 import typer
 
 from upscale_cli.cli.causes import print_causes
-from upscale_cli.cli.group import MAIN_VERB, MainVerb, PathDecides
+from upscale_cli.cli.group import MAIN_VERB, MainVerb, PathDecides, RayAlone
 from upscale_cli.cli.options import Json
 from upscale_cli.cli.verb_compare import compare
 from upscale_cli.cli.verb_eval import evaluate
@@ -34,12 +35,30 @@ app.command("compare")(compare)
 app.add_typer(models_app, name="models")
 
 
-@app.command()
-def doctor(as_json: Json = False) -> None:
+@app.command(cls=RayAlone)
+def doctor(
+    as_json: Json = False,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            "--ray", metavar="[ADDRESS]", show_default=False,
+            help="Check a Ray cluster instead: nodes, versions, models, logs. HOST:PORT of its head, or auto.",
+        ),
+    ] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option("--folder", show_default=False, help="With --ray: whether all nodes see this folder."),
+    ] = None,
+) -> None:  # fmt: skip
     """Check this machine: versions, devices, precision, ffmpeg, weights."""
-    from upscale_cli.doctor import examine, show
+    from upscale_cli.doctor import examine, examine_ray, show
 
-    show(examine(), as_json=as_json)
+    if ray is None and folder is not None:
+        raise OptionError("--folder goes with --ray only. Give both, or neither.")
+    findings = examine() if ray is None else examine_ray(ray, folder)
+    show(findings, as_json=as_json)
+    if ray is not None and any(finding.state == "problem" for finding in findings):
+        raise typer.Exit(1)
 
 
 def main() -> None:

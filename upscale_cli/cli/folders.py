@@ -1,12 +1,13 @@
 """Many files as one run: all are looked at, what is not done yet is done, and the end says what became of each.
 
-survey (headers, manifest)  ->  one job after the other, noted in the manifest  ->  summary
+survey (headers, manifest)  ->  some jobs at a time, noted in the manifest  ->  summary
 """
 
 import dataclasses
 import time
 import traceback
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from upscale_cli.chain import Target
 from upscale_cli.cli.causes import print_causes
+from upscale_cli.cli.hands import Hands
 from upscale_cli.cli.run import Prepared, Run
-from upscale_cli.crew import perform
+from upscale_cli.crew import Crew
 from upscale_cli.errors import CheckpointError, InterruptedRun, OptionError, OutputError, UpscaleError
 from upscale_cli.events import Failed, FolderFinished, FolderProgress, Planned, Skipped, Surveyed, Surveying
-from upscale_cli.manifest import JobOptions, Manifest, manifest_folder, template_below
+from upscale_cli.manifest import JobOptions, Manifest, Record, manifest_folder, template_below
 from upscale_cli.words import counted
 
 if TYPE_CHECKING:
@@ -37,12 +39,14 @@ class Rules:
         fail_fast: the first failure ends the run.
         dry_run: only say what would be done.
         watches: more runs are to come: nets are kept, and no option is wrong for all that will come.
+        jobs: pictures in hand at a time; None: by the machine.
     """
 
     skip_existing: bool = True
     fail_fast: bool = False
     dry_run: bool = False
     watches: bool = False
+    jobs: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,19 @@ class Task:
     prepared: Prepared
     manifest: Manifest
     job: JobOptions
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Begun:
+    """A job under way, and its line in the manifest.
+
+    Attributes:
+        prepared: as the task's, but for an output that may be replaced.
+    """
+
+    task: Task
+    prepared: Prepared
+    record: Record
 
 
 @dataclass(slots=True)
@@ -80,17 +97,20 @@ class FolderRun:
     Args:
         run: prepares sources.
         models: as given with -m; [None] for the default.
+        crew: does the jobs; None: threads of this process.
 
     Attributes:
         tally: of the run in hand, or the last one.
     """
 
-    def __init__(self, run: Run, models: list[str | None], rules: Rules) -> None:
-        self._run, self._models, self._rules = run, models, rules
+    def __init__(self, run: Run, models: list[str | None], rules: Rules, crew: Crew | None = None) -> None:
+        self._run, self._models, self._rules, self._crew = run, models, rules, crew
         self._listener = run.listener
         self._manifests: dict[Path | str, Manifest] = {}
         self._jobs: dict[tuple[Upscaler, bool], JobOptions] = {}
         self.tally = Tally()
+        self._folders = set[Path]()  # with outputs in them
+        self._work_begin = 0.0
 
     def all(self, sources: "Sources") -> int:
         """Runs everything; gives how many failed.
@@ -188,8 +208,10 @@ class FolderRun:
         if record.damage:
             self._fail(source.name, f"{source.name}: was done before. {record.damage}")
         else:
+            place = manifest.place(record)
+            self._folders.update([place.parent] if isinstance(place, Path) else [])
             self.tally.skipped += 1
-            self._listener(Skipped(source.name, str(manifest.place(record))))
+            self._listener(Skipped(source.name, str(place)))
         return True
 
     def _manifest(self, source: "Input") -> Manifest:
@@ -213,16 +235,32 @@ class FolderRun:
             return
         if ready and self._run.naming.output is not None:
             next(iter(ready.values()))[0].manifest.check()  # one folder for all: if it is no good, nothing is
-        _sweep(task.prepared for tasks in ready.values() for task in tasks)
+        self._sweep(task.prepared for tasks in ready.values() for task in tasks)
         self._expect([task for tasks in ready.values() for task in tasks])
-        begin = time.monotonic()
-        for upscaler, tasks in ready.items():
-            for task in tasks:
-                with self._telling(task.prepared.source):
-                    self._do(task)
-                self._tell_progress(begin)
-            if not self._rules.watches:
-                upscaler.close()  # the next model needs the device
+        self._work_begin = time.monotonic()
+        crew = self._crew or _local_crew(self._rules.jobs)
+        hands = Hands[Begun](crew, self._listener)
+        try:
+            for upscaler, tasks in ready.items():
+                self._hand_out(crew, hands, tasks)
+                if not self._rules.watches:
+                    upscaler.close()  # the next model needs the device
+        except BaseException:
+            crew.close()
+            for begun, future in hands.ended(0):
+                self._settle(begun, future)
+            raise
+        finally:
+            if crew is not self._crew:
+                crew.close()
+
+    def _sweep(self, works: Iterable[Prepared]) -> None:
+        """Removes what killed runs have left where outputs are, and where they will be."""
+        from upscale_cli.media.target import remove_abandoned
+
+        self._folders.update(work.output.parent for work in works if isinstance(work.output, Path))
+        for folder in self._folders:
+            remove_abandoned(folder)
 
     def _expect(self, tasks: list[Task]) -> None:
         """Tells every manifest what is to come."""
@@ -230,37 +268,69 @@ class FolderRun:
             own = [(task.prepared, task.job) for task in tasks if task.manifest is manifest]
             manifest.expect([(one.source, one.output, job) for one, job in own if one.output is not None])
 
-    def _do(self, task: Task) -> None:
-        """One job, noted before and after: a kill at any moment leaves a manifest that tells what there is."""
+    def _hand_out(self, crew: Crew, hands: "Hands[Begun]", tasks: list[Task]) -> None:
+        """All jobs of one model, as many at a time as the crew has hands for."""
+        for task in tasks:
+            begun = None
+            with self._telling(task.prepared.source):
+                begun = self._begin(task)
+                if begun is not None:
+                    hands.submit(begun, begun.prepared.job, begun.prepared.upscaler)
+            if begun is None:
+                self._tell_progress()
+            self._take_back(hands, crew.hands - 1)
+        self._take_back(hands, 0)
+
+    def _take_back(self, hands: "Hands[Begun]", most: int) -> None:
+        for begun, future in hands.ended(most):
+            with self._telling(begun.task.prepared.source):
+                self._end(begun, future)
+            self._tell_progress()
+
+    def _begin(self, task: Task) -> "Begun | None":
+        """A job, noted in the manifest: a kill at any moment leaves one that tells what there is.
+
+        None where another run has done it meanwhile.
+        """
         prepared, manifest = task.prepared, task.manifest
         manifest.refresh()
         if self._is_done(prepared.source, manifest, task.job):
-            return  # by another run, meanwhile
+            return None
         output = prepared.output
         assert output is not None
         if manifest.is_there(output) and self._rules.skip_existing and manifest.may_replace(prepared.source, output):
             prepared = prepared.replacing()
-        record = manifest.begin(prepared.source, output, task.job)
+        return Begun(task, prepared, manifest.begin(prepared.source, output, task.job))
+
+    def _end(self, begun: "Begun", future: "Future[str]") -> None:
+        """What has become of a job, noted too."""
+        source, manifest = begun.prepared.source, begun.task.manifest
         try:
-            damage = perform(prepared.job, prepared.upscaler, self._listener)
-        except OutputError:
-            manifest.drop(record)
-            manifest.look_again(record)
-            if self._is_done(prepared.source, manifest, task.job):
-                return  # another run was faster
+            damage = future.result()
+        except BaseException as error:
+            manifest.drop(begun.record)
+            if isinstance(error, OutputError):
+                manifest.look_again(begun.record)
+                if self._is_done(source, manifest, begun.task.job):
+                    return  # another run was faster
             raise
-        except BaseException:
-            manifest.drop(record)
-            raise
-        manifest.finish(record, damage)
-        self.tally.megapixels += prepared.megapixels
+        manifest.finish(begun.record, damage)
+        self.tally.megapixels += begun.prepared.megapixels
         if damage:
-            self._fail(prepared.source.name, f"{prepared.source.name}: {damage}")
+            self._fail(source.name, f"{source.name}: {damage}")
         else:
             self.tally.done += 1
 
-    def _tell_progress(self, begin: float) -> None:
-        tally, seconds = self.tally, time.monotonic() - begin
+    def _settle(self, begun: "Begun", future: "Future[str]") -> None:
+        """As `_end`, of a run that is over: what is done counts, and nothing else is told."""
+        if future.cancelled() or future.exception() is not None:
+            begun.task.manifest.drop(begun.record)
+            return
+        begun.task.manifest.finish(begun.record, future.result())
+        self.tally.done += 1
+
+    def _tell_progress(self) -> None:
+        tally, seconds = self.tally, time.monotonic() - self._work_begin
         pace = tally.megapixels / seconds if seconds else 0.0
         left = max(0.0, tally.total_megapixels - tally.megapixels) / pace if pace else None
         self._listener(
@@ -301,6 +371,12 @@ class FolderRun:
             self._fail(source.name, f"{source.name}: a bug of ours ({what}). Please report it; -v shows where.")
 
 
+def _local_crew(jobs: int | None) -> Crew:
+    from upscale_cli.local_crew import LocalCrew, default_hands
+
+    return LocalCrew(jobs or default_hands())
+
+
 def planned(prepared: Prepared) -> Planned:
     """What would be done, as an event."""
     return Planned(
@@ -337,11 +413,3 @@ def job_options(run: Run, upscaler: "Upscaler", clip_options: "ClipOptions | Non
     encode = dataclasses.asdict(clip_options.encode)
     others = {name: getattr(clip_options, name) for name in ("video_stream", "realtime", "preview")}
     return {**common, "kind": "clip", "decode": decode, "encode": encode, **others}
-
-
-def _sweep(tasks: Iterable[Prepared]) -> None:
-    """Removes what killed runs have left in the folders that are about to be written to."""
-    from upscale_cli.media.target import remove_abandoned
-
-    for folder in {task.output.parent for task in tasks if isinstance(task.output, Path)}:
-        remove_abandoned(folder)

@@ -44,3 +44,13 @@ class MainVerb(TyperCommand):
     """The verb without a name."""
 
     context_class = NamelessContext
+
+
+class RayAlone(TyperCommand):
+    """A verb whose `--ray` may stand without an address."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        following = [*args[1:], "-"]
+        alone = [word == "--ray" and after.startswith("-") for word, after in zip(args, following, strict=True)]
+        args = ["--ray=auto" if is_alone else word for word, is_alone in zip(args, alone, strict=True)]
+        return super().parse_args(ctx, args)

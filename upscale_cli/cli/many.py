@@ -21,6 +21,7 @@ class ManyOptions:
         inputs: the arguments.
         lists: of --from-list.
         skip_existing: None where nothing is said.
+        jobs: pictures in hand at a time; None: by the machine.
     """
 
     inputs: tuple[str, ...]
@@ -33,6 +34,7 @@ class ManyOptions:
     dry_run: bool
     fail_fast: bool
     watch: bool
+    jobs: int | None = None
 
     @property
     def has_many(self) -> bool:
@@ -93,7 +95,8 @@ class ManyOptions:
 
     def _check_unused(self) -> None:
         """Refuses options that would have no effect on files named one by one."""
-        given = {"-r": self.recursive, "--include": self.include, "--exclude": self.exclude}
+        given = {"-r": self.recursive, "--include": self.include, "--exclude": self.exclude,
+                 "-j": self.jobs is not None and self.jobs > 1}  # fmt: skip
         unused = [name for name, value in given.items() if value]
         if unused and all(is_object(name) or os.path.lexists(name) for name in self.inputs):
             raise OptionError(f"{unused[0]} is for folders and lists, and there is none. Leave it out.")
@@ -134,7 +137,12 @@ class ManyOptions:
         if not (sources.inputs or sources.failed):
             raise InputError(self._nothing(sources))
         is_skipping = self.has_many if self.skip_existing is None else self.skip_existing
-        rules = Rules(skip_existing=is_skipping and not self.overwrite, fail_fast=self.fail_fast, dry_run=self.dry_run)
+        rules = Rules(
+            skip_existing=is_skipping and not self.overwrite,
+            fail_fast=self.fail_fast,
+            dry_run=self.dry_run,
+            jobs=self.jobs,
+        )
         return FolderRun(run, models, rules).all(sources)
 
     def _watch(self, run: "Run", models: list[str | None], choice: "Choice") -> int:
@@ -143,7 +151,7 @@ class ManyOptions:
         from upscale_cli.sources import find_sources
 
         return watch(
-            FolderRun(run, models, Rules(watches=True)), lambda: find_sources(self.inputs, (), choice),
+            FolderRun(run, models, Rules(watches=True, jobs=self.jobs)), lambda: find_sources(self.inputs, (), choice),
             list(self.inputs), choice.output if isinstance(choice.output, Path) else None, run.listener,
             recursive=self.recursive,
         )  # fmt: skip

@@ -41,4 +41,9 @@ Overlap = Annotated[
         help="LR pixels over which tiles blend. Default: by the model.",
     ),
 ]  # fmt: skip
-Device = Annotated[str, typer.Option("--device", rich_help_panel=COMPUTE, help="auto, cuda, cuda:N, mps or cpu.")]
+Device = Annotated[
+    str,
+    typer.Option(
+        "--device", rich_help_panel=COMPUTE, help="auto, cuda, cuda:N, mps or cpu; several GPUs: cuda:0,cuda:1 or all."
+    ),
+]

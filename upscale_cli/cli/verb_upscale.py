@@ -166,13 +166,18 @@ def upscale(
         bool, typer.Option("--watch", rich_help_panel=FOLDERS,
                            help="Go on with whatever comes into the folder, until Ctrl-C.")
     ] = False,
+    jobs: Annotated[
+        int | None, typer.Option("-j", "--jobs", metavar="N", min=1, max=64, show_default=False,
+                                 rich_help_panel=FOLDERS, help="Pictures in hand at a time. Default: by the machine.")
+    ] = None,
     tile: Tile = 0,
     overlap: Overlap = None,
     device: Device = "auto",
     gpu: Annotated[
-        int | None,
+        str | None,
         typer.Option(
-            "-g", show_default=False, metavar="N", rich_help_panel=COMPUTE, help="Short for --device cuda:N; -1: cpu."
+            "-g", show_default=False, metavar="N|N,N|all", rich_help_panel=COMPUTE,
+            help="Short for --device cuda:N; -1: cpu.",
         ),
     ] = None,
     precision: Annotated[
@@ -298,13 +303,13 @@ def upscale(
     """
     from upscale_cli.batch import STDIO, Input, Naming, single_output
     from upscale_cli.console import listening
-    from upscale_cli.options import memory_bound
+    from upscale_cli.options import gpus, memory_bound
 
     del version  # acted upon by its callback
     many = ManyOptions(
         tuple(inputs or ()), tuple(from_list or ()), recursive=recursive, include=tuple(include or ()),
         exclude=tuple(exclude or ()), skip_existing=skip_existing, overwrite=overwrite, dry_run=dry_run,
-        fail_fast=fail_fast, watch=watch,
+        fail_fast=fail_fast, watch=watch, jobs=_jobs(jobs, max_memory),
     )  # fmt: skip
     output = many.checked_output(output, is_stream=play or live)
     sources = [Input(name, may_be_live=live) for name in inputs or ()]
@@ -326,7 +331,7 @@ def upscale(
         if gpu is not None:
             if device != "auto":
                 raise OptionError(f"-g {gpu} and --device {device} exclude each other. Give one of them.")
-            device = "cpu" if gpu < 0 else f"cuda:{gpu}"
+            device = gpus(gpu)
         clip_options = partial(
             _clip_options, codec=codec, crf=crf, preset=preset, pix_fmt=pix_fmt, encoder_arg=encoder_arg or [],
             hwaccel=hwaccel, start=start, end=end, frames=frames, fps=fps, video_stream=video_stream,
@@ -364,6 +369,15 @@ def _target(scale: float | None, size: str | None, long_side: int | None, megapi
     if (scale, long_side, megapixels) == (None, None, None):
         return None
     return Target(scale=scale, long_side=long_side, megapixels=megapixels)
+
+
+def _jobs(jobs: int | None, max_memory: str | None) -> int | None:
+    """Pictures in hand at a time; one, where memory is bounded for the picture in hand."""
+    if max_memory is None:
+        return jobs
+    if jobs is not None and jobs > 1:
+        raise OptionError(f"--max-memory is for one picture at a time, and -j {jobs} is more. Leave one of them out.")
+    return 1
 
 
 def _check_live(sources: "list[Input]", output: str | None, models: int, *, play: bool, live: bool) -> None:
