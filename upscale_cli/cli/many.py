@@ -4,9 +4,11 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from upscale_cli.errors import InputError, OptionError, printable
+from upscale_cli.objects import is_object
 
 if TYPE_CHECKING:
     from upscale_cli.cli.run import Run
@@ -84,6 +86,11 @@ class ManyOptions:
     def _check_watch(self) -> None:
         """Refuses what cannot be watched, or not for long."""
         others = [name for name in (*self.lists, *self.inputs) if not os.path.isdir(name)]
+        if others and is_object(others[0]):
+            raise OptionError(
+                f"--watch: stores do not tell of what comes. Leave it out, and run {printable(others[0])} by a timer: "
+                "what is done is not done again."
+            )
         if others:
             raise OptionError(f"--watch takes folders, and {printable(others[0])} is none. Name one that is there.")
         given = {"--dry-run": self.dry_run, "--fail-fast": self.fail_fast, "--overwrite": self.overwrite,
@@ -97,7 +104,7 @@ class ManyOptions:
         given = {"-r": self.recursive, "--include": self.include, "--exclude": self.exclude,
                  "-j": self.jobs is not None and self.jobs > 1}  # fmt: skip
         unused = [name for name, value in given.items() if value]
-        if unused and all(os.path.lexists(name) for name in self.inputs):
+        if unused and all(is_object(name) or os.path.lexists(name) for name in self.inputs):
             raise OptionError(f"{unused[0]} is for folders and lists, and there is none. Leave it out.")
 
     def choice(self, output: str | None) -> "Choice":
@@ -167,10 +174,11 @@ class ManyOptions:
         from upscale_cli.cli.watch import watch
         from upscale_cli.sources import find_sources
 
+        output = choice.output if isinstance(choice.output, Path) else None
         with self._crew(run) as crew:
             return watch(
                 FolderRun(run, models, Rules(watches=True, jobs=self.jobs), crew),
-                lambda: find_sources(self.inputs, (), choice), list(self.inputs), choice.output, run.listener,
+                lambda: find_sources(self.inputs, (), choice), list(self.inputs), output, run.listener,
                 recursive=self.recursive,
             )  # fmt: skip
 

@@ -30,7 +30,7 @@ from upscale_cli.errors import OptionError
 from upscale_cli.media.formats import MAX_PIXELS
 
 if TYPE_CHECKING:
-    from upscale_cli.batch import Input
+    from upscale_cli.batch import Input, Naming
     from upscale_cli.chain import Target
     from upscale_cli.clip import ClipOptions
 
@@ -46,7 +46,8 @@ def upscale(
         list[str] | None,
         typer.Argument(
             metavar="INPUT", show_default=False,
-            help="Photos, clips, folders, and lists of them (.txt); - reads a photo or a clip from standard input.",
+            help="Photos, clips, folders, and lists of them (.txt), also as s3:// and gs://; - reads a photo or a clip "
+            "from standard input.",
         ),
     ] = None,
     output: Annotated[
@@ -324,6 +325,7 @@ def upscale(
         if not many.has_many:
             single_output(naming, sources, len(models))
         _check_live(sources, output, len(models), play=play, live=live)
+        _check_objects(sources, naming, {"--play": play, "--live": live, "--resume": resume, "--compare": compare})
         if to_stdout and sys.stdout.isatty():
             raise OptionError("the result would go to the terminal. Send it on (`> out.png`), or give -o FILE.")
         if compare and many.is_one_run:
@@ -398,6 +400,26 @@ def _check_live(sources: "list[Input]", output: str | None, models: int, *, play
             raise OptionError("--live needs a place for what comes. Give -o FILE, -o - or --play.")
         if len(sources) * models > 1:
             raise OptionError("--live takes one INPUT and one --model. Leave the others out.")
+
+
+def _check_objects(sources: "list[Input]", naming: "Naming", options: dict[str, bool]) -> None:
+    """Refuses what cannot be done with objects.
+
+    Args:
+        options: those that do not go with them, and whether they are given.
+    """
+    from upscale_cli.batch import STDIO
+    from upscale_cli.objects import is_object
+
+    output = naming.output or ""
+    url = next(filter(is_object, (*(source.name for source in sources), output)), None)
+    if url is None:
+        return
+    for option in (name for name, is_given in options.items() if is_given):
+        raise OptionError(f"{option} does not go with {url}: an object comes and goes as a whole. Leave it out.")
+    if output == STDIO or any(source.is_stdin for source in sources):
+        raise OptionError(f"{url} and standard input or output do not go together. Name a file or an object instead.")
+    naming.check_unseen()
 
 
 def _clip_options(
