@@ -4,14 +4,13 @@ import json
 import os
 import pickle
 import re
-import secrets
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +26,7 @@ from tests.command import Run
 pytest.importorskip("s3fs")
 pytest.importorskip("moto.moto_server.werkzeug_app")
 
-from tests.stores import ENVIRONMENT, Bucket, How, Store
+from tests.stores import Bucket, How, Store
 from upscale_cli import objects
 from upscale_cli.batch import Input, Naming, Outputs
 from upscale_cli.chain import Target
@@ -41,34 +40,6 @@ if TYPE_CHECKING:
 
 FAST = ("-m", "bicubic", "-s", 2)
 REPOSITORY = Path(__file__).resolve().parents[1]
-
-
-@pytest.fixture(scope="session")
-def server() -> Iterator[Store]:
-    with Store() as store:
-        yield store
-
-
-@pytest.fixture
-def store(server: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Store:
-    """The server, for this test alone; it is tried again without a pause."""
-    server.reset()
-    for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL": server.url}.items():
-        monkeypatch.setenv(name, value)
-    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
-        monkeypatch.setenv(name, str(tmp_path / "none"))
-    monkeypatch.delenv("AWS_PROFILE", raising=False)
-    monkeypatch.setattr(objects, "PAUSES", (0.0, 0.0))
-    (tmp_path / "scratch").mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
-    return server
-
-
-@pytest.fixture
-def bucket(store: Store) -> Bucket:
-    made = store.bucket(f"bucket-{secrets.token_hex(6)}")
-    store.reset()
-    return made
 
 
 @pytest.fixture
