@@ -38,8 +38,8 @@ def main() -> None:
     megapixels = arguments.photos * arguments.side**2 / 1e6
     write(
         "object_requests",
-        f"{arguments.photos} JPEGs of {arguments.side} x {arguments.side} from one prefix of a bucket to another, espcn at "
-        "scale 2, one process; what the store was asked, and the bytes of request and answer bodies.",
+        f"{arguments.photos} JPEGs of {arguments.side} x {arguments.side} from one prefix of a bucket to another, "
+        "espcn at scale 2, one process; what the store was asked, and the bytes of request and answer bodies.",
         {
             "photos": arguments.photos,
             "lr_megapixels": round(megapixels, 2),
