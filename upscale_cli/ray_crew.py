@@ -588,7 +588,7 @@ class Hand(threading.Thread):
             RayError: the worker died; the errand is queued again.
             _Unfit: the worker cannot do it; the same.
         """
-        has_begun = False
+        has_begun, name = False, name_of(errand.order.job)
         try:
             for event in self._events(errand.order):
                 if isinstance(event, Outcome):
@@ -596,7 +596,7 @@ class Hand(threading.Thread):
                 elif isinstance(event, Begun):
                     has_begun = True
                 else:
-                    errand.listener(event)
+                    errand.listener(replace(event, source=name) if isinstance(event, Note) else event)
         except RayTaskError as error:  # a bug of ours on the other side
             self._crew.done(errand)
             errand.future.set_exception(error)

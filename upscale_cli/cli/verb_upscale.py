@@ -170,6 +170,10 @@ def upscale(
         int | None, typer.Option("-j", "--jobs", metavar="N", min=1, max=64, show_default=False,
                                  rich_help_panel=FOLDERS, help="Pictures in hand at a time. Default: by the machine.")
     ] = None,
+    ray: Annotated[
+        str | None, typer.Option("--ray", metavar="auto|HOST:PORT", show_default=False, rich_help_panel=FOLDERS,
+                                 help="Let the workers of a Ray cluster do it; files have the same paths there.")
+    ] = None,
     tile: Tile = 0,
     overlap: Overlap = None,
     device: Device = "auto",
@@ -309,7 +313,7 @@ def upscale(
     many = ManyOptions(
         tuple(inputs or ()), tuple(from_list or ()), recursive=recursive, include=tuple(include or ()),
         exclude=tuple(exclude or ()), skip_existing=skip_existing, overwrite=overwrite, dry_run=dry_run,
-        fail_fast=fail_fast, watch=watch, jobs=_jobs(jobs, max_memory),
+        fail_fast=fail_fast, watch=watch, jobs=_jobs(jobs, max_memory, ray), ray=ray,
     )  # fmt: skip
     output = many.checked_output(output, is_stream=play or live)
     sources = [Input(name, may_be_live=live) for name in inputs or ()]
@@ -371,9 +375,9 @@ def _target(scale: float | None, size: str | None, long_side: int | None, megapi
     return Target(scale=scale, long_side=long_side, megapixels=megapixels)
 
 
-def _jobs(jobs: int | None, max_memory: str | None) -> int | None:
+def _jobs(jobs: int | None, max_memory: str | None, ray: str | None) -> int | None:
     """Pictures in hand at a time; one, where memory is bounded for the picture in hand."""
-    if max_memory is None:
+    if max_memory is None or ray is not None:
         return jobs
     if jobs is not None and jobs > 1:
         raise OptionError(f"--max-memory is for one picture at a time, and -j {jobs} is more. Leave one of them out.")
