@@ -350,6 +350,19 @@ def test_a_prefix_to_a_folder_and_a_folder_to_a_prefix(run: Run, bucket: Bucket,
     assert {name for name in outputs_of(tmp_path / "album") if not (tmp_path / "out" / name).is_file()} == set()
 
 
+def test_any_store_that_fsspec_knows(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By what stores have in common; this one lies in memory."""
+    monkeypatch.setitem(objects.SCHEMES, "memory", "nothing")
+    top = f"memory://{tmp_path.name}"
+    for source, output in ((album(tmp_path), f"{top}/a/"), (f"{top}/a/", f"{top}/b"), (f"{top}/b/", tmp_path / "c")):
+        assert run(source, "-o", output, "-r", *FAST).code == 0
+        assert "4 skipped" in run(source, "-o", output, "-r", *FAST).err
+    wanted = {f"{Path(name).with_suffix('')}_2x_2x{Path(name).suffix}" for name in outputs_of(tmp_path / "album")}
+    assert {name for name in wanted if not (tmp_path / "c" / name).is_file()} == set()
+    outcome = run(tmp_path / "album/a.png", "-o", f"{top}/a/a_2x.png", *FAST)
+    assert "exists already" in outcome.line
+
+
 def test_single_objects(run: Run, bucket: Bucket, tmp_path: Path) -> None:
     url = bucket.put("in/a.png", paint(tmp_path / "a.png"))
     for output in (("-o", f"{bucket.url}/x.jpg"), ("-o", f"{bucket.url}/dir/"), ("-o", tmp_path / "x.jpg"), ()):
@@ -526,6 +539,19 @@ def test_clips_come_and_go_as_a_whole(run: Run, bucket: Bucket, tmp_path: Path, 
 
 
 # A job, wherever it is done
+
+
+def test_a_job_is_done_by_a_worker(bucket: Bucket, tmp_path: Path, upscaler: "Upscaler") -> None:
+    from upscale_cli.signs import Tokens
+    from upscale_cli.worker import Outcome, Worker, order_for
+
+    url = bucket.put("a.png", paint(tmp_path / "a.png"))
+    for output in (f"{bucket.url}/b.png", str(tmp_path / "b.png")):
+        job, tokens = object_job(url, output, upscaler), Tokens()
+        order = pickle.loads(pickle.dumps(order_for(job, upscaler, tokens.signs_for(job))))
+        assert [*Worker("cpu", 1).do(order)][-1] == Outcome("")
+        tokens.close()
+    assert bucket.get("b.png") == (tmp_path / "b.png").read_bytes()
 
 
 @pytest.fixture
