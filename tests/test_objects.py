@@ -353,14 +353,19 @@ def test_a_prefix_to_a_folder_and_a_folder_to_a_prefix(run: Run, bucket: Bucket,
 def test_any_store_that_fsspec_knows(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By what stores have in common; this one lies in memory."""
     monkeypatch.setitem(objects.SCHEMES, "memory", "nothing")
-    top = f"memory://{tmp_path.name}"
-    for source, output in ((album(tmp_path), f"{top}/a/"), (f"{top}/a/", f"{top}/b"), (f"{top}/b/", tmp_path / "c")):
-        assert run(source, "-o", output, "-r", *FAST).code == 0
+    top, folder = f"memory://{tmp_path.name}", album(tmp_path)
+    for path in (path for path in folder.rglob("*") if path.is_file()):
+        objects.put(path, f"{top}/in/{path.relative_to(folder).as_posix()}", overwrite=False)
+    for source, output in ((folder, f"{top}/a/"), (f"{top}/in", f"{top}/b"), (f"{top}/in/", tmp_path / "c")):
+        outcome = run(source, "-o", output, "-r", *FAST)
+        assert outcome.code == 0, outcome.err
         assert "4 skipped" in run(source, "-o", output, "-r", *FAST).err
-    wanted = {f"{Path(name).with_suffix('')}_2x_2x{Path(name).suffix}" for name in outputs_of(tmp_path / "album")}
-    assert {name for name in wanted if not (tmp_path / "c" / name).is_file()} == set()
-    outcome = run(tmp_path / "album/a.png", "-o", f"{top}/a/a_2x.png", *FAST)
-    assert "exists already" in outcome.line
+    for name in outputs_of(folder):
+        made = (tmp_path / "c" / name).read_bytes()
+        assert objects.read(f"{top}/a/{name}") == objects.read(f"{top}/b/{name}") == made
+    with pytest.raises(OutputError, match="is kept"):
+        objects.put(folder / "a.png", f"{top}/a/a_2x.png", overwrite=False)
+    assert "exists already" in run(folder / "a.png", "-o", f"{top}/a/a_2x.png", *FAST).line
 
 
 def test_single_objects(run: Run, bucket: Bucket, tmp_path: Path) -> None:
