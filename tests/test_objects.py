@@ -4,14 +4,13 @@ import json
 import os
 import pickle
 import re
-import secrets
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +26,7 @@ from tests.command import Run
 pytest.importorskip("s3fs")
 pytest.importorskip("moto.moto_server.werkzeug_app")
 
-from tests.stores import ENVIRONMENT, Bucket, How, Store
+from tests.stores import Bucket, How, Store
 from upscale_cli import objects
 from upscale_cli.batch import Input, Naming, Outputs
 from upscale_cli.chain import Target
@@ -41,34 +40,6 @@ if TYPE_CHECKING:
 
 FAST = ("-m", "bicubic", "-s", 2)
 REPOSITORY = Path(__file__).resolve().parents[1]
-
-
-@pytest.fixture(scope="session")
-def server() -> Iterator[Store]:
-    with Store() as store:
-        yield store
-
-
-@pytest.fixture
-def store(server: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Store:
-    """The server, for this test alone; it is tried again without a pause."""
-    server.reset()
-    for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL": server.url}.items():
-        monkeypatch.setenv(name, value)
-    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
-        monkeypatch.setenv(name, str(tmp_path / "none"))
-    monkeypatch.delenv("AWS_PROFILE", raising=False)
-    monkeypatch.setattr(objects, "PAUSES", (0.0, 0.0))
-    (tmp_path / "scratch").mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
-    return server
-
-
-@pytest.fixture
-def bucket(store: Store) -> Bucket:
-    made = store.bucket(f"bucket-{secrets.token_hex(6)}")
-    store.reset()
-    return made
 
 
 @pytest.fixture
@@ -379,6 +350,24 @@ def test_a_prefix_to_a_folder_and_a_folder_to_a_prefix(run: Run, bucket: Bucket,
     assert {name for name in outputs_of(tmp_path / "album") if not (tmp_path / "out" / name).is_file()} == set()
 
 
+def test_any_store_that_fsspec_knows(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By what stores have in common; this one lies in memory."""
+    monkeypatch.setitem(objects.SCHEMES, "memory", "nothing")
+    top, folder = f"memory://{tmp_path.name}", album(tmp_path)
+    for path in (path for path in folder.rglob("*") if path.is_file()):
+        objects.put(path, f"{top}/in/{path.relative_to(folder).as_posix()}", overwrite=False)
+    for source, output in ((folder, f"{top}/a/"), (f"{top}/in", f"{top}/b"), (f"{top}/in/", tmp_path / "c")):
+        outcome = run(source, "-o", output, "-r", *FAST)
+        assert outcome.code == 0, outcome.err
+        assert "4 skipped" in run(source, "-o", output, "-r", *FAST).err
+    for name in outputs_of(folder):
+        made = (tmp_path / "c" / name).read_bytes()
+        assert objects.read(f"{top}/a/{name}") == objects.read(f"{top}/b/{name}") == made
+    with pytest.raises(OutputError, match="is kept"):
+        objects.put(folder / "a.png", f"{top}/a/a_2x.png", overwrite=False)
+    assert "exists already" in run(folder / "a.png", "-o", f"{top}/a/a_2x.png", *FAST).line
+
+
 def test_single_objects(run: Run, bucket: Bucket, tmp_path: Path) -> None:
     url = bucket.put("in/a.png", paint(tmp_path / "a.png"))
     for output in (("-o", f"{bucket.url}/x.jpg"), ("-o", f"{bucket.url}/dir/"), ("-o", tmp_path / "x.jpg"), ()):
@@ -555,6 +544,19 @@ def test_clips_come_and_go_as_a_whole(run: Run, bucket: Bucket, tmp_path: Path, 
 
 
 # A job, wherever it is done
+
+
+def test_a_job_is_done_by_a_worker(bucket: Bucket, tmp_path: Path, upscaler: "Upscaler") -> None:
+    from upscale_cli.signs import Tokens
+    from upscale_cli.worker import Outcome, Worker, order_for
+
+    url = bucket.put("a.png", paint(tmp_path / "a.png"))
+    for output in (f"{bucket.url}/b.png", str(tmp_path / "b.png")):
+        job, tokens = object_job(url, output, upscaler), Tokens()
+        order = pickle.loads(pickle.dumps(order_for(job, upscaler, tokens.signs_for(job))))
+        assert [*Worker("cpu", 1).do(order)][-1] == Outcome("")
+        tokens.close()
+    assert bucket.get("b.png") == (tmp_path / "b.png").read_bytes()
 
 
 @pytest.fixture
