@@ -36,7 +36,10 @@ from upscale_cli.signs import Sign
 from upscale_cli.upscaler import Upscaler
 
 ray = pytest.importorskip("ray", reason="the extra [ray] is not installed")
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="a cluster of several nodes is made on Linux only")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="a cluster of several nodes is made on Linux only"),
+    pytest.mark.xdist_group("ray"),  # one cluster is enough
+]
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 STORE = 80 * 2**20
@@ -326,13 +329,31 @@ def test_a_worker_with_another_checkpoint_is_refused(
     assert len(said) == 3
 
 
+class OnlyHere(Sign):
+    """Seen by one process alone: `size` is its number."""
+
+    __slots__ = ()
+
+    def is_seen(self) -> bool:
+        return os.getpid() == self.size
+
+
+def test_a_file_that_changes_meanwhile_is_no_fault_of_a_node(
+    crew: Any, album: list[Path], tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("upscale_cli.signs.Tokens.signs_for", lambda *_: (Sign(album[0], 1),))
+    net = upscaler()
+    assert crew.submit(photo(album[0], tmp_path / "out.png", net), net, ignore).result() == ""
+    assert not said
+
+
 def test_a_worker_that_does_not_see_the_folder_is_refused(
     crew: Any, album: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    elsewhere = Sign(tmp_path / ".upscale-elsewhere.part", 32, "0" * 32)
-    monkeypatch.setattr("upscale_cli.signs.Tokens.signs_for", lambda *_: (elsewhere,))
+    here = OnlyHere(tmp_path / "in", os.getpid())
+    monkeypatch.setattr("upscale_cli.signs.Tokens.signs_for", lambda *_: (here,))
     net = upscaler()
-    with pytest.raises(DeviceError, match=r"elsewhere.part is not there what it is .* shared file system"):
+    with pytest.raises(DeviceError, match=r"/in is not there what it is .* shared file system"):
         crew.submit(photo(album[0], tmp_path / "out.png", net), net, ignore).result()
 
 
