@@ -246,11 +246,15 @@ def plan_table(planned: list[Planned]) -> "Table":
     table = Table("input", "LR", "SR", "frames", "model", "output", box=None, pad_edge=False)
     for row in planned:
         cells = (
-            row.source, f"{row.width} x {row.height}", f"{row.sr_width} x {row.sr_height}",
+            row.source, _size(row.width, row.height), _size(row.sr_width, row.sr_height),
             "?" if row.frames is None else f"{row.frames:,}", row.model, row.output,
         )  # fmt: skip
         table.add_row(*(Text(printable(cell), overflow="fold") for cell in cells))
     return table
+
+
+def _size(width: int, height: int) -> str:
+    return f"{width} x {height}" if width else "?"
 
 
 def _cut(text: str) -> str:

@@ -28,6 +28,7 @@ from upscale_cli.engine import MAX_WINDOW
 from upscale_cli.errors import DeviceError, InterruptedRun, OptionError, OutputError
 from upscale_cli.events import Event, Listener, Note, Say
 from upscale_cli.media.target import remove_abandoned
+from upscale_cli.object_job import ObjectJob
 from upscale_cli.pipeline import Job
 from upscale_cli.signs import AnyJob, Sign, Tokens, absolute, paths_of
 from upscale_cli.stretched import Indivisible, Made, StretchJob, is_worth_sharing, run_stretched
@@ -338,15 +339,16 @@ class RayCrew:
         need = self._need or Need("cpu", 1, MOST_THREADS)
         return sum(node.room(need) for node in self._nodes if node.id not in self._refused)
 
-    def submit(self, job: Job | ClipJob, upscaler: Upscaler, listener: Listener) -> "Future[str]":
+    def submit(self, job: Job | ClipJob | ObjectJob, upscaler: Upscaler, listener: Listener) -> "Future[str]":
         """See `Crew`.
 
         Raises:
             OptionError: a worker could not reach the output.
             DeviceError: the cluster has not what the upscaler's device asks for.
         """
-        if getattr(job, "once", None) is not None or not isinstance(getattr(job, "output", Path()), Path):
-            raise OptionError("--ray takes files and writes files. Give -o FILE or a folder, and no pipe.")
+        is_stream = isinstance(job, ClipJob) and job.once is not None
+        if is_stream or not (isinstance(job, ObjectJob) or isinstance(job.output, Path)):
+            raise OptionError("--ray takes files and objects, and writes them. Give -o FILE or a folder, and no pipe.")
         self._set_up(upscaler)
         name = name_of(job)
 
@@ -595,7 +597,7 @@ class Hand(threading.Thread):
             RayError: the worker died; the errand is queued again.
             _Unfit: the worker cannot do it; the same.
         """
-        has_begun = False
+        has_begun, name = False, name_of(errand.order.job)
         try:
             for event in self._events(errand.order):
                 if isinstance(event, Outcome):
@@ -603,7 +605,7 @@ class Hand(threading.Thread):
                 elif isinstance(event, Begun):
                     has_begun = True
                 else:
-                    errand.listener(event)
+                    errand.listener(replace(event, source=name) if isinstance(event, Note) else event)
         except RayTaskError as error:  # a bug of ours on the other side
             self._crew.done(errand)
             errand.future.set_exception(error)

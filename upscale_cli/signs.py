@@ -10,10 +10,11 @@ from typing import IO
 
 from upscale_cli.clip import ClipJob
 from upscale_cli.media.target import TEMPORARY, hold
+from upscale_cli.object_job import ObjectJob
 from upscale_cli.pipeline import Job
 from upscale_cli.stretched import StretchJob
 
-AnyJob = Job | ClipJob | StretchJob
+AnyJob = Job | ClipJob | StretchJob | ObjectJob
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ def paths_of(job: AnyJob) -> tuple[Path | None, Path | None]:
     clip = job.clip if isinstance(job, StretchJob) else job
     if isinstance(clip, ClipJob):
         return Path(os.path.abspath(clip.clip.source.removeprefix("file:"))), _absolute(clip.output)
-    if isinstance(clip, Job):
+    if isinstance(clip, (Job, ObjectJob)):
         return _absolute(clip.source), _absolute(clip.output)
     return None, None
 
@@ -105,6 +106,8 @@ def absolute(job: AnyJob) -> AnyJob:
         path = job.clip.source.removeprefix("file:")
         clip = replace(job.clip, source=f"file:{os.path.abspath(path)}")
         return replace(job, clip=clip, output=_absolute(job.output) or job.output)
+    if isinstance(job, ObjectJob):
+        return replace(job, source=_absolute(job.source) or job.source, output=_absolute(job.output) or job.output)
     if isinstance(job, Job):
         return replace(job, source=_absolute(job.source) or job.source, output=_absolute(job.output) or job.output)
     return job

@@ -24,6 +24,7 @@ from upscale_cli.errors import CheckpointError, DeviceError, FFmpegError, Interr
 from upscale_cli.events import ClipProgress, Event, Listener, Progress
 from upscale_cli.media.video.binary import find_ffmpeg
 from upscale_cli.models.select import is_checkpoint_path
+from upscale_cli.object_job import ObjectJob
 from upscale_cli.pipeline import Job
 from upscale_cli.signs import AnyJob, Sign, absolute
 from upscale_cli.stretched import Made, StretchJob, perform_stretch, same_ffmpeg
@@ -267,7 +268,7 @@ def _check_ffmpeg(job: AnyJob) -> None:
     """
     if isinstance(job, StretchJob):
         same_ffmpeg(job)
-    elif isinstance(job, ClipJob):
+    elif isinstance(job, ClipJob) or (isinstance(job, ObjectJob) and job.is_clip):
         find_ffmpeg()
 
 

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from upscale_cli.cli.causes import print_causes
-from upscale_cli.cli.group import MAIN_VERB, MainVerb, PathDecides, RayAlone
+from upscale_cli.cli.group import MAIN_VERB, MainVerb, PathDecides
 from upscale_cli.cli.options import Json
 from upscale_cli.cli.verb_compare import compare
 from upscale_cli.cli.verb_eval import evaluate
@@ -35,7 +35,7 @@ app.command("compare")(compare)
 app.add_typer(models_app, name="models")
 
 
-@app.command(cls=RayAlone)
+@app.command()
 def doctor(
     as_json: Json = False,
     ray: Annotated[

@@ -106,7 +106,7 @@ class FolderRun:
     def __init__(self, run: Run, models: list[str | None], rules: Rules, crew: Crew | None = None) -> None:
         self._run, self._models, self._rules, self._crew = run, models, rules, crew
         self._listener = run.listener
-        self._manifests: dict[Path, Manifest] = {}
+        self._manifests: dict[Path | str, Manifest] = {}
         self._jobs: dict[tuple[Upscaler, bool], JobOptions] = {}
         self.tally = Tally()
         self._folders = set[Path]()  # with outputs in them
@@ -177,11 +177,16 @@ class FolderRun:
     def _outputs(self, sources: "list[Input]") -> "Outputs":
         from upscale_cli.batch import Outputs
 
-        def may_replace(source: "Input", path: Path) -> bool:
-            return self._rules.skip_existing and self._manifest(source).may_replace(source, path)
+        def is_there(source: "Input", place: Path | str) -> bool:
+            return self._manifest(source).is_there(place)
+
+        def may_replace(source: "Input", place: Path | str) -> bool:
+            return self._rules.skip_existing and self._manifest(source).may_replace(source, place)
 
         folds = bool(sources) and self._manifest(sources[0]).folds()
-        return Outputs(sources, overwrite=self._run.photos.overwrite, may_replace=may_replace, folds=folds)
+        return Outputs(
+            sources, overwrite=self._run.photos.overwrite, may_replace=may_replace, is_there=is_there, folds=folds
+        )
 
     def _task(
         self, source: "Input", name: str | None, outputs: "Outputs", clip_options: "ClipOptions | None"
@@ -203,9 +208,10 @@ class FolderRun:
         if record.damage:
             self._fail(source.name, f"{source.name}: was done before. {record.damage}")
         else:
-            self._folders.add(manifest.place(record).parent)
+            place = manifest.place(record)
+            self._folders.update([place.parent] if isinstance(place, Path) else [])
             self.tally.skipped += 1
-            self._listener(Skipped(source.name, str(manifest.place(record))))
+            self._listener(Skipped(source.name, str(place)))
         return True
 
     def _manifest(self, source: "Input") -> Manifest:
@@ -230,6 +236,7 @@ class FolderRun:
         if ready and self._run.naming.output is not None:
             next(iter(ready.values()))[0].manifest.check()  # one folder for all: if it is no good, nothing is
         self._sweep(task.prepared for tasks in ready.values() for task in tasks)
+        self._expect([task for tasks in ready.values() for task in tasks])
         self._work_begin = time.monotonic()
         crew = self._crew or _local_crew(self._rules.jobs)
         hands = Hands[Begun](crew, self._listener)
@@ -251,9 +258,15 @@ class FolderRun:
         """Removes what killed runs have left where outputs are, and where they will be."""
         from upscale_cli.media.target import remove_abandoned
 
-        self._folders.update(work.output.parent for work in works if work.output is not None)
+        self._folders.update(work.output.parent for work in works if isinstance(work.output, Path))
         for folder in self._folders:
             remove_abandoned(folder)
+
+    def _expect(self, tasks: list[Task]) -> None:
+        """Tells every manifest what is to come."""
+        for manifest in dict.fromkeys(task.manifest for task in tasks):
+            own = [(task.prepared, task.job) for task in tasks if task.manifest is manifest]
+            manifest.expect([(one.source, one.output, job) for one, job in own if one.output is not None])
 
     def _hand_out(self, crew: Crew, hands: "Hands[Begun]", tasks: list[Task]) -> None:
         """All jobs of one model, as many at a time as the crew has hands for."""
@@ -285,7 +298,7 @@ class FolderRun:
             return None
         output = prepared.output
         assert output is not None
-        if output.exists() and self._rules.skip_existing and manifest.may_replace(prepared.source, output):
+        if manifest.is_there(output) and self._rules.skip_existing and manifest.may_replace(prepared.source, output):
             prepared = prepared.replacing()
         return Begun(task, prepared, manifest.begin(prepared.source, output, task.job))
 
@@ -296,8 +309,10 @@ class FolderRun:
             damage = future.result()
         except BaseException as error:
             manifest.drop(begun.record)
-            if isinstance(error, OutputError) and self._is_done(source, manifest, begun.task.job):
-                return  # another run was faster
+            if isinstance(error, OutputError):
+                manifest.look_again(begun.record)
+                if self._is_done(source, manifest, begun.task.job):
+                    return  # another run was faster
             raise
         manifest.finish(begun.record, damage)
         self.tally.megapixels += begun.prepared.megapixels
