@@ -597,7 +597,7 @@ class Hand(threading.Thread):
             RayError: the worker died; the errand is queued again.
             _Unfit: the worker cannot do it; the same.
         """
-        has_begun, name = False, name_of(errand.order.job)
+        has_begun = False
         try:
             for event in self._events(errand.order):
                 if isinstance(event, Outcome):
@@ -605,7 +605,7 @@ class Hand(threading.Thread):
                 elif isinstance(event, Begun):
                     has_begun = True
                 else:
-                    errand.listener(replace(event, source=name) if isinstance(event, Note) else event)
+                    errand.listener(event)
         except RayTaskError as error:  # a bug of ours on the other side
             self._crew.done(errand)
             errand.future.set_exception(error)
