@@ -165,13 +165,14 @@ class VideoWriter(Closing):
 
         Args:
             track: which of the tracks.
-            samples: the planes one after the other, as the track's format and encoder size say.
+            samples: the planes one after the other, as the track's format and encoder size say; never to be changed
+                any more.
             pts: in ticks of the track's time base.
         """
         pts += self._shift_of(track)
         with self._sending():
             self._child.stdin.write(self._headers + nut.frame_header(track, pts, samples.nbytes))
-            self._child.stdin.write(samples.data)
+            self._child.stdin.lend(samples)
         self._headers = b""
         self.frames += 1
 
