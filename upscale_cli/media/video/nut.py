@@ -108,10 +108,9 @@ def _info(number: int, stream: RawStream) -> bytes:
 
 
 def _packet(startcode: bytes, payload: bytes) -> bytes:
-    head = startcode + _number(len(payload) + 4)
-    if len(payload) + 4 > 4096:
-        head += _checksum(head)
-    return head + payload + _checksum(payload)
+    """One of the headers. Above 4096 bytes it would need one more checksum; even those of 256 streams are smaller, and
+    readers take no more streams."""
+    return startcode + _number(len(payload) + 4) + payload + _checksum(payload)
 
 
 def _text(data: bytes) -> bytes:
