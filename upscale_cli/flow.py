@@ -36,7 +36,7 @@ class Lane(Protocol):
         """Starts one frame."""
 
     def collect(self, pending: Any) -> NDArray[Any]:
-        """Waits for it."""
+        """Waits for it; its samples are never changed any more, for the writer may lend them to a pipe."""
 
 
 @dataclass(slots=True)
