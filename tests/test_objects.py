@@ -444,6 +444,15 @@ def test_what_is_not_ours_is_kept_and_what_has_changed_is_done_again(run: Run, b
     assert run(*again, "--overwrite").code == 0
 
 
+def test_where_nothing_can_be_put_nothing_is_computed(run: Run, store: Store, bucket: Bucket, tmp_path: Path) -> None:
+    url = bucket.put_all(album(tmp_path), "in/")
+    store.reset()
+    store.fail("PUT", how="403")
+    outcome = run(url, "-o", f"{bucket.url}/out/", "-r", *FAST)
+    assert (outcome.code, "denies access" in outcome.line) == (1, True)
+    assert (store.requests["PUT"], store.requests["GET"]) == (1, 0)
+
+
 def test_a_dry_run_puts_nothing(run: Run, bucket: Bucket, tmp_path: Path) -> None:
     url = bucket.put_all(album(tmp_path), "in/")
     before = bucket.tags()
