@@ -3,7 +3,7 @@
 import contextlib
 import json
 import os
-import signal
+import shutil
 import subprocess
 import sys
 import time
@@ -36,7 +36,10 @@ from upscale_cli.signs import Sign
 from upscale_cli.upscaler import Upscaler
 
 ray = pytest.importorskip("ray", reason="the extra [ray] is not installed")
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="a cluster of several nodes is made on Linux only")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="a cluster of several nodes is made on Linux only"),
+    pytest.mark.xdist_group("ray"),  # one cluster is enough
+]
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 STORE = 80 * 2**20
@@ -326,13 +329,31 @@ def test_a_worker_with_another_checkpoint_is_refused(
     assert len(said) == 3
 
 
+class OnlyHere(Sign):
+    """Seen by one process alone: `size` is its number."""
+
+    __slots__ = ()
+
+    def is_seen(self) -> bool:
+        return os.getpid() == self.size
+
+
+def test_a_file_that_changes_meanwhile_is_no_fault_of_a_node(
+    crew: Any, album: list[Path], tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("upscale_cli.signs.Tokens.signs_for", lambda *_: (Sign(album[0], 1),))
+    net = upscaler()
+    assert crew.submit(photo(album[0], tmp_path / "out.png", net), net, ignore).result() == ""
+    assert not said
+
+
 def test_a_worker_that_does_not_see_the_folder_is_refused(
     crew: Any, album: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    elsewhere = Sign(tmp_path / ".upscale-elsewhere.part", 32, "0" * 32)
-    monkeypatch.setattr("upscale_cli.signs.Tokens.signs_for", lambda *_: (elsewhere,))
+    here = OnlyHere(tmp_path / "in", os.getpid())
+    monkeypatch.setattr("upscale_cli.signs.Tokens.signs_for", lambda *_: (here,))
     net = upscaler()
-    with pytest.raises(DeviceError, match=r"elsewhere.part is not there what it is .* shared file system"):
+    with pytest.raises(DeviceError, match=r"/in is not there what it is .* shared file system"):
         crew.submit(photo(album[0], tmp_path / "out.png", net), net, ignore).result()
 
 
@@ -375,35 +396,45 @@ def test_a_clip_in_stretches_over_three_workers(
     assert not work_of(output).exists()
 
 
-DRIVER = """
-import sys
-from pathlib import Path
-from tests.test_ray import clip, upscaler
-from upscale_cli import resume
-from upscale_cli.events import ignore
-from upscale_cli.ray_crew import open_ray_crew
-address, source, output = sys.argv[1:]
-resume.cache_folder = lambda: Path(output).with_name("cache")
-crew = open_ray_crew(address, print)
-crew.submit(clip(Path(source), Path(output)), upscaler("bicubic"), ignore).result()
-crew.close()
-"""
+# The command line
 
 
-def test_a_driver_that_is_killed_goes_on(cluster: Any, film: Path, whole: Path, tmp_path: Path) -> None:
-    output = tmp_path / "out.mp4"
-    command = [sys.executable, "-c", DRIVER, cluster.address, str(film), str(output)]
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
+def test_a_driver_that_is_killed_goes_on(
+    cluster: Any, album: list[Path], film: Path, whole: Path, tmp_path: Path
+) -> None:
+    """Photos are known by the manifest, the clip's stretches by its journal."""
+    out, folder = tmp_path / "out", album[0].parent
+    shutil.copy(film, folder)
+    command = [sys.executable, "-m", "upscale_cli", str(folder), "-o", str(out), "--ray", cluster.address]
+    command += ["-m", "bicubic", "-s", "2", "--preset", "ultrafast"]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "XDG_CACHE_HOME": str(tmp_path / "cache")}
     killing = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    journal = work_of(output) / "journal.jsonl"
+    journal = work_of(out / "film_2x.mp4") / "journal.jsonl"
     until(lambda: (journal.exists() and journal.read_text().count("\n") > 1) or killing.poll() is not None)
-    killing.send_signal(signal.SIGKILL)
+    killing.kill()
     killing.wait()
     assert '"file"' in journal.read_text()
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert_same_file(examine(whole), examine(output))
-    assert not work_of(output).exists()
+    assert "1 done, 12 skipped" in " ".join(done.stderr.split())
+    assert_same_file(examine(whole), examine(out / "film_2x.mp4"))
+    for path in out.glob(".upscale-*.part"):  # of the run that was killed; young ones are left alone
+        os.utime(path, (0, 0))
+    again = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert "13 skipped" in " ".join(again.stderr.split())
+    made = {path.name for path in out.iterdir() if not path.name.startswith(".upscale-manifest")}
+    assert made == {"film_2x.mp4", *(f"{number}_2x.png" for number in range(len(album)))}
+
+
+def test_a_folder_with_a_broken_file(cluster: Any, run: Run, album: list[Path], tmp_path: Path) -> None:
+    album[3].write_bytes(album[3].read_bytes()[:200])
+    outcome = run(album[0].parent, "-o", tmp_path / "out", "--ray", cluster.address, "-m", "espcn", "-s", 2)
+    assert outcome.code == 1
+    assert "11 done" in outcome.err
+    assert "3.png" in outcome.err
+    assert {path.name for path in (tmp_path / "out").glob("*_2x.png")} == {
+        f"{number}_2x.png" for number in range(len(album)) if number != 3
+    }
 
 
 # The address

@@ -127,7 +127,7 @@ class Input:
             return _read_once(STDIO)
         if os.path.isdir(self.name):  # unlike Path.is_dir it never raises
             raise InputError(f"{self.name}: is a folder. Name a file.")
-        if _is_pipe(self.name):
+        if is_pipe(self.name):
             return _read_once(self.name)
         return self.path
 
@@ -160,7 +160,8 @@ def _is_file(name: str) -> bool:
     return stat.S_ISREG(_mode(name))
 
 
-def _is_pipe(name: str) -> bool:
+def is_pipe(name: str) -> bool:
+    """Whether a name stands for a pipe, which gives its bytes once only."""
     return stat.S_ISFIFO(_mode(name))
 
 

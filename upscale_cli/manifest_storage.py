@@ -104,9 +104,53 @@ class Storage(Protocol):
         """Whether names are the same there that differ in letter case or the form of accents."""
 
 
-def storage_in(folder: Path | str) -> Storage:
-    """What keeps the lines about the outputs in a folder, or below a prefix."""
+def storage_in(folder: Path | str, *, is_kept: bool = True) -> Storage:
+    """What keeps the lines about the outputs in a folder, or below a prefix.
+
+    Args:
+        is_kept: False: they are forgotten with the run.
+    """
+    if not is_kept:
+        return NoStorage(folder)
     return ObjectStorage(folder) if isinstance(folder, str) else FileStorage(folder)
+
+
+class NoStorage:
+    """Lines that nobody will want to know: of files named one by one."""
+
+    ahead = 0
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = folder
+
+    def fresh(self, *, now: bool = False) -> list[bytes]:
+        del now
+        return []
+
+    def add(self, lines: Sequence[bytes], *, at_once: bool) -> None:
+        pass
+
+    def flush(self) -> None:
+        pass
+
+    def stamp(self, output: str, *, now: bool = False) -> Stamp | None:
+        del now
+        return objects.stamp(output, OutputError) if objects.is_object(output) else Stamp.of(output)
+
+    def place(self, output: str) -> Path | str:
+        return output if objects.is_object(output) else Path(output)
+
+    def name(self, place: Path | str) -> str:
+        return str(place)
+
+    def check(self) -> None:
+        pass
+
+    def tidy(self) -> None:
+        pass
+
+    def folds(self) -> bool:
+        return os.name == "nt" or sys.platform == "darwin"
 
 
 class FileStorage:

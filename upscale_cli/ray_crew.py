@@ -26,7 +26,7 @@ from upscale_cli.clip import ClipJob
 from upscale_cli.device import GPU_SHARE
 from upscale_cli.engine import MAX_WINDOW
 from upscale_cli.errors import DeviceError, InterruptedRun, OptionError, OutputError
-from upscale_cli.events import Listener, Note, Say
+from upscale_cli.events import Event, Listener, Note, Say
 from upscale_cli.media.target import remove_abandoned
 from upscale_cli.object_job import ObjectJob
 from upscale_cli.pipeline import Job
@@ -350,9 +350,14 @@ class RayCrew:
         if is_stream or not (isinstance(job, ObjectJob) or isinstance(job.output, Path)):
             raise OptionError("--ray takes files and objects, and writes them. Give -o FILE or a folder, and no pipe.")
         self._set_up(upscaler)
+        name = name_of(job)
+
+        def tell(event: Event) -> None:
+            listener(replace(event, source=name) if isinstance(event, Note) else event)
+
         if isinstance(job, ClipJob) and is_worth_sharing(job):
-            return self._clips.submit(self._share, job, upscaler, listener)
-        return self._queue(job, upscaler, listener)
+            return self._clips.submit(self._share, job, upscaler, tell)
+        return self._queue(job, upscaler, tell)
 
     def close(self) -> None:
         """See `Crew`."""
@@ -385,7 +390,7 @@ class RayCrew:
                 self._tender.start()
 
     def _queue(self, job: AnyJob, upscaler: Upscaler, listener: Listener) -> "Future[Any]":
-        errand = Errand(order_for(job, upscaler, self._tokens.signs_for(job)), listener)
+        errand = Errand(order_for(job, upscaler, self.signs_for(job)), listener)
         with self._changed:
             self._waiting.append(errand)
             if self._is_closing:
@@ -393,6 +398,10 @@ class RayCrew:
                 self._give_up(errand, InterruptedRun())
             self._changed.notify_all()
         return errand.future
+
+    def signs_for(self, job: AnyJob) -> tuple[Sign, ...]:
+        """What a worker has to see before it begins with a job."""
+        return self._tokens.signs_for(job)
 
     def _share(self, job: ClipJob, upscaler: Upscaler, listener: Listener) -> str:
         """A clip in stretches by all workers; by one, where that cannot be."""
@@ -588,7 +597,7 @@ class Hand(threading.Thread):
             RayError: the worker died; the errand is queued again.
             _Unfit: the worker cannot do it; the same.
         """
-        has_begun, name = False, name_of(errand.order.job)
+        has_begun = False
         try:
             for event in self._events(errand.order):
                 if isinstance(event, Outcome):
@@ -596,7 +605,7 @@ class Hand(threading.Thread):
                 elif isinstance(event, Begun):
                     has_begun = True
                 else:
-                    errand.listener(replace(event, source=name) if isinstance(event, Note) else event)
+                    errand.listener(event)
         except RayTaskError as error:  # a bug of ours on the other side
             self._crew.done(errand)
             errand.future.set_exception(error)
