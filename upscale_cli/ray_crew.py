@@ -33,7 +33,7 @@ from upscale_cli.pipeline import Job
 from upscale_cli.signs import AnyJob, Sign, Tokens, absolute, paths_of
 from upscale_cli.stretched import Indivisible, Made, StretchJob, is_worth_sharing, run_stretched
 from upscale_cli.upscaler import Upscaler
-from upscale_cli.worker import Begun, Facts, Order, Outcome, Papers, Worker, look, name_of, order_for
+from upscale_cli.worker import Begun, Facts, Order, Outcome, Worker, look, name_of, order_for
 
 try:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere unless the user wants it
@@ -61,8 +61,11 @@ STOPPING_SECONDS: Final = 10.0
 REACHING_SECONDS: Final = 5.0
 """How long a cluster may take to answer."""
 
-MOST_THREADS: Final = 4
-"""Of a worker without a GPU: more workers of few threads do more than fewer of many."""
+THREADS: Final = (4, 2, 1)
+"""Of a worker without a GPU: more workers of few threads do more than fewer of many, but each takes a GB of memory."""
+
+USED_WELL: Final = 0.8
+"""Part of the cluster's CPUs that workers should use; nodes with fewer CPUs than a worker has threads are left out."""
 
 CLIPS_AT_ONCE: Final = 2
 """Clips that are dealt out in stretches at the same time: the second keeps workers busy while the first is joined."""
@@ -231,12 +234,27 @@ def need_of(upscaler: Upscaler, cluster: Sequence[Node]) -> Need:
         return Need("cuda", 1, 1, gpu_share(gpu_bytes(upscaler), min(map(_gpu_memory, with_gpu))))
     if wanted not in (AUTO, "cpu"):
         raise DeviceError(f"--device {wanted}: no node of the cluster has a GPU. Choose --device auto or cpu.")
-    cpus = min((int(node.cpus) for node in cluster if node.cpus >= 1), default=0)
-    if not cpus:
+    if not any(node.cpus >= 1 for node in cluster):
         raise DeviceError("no node of the cluster has a CPU to hand out. Start one with `ray start --num-cpus N`.")
-    given = os.environ.get("OMP_NUM_THREADS", "")
-    threads = min(cpus, int(given) if given.isdecimal() and int(given) else MOST_THREADS)
+    threads = threads_for([int(node.cpus) for node in cluster])
     return Need("cpu", threads, threads)
+
+
+def threads_for(cpus: Sequence[int]) -> int:
+    """Threads of a worker: OMP_NUM_THREADS where that is set, and fits; else as many as use the nodes well.
+
+    Args:
+        cpus: of each node.
+
+    >>> threads_for([8, 8, 2]), threads_for([2, 2, 8]), threads_for([1, 1])
+    (4, 2, 1)
+    """
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    if given.isdecimal() and 0 < int(given) <= max(cpus):
+        return int(given)
+    return next(
+        threads for threads in THREADS if sum(one // threads * threads for one in cpus) >= USED_WELL * sum(cpus)
+    )
 
 
 def gpu_share(needed: int, memory: int) -> float:
@@ -336,7 +354,7 @@ class RayCrew:
     @property
     def room(self) -> int:
         """How many workers the cluster holds."""
-        need = self._need or Need("cpu", 1, MOST_THREADS)
+        need = self._need or Need("cpu", 1, THREADS[0])
         return sum(node.room(need) for node in self._nodes if node.id not in self._refused)
 
     def submit(self, job: Job | ClipJob | ObjectJob, upscaler: Upscaler, listener: Listener) -> "Future[str]":
@@ -567,7 +585,7 @@ class Hand(threading.Thread):
                 ray.kill(self._actor)
 
     def _admit(self) -> None:
-        """Starts the actor and looks at its papers.
+        """Starts the actor and asks for its version.
 
         Raises:
             _Unfit: it cannot be used.
@@ -582,13 +600,13 @@ class Hand(threading.Thread):
             .remote(self._need.device, self._need.threads)
         )  # fmt: skip
         try:
-            papers: Papers = ray.get(self._actor.introduce.remote())
+            version: str = ray.get(self._actor.version.remote())
         except (RayTaskError, RayActorError) as error:
             if _is_not_installed(error):
                 raise _Unfit(f"upscale-cli is not installed there; install {__version__}") from error
             raise
-        if papers.version != __version__:
-            raise _Unfit(f"upscale-cli is {papers.version} there and {__version__} here; install the same")
+        if version != __version__:
+            raise _Unfit(f"upscale-cli is {version} there and {__version__} here; install the same")
 
     def _do(self, errand: Errand) -> None:
         """One errand, to whatever end.
