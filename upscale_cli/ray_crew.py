@@ -13,7 +13,7 @@ import socket
 import statistics
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -37,7 +37,8 @@ from upscale_cli.worker import Begun, Facts, Order, Outcome, Worker, look, name_
 
 try:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere unless the user wants it
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # or it warns of what it will do one day
+    os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")  # a late call after the end would start a cluster
     import ray
 except ImportError as error:
     raise OptionError('--ray needs Ray, which is not installed: pip install "upscale-cli[ray]".') from error
@@ -380,6 +381,8 @@ class RayCrew:
     def close(self) -> None:
         """See `Crew`."""
         with self._changed:
+            if self._is_closing:
+                return
             self._is_closing = True
             for errand in self._waiting:
                 self._give_up(errand, InterruptedRun())
@@ -388,11 +391,12 @@ class RayCrew:
             hands = list(self._hands)
         for hand in hands:
             hand.stop()
+        end = time.monotonic() + STOPPING_SECONDS
         for hand in hands:
-            hand.join(STOPPING_SECONDS)
+            hand.join(max(0.0, end - time.monotonic()))
             hand.kill()
-        for thread in (*hands, *([self._tender] if self._tender.ident else [])):
-            thread.join(STOPPING_SECONDS)
+        if self._tender.ident is not None:
+            self._tender.join()
         self._clips.shutdown(wait=True, cancel_futures=True)
         self._tokens.close()
         for folder in self._left_in:
@@ -523,15 +527,15 @@ class RayCrew:
             for errand in self._waiting:
                 self._give_up(errand, DeviceError(f"no node of the cluster can be used: {why}."))
             self._waiting.clear()
-        wanted = len(self._waiting) + len(self._under_way) - len(self._hands)
-        for _ in range(wanted):
-            free = [(node.room(self._need) - self._on(node), node) for node in usable]
-            most, node = max(free, key=lambda one: one[0], default=(0, None))
+        free = Counter({node: node.room(self._need) for node in usable})
+        free.subtract(hand.node for hand in self._hands if hand.node in free)
+        for _ in range(len(self._waiting) + len(self._under_way) - len(self._hands)):
+            node, most = free.most_common(1)[0] if free else (None, 0)
             if node is None or most <= 0:
                 return
-            hand = Hand(self, node, self._need)
-            self._hands.append(hand)
-            hand.start()
+            free[node] -= 1
+            self._hands.append(Hand(self, node, self._need))
+            self._hands[-1].start()
 
     def _tell_of_waiting(self) -> None:
         """Says once that nothing goes on, where others use the cluster or no node is there."""
@@ -541,9 +545,6 @@ class RayCrew:
             self._has_told = True
             self._say("waiting for the cluster: none of its nodes has room for a worker, or they are slow to start.")
 
-    def _on(self, node: Node) -> int:
-        return sum(hand.node.id == node.id for hand in self._hands)
-
 
 class Hand(threading.Thread):
     """One worker: an actor over there, and the thread here that gives it errands and waits for it."""
@@ -552,7 +553,7 @@ class Hand(threading.Thread):
         super().__init__(name=f"hand on {node.name}", daemon=True)
         self._crew, self.node, self._need = crew, node, need
         self._actor: Any = None
-        self._is_killed = False
+        self._is_killed = self._is_busy = False
 
     def run(self) -> None:
         """The life of a worker."""
@@ -561,7 +562,9 @@ class Hand(threading.Thread):
             self._admit()
             was_ready = True
             while (errand := self._crew.next(self)) is not None:
+                self._is_busy = True
                 self._do(errand)
+                self._is_busy = False
         except RayError as error:
             why = _why(error)
         except _Unfit as unfit:
@@ -573,8 +576,11 @@ class Hand(threading.Thread):
             self._crew.gone(self, why, was_ready=was_ready)
 
     def stop(self) -> None:
-        """Asks the worker to drop what it has in hand."""
-        with contextlib.suppress(RayError, AttributeError):
+        """Asks the worker to drop what it has in hand; one that has nothing ends at once."""
+        if not self._is_busy:
+            self.kill()
+            return
+        with contextlib.suppress(RayError):
             self._actor.stop.remote()
 
     def kill(self) -> None:
