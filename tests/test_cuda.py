@@ -5,16 +5,20 @@ Skipped where there is none; FAIL_WITHOUT_CUDA=1 makes that a failure, for machi
 
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from tests.test_frame_upscaler import TV, TWICE, random_frame
 from upscale_cli import Upscaler
 from upscale_cli.device import Precision
 from upscale_cli.engine import Engine
+from upscale_cli.frame_dealer import frames_of
 from upscale_cli.media.frame import Pixels
+from upscale_cli.media.video.pixel_format import FORMATS
 from upscale_cli.models.espcn import ESPCN
 from upscale_cli.models.picture import PictureNet
 from upscale_cli.models.rrdbnet import RRDBNet
@@ -112,3 +116,40 @@ def test_memory_that_runs_out_for_real_halves_the_window(noise: Callable[..., Pi
         del taken
         torch.cuda.empty_cache()
     assert any("out of memory on cuda" in line for line in said)
+
+
+def test_pictures_in_several_threads_share_batches(noise: Callable[..., Pixels]) -> None:
+    pictures = [noise(64, 80, 3) for _ in range(24)]
+    engine = Engine(net("srvgg"), torch.device("cuda"), "fp32", say=lambda text: pytest.fail(text))
+    alone = [engine.upscale(lr, np.float32) for lr in pictures]
+    with ThreadPoolExecutor(8) as threads:
+        together = list(threads.map(lambda lr: engine.upscale(lr, np.float32), pictures))
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def gpus() -> list[torch.device]:
+    """All of them; of one alone, twice: to the dealer those are two."""
+    found = [torch.device("cuda", number) for number in range(torch.cuda.device_count())]
+    return found * 2 if len(found) == 1 else found
+
+
+@pytest.mark.parametrize("kind", ["espcn", "rrdbnet"])
+def test_several_gpus_give_what_one_gives(kind: str, noise: Callable[..., Pixels]) -> None:
+    lr = noise(300, 310, 3)
+    several = Engine(net(kind), gpus(), "fp32", tile=48, say=lambda text: pytest.fail(text))
+    np.testing.assert_allclose(several.upscale(lr, np.float32, clip=False), sr(kind, "cuda", "fp32", lr), atol=1e-5)
+
+
+def test_frames_on_several_gpus_come_back_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    samples = [random_frame("yuv420p", 64, 48, seed=number) for number in range(20)]
+    upscaler = Upscaler("espcn", device="cuda", precision="fp32")
+    one = frames_of(upscaler, FORMATS["yuv420p"], 64, 48, TV, TWICE, say=pytest.fail)
+    wanted = [one.collect(one.submit(frame)) for frame in samples]  # type: ignore[arg-type]
+    monkeypatch.setattr(upscaler, "devices", gpus())
+    monkeypatch.setattr(upscaler, "_engines", {})
+    several = frames_of(upscaler, FORMATS["yuv420p"], 64, 48, TV, TWICE, graph=True, say=lambda _: None)
+    under_way = [several.submit(frame) for frame in samples]
+    for pending, frame in zip(under_way, wanted, strict=True):
+        made = several.collect(pending)  # type: ignore[arg-type]
+        assert np.abs(made.astype(int) - frame.astype(int)).max() <= 1

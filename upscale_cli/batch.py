@@ -8,8 +8,8 @@ import stat
 import sys
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path, PurePath
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath, PurePosixPath
 from string import Formatter
 from typing import BinaryIO, Final
 
@@ -17,6 +17,8 @@ from upscale_cli.chain import Target
 from upscale_cli.errors import InputError, OptionError, OutputError
 from upscale_cli.media.formats import CLIP_EXTENSIONS, FORMATS, Format, format_named, format_of, is_picture_ending
 from upscale_cli.media.metadata import PhotoInfo
+from upscale_cli.objects import is_object, is_prefix_name, joined, key_of, normal, parent, stamp
+from upscale_cli.stamp import Stamp
 
 FIELDS: Final = ("stem", "ext", "scale", "width", "height", "model", "folder", "name")
 """What an output template may name."""
@@ -32,15 +34,17 @@ HEAD_BYTES: Final = 4096
 
 @dataclass(frozen=True)
 class Input:
-    """One input: a file, or standard input.
+    """One input: a file, an object, or standard input.
 
     Attributes:
-        root: the folder it was found in, whose tree outputs mirror; None for a file that was named by itself.
+        root: the folder or prefix it was found in, whose tree outputs mirror; None for what was named by itself.
+        listed: of an object, what it was when it was found.
     """
 
     name: str
     may_be_live: bool = False
     root: str | None = None
+    listed: Stamp | None = field(default=None, compare=False)
 
     @property
     def is_live(self) -> bool:
@@ -56,25 +60,53 @@ class Input:
         return self.name == STDIO
 
     @property
+    def is_object(self) -> bool:
+        """Whether it lies in a store: it has a URL, and no path."""
+        return is_object(self.name)
+
+    @property
     def path(self) -> Path:
+        assert not self.is_object, self.name
         return Path(self.name)
 
     @property
+    def location(self) -> Path | str:
+        """Its path, or its URL."""
+        return self.name if self.is_object else self.path
+
+    @property
+    def pure_path(self) -> PurePath:
+        """Where it lies, for its parts; of an object, below its bucket."""
+        return PurePosixPath(key_of(self.name)) if self.is_object else PurePath(self.name)
+
+    @property
+    def folder(self) -> Path | str:
+        """The folder or prefix it lies in."""
+        return parent(self.name) if self.is_object else self.path.parent
+
+    @property
     def below_root(self) -> PurePath:
-        """Its path in the tree that outputs mirror; of a file that was named by itself, the name."""
-        return self.path.relative_to(self.root) if self.root is not None else PurePath(self.path.name)
+        """Its path in the tree that outputs mirror; of what was named by itself, the name."""
+        if self.root is None:
+            return type(self.pure_path)(self.pure_path.name)
+        return PurePosixPath(self.name.removeprefix(self.root)) if self.is_object else self.path.relative_to(self.root)
+
+    def stamp(self) -> Stamp | None:
+        """What it is now, or of an object what it was when it was found; None where there is nothing."""
+        return self.listed if self.is_object else Stamp.of(self.path)
 
     @functools.cached_property
     def is_clip(self) -> bool:
-        """Whether it is moving pictures with a time base: by its ending, or where that says nothing by its content."""
+        """Whether it is moving pictures with a time base: by its ending, or where that says nothing by its content. Of
+        objects the ending alone counts."""
         if self.is_live:
             return True
         if self.is_stdin:
             return _stdin_is_clip()
-        ending = self.path.suffix.lower()
+        ending = self.pure_path.suffix.lower()
         if ending in CLIP_EXTENSIONS:
             return True
-        if is_picture_ending(ending) or not _is_file(self.name):
+        if is_picture_ending(ending) or self.is_object or not _is_file(self.name):
             return False
         from upscale_cli.media.video.probe import looks_like_clip
 
@@ -90,7 +122,7 @@ class Input:
             return _read_once(STDIO)
         if os.path.isdir(self.name):  # unlike Path.is_dir it never raises
             raise InputError(f"{self.name}: is a folder. Name a file.")
-        if _is_pipe(self.name):
+        if is_pipe(self.name):
             return _read_once(self.name)
         return self.path
 
@@ -123,7 +155,8 @@ def _is_file(name: str) -> bool:
     return stat.S_ISREG(_mode(name))
 
 
-def _is_pipe(name: str) -> bool:
+def is_pipe(name: str) -> bool:
+    """Whether a name stands for a pipe, which gives its bytes once only."""
     return stat.S_ISFIFO(_mode(name))
 
 
@@ -140,7 +173,8 @@ class Naming:
     """Where outputs go and what they are called.
 
     Attributes:
-        output: as given with -o: None, "-", a file, a folder (existing, or with a trailing slash) or a template.
+        output: as given with -o: None, "-", a file, a folder (existing, or with a trailing slash) or a template; or the
+            URL of an object or a prefix.
         format: as given with -f; None takes the output's ending, or the input's format.
         target: decides whether names speak of the scale or of the size.
         several_models: names must tell the models apart.
@@ -170,7 +204,8 @@ class Naming:
         if self.goes_to_stdout(source):
             return Place(None, format_named(self.format) if self.format else FORMATS[info.format])
         path = self._path(source, self._extension(source, info), (info.width, info.height), size, model)
-        return Place(path, self._format(path))
+        assert isinstance(path, Path)
+        return Place(path, self.format_of(path))
 
     def place_clip(
         self,
@@ -190,7 +225,46 @@ class Naming:
         """
         if self.goes_to_stdout(source):
             return None
-        return self._path(source, ending, lr_size, size, model, label)
+        path = self._path(source, ending, lr_size, size, model, label)
+        assert isinstance(path, Path)
+        return path
+
+    def place_unseen(self, source: Input, ending: str, target: Target, model: str, label: str = "") -> Path | str:
+        """Where the output goes of a source that was not looked into: an object's, or what becomes an object.
+
+        Args:
+            target: how large it will be; without a scale no number of pixels is known yet.
+
+        Returns:
+            A path, or the URL of an object.
+
+        Raises:
+            OptionError: as `check_unseen`.
+            OutputError: the object's name is no path on this system.
+        """
+        self.check_unseen()
+        if source.is_object and self.output is not None and not is_object(self.output):
+            _check_parts(source)
+        fields = self._fields(source, ending, model)
+        if target.scale is not None:
+            fields["scale"] = f"{target.scale:.4g}"
+        wish = "{scale}x" if target.scale is not None else _wish(target)
+        return self._filled(source, fields, "{stem}" + label + self._model_part() + f"_{wish}{{ext}}")
+
+    def check_unseen(self) -> None:
+        """Refuses a template that cannot be filled in before a source is looked into.
+
+        Raises:
+            OptionError: it names pixels.
+        """
+        has_scale = self.target is None or self.target.scale is not None
+        unknown = ("width", "height") if has_scale else ("width", "height", "scale")
+        named = [name for _, name, _, _ in Formatter().parse(self.output or "") if name in unknown]
+        if named:
+            raise OptionError(
+                f"output template {self.output!r} names {{{named[0]}}}, which is not known before an object is read. "
+                "Leave it out."
+            )
 
     def goes_to_stdout(self, source: Input) -> bool:
         return self.output == STDIO or (self.output is None and source.is_stdin)
@@ -203,32 +277,41 @@ class Naming:
         size: tuple[int, int],
         model: str,
         label: str = "",
-    ) -> Path:
+    ) -> Path | str:
         """The output's name, filled in."""
-        fields = {
-            "stem": "stdin" if source.is_stdin else "live" if source.is_live else source.path.stem,
+        fields = self._fields(source, ending, model)
+        fields |= {"scale": f"{self._scale(lr_size, size):.4g}", "width": size[0], "height": size[1]}
+        return self._filled(source, fields, self._default_template(label))
+
+    def _fields(self, source: Input, ending: str, model: str) -> dict[str, object]:
+        """What an output's name may tell, but for sizes."""
+        stream = "stdin" if source.is_stdin else "live" if source.is_live else None
+        folder = source.below_root.parent
+        return {
+            "stem": stream or source.pure_path.stem,
             "ext": ending,
-            "scale": f"{self._scale(lr_size, size):.4g}",
-            "width": size[0],
-            "height": size[1],
             "model": _file_name(model),
-            "folder": str(source.below_root.parent),
-            "name": "stdin" if source.is_stdin else "live" if source.is_live else source.path.name,
+            "folder": folder.as_posix() if is_object(self.output or "") else str(folder),
+            "name": stream or source.pure_path.name,
         }
-        default = self._default_template(label)
+
+    def _filled(self, source: Input, fields: dict[str, object], default: str) -> Path | str:
+        """-o with its fields filled in; a folder gets a file of the default name."""
         if self.output is None:
-            return source.path.with_name(_filled_in(default, fields))
+            return _below(source.folder, _filled_in(default, fields))
         if not ("{" in self.output or is_folder_name(self.output)):
-            return Path(self.output)
+            return _place(self.output)
         if "{" not in self.output:
-            return Path(self.output) / source.below_root.parent / _filled_in(default, fields)
+            return _below(self.output, str(fields["folder"]), _filled_in(default, fields))
         path = _filled_in(self.output, fields)
-        return Path(path) / _filled_in(default, fields) if is_folder_name(path) else Path(path)
+        return _below(path, _filled_in(default, fields)) if is_folder_name(path) else _place(path)
 
     def _default_template(self, label: str) -> str:
-        model = "_{model}" if self.several_models else ""
         by_scale = self.target is None or self.target.scale is not None
-        return "{stem}" + label + model + ("_{scale}x{ext}" if by_scale else "_{width}x{height}{ext}")
+        return "{stem}" + label + self._model_part() + ("_{scale}x{ext}" if by_scale else "_{width}x{height}{ext}")
+
+    def _model_part(self) -> str:
+        return "_{model}" if self.several_models else ""
 
     def _scale(self, lr_size: tuple[int, int], size: tuple[int, int]) -> float:
         if self.target is not None and self.target.scale is not None:
@@ -238,16 +321,27 @@ class Naming:
     def _extension(self, source: Input, info: PhotoInfo) -> str:
         """The input's own ending where it tells the truth, so that .jpeg stays .jpeg."""
         if self.format is not None:
-            row = format_named(self.format)
-            asked = f".{self.format.lower().removeprefix('.')}"
-            return asked if asked in row.extensions else row.extensions[0]
+            return self._asked_extension(self.format)
         row = FORMATS[info.format]
-        own = source.path.suffix
-        if own.lower() == ".pbm":
-            return ".pgm"  # one bit becomes gray
+        own = _writable(source.pure_path.suffix)
         return own if own.lower() in row.extensions else row.extensions[0]
 
-    def _format(self, path: Path) -> Format:
+    def unseen_extension(self, source: Input) -> str:
+        """Of a photo that was not looked into, whose name is believed."""
+        return self._asked_extension(self.format) if self.format else _writable(source.pure_path.suffix)
+
+    def _asked_extension(self, format: str) -> str:
+        row = format_named(format)
+        asked = f".{format.lower().removeprefix('.')}"
+        return asked if asked in row.extensions else row.extensions[0]
+
+    def format_of(self, path: PurePath) -> Format:
+        """The format of a photo's output.
+
+        Raises:
+            OptionError: its ending and --format contradict each other.
+            OutputError: its ending names no format.
+        """
         if self.format is None:
             return format_of(path)
         row = format_named(self.format)
@@ -266,14 +360,14 @@ def check_template(template: str) -> None:
         parts = [part for part in Formatter().parse(template) if part[1] is not None]
     except ValueError as error:
         raise OptionError(f"template {template!r} is not understood ({error}). Close every brace.") from error
-    for _, field, padding, conversion in parts:
-        if field not in FIELDS:
+    for _, named, padding, conversion in parts:
+        if named not in FIELDS:
             known = ", ".join(f"{{{name}}}" for name in FIELDS)
-            raise OptionError(f"output template {template!r} names {{{field}}}. Choose from {known}.")
-        allowed = r"0?\d{0,2}" if field in ("width", "height") else ""
+            raise OptionError(f"output template {template!r} names {{{named}}}. Choose from {known}.")
+        allowed = r"0?\d{0,2}" if named in ("width", "height") else ""
         if conversion or not re.fullmatch(allowed, padding or ""):
             raise OptionError(
-                f"output template {template!r}: {{{field}}} takes no format; only {{width:05}} and {{height:05}} do."
+                f"output template {template!r}: {{{named}}} takes no format; only {{width:05}} and {{height:05}} do."
             )
 
 
@@ -298,6 +392,7 @@ class Outputs:
 
     Args:
         may_replace: whether the output of a source, which is there already, is one of ours.
+        is_there: whether there is something at a place.
         folds: the file system takes names for the same that differ in letter case or in the form of accents.
     """
 
@@ -306,16 +401,17 @@ class Outputs:
         sources: Sequence[Input],
         *,
         overwrite: bool,
-        may_replace: Callable[[Input, Path], bool] = lambda *_: False,
+        may_replace: Callable[[Input, Path | str], bool] = lambda *_: False,
+        is_there: Callable[[Input, Path | str], bool] = lambda _, place: is_there(place),
         folds: bool = os.name == "nt",
     ) -> None:
         files = [source for source in sources if not (source.is_stdin or source.is_live)]
-        self._inputs = {_identity(source.path): source.name for source in files}
+        self._inputs = {_identity(source.location): source.name for source in files}
         self._promised: dict[str, str] = {}
-        self._overwrite, self._may_replace, self._folds = overwrite, may_replace, folds
+        self._overwrite, self._may_replace, self._is_there, self._folds = overwrite, may_replace, is_there, folds
 
-    def promise(self, source: Input, path: Path | None, *, may_exist: bool = False) -> None:
-        """Books a place: a path, or standard output (None).
+    def promise(self, source: Input, path: Path | str | None, *, may_exist: bool = False) -> None:
+        """Books a place: a path, the URL of an object, or standard output (None).
 
         Args:
             may_exist: whoever writes there decides about what exists already.
@@ -328,7 +424,8 @@ class Outputs:
                 raise OutputError(f"{source.name}: standard output holds one result only. Give -o a folder.")
             self._promised[STDIO] = source.name
             return
-        key = folded(os.path.abspath(path)) if self._folds else os.path.abspath(path)
+        plain = path if isinstance(path, str) else os.path.abspath(path)
+        key = folded(plain) if self._folds and not isinstance(path, str) else plain
         if _identity(path) in self._inputs:
             raise OutputError(f"{path}: is an input, and inputs are never overwritten. Choose another -o.")
         if self._promised.get(key) == source.name:
@@ -338,7 +435,8 @@ class Outputs:
                 f"{source.name}: its output {path} is that of {self._promised[key]} already. "
                 f"Name it with another -o, such as the template '{{folder}}/{{name}}_{{model}}_{{scale}}x{{ext}}'."
             )
-        if os.path.lexists(path) and not (self._overwrite or may_exist or self._may_replace(source, path)):
+        is_free = self._overwrite or may_exist or not self._is_there(source, path) or self._may_replace(source, path)
+        if not is_free:
             raise OutputError(f"{path}: exists already. Give --overwrite to replace it, or another -o.")
         self._promised[key] = source.name
 
@@ -358,8 +456,19 @@ def single_output(naming: Naming, sources: Sequence[Input], models: int) -> None
 
 
 def is_folder_name(output: str) -> bool:
-    """Whether -o means a folder: by its trailing slash, or because it is one."""
+    """Whether -o means a folder or a prefix: by its trailing slash, or because it is one."""
+    if is_object(output):
+        return is_prefix_name(output)
     return output.endswith(("/", "\\")) or os.path.isdir(output)
+
+
+def is_there(place: Path | str) -> bool:
+    """Whether there is something at a path, or an object of that URL.
+
+    Raises:
+        OutputError: the store does not tell.
+    """
+    return os.path.lexists(place) if isinstance(place, Path) else stamp(place, OutputError) is not None
 
 
 def folded(path: str) -> str:
@@ -367,7 +476,11 @@ def folded(path: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", os.path.normcase(path)).casefold())
 
 
-def _names_a_format(path: Path) -> bool:
+def _writable(ending: str) -> str:
+    return ".pgm" if ending.lower() == ".pbm" else ending  # one bit becomes gray
+
+
+def _names_a_format(path: PurePath) -> bool:
     try:
         format_of(path)
     except (InputError, OutputError):
@@ -393,8 +506,44 @@ def _filled_in(template: str, fields: Mapping[str, object]) -> str:
     return template.format_map({**fields, "stem": f"{stem}~{digits}"})
 
 
-def _identity(path: Path) -> object:
+def _place(name: str) -> Path | str:
+    """A path, or the URL of an object."""
+    return normal(name) if is_object(name) else Path(name)
+
+
+def _below(folder: Path | str, *parts: str) -> Path | str:
+    """A place below a folder or a prefix."""
+    return joined(folder, "/".join(parts)) if isinstance(folder, str) and is_object(folder) else Path(folder, *parts)
+
+
+def _wish(target: Target) -> str:
+    """A size that was asked for, as a part of a name; what comes of it is known with the LR size only.
+
+    >>> _wish(Target(box=(3840, None))), _wish(Target(megapixels=40))
+    ('3840px', '40mp')
+    """
+    if target.box is None:
+        return f"{target.megapixels:.4g}mp" if target.megapixels is not None else f"{target.long_side}px"
+    width, height = target.box
+    return f"{width}px" if height is None else f"{width or ''}x{height}"
+
+
+def _check_parts(source: Input) -> None:
+    """Refuses an object whose name, as a path of this system, would lead out of the folder of outputs.
+
+    Raises:
+        OutputError: so it does.
+    """
+    foreign = ("\0", "\\", ":") if os.name == "nt" else ("\0",)
+    for part in PurePosixPath(key_of(source.name)).parts:
+        if part == ".." or any(character in part for character in foreign):
+            raise OutputError(f"{source.name}: {part!r} in its name is no name of a file here. Rename the object.")
+
+
+def _identity(path: Path | str) -> object:
     """Equal for two names of one file, links and letter case included where the file exists."""
+    if isinstance(path, str):
+        return path
     try:
         status = path.stat()
     except (OSError, ValueError):

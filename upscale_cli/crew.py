@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from upscale_cli.clip import ClipJob
     from upscale_cli.events import Listener
+    from upscale_cli.object_job import ObjectJob
     from upscale_cli.pipeline import Job
     from upscale_cli.upscaler import Upscaler
 
@@ -47,7 +48,7 @@ class Crew(Protocol):
     def hands(self) -> int:
         """How many jobs are worth being under way at once; may change during a run."""
 
-    def submit(self, job: "Job | ClipJob", upscaler: "Upscaler", listener: "Listener") -> "Future[str]":
+    def submit(self, job: "Job | ClipJob | ObjectJob", upscaler: "Upscaler", listener: "Listener") -> "Future[str]":
         """Begins with a job, at once or when a hand is free.
 
         Args:
@@ -62,7 +63,7 @@ class Crew(Protocol):
         """Ends what is under way, leaving nothing half-done, and lets go of whatever was held."""
 
 
-def perform(job: "Job | ClipJob", upscaler: "Upscaler", listener: "Listener") -> str:
+def perform(job: "Job | ClipJob | ObjectJob", upscaler: "Upscaler", listener: "Listener") -> str:
     """Does one job, here and now; gives what the source has lost, in words, or "".
 
     Raises:
@@ -73,6 +74,10 @@ def perform(job: "Job | ClipJob", upscaler: "Upscaler", listener: "Listener") ->
     if isinstance(job, Job):
         run(job, upscaler, listener)
         return ""
+    from upscale_cli.object_job import ObjectJob, run_object
+
+    if isinstance(job, ObjectJob):
+        return run_object(job, upscaler, listener)
     from upscale_cli.video import run_clip
 
     return run_clip(job, upscaler, listener).damage

@@ -1,4 +1,4 @@
-"""`upscale doctor`: what this machine has, and what is wrong with it."""
+"""`upscale doctor`: what this machine has, or a cluster, and what is wrong with it."""
 
 import importlib.metadata
 import json
@@ -9,7 +9,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
+
+from upscale_cli.words import counted
+
+if TYPE_CHECKING:
+    from upscale_cli.ray_crew import NodeReport
+    from upscale_cli.worker import Facts
 
 State = Literal["ok", "note", "problem"]
 
@@ -41,6 +47,53 @@ class Finding:
 def examine() -> list[Finding]:
     """Looks at everything; runs nothing but ffmpeg (what it is, and which hardware encodes), and uses no network."""
     return [*_versions(), *_devices(), *_ffmpeg(), *_weights()]
+
+
+def examine_ray(address: str, folder: Path | None) -> list[Finding]:
+    """Asks every node of a Ray cluster what it has.
+
+    Args:
+        address: HOST:PORT of its head, or "auto".
+        folder: that all nodes should see.
+
+    Raises:
+        OptionError, DeviceError: there is no such cluster, or no Ray. OutputError: the folder cannot be written to.
+    """
+    from upscale_cli.ray_crew import examine_cluster
+    from upscale_cli.worker import look
+
+    notes: list[str] = []
+    report, here = examine_cluster(address, folder, notes.append), look()
+    cpus, gpus = (sum(getattr(one.node, what) for one in report.nodes) for what in ("cpus", "gpus"))
+    has = f"{counted(len(report.nodes), 'node')}, {cpus:g} CPUs, {gpus:g} GPUs"
+    findings = [Finding("cluster", f"{report.address}, Ray {report.version}: {has}", "ok" if cpus else "problem")]
+    findings += [Finding("cluster", note, "note") for note in notes]
+    for one in report.nodes:
+        findings += _node(one, here, folder)
+    log = f"{report.logs} on every node, worker-*.err: a line for each job"
+    return [*findings, Finding("logs", log)]
+
+
+def _node(report: "NodeReport", here: "Facts", folder: Path | None) -> list[Finding]:
+    """One node: what it has, what differs from this machine, what it does not see."""
+    name, facts = report.node.name, report.facts
+    if facts is None:
+        return [Finding(name, report.problem, "problem")]
+    has = f"{report.node.cpus:g} CPUs, {report.node.gpus:g} GPUs{''.join(f' ({gpu})' for gpu in facts.gpus)}"
+    versions = ", ".join(f"{package} {version}" for package, version in facts.versions.items())
+    findings = [Finding(name, f"{has}; {versions}; a task takes {report.seconds * 1000:.1f} ms")]
+    for package, version in facts.versions.items():
+        if version != here.versions[package]:
+            state: State = "problem" if package == "upscale-cli" else "note"
+            findings.append(Finding(name, f"{package} is {version} there and {here.versions[package]} here", state))
+    if missing := [model for model in here.models if model not in facts.models]:
+        findings.append(Finding(name, f"models that are here and not there: {', '.join(missing)}", "note"))
+    if not facts.models:
+        findings.append(Finding(name, "no model is there", "problem"))
+    if facts.sees is not None:
+        seen = "is seen" if facts.sees else "is not the folder that this machine sees under that path"
+        findings.append(Finding(name, f"{folder} {seen}", "ok" if facts.sees else "problem"))
+    return findings
 
 
 def show(findings: Sequence[Finding], *, as_json: bool) -> None:

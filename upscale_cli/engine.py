@@ -137,6 +137,11 @@ class Engine:
         """The first one."""
         return self.devices[0]
 
+    @property
+    def elements(self) -> float:
+        """Activations per LR pixel of a window that are alive at the worst moment."""
+        return self._cost.elements
+
     def upscale(
         self,
         lr: Pixels,

@@ -143,7 +143,8 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """What would be done with a source (`--dry-run`); `frames` is None where nobody knows."""
+    """What would be done with a source (`--dry-run`); `frames` is None, and sizes are 0, where nobody knows: objects
+    are read in their turn only."""
 
     source: str
     output: str

@@ -22,6 +22,7 @@ from upscale_cli.crew import perform
 from upscale_cli.device import free_host_memory
 from upscale_cli.errors import InterruptedRun
 from upscale_cli.events import Event, Listener, Note
+from upscale_cli.object_job import ObjectJob
 from upscale_cli.pipeline import Job
 
 if TYPE_CHECKING:
@@ -56,9 +57,9 @@ class LocalCrew:
         self._cores = torch.get_num_threads()
         self._threads = ThreadPoolExecutor(hands, "picture")
 
-    def submit(self, job: Job | ClipJob, upscaler: "Upscaler", listener: Listener) -> Future[str]:
+    def submit(self, job: Job | ClipJob | ObjectJob, upscaler: "Upscaler", listener: Listener) -> Future[str]:
         """See `Crew.submit`. Clips, and pictures where there is but one hand, are done when this returns."""
-        if self.hands > 1 and not isinstance(job, ClipJob):
+        if self.hands > 1 and not is_clip(job):
             upscaler.share(self.hands)
             return self._threads.submit(self._do, job, upscaler, listener)
         future: Future[str] = Future()
@@ -74,8 +75,8 @@ class LocalCrew:
         self._threads.shutdown(wait=True, cancel_futures=True)
         torch.set_num_threads(self._cores)  # for threads to come
 
-    def _do(self, job: Job | ClipJob, upscaler: "Upscaler", listener: Listener) -> str:
-        name = job.name if isinstance(job, Job) else job.clip.name
+    def _do(self, job: Job | ClipJob | ObjectJob, upscaler: "Upscaler", listener: Listener) -> str:
+        name = job.clip.name if isinstance(job, ClipJob) else job.name
 
         def tell(event: Event) -> None:
             if self._is_closing.is_set():
@@ -94,12 +95,19 @@ class LocalCrew:
             torch.set_num_threads(share)
 
 
-def _bytes_of(job: Job | ClipJob) -> int:
+def _bytes_of(job: Job | ClipJob | ObjectJob) -> int:
     """What a picture takes in memory at most, roughly: as it was, as it is made, and as it is encoded."""
-    if not isinstance(job, Job):
+    if is_clip(job):
         return 0
+    if isinstance(job, ObjectJob):
+        return int(2 * BYTES_PER_PIXEL * job.guessed_megapixels * 1e6)
+    assert isinstance(job, Job)
     (width, height), (sr_width, sr_height) = job.lr_size, job.target.size_for(*job.lr_size)
     return BYTES_PER_PIXEL * (width * height + 2 * sr_width * sr_height)
+
+
+def is_clip(job: Job | ClipJob | ObjectJob) -> bool:
+    return job.is_clip if isinstance(job, ObjectJob) else isinstance(job, ClipJob)
 
 
 class _Room:

@@ -1,51 +1,28 @@
-"""What is done in a folder of outputs: one JSON object per line, appended, so that a killed run can go on.
+"""What is done in a folder of outputs: one JSON object per line, added, so that a killed run can go on.
 
-The lines, and what follows from them, are in docs/folders.md. A line that a kill has torn is passed over.
+Where lines are kept is the business of `manifest_storage`. The lines, and what follows from
+them, are in docs/folders.md. A line that a kill has torn is passed over.
 """
 
-import contextlib
 import dataclasses
 import hashlib
 import json
 import os
 import secrets
-import sys
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Self
 
 from upscale_cli.batch import Input, is_folder_name
-from upscale_cli.errors import OutputError
-
-MANIFEST_NAME: Final = ".upscale-manifest.jsonl"
-LOCK_NAME: Final = ".upscale-manifest.lock"
-
-LOCK_SECONDS: Final = 60
-"""How long another run may hold the lock for one line; whoever holds it longer is stuck."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stamp:
-    """What tells a file from what it was: its size in bytes and its time of change in nanoseconds."""
-
-    size: int
-    time: int
-
-    @classmethod
-    def of(cls, path: str | Path) -> Self | None:
-        """Of a file as it is now; None where there is none."""
-        try:
-            status = os.stat(path)
-        except (OSError, ValueError):
-            return None
-        return cls(status.st_size, status.st_mtime_ns)
-
-    @classmethod
-    def parsed(cls, pair: Any) -> Self | None:
-        return cls(int(pair[0]), int(pair[1])) if pair else None
+from upscale_cli.manifest_storage import LOCK_NAME as LOCK_NAME
+from upscale_cli.manifest_storage import MANIFEST_NAME as MANIFEST_NAME
+from upscale_cli.manifest_storage import storage_in
+from upscale_cli.objects import as_prefix, is_object, parent
+from upscale_cli.stamp import Stamp as Stamp
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +32,7 @@ class Record:
     Attributes:
         output: its path below the manifest's folder, with slashes.
         input: path of the source below the folder that was named, with slashes.
-        source: absolute path of the source.
+        source: absolute path of the source, or the URL of an object.
         stamp: of the source, before it was read.
         job: digest of the options (`JobOptions.digest`).
         made: stamp of the output; of one that is begun, of the file that stood in its place, or None.
@@ -118,17 +95,21 @@ def template_below(output: str | None) -> str:
 
 
 class Manifest:
-    """The manifest of one folder, as it is on the disk and as this run adds to it.
+    """The manifest of one folder or prefix, as it is kept there and as this run adds to it.
 
     Args:
-        folder: where it lies; need not exist before the first line is added.
+        folder: where the outputs lie: a path, or the URL of a prefix; need not exist before the first line is added.
+        is_kept: False: it is forgotten with the run.
+
+    Raises:
+        OutputError: a store does not tell what is there.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.path = folder / MANIFEST_NAME
+    def __init__(self, folder: Path | str, *, is_kept: bool = True) -> None:
+        self._storage = storage_in(folder, is_kept=is_kept)
         self._run = secrets.token_hex(4)
-        self._read_bytes = 0
+        self._coming = deque[tuple[Input, Path | str, JobOptions]]()
+        self._noted: dict[str, Record] = {}  # by output: what this run has noted as begun, and not told the end of
         self._jobs: set[str] = set()
         self._done: dict[tuple[str, str], Record] = {}  # by input and job
         self._begun: dict[tuple[str, str], dict[str, Record]] = {}  # by input and job, then by run
@@ -139,34 +120,45 @@ class Manifest:
 
     def finished(self, source: Input, job: JobOptions) -> Record | None:
         """What this very job has made of this very file, if it is still there."""
-        name, stamp = self._input_name(source), Stamp.of(source.path)
+        name, stamp = self._input_name(source), source.stamp()
         forms = dict.fromkeys((name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD"))))
         keys = [(form, job.digest) for form in forms]  # another system may write accents in another form
         begun = [record for key in keys for record in self._begun.get(key, {}).values()]
         for record in (*map(self._done.get, keys), *map(self._in_place, begun)):
             if record is None or record.stamp != stamp or record.made is None:
                 continue
-            made = Stamp.of(self.place(record))
+            made = self._storage.stamp(record.output)
             if made is not None and made.size == record.made.size:
                 return record
         return None
 
-    def may_replace(self, source: Input, output: Path) -> bool:
+    def may_replace(self, source: Input, output: Path | str) -> bool:
         """Whether an output that is there was made by us, from this source, and is as we left it."""
-        name = self._name(output)
+        name = self._storage.name(output)
+        made = self._storage.stamp(name, now=True)
         begun = [record for record in self._all_begun() if record.output == name]
         records = (self._by_output.get(name), *map(self._in_place, begun))
-        made, path = Stamp.of(output), os.path.abspath(source.name)
-        return any(record is not None and record.made == made and record.source == path for record in records)
+        path = _absolute(source)
+        return made is not None and any(
+            record is not None and record.made == made and record.source == path for record in records
+        )
 
     def outputs(self) -> frozenset[tuple[str, int]]:
-        """Absolute path and size of every output."""
+        """Absolute path, or URL, and size of every output."""
         records = (*self._by_output.values(), *map(self._in_place, self._all_begun()))
-        return frozenset((os.path.abspath(self.place(one)), one.made.size) for one in records if one and one.made)
+        made = [(self.place(one), one.made.size) for one in records if one and one.made]
+        return frozenset((place if isinstance(place, str) else os.path.abspath(place), size) for place, size in made)
 
-    def place(self, record: Record) -> Path:
+    def is_there(self, output: Path | str) -> bool:
+        """Whether there is something in the place of an output."""
+        return os.path.lexists(output) if isinstance(output, Path) else self._stamp_at(output) is not None
+
+    def place(self, record: Record) -> Path | str:
         """Where the output of a record lies."""
-        return self.folder / record.output
+        return self._storage.place(record.output)
+
+    def _stamp_at(self, output: Path | str) -> Stamp | None:
+        return self._storage.stamp(self._storage.name(output))
 
     def _all_begun(self) -> Iterator[Record]:
         return (record for records in self._begun.values() for record in records.values())
@@ -174,69 +166,101 @@ class Manifest:
     def _in_place(self, begun: Record) -> Record | None:
         """An output that was begun and has its name, though no line says so yet: there is another file than before.
         Its run was killed just then, or is about to add the line."""
-        made = Stamp.of(self.place(begun))
+        made = self._storage.stamp(begun.output)
         return dataclasses.replace(begun, made=made) if made is not None and made != begun.made else None
 
     # What is added
 
-    def begin(self, source: Input, output: Path, job: JobOptions) -> Record:
+    def expect(self, coming: Iterable[tuple[Input, Path | str, JobOptions]]) -> None:
+        """Tells what this run will begin with, in that order: where a line costs a request, many are noted at once."""
+        self._coming = deque(coming)
+
+    def begin(self, source: Input, output: Path | str, job: JobOptions) -> Record:
         """Notes that a source is about to be read; what comes of it is told by `finish` or `drop`.
 
         Raises:
             OutputError: the manifest cannot be written.
         """
-        record = Record(
-            output=self._name(output), input=self._input_name(source), source=os.path.abspath(source.name),
-            stamp=Stamp.of(source.path) or Stamp(0, 0), job=job.digest, made=Stamp.of(output),
-        )  # fmt: skip
-        if job.digest not in self._jobs:
-            self._append({"job": job.digest, "options": job.values})
-        self._append({**record.as_line("begun"), "run": self._run})
+        record = self._record(source, output, job)
+        if self._noted.get(record.output) != record:
+            self._note([(record, job), *((one, job) for one, job in self._next() if one.output != record.output)])
         return record
+
+    def _next(self) -> Iterator[tuple[Record, JobOptions]]:
+        """Some of what is to come."""
+        for _ in range(min(self._storage.ahead, len(self._coming))):
+            source, output, job = self._coming.popleft()
+            record = self._record(source, output, job)
+            if record.output not in self._noted:
+                yield record, job
+
+    def _note(self, begun: Iterable[tuple[Record, JobOptions]]) -> None:
+        lines = list[Mapping[str, Any]]()
+        for record, job in begun:
+            if job.digest not in self._jobs:
+                self._jobs.add(job.digest)
+                lines.append({"job": job.digest, "options": job.values})
+            lines.append({**record.as_line("begun"), "run": self._run})
+            self._noted[record.output] = record
+        self._add(lines, at_once=True)
+
+    def _record(self, source: Input, output: Path | str, job: JobOptions) -> Record:
+        return Record(
+            output=self._storage.name(output), input=self._input_name(source), source=_absolute(source),
+            stamp=source.stamp() or Stamp(0, 0), job=job.digest, made=self._stamp_at(output),
+        )  # fmt: skip
 
     def finish(self, record: Record, damage: str = "") -> None:
         """Notes that an output is there, whole."""
-        made = Stamp.of(self.place(record))
-        self._append(dataclasses.replace(record, made=made, damage=damage).as_line("done"))
+        made = self._storage.stamp(record.output, now=True)
+        self._noted.pop(record.output, None)
+        self._add([dataclasses.replace(record, made=made, damage=damage).as_line("done")])
 
     def drop(self, record: Record) -> None:
         """Notes that nothing came of it."""
-        self._append({"dropped": record.output, "input": record.input, "job": record.job, "run": self._run})
+        self._noted.pop(record.output, None)
+        self._add([self._dropped(record)])
+
+    def look_again(self, record: Record) -> None:
+        """Takes in what other runs have done to an output by now."""
+        self.refresh(now=True)
+        self._storage.stamp(record.output, now=True)
+
+    def _dropped(self, record: Record) -> Mapping[str, Any]:
+        return {"dropped": record.output, "input": record.input, "job": record.job, "run": self._run}
 
     def check(self) -> None:
-        """Makes the folder and the file.
+        """Makes sure that it can be written, before anything is computed.
 
         Raises:
-            OutputError: they cannot be made.
+            OutputError: it cannot.
         """
-        with self._failures():
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self.path.open("ab").close()
+        self._storage.check()
 
     def tidy(self) -> None:
-        """Takes them away again if they are empty."""
-        with contextlib.suppress(OSError):
-            if not self.path.stat().st_size:
-                self.path.unlink()
-                (self.folder / LOCK_NAME).unlink(missing_ok=True)
-                self.folder.rmdir()
+        """At the end of a run: all lines are safe; what was noted and not begun with is dropped; an empty file goes.
+
+        Raises:
+            OutputError: lines cannot be written.
+        """
+        left, self._noted = [*self._noted.values()], {}
+        self._coming.clear()
+        if left:
+            self._add([self._dropped(record) for record in left])
+        self._storage.flush()
+        self._storage.tidy()
 
     def folds(self) -> bool:
-        """Whether the file system takes names for the same that differ in letter case or the form of accents."""
-        other = self.path.with_name(MANIFEST_NAME.upper())
-        return os.name == "nt" or sys.platform == "darwin" or (self.path.exists() and other.exists())
+        """Whether names are the same there that differ in letter case or the form of accents."""
+        return self._storage.folds()
 
-    def refresh(self) -> None:
-        """Takes in what has been added since, by this run or another one."""
-        try:
-            with self.path.open("rb") as stream:
-                stream.seek(self._read_bytes)
-                data = stream.read()
-        except OSError:
-            return
-        whole = data[: data.rfind(b"\n") + 1]
-        self._read_bytes += len(whole)
-        for text in whole.splitlines():
+    def refresh(self, *, now: bool = False) -> None:
+        """Takes in what has been added since, by this run or another one.
+
+        Args:
+            now: by other runs too, whatever it costs.
+        """
+        for text in self._storage.fresh(now=now):
             self._take(text)
 
     def _take(self, text: bytes) -> None:
@@ -257,68 +281,45 @@ class Manifest:
         except (ValueError, KeyError, TypeError, IndexError):
             return  # torn by a kill, or of a later version
 
-    def _append(self, line: Mapping[str, Any]) -> None:
-        data = json.dumps(line, default=str).encode() + b"\n"
-        with self._failures():
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with _locked(self.folder / LOCK_NAME), self.path.open("ab+", buffering=0) as stream:
-                if stream.seek(0, os.SEEK_END):
-                    stream.seek(-1, os.SEEK_END)
-                    data = data if stream.read(1) == b"\n" else b"\n" + data  # after a line that a kill has torn
-                stream.write(data)
+    def _add(self, lines: Iterable[Mapping[str, Any]], *, at_once: bool = False) -> None:
+        self._storage.add([json.dumps(line, default=str).encode() for line in lines], at_once=at_once)
         self.refresh()
-
-    @contextlib.contextmanager
-    def _failures(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise OutputError(
-                f"{self.folder}: outputs and the list of them cannot be written there ({error.strerror}). "
-                "Choose a folder you may write to with -o."
-            ) from error
 
     def _input_name(self, source: Input) -> str:
         """Of a source, the same from wherever a run begins."""
-        is_beside = os.path.abspath(source.path.parent) == os.path.abspath(self.folder)
-        return source.path.name if is_beside else source.below_root.as_posix()
+        folder, own = self._storage.folder, source.folder
+        if isinstance(own, str) or isinstance(folder, str):
+            is_beside = own == folder
+        else:
+            is_beside = os.path.abspath(own) == os.path.abspath(folder)
+        return source.pure_path.name if is_beside else source.below_root.as_posix()
 
-    def _name(self, output: Path) -> str:
-        """Of an output, below the manifest's folder where it lies there."""
-        path, folder = Path(os.path.abspath(output)), Path(os.path.abspath(self.folder))
-        return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
+
+def _absolute(source: Input) -> str:
+    return source.name if source.is_object else os.path.abspath(source.name)
 
 
-def outputs_listed_in(folder: Path) -> frozenset[tuple[str, int]]:
-    """Absolute path and size of the outputs that a folder's manifest lists."""
+def outputs_listed_in(folder: Path | str) -> frozenset[tuple[str, int]]:
+    """Absolute path, or URL, and size of the outputs that the manifest of a folder or prefix lists."""
     return Manifest(folder).outputs()
 
 
-def manifest_folder(output: str | None, source: Input) -> Path:
+def manifest_folder(output: str | None, source: Input) -> Path | str:
     """Where the manifest lies that the output of a source belongs to.
 
     Args:
         output: as given with -o: the folder itself, or what a template has before its first field; None: each folder
             has its own, so that it is found from wherever a run begins.
 
+    Returns:
+        A path, or the URL of a prefix.
+
     >>> str(manifest_folder("out/{folder}/{stem}{ext}", Input("a.jpg"))), str(manifest_folder(None, Input("b/a.jpg")))
     ('out', 'b')
     """
     if output is None:
-        return source.path.parent
+        return source.folder
     fixed, brace, _ = output.partition("{")
+    if is_object(fixed):
+        return as_prefix(fixed) if not brace and is_folder_name(fixed) else parent(fixed)
     return Path(fixed) if (not brace and is_folder_name(fixed)) or fixed.endswith(("/", os.sep)) else Path(fixed).parent
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Holds the lock for one line. Where the file system has no locks, a line that is torn is done again."""
-    from filelock import FileLock
-
-    lock = FileLock(path)
-    with contextlib.suppress(OSError, NotImplementedError):  # Timeout is an OSError
-        lock.acquire(timeout=LOCK_SECONDS)
-    try:
-        yield
-    finally:
-        lock.release()

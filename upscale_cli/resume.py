@@ -2,13 +2,15 @@
 
     VideoReader (after the last recorded frame)  ->  FrameUpscaler  ->  StretchWriter  ->  join  ->  output
 
-What is done lies in the work folder (`media/video/stretches.py`); an uninterrupted run makes the same stretches.
+What is done lies in the work folder (`media/video/stretches.py`); an uninterrupted run makes the same stretches. Others
+may make them instead (`stretched.py`): then this is what comes before and after.
 """
 
 import contextlib
 import hashlib
 import json
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
@@ -37,8 +39,36 @@ WITHOUT_NEGATIVE_TIMES: Final = ("mpegts", "flv", "nut")
 ENCODER: Final = "the encoder"
 
 
-def run_resumable(job: ClipJob, upscaler: Upscaler, listener: Listener) -> ClipFinished:
+@dataclass(frozen=True, slots=True)
+class Making:
+    """What whoever makes the stretches that are missing has to know.
+
+    Attributes:
+        folder: where they are to lie.
+        journal: which are there, and where the others are recorded.
+        watch: counts them.
+    """
+
+    job: ClipJob
+    plan: ClipPlan
+    folder: Path
+    journal: Journal
+    watch: Watch
+    say: Say
+
+    @property
+    def lane(self) -> LanePlan:
+        (lane,) = self.plan.lanes
+        return lane
+
+
+def run_resumable(
+    job: ClipJob, upscaler: Upscaler, listener: Listener, make: Callable[[Making], None] | None = None
+) -> ClipFinished:
     """As `video.run_clip`, in stretches. What a former run of the same job has done is not done again.
+
+    Args:
+        make: makes all stretches that are missing and completes the journal; None: in turn, in this process.
 
     Raises:
         OptionError: the work folder is of another job, or the options do not go with stretches.
@@ -48,7 +78,7 @@ def run_resumable(job: ClipJob, upscaler: Upscaler, listener: Listener) -> ClipF
     say = saying_once(listener)
     output = _checked(job)
     record = job_record(job, upscaler)
-    if _was_finished(output, record):
+    if job.options.resume and _was_finished(output, record):
         _clear_up(output, record, say)
         say(f"{job.output_name} was finished by this job already; nothing is left to do.")
         finished = _nothing(job, upscaler)
@@ -65,16 +95,19 @@ def run_resumable(job: ClipJob, upscaler: Upscaler, listener: Listener) -> ClipF
         work.failures(),
     ):
         journal = Journal(work.path, {**record, ENCODER: _encoder_name(lane)})
+        if make is None:
+            journal.forget_beyond_gaps()
         watch = Watch(job, plan, listener, already=journal.frames)
         listener(started(job, upscaler, plan))
         if journal.frames:
             say(f"{job.clip.name}: going on after frame {journal.frames}.")
+        making = Making(job, plan, work.path, journal, watch, say)
         try:
             with work.failures():
                 if not journal.is_complete:
-                    _stretches(job, plan, lane, work.path, journal, watch, say)
+                    (make or _make_in_turn)(making)
                 _join(job, plan, work, journal)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, InterruptedRun):
             raise InterruptedRun(
                 f"interrupted: {journal.frames} frames are done in {work.path}; the same command goes on from there."
             ) from None
@@ -95,6 +128,14 @@ def _checked(job: ClipJob) -> Path:
     Raises:
         OptionError: they do not.
     """
+    for option in not_in_stretches(job):
+        raise OptionError(f"--resume does not go with {option}. Leave one of them out.")
+    assert isinstance(job.output, Path)
+    return job.output
+
+
+def not_in_stretches(job: ClipJob) -> list[str]:
+    """What of a job does not go with stretches, by the names that the user knows."""
     options = job.options
     excluded = {
         "--realtime=strict": options.realtime == "strict",
@@ -105,11 +146,7 @@ def _checked(job: ClipJob) -> Path:
         "-o -": not isinstance(job.output, Path),
         "a clip from a pipe": job.once is not None,
     }
-    for option, is_given in excluded.items():
-        if is_given:
-            raise OptionError(f"--resume does not go with {option}. Leave one of them out.")
-    assert isinstance(job.output, Path)
-    return job.output
+    return [option for option, is_given in excluded.items() if is_given]
 
 
 def job_record(job: ClipJob, upscaler: Upscaler) -> dict[str, Any]:
@@ -148,20 +185,19 @@ def _check_joinable(job: ClipJob, lane: LanePlan) -> None:
         )
 
 
-def _stretches(
-    job: ClipJob, plan: ClipPlan, lane: LanePlan, folder: Path, journal: Journal, watch: Watch, say: Say
-) -> None:
-    """All frames that are not recorded yet."""
+def _make_in_turn(making: Making) -> None:
+    """All frames that are not recorded yet, one stretch after the other."""
+    job, lane, journal, watch = making.job, making.lane, making.journal, making.watch
     wanted = job.options.decode.frames
     if wanted is not None and journal.frames >= wanted:
-        journal.complete(_damage("", journal))
+        journal.complete(damage_of("", journal))
         return
     decode = replace(
         job.options.decode, after=journal.last_pts, frames=None if wanted is None else wanted - journal.frames
     )
     with (
-        open_reader(job, plan, lane, decode, say) as reader,
-        StretchWriter(folder, job.output_name, lane.track, journal, plan.ffmpeg) as writer,
+        open_reader(job, making.plan, lane, decode, making.say) as reader,
+        StretchWriter(making.folder, job.output_name, lane.track, journal, making.plan.ffmpeg) as writer,
     ):
         flow(
             reader,
@@ -178,10 +214,10 @@ def _stretches(
             raise nothing_shown(job.clip)
         writer.finish()
         watch.end([reader], writer.seconds)
-        journal.complete(_damage(reader.damage(), journal))
+        journal.complete(damage_of(reader.damage(), journal))
 
 
-def _damage(found: str, journal: Journal) -> str:
+def damage_of(found: str, journal: Journal) -> str:
     """What is wrong with the source, in words; "" for nothing. Frames lost in former runs count.
 
     Args:

@@ -1,4 +1,4 @@
-"""Which files a run takes: folders are walked, lists are read, globs choose. Opens no picture.
+"""Which files a run takes: folders are walked, prefixes are listed, lists are read, globs choose. Opens no picture.
 
 The rules, and why, are in docs/folders.md.
 """
@@ -10,16 +10,19 @@ import stat
 import sys
 import unicodedata
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from pathlib import Path, PurePath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Final
 
 from upscale_cli.batch import STDIO, Input
 from upscale_cli.errors import InputError, OptionError, printable
 from upscale_cli.manifest import MANIFEST_NAME, outputs_listed_in
+from upscale_cli.manifest_storage import prefixes_with_lines
 from upscale_cli.media.formats import CLIP_EXTENSIONS, RAW_EXTENSIONS, is_picture_ending
 from upscale_cli.models.registry import model_names
+from upscale_cli.objects import Listing, as_prefix, bucket_of, is_object, is_prefix_name, listed, read, stamp, stamps
+from upscale_cli.stamp import Stamp
 
 LIST_ENDING: Final = ".txt"
 
@@ -38,6 +41,11 @@ BELOW: Final = "a folder, without -r"
 """Why something was passed over."""
 
 _OWN_NAME = re.compile(r"(?P<stem>.+)_(?:\d+(?:\.\d+)?x|\d+x\d+)", re.DOTALL)
+_OWN_OBJECT = re.compile(r"(?P<stem>.+)_(?:\d+(?:\.\d+)?x|\d*x\d+|\d+px|\d+(?:\.\d+)?mp)", re.DOTALL)
+"""Names that outputs get beside their inputs."""
+
+HEAD_BYTES: Final = 4096
+"""What is looked at of an object whose ending does not tell what it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,13 +55,13 @@ class Choice:
     Attributes:
         recursive: the folders in it, too.
         include, exclude: globs.
-        output: the folder that outputs go to, which is never a source; None: beside the inputs.
+        output: the folder or prefix that outputs go to, which is never a source; None: beside the inputs.
     """
 
     recursive: bool = False
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
-    output: Path | None = None
+    output: Path | str | None = None
 
     def takes(self, path: PurePath) -> bool:
         """Whether the globs let a file through; the path is that below the folder that was named."""
@@ -81,11 +89,11 @@ def find_sources(names: Sequence[str], lists: Sequence[str], choice: Choice) -> 
     """The files that a run takes.
 
     Args:
-        names: files, folders, and lists that end in .txt.
+        names: files, folders, objects, prefixes, and lists that end in .txt.
         lists: lists of any ending; "-" is standard input.
 
     Raises:
-        InputError: a list cannot be read.
+        InputError: a list cannot be read; a store cannot be asked.
     """
     found = Sources()
     for name in names:
@@ -100,8 +108,12 @@ def find_sources(names: Sequence[str], lists: Sequence[str], choice: Choice) -> 
 
 
 def is_many(name: str) -> bool:
-    """Whether an input stands for many: a folder or a list."""
-    return os.path.isdir(name) or name.lower().endswith(LIST_ENDING)
+    """Whether an input stands for many: a folder, a list, or what is named like a prefix."""
+    if name.lower().endswith(LIST_ENDING):
+        return True
+    if is_object(name):
+        return is_prefix_name(name) or not _is_source_ending(name)
+    return os.path.isdir(name)
 
 
 def natural(name: str) -> tuple[object, ...]:
@@ -164,12 +176,14 @@ def _plain(text: str) -> str:
 
 
 def _take(name: str, root: str | None, choice: Choice, found: Sources) -> None:
-    """One name, of a folder or a file.
+    """One name, of a folder or a file, of a prefix or an object.
 
     Args:
         root: what its path in OUT is reckoned from; None: from the folder itself, or the file's own.
     """
-    if os.path.isdir(name):
+    if is_object(name):
+        _take_object(name, root, choice, found)
+    elif os.path.isdir(name):
         walked = _walked(name, name if root is None else root, choice, found)
         found.inputs += sorted(walked, key=lambda source: natural(source.name))
     else:
@@ -178,8 +192,13 @@ def _take(name: str, root: str | None, choice: Choice, found: Sources) -> None:
 
 def _take_list(name: str, choice: Choice, found: Sources) -> None:
     """Every line of a list."""
-    beside = Path(name).parent if name != STDIO else None
-    for line in lines_of(_bytes_of(name), name):
+    beside = Path(name).parent if name != STDIO and not is_object(name) else None
+    lines = lines_of(_bytes_of(name), name)
+    seen = stamps([line for line in lines if is_object(line) and not is_prefix_name(line)])
+    for line in lines:
+        if is_object(line):
+            _take_listed_object(line, seen, choice, found)
+            continue
         path = line
         if not os.path.lexists(path):
             path = next((form for form in _other_forms(line, beside) if os.path.lexists(form)), line)
@@ -210,6 +229,8 @@ def _root_of(path: str) -> str | None:
 
 def _bytes_of(name: str) -> bytes:
     try:
+        if is_object(name):
+            return read(name)
         if name != STDIO:
             return Path(name).read_bytes()
         if sys.stdin is None:
@@ -244,8 +265,81 @@ def _each_once(inputs: Iterable[Input]) -> list[Input]:
     """A file that is found twice (by folder and by list) is taken where it comes first."""
     by_path: dict[str, Input] = {}
     for source in inputs:
-        by_path.setdefault(os.path.normcase(os.path.abspath(source.name)), source)
+        path = source.name if source.is_object else os.path.normcase(os.path.abspath(source.name))
+        by_path.setdefault(path, source)
     return list(by_path.values())
+
+
+# Objects
+
+
+def _take_object(name: str, root: str | None, choice: Choice, found: Sources) -> None:
+    """An object, or all that lies below a prefix.
+
+    Args:
+        root: as of `_take`.
+    """
+    there = None if is_prefix_name(name) else stamp(name)
+    if there is not None:
+        found.inputs.append(Input(name, root=root, listed=there))
+        return
+    below = listed(name, deep=choice.recursive)
+    if below.objects or below.prefixes:
+        taken = _below(as_prefix(name), root or as_prefix(name), below, choice, found)
+        found.inputs += sorted(taken, key=lambda source: natural(source.name))
+    else:
+        found.failed.append((name, "there is no such object, and nothing lies below it. Check its name."))
+
+
+def _take_listed_object(line: str, seen: Mapping[str, Stamp | None], choice: Choice, found: Sources) -> None:
+    """A line of a list. What it names keeps its path below its bucket."""
+    root, there = bucket_of(line), seen.get(line)
+    if there is None:
+        _take_object(line, root, choice, found)
+    elif choice.takes(PurePosixPath(line.removeprefix(root))):
+        found.inputs.append(Input(line, root=root, listed=there))
+    else:
+        found.passed_over[EXCLUDED] += 1
+
+
+def _below(prefix: str, root: str, below: Listing, choice: Choice, found: Sources) -> Iterator[Input]:
+    """The photos and clips below a prefix, in no order."""
+    found.passed_over.update(BELOW for one in below.prefixes if not _is_hidden_name(one.removesuffix("/")))
+    output = choice.output if isinstance(choice.output, str) else None
+    ours = {entry for folder in prefixes_with_lines(below) for entry in outputs_listed_in(folder)}
+    stems = (
+        {one.rpartition(".")[0] for one in below.objects if _is_source_ending(one)} if choice.output is None else set()
+    )
+    for url, there in below.objects.items():
+        path = PurePosixPath(url.removeprefix(root))
+        is_output = output is not None and output != prefix and url.startswith(output)
+        if is_output or any(map(_is_hidden_name, url.removeprefix(prefix).split("/")[:-1])):
+            continue
+        why = _why_not_object(url, path, choice)
+        if why is None and ((url, there.size) in ours or _is_object_named_like_ours(url, stems)):
+            why = OURS
+        if why is None:
+            yield Input(url, root=root, listed=there)
+        else:
+            found.passed_over[why] += 1
+
+
+def _why_not_object(url: str, path: PurePosixPath, choice: Choice) -> str | None:
+    """Why an object is passed over; None if it is not."""
+    ending = path.suffix.lower()
+    if _is_hidden_name(url):
+        return HIDDEN
+    if not choice.takes(path):
+        return EXCLUDED
+    if ending in RAW_EXTENSIONS:
+        return RAW
+    if not _is_source_ending(path.name) or (ending in AMBIGUOUS_ENDINGS and not _has_clip_in_it(url)):
+        return OTHER
+    return None
+
+
+def _is_hidden_name(name: str) -> bool:
+    return name.rpartition("/")[2].startswith(".")
 
 
 # Walking
@@ -335,12 +429,20 @@ def _is_source_ending(name: str) -> bool:
 def _has_clip_in_it(path: str) -> bool:
     from upscale_cli.media.video.probe import looks_like_clip
 
-    return looks_like_clip(path)
+    return looks_like_clip(read(path, first=HEAD_BYTES) if is_object(path) else path)
+
+
+def _is_object_named_like_ours(url: str, stems: set[str]) -> bool:
+    """The same of an object; all names with their prefixes."""
+    return _has_name_of_ours(_OWN_OBJECT.fullmatch(url.rpartition(".")[0]), stems)
 
 
 def _is_named_like_ours(name: str, stems: set[str]) -> bool:
     """Whether a name is one that we would give to the output of a file beside it."""
-    match = _OWN_NAME.fullmatch(PurePath(name).stem)
+    return _has_name_of_ours(_OWN_NAME.fullmatch(PurePath(name).stem), stems)
+
+
+def _has_name_of_ours(match: re.Match[str] | None, stems: set[str]) -> bool:
     if match is None:
         return False
     stem = match["stem"]

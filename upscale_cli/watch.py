@@ -1,7 +1,7 @@
 """Counts and times what happens to a clip; tells of progress, and the sum at the end."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from upscale_cli.clip import ClipJob
@@ -45,8 +45,10 @@ class Watch:
             return
         self._told = now
         self._stages = self._busy(readers, encode_seconds)
-        elapsed = now - self._begin
-        done, total = self.tally.frames, self._plan.frames
+        self._tell(now - self._begin, self.tally.frames)
+
+    def _tell(self, elapsed: float, done: int) -> None:
+        total = self._plan.frames
         fps = done / elapsed
         rest = total - self._already - done if total else -1
         left = rest / fps if rest >= 0 and fps else None
@@ -55,6 +57,28 @@ class Watch:
                 self._job.clip.name, self._already + done, total, fps, self._realtime(elapsed), left, self.slowest
             )
         )
+
+    def take(self, tally: Tally, stages: Mapping[str, float]) -> None:
+        """Counts frames that somebody else has written, and the busy seconds that took."""
+        own, stream = self.tally, self._plan.lanes[0].stream.index
+        own.frames += tally.frames
+        own.net += tally.net
+        own.fallback += tally.fallback
+        own.same += tally.same
+        own.per_stream[stream] = own.per_stream.get(stream, 0) + tally.frames
+        for stage, seconds in stages.items():
+            self._stages[stage] = self._stages.get(stage, 0.0) + seconds
+
+    def tell_of_others(self, under_way: int) -> None:
+        """Progress, a few times a second, where others do the work: frames that are not taken yet count too."""
+        now = time.perf_counter()
+        if now - self._told >= PROGRESS_SECONDS:
+            self._told = now
+            self._tell(now - self._begin, self.tally.frames + under_way)
+
+    def end_of_others(self) -> None:
+        """After the last frame, where others have done the work."""
+        self._ended = time.perf_counter()
 
     def end(self, readers: Sequence[VideoReader], encode_seconds: float, *, is_whole: bool = True) -> None:
         """After the last frame: what the readers found damaged counts, unless the rest of the source was not wanted."""

@@ -8,6 +8,7 @@ import signal
 import sys
 from contextlib import suppress
 from pathlib import Path, PurePath
+from typing import Annotated
 
 import typer
 
@@ -35,11 +36,29 @@ app.add_typer(models_app, name="models")
 
 
 @app.command()
-def doctor(as_json: Json = False) -> None:
+def doctor(
+    as_json: Json = False,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            "--ray", metavar="[ADDRESS]", show_default=False,
+            help="Check a Ray cluster instead: nodes, versions, models, logs. HOST:PORT of its head, or auto.",
+        ),
+    ] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option("--folder", show_default=False, help="With --ray: whether all nodes see this folder."),
+    ] = None,
+) -> None:  # fmt: skip
     """Check this machine: versions, devices, precision, ffmpeg, weights."""
-    from upscale_cli.doctor import examine, show
+    from upscale_cli.doctor import examine, examine_ray, show
 
-    show(examine(), as_json=as_json)
+    if ray is None and folder is not None:
+        raise OptionError("--folder goes with --ray only. Give both, or neither.")
+    findings = examine() if ray is None else examine_ray(ray, folder)
+    show(findings, as_json=as_json)
+    if ray is not None and any(finding.state == "problem" for finding in findings):
+        raise typer.Exit(1)
 
 
 def main() -> None:

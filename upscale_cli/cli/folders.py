@@ -40,6 +40,7 @@ class Rules:
         dry_run: only say what would be done.
         watches: more runs are to come: nets are kept, and no option is wrong for all that will come.
         jobs: pictures in hand at a time; None: by the machine.
+        keeps_manifest: what is done is remembered where the outputs are.
     """
 
     skip_existing: bool = True
@@ -47,6 +48,7 @@ class Rules:
     dry_run: bool = False
     watches: bool = False
     jobs: int | None = None
+    keeps_manifest: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,7 @@ class FolderRun:
     def __init__(self, run: Run, models: list[str | None], rules: Rules, crew: Crew | None = None) -> None:
         self._run, self._models, self._rules, self._crew = run, models, rules, crew
         self._listener = run.listener
-        self._manifests: dict[Path, Manifest] = {}
+        self._manifests: dict[Path | str, Manifest] = {}
         self._jobs: dict[tuple[Upscaler, bool], JobOptions] = {}
         self.tally = Tally()
         self._folders = set[Path]()  # with outputs in them
@@ -128,9 +130,8 @@ class FolderRun:
             with suppress(FailedFast):
                 self._work(self._survey(sources))
         except (KeyboardInterrupt, InterruptedRun):
-            raise InterruptedRun(
-                f"interrupted: {counted(self.tally.done, 'file')} done; the same command goes on from there."
-            ) from None
+            rest = "; the same command goes on from there" if self._rules.keeps_manifest else ""
+            raise InterruptedRun(f"interrupted: {counted(self.tally.done, 'file')} done{rest}.") from None
         finally:
             for manifest in self._manifests.values():
                 manifest.tidy()
@@ -177,11 +178,16 @@ class FolderRun:
     def _outputs(self, sources: "list[Input]") -> "Outputs":
         from upscale_cli.batch import Outputs
 
-        def may_replace(source: "Input", path: Path) -> bool:
-            return self._rules.skip_existing and self._manifest(source).may_replace(source, path)
+        def is_there(source: "Input", place: Path | str) -> bool:
+            return self._manifest(source).is_there(place)
+
+        def may_replace(source: "Input", place: Path | str) -> bool:
+            return self._rules.skip_existing and self._manifest(source).may_replace(source, place)
 
         folds = bool(sources) and self._manifest(sources[0]).folds()
-        return Outputs(sources, overwrite=self._run.photos.overwrite, may_replace=may_replace, folds=folds)
+        return Outputs(
+            sources, overwrite=self._run.photos.overwrite, may_replace=may_replace, is_there=is_there, folds=folds
+        )
 
     def _task(
         self, source: "Input", name: str | None, outputs: "Outputs", clip_options: "ClipOptions | None"
@@ -203,15 +209,16 @@ class FolderRun:
         if record.damage:
             self._fail(source.name, f"{source.name}: was done before. {record.damage}")
         else:
-            self._folders.add(manifest.place(record).parent)
+            place = manifest.place(record)
+            self._folders.update([place.parent] if isinstance(place, Path) else [])
             self.tally.skipped += 1
-            self._listener(Skipped(source.name, str(manifest.place(record))))
+            self._listener(Skipped(source.name, str(place)))
         return True
 
     def _manifest(self, source: "Input") -> Manifest:
         folder = manifest_folder(self._run.naming.output, source)
         if folder not in self._manifests:
-            self._manifests[folder] = Manifest(folder)
+            self._manifests[folder] = Manifest(folder, is_kept=self._rules.keeps_manifest)
         return self._manifests[folder]
 
     def _job(self, upscaler: "Upscaler", clip_options: "ClipOptions | None") -> JobOptions:
@@ -230,6 +237,7 @@ class FolderRun:
         if ready and self._run.naming.output is not None:
             next(iter(ready.values()))[0].manifest.check()  # one folder for all: if it is no good, nothing is
         self._sweep(task.prepared for tasks in ready.values() for task in tasks)
+        self._expect([task for tasks in ready.values() for task in tasks])
         self._work_begin = time.monotonic()
         crew = self._crew or _local_crew(self._rules.jobs)
         hands = Hands[Begun](crew, self._listener)
@@ -251,9 +259,15 @@ class FolderRun:
         """Removes what killed runs have left where outputs are, and where they will be."""
         from upscale_cli.media.target import remove_abandoned
 
-        self._folders.update(work.output.parent for work in works if work.output is not None)
+        self._folders.update(work.output.parent for work in works if isinstance(work.output, Path))
         for folder in self._folders:
             remove_abandoned(folder)
+
+    def _expect(self, tasks: list[Task]) -> None:
+        """Tells every manifest what is to come."""
+        for manifest in dict.fromkeys(task.manifest for task in tasks):
+            own = [(task.prepared, task.job) for task in tasks if task.manifest is manifest]
+            manifest.expect([(one.source, one.output, job) for one, job in own if one.output is not None])
 
     def _hand_out(self, crew: Crew, hands: "Hands[Begun]", tasks: list[Task]) -> None:
         """All jobs of one model, as many at a time as the crew has hands for."""
@@ -285,7 +299,7 @@ class FolderRun:
             return None
         output = prepared.output
         assert output is not None
-        if output.exists() and self._rules.skip_existing and manifest.may_replace(prepared.source, output):
+        if manifest.is_there(output) and self._rules.skip_existing and manifest.may_replace(prepared.source, output):
             prepared = prepared.replacing()
         return Begun(task, prepared, manifest.begin(prepared.source, output, task.job))
 
@@ -296,8 +310,10 @@ class FolderRun:
             damage = future.result()
         except BaseException as error:
             manifest.drop(begun.record)
-            if isinstance(error, OutputError) and self._is_done(source, manifest, begun.task.job):
-                return  # another run was faster
+            if isinstance(error, OutputError):
+                manifest.look_again(begun.record)
+                if self._is_done(source, manifest, begun.task.job):
+                    return  # another run was faster
             raise
         manifest.finish(begun.record, damage)
         self.tally.megapixels += begun.prepared.megapixels

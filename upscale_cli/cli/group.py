@@ -13,12 +13,27 @@ MAIN_VERB: Final = "(input)"
 GROUP_OPTIONS: Final = ("--install-completion", "--show-completion")
 
 
+def _with_values(args: list[str]) -> list[str]:
+    """Options that may stand alone get the value that they then mean.
+
+    >>> _with_values(["a.mp4", "--realtime", "--ray", "-o", "b.mp4"])
+    ['a.mp4', '--realtime=file', '--ray=auto', '-o', 'b.mp4']
+    """
+    names = args.index("--") if "--" in args else len(args)  # what follows is a file, whatever it looks like
+    valued = list(args)
+    for at, (word, following) in enumerate(zip(args[:names], [*args[1:], "-"], strict=False)):
+        if word == "--realtime":
+            valued[at] = "--realtime=file"
+        elif word == "--ray" and following.startswith("-"):
+            valued[at] = "--ray=auto"
+    return valued
+
+
 class PathDecides(TyperGroup):
     """A group in which everything that is not a verb belongs to the main verb: `upscale photo.jpg -s 4`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> Any:
-        names = args.index("--") if "--" in args else len(args)  # what follows is a file, whatever it looks like
-        args = ["--realtime=file" if at < names and word == "--realtime" else word for at, word in enumerate(args)]
+        args = _with_values(args)
         if not args and not ctx.resilient_parsing:
             args = ["--help"]
         if args and args[0] not in GROUP_OPTIONS and args[0] not in self.commands:

@@ -11,6 +11,7 @@ from upscale_cli.crew import Crew
 if TYPE_CHECKING:
     from upscale_cli.clip import ClipJob
     from upscale_cli.events import Event, Listener
+    from upscale_cli.object_job import ObjectJob
     from upscale_cli.pipeline import Job
     from upscale_cli.upscaler import Upscaler
 
@@ -33,7 +34,7 @@ class Hands(Generic[Key]):
         self._mail: SimpleQueue[Event | tuple[Key, Future[str]]] = SimpleQueue()
         self.under_way: list[Key] = []
 
-    def submit(self, key: Key, job: "Job | ClipJob", upscaler: "Upscaler") -> None:
+    def submit(self, key: Key, job: "Job | ClipJob | ObjectJob", upscaler: "Upscaler") -> None:
         """Begins with a job; its key comes back with its end."""
         self.under_way.append(key)
         try:

@@ -1,13 +1,19 @@
 """The options for folders and lists, checked. Imports neither torch nor numpy."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from upscale_cli.errors import InputError, OptionError, printable
+from upscale_cli.objects import is_object
 
 if TYPE_CHECKING:
+    from upscale_cli.batch import Input
     from upscale_cli.cli.run import Run
+    from upscale_cli.crew import Crew
     from upscale_cli.sources import Choice, Sources
 
 
@@ -20,6 +26,7 @@ class ManyOptions:
         lists: of --from-list.
         skip_existing: None where nothing is said.
         jobs: pictures in hand at a time; None: by the machine.
+        ray: address of the cluster that does the work; None: this machine.
     """
 
     inputs: tuple[str, ...]
@@ -33,6 +40,7 @@ class ManyOptions:
     fail_fast: bool
     watch: bool
     jobs: int | None = None
+    ray: str | None = None
 
     @property
     def has_many(self) -> bool:
@@ -42,9 +50,22 @@ class ManyOptions:
         return bool(self.lists) or any(is_many(name) for name in self.inputs)
 
     @property
-    def is_one_run(self) -> bool:
-        """Whether sources are done as a whole: with a survey, a manifest and a summary."""
+    def keeps_manifest(self) -> bool:
+        """Whether it is remembered what is done: not of files named one by one, unless that is asked for."""
         return self.has_many or bool(self.skip_existing) or self.dry_run or self.fail_fast or self.watch
+
+    @property
+    def is_one_run(self) -> bool:
+        """Whether sources are done as a whole: with a survey and a summary, several at a time."""
+        return self.keeps_manifest or self.ray is not None
+
+    def is_several(self, sources: "list[Input]", models: int) -> bool:
+        """Whether files that are named one by one are done as a whole, too: several photos."""
+        from upscale_cli.batch import is_pipe
+
+        one_by_one = any(source.is_stdin or source.is_clip or is_pipe(source.name) for source in sources)
+        is_twice = len({source.name for source in sources}) < len(sources)
+        return len(sources) * models > 1 and not (one_by_one or is_twice)
 
     def checked_output(self, output: str | None, *, is_stream: bool) -> str | None:
         """-o, if all goes together: for many it is a folder, whether it exists or not.
@@ -67,8 +88,8 @@ class ManyOptions:
         if self.skip_existing and self.overwrite:
             raise OptionError("--skip-existing and --overwrite exclude each other. Give one of them.")
         if is_stream or STDIO in self.inputs or output == STDIO:
-            raise OptionError("folders, lists, --dry-run, --fail-fast and --skip-existing take files and write files. "
-                              "Leave - and streams out, or give them alone.")  # fmt: skip
+            raise OptionError("folders, lists, --dry-run, --fail-fast, --skip-existing and --ray take files and write "
+                              "files. Leave - and streams out, or give them alone.")  # fmt: skip
         if output is None or "{" in output or not self.has_many or is_folder_name(output):
             return output
         if os.path.lexists(output):
@@ -78,6 +99,11 @@ class ManyOptions:
     def _check_watch(self) -> None:
         """Refuses what cannot be watched, or not for long."""
         others = [name for name in (*self.lists, *self.inputs) if not os.path.isdir(name)]
+        if others and is_object(others[0]):
+            raise OptionError(
+                f"--watch: stores do not tell of what comes. Leave it out, and run {printable(others[0])} by a timer: "
+                "what is done is not done again."
+            )
         if others:
             raise OptionError(f"--watch takes folders, and {printable(others[0])} is none. Name one that is there.")
         given = {"--dry-run": self.dry_run, "--fail-fast": self.fail_fast, "--overwrite": self.overwrite,
@@ -89,9 +115,9 @@ class ManyOptions:
     def _check_unused(self) -> None:
         """Refuses options that would have no effect on files named one by one."""
         given = {"-r": self.recursive, "--include": self.include, "--exclude": self.exclude,
-                 "-j": self.jobs is not None and self.jobs > 1}  # fmt: skip
+                 "-j": (self.jobs or 1) > 1 and len(self.inputs) == 1}  # fmt: skip
         unused = [name for name, value in given.items() if value]
-        if unused and all(os.path.lexists(name) for name in self.inputs):
+        if unused and all(is_object(name) or os.path.lexists(name) for name in self.inputs):
             raise OptionError(f"{unused[0]} is for folders and lists, and there is none. Leave it out.")
 
     def choice(self, output: str | None) -> "Choice":
@@ -135,18 +161,40 @@ class ManyOptions:
             fail_fast=self.fail_fast,
             dry_run=self.dry_run,
             jobs=self.jobs,
+            keeps_manifest=self.keeps_manifest,
         )
-        return FolderRun(run, models, rules).all(sources)
+        with self._crew(run) as crew:
+            return FolderRun(run, models, rules, crew).all(sources)
+
+    @contextmanager
+    def _crew(self, run: "Run") -> "Iterator[Crew | None]":
+        """Who does the jobs; None: threads of this process."""
+        if self.ray is None or self.dry_run:
+            yield None
+            return
+        from upscale_cli.events import Note
+        from upscale_cli.ray_crew import open_ray_crew
+
+        if self.jobs is not None:
+            raise OptionError(f"-j {self.jobs} is for this machine; with --ray the cluster decides. Leave it out.")
+        crew = open_ray_crew(self.ray, lambda text: run.listener(Note(text)))
+        try:
+            yield crew
+        finally:
+            crew.close()
 
     def _watch(self, run: "Run", models: list[str | None], choice: "Choice") -> int:
         from upscale_cli.cli.folders import FolderRun, Rules
         from upscale_cli.cli.watch import watch
         from upscale_cli.sources import find_sources
 
-        return watch(
-            FolderRun(run, models, Rules(watches=True, jobs=self.jobs)), lambda: find_sources(self.inputs, (), choice),
-            list(self.inputs), choice.output, run.listener, recursive=self.recursive,
-        )  # fmt: skip
+        output = choice.output if isinstance(choice.output, Path) else None
+        with self._crew(run) as crew:
+            return watch(
+                FolderRun(run, models, Rules(watches=True, jobs=self.jobs), crew),
+                lambda: find_sources(self.inputs, (), choice), list(self.inputs), output, run.listener,
+                recursive=self.recursive,
+            )  # fmt: skip
 
     def _nothing(self, sources: "Sources") -> str:
         from upscale_cli.sources import BELOW

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from upscale_cli.cli.causes import print_causes
 from upscale_cli.crew import perform
 from upscale_cli.errors import InterruptedRun, OptionError, UpscaleError
+from upscale_cli.objects import is_object
 
 if TYPE_CHECKING:
     from upscale_cli.api import OpenedClip
@@ -17,8 +18,13 @@ if TYPE_CHECKING:
     from upscale_cli.compare.beside import Comparison
     from upscale_cli.compare.page import Compared
     from upscale_cli.events import Listener
+    from upscale_cli.object_job import ObjectJob
     from upscale_cli.pipeline import FileOptions, Job
     from upscale_cli.upscaler import Upscaler
+
+
+USUAL_CODEC = "h264"
+"""What an object is taken for, where the codec of a clip decides about the model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,30 +32,38 @@ class Prepared:
     """One source by one model: all is known that its header tells, and its output has a place.
 
     Attributes:
-        lr_size: (width, height).
+        lr_size: (width, height); (0, 0) where an object comes or goes, which is looked into in its turn only.
         frames: that are made; None where nobody knows.
     """
 
     source: "Input"
     upscaler: "Upscaler"
-    job: "Job | ClipJob"
+    job: "Job | ClipJob | ObjectJob"
     lr_size: tuple[int, int]
     frames: int | None
 
     @property
     def sr_size(self) -> tuple[int, int]:
-        """(width, height) of what will come out, but for what a codec rounds to even."""
-        return self.job.target.size_for(*self.lr_size)
+        """(width, height) of what will come out, but for what a codec rounds to even; (0, 0) where nobody knows."""
+        return self.job.target.size_for(*self.lr_size) if all(self.lr_size) else (0, 0)
 
     @property
     def megapixels(self) -> float:
-        """Million SR pixels in all."""
+        """Million SR pixels in all; guessed by the bytes where nobody knows."""
+        from upscale_cli.object_job import ObjectJob
+
+        if isinstance(self.job, ObjectJob):
+            return self.job.guessed_megapixels
         width, height = self.sr_size
         return width * height * (self.frames or 1) / 1e6
 
     @property
-    def output(self) -> Path | None:
-        """The file that will be made; None for a stream."""
+    def output(self) -> Path | str | None:
+        """The file that will be made, or the URL of an object; None for a stream."""
+        from upscale_cli.object_job import ObjectJob
+
+        if isinstance(self.job, ObjectJob):
+            return self.job.output
         return self.job.output if isinstance(self.job.output, Path) else None
 
     def replacing(self) -> "Prepared":
@@ -113,7 +127,7 @@ class Run:
             for work in works:
                 with self._telling(work.source.name):
                     self._failed += bool(perform(work.job, work.upscaler, self.listener))
-                    if work.source in self._comparisons and work.output is not None:
+                    if work.source in self._comparisons and isinstance(work.output, Path):
                         self._comparisons[work.source].outputs.append(work.output)
             upscaler.close()  # the next model needs the device
         self._compare()
@@ -122,13 +136,14 @@ class Run:
     def _book_comparison(self, prepared: Prepared, outputs: "Outputs") -> None:
         """Where before and after are to be compared, a place for that, before anything is computed."""
         source, job = prepared.source, prepared.job
-        if self._show_comparison is None or prepared.output is None or source in self._comparisons:
+        output = prepared.output
+        if self._show_comparison is None or not isinstance(output, Path) or source in self._comparisons:
             return
         from upscale_cli.compare.beside import Comparison
         from upscale_cli.pipeline import Job
 
         opened = job.source if isinstance(job, Job) else source.path
-        comparison = Comparison(opened, source.name, prepared.output, is_clip=source.is_clip)
+        comparison = Comparison(opened, source.name, output, is_clip=source.is_clip)
         outputs.promise(replace(source, name=f"{source.name} --compare"), comparison.place)
         self._comparisons[source] = comparison
 
@@ -154,13 +169,15 @@ class Run:
             self.upscaler(name)
 
     def opened(self, source: "Input", name: str | None, clip_options: "ClipOptions | None") -> "Opened":
-        """What upscales a source; of a clip, that takes a look into it.
+        """What upscales a source; of a clip, that takes a look into it, unless an object comes or goes.
 
         Args:
             clip_options: of a clip; None for a photo.
         """
         if clip_options is None:
             return Opened(self.upscaler(name), None, None)
+        if self.is_remote(source):
+            return Opened(self.upscaler(name, USUAL_CODEC), None, clip_options)
         from upscale_cli.api import open_source
         from upscale_cli.clip_plan import chosen_streams
 
@@ -173,6 +190,11 @@ class Run:
         from upscale_cli.api import prepare, prepare_clip
 
         upscaler, clip, clip_options = opened
+        if self.is_remote(source):
+            from upscale_cli.object_job import prepare_object
+
+            remote = prepare_object(source, upscaler, self.naming, outputs, clip_options or self.photos)
+            return Prepared(source, upscaler, remote, (0, 0), None)
         if clip is None or clip_options is None:
             photo = prepare(source, upscaler, self.naming, outputs, self.photos)
             return Prepared(source, upscaler, photo, photo.lr_size, photo.frames)
@@ -182,6 +204,10 @@ class Run:
         stream = chosen_streams(clip.clip, clip_options.video_stream)[0]
         guess = round(stream.seconds * stream.rate) if stream.seconds else None
         return Prepared(source, upscaler, job, (stream.width, stream.height), stream.frames or guess)
+
+    def is_remote(self, source: "Input") -> bool:
+        """Whether a source is an object, or what becomes of it."""
+        return source.is_object or is_object(self.naming.output or "")
 
     def upscaler(self, name: str | None, clip_codec: str | None = None) -> "Upscaler":
         """One for all sources that take the same model."""

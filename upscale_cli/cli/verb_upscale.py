@@ -30,7 +30,7 @@ from upscale_cli.errors import OptionError
 from upscale_cli.media.formats import MAX_PIXELS
 
 if TYPE_CHECKING:
-    from upscale_cli.batch import Input
+    from upscale_cli.batch import Input, Naming
     from upscale_cli.chain import Target
     from upscale_cli.clip import ClipOptions
 
@@ -46,7 +46,8 @@ def upscale(
         list[str] | None,
         typer.Argument(
             metavar="INPUT", show_default=False,
-            help="Photos, clips, folders, and lists of them (.txt); - reads a photo or a clip from standard input.",
+            help="Photos, clips, folders, and lists of them (.txt), also as s3:// and gs://; - reads a photo or a clip "
+            "from standard input.",
         ),
     ] = None,
     output: Annotated[
@@ -168,6 +169,10 @@ def upscale(
     jobs: Annotated[
         int | None, typer.Option("-j", "--jobs", metavar="N", min=1, max=64, show_default=False,
                                  rich_help_panel=FOLDERS, help="Pictures in hand at a time. Default: by the machine.")
+    ] = None,
+    ray: Annotated[
+        str | None, typer.Option("--ray", metavar="auto|HOST:PORT", show_default=False, rich_help_panel=FOLDERS,
+                                 help="Let the workers of a Ray cluster do it; files have the same paths there.")
     ] = None,
     tile: Tile = 0,
     overlap: Overlap = None,
@@ -308,7 +313,7 @@ def upscale(
     many = ManyOptions(
         tuple(inputs or ()), tuple(from_list or ()), recursive=recursive, include=tuple(include or ()),
         exclude=tuple(exclude or ()), skip_existing=skip_existing, overwrite=overwrite, dry_run=dry_run,
-        fail_fast=fail_fast, watch=watch, jobs=_jobs(jobs, max_memory),
+        fail_fast=fail_fast, watch=watch, jobs=_jobs(jobs, max_memory, ray), ray=ray,
     )  # fmt: skip
     output = many.checked_output(output, is_stream=play or live)
     sources = [Input(name, may_be_live=live) for name in inputs or ()]
@@ -320,6 +325,7 @@ def upscale(
         if not many.has_many:
             single_output(naming, sources, len(models))
         _check_live(sources, output, len(models), play=play, live=live)
+        _check_objects(sources, naming, {"--play": play, "--live": live, "--resume": resume, "--compare": compare})
         if to_stdout and sys.stdout.isatty():
             raise OptionError("the result would go to the terminal. Send it on (`> out.png`), or give -o FILE.")
         if compare and many.is_one_run:
@@ -351,7 +357,8 @@ def upscale(
         )  # fmt: skip
         show = partial(show_compared, as_json=as_json, quiet=quiet) if compare else None
         run = Run(naming, photos, clip_options, upscaler_options, listener, show_comparison=show, verbose=verbose)
-        failed = many.run(run, models) if many.is_one_run else run.all(sources, models)
+        is_one_run = many.is_one_run or (not (to_stdout or compare) and many.is_several(sources, len(models)))
+        failed = many.run(run, models) if is_one_run else run.all(sources, models)
     if failed:
         raise typer.Exit(1)
 
@@ -369,9 +376,9 @@ def _target(scale: float | None, size: str | None, long_side: int | None, megapi
     return Target(scale=scale, long_side=long_side, megapixels=megapixels)
 
 
-def _jobs(jobs: int | None, max_memory: str | None) -> int | None:
+def _jobs(jobs: int | None, max_memory: str | None, ray: str | None) -> int | None:
     """Pictures in hand at a time; one, where memory is bounded for the picture in hand."""
-    if max_memory is None:
+    if max_memory is None or ray is not None:
         return jobs
     if jobs is not None and jobs > 1:
         raise OptionError(f"--max-memory is for one picture at a time, and -j {jobs} is more. Leave one of them out.")
@@ -394,6 +401,26 @@ def _check_live(sources: "list[Input]", output: str | None, models: int, *, play
             raise OptionError("--live needs a place for what comes. Give -o FILE, -o - or --play.")
         if len(sources) * models > 1:
             raise OptionError("--live takes one INPUT and one --model. Leave the others out.")
+
+
+def _check_objects(sources: "list[Input]", naming: "Naming", options: dict[str, bool]) -> None:
+    """Refuses what cannot be done with objects.
+
+    Args:
+        options: those that do not go with them, and whether they are given.
+    """
+    from upscale_cli.batch import STDIO
+    from upscale_cli.objects import is_object
+
+    output = naming.output or ""
+    url = next(filter(is_object, (*(source.name for source in sources), output)), None)
+    if url is None:
+        return
+    for option in (name for name, is_given in options.items() if is_given):
+        raise OptionError(f"{option} does not go with {url}: an object comes and goes as a whole. Leave it out.")
+    if output == STDIO or any(source.is_stdin for source in sources):
+        raise OptionError(f"{url} and standard input or output do not go together. Name a file or an object instead.")
+    naming.check_unseen()
 
 
 def _clip_options(

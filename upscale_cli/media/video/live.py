@@ -29,6 +29,7 @@ from upscale_cli.media.video.facts import Clip
 from upscale_cli.media.video.once import CHUNK_BYTES, HEAD_BYTES, Once
 from upscale_cli.media.video.probe import DEVICES, live_arguments, probe
 from upscale_cli.media.video.process import LOG_ARGUMENTS, Child
+from upscale_cli.objects import is_object
 
 _MUXERS: Final = {
     **dict.fromkeys(("udp", "srt", "tcp", "rtp"), "mpegts"),
@@ -40,13 +41,13 @@ _LIKE: Final = {"mpegts": "MPEG-TS", "rtsp": "MPEG-TS", "flv": "FLV"}
 
 
 def is_address(text: str) -> bool:
-    """Whether it names a stream or a device, not a file.
+    """Whether it names a stream or a device, not a file or an object.
 
     >>> is_address("udp://127.0.0.1:1234"), is_address("v4l2:/dev/video0"), is_address("C:\\\\clip.mp4")
     (True, True, False)
     """
     scheme, colon, rest = text.partition(":")
-    if not colon or os.path.exists(text):
+    if not colon or is_object(text) or os.path.exists(text):
         return text.startswith("/dev/video")
     return scheme in DEVICES or (rest.startswith("//") and len(scheme) > 1)
 

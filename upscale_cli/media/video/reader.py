@@ -84,6 +84,7 @@ class VideoReader(Closing):
         seconds: how long we have been waiting for the decoder.
         repeated: frames that were lost and are repeats of the one before.
         errors: lines that the decoder has logged as errors.
+        is_clean_start: whether decoding began at the clip's first frame, so that errors tell of damage.
 
     Raises:
         InputError: nothing decodes, or the decoder fails or hangs.
@@ -113,7 +114,7 @@ class VideoReader(Closing):
         self._below_zero = ticks_below_zero(stream) * (2 if self._interlaced == "field" else 1)
         self.seconds = 0.0
         self.repeated = self.errors = self.decoded = 0
-        self._is_clean_start = True
+        self.is_clean_start = True
         self._is_stopped = False
         self._last: int | None = None
         self._lock = threading.Lock()
@@ -183,7 +184,7 @@ class VideoReader(Closing):
             words.append(f"{counted(self.repeated, 'repeat')} of the frame before {stand} in for lost ones")
         if missing := self._missing():
             words.append(f"about {counted(missing, 'frame')} missing at its end")
-        complaints = self.errors if self._is_clean_start and not self._options.hwaccel else 0
+        complaints = self.errors if self.is_clean_start and not self._options.hwaccel else 0
         if not words and complaints <= 0:
             return ""
         said = f' (the decoder: "{self._first_error[:120]}")' if self._first_error else ""
@@ -236,7 +237,7 @@ class VideoReader(Closing):
                 if last is not None and pts <= last:
                     pts = last + 1  # broken streams; the order of frames is right all the same
                 if last is None:
-                    self._is_clean_start = not self._has_sought and pts == (self.stream.start or 0)
+                    self.is_clean_start = not self._has_sought and pts == (self.stream.start or 0)
                 self._last = last = pts
                 self.decoded += 1
                 yield pts, samples

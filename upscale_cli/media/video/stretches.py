@@ -4,7 +4,8 @@
 
 A stretch counts once its line is in the journal and on the disk: after its encoder has ended with code 0, and its file
 was read back and holds the right number of frames. Its name has a part drawn by lot, so that an encoder which
-outlives a killed run never writes into a file that the next run uses.
+outlives a killed run never writes into a file that the next run uses. One run makes the stretches in turn
+(`StretchWriter`), or many workers make them at once and in no order (`upscale_cli/stretched.py`).
 """
 
 import json
@@ -16,7 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from fractions import Fraction
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -76,7 +77,7 @@ class Journal:
 
     def __init__(self, folder: Path, job: Mapping[str, object]) -> None:
         self._folder, self._path = folder, folder / JOURNAL_FILE
-        self.stretches: list[Stretch] = []
+        self._recorded: dict[int, Stretch] = {}
         self.is_complete = False
         self.damage = ""
         claim(folder, job)
@@ -84,23 +85,46 @@ class Journal:
         self._tidy()
 
     @property
+    def stretches(self) -> list[Stretch]:
+        """Those before the first that is missing, in order."""
+        return list(map(self._recorded.__getitem__, range(self._first_missing)))
+
+    @property
+    def recorded(self) -> Mapping[int, Stretch]:
+        """All that are done, by number."""
+        return self._recorded
+
+    @property
     def frames(self) -> int:
         """How many are done."""
-        return sum(len(stretch.pts) for stretch in self.stretches)
+        return sum(len(stretch.pts) for stretch in self._recorded.values())
 
     @property
     def repeats(self) -> int:
         """How many of them stand in for lost ones."""
-        return sum(stretch.repeats for stretch in self.stretches)
+        return sum(stretch.repeats for stretch in self._recorded.values())
 
     @property
     def last_pts(self) -> int | None:
-        return self.stretches[-1].pts[-1] if self.stretches else None
+        """Of the frame before the first that is missing."""
+        return self._recorded[self._first_missing - 1].pts[-1] if self._first_missing else None
+
+    @property
+    def _first_missing(self) -> int:
+        return next(number for number in count() if number not in self._recorded)
 
     def add(self, stretch: Stretch) -> None:
         """Records a stretch; it is on the disk when this returns."""
         self._append(asdict(stretch))
-        self.stretches.append(stretch)
+        self._recorded[stretch.number] = stretch
+
+    def forget_beyond_gaps(self) -> None:
+        """For whoever makes stretches in turn: forgets those behind the first that is missing."""
+        kept = self.stretches
+        if len(kept) < len(self._recorded):
+            replace_text(self._path, "".join(_line(asdict(stretch)) for stretch in kept))
+            self._recorded = dict(enumerate(kept))
+            self._tidy()
 
     def complete(self, damage: str) -> None:
         """Records that no frame is left, and what was wrong with the source ("" for nothing)."""
@@ -124,19 +148,21 @@ class Journal:
     def _take(self, record: Any) -> None:
         """One line of the journal; raises whatever a torn one leads to."""
         if record.get("complete"):
+            if len(self._recorded) != self._first_missing:
+                raise ValueError("a stretch is missing")
             self.is_complete, self.damage = True, str(record["damage"])
             return
         stretch = Stretch(**{**record, "pts": tuple(record["pts"])})
         if Path(stretch.file).name != stretch.file:  # whoever wrote the journal: nothing outside of the folder is read
             raise ValueError(f"{stretch.file} is no file of ours")
         file = self._folder / stretch.file
-        if stretch.number != len(self.stretches) or not file.is_file() or file.stat().st_size != stretch.size:
+        if stretch.number in self._recorded or not file.is_file() or file.stat().st_size != stretch.size:
             raise ValueError(f"stretch {stretch.number} is not what was recorded")
-        self.stretches.append(stretch)
+        self._recorded[stretch.number] = stretch
 
     def _tidy(self) -> None:
         """Takes away what killed runs have left: stretches that were never recorded, and halves of the join."""
-        kept = {stretch.file for stretch in self.stretches}
+        kept = {stretch.file for stretch in self._recorded.values()}
         for file in (*self._folder.glob(f"{STRETCH}*"), *self._folder.glob(f"{JOINED}*")):
             if file.name not in kept:
                 with suppress(OSError):  # an encoder that outlived its run may still hold it
@@ -144,38 +170,45 @@ class Journal:
 
     def _append(self, record: dict[str, Any]) -> None:
         with self._path.open("a", encoding="utf-8", newline="\n") as stream:
-            stream.write(json.dumps(record) + "\n")
+            stream.write(_line(record))
             stream.flush()
             os.fsync(stream.fileno())
 
 
-class StretchWriter(Closing):
-    """Writes frames as stretches. A stretch is closed and read back while the next one is being encoded.
+def _line(record: dict[str, Any]) -> str:
+    return json.dumps(record) + "\n"
+
+
+class StretchEncoder(Closing):
+    """One stretch on its way into its file, which goes again unless `finish` has seen that it is whole.
 
     Args:
-        folder: the work folder.
+        folder: where it comes to lie.
         name: of the output, for messages.
-        track: how frames are encoded; its encoder begins every run with a closed group.
-        journal: where finished stretches are recorded.
+        track: how it is encoded.
 
     Attributes:
-        seconds: how long we have been waiting for encoders.
+        frames: how many it was given.
+        seconds: how long we have been waiting for the encoder.
     """
 
-    def __init__(self, folder: Path, name: str, track: Track, journal: Journal, ffmpeg: FFmpeg) -> None:
-        self._folder, self._name, self._track, self._ffmpeg = folder, name, track, ffmpeg
-        self._journal = journal
-        self._length = stretch_length(track.rate)
-        self._next = len(journal.stretches)
-        self._writer: VideoWriter | None = None
-        self._file = Path()
+    def __init__(self, folder: Path, number: int, name: str, track: Track, ffmpeg: FFmpeg) -> None:
+        self._number, self._name = number, name
+        self._file = folder / f"{STRETCH}{number:05d}-{secrets.token_hex(4)}.mkv"
+        self._writer = VideoWriter(self._file, name, [track], CONTAINERS["Matroska"], ffmpeg, is_part=True)
         self._pts: list[int] = []
         self._repeats = 0
-        self._closer = ThreadPoolExecutor(1, "stretch")
-        self._closing: Future[None] | None = None
         self._shortest = math.ceil(Fraction(1, 1000) / track.time_base)
         self._told = 0
-        self.seconds = 0.0
+        self._is_whole = False
+
+    @property
+    def frames(self) -> int:
+        return len(self._pts)
+
+    @property
+    def seconds(self) -> float:
+        return self._writer.seconds
 
     def write(self, frame: VideoFrame) -> None:
         """Takes one frame.
@@ -184,41 +217,88 @@ class StretchWriter(Closing):
         the join gives every packet the time that is recorded.
 
         Raises:
-            OutputError: an encoder fails.
+            OutputError: the encoder fails.
         """
         self._told = max(frame.pts, self._told + self._shortest) if self._pts else frame.pts
-        if self._writer is None:
-            self._file = self._folder / f"{STRETCH}{self._next:05d}-{secrets.token_hex(4)}.mkv"
-            self._writer = VideoWriter(
-                self._file, self._name, [self._track], CONTAINERS["Matroska"], self._ffmpeg, is_part=True
-            )
-        before = self._writer.seconds
         self._writer.write(0, frame.samples, self._told)
-        self.seconds += self._writer.seconds - before
         self._pts.append(frame.pts)
         self._repeats += frame.is_repeat
-        if len(self._pts) == self._length:
-            self._hand_over()
+
+    def finish(self) -> Stretch:
+        """Closes the file, waits until it is on the disk, and reads it back.
+
+        Raises:
+            OutputError: the encoder fails, or has lost a frame.
+        """
+        self._writer.finish()
+        synced(self._file)
+        delay = _delay(self._file, len(self._pts), self._name)
+        self._is_whole = True
+        size = self._file.stat().st_size
+        return Stretch(self._number, self._file.name, size, tuple(self._pts), delay, self._repeats)
+
+    def close(self) -> None:
+        """Ends the encoder."""
+        self._writer.close()
+        if not self._is_whole:
+            with suppress(OSError):
+                self._file.unlink(missing_ok=True)
+
+
+class StretchWriter(Closing):
+    """Writes frames as stretches, in turn. A stretch is closed and read back while the next one is being encoded.
+
+    Args:
+        folder: the work folder.
+        name: of the output, for messages.
+        track: how frames are encoded; its encoder begins every run with a closed group.
+        journal: where finished stretches are recorded.
+
+    Attributes:
+        seconds: how long we have been waiting for the encoders.
+    """
+
+    def __init__(self, folder: Path, name: str, track: Track, journal: Journal, ffmpeg: FFmpeg) -> None:
+        self._folder, self._name, self._track, self._ffmpeg = folder, name, track, ffmpeg
+        self._journal = journal
+        self._length = stretch_length(track.rate)
+        self._next = len(journal.stretches)
+        self._encoder: StretchEncoder | None = None
+        self._closer = ThreadPoolExecutor(1, "stretch")
+        self._closing: Future[None] | None = None
+        self.seconds = 0.0
+
+    def write(self, frame: VideoFrame) -> None:
+        """Takes one frame.
+
+        Raises:
+            OutputError: an encoder fails.
+        """
+        if self._encoder is None:
+            self._encoder = StretchEncoder(self._folder, self._next, self._name, self._track, self._ffmpeg)
+        before = self._encoder.seconds
+        self._encoder.write(frame)
+        self.seconds += self._encoder.seconds - before
+        if self._encoder.frames == self._length:
+            self._hand_over(self._encoder)
 
     def finish(self) -> None:
         """Closes the last stretch; all are recorded when this returns."""
-        if self._pts:
-            self._hand_over()
+        if self._encoder is not None:
+            self._hand_over(self._encoder)
         self._wait()
 
     def close(self) -> None:
         """Ends what is under way; finished stretches stay."""
-        if self._writer is not None:
-            self._writer.close()
+        if self._encoder is not None:
+            self._encoder.close()
         self._closer.shutdown(wait=True)
 
-    def _hand_over(self) -> None:
+    def _hand_over(self, encoder: StretchEncoder) -> None:
         """Lets the stretch in hand be closed in the background, one at a time."""
         self._wait()
-        assert self._writer is not None
-        begun = Stretch(self._next, self._file.name, 0, tuple(self._pts), 0, self._repeats)
-        self._closing = self._closer.submit(self._close_stretch, self._writer, begun)
-        self._writer, self._pts, self._repeats = None, [], 0
+        self._closing = self._closer.submit(self._record, encoder)
+        self._encoder = None
         self._next += 1
 
     def _wait(self) -> None:
@@ -226,14 +306,9 @@ class StretchWriter(Closing):
             self._closing.result()
             self._closing = None
 
-    def _close_stretch(self, writer: VideoWriter, begun: Stretch) -> None:
-        with writer:
-            writer.finish()
-        file = self._folder / begun.file
-        synced(file)
-        delay = _delay(file, len(begun.pts), self._name)
-        size = file.stat().st_size
-        self._journal.add(Stretch(begun.number, begun.file, size, begun.pts, delay, begun.repeats))
+    def _record(self, encoder: StretchEncoder) -> None:
+        with encoder:
+            self._journal.add(encoder.finish())
 
 
 def join(folder: Path, stretches: Sequence[Stretch], writer: VideoWriter) -> None:

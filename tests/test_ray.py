@@ -1,0 +1,488 @@
+"""Work on a Ray cluster of four nodes on this machine: nothing lost, nothing twice, nothing half, whoever dies."""
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.albums import paint
+from tests.clips import AAC, ffmpeg, moving, tone
+from tests.command import Run
+from tests.examine import examine
+from tests.test_video_resume import assert_same_file, work_of
+from upscale_cli import api, resume
+from upscale_cli.batch import Input, Naming, Outputs
+from upscale_cli.chain import Target
+from upscale_cli.clip import ClipJob, ClipOptions
+from upscale_cli.crew import perform
+from upscale_cli.errors import DeviceError, InputError, InterruptedRun, OptionError
+from upscale_cli.events import Event, Finished, Started, ignore
+from upscale_cli.media.image import ImageWriter
+from upscale_cli.media.video.arguments import EncodeOptions
+from upscale_cli.pipeline import FileOptions, Job
+from upscale_cli.resume import run_resumable
+from upscale_cli.signs import Sign
+from upscale_cli.upscaler import Upscaler
+
+ray = pytest.importorskip("ray", reason="the extra [ray] is not installed")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="a cluster of several nodes is made on Linux only"),
+    pytest.mark.xdist_group("ray"),  # one cluster is enough
+]
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+STORE = 80 * 2**20
+QUICK = {"health_check_initial_delay_ms": 500, "health_check_period_ms": 500, "health_check_failure_threshold": 3}
+"""How soon a node that has gone is known to have."""
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A head without a CPU and three nodes of one CPU each, in processes of their own.
+
+    Where /dev/shm is small, as in containers, Ray would warn: nothing of ours goes through its store, so it lies in a
+    plain folder.
+    """
+    from ray.cluster_utils import Cluster
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {
+            "RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0", "UPSCALE_OFFLINE": "1",
+            "PYTHONPATH": os.pathsep.join((str(REPOSITORY), os.environ.get("PYTHONPATH", ""))),
+        }.items():  # fmt: skip
+            patch.setenv(name, value)
+        patch.delenv("RAY_ADDRESS", raising=False)
+        store = {"object_store_memory": STORE, "plasma_directory": str(tmp_path_factory.mktemp("store"))}
+        head = {"num_cpus": 0, "include_dashboard": False, "_system_config": QUICK, **store}
+        nodes = Cluster(initialize_head=True, head_node_args=head)
+        nodes.store = store
+        for _ in range(3):
+            nodes.add_node(num_cpus=1, **store)
+        yield nodes
+        nodes.shutdown()
+
+
+@pytest.fixture
+def said() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def crew(cluster: Any, said: list[str]) -> Iterator[Any]:
+    from upscale_cli.ray_crew import open_ray_crew
+
+    made = open_ray_crew(cluster.address, said.append)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def album(tmp_path: Path) -> list[Path]:
+    return [paint(tmp_path / "in" / f"{number}.png", number, (64, 48)) for number in range(12)]
+
+
+def upscaler(model: str = "espcn") -> Upscaler:
+    return Upscaler(model, device="cpu")
+
+
+def photo(source: Path, output: Path, net: Upscaler, **options: Any) -> Job:
+    given = Input(str(source))
+    naming = Naming(str(output), None, Target(scale=2))
+    return api.prepare(given, net, naming, Outputs([given], overwrite=False), FileOptions(**options))
+
+
+def clip(source: Path, output: Path, **options: Any) -> ClipJob:
+    given, chosen = Input(str(source)), ClipOptions(**{"encode": EncodeOptions(preset="ultrafast"), **options})
+    naming = Naming(str(output), None, Target(scale=2))
+    outputs = Outputs([given], overwrite=False)
+    return api.prepare_clip(given, api.open_source(given, chosen), upscaler("bicubic"), naming, outputs, chosen)
+
+
+def made_here(album: list[Path], folder: Path) -> dict[str, bytes]:
+    """What this process makes of it."""
+    folder.mkdir()
+    net = upscaler()
+    for source in album:
+        perform(photo(source, folder / source.name, net), net, ignore)
+    return content(folder)
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """Every file in a folder, hidden ones too."""
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@dataclass(frozen=True)
+class Held(Job):
+    """A photo that its worker holds in hand until a gate opens.
+
+    Attributes:
+        gate: a folder: who has come to it leaves a file there, named by the process; open once "open" is in it.
+    """
+
+    gate: Path = Path()
+
+    def writer(self, info: Any, say: Any) -> ImageWriter:
+        (self.gate / f"{os.getpid()}").touch()
+        until((self.gate / "open").exists)
+        return super().writer(info, say)
+
+
+class Gate:
+    """Holds jobs back in their workers' hands."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir()
+
+    def holding(self, job: Job) -> Held:
+        return Held(**{one.name: getattr(job, one.name) for one in fields(job)}, gate=self.folder)
+
+    def pids(self) -> list[int]:
+        """Of the workers that have come to it and are alive."""
+        pids = [int(path.name) for path in self.folder.iterdir() if path.name != "open"]
+        return [pid for pid in pids if psutil.pid_exists(pid)]
+
+    def open(self) -> None:
+        (self.folder / "open").touch()
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Iterator[Gate]:
+    made = Gate(tmp_path / "gate")
+    yield made
+    made.open()
+
+
+def until(there: Callable[[], object]) -> None:
+    """Waits."""
+    while not there():
+        time.sleep(0.01)
+
+
+def log_folder() -> Path:
+    """Where the workers' logs lie."""
+    return Path(ray._private.worker.global_worker.node.get_logs_dir_path())
+
+
+# Photos
+
+
+def test_a_folder_is_what_this_machine_makes_of_it(
+    crew: Any, album: list[Path], tmp_path: Path, said: list[str]
+) -> None:
+    here, out, net = made_here(album, tmp_path / "here"), tmp_path / "out", upscaler()
+    out.mkdir()
+    events: list[Event] = []
+    jobs = [photo(source, out / source.name, net) for source in album]
+    futures = [crew.submit(job, net, events.append) for job in jobs]
+    assert [future.result() for future in futures] == [""] * len(album)
+    assert content(out).items() >= here.items()
+    assert len([event for event in events if isinstance(event, Started)]) == len(album)
+    assert {event.source for event in events if isinstance(event, Finished)} == {job.name for job in jobs}
+    assert crew.hands == 6
+    crew.close()
+    assert content(out) == here
+    assert said == []
+
+
+def test_errors_come_back_as_they_are(crew: Any, album: list[Path], tmp_path: Path) -> None:
+    net = upscaler()
+    job = photo(album[0], tmp_path / "out.png", net)
+    album[0].write_bytes(album[0].read_bytes()[:100])
+    with pytest.raises(InputError) as here:
+        perform(job, net, ignore)
+    with pytest.raises(InputError) as there:
+        crew.submit(job, net, ignore).result()
+    assert str(there.value) == str(here.value)
+    album[1].unlink()
+    with pytest.raises(InputError):
+        crew.submit(replace(job, source=album[1]), net, ignore).result()
+    assert not (tmp_path / "out.png").exists()
+
+
+def test_relative_paths_are_this_process_own(crew: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(paint(tmp_path / "in/0.png").parents[1])
+    net = upscaler()
+    assert crew.submit(photo(Path("in/0.png"), Path("out.png"), net), net, ignore).result() == ""
+    assert (tmp_path / "out.png").exists()
+
+
+# Who dies
+
+
+def test_a_worker_that_is_killed_is_replaced(crew: Any, album: list[Path], tmp_path: Path, gate: Gate) -> None:
+    here, out, net = made_here(album, tmp_path / "here"), tmp_path / "out", upscaler()
+    out.mkdir()
+    held = [gate.holding(photo(source, out / source.name, net)) for source in album]
+    futures = [crew.submit(job, net, ignore) for job in held]
+    until(lambda: len(gate.pids()) == 3)
+    psutil.Process(gate.pids()[0]).kill()
+    until(lambda: len(gate.pids()) == 3)  # another one has begun with what it had in hand
+    gate.open()
+    assert [future.result() for future in futures] == [""] * len(album)
+    crew.close()
+    assert content(out) == here
+
+
+def test_a_job_that_kills_its_workers_is_given_up(crew: Any, album: list[Path], tmp_path: Path, gate: Gate) -> None:
+    net = upscaler()
+    future = crew.submit(gate.holding(photo(album[0], tmp_path / "out.png", net)), net, ignore)
+    killed = 0
+    while not future.done():
+        for pid in gate.pids():
+            with contextlib.suppress(psutil.Error):
+                psutil.Process(pid).kill()
+                killed += 1
+        time.sleep(0.01)
+    with pytest.raises(DeviceError, match=r"0.png: 3 workers have died over it .its process was killed or crashed"):
+        future.result()
+    assert killed >= 3
+    assert not (tmp_path / "out.png").exists()
+
+
+def test_an_output_that_was_whole_before_its_worker_died_is_not_made_again(
+    crew: Any, album: list[Path], tmp_path: Path
+) -> None:
+    from upscale_cli.ray_crew import Errand
+    from upscale_cli.worker import order_for
+
+    net, output = upscaler(), tmp_path / "out.png"
+    errand = Errand(order_for(photo(album[0], output, net), net), ignore)
+    assert errand.begins()
+    output.write_bytes(b"whole")
+    crew.again(errand, died_over_it=True, why="killed")
+    assert errand.future.result(timeout=0) == ""
+    assert output.read_bytes() == b"whole"
+
+
+def test_a_node_that_goes_takes_nothing_along(
+    cluster: Any, crew: Any, album: list[Path], tmp_path: Path, gate: Gate
+) -> None:
+    here, out, net = made_here(album, tmp_path / "here"), tmp_path / "out", upscaler()
+    out.mkdir()
+    held = [gate.holding(photo(source, out / source.name, net)) for source in album]
+    futures = [crew.submit(job, net, ignore) for job in held]
+    until(lambda: len(gate.pids()) == 3)
+    cluster.remove_node(cluster.list_all_nodes()[-1], allow_graceful=False)
+    try:
+        until(lambda: crew.room == 2)
+        gate.open()
+        assert [future.result() for future in futures] == [""] * len(album)
+    finally:
+        cluster.add_node(num_cpus=1, **cluster.store)
+    until(lambda: crew.room == 3)  # one that comes is noticed
+    crew.close()
+    assert content(out) == here
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> list[Path]:
+    """Pictures of several tiles, that take a worker a second or more."""
+    return [paint(tmp_path / "in" / f"{number}.png", number, (1200, 900)) for number in range(4)]
+
+
+def test_ctrl_c_leaves_nothing_half_done(crew: Any, large: list[Path], tmp_path: Path) -> None:
+    out, net = tmp_path / "out", upscaler()
+    out.mkdir()
+    begun: list[Event] = []
+    futures = [crew.submit(photo(source, out / source.name, net), net, begun.append) for source in large]
+    until(lambda: begun)
+    crew.close()
+    for future in futures:
+        with contextlib.suppress(InterruptedRun):
+            future.result(timeout=0)
+    assert all(name.endswith(".png") and not name.startswith(".") for name in content(out))
+
+
+# Who is refused
+
+
+def test_a_worker_of_another_version_is_refused(crew: Any, album: list[Path], tmp_path: Path, said: list[str],
+                                                monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    monkeypatch.setattr("upscale_cli.ray_crew.__version__", "99")
+    net = upscaler()
+    with pytest.raises(DeviceError, match=r"no node of the cluster can be used: upscale-cli is .* there and 99 here"):
+        crew.submit(photo(album[0], tmp_path / "out.png", net), net, ignore).result()
+    assert any("is not used" in line for line in said)
+
+
+def test_a_worker_with_another_checkpoint_is_refused(
+    crew: Any, album: list[Path], tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = upscaler()
+    identity = net.identity()
+    monkeypatch.setattr(net, "identity", lambda: {**identity, "checkpoints": {"2": "0" * 64}})
+    with pytest.raises(DeviceError, match="it has another espcn than where the run began"):
+        crew.submit(photo(album[0], tmp_path / "out.png", net), net, ignore).result()
+    assert len(said) == 3
+
+
+class OnlyHere(Sign):
+    """Seen by one process alone: `size` is its number."""
+
+    __slots__ = ()
+
+    def is_seen(self) -> bool:
+        return os.getpid() == self.size
+
+
+def test_a_file_that_changes_meanwhile_is_no_fault_of_a_node(
+    crew: Any, album: list[Path], tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("upscale_cli.signs.Tokens.signs_for", lambda *_: (Sign(album[0], 1),))
+    net = upscaler()
+    assert crew.submit(photo(album[0], tmp_path / "out.png", net), net, ignore).result() == ""
+    assert not said
+
+
+def test_a_worker_that_does_not_see_the_folder_is_refused(
+    crew: Any, album: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = OnlyHere(tmp_path / "in", os.getpid())
+    monkeypatch.setattr("upscale_cli.signs.Tokens.signs_for", lambda *_: (here,))
+    net = upscaler()
+    with pytest.raises(DeviceError, match=r"/in is not there what it is .* shared file system"):
+        crew.submit(photo(album[0], tmp_path / "out.png", net), net, ignore).result()
+
+
+# Clips
+
+
+@pytest.fixture(scope="session")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twenty-four seconds with B-frames and sound: five stretches."""
+    path = tmp_path_factory.mktemp("film") / "film.mp4"
+    encoder = ("-c:v", "libx264", "-g", 60, "-bf", 3, *AAC)
+    ffmpeg(*moving(96, 64, 600, "25"), *tone(seconds=24), "-frames:v", 600, *encoder, path)
+    return path
+
+
+@pytest.fixture
+def whole(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What one process makes of it, in turn."""
+    monkeypatch.setattr(resume, "cache_folder", lambda: tmp_path / "cache")
+    output = tmp_path / "whole.mp4"
+    run_resumable(clip(film, output, resume=True), upscaler("bicubic"), ignore)
+    return output
+
+
+def test_a_clip_in_stretches_over_three_workers(
+    crew: Any, album: list[Path], film: Path, whole: Path, tmp_path: Path, gate: Gate
+) -> None:
+    output, net = tmp_path / "out.mp4", upscaler()
+    held = [gate.holding(photo(source, tmp_path / f"out_{source.name}", net)) for source in album[:3]]
+    photos = [crew.submit(job, net, ignore) for job in held]
+    future: Future[str] = crew.submit(clip(film, output), upscaler("bicubic"), ignore)
+    until(lambda: len(gate.pids()) == 3)
+    pids = gate.pids()
+    gate.open()
+    assert future.result() == ""
+    assert [one.result() for one in photos] == [""] * 3
+    logs = "".join(path.read_text() for pid in pids for path in log_folder().glob(f"worker-*-{pid}.err"))
+    assert all(f"film.mp4, stretch {number}: done" in logs for number in range(1, 6))
+    assert_same_file(examine(whole), examine(output))
+    assert not work_of(output).exists()
+
+
+# The command line
+
+
+def test_a_driver_that_is_killed_goes_on(
+    cluster: Any, album: list[Path], film: Path, whole: Path, tmp_path: Path
+) -> None:
+    """Photos are known by the manifest, the clip's stretches by its journal."""
+    out, folder = tmp_path / "out", album[0].parent
+    shutil.copy(film, folder)
+    command = [sys.executable, "-m", "upscale_cli", str(folder), "-o", str(out), "--ray", cluster.address]
+    command += ["-m", "bicubic", "-s", "2", "--preset", "ultrafast"]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    killing = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    journal = work_of(out / "film_2x.mp4") / "journal.jsonl"
+    until(lambda: (journal.exists() and journal.read_text().count("\n") > 1) or killing.poll() is not None)
+    killing.kill()
+    killing.wait()
+    assert '"file"' in journal.read_text()
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "1 done, 12 skipped" in " ".join(done.stderr.split())
+    assert_same_file(examine(whole), examine(out / "film_2x.mp4"))
+    for path in out.glob(".upscale-*.part"):  # of the run that was killed; young ones are left alone
+        os.utime(path, (0, 0))
+    again = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert "13 skipped" in " ".join(again.stderr.split())
+    made = {path.name for path in out.iterdir() if not path.name.startswith(".upscale-manifest")}
+    assert made == {"film_2x.mp4", *(f"{number}_2x.png" for number in range(len(album)))}
+
+
+def test_a_folder_with_a_broken_file(cluster: Any, run: Run, album: list[Path], tmp_path: Path) -> None:
+    album[3].write_bytes(album[3].read_bytes()[:200])
+    outcome = run(album[0].parent, "-o", tmp_path / "out", "--ray", cluster.address, "-m", "espcn", "-s", 2)
+    assert outcome.code == 1
+    assert "11 done" in outcome.err
+    assert "3.png" in outcome.err
+    assert {path.name for path in (tmp_path / "out").glob("*_2x.png")} == {
+        f"{number}_2x.png" for number in range(len(album)) if number != 3
+    }
+
+
+# The address
+
+
+@pytest.mark.parametrize(
+    ("address", "kind", "said"),
+    [
+        ("127.0.0.1:1", DeviceError, "no cluster answers there"),
+        ("nonsense", OptionError, "HOST:PORT"),
+        ("host:seven", OptionError, "HOST:PORT"),
+        ("ray://127.0.0.1:10001", OptionError, "on a machine of the cluster"),
+    ],
+)
+def test_an_address_that_leads_nowhere_is_one_line(address: str, kind: type[Exception], said: str) -> None:
+    from upscale_cli.ray_crew import open_ray_crew
+
+    with pytest.raises(kind, match=said) as told:
+        open_ray_crew(address, print)
+    assert "\n" not in str(told.value)
+
+
+# The doctor
+
+
+def test_the_doctor_looks_at_every_node(cluster: Any, run: Run, tmp_path: Path) -> None:
+    outcome = run("doctor", "--ray", cluster.address, "--folder", tmp_path, "--json")
+    assert outcome.code == 0, outcome.out + outcome.err
+    findings = [json.loads(line) for line in outcome.out.splitlines()]
+    assert "4 nodes, 3 CPUs, 0 GPUs" in findings[0]["found"]
+    assert sum("torch" in finding["found"] for finding in findings) == 4
+    assert sum(f"{tmp_path} is seen" in finding["found"] for finding in findings) == 4
+    assert Path(findings[-1]["found"].split(" on every")[0]).is_dir()
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_doctor_tells_what_is_wrong(
+    cluster: Any, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("upscale_cli.worker.__version__", "99")
+    monkeypatch.setattr("upscale_cli.signs.Tokens.token_in", lambda _, folder: Sign(folder / "gone", 1))
+    outcome = run("doctor", "--ray", cluster.address, "--folder", tmp_path)
+    assert outcome.code == 1
+    assert outcome.out.count("there and 99 here") == 4
+    assert outcome.out.count("is not the folder that this machine sees") == 4
+
+
+def test_the_doctor_without_a_cluster(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    assert "no cluster answers" in run("doctor", "--ray", "127.0.0.1:1").line
+    assert "goes with --ray only" in run("doctor", "--folder", tmp_path).line
