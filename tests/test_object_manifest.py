@@ -168,6 +168,13 @@ def merging(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(manifest_storage, "OLD_SECONDS", -60.0)
 
 
+def looked_at(bucket: "Bucket") -> None:
+    """A run that has nothing to do."""
+    manifest = opened(bucket)
+    manifest.check()
+    manifest.tidy()
+
+
 def in_three_runs(bucket: "Bucket") -> Input:
     """One output three times, each time from another input."""
     for data in (b"1", b"22", b"333"):
@@ -180,14 +187,14 @@ def in_three_runs(bucket: "Bucket") -> Input:
 def test_many_runs_are_merged(bucket: "Bucket") -> None:
     given = in_three_runs(bucket)
     before = lines(bucket)
-    opened(bucket).check()
+    looked_at(bucket)
     (merged,) = line_objects(bucket)
     assert lines(bucket) == before
     assert opened(bucket).finished(given, JOB) is not None
     assert opened(bucket).may_replace(given, place(bucket))
     made(bucket, given, b"anew")
     made(bucket, given, b"and anew")
-    opened(bucket).check()
+    looked_at(bucket)
     assert line_objects(bucket) == [merged]
     assert opened(bucket).may_replace(given, place(bucket))
 
@@ -211,11 +218,11 @@ def test_a_kill_while_runs_are_merged(bucket: "Bucket", monkeypatch: pytest.Monk
         patch.setattr("upscale_cli.objects.remove", remove)
         with pytest.raises(Killed):
             opened(bucket).check()
-    assert len(line_objects(bucket)) == 4 - deleted
+    assert len(line_objects(bucket)) == 5 - deleted  # and that of the run which was killed
     for _ in range(2):
         assert opened(bucket).finished(given, JOB) is not None
         assert opened(bucket).may_replace(given, place(bucket))
-        opened(bucket).check()
+        looked_at(bucket)
     assert len(line_objects(bucket)) < 4
 
 
@@ -225,7 +232,7 @@ def test_a_run_that_lives_loses_nothing_to_a_merger(bucket: "Bucket") -> None:
     living = opened(bucket)
     other = source(bucket, "b.png")
     record = living.begin(other, place(bucket, "b.png"), JOB)
-    opened(bucket).check()
+    looked_at(bucket)
     bucket.put("out/b.png", b"sr")
     living.finish(record)
     living.tidy()
@@ -236,7 +243,7 @@ def test_a_run_that_lives_loses_nothing_to_a_merger(bucket: "Bucket") -> None:
 def test_young_ones_are_left_alone(bucket: "Bucket", monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(manifest_storage, "MANY_OBJECTS", 3)
     in_three_runs(bucket)
-    opened(bucket).check()
+    looked_at(bucket)
     assert len(line_objects(bucket)) == 3
 
 
@@ -248,9 +255,20 @@ def test_nonsense_is_passed_over(bucket: "Bucket", data: bytes) -> None:
     assert opened(bucket).finished(given, JOB) is not None
 
 
+def test_an_empty_manifest_goes_again(bucket: "Bucket") -> None:
+    manifest = opened(bucket)
+    manifest.check()
+    assert len(line_objects(bucket)) == 1
+    assert opened(bucket).outputs() == frozenset()
+    manifest.tidy()
+    assert line_objects(bucket) == []
+
+
 def test_lines_that_cannot_be_put_are_told(store: "Store", bucket: "Bucket") -> None:
     given, manifest = source(bucket), opened(bucket)
     store.fail("PUT", how="403")
+    with pytest.raises(OutputError, match="denies access"):
+        manifest.check()
     with pytest.raises(OutputError, match="denies access"):
         manifest.begin(given, place(bucket), JOB)
     with pytest.raises(OutputError, match="denies access"):

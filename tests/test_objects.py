@@ -31,7 +31,7 @@ from upscale_cli import objects
 from upscale_cli.batch import Input, Naming, Outputs
 from upscale_cli.chain import Target
 from upscale_cli.crew import perform
-from upscale_cli.errors import InputError, OutputError
+from upscale_cli.errors import InputError, OptionError, OutputError
 from upscale_cli.events import Event, Finished, ignore
 from upscale_cli.object_job import SCRATCH, ObjectJob, prepare_object
 
@@ -444,6 +444,15 @@ def test_what_is_not_ours_is_kept_and_what_has_changed_is_done_again(run: Run, b
     assert run(*again, "--overwrite").code == 0
 
 
+def test_where_nothing_can_be_put_nothing_is_computed(run: Run, store: Store, bucket: Bucket, tmp_path: Path) -> None:
+    url = bucket.put_all(album(tmp_path), "in/")
+    store.reset()
+    store.fail("PUT", how="403")
+    outcome = run(url, "-o", f"{bucket.url}/out/", "-r", *FAST)
+    assert (outcome.code, "denies access" in outcome.line) == (1, True)
+    assert (store.requests["PUT"], store.requests["GET"]) == (1, 0)
+
+
 def test_a_dry_run_puts_nothing(run: Run, bucket: Bucket, tmp_path: Path) -> None:
     url = bucket.put_all(album(tmp_path), "in/")
     before = bucket.tags()
@@ -541,6 +550,16 @@ def test_clips_come_and_go_as_a_whole(run: Run, bucket: Bucket, tmp_path: Path, 
     (finished,) = [event for event in told if event["event"] == "clip_finished"]
     assert (finished["source"], finished["output"]) == (f"{bucket.url}/in/film.mp4", f"{bucket.url}/out/film_2x.mp4")
     assert SCRATCH not in outcome.out + outcome.err
+
+
+def test_python_is_told_that_it_takes_files(tmp_path: Path) -> None:
+    from upscale_cli import upscale_file, upscale_video
+
+    for act in (upscale_file, upscale_video):
+        with pytest.raises(InputError, match="is no file"):
+            act("s3://bucket/a.mkv", tmp_path / "out.mkv", model="bicubic")
+    with pytest.raises(OptionError, match="is no file"):
+        upscale_file(paint(tmp_path / "a.png"), "s3://bucket/a.png", model="bicubic")
 
 
 # A job, wherever it is done

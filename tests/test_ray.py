@@ -437,7 +437,64 @@ def test_a_folder_with_a_broken_file(cluster: Any, run: Run, album: list[Path], 
     }
 
 
+# What a worker gets of its node
+
+
+def test_gpus_are_shared_where_two_workers_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    from upscale_cli import ray_crew
+    from upscale_cli.ray_crew import Need, Node, need_of
+
+    cluster = [Node("a", "a", 8.0, 2.0), Node("b", "b", 8.0, 0.0)]
+    net = upscaler()
+    monkeypatch.setitem(net.recipe.options, "device", "auto")
+    for memory, share in ((80, 0.5), (1, 1.0)):
+        monkeypatch.setattr(ray_crew, "_gpu_memory", lambda _, memory=memory: memory * 2**30)
+        need = need_of(net, cluster)
+        assert need == Need("cuda", 1, 1, share)
+        assert [node.room(need) for node in cluster] == [2 / share, 0]
+
+
+@pytest.mark.parametrize(
+    ("cpus", "given", "threads"),
+    [([8, 8, 2], "", 4), ([2, 2, 8], "", 2), ([1, 1], "", 1), ([3], "", 1), ([8], "3", 3), ([2, 2], "16", 2)],
+)
+def test_threads_of_a_worker(cpus: list[int], given: str, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    from upscale_cli.ray_crew import Need, Node, need_of
+
+    monkeypatch.setenv("OMP_NUM_THREADS", given)
+    assert need_of(upscaler(), [Node(str(one), "", one, 0.0) for one in cpus]) == Need("cpu", threads, threads)
+
+
+def test_a_device_that_no_node_has_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    from upscale_cli.ray_crew import Node, need_of
+
+    net = upscaler()
+    with pytest.raises(DeviceError, match="no node of the cluster has a CPU"):
+        need_of(net, [Node("a", "a", 0.0, 0.0)])
+    monkeypatch.setitem(net.recipe.options, "device", "cuda")
+    with pytest.raises(DeviceError, match="no node of the cluster has a GPU"):
+        need_of(net, [Node("a", "a", 8.0, 0.0)])
+
+
 # The address
+
+
+def test_auto_is_what_the_environment_names(cluster: Any, said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    from upscale_cli.ray_crew import open_ray_crew
+
+    monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+    crew = open_ray_crew("auto", said.append)
+    assert crew.hands >= 1
+    crew.close()
+    assert not said
+
+
+def test_without_ray_the_extra_is_named(run: Run, album: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "upscale_cli.ray_crew", raising=False)
+    monkeypatch.setitem(sys.modules, "ray", None)
+    outcome = run(album[0], "--ray", "auto", "-m", "bicubic")
+    assert outcome.code == 2
+    assert 'pip install "upscale-cli[ray]"' in outcome.line
 
 
 @pytest.mark.parametrize(

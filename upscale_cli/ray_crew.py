@@ -13,7 +13,7 @@ import socket
 import statistics
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -33,11 +33,12 @@ from upscale_cli.pipeline import Job
 from upscale_cli.signs import AnyJob, Sign, Tokens, absolute, paths_of
 from upscale_cli.stretched import Indivisible, Made, StretchJob, is_worth_sharing, run_stretched
 from upscale_cli.upscaler import Upscaler
-from upscale_cli.worker import Begun, Facts, Order, Outcome, Papers, Worker, look, name_of, order_for
+from upscale_cli.worker import Begun, Facts, Order, Outcome, Worker, look, name_of, order_for
 
 try:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere unless the user wants it
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # or it warns of what it will do one day
+    os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")  # a late call after the end would start a cluster
     import ray
 except ImportError as error:
     raise OptionError('--ray needs Ray, which is not installed: pip install "upscale-cli[ray]".') from error
@@ -61,8 +62,11 @@ STOPPING_SECONDS: Final = 10.0
 REACHING_SECONDS: Final = 5.0
 """How long a cluster may take to answer."""
 
-MOST_THREADS: Final = 4
-"""Of a worker without a GPU: more workers of few threads do more than fewer of many."""
+THREADS: Final = (4, 2, 1)
+"""Of a worker without a GPU: more workers of few threads do more than fewer of many, but each takes a GB of memory."""
+
+USED_WELL: Final = 0.8
+"""Part of the cluster's CPUs that workers should use; nodes with fewer CPUs than a worker has threads are left out."""
 
 CLIPS_AT_ONCE: Final = 2
 """Clips that are dealt out in stretches at the same time: the second keeps workers busy while the first is joined."""
@@ -231,12 +235,27 @@ def need_of(upscaler: Upscaler, cluster: Sequence[Node]) -> Need:
         return Need("cuda", 1, 1, gpu_share(gpu_bytes(upscaler), min(map(_gpu_memory, with_gpu))))
     if wanted not in (AUTO, "cpu"):
         raise DeviceError(f"--device {wanted}: no node of the cluster has a GPU. Choose --device auto or cpu.")
-    cpus = min((int(node.cpus) for node in cluster if node.cpus >= 1), default=0)
-    if not cpus:
+    if not any(node.cpus >= 1 for node in cluster):
         raise DeviceError("no node of the cluster has a CPU to hand out. Start one with `ray start --num-cpus N`.")
-    given = os.environ.get("OMP_NUM_THREADS", "")
-    threads = min(cpus, int(given) if given.isdecimal() and int(given) else MOST_THREADS)
+    threads = threads_for([int(node.cpus) for node in cluster])
     return Need("cpu", threads, threads)
+
+
+def threads_for(cpus: Sequence[int]) -> int:
+    """Threads of a worker: OMP_NUM_THREADS where that is set, and fits; else as many as use the nodes well.
+
+    Args:
+        cpus: of each node.
+
+    >>> threads_for([8, 8, 2]), threads_for([2, 2, 8]), threads_for([1, 1])
+    (4, 2, 1)
+    """
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    if given.isdecimal() and 0 < int(given) <= max(cpus):
+        return int(given)
+    return next(
+        threads for threads in THREADS if sum(one // threads * threads for one in cpus) >= USED_WELL * sum(cpus)
+    )
 
 
 def gpu_share(needed: int, memory: int) -> float:
@@ -336,7 +355,7 @@ class RayCrew:
     @property
     def room(self) -> int:
         """How many workers the cluster holds."""
-        need = self._need or Need("cpu", 1, MOST_THREADS)
+        need = self._need or Need("cpu", 1, THREADS[0])
         return sum(node.room(need) for node in self._nodes if node.id not in self._refused)
 
     def submit(self, job: Job | ClipJob | ObjectJob, upscaler: Upscaler, listener: Listener) -> "Future[str]":
@@ -362,6 +381,8 @@ class RayCrew:
     def close(self) -> None:
         """See `Crew`."""
         with self._changed:
+            if self._is_closing:
+                return
             self._is_closing = True
             for errand in self._waiting:
                 self._give_up(errand, InterruptedRun())
@@ -370,11 +391,12 @@ class RayCrew:
             hands = list(self._hands)
         for hand in hands:
             hand.stop()
+        end = time.monotonic() + STOPPING_SECONDS
         for hand in hands:
-            hand.join(STOPPING_SECONDS)
+            hand.join(max(0.0, end - time.monotonic()))
             hand.kill()
-        for thread in (*hands, *([self._tender] if self._tender.ident else [])):
-            thread.join(STOPPING_SECONDS)
+        if self._tender.ident is not None:
+            self._tender.join()
         self._clips.shutdown(wait=True, cancel_futures=True)
         self._tokens.close()
         for folder in self._left_in:
@@ -505,15 +527,15 @@ class RayCrew:
             for errand in self._waiting:
                 self._give_up(errand, DeviceError(f"no node of the cluster can be used: {why}."))
             self._waiting.clear()
-        wanted = len(self._waiting) + len(self._under_way) - len(self._hands)
-        for _ in range(wanted):
-            free = [(node.room(self._need) - self._on(node), node) for node in usable]
-            most, node = max(free, key=lambda one: one[0], default=(0, None))
+        free = Counter({node: node.room(self._need) for node in usable})
+        free.subtract(hand.node for hand in self._hands if hand.node in free)
+        for _ in range(len(self._waiting) + len(self._under_way) - len(self._hands)):
+            node, most = free.most_common(1)[0] if free else (None, 0)
             if node is None or most <= 0:
                 return
-            hand = Hand(self, node, self._need)
-            self._hands.append(hand)
-            hand.start()
+            free[node] -= 1
+            self._hands.append(Hand(self, node, self._need))
+            self._hands[-1].start()
 
     def _tell_of_waiting(self) -> None:
         """Says once that nothing goes on, where others use the cluster or no node is there."""
@@ -523,9 +545,6 @@ class RayCrew:
             self._has_told = True
             self._say("waiting for the cluster: none of its nodes has room for a worker, or they are slow to start.")
 
-    def _on(self, node: Node) -> int:
-        return sum(hand.node.id == node.id for hand in self._hands)
-
 
 class Hand(threading.Thread):
     """One worker: an actor over there, and the thread here that gives it errands and waits for it."""
@@ -534,7 +553,7 @@ class Hand(threading.Thread):
         super().__init__(name=f"hand on {node.name}", daemon=True)
         self._crew, self.node, self._need = crew, node, need
         self._actor: Any = None
-        self._is_killed = False
+        self._is_killed = self._is_busy = False
 
     def run(self) -> None:
         """The life of a worker."""
@@ -543,7 +562,9 @@ class Hand(threading.Thread):
             self._admit()
             was_ready = True
             while (errand := self._crew.next(self)) is not None:
+                self._is_busy = True
                 self._do(errand)
+                self._is_busy = False
         except RayError as error:
             why = _why(error)
         except _Unfit as unfit:
@@ -555,8 +576,11 @@ class Hand(threading.Thread):
             self._crew.gone(self, why, was_ready=was_ready)
 
     def stop(self) -> None:
-        """Asks the worker to drop what it has in hand."""
-        with contextlib.suppress(RayError, AttributeError):
+        """Asks the worker to drop what it has in hand; one that has nothing ends at once."""
+        if not self._is_busy:
+            self.kill()
+            return
+        with contextlib.suppress(RayError):
             self._actor.stop.remote()
 
     def kill(self) -> None:
@@ -567,7 +591,7 @@ class Hand(threading.Thread):
                 ray.kill(self._actor)
 
     def _admit(self) -> None:
-        """Starts the actor and looks at its papers.
+        """Starts the actor and asks for its version.
 
         Raises:
             _Unfit: it cannot be used.
@@ -582,13 +606,13 @@ class Hand(threading.Thread):
             .remote(self._need.device, self._need.threads)
         )  # fmt: skip
         try:
-            papers: Papers = ray.get(self._actor.introduce.remote())
+            version: str = ray.get(self._actor.version.remote())
         except (RayTaskError, RayActorError) as error:
             if _is_not_installed(error):
                 raise _Unfit(f"upscale-cli is not installed there; install {__version__}") from error
             raise
-        if papers.version != __version__:
-            raise _Unfit(f"upscale-cli is {papers.version} there and {__version__} here; install the same")
+        if version != __version__:
+            raise _Unfit(f"upscale-cli is {version} there and {__version__} here; install the same")
 
     def _do(self, errand: Errand) -> None:
         """One errand, to whatever end.

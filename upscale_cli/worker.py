@@ -7,7 +7,6 @@ import logging
 import os
 import platform
 import queue
-import sys
 import threading
 import time
 import traceback
@@ -75,23 +74,6 @@ class Outcome:
     refusal: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Papers:
-    """What a worker shows before it gets work.
-
-    Attributes:
-        version: of this program there.
-        log: the file it writes a line to for every job; "" where nobody knows.
-    """
-
-    host: str
-    pid: int
-    version: str
-    python: str
-    torch: str
-    log: str
-
-
 class Worker:
     """Does orders, one at a time, with the models loaded once.
 
@@ -110,13 +92,9 @@ class Worker:
         self._is_stopped = threading.Event()
         self._log = _log()
 
-    def introduce(self) -> Papers:
-        """Who this is."""
-        import torch
-
-        return Papers(
-            platform.node(), os.getpid(), __version__, platform.python_version(), torch.__version__, log_file()
-        )
+    def version(self) -> str:
+        """Of this program, there."""
+        return __version__
 
     def stop(self) -> None:
         """Breaks off the order in hand, from another thread: at its next event, and so that nothing half-done stays."""
@@ -299,13 +277,3 @@ def _log() -> logging.Logger:
         log.setLevel(logging.INFO)
         log.propagate = False
     return log
-
-
-def log_file() -> str:
-    """Where standard error goes, where the system tells."""
-    if sys.platform != "linux":
-        return ""
-    try:
-        return str(Path("/proc/self/fd/2").readlink())
-    except OSError:
-        return ""
