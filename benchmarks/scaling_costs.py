@@ -33,16 +33,16 @@ from benchmarks.clips import cpu_seconds, ffmpeg, make_clip, pan
 from benchmarks.report import photo, write
 from upscale_cli.batch import Naming
 from upscale_cli.chain import Target
-from upscale_cli.cli.folders import FolderRun, Rules
-from upscale_cli.cli.run import Run
 from upscale_cli.clip import ClipOptions
-from upscale_cli.crew import Crew
+from upscale_cli.crews.crew import Crew
 from upscale_cli.events import Event, Surveyed, ignore
-from upscale_cli.manifest import MANIFEST_NAME
 from upscale_cli.media.frame import Frame
 from upscale_cli.media.image import ImageReader, ImageWriter
 from upscale_cli.pipeline import FileOptions
-from upscale_cli.sources import Choice, find_sources
+from upscale_cli.runs.folder import FolderRun, Rules
+from upscale_cli.runs.manifest import MANIFEST_NAME
+from upscale_cli.runs.run import Run
+from upscale_cli.runs.sources import Choice, find_sources
 from upscale_cli.upscaler import Upscaler
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ from tests.stores import Bucket, How, Store
 from upscale_cli import objects
 from upscale_cli.batch import Input, Naming, Outputs
 from upscale_cli.chain import Target
-from upscale_cli.crew import perform
+from upscale_cli.crews.crew import perform
 from upscale_cli.errors import InputError, OptionError, OutputError
 from upscale_cli.events import Event, Finished, ignore
 from upscale_cli.object_job import SCRATCH, ObjectJob, prepare_object
@@ -566,8 +566,8 @@ def test_python_is_told_that_it_takes_files(tmp_path: Path) -> None:
 
 
 def test_a_job_is_done_by_a_worker(bucket: Bucket, tmp_path: Path, upscaler: "Upscaler") -> None:
-    from upscale_cli.signs import Tokens
-    from upscale_cli.worker import Outcome, Worker, order_for
+    from upscale_cli.crews.signs import Tokens
+    from upscale_cli.crews.worker import Outcome, Worker, order_for
 
     url = bucket.put("a.png", paint(tmp_path / "a.png"))
     for output in (f"{bucket.url}/b.png", str(tmp_path / "b.png")):

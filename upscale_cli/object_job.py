@@ -112,7 +112,7 @@ def run_object(job: ObjectJob, upscaler: "Upscaler", listener: Listener) -> str:
     Raises:
         UpscaleError: nothing came of it, and nothing is left of it.
     """
-    from upscale_cli.crew import perform
+    from upscale_cli.crews.crew import perform
 
     begin = time.perf_counter()
     with scratch() as folder:
