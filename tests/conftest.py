@@ -1,8 +1,11 @@
 """What all tests stand on: no network, a cache folder of their own, and the shared weights where there are any."""
 
+import secrets
 import signal
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -12,6 +15,9 @@ from hypothesis import settings
 from tests.clips import Clips
 from tests.command import run as run
 from upscale_cli.media.frame import Pixels
+
+if TYPE_CHECKING:
+    from tests.stores import Bucket, Store
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 settings.register_profile("no clock", deadline=None, derandomize=True)  # timed assertions do not belong in tests
@@ -64,6 +70,43 @@ def noise() -> Callable[..., Pixels]:
         return rng.integers(0, np.iinfo(dtype).max, shape, dtype=dtype, endpoint=True)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def server() -> "Iterator[Store]":
+    """An S3 server for all tests that want one."""
+    pytest.importorskip("s3fs", reason="the extra [s3] is not installed")
+    pytest.importorskip("moto.moto_server.werkzeug_app", reason="moto[server] is not installed")
+    from tests.stores import Store
+
+    with Store() as store:
+        yield store
+
+
+@pytest.fixture
+def store(server: "Store", monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> "Store":
+    """The server, as its user finds it. What fails is tried again at once, and scratch folders are the test's own."""
+    from tests.stores import ENVIRONMENT
+    from upscale_cli import objects
+
+    server.reset()
+    for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL": server.url}.items():
+        monkeypatch.setenv(name, value)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    monkeypatch.setattr(objects, "PAUSES", (0.0, 0.0))
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
+    return server
+
+
+@pytest.fixture
+def bucket(store: "Store") -> "Bucket":
+    """A new one."""
+    made = store.bucket(f"bucket-{secrets.token_hex(6)}")
+    store.reset()
+    return made
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -2,6 +2,7 @@
 
 import io
 import re
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -78,7 +79,9 @@ def test_a_terminal_gets_one_bar_for_all_and_one_for_the_file() -> None:
     assert re.search(r"all .*0 files left.*MP/s", screen)
     assert "1.png" in screen
     assert "2.mkv" in screen
-    assert "out/1.png" not in screen  # the bars tell
+    assert "out/1.png" in screen
+    many = [replace(event, to_do=200) if isinstance(event, Surveyed) else event for event in RUN]
+    assert "out/1.png" not in shown(many, terminal=True)  # the bars tell
 
 
 def test_each_file_in_hand_has_a_line_of_its_own() -> None:

@@ -644,3 +644,21 @@ def test_two_kills_on_the_way(tmp_path: Path, jobs: int) -> None:
 
 def test_an_input_error_of_a_list_ends_the_run(run: Run, tmp_path: Path) -> None:
     assert "the list cannot be read" in run(tmp_path / "none.txt", *FAST).line
+
+
+def test_several_photos_named_one_by_one(run: Run, album: Path, out: Path) -> None:
+    """As many at a time as of a folder, but nothing is remembered."""
+    outcome = run(album / "a.png", album / "b.jpg", album / "none.png", "-o", f"{out}/", *FAST)
+    assert outcome.code == 1
+    assert "2 done, 1 failed" in outcome.err
+    assert outcome.err.count("none.png: there is no such file") == 2  # when it happens, and in the end
+    assert {path.name for path in out.iterdir()} == {"a_2x.png", "b_2x.jpg"}
+    again = run(album / "a.png", album / "b.jpg", "-o", f"{out}/", *FAST)
+    assert (again.code, again.err.count("exists already")) == (1, 4)
+    assert run(album / "a.png", album / "b.jpg", "-o", f"{out}/", *FAST, "--overwrite").code == 0
+    assert run(album / "a.png", "-o", f"{out}/", *FAST, "-j", 3).code == 2
+
+
+def test_one_photo_by_several_models(run: Run, album: Path, out: Path) -> None:
+    assert run(album / "a.png", "-o", f"{out}/", *FAST, "-m", "lanczos").code == 0
+    assert {path.name for path in out.iterdir()} == {"a_bicubic_2x.png", "a_lanczos_2x.png"}

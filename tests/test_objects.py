@@ -4,14 +4,13 @@ import json
 import os
 import pickle
 import re
-import secrets
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,12 +26,12 @@ from tests.command import Run
 pytest.importorskip("s3fs")
 pytest.importorskip("moto.moto_server.werkzeug_app")
 
-from tests.stores import ENVIRONMENT, Bucket, How, Store
+from tests.stores import Bucket, How, Store
 from upscale_cli import objects
 from upscale_cli.batch import Input, Naming, Outputs
 from upscale_cli.chain import Target
 from upscale_cli.crew import perform
-from upscale_cli.errors import InputError, OutputError
+from upscale_cli.errors import InputError, OptionError, OutputError
 from upscale_cli.events import Event, Finished, ignore
 from upscale_cli.object_job import SCRATCH, ObjectJob, prepare_object
 
@@ -41,34 +40,6 @@ if TYPE_CHECKING:
 
 FAST = ("-m", "bicubic", "-s", 2)
 REPOSITORY = Path(__file__).resolve().parents[1]
-
-
-@pytest.fixture(scope="session")
-def server() -> Iterator[Store]:
-    with Store() as store:
-        yield store
-
-
-@pytest.fixture
-def store(server: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Store:
-    """The server, for this test alone; it is tried again without a pause."""
-    server.reset()
-    for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL": server.url}.items():
-        monkeypatch.setenv(name, value)
-    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
-        monkeypatch.setenv(name, str(tmp_path / "none"))
-    monkeypatch.delenv("AWS_PROFILE", raising=False)
-    monkeypatch.setattr(objects, "PAUSES", (0.0, 0.0))
-    (tmp_path / "scratch").mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
-    return server
-
-
-@pytest.fixture
-def bucket(store: Store) -> Bucket:
-    made = store.bucket(f"bucket-{secrets.token_hex(6)}")
-    store.reset()
-    return made
 
 
 @pytest.fixture
@@ -379,6 +350,24 @@ def test_a_prefix_to_a_folder_and_a_folder_to_a_prefix(run: Run, bucket: Bucket,
     assert {name for name in outputs_of(tmp_path / "album") if not (tmp_path / "out" / name).is_file()} == set()
 
 
+def test_any_store_that_fsspec_knows(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By what stores have in common; this one lies in memory."""
+    monkeypatch.setitem(objects.SCHEMES, "memory", "nothing")
+    top, folder = f"memory://{tmp_path.name}", album(tmp_path)
+    for path in (path for path in folder.rglob("*") if path.is_file()):
+        objects.put(path, f"{top}/in/{path.relative_to(folder).as_posix()}", overwrite=False)
+    for source, output in ((folder, f"{top}/a/"), (f"{top}/in", f"{top}/b"), (f"{top}/in/", tmp_path / "c")):
+        outcome = run(source, "-o", output, "-r", *FAST)
+        assert outcome.code == 0, outcome.err
+        assert "4 skipped" in run(source, "-o", output, "-r", *FAST).err
+    for name in outputs_of(folder):
+        made = (tmp_path / "c" / name).read_bytes()
+        assert objects.read(f"{top}/a/{name}") == objects.read(f"{top}/b/{name}") == made
+    with pytest.raises(OutputError, match="is kept"):
+        objects.put(folder / "a.png", f"{top}/a/a_2x.png", overwrite=False)
+    assert "exists already" in run(folder / "a.png", "-o", f"{top}/a/a_2x.png", *FAST).line
+
+
 def test_single_objects(run: Run, bucket: Bucket, tmp_path: Path) -> None:
     url = bucket.put("in/a.png", paint(tmp_path / "a.png"))
     for output in (("-o", f"{bucket.url}/x.jpg"), ("-o", f"{bucket.url}/dir/"), ("-o", tmp_path / "x.jpg"), ()):
@@ -453,6 +442,15 @@ def test_what_is_not_ours_is_kept_and_what_has_changed_is_done_again(run: Run, b
     bucket.put("out/a_2x.png", b"edited")
     assert "exists already" in run(*again).line
     assert run(*again, "--overwrite").code == 0
+
+
+def test_where_nothing_can_be_put_nothing_is_computed(run: Run, store: Store, bucket: Bucket, tmp_path: Path) -> None:
+    url = bucket.put_all(album(tmp_path), "in/")
+    store.reset()
+    store.fail("PUT", how="403")
+    outcome = run(url, "-o", f"{bucket.url}/out/", "-r", *FAST)
+    assert (outcome.code, "denies access" in outcome.line) == (1, True)
+    assert (store.requests["PUT"], store.requests["GET"]) == (1, 0)
 
 
 def test_a_dry_run_puts_nothing(run: Run, bucket: Bucket, tmp_path: Path) -> None:
@@ -554,7 +552,30 @@ def test_clips_come_and_go_as_a_whole(run: Run, bucket: Bucket, tmp_path: Path, 
     assert SCRATCH not in outcome.out + outcome.err
 
 
+def test_python_is_told_that_it_takes_files(tmp_path: Path) -> None:
+    from upscale_cli import upscale_file, upscale_video
+
+    for act in (upscale_file, upscale_video):
+        with pytest.raises(InputError, match="is no file"):
+            act("s3://bucket/a.mkv", tmp_path / "out.mkv", model="bicubic")
+    with pytest.raises(OptionError, match="is no file"):
+        upscale_file(paint(tmp_path / "a.png"), "s3://bucket/a.png", model="bicubic")
+
+
 # A job, wherever it is done
+
+
+def test_a_job_is_done_by_a_worker(bucket: Bucket, tmp_path: Path, upscaler: "Upscaler") -> None:
+    from upscale_cli.signs import Tokens
+    from upscale_cli.worker import Outcome, Worker, order_for
+
+    url = bucket.put("a.png", paint(tmp_path / "a.png"))
+    for output in (f"{bucket.url}/b.png", str(tmp_path / "b.png")):
+        job, tokens = object_job(url, output, upscaler), Tokens()
+        order = pickle.loads(pickle.dumps(order_for(job, upscaler, tokens.signs_for(job))))
+        assert [*Worker("cpu", 1).do(order)][-1] == Outcome("")
+        tokens.close()
+    assert bucket.get("b.png") == (tmp_path / "b.png").read_bytes()
 
 
 @pytest.fixture

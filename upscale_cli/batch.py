@@ -66,7 +66,12 @@ class Input:
 
     @property
     def path(self) -> Path:
-        assert not self.is_object, self.name
+        """
+        Raises:
+            InputError: it is an object, which has none.
+        """
+        if self.is_object:
+            raise InputError(f"{self.name}: is no file. Fetch it first, or let the command line do so.")
         return Path(self.name)
 
     @property
@@ -122,7 +127,7 @@ class Input:
             return _read_once(STDIO)
         if os.path.isdir(self.name):  # unlike Path.is_dir it never raises
             raise InputError(f"{self.name}: is a folder. Name a file.")
-        if _is_pipe(self.name):
+        if is_pipe(self.name):
             return _read_once(self.name)
         return self.path
 
@@ -155,7 +160,8 @@ def _is_file(name: str) -> bool:
     return stat.S_ISREG(_mode(name))
 
 
-def _is_pipe(name: str) -> bool:
+def is_pipe(name: str) -> bool:
+    """Whether a name stands for a pipe, which gives its bytes once only."""
     return stat.S_ISFIFO(_mode(name))
 
 
@@ -203,7 +209,6 @@ class Naming:
         if self.goes_to_stdout(source):
             return Place(None, format_named(self.format) if self.format else FORMATS[info.format])
         path = self._path(source, self._extension(source, info), (info.width, info.height), size, model)
-        assert isinstance(path, Path)
         return Place(path, self.format_of(path))
 
     def place_clip(
@@ -224,9 +229,7 @@ class Naming:
         """
         if self.goes_to_stdout(source):
             return None
-        path = self._path(source, ending, lr_size, size, model, label)
-        assert isinstance(path, Path)
-        return path
+        return self._path(source, ending, lr_size, size, model, label)
 
     def place_unseen(self, source: Input, ending: str, target: Target, model: str, label: str = "") -> Path | str:
         """Where the output goes of a source that was not looked into: an object's, or what becomes an object.
@@ -276,11 +279,14 @@ class Naming:
         size: tuple[int, int],
         model: str,
         label: str = "",
-    ) -> Path | str:
+    ) -> Path:
         """The output's name, filled in."""
         fields = self._fields(source, ending, model)
         fields |= {"scale": f"{self._scale(lr_size, size):.4g}", "width": size[0], "height": size[1]}
-        return self._filled(source, fields, self._default_template(label))
+        place = self._filled(source, fields, self._default_template(label))
+        if isinstance(place, str):
+            raise OptionError(f"output {place}: is no file. Write one and put it, or let the command line do so.")
+        return place
 
     def _fields(self, source: Input, ending: str, model: str) -> dict[str, object]:
         """What an output's name may tell, but for sizes."""

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 NAME_CELLS: Final = 24
 """Of a terminal's line, for what a bar is about."""
 
+FEW_FILES: Final = 12
+"""That each have a line, on a terminal too."""
+
 
 @dataclass(slots=True)
 class _Item:
@@ -55,7 +58,7 @@ class _Item:
 class FolderView:
     """Lines for people, and bars below them where there is a terminal to draw them on.
 
-    On a terminal a file that went well leaves no line: the bars tell. Elsewhere (a log) each has its own.
+    On a terminal a file that went well leaves no line, where there are many: the bars tell. Else each has its own.
 
     Args:
         output: where the table of --dry-run goes: standard output.
@@ -70,6 +73,7 @@ class FolderView:
         self._pace = FolderProgress(0, 0, 0, 0, 0.0, 0.0, 0.0, None)
         self._started: Started | None = None  # the last one
         self._said: Counter[str] = Counter()
+        self._is_few = False
         self._planned: list[Planned] = []
 
     def __call__(self, event: Event) -> None:
@@ -102,7 +106,7 @@ class FolderView:
                 self._drop_item(event.source)
             case Finished() | ClipFinished():
                 self._drop_item(event.source)
-                if not self._console.is_terminal:
+                if self._is_few or not self._console.is_terminal:
                     what = f"{event.width} x {event.height}  {duration(event.seconds)}"
                     self._print(f"{event.output}  {what}")
             case FolderProgress():
@@ -139,7 +143,9 @@ class FolderView:
         self._pace = FolderProgress(
             0, event.skipped, event.failed, event.to_do + event.skipped + event.failed, 0.0, event.megapixels, 0.0, None
         )
-        self._print(f"{counted(event.to_do, 'file')} to do ({event.megapixels:,.1f} MP), {event.skipped:,} done before")
+        self._is_few = event.to_do <= FEW_FILES
+        before = f", {event.skipped:,} done before" if event.skipped else ""
+        self._print(f"{counted(event.to_do, 'file')} to do ({event.megapixels:,.1f} MP){before}")
         if event.passed_over:
             self._print(f"passed over: {', '.join(f'{count:,} {why}' for why, count in event.passed_over.items())}")
 

@@ -99,13 +99,14 @@ class Manifest:
 
     Args:
         folder: where the outputs lie: a path, or the URL of a prefix; need not exist before the first line is added.
+        is_kept: False: it is forgotten with the run.
 
     Raises:
         OutputError: a store does not tell what is there.
     """
 
-    def __init__(self, folder: Path | str) -> None:
-        self._storage = storage_in(folder)
+    def __init__(self, folder: Path | str, *, is_kept: bool = True) -> None:
+        self._storage = storage_in(folder, is_kept=is_kept)
         self._run = secrets.token_hex(4)
         self._coming = deque[tuple[Input, Path | str, JobOptions]]()
         self._noted: dict[str, Record] = {}  # by output: what this run has noted as begun, and not told the end of

@@ -104,9 +104,53 @@ class Storage(Protocol):
         """Whether names are the same there that differ in letter case or the form of accents."""
 
 
-def storage_in(folder: Path | str) -> Storage:
-    """What keeps the lines about the outputs in a folder, or below a prefix."""
+def storage_in(folder: Path | str, *, is_kept: bool = True) -> Storage:
+    """What keeps the lines about the outputs in a folder, or below a prefix.
+
+    Args:
+        is_kept: False: they are forgotten with the run.
+    """
+    if not is_kept:
+        return NoStorage(folder)
     return ObjectStorage(folder) if isinstance(folder, str) else FileStorage(folder)
+
+
+class NoStorage:
+    """Lines that nobody will want to know: of files named one by one."""
+
+    ahead = 0
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = folder
+
+    def fresh(self, *, now: bool = False) -> list[bytes]:
+        del now
+        return []
+
+    def add(self, lines: Sequence[bytes], *, at_once: bool) -> None:
+        pass
+
+    def flush(self) -> None:
+        pass
+
+    def stamp(self, output: str, *, now: bool = False) -> Stamp | None:
+        del now
+        return objects.stamp(output, OutputError) if objects.is_object(output) else Stamp.of(output)
+
+    def place(self, output: str) -> Path | str:
+        return output if objects.is_object(output) else Path(output)
+
+    def name(self, place: Path | str) -> str:
+        return str(place)
+
+    def check(self) -> None:
+        pass
+
+    def tidy(self) -> None:
+        pass
+
+    def folds(self) -> bool:
+        return os.name == "nt" or sys.platform == "darwin"
 
 
 class FileStorage:
@@ -282,7 +326,11 @@ class ObjectStorage:
         return str(place).removeprefix(self._prefix)
 
     def check(self) -> None:
-        """Merges what has become many."""
+        self._lines.check()
+        self._merge()
+
+    def _merge(self) -> None:
+        """Makes one object of many old ones."""
         old = [url for url, (there, _) in sorted(self._read.items()) if time.time() - there.time / 1e9 > OLD_SECONDS]
         if len(old) < MANY_OBJECTS:
             return
@@ -297,7 +345,7 @@ class ObjectStorage:
                 objects.remove(url)
 
     def tidy(self) -> None:
-        pass
+        self._lines.tidy()
 
     def folds(self) -> bool:
         return False
@@ -320,6 +368,7 @@ class _OwnLines:
         self._number = 0
         self._data = b""
         self._is_safe = True
+        self._is_blank = False  # there is an object without a line
         self._last_put = time.monotonic()
 
     @property
@@ -331,6 +380,27 @@ class _OwnLines:
         self._data += b"".join(line + b"\n" for line in lines)
         self._is_safe = self._is_safe and not lines
 
+    def check(self) -> None:
+        """Puts an object without a line, to see that it can be done.
+
+        Raises:
+            OutputError: it cannot.
+        """
+        if not (self._data or self._number):
+            objects.write(self._url, b"\n")
+            self._is_blank = True
+
+    def tidy(self) -> None:
+        """Takes it away if no line came."""
+        if self._is_blank:
+            with contextlib.suppress(OutputError):
+                objects.remove(self._url)
+            self._is_blank = False
+
+    @property
+    def _url(self) -> str:
+        return f"{self.own}-{self._number:06}.jsonl"
+
     def put(self) -> None:
         """Makes them safe.
 
@@ -339,8 +409,8 @@ class _OwnLines:
         """
         if self._is_safe:
             return
-        objects.write(f"{self.own}-{self._number:06}.jsonl", self._data)
-        self._is_safe, self._last_put = True, time.monotonic()
+        objects.write(self._url, self._data)
+        self._is_safe, self._is_blank, self._last_put = True, False, time.monotonic()
         if len(self._data) > OBJECT_BYTES:
             self._number, self._data = self._number + 1, b""
 

@@ -38,26 +38,12 @@ _Kind = type[InputError] | type[OutputError]
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, slots=True)
-class Scheme:
-    """What begins with `NAME://`.
-
-    Attributes:
-        needs: what pip installs for it.
-        is_conditional: its library puts an object only where there is none (If-None-Match), if it is told so.
-        in_parts: its library takes the size of parts, and how many go at once: for reading, for writing.
-    """
-
-    needs: str
-    is_conditional: bool = True
-    in_parts: tuple[bool, bool] = (False, False)
-
-
 SCHEMES: Final = {
-    "s3": Scheme('"upscale-cli[s3]"', in_parts=(True, True)),
-    **dict.fromkeys(("gs", "gcs"), Scheme('"upscale-cli[gs]"')),
-    **dict.fromkeys(("az", "abfs"), Scheme("adlfs", is_conditional=False)),
+    "s3": '"upscale-cli[s3]"',
+    **dict.fromkeys(("gs", "gcs"), '"upscale-cli[gs]"'),
+    **dict.fromkeys(("az", "abfs"), "adlfs"),
 }
+"""What URLs of objects begin with, and what pip installs for it."""
 
 
 # Names
@@ -236,8 +222,7 @@ def fetch(url: str, file: Path, expected: Stamp | None = None) -> None:
         InputError: it is not there, or cannot be had as a whole.
     """
     store, path = _store(url, InputError), _path(url, InputError)
-    options = _parts() if _scheme(url).in_parts[0] else {}
-    before = expected
+    options, before = _parts(url), expected
 
     def get() -> None:
         nonlocal before
@@ -302,17 +287,13 @@ def _upload(file: Path, url: str, *, overwrite: bool) -> None:
             super().relative_update(inc)
 
     stop, store, path = Stop(), _store(url, OutputError), _path(url, OutputError)
-    scheme = _scheme(url)
-    options = _parts(file.stat().st_size) if scheme.in_parts[1] else {}
-    is_new = not overwrite and scheme.is_conditional
-    if not (overwrite or scheme.is_conditional) and _looked_up(url, OutputError) is not None:
-        raise FileExistsError(url)
+    options = _parts(url, file.stat().st_size)
 
     def put_file() -> None:
         try:
-            store.put_file(str(file), path, callback=stop, **options, **({"mode": "create"} if is_new else {}))
+            store.put_file(str(file), path, callback=stop, **options, **({} if overwrite else {"mode": "create"}))
         except OSError as error:
-            if not (is_new and error.errno == errno.ENOSYS):
+            if overwrite or error.errno != errno.ENOSYS:
                 raise
             store.put_file(str(file), path, callback=stop, **options)  # a store that knows no conditions
 
@@ -338,7 +319,10 @@ def _is_copy(file: Path, url: str) -> bool:
         return cmp(file, other, shallow=False)
 
 
-def _parts(size: int = 0) -> dict[str, int]:
+def _parts(url: str, size: int = 0) -> dict[str, int]:
+    """How much of an object goes at a time: s3fs would hold half a gigabyte, others hold little."""
+    if not url.startswith("s3:"):
+        return {}
     return {"chunksize": max(PART_BYTES, -(-size // MOST_PARTS)), "max_concurrency": PARTS_AT_ONCE}
 
 
@@ -401,10 +385,6 @@ def remove(url: str) -> None:
 # Stores
 
 
-def _scheme(url: str) -> Scheme:
-    return SCHEMES[url.partition("://")[0]]
-
-
 def _path(url: str, kind: _Kind) -> str:
     """As fsspec names it: without scheme and slash at the end; nothing in it is unquoted or expanded.
 
@@ -434,9 +414,7 @@ def _store(url: str, kind: _Kind) -> Any:
     try:
         return _connected(scheme, os.getpid())
     except ImportError as error:
-        raise kind(
-            f"{url}: needs {SCHEMES[scheme].needs}, which is not installed: pip install {SCHEMES[scheme].needs}"
-        ) from error
+        raise kind(f"{url}: needs {SCHEMES[scheme]}, which is not installed: pip install {SCHEMES[scheme]}") from error
 
 
 @functools.cache

@@ -40,6 +40,7 @@ class Rules:
         dry_run: only say what would be done.
         watches: more runs are to come: nets are kept, and no option is wrong for all that will come.
         jobs: pictures in hand at a time; None: by the machine.
+        keeps_manifest: what is done is remembered where the outputs are.
     """
 
     skip_existing: bool = True
@@ -47,6 +48,7 @@ class Rules:
     dry_run: bool = False
     watches: bool = False
     jobs: int | None = None
+    keeps_manifest: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +130,8 @@ class FolderRun:
             with suppress(FailedFast):
                 self._work(self._survey(sources))
         except (KeyboardInterrupt, InterruptedRun):
-            raise InterruptedRun(
-                f"interrupted: {counted(self.tally.done, 'file')} done; the same command goes on from there."
-            ) from None
+            rest = "; the same command goes on from there" if self._rules.keeps_manifest else ""
+            raise InterruptedRun(f"interrupted: {counted(self.tally.done, 'file')} done{rest}.") from None
         finally:
             for manifest in self._manifests.values():
                 manifest.tidy()
@@ -217,7 +218,7 @@ class FolderRun:
     def _manifest(self, source: "Input") -> Manifest:
         folder = manifest_folder(self._run.naming.output, source)
         if folder not in self._manifests:
-            self._manifests[folder] = Manifest(folder)
+            self._manifests[folder] = Manifest(folder, is_kept=self._rules.keeps_manifest)
         return self._manifests[folder]
 
     def _job(self, upscaler: "Upscaler", clip_options: "ClipOptions | None") -> JobOptions:

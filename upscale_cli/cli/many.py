@@ -11,6 +11,7 @@ from upscale_cli.errors import InputError, OptionError, printable
 from upscale_cli.objects import is_object
 
 if TYPE_CHECKING:
+    from upscale_cli.batch import Input
     from upscale_cli.cli.run import Run
     from upscale_cli.crew import Crew
     from upscale_cli.sources import Choice, Sources
@@ -49,10 +50,22 @@ class ManyOptions:
         return bool(self.lists) or any(is_many(name) for name in self.inputs)
 
     @property
+    def keeps_manifest(self) -> bool:
+        """Whether it is remembered what is done: not of files named one by one, unless that is asked for."""
+        return self.has_many or bool(self.skip_existing) or self.dry_run or self.fail_fast or self.watch
+
+    @property
     def is_one_run(self) -> bool:
-        """Whether sources are done as a whole: with a survey, a manifest and a summary."""
-        asked = bool(self.skip_existing) or self.dry_run or self.fail_fast or self.watch or self.ray is not None
-        return self.has_many or asked
+        """Whether sources are done as a whole: with a survey and a summary, several at a time."""
+        return self.keeps_manifest or self.ray is not None
+
+    def is_several(self, sources: "list[Input]", models: int) -> bool:
+        """Whether files that are named one by one are done as a whole, too: several photos."""
+        from upscale_cli.batch import is_pipe
+
+        one_by_one = any(source.is_stdin or source.is_clip or is_pipe(source.name) for source in sources)
+        is_twice = len({source.name for source in sources}) < len(sources)
+        return len(sources) * models > 1 and not (one_by_one or is_twice)
 
     def checked_output(self, output: str | None, *, is_stream: bool) -> str | None:
         """-o, if all goes together: for many it is a folder, whether it exists or not.
@@ -102,7 +115,7 @@ class ManyOptions:
     def _check_unused(self) -> None:
         """Refuses options that would have no effect on files named one by one."""
         given = {"-r": self.recursive, "--include": self.include, "--exclude": self.exclude,
-                 "-j": self.jobs is not None and self.jobs > 1}  # fmt: skip
+                 "-j": (self.jobs or 1) > 1 and len(self.inputs) == 1}  # fmt: skip
         unused = [name for name, value in given.items() if value]
         if unused and all(is_object(name) or os.path.lexists(name) for name in self.inputs):
             raise OptionError(f"{unused[0]} is for folders and lists, and there is none. Leave it out.")
@@ -148,6 +161,7 @@ class ManyOptions:
             fail_fast=self.fail_fast,
             dry_run=self.dry_run,
             jobs=self.jobs,
+            keeps_manifest=self.keeps_manifest,
         )
         with self._crew(run) as crew:
             return FolderRun(run, models, rules, crew).all(sources)

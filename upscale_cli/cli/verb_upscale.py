@@ -357,7 +357,8 @@ def upscale(
         )  # fmt: skip
         show = partial(show_compared, as_json=as_json, quiet=quiet) if compare else None
         run = Run(naming, photos, clip_options, upscaler_options, listener, show_comparison=show, verbose=verbose)
-        failed = many.run(run, models) if many.is_one_run else run.all(sources, models)
+        is_one_run = many.is_one_run or (not (to_stdout or compare) and many.is_several(sources, len(models)))
+        failed = many.run(run, models) if is_one_run else run.all(sources, models)
     if failed:
         raise typer.Exit(1)
 

@@ -1,6 +1,8 @@
 """Frames into a file: raw planes framed as NUT go to ffmpeg, which encodes them and carries all else along.
 
-VideoFrame  ->  PyAV muxes NUT  ->  ffmpeg -f nut -i pipe:0 -i file:CLIP ... OUTPUT
+VideoFrame  ->  NUT around its samples  ->  ffmpeg -f nut -i pipe:0 -i file:CLIP ... OUTPUT
+
+Stretches that are joined come as packets, encoded already; PyAV muxes those.
 """
 
 import contextlib
@@ -8,7 +10,7 @@ import io
 import math
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -18,6 +20,7 @@ import av
 from numpy.typing import NDArray
 
 from upscale_cli.errors import OutputError, printable
+from upscale_cli.media.video import nut
 from upscale_cli.media.video.binary import FFmpeg
 from upscale_cli.media.video.closing import Closing
 from upscale_cli.media.video.container import Container, Slot, container_arguments, slot_arguments, upscaled_outputs
@@ -140,12 +143,17 @@ class VideoWriter(Closing):
         if self._second is not None and once is not None:
             is_carried = any(slot.action != "upscale" for slot in slots)
             self._second.begin(once.tap() if is_carried else io.BytesIO(self._head))
+        self._muxer: Any = None
+        self._joined: Any = None
+        self._headers = b""
         try:
-            options = UNSHIFTED | _PIPE_OPTIONS.get(self._pipe_format, {})
-            self._nut = av.open(
-                self._child.stdin, "w", format=self._pipe_format, buffer_size=BUFFER_BYTES, options=options
-            )
-            self._streams = [] if is_join else [self._add(track) for track in tracks]
+            if is_join:
+                options = UNSHIFTED | _PIPE_OPTIONS.get(self._pipe_format, {})
+                self._muxer = av.open(
+                    self._child.stdin, "w", format=self._pipe_format, buffer_size=BUFFER_BYTES, options=options
+                )
+            else:
+                self._headers = nut.headers([_raw_stream(track) for track in tracks])
         except BaseException:
             self._child.kill()
             if self._second is not None:
@@ -157,51 +165,56 @@ class VideoWriter(Closing):
 
         Args:
             track: which of the tracks.
-            samples: the planes one after the other, as the track's format and encoder size say.
+            samples: the planes one after the other, as the track's format and encoder size say; never to be changed
+                any more.
             pts: in ticks of the track's time base.
         """
-        packet: av.Packet[Any] = av.Packet(samples.data.cast("B"))  # type: ignore[arg-type]  # any buffer will do
-        packet.pts = packet.dts = pts
-        packet.is_keyframe = True
-        self._mux(packet, track)
+        pts += self._shift_of(track)
+        with self._sending():
+            self._child.stdin.write(self._headers + nut.frame_header(track, pts, samples.nbytes))
+            self._child.stdin.lend(samples)
+        self._headers = b""
+        self.frames += 1
 
     def take_shape(self, stream: Any) -> None:
         """Before `copy`: the stream whose packets will come; the first call counts."""
-        if not self._streams:
-            joined = self._nut.add_stream_from_template(stream, opaque=True)  # its codec may have no encoder here
-            joined.codec_context.codec_tag = stream.codec_context.codec_tag
-            joined.time_base = self._tracks[0].time_base
-            self._streams = [joined]
+        if self._joined is None:
+            self._joined = self._muxer.add_stream_from_template(stream, opaque=True)  # there may be no encoder for it
+            self._joined.codec_context.codec_tag = stream.codec_context.codec_tag
+            self._joined.time_base = self._tracks[0].time_base
 
     def copy(self, packet: "av.Packet[Any]", pts: int, dts: int, duration: int) -> None:
         """Takes one encoded packet; times in ticks of the first track."""
-        packet.pts, packet.dts = pts, dts
+        shift = self._shift_of(0)
+        packet.pts, packet.dts = pts + shift, dts + shift
         packet.duration = duration if self._pipe_format != "matroska" else 0  # it would make block groups of them
-        self._mux(packet, 0)
+        packet.stream, packet.time_base = self._joined, self._tracks[0].time_base
+        with self._sending():
+            self._muxer.mux(packet)
+        self.frames += 1
 
-    def _mux(self, packet: "av.Packet[Any]", track: int) -> None:
-        packet.stream = self._streams[track]
-        packet.time_base = self._tracks[track].time_base
-        if packet.pts is not None and packet.dts is not None and self._shift:
-            ticks = round(self._shift / packet.time_base)
-            packet.pts, packet.dts = packet.pts + ticks, packet.dts + ticks
+    def _shift_of(self, track: int) -> int:
+        """By how many ticks of a track all comes later through the pipe."""
+        return round(self._shift / self._tracks[track].time_base)
+
+    @contextlib.contextmanager
+    def _sending(self) -> Iterator[None]:
+        """Around what may wait for the encoder, or find it dead."""
         begin = time.perf_counter()
         try:
-            self._nut.mux(packet)
+            yield
         except (av.error.FFmpegError, OSError, ValueError) as error:
             raise self._failure() from error
         finally:
             took = time.perf_counter() - begin
             self.seconds += took
             self.held_seconds += took if took > HELD_SECONDS else 0.0
-        self.frames += 1
 
     def finish(self) -> None:
         """Ends the streams and waits until the file is whole."""
         begin = time.perf_counter()
         try:
-            self._nut.close()
-            self._child.stdin.close()
+            self._end_input()
         except (av.error.FFmpegError, OSError, ValueError) as error:
             raise self._failure() from error
         if self._child.wait() != 0:
@@ -211,11 +224,15 @@ class VideoWriter(Closing):
     def cut_short(self) -> bool:
         """After an interruption: lets ffmpeg close the file with what it has; whether that went well."""
         with contextlib.suppress(av.error.FFmpegError, OSError, ValueError):
-            self._nut.close()
-            self._child.stdin.close()
+            self._end_input()
         self._child.interrupt()
         code = self._child.wait(FINISH_SECONDS)
         return code in (0, 255)  # ffmpeg's own code for "asked to stop, and did"
+
+    def _end_input(self) -> None:
+        if self._muxer is not None:
+            self._muxer.close()
+        self._child.stdin.close()
 
     def abandon(self) -> None:
         """After the run was broken off, while another thread may be at `write`: whoever reads a stream may have paused
@@ -226,20 +243,13 @@ class VideoWriter(Closing):
     def close(self) -> None:
         """Ends the encoder; the file is whole only after `finish`."""
         self._child.kill()
-        with contextlib.suppress(av.error.FFmpegError, OSError, ValueError):
-            self._nut.close()
+        if self._muxer is not None:
+            with contextlib.suppress(av.error.FFmpegError, OSError, ValueError):
+                self._muxer.close()
         if self._second is not None:
             self._second.close()
         if self._pictures is not None:
             self._pictures.cleanup()
-
-    def _add(self, track: Track) -> Any:
-        """A raw stream in the NUT that we write; its header tells ffmpeg format, size and rate."""
-        stream: Any = self._nut.add_stream("rawvideo", rate=track.rate.limit_denominator(2**31 - 1))
-        stream.width, stream.height = track.encoder.width, track.encoder.height
-        stream.pix_fmt = track.format.name
-        stream.codec_context.time_base = stream.time_base = track.time_base
-        return stream
 
     def _failure(self) -> OutputError:
         code = self._child.wait(5.0)
@@ -317,6 +327,18 @@ class VideoWriter(Closing):
         if self._container.muxer in _MP4_FAMILY and self._is_only_video:
             arguments += ["-video_track_timescale", str(_timescale(track.time_base))]
         return arguments
+
+
+def _raw_stream(track: Track) -> nut.RawStream:
+    """What the encoder's ffmpeg is told of the frames that it will read."""
+    raw = av.CodecContext.create("rawvideo", "w")
+    raw.width, raw.height, raw.pix_fmt = track.encoder.width, track.encoder.height, track.format.name
+    raw.time_base = track.time_base
+    raw.open()  # gives it its tag
+    return nut.RawStream(
+        tag=raw.codec_tag.encode("latin-1"), width=raw.width, height=raw.height, time_base=track.time_base,
+        rate=track.rate.limit_denominator(2**31 - 1),
+    )  # fmt: skip
 
 
 def _cut_arguments(cut: Cut, clip: Clip, slots: Sequence[Slot]) -> list[str]:
