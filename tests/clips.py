@@ -650,6 +650,13 @@ def long_gop(_: Clips, path: Path) -> None:
 
 
 @recipe(".mp4")
+def film(_: Clips, path: Path) -> None:
+    """Twenty-four seconds with B-frames, in ten groups, with sound."""
+    encoder = ("-c:v", "libx264", "-preset", "fast", "-g", 60, "-bf", 3)
+    ffmpeg(*moving(frames=600), *tone(seconds=24), "-frames:v", 600, *encoder, *AAC, path)
+
+
+@recipe(".mp4")
 def faststart(clips: Clips, path: Path) -> None:
     """The same with its index in front, so that it can be read when cut off."""
     ffmpeg("-i", clips("long_gop"), "-c", "copy", "-movflags", "+faststart", path)

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from tests.albums import paint
-from tests.clips import AAC, ffmpeg, moving, tone
+from tests.clips import Clips
 from tests.command import Run
 from tests.examine import examine
 from tests.test_video_resume import assert_same_file, work_of
@@ -360,13 +360,10 @@ def test_a_worker_that_does_not_see_the_folder_is_refused(
 # Clips
 
 
-@pytest.fixture(scope="session")
-def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twenty-four seconds with B-frames and sound: five stretches."""
-    path = tmp_path_factory.mktemp("film") / "film.mp4"
-    encoder = ("-c:v", "libx264", "-g", 60, "-bf", 3, *AAC)
-    ffmpeg(*moving(96, 64, 600, "25"), *tone(seconds=24), "-frames:v", 600, *encoder, path)
-    return path
+@pytest.fixture
+def film(clips: Clips) -> Path:
+    """Five stretches."""
+    return clips("film")
 
 
 @pytest.fixture

@@ -296,6 +296,22 @@ def test_a_damaged_clip_is_as_damaged_as_in_turn(clips: Clips, tmp_path: Path, p
     assert pts[0] == pts[1]
 
 
+@pytest.mark.parametrize("packet", [30, 370, 400, 599])
+def test_damage_behind_a_seek_is_noticed(
+    clips: Clips, tmp_path: Path, pool: Executor, packet: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In stretches of five seconds; a decoder may pass over it, conceal it, or lose a frame."""
+    for module in (stretches, stretched):
+        monkeypatch.setattr(module, "stretch_length", lambda _: 125)
+    source = corrupted(clips, "film", range(packet, packet + 1))
+    before = in_turn(source, tmp_path / "alone.mkv")
+    after = run_stretched(job_for(source, tmp_path / "shared.mkv"), upscaler(), by_threads(pool), ignore)
+    assert bool(after.damage) == bool(before.damage)
+    assert (after.frames, after.repeated) == (before.frames, before.repeated)
+    pts = [examine(tmp_path / name).picture.pts for name in ("alone.mkv", "shared.mkv")]
+    assert pts[0] == pts[1]
+
+
 # Failures
 
 

@@ -178,11 +178,11 @@ def _cancel(flights: "set[Future[Made]]") -> None:
 
 def _damage(made: Sequence[Made]) -> str:
     """What is wrong with the source by the words of all stretches; complaints count as in `VideoReader.damage`."""
-    words = list(dict.fromkeys(one.damage for one in made if one.damage))
-    complaints = sum(one.complaints for one in made) if any(one.is_clean_start for one in made) else 0
-    if not words and complaints:
-        words.append(f"the source is damaged: {counted(complaints, 'complaint')} of the decoder")
-    return "; ".join(words[:1] if len(words) < 2 else (words[0], f"and more in {counted(len(words) - 1, 'place')}"))
+    words = [one.damage for one in sorted(made, key=lambda one: -one.stretch.number) if one.damage]
+    if not words and any(one.complaints for one in made) and any(one.is_clean_start for one in made):
+        words.append("the source is damaged: the decoder complains of it")  # how often, two may have heard
+    more = [f"and more in {counted(len(words) - 1, 'place')}"] if len(words) > 1 else []
+    return "; ".join(words[:1] + more)
 
 
 class _Progress:
@@ -297,11 +297,13 @@ def perform_stretch(job: StretchJob, upscaler: Upscaler, listener: Listener) -> 
         )
         stretch = encoder.finish()
         stages = {"decode": reader.seconds, **frames.seconds, "encode": encoder.seconds}
-        return Made(stretch, tally, stages, reader.damage(), errors.count, reader.is_clean_start)
+        is_damaged = reader.repeated or job.is_last  # else it may be no more than complaints, which are counted
+        damage = reader.damage() if is_damaged else ""
+        return Made(stretch, tally, stages, damage, errors.count, reader.is_clean_start)
 
 
 class _Errors:
-    """Counts what a decoder complains of from the first wanted frame on: before that, nobody was to see it."""
+    """Counts what a decoder complains of; behind a seek from the first wanted frame on: others nobody was to see."""
 
     def __init__(self, reader: VideoReader) -> None:
         self._reader = reader
@@ -309,7 +311,7 @@ class _Errors:
 
     @property
     def count(self) -> int:
-        return self._reader.errors - (self._before or 0)
+        return self._reader.errors - (0 if self._reader.is_clean_start else self._before or 0)
 
     def counted(self, frames: VideoReader) -> Iterator[VideoFrame]:
         for frame in frames:
