@@ -438,7 +438,7 @@ def test_a_folder_with_a_broken_file(cluster: Any, run: Run, album: list[Path], 
 
 
 def test_gpus_are_shared_where_two_workers_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    from upscale_cli import ray_crew
+    from upscale_cli.crews import ray_crew
     from upscale_cli.crews.ray_crew import Need, Node, need_of
 
     cluster = [Node("a", "a", 8.0, 2.0), Node("b", "b", 8.0, 0.0)]
