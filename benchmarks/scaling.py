@@ -473,7 +473,7 @@ def described(scenario: Scenario) -> dict[str, Any]:
             "tb_in": significant(jobs * work.bytes_in / 1e12),
             "tb_out": significant(jobs * work.bytes_out / 1e12),
             "gpu_hours": significant(jobs * work.gpu_s / 3600),
-            "core_hours": significant(jobs * (work.decode_s + work.encode_s) / 3600),
+            "hours_of_decoding_and_encoding": significant(jobs * (work.decode_s + work.encode_s) / 3600),
         },
         "full_at_machines": {name: round(rate * alone(scenario)) for name, rate in limits(scenario).items()},
         "runs": runs,
