@@ -145,6 +145,10 @@ FREE: Final = 0.9
 """A resource that is busy for less than this part of the time holds nobody up."""
 
 
+WAKES_ALL_HANDS: Final = True
+"""What `ray_crew` does for every order: each hand looks whether it is for itself."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
     """Many jobs of one kind, and who does them how.
@@ -201,7 +205,7 @@ class World:
         event_s = max(0.0, self["call_with_16_more_events_s"] - self["call_s"]) / 16
         return Driver(
             order_s=self["call_s"] - 4 * event_s, job_s=self["folder_s"] + requests * self["latency_s"],
-            event_s=event_s, idle_s=self["idle_hand_s"],
+            event_s=event_s, idle_s=self["idle_hand_s"] if WAKES_ALL_HANDS else 0.0,
             under_way_s=max(0.0, self["alone_s_of_1000_under_way"] - self["alone_s"]) / 900,
         )  # fmt: skip
 
