@@ -15,6 +15,7 @@ from typing import Any, Final, Literal
 
 from benchmarks.report import REPOSITORY, write
 from benchmarks.scaling_model import Driver, Machines, Outcome, Store, Work, simulate
+from upscale_cli import objects
 from upscale_cli.models.registry import MODELS
 
 # Facts
@@ -25,11 +26,12 @@ class Fact:
     """A number, and how we know it.
 
     Attributes:
+        kind: "ours" is a constant of this program.
         source: of a measured one, where it stands in which JSON; else a public document, or the reason.
     """
 
     value: float
-    kind: Literal["measured", "published", "assumed"]
+    kind: Literal["measured", "published", "assumed", "ours"]
     source: str
 
 
@@ -106,8 +108,10 @@ def facts() -> dict[str, Fact]:
         "gets_per_job": measured_or(1, "by the code", "object_requests", *NEW, "GET"),
         "heads_per_job": measured_or(1, "by the code", "object_requests", *NEW, "HEAD"),
         "listed_per_request": Fact(1000, "published", "Amazon S3 API Reference, ListObjectsV2"),
-        "parts_at_once": Fact(4, "measured", "upscale_cli/objects.py: PARTS_AT_ONCE"),
-        "part_bytes": Fact(2**24, "measured", "upscale_cli/objects.py: PART_BYTES; one request below two parts"),
+        "parts_at_once": Fact(objects.PARTS_AT_ONCE, "ours", "upscale_cli/objects.py: PARTS_AT_ONCE"),
+        "part_bytes": Fact(
+            objects.PART_BYTES, "ours", "upscale_cli/objects.py: PART_BYTES; one request below two parts"
+        ),
         # A machine
         "gpu_flops": Fact(65e12, "published", "NVIDIA T4 data sheet: FP16 with tensor cores"),
         "fast_gpu_flops": Fact(989e12, "published", "NVIDIA H100 SXM data sheet: FP16 with tensor cores, dense"),
