@@ -15,6 +15,7 @@ from typing import Any, Final, Literal
 
 from benchmarks.report import REPOSITORY, write
 from benchmarks.scaling_model import Driver, Machines, Outcome, Store, Work, simulate
+from upscale_cli import objects
 from upscale_cli.models.registry import MODELS
 
 # Facts
@@ -25,11 +26,12 @@ class Fact:
     """A number, and how we know it.
 
     Attributes:
+        kind: "ours" is a constant of this program.
         source: of a measured one, where it stands in which JSON; else a public document, or the reason.
     """
 
     value: float
-    kind: Literal["measured", "published", "assumed"]
+    kind: Literal["measured", "published", "assumed", "ours"]
     source: str
 
 
@@ -106,8 +108,10 @@ def facts() -> dict[str, Fact]:
         "gets_per_job": measured_or(1, "by the code", "object_requests", *NEW, "GET"),
         "heads_per_job": measured_or(1, "by the code", "object_requests", *NEW, "HEAD"),
         "listed_per_request": Fact(1000, "published", "Amazon S3 API Reference, ListObjectsV2"),
-        "parts_at_once": Fact(4, "measured", "upscale_cli/objects.py: PARTS_AT_ONCE"),
-        "part_bytes": Fact(2**24, "measured", "upscale_cli/objects.py: PART_BYTES; one request below two parts"),
+        "parts_at_once": Fact(objects.PARTS_AT_ONCE, "ours", "upscale_cli/objects.py: PARTS_AT_ONCE"),
+        "part_bytes": Fact(
+            objects.PART_BYTES, "ours", "upscale_cli/objects.py: PART_BYTES; one request below two parts"
+        ),
         # A machine
         "gpu_flops": Fact(65e12, "published", "NVIDIA T4 data sheet: FP16 with tensor cores"),
         "fast_gpu_flops": Fact(989e12, "published", "NVIDIA H100 SXM data sheet: FP16 with tensor cores, dense"),
@@ -143,6 +147,10 @@ DYING_JOBS: Final = 200_000
 """Some machines have to die."""
 FREE: Final = 0.9
 """A resource that is busy for less than this part of the time holds nobody up."""
+
+
+WAKES_ALL_HANDS: Final = True
+"""What `ray_crew` does for every order: each hand looks whether it is for itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,7 +209,7 @@ class World:
         event_s = max(0.0, self["call_with_16_more_events_s"] - self["call_s"]) / 16
         return Driver(
             order_s=self["call_s"] - 4 * event_s, job_s=self["folder_s"] + requests * self["latency_s"],
-            event_s=event_s, idle_s=self["idle_hand_s"],
+            event_s=event_s, idle_s=self["idle_hand_s"] if WAKES_ALL_HANDS else 0.0,
             under_way_s=max(0.0, self["alone_s_of_1000_under_way"] - self["alone_s"]) / 900,
         )  # fmt: skip
 
@@ -473,7 +481,7 @@ def described(scenario: Scenario) -> dict[str, Any]:
             "tb_in": significant(jobs * work.bytes_in / 1e12),
             "tb_out": significant(jobs * work.bytes_out / 1e12),
             "gpu_hours": significant(jobs * work.gpu_s / 3600),
-            "core_hours": significant(jobs * (work.decode_s + work.encode_s) / 3600),
+            "hours_of_decoding_and_encoding": significant(jobs * (work.decode_s + work.encode_s) / 3600),
         },
         "full_at_machines": {name: round(rate * alone(scenario)) for name, rate in limits(scenario).items()},
         "runs": runs,
