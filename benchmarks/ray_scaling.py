@@ -1,10 +1,10 @@
 """How much more do more workers of a Ray cluster do, and what does the cluster itself cost.
 
-    python -m benchmarks.ray_scaling [--jobs 24]
+    python -m benchmarks.ray_scaling [--jobs 16]
 
-One node (raylet) and one worker of one thread for each, all on this machine. So the same work is done three times: by
-the workers; by as many plain processes, which shows what the machine's cores allow; and by workers that only wait for
-as long as the net took, as if it were computed elsewhere (on a GPU of their own), which shows the scheduler alone.
+One node (raylet) and one worker of one thread for each, all on this machine. So the same work is done in turn by the
+workers; by as many plain processes, which shows what the machine's cores allow; and by workers that only wait for as
+long as the net took, as if it were computed elsewhere (on a GPU of their own), which shows the scheduler alone.
 """
 
 import argparse
@@ -40,6 +40,7 @@ WORKERS: Final = (1, 2, 4)
 SIDE: Final = 640
 SMALL: Final = 64
 SMALL_JOBS: Final = 200
+REPEATS: Final = 3
 MODEL: Final = "photo-lite"
 STORE: Final = 80 * 2**20
 
@@ -62,7 +63,7 @@ class Waiting(Job):
 def main() -> None:
     """Writes benchmarks/ray_scaling.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--jobs", type=int, default=24)
+    parser.add_argument("--jobs", type=int, default=16)
     count = parser.parse_args().jobs
     os.environ |= {
         "OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0", "UPSCALE_OFFLINE": "1", "PYTHONPATH": str(REPOSITORY),
@@ -74,22 +75,18 @@ def main() -> None:
         folder = Path(name)
         large, small = sources(folder, "large", SIDE, 4), sources(folder, "small", SMALL, 4)
         alone = one_by_one(large, MODEL, count // 4)
-        plain = {str(n): round(count / in_processes(large, count, n), 3) for n in WORKERS}
         rates, costs = on_cluster(folder, large, small, count, alone)
     write(
         "ray_scaling",
         f"{count} photos of {SIDE}x{SIDE}, {MODEL} at scale 4, on 1, 2 and 4 workers of one thread each, each on a "
-        "raylet of its own; the same jobs in plain processes; the same jobs with a sleep in place of the net.",
+        "raylet of its own; the same jobs in plain processes; the same jobs with a sleep in place of the net. "
+        "Medians of three rounds.",
         {
             "cores": f"{os.cpu_count()} processors, {psutil.cpu_count(logical=False)} cores: all workers, and this "
             "process, share them; on a cluster every worker has its own",
             "one_job_alone_s": round(alone, 4),
-            "net_jobs_per_s": rates["net"],
-            "plain_processes_jobs_per_s": plain,
-            "waiting_jobs_per_s": rates["waiting"],
-            "net_efficiency": efficiency(rates["net"]),
-            "plain_processes_efficiency": efficiency(plain),
-            "waiting_efficiency": efficiency(rates["waiting"]),
+            **{f"{kind}_jobs_per_s": of_kind for kind, of_kind in rates.items()},
+            **{f"{kind}_efficiency": efficiency(of_kind) for kind, of_kind in rates.items()},
             **costs,
         },
     )
@@ -140,14 +137,12 @@ def _perform(job: Job) -> None:
     perform(job, _net, ignore)
 
 
-def in_processes(given: Sequence[Path], count: int, workers: int) -> float:
-    """Seconds for so many jobs in so many plain processes, their nets loaded."""
-    net = Upscaler(MODEL, device="cpu")
+@contextmanager
+def processes(workers: int, warm: Sequence[Job]) -> Iterator[ProcessPoolExecutor]:
+    """Plain processes, their nets loaded."""
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_load) as pool:
-        list(pool.map(_perform, jobs(given, net, 2 * workers)))
-        begin = time.perf_counter()
-        list(pool.map(_perform, jobs(given, net, count)))
-        return time.perf_counter() - begin
+        list(pool.map(_perform, warm))
+        yield pool
 
 
 def on_cluster(
@@ -159,19 +154,26 @@ def on_cluster(
     store = {"object_store_memory": STORE, "plasma_directory": str(folder)}
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, **store})
     net, kernel = Upscaler(MODEL, device="cpu"), Upscaler("bicubic", device="cpu")
-    rates: dict[str, dict[str, float]] = {"net": {}, "waiting": {}}
+    rates: dict[str, dict[str, float]] = {"net": {}, "plain_processes": {}, "waiting": {}}
     costs: dict[str, Any] = {}
     try:
         for workers in WORKERS:
             while len(cluster.list_all_nodes()) <= workers:
                 cluster.add_node(num_cpus=1, **store)
-            with crew_of(cluster, workers, kernel, small) as crew:
+            with crew_of(cluster, workers, kernel, small) as crew, processes(workers, jobs(large, net, 8)) as pool:
                 if workers == 1:
                     costs = costs_of(crew, kernel, small)
-                waiting = [held(job, alone) for job in jobs(small, kernel, 2 * count)]
-                rates["waiting"][str(workers)] = round(2 * count / seconds_of(crew, waiting, kernel), 3)
-                seconds_of(crew, jobs(large, net, 2 * workers), net)
-                rates["net"][str(workers)] = round(count / seconds_of(crew, jobs(large, net, count), net), 3)
+                seconds_of(crew, jobs(large, net, 8), net)
+                taken: dict[str, list[float]] = {kind: [] for kind in rates}
+                for _ in range(REPEATS):
+                    taken["net"].append(seconds_of(crew, jobs(large, net, count), net))
+                    begin = time.perf_counter()
+                    list(pool.map(_perform, jobs(large, net, count)))
+                    taken["plain_processes"].append(time.perf_counter() - begin)
+                    waiting = [held(job, alone) for job in jobs(small, kernel, count)]
+                    taken["waiting"].append(seconds_of(crew, waiting, kernel))
+                for kind, seconds in taken.items():
+                    rates[kind][str(workers)] = round(count / statistics.median(seconds), 3)
     finally:
         cluster.shutdown()
     return rates, costs

@@ -265,6 +265,10 @@ def test_an_output_that_was_whole_before_its_worker_died_is_not_made_again(
     crew.again(errand, died_over_it=True, why="killed")
     assert errand.future.result(timeout=0) == ""
     assert output.read_bytes() == b"whole"
+    output.unlink()
+    crew.again(errand, died_over_it=True, why="killed")  # just behind it: nothing more is to be done
+    crew.close()
+    assert errand.future.result(timeout=0) == ""
 
 
 def test_a_node_that_goes_takes_nothing_along(

@@ -469,7 +469,9 @@ class RayCrew:
             _, output = paths_of(errand.order.job)
             if died_over_it and output is not None:
                 self._left_in.add(output.parent)
-            if self._is_closing:
+            if errand.future.done():
+                pass  # its worker has died just behind it
+            elif self._is_closing:
                 self._give_up(errand, InterruptedRun())
             elif died_over_it and errand.is_there():
                 errand.future.set_result("")
