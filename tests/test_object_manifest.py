@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -126,7 +126,29 @@ def test_lines_that_can_wait_are_put_together(
     assert store.requests["PUT"] == 0
     monkeypatch.setattr(manifest_storage, "PUT_SECONDS", 0.0)
     manifest.finish(record)
+    storage: Any = manifest._storage
+    storage._lines._aside.join(30)  # the run itself does not wait
     assert store.requests["PUT"] == 1
+
+
+def test_what_cannot_be_put_aside_is_told_in_the_end(bucket: "Bucket", monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest = opened(bucket)
+    record = manifest.begin(source(bucket), place(bucket), JOB)
+    bucket.put("out/a_4x.png", b"sr")
+
+    def fails(*_: object) -> None:
+        raise OutputError("no.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(manifest_storage, "PUT_SECONDS", 0.0)
+        patch.setattr("upscale_cli.objects.write", fails)
+        manifest.finish(record)
+        storage: Any = manifest._storage
+        storage._lines._aside.join(30)
+        with pytest.raises(OutputError):
+            storage.flush()
+    storage.flush()
+    assert [line for line in lines(bucket) if "done" in line]
 
 
 def test_a_run_begins_another_object_before_one_grows_large(bucket: "Bucket", monkeypatch: pytest.MonkeyPatch) -> None:

@@ -574,7 +574,9 @@ def test_a_job_is_done_by_a_worker(bucket: Bucket, tmp_path: Path, upscaler: "Up
     for output in (f"{bucket.url}/b.png", str(tmp_path / "b.png")):
         job, tokens = object_job(url, output, upscaler), Tokens()
         order = pickle.loads(pickle.dumps(order_for(job, upscaler, tokens.signs_for(job))))
-        assert [*Worker("cpu", 1).do(order)][-1] == Outcome("")
+        *_, outcome = Worker("cpu", 1).do(order)
+        assert isinstance(outcome, Outcome)
+        assert (outcome.value, outcome.error, outcome.put is None) == ("", None, isinstance(job.output, Path))
         tokens.close()
     assert bucket.get("b.png") == (tmp_path / "b.png").read_bytes()
 
@@ -601,6 +603,22 @@ def test_a_job_travels_to_another_process(bucket: Bucket, tmp_path: Path, upscal
     assert there == job
     assert perform(there, upscaler, ignore) == ""
     assert bucket.keys() == {"a.png", "b.png"}
+
+
+def test_what_a_worker_has_put_need_not_be_asked_for_again(
+    bucket: Bucket, tmp_path: Path, upscaler: "Upscaler", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from upscale_cli.crews.worker import Outcome, Worker, order_for
+
+    url = bucket.put("a.png", paint(tmp_path / "a.png"))
+    *_, outcome = Worker("cpu", 1).do(order_for(object_job(url, f"{bucket.url}/b.png", upscaler), upscaler))
+    assert isinstance(outcome, Outcome)
+    assert outcome.error is None
+    assert outcome.put is not None
+    assert outcome.put == (f"{bucket.url}/b.png", objects.stamp(f"{bucket.url}/b.png"))
+    monkeypatch.setattr(objects, "_looked_up", lambda *_: pytest.fail("the store was asked"))
+    objects.seen(*outcome.put)  # as the driver does
+    assert objects.stamp(f"{bucket.url}/b.png") == outcome.put[1]
 
 
 def test_an_output_is_told_when_it_is_there(bucket: Bucket, tmp_path: Path, upscaler: "Upscaler") -> None:

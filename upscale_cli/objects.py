@@ -175,6 +175,11 @@ def stamp(url: str, kind: _Kind = InputError) -> Stamp | None:
     return _just_put.pop(url, None) or _looked_up(url, kind)
 
 
+def seen(url: str, made: Stamp) -> None:
+    """What another process has put and seen; nobody need ask the store again."""
+    _just_put[url] = made
+
+
 def stamps(urls: Sequence[str]) -> dict[str, Stamp | None]:
     """Of many, asked for side by side."""
     with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:

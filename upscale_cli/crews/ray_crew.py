@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from upscale_cli import __version__
+from upscale_cli import __version__, objects
 from upscale_cli.chain import Target
 from upscale_cli.clip import ClipJob
 from upscale_cli.crews.signs import AnyJob, Sign, Tokens, absolute, paths_of
@@ -337,7 +337,10 @@ class RayCrew:
         self._hands: list[Hand] = []
         self._waiting: deque[Errand] = deque()
         self._under_way: set[Errand] = set()
-        self._changed = threading.Condition(threading.RLock())
+        lock = threading.RLock()
+        self._changed = threading.Condition(lock)  # for the tender
+        self._work = threading.Condition(lock)  # for idle hands: of a thousand, an errand wakes one
+        self._idle = 0
         self._is_closing = self._has_told = False
         self._idle_since = time.monotonic()
         self._tokens = Tokens()
@@ -387,7 +390,7 @@ class RayCrew:
             for errand in self._waiting:
                 self._give_up(errand, InterruptedRun())
             self._waiting.clear()
-            self._changed.notify_all()
+            self._tell_all()
             hands = list(self._hands)
         for hand in hands:
             hand.stop()
@@ -418,7 +421,10 @@ class RayCrew:
             if self._is_closing:
                 self._waiting.clear()
                 self._give_up(errand, InterruptedRun())
-            self._changed.notify_all()
+            elif self._idle >= len(self._waiting):
+                self._work.notify()
+            else:
+                self._changed.notify()  # another hand may be wanted
         return errand.future
 
     def signs_for(self, job: AnyJob) -> tuple[Sign, ...]:
@@ -448,7 +454,9 @@ class RayCrew:
                     if errand.begins():
                         self._under_way.add(errand)
                         return errand
-                self._changed.wait(TENDING_SECONDS)
+                self._idle += 1
+                self._work.wait()
+                self._idle -= 1
             return None
 
     def done(self, errand: Errand) -> None:
@@ -480,7 +488,7 @@ class RayCrew:
                 self._give_up(errand, DeviceError(text))
             else:
                 self._waiting.appendleft(errand)
-            self._changed.notify_all()
+            self._tell_all()
 
     def refuse(self, node: Node, why: str) -> None:
         """Gives up a node, aloud; without any left, all that waits."""
@@ -488,7 +496,7 @@ class RayCrew:
             if node.id not in self._refused:
                 self._refused[node.id] = why
                 self._say(f"{node.name} is not used: {why}.")
-            self._changed.notify_all()
+            self._tell_all()
 
     def gone(self, hand: "Hand", why: str, *, was_ready: bool) -> None:
         """A hand has ended; a node where none ever gets ready is given up."""
@@ -501,7 +509,12 @@ class RayCrew:
                 alive = {node.id for node in self._nodes}
                 if strikes >= FATAL_DEATHS and hand.node.id in alive:
                     self.refuse(hand.node, f"workers die there as they start ({why})")
-            self._changed.notify_all()
+            self._tell_all()
+
+    def _tell_all(self) -> None:
+        """Something rare has happened: whoever waits may have to do something else."""
+        self._work.notify_all()
+        self._changed.notify_all()
 
     def _give_up(self, errand: Errand, error: Exception) -> None:
         if errand.begins():
@@ -511,9 +524,12 @@ class RayCrew:
 
     def _tend(self) -> None:
         """Sees to it that there are as many hands as there is room and work for, until the end."""
+        looked = -TENDING_SECONDS
         while True:
-            with contextlib.suppress(RayError, OSError):
-                self._nodes = nodes()
+            if time.monotonic() - looked >= TENDING_SECONDS:
+                with contextlib.suppress(RayError, OSError):
+                    self._nodes = nodes()
+                looked = time.monotonic()
             with self._changed:
                 if self._is_closing:
                     return
@@ -661,6 +677,8 @@ class Hand(threading.Thread):
             return
         self._crew.done(errand)
         if outcome.error is None:
+            if outcome.put is not None:
+                objects.seen(*outcome.put)
             errand.future.set_result(outcome.value)
         elif isinstance(outcome.error, OutputError) and errand.deaths and errand.is_there():
             errand.future.set_result("")  # by a worker that was thought dead

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from upscale_cli import __version__
+from upscale_cli import __version__, objects
 from upscale_cli.clip import ClipJob
 from upscale_cli.clip_plan import chosen_streams
 from upscale_cli.crews.crew import Recipe, perform
@@ -26,6 +26,7 @@ from upscale_cli.media.video.binary import find_ffmpeg
 from upscale_cli.models.select import is_checkpoint_path
 from upscale_cli.object_job import ObjectJob
 from upscale_cli.pipeline import Job
+from upscale_cli.stamp import Stamp
 from upscale_cli.stretched import Made, StretchJob, perform_stretch, same_ffmpeg
 from upscale_cli.upscaler import Upscaler
 
@@ -67,11 +68,13 @@ class Outcome:
         value: what `perform` or `perform_stretch` gave.
         error: what it raised.
         refusal: why this worker is of no use for orders like this one.
+        put: with a value, the object that was put, and what the store has told of it; None: there is none.
     """
 
     value: "str | Made | None" = None
     error: Exception | None = None
     refusal: str = ""
+    put: tuple[str, Stamp] | None = None
 
 
 class Worker:
@@ -156,7 +159,7 @@ class Worker:
                 other = f"would take {upscaler.name} where the run began with {model}; say which with -m"
             return Outcome(refusal=f"it {other}")
         try:
-            return Outcome(self._perform(order.job, upscaler))
+            return Outcome(self._perform(order.job, upscaler), put=_put(order.job))
         except Exception as error:
             return Outcome(error=_portable(error))
 
@@ -232,6 +235,14 @@ def order_for(job: AnyJob, upscaler: Upscaler, signs: tuple[Sign, ...] = ()) -> 
         model = os.path.abspath(Path(model).expanduser())
     recipe = Recipe(model, {**upscaler.recipe.options, "device": "auto"})
     return Order(absolute(job), recipe, upscaler.why, _identity(upscaler), signs)
+
+
+def _put(job: AnyJob) -> tuple[str, Stamp] | None:
+    """The object that a job has put, and what was seen of it a moment ago: no store is asked."""
+    if not (isinstance(job, ObjectJob) and isinstance(job.output, str)):
+        return None
+    stamp = objects.stamp(job.output)
+    return None if stamp is None else (job.output, stamp)
 
 
 def name_of(job: AnyJob) -> str:

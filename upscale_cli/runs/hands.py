@@ -32,11 +32,11 @@ class Hands(Generic[Key]):
         self._crew, self._listener = crew, listener
         self._home = threading.get_ident()
         self._mail: SimpleQueue[Event | tuple[Key, Future[str]]] = SimpleQueue()
-        self.under_way: list[Key] = []
+        self._under_way = 0
 
     def submit(self, key: Key, job: "Job | ClipJob | ObjectJob", upscaler: "Upscaler") -> None:
         """Begins with a job; its key comes back with its end."""
-        self.under_way.append(key)
+        self._under_way += 1
         try:
             future = self._crew.submit(job, upscaler, self._tell)
         except BaseException as error:  # Ctrl-C in a crew that works in this very thread
@@ -48,7 +48,7 @@ class Hands(Generic[Key]):
 
     def ended(self, most: int) -> Iterator[tuple[Key, Future[str]]]:
         """The jobs that have ended, as they do, until at most so many are under way."""
-        while len(self.under_way) > most or not self._mail.empty():
+        while self._under_way > most or not self._mail.empty():
             try:
                 mail = self._mail.get(timeout=_POLL_SECONDS)
             except Empty:
@@ -56,7 +56,7 @@ class Hands(Generic[Key]):
             if not isinstance(mail, tuple):
                 self._listener(mail)
                 continue
-            self.under_way.remove(mail[0])
+            self._under_way -= 1
             yield mail
 
     def _tell(self, event: "Event") -> None:

@@ -8,6 +8,7 @@ import contextlib
 import os
 import secrets
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -304,8 +305,7 @@ class ObjectStorage:
         if at_once:
             self._lines.put()
         elif self._lines.seconds > PUT_SECONDS:
-            with contextlib.suppress(OutputError):  # they can wait; `flush` tells if it never goes well
-                self._lines.put()
+            self._lines.put_aside()
 
     def flush(self) -> None:
         self._lines.put()
@@ -370,6 +370,8 @@ class _OwnLines:
         self._is_safe = True
         self._is_blank = False  # there is an object without a line
         self._last_put = time.monotonic()
+        self._changing, self._putting = threading.Lock(), threading.Lock()
+        self._aside: threading.Thread | None = None
 
     @property
     def seconds(self) -> float:
@@ -377,8 +379,9 @@ class _OwnLines:
         return time.monotonic() - self._last_put
 
     def add(self, lines: Sequence[bytes]) -> None:
-        self._data += b"".join(line + b"\n" for line in lines)
-        self._is_safe = self._is_safe and not lines
+        with self._changing:
+            self._data += b"".join(line + b"\n" for line in lines)
+            self._is_safe = self._is_safe and not lines
 
     def check(self) -> None:
         """Puts an object without a line, to see that it can be done.
@@ -387,19 +390,18 @@ class _OwnLines:
             OutputError: it cannot.
         """
         if not (self._data or self._number):
-            objects.write(self._url, b"\n")
+            objects.write(self._url(0), b"\n")
             self._is_blank = True
 
     def tidy(self) -> None:
         """Takes it away if no line came."""
         if self._is_blank:
             with contextlib.suppress(OutputError):
-                objects.remove(self._url)
+                objects.remove(self._url(0))
             self._is_blank = False
 
-    @property
-    def _url(self) -> str:
-        return f"{self.own}-{self._number:06}.jsonl"
+    def _url(self, number: int) -> str:
+        return f"{self.own}-{number:06}.jsonl"
 
     def put(self) -> None:
         """Makes them safe.
@@ -407,12 +409,28 @@ class _OwnLines:
         Raises:
             OutputError: the object cannot be put.
         """
-        if self._is_safe:
-            return
-        objects.write(self._url, self._data)
-        self._is_safe, self._is_blank, self._last_put = True, False, time.monotonic()
-        if len(self._data) > OBJECT_BYTES:
-            self._number, self._data = self._number + 1, b""
+        with self._putting:
+            with self._changing:
+                if self._is_safe:
+                    return
+                number, data = self._number, self._data
+            objects.write(self._url(number), data)
+            with self._changing:
+                self._is_safe, self._is_blank = len(self._data) == len(data), False
+                self._last_put = time.monotonic()
+                if len(data) > OBJECT_BYTES:
+                    self._number, self._data = number + 1, self._data[len(data) :]
+
+    def put_aside(self) -> None:
+        """Makes them safe while the run goes on; lines that can wait need not delay it. `put` tells if it never goes
+        well."""
+        if self._aside is None or not self._aside.is_alive():
+            self._aside = threading.Thread(target=self._try, name="manifest", daemon=True)
+            self._aside.start()
+
+    def _try(self) -> None:
+        with contextlib.suppress(OutputError):
+            self.put()
 
 
 def prefixes_with_lines(below: objects.Listing) -> list[str]:
