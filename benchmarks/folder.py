@@ -21,14 +21,14 @@ from PIL import Image
 from benchmarks.report import alternating, photo, summary, write
 from upscale_cli.batch import Naming
 from upscale_cli.chain import Target
-from upscale_cli.cli.folders import FolderRun, Rules
-from upscale_cli.cli.run import Run
 from upscale_cli.clip import ClipOptions
+from upscale_cli.crews.local_crew import default_hands
 from upscale_cli.events import ignore
-from upscale_cli.local_crew import default_hands
 from upscale_cli.media.image import ImageReader
 from upscale_cli.pipeline import FileOptions
-from upscale_cli.sources import Choice, find_sources
+from upscale_cli.runs.folder import FolderRun, Rules
+from upscale_cli.runs.run import Run
+from upscale_cli.runs.sources import Choice, find_sources
 from upscale_cli.upscaler import Upscaler
 
 SCALE = 4

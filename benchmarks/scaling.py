@@ -15,6 +15,7 @@ from typing import Any, Final, Literal
 
 from benchmarks.report import REPOSITORY, write
 from benchmarks.scaling_model import Driver, Machines, Outcome, Store, Work, simulate
+from upscale_cli import objects
 from upscale_cli.models.registry import MODELS
 
 # Facts
@@ -25,11 +26,12 @@ class Fact:
     """A number, and how we know it.
 
     Attributes:
+        kind: "ours" is a constant of this program.
         source: of a measured one, where it stands in which JSON; else a public document, or the reason.
     """
 
     value: float
-    kind: Literal["measured", "published", "assumed"]
+    kind: Literal["measured", "published", "assumed", "ours"]
     source: str
 
 
@@ -86,6 +88,8 @@ def facts() -> dict[str, Fact]:
         "folder_s": measured(COSTS, "waiting_crew", "hands", "128", "work_s_per_job"),
         "alone_s": measured(COSTS, "driver", "jobs_under_way", "100", "work_s_per_job"),
         "alone_s_of_1000_under_way": measured(COSTS, "driver", "jobs_under_way", "1000", "work_s_per_job"),
+        "driver_heads_per_job": measured(COSTS, "driver_requests_per_job", "HEAD"),
+        "driver_puts_per_job": measured(COSTS, "driver_requests_per_job", "PUT"),
         "call_s": measured(COSTS, *BUSY_CALLS[0], "driver_s_per_order"),
         "call_with_16_more_events_s": measured(COSTS, *BUSY_CALLS[1], "driver_s_per_order"),
         "idle_hand_s": measured(COSTS, "waking_s_per_idle_hand", "1000"),
@@ -104,8 +108,10 @@ def facts() -> dict[str, Fact]:
         "gets_per_job": measured_or(1, "by the code", "object_requests", *NEW, "GET"),
         "heads_per_job": measured_or(1, "by the code", "object_requests", *NEW, "HEAD"),
         "listed_per_request": Fact(1000, "published", "Amazon S3 API Reference, ListObjectsV2"),
-        "parts_at_once": Fact(4, "measured", "upscale_cli/objects.py: PARTS_AT_ONCE"),
-        "part_bytes": Fact(2**24, "measured", "upscale_cli/objects.py: PART_BYTES; one request below two parts"),
+        "parts_at_once": Fact(objects.PARTS_AT_ONCE, "ours", "upscale_cli/objects.py: PARTS_AT_ONCE"),
+        "part_bytes": Fact(
+            objects.PART_BYTES, "ours", "upscale_cli/objects.py: PART_BYTES; one request below two parts"
+        ),
         # A machine
         "gpu_flops": Fact(65e12, "published", "NVIDIA T4 data sheet: FP16 with tensor cores"),
         "fast_gpu_flops": Fact(989e12, "published", "NVIDIA H100 SXM data sheet: FP16 with tensor cores, dense"),
@@ -141,6 +147,10 @@ DYING_JOBS: Final = 200_000
 """Some machines have to die."""
 FREE: Final = 0.9
 """A resource that is busy for less than this part of the time holds nobody up."""
+
+
+WAKES_ALL_HANDS: Final = True
+"""What `ray_crew` does for every order: each hand looks whether it is for itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,10 +200,18 @@ class World:
         """Of one picture."""
         return 2 * macs(model, scale) * lr_megapixels * 1e6 / (self["gpu_flops"] * self["gpu_share"])
 
-    def driver(self) -> Driver:
-        """One, in one process: what the folder run and the cluster's calls take of it."""
+    def driver(self, *, requests: float = 0.0) -> Driver:
+        """One, in one process: what the folder run and the cluster's calls take of it, and what grows with machines.
+
+        Args:
+            requests: to the store, for every job, that it waits for.
+        """
         event_s = max(0.0, self["call_with_16_more_events_s"] - self["call_s"]) / 16
-        return Driver(order_s=self["call_s"] - 4 * event_s, job_s=self["folder_s"], event_s=event_s)
+        return Driver(
+            order_s=self["call_s"] - 4 * event_s, job_s=self["folder_s"] + requests * self["latency_s"],
+            event_s=event_s, idle_s=self["idle_hand_s"] if WAKES_ALL_HANDS else 0.0,
+            under_way_s=max(0.0, self["alone_s_of_1000_under_way"] - self["alone_s"]) / 900,
+        )  # fmt: skip
 
     def machines(self, model: str, scale: int) -> Machines:
         """Any number of them."""
@@ -229,7 +247,8 @@ class World:
         )  # fmt: skip
         lists = jobs / self["listed_per_request"]
         return Scenario(
-            jobs=jobs, lr_megapixels=lr_megapixels, work=work, driver=self.driver(),
+            jobs=jobs, lr_megapixels=lr_megapixels, work=work,
+            driver=self.driver(requests=self["driver_heads_per_job"] + self["driver_puts_per_job"]),
             machines=self.machines(model, scale), store=self.store(),
             before_s=lists * self["latency_s"] + jobs * self["survey_s"], requests={"lists": lists},
             held_bytes=self["held_bytes"],
@@ -284,7 +303,8 @@ def run(scenario: Scenario, workers: int) -> dict[str, Any]:
         "busy": {name: round(part, 3) for name, part in outcome.busy.items()},
         "first": bottleneck(scenario, outcome, jobs, hands),
         "hours": significant((scenario.before_s + seconds + scenario.after_s) / 3600),
-        "hours_of_it_on_one_machine": significant((scenario.before_s + scenario.after_s) / 3600),
+        "seconds": significant(scenario.before_s + seconds + scenario.after_s),
+        "seconds_of_it_on_one_machine": significant(scenario.before_s + scenario.after_s),
         "lost": lost(outcome, hands),
     }
 
@@ -341,21 +361,30 @@ def significant(value: float) -> float:
 # What would move the limit
 
 
-def variants(scenario: Scenario, world: World) -> dict[str, Scenario]:
-    """What is changed at ten thousand machines."""
-    driver, machines = scenario.driver, scenario.machines
-    slow = (world["alone_s_of_1000_under_way"] - world["alone_s"]) / 900
-    hundred = sharded(scenario, 100)
-    more = replace(hundred, machines=replace(machines, hands=4))
-    batches = replace(more, driver=replace(hundred.driver, batch=16))
-    fast_s = scenario.work.gpu_s * world["gpu_flops"] / world["fast_gpu_flops"]
-    fast = replace(batches, work=replace(scenario.work, gpu_s=fast_s), machines=replace(machines, hands=24, cores=24))
+def repairs(scenario: Scenario, world: World) -> dict[str, Scenario]:
+    """What a line or a thread would mend, each on top of the one before."""
+    looked = replace(scenario, driver=world.driver(requests=world["driver_puts_per_job"]))
+    queued = replace(scenario, driver=replace(looked.driver, idle_s=0.0, under_way_s=0.0))
+    apart = replace(scenario, driver=replace(world.driver(), idle_s=0.0, under_way_s=0.0))
     return {
-        "one driver, one prefix": scenario,
-        "jobs under way in a list": replace(scenario, driver=replace(driver, under_way_s=slow)),
-        "every order wakes every idle hand": replace(scenario, driver=replace(driver, idle_s=world["idle_hand_s"])),
-        "orders of 16 jobs": replace(scenario, driver=replace(driver, batch=16)),
-        "10 drivers, a prefix each": sharded(scenario, 10),
+        "as it is": scenario,
+        "no look at every output": looked,
+        "one hand is woken, no list is searched": queued,
+        "the manifest's lines are put by a thread of their own": apart,
+    }
+
+
+def variants(mended: Scenario, world: World) -> dict[str, Scenario]:
+    """What would take more, on top of all repairs; from 100 drivers on, each on top of the one before."""
+    hundred = sharded(mended, 100)
+    more = replace(hundred, machines=replace(mended.machines, hands=4))
+    batches = replace(more, driver=replace(hundred.driver, batch=16))
+    fast_s = mended.work.gpu_s * world["gpu_flops"] / world["fast_gpu_flops"]
+    large = replace(mended.machines, hands=24, cores=24)
+    fast = replace(batches, work=replace(mended.work, gpu_s=fast_s), machines=large)
+    return {
+        "orders of 16 jobs": replace(mended, driver=replace(mended.driver, batch=16)),
+        "10 drivers, a prefix each": sharded(mended, 10),
         "100 drivers, a prefix each": hundred,
         "and 4 jobs in hand": more,
         "and orders of 16 jobs": batches,
@@ -397,26 +426,39 @@ def main() -> None:
     """Writes benchmarks/scaling.json."""
     known = facts()
     world = World(known)
+    archive, thumbnails, film = world.photos(10_000_000, 12), world.photos(100_000_000, 0.05), world.film()
+    mended = {name: list(repairs(one, world).values())[-1] for name, one in named(archive, thumbnails)}
     scenarios = {
-        "archive": world.photos(10_000_000, 12),
-        "thumbnails": world.photos(100_000_000, 0.05),
-        "film": world.film(),
+        "archive": archive,
+        "archive_mended": mended["archive"],
+        "thumbnails": thumbnails,
+        "thumbnails_mended": mended["thumbnails"],
+        "film": film,
     }
     result = {
         "facts": {name: asdict(fact) for name, fact in known.items()},
         "scenarios": {name: described(scenario) for name, scenario in scenarios.items()},
+        "gpu_s_per_lr_megapixel": {
+            f"{spec.model} x{spec.scale}": significant(world.gpu_s(spec.model, spec.scale, 1.0)) for spec in MODELS
+        },
         "map": gigapixel_map(world),
         "starts_s": starts(world),
-        "dying_once_an_hour_100_machines": dying(scenarios["archive"], 100),
-        "variants_at_10000": {
+        "dying_once_an_hour_100_machines": dying(mended["archive"], 100),
+        "at_10000_machines": {
             name: {
-                variant: picked(run(changed, 10_000)) for variant, changed in variants(scenarios[name], world).items()
+                label: picked(run(changed, 10_000))
+                for label, changed in {**repairs(one, world), **variants(mended[name], world)}.items()
             }
-            for name in ("archive", "thumbnails")
+            for name, one in named(archive, thumbnails)
         },
         "checks": checks(world),
     }
     write("scaling", "Simulated: 1 to 10,000 machines with a GPU each; see docs/scaling.md.", result)
+
+
+def named(archive: Scenario, thumbnails: Scenario) -> list[tuple[str, Scenario]]:
+    """Those with a store."""
+    return [("archive", archive), ("thumbnails", thumbnails)]
 
 
 def described(scenario: Scenario) -> dict[str, Any]:
@@ -424,13 +466,13 @@ def described(scenario: Scenario) -> dict[str, Any]:
     work, jobs = scenario.work, scenario.jobs
     runs = {str(workers): run(scenario, workers) for workers in WORKERS}
     for one in runs.values():
-        one["speed_up"] = significant(runs["1"]["hours"] / one["hours"])
+        one["speed_up"] = significant(runs["1"]["seconds"] / one["seconds"])
     return {
         "jobs": jobs,
         "job": {name: significant(value) for name, value in asdict(work).items()},
         "driver_s_per_job": significant(driver_s(scenario)),
-        "before_hours": significant(scenario.before_s / 3600),
-        "after_hours": significant(scenario.after_s / 3600),
+        "before_s": significant(scenario.before_s),
+        "after_s": significant(scenario.after_s),
         "needs": {
             "driver_gb": significant(jobs * scenario.held_bytes / 1e9),
             "get_requests": jobs * work.gets,
@@ -439,7 +481,7 @@ def described(scenario: Scenario) -> dict[str, Any]:
             "tb_in": significant(jobs * work.bytes_in / 1e12),
             "tb_out": significant(jobs * work.bytes_out / 1e12),
             "gpu_hours": significant(jobs * work.gpu_s / 3600),
-            "core_hours": significant(jobs * (work.decode_s + work.encode_s) / 3600),
+            "hours_of_decoding_and_encoding": significant(jobs * (work.decode_s + work.encode_s) / 3600),
         },
         "full_at_machines": {name: round(rate * alone(scenario)) for name, rate in limits(scenario).items()},
         "runs": runs,

@@ -11,6 +11,7 @@ a name says otherwise.
 import argparse
 import importlib.util
 import logging
+import os
 import pickle
 import random
 import subprocess
@@ -33,22 +34,25 @@ from benchmarks.clips import cpu_seconds, ffmpeg, make_clip, pan
 from benchmarks.report import photo, write
 from upscale_cli.batch import Naming
 from upscale_cli.chain import Target
-from upscale_cli.cli.folders import FolderRun, Rules
-from upscale_cli.cli.run import Run
 from upscale_cli.clip import ClipOptions
-from upscale_cli.crew import Crew
+from upscale_cli.crews.crew import Crew
 from upscale_cli.events import Event, Surveyed, ignore
-from upscale_cli.manifest import MANIFEST_NAME
 from upscale_cli.media.frame import Frame
 from upscale_cli.media.image import ImageReader, ImageWriter
+from upscale_cli.object_job import ObjectJob
 from upscale_cli.pipeline import FileOptions
-from upscale_cli.sources import Choice, find_sources
+from upscale_cli.runs.folder import FolderRun, Rules
+from upscale_cli.runs.manifest import MANIFEST_NAME
+from upscale_cli.runs.run import Run
+from upscale_cli.runs.sources import Choice, Sources, find_sources
 from upscale_cli.upscaler import Upscaler
 
 if TYPE_CHECKING:
+    from tests.stores import Bucket
     from upscale_cli.events import Listener
 
 MANY_HANDS = (1, 100, 1000)
+OBJECTS = 512
 IDLE_HANDS = (100, 1000)
 WAKINGS = 20
 WAITING_HANDS = (1, 4, 16, 64, 128)
@@ -87,6 +91,9 @@ def main() -> None:
         }  # fmt: skip
     with tempfile.TemporaryDirectory() as name:
         result["clips"] = clips(Path(name))
+    if importlib.util.find_spec("s3fs") is not None and importlib.util.find_spec("moto") is not None:
+        with tempfile.TemporaryDirectory() as name:
+            result["driver_requests_per_job"] = driver_on_objects(Path(name))
     if importlib.util.find_spec("ray") is not None:
         result["ray_call"] = ray_call()
     question = "What a job costs beside its net: the driver, files, one cluster call. Page cache warm."
@@ -193,12 +200,15 @@ class Surveying:
 
 def folder_run(crew: Crew, files: Path, output: Path, listener: "Listener") -> int:
     """A folder run as the command line makes one, with another crew; gives how many jobs there were."""
-    run = Run(
-        Naming(f"{output}/", None, Target(scale=2)), FileOptions(), ClipOptions, {"device": "cpu", "listener": ignore},
-        listener, verbose=False,
-    )  # fmt: skip
+    return run_of(Naming(f"{output}/", None, Target(scale=2)), crew, find_sources([str(files)], (), Choice()), listener)
+
+
+def run_of(naming: Naming, crew: Crew, sources: Sources, listener: "Listener") -> int:
+    """The same of any sources."""
+    options = {"device": "cpu", "listener": ignore}
+    run = Run(naming, FileOptions(), ClipOptions, options, listener, verbose=False)
     folder = FolderRun(run, ["bicubic"], Rules(), crew)
-    assert folder.all(find_sources([str(files)], (), Choice())) == 0
+    assert folder.all(sources) == 0
     return folder.tally.done
 
 
@@ -251,6 +261,39 @@ def few(folder: Path, files: Path, count: int) -> Path:
     for file in sorted(files.iterdir())[:count]:
         (folder / file.name).write_bytes(file.read_bytes())
     return folder
+
+
+class CrewElsewhere(IdleCrew):
+    """One whose outputs are put by another process, so that this one has not seen them."""
+
+    def __init__(self, hands: int, bucket: "Bucket") -> None:
+        super().__init__(hands)
+        self._bucket = bucket
+
+    def submit(self, *given: object) -> "Future[str]":
+        """See `Crew`."""
+        (job, *_) = given
+        assert isinstance(job, ObjectJob)
+        self._bucket.put(str(job.output).removeprefix(f"{self._bucket.url}/"), b"SR")
+        return super().submit()
+
+
+def driver_on_objects(folder: Path) -> dict[str, float]:
+    """Requests to the store that the driver makes for each job, others than those of the workers."""
+    from tests.stores import ENVIRONMENT, Store
+
+    lr = saved(folder / "lr.jpg", photo(8, 8))
+    with Store() as store:
+        os.environ |= {**ENVIRONMENT, "AWS_ENDPOINT_URL": store.url}
+        bucket = store.bucket("scaling")
+        for number in range(OBJECTS):
+            bucket.put(f"in/{number}.jpg", lr)
+        store.reset()
+        naming = Naming(f"{bucket.url}/out/", None, Target(scale=2))
+        crew = CrewElsewhere(1, bucket)
+        assert run_of(naming, crew, find_sources([f"{bucket.url}/in/"], (), Choice()), ignore) == OBJECTS
+        store.requests["PUT"] -= OBJECTS  # the workers'
+        return {kind: round(count / OBJECTS, 4) for kind, count in sorted(store.requests.items())}
 
 
 def waking(count: int) -> float:

@@ -147,8 +147,8 @@ class Outcome:
 class Queue:
     """Something that serves in the order of asking, `width` at a time."""
 
-    def __init__(self, width: int = 1, begin: float = 0.0) -> None:
-        self._free = [begin] * width
+    def __init__(self, width: int = 1) -> None:
+        self._free = [0.0] * width
         self.busy = 0.0
 
     def serve(self, now: float, seconds: float) -> float:

@@ -22,12 +22,15 @@ from PIL import Image
 from tests.albums import mixed_folder, paint
 from tests.clips import Clips
 from tests.command import Run
-from upscale_cli import local_crew
-from upscale_cli.crew import perform
-from upscale_cli.errors import InputError
-from upscale_cli.local_crew import LocalCrew
-from upscale_cli.manifest import LOCK_NAME, MANIFEST_NAME, Manifest
+from upscale_cli.api import upscale_folder
+from upscale_cli.chain import Target
+from upscale_cli.crews import local_crew
+from upscale_cli.crews.crew import perform
+from upscale_cli.crews.local_crew import LocalCrew
+from upscale_cli.errors import InputError, OptionError
+from upscale_cli.events import Event, Finished, FolderFinished, FolderProgress, Started, Surveyed
 from upscale_cli.media.target import OutputFile
+from upscale_cli.runs.manifest import LOCK_NAME, MANIFEST_NAME, Manifest
 
 FAST = ("-m", "bicubic", "-s", 2)
 OWN = {MANIFEST_NAME, LOCK_NAME}
@@ -588,7 +591,7 @@ def test_what_killed_runs_leave_is_removed_and_living_ones_keep_theirs(run: Run,
 KILLED = """
 import os, signal, sys
 from upscale_cli import cli
-from upscale_cli import local_crew
+from upscale_cli.crews import local_crew
 from upscale_cli.media.target import OutputFile
 
 def dying_after(original, number):
@@ -662,3 +665,17 @@ def test_several_photos_named_one_by_one(run: Run, album: Path, out: Path) -> No
 def test_one_photo_by_several_models(run: Run, album: Path, out: Path) -> None:
     assert run(album / "a.png", "-o", f"{out}/", *FAST, "-m", "lanczos").code == 0
     assert {path.name for path in out.iterdir()} == {"a_bicubic_2x.png", "a_lanczos_2x.png"}
+
+
+def test_folders_from_python(album: Path, out: Path) -> None:
+    (album / "bad.jpg").write_text("hello")
+    told: list[Event] = []
+    first = upscale_folder(album, out, 2, model="bicubic", recursive=True, exclude=["b.*"], listener=told.append)
+    assert (first.done, first.skipped, first.failed) == (2, 0, 1)
+    assert first.failures[0].source.endswith("bad.jpg")
+    assert tree(out) == {"a_2x.png", "sub/c_2x.png"}
+    assert {type(event) for event in told} >= {Surveyed, Started, Finished, FolderProgress, FolderFinished}
+    again = upscale_folder([album / "a.png", album / "b.jpg"], out, 2, model="bicubic", jobs=1)
+    assert (again.done, again.skipped) == (1, 1)
+    with pytest.raises(OptionError, match="exclude each other"):
+        upscale_folder(album, out, 2, target=Target(long_side=9))

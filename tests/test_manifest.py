@@ -9,7 +9,7 @@ import pytest
 
 from upscale_cli.batch import Input
 from upscale_cli.errors import OutputError
-from upscale_cli.manifest import MANIFEST_NAME, JobOptions, Manifest, outputs_listed_in
+from upscale_cli.runs.manifest import MANIFEST_NAME, JobOptions, Manifest, outputs_listed_in
 
 OPTIONS = {"model": "espcn", "scale": 4}
 JOB = JobOptions(OPTIONS)

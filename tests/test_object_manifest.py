@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from upscale_cli import manifest_storage
 from upscale_cli.batch import Input
 from upscale_cli.errors import OutputError
-from upscale_cli.manifest import JobOptions, Manifest, outputs_listed_in
-from upscale_cli.manifest_storage import LINES_PREFIX
 from upscale_cli.objects import stamp
+from upscale_cli.runs import manifest_storage
+from upscale_cli.runs.manifest import JobOptions, Manifest, outputs_listed_in
+from upscale_cli.runs.manifest_storage import LINES_PREFIX
 
 if TYPE_CHECKING:
     from tests.stores import Bucket, Store

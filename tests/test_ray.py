@@ -25,14 +25,14 @@ from upscale_cli import api, resume
 from upscale_cli.batch import Input, Naming, Outputs
 from upscale_cli.chain import Target
 from upscale_cli.clip import ClipJob, ClipOptions
-from upscale_cli.crew import perform
+from upscale_cli.crews.crew import perform
+from upscale_cli.crews.signs import Sign
 from upscale_cli.errors import DeviceError, InputError, InterruptedRun, OptionError
 from upscale_cli.events import Event, Finished, Started, ignore
 from upscale_cli.media.image import ImageWriter
 from upscale_cli.media.video.arguments import EncodeOptions
 from upscale_cli.pipeline import FileOptions, Job
 from upscale_cli.resume import run_resumable
-from upscale_cli.signs import Sign
 from upscale_cli.upscaler import Upscaler
 
 ray = pytest.importorskip("ray", reason="the extra [ray] is not installed")
@@ -80,7 +80,7 @@ def said() -> list[str]:
 
 @pytest.fixture
 def crew(cluster: Any, said: list[str]) -> Iterator[Any]:
-    from upscale_cli.ray_crew import open_ray_crew
+    from upscale_cli.crews.ray_crew import open_ray_crew
 
     made = open_ray_crew(cluster.address, said.append)
     yield made
@@ -255,8 +255,8 @@ def test_a_job_that_kills_its_workers_is_given_up(crew: Any, album: list[Path], 
 def test_an_output_that_was_whole_before_its_worker_died_is_not_made_again(
     crew: Any, album: list[Path], tmp_path: Path
 ) -> None:
-    from upscale_cli.ray_crew import Errand
-    from upscale_cli.worker import order_for
+    from upscale_cli.crews.ray_crew import Errand
+    from upscale_cli.crews.worker import order_for
 
     net, output = upscaler(), tmp_path / "out.png"
     errand = Errand(order_for(photo(album[0], output, net), net), ignore)
@@ -315,7 +315,7 @@ def test_ctrl_c_leaves_nothing_half_done(crew: Any, large: list[Path], tmp_path:
 
 def test_a_worker_of_another_version_is_refused(crew: Any, album: list[Path], tmp_path: Path, said: list[str],
                                                 monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
-    monkeypatch.setattr("upscale_cli.ray_crew.__version__", "99")
+    monkeypatch.setattr("upscale_cli.crews.ray_crew.__version__", "99")
     net = upscaler()
     with pytest.raises(DeviceError, match=r"no node of the cluster can be used: upscale-cli is .* there and 99 here"):
         crew.submit(photo(album[0], tmp_path / "out.png", net), net, ignore).result()
@@ -345,7 +345,7 @@ class OnlyHere(Sign):
 def test_a_file_that_changes_meanwhile_is_no_fault_of_a_node(
     crew: Any, album: list[Path], tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("upscale_cli.signs.Tokens.signs_for", lambda *_: (Sign(album[0], 1),))
+    monkeypatch.setattr("upscale_cli.crews.signs.Tokens.signs_for", lambda *_: (Sign(album[0], 1),))
     net = upscaler()
     assert crew.submit(photo(album[0], tmp_path / "out.png", net), net, ignore).result() == ""
     assert not said
@@ -355,7 +355,7 @@ def test_a_worker_that_does_not_see_the_folder_is_refused(
     crew: Any, album: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here = OnlyHere(tmp_path / "in", os.getpid())
-    monkeypatch.setattr("upscale_cli.signs.Tokens.signs_for", lambda *_: (here,))
+    monkeypatch.setattr("upscale_cli.crews.signs.Tokens.signs_for", lambda *_: (here,))
     net = upscaler()
     with pytest.raises(DeviceError, match=r"/in is not there what it is .* shared file system"):
         crew.submit(photo(album[0], tmp_path / "out.png", net), net, ignore).result()
@@ -442,8 +442,8 @@ def test_a_folder_with_a_broken_file(cluster: Any, run: Run, album: list[Path], 
 
 
 def test_gpus_are_shared_where_two_workers_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    from upscale_cli import ray_crew
-    from upscale_cli.ray_crew import Need, Node, need_of
+    from upscale_cli.crews import ray_crew
+    from upscale_cli.crews.ray_crew import Need, Node, need_of
 
     cluster = [Node("a", "a", 8.0, 2.0), Node("b", "b", 8.0, 0.0)]
     net = upscaler()
@@ -460,14 +460,14 @@ def test_gpus_are_shared_where_two_workers_fit(monkeypatch: pytest.MonkeyPatch) 
     [([8, 8, 2], "", 4), ([2, 2, 8], "", 2), ([1, 1], "", 1), ([3], "", 1), ([8], "3", 3), ([2, 2], "16", 2)],
 )
 def test_threads_of_a_worker(cpus: list[int], given: str, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    from upscale_cli.ray_crew import Need, Node, need_of
+    from upscale_cli.crews.ray_crew import Need, Node, need_of
 
     monkeypatch.setenv("OMP_NUM_THREADS", given)
     assert need_of(upscaler(), [Node(str(one), "", one, 0.0) for one in cpus]) == Need("cpu", threads, threads)
 
 
 def test_a_device_that_no_node_has_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    from upscale_cli.ray_crew import Node, need_of
+    from upscale_cli.crews.ray_crew import Node, need_of
 
     net = upscaler()
     with pytest.raises(DeviceError, match="no node of the cluster has a CPU"):
@@ -481,7 +481,7 @@ def test_a_device_that_no_node_has_is_refused(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_auto_is_what_the_environment_names(cluster: Any, said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    from upscale_cli.ray_crew import open_ray_crew
+    from upscale_cli.crews.ray_crew import open_ray_crew
 
     monkeypatch.setenv("RAY_ADDRESS", cluster.address)
     crew = open_ray_crew("auto", said.append)
@@ -491,7 +491,7 @@ def test_auto_is_what_the_environment_names(cluster: Any, said: list[str], monke
 
 
 def test_without_ray_the_extra_is_named(run: Run, album: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "upscale_cli.ray_crew", raising=False)
+    monkeypatch.delitem(sys.modules, "upscale_cli.crews.ray_crew", raising=False)
     monkeypatch.setitem(sys.modules, "ray", None)
     outcome = run(album[0], "--ray", "auto", "-m", "bicubic")
     assert outcome.code == 2
@@ -508,7 +508,7 @@ def test_without_ray_the_extra_is_named(run: Run, album: list[Path], monkeypatch
     ],
 )
 def test_an_address_that_leads_nowhere_is_one_line(address: str, kind: type[Exception], said: str) -> None:
-    from upscale_cli.ray_crew import open_ray_crew
+    from upscale_cli.crews.ray_crew import open_ray_crew
 
     with pytest.raises(kind, match=said) as told:
         open_ray_crew(address, print)
@@ -532,8 +532,8 @@ def test_the_doctor_looks_at_every_node(cluster: Any, run: Run, tmp_path: Path) 
 def test_the_doctor_tells_what_is_wrong(
     cluster: Any, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("upscale_cli.worker.__version__", "99")
-    monkeypatch.setattr("upscale_cli.signs.Tokens.token_in", lambda _, folder: Sign(folder / "gone", 1))
+    monkeypatch.setattr("upscale_cli.crews.worker.__version__", "99")
+    monkeypatch.setattr("upscale_cli.crews.signs.Tokens.token_in", lambda _, folder: Sign(folder / "gone", 1))
     outcome = run("doctor", "--ray", cluster.address, "--folder", tmp_path)
     assert outcome.code == 1
     assert outcome.out.count("there and 99 here") == 4

@@ -146,7 +146,7 @@ def test_too_little_for_a_run_is_refused() -> None:
 
 def test_every_fact_says_how_it_is_known() -> None:
     known = scaling.facts()
-    assert {fact.kind for fact in known.values()} == {"measured", "published", "assumed"}
+    assert {fact.kind for fact in known.values()} == {"measured", "published", "assumed", "ours"}
     assert all(fact.source and fact.value > 0 for fact in known.values())
 
 

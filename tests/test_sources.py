@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from upscale_cli.errors import InputError, OptionError
-from upscale_cli.sources import (
+from upscale_cli.runs.sources import (
     BELOW,
     EXCLUDED,
     HIDDEN,

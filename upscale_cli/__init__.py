@@ -3,9 +3,10 @@
     from upscale_cli import Upscaler
     sr = Upscaler("realesrgan")(image, scale=4)  # a PIL image or an array; the same kind comes back
 
-    from upscale_cli import upscale_file, upscale_frames, upscale_video
+    from upscale_cli import upscale_file, upscale_folder, upscale_frames, upscale_video
     upscale_file("photo.jpg", "large.jpg", scale=4, model="realesrgan")
     upscale_video("clip.mp4", "large.mp4")
+    upscale_folder("photos", "large", recursive=True).failures
     for frame in upscale_frames("clip.mp4"): ...  # frame.seconds, frame.planes, frame.to_rgb()
 
 What a name stands for is imported when it is first used, so that `import upscale_cli` costs nothing.
@@ -14,7 +15,7 @@ What a name stands for is imported when it is first used, so that `import upscal
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from upscale_cli.api import upscale_file, upscale_frames, upscale_video
+    from upscale_cli.api import upscale_file, upscale_folder, upscale_frames, upscale_video
     from upscale_cli.chain import Target
     from upscale_cli.clip import ClipOptions
     from upscale_cli.errors import UpscaleError
@@ -23,12 +24,12 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "ClipOptions", "Target", "UpscaleError", "Upscaler", "__version__",
-    "upscale_file", "upscale_frames", "upscale_video",
+    "upscale_file", "upscale_folder", "upscale_frames", "upscale_video",
 ]  # fmt: skip
 
 _HOMES = {
     "ClipOptions": "clip", "Target": "chain", "UpscaleError": "errors", "Upscaler": "upscaler",
-    "upscale_file": "api", "upscale_frames": "api", "upscale_video": "api",
+    "upscale_file": "api", "upscale_folder": "api", "upscale_frames": "api", "upscale_video": "api",
 }  # fmt: skip
 
 

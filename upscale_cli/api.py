@@ -2,6 +2,8 @@
 
 import os
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from upscale_cli.clip import ClipJob, ClipOptions
+    from upscale_cli.crews.crew import Crew
+    from upscale_cli.events import Event, FolderFinished
     from upscale_cli.frames import SRFrame
     from upscale_cli.media.video.facts import Clip
     from upscale_cli.media.video.once import Once
@@ -125,6 +129,90 @@ def upscale_video(
     naming = Naming(os.fspath(output) if output is not None else None, None, wanted)
     job = prepare_clip(given, opened, made, naming, Outputs([given], overwrite=options.overwrite), options)
     return Path(run_clip(job, made, listener).output)
+
+
+def upscale_folder(
+    source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    output: str | os.PathLike[str] | None = None,
+    scale: float | None = None,
+    *,
+    target: Target | None = None,
+    model: str | os.PathLike[str] | None = None,
+    recursive: bool = False,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    format: str | None = None,
+    overwrite: bool = False,
+    skip_existing: bool = True,
+    jobs: int | None = None,
+    crew: "Crew | None" = None,
+    photos: FileOptions | None = None,
+    clips: "ClipOptions | None" = None,
+    listener: Listener = ignore,
+    **options: Any,
+) -> "FolderFinished":
+    """Upscales the photos and clips of folders, several at a time, as `upscale FOLDER -o OUTPUT` does.
+
+    Args:
+        source: a folder, a file, a list (.txt), an s3:// or gs:// prefix; or several of them.
+        output: the folder that outputs go to, or a template; None: outputs lie beside their inputs.
+        scale: SR pixels per LR pixel; None: 4 for photos and 2 for clips, or the model's own.
+        target: instead of `scale`, a size.
+        model: a name or a checkpoint file; None: the best on this machine.
+        recursive: the folders in a folder, too.
+        include, exclude: globs.
+        format: such as "png"; None: the input's.
+        overwrite: do everything again, and replace outputs that exist.
+        skip_existing: pass over what the manifest in `output` knows to be done.
+        jobs: pictures in hand at a time; None: by the machine.
+        crew: who does the work, such as `upscale_cli.crews.ray_crew.open_ray_crew(address, print)`; it stays open.
+        photos, clips: how they are read and written; `overwrite` is as given here.
+        listener: receives every event (see `upscale_cli.events`).
+        options: of `Upscaler`: device, precision, tile, ...
+
+    Returns:
+        How many were done, skipped and failed, and why: a bad file stops nothing.
+
+    Raises:
+        UpscaleError: with one line for the user, where it is wrong for all sources.
+    """
+    from upscale_cli.clip import ClipOptions
+    from upscale_cli.events import FolderFinished
+    from upscale_cli.runs.folder import FolderRun, Rules
+    from upscale_cli.runs.manifest import manifest_folder
+    from upscale_cli.runs.run import Run
+    from upscale_cli.runs.sources import Choice, check_globs, find_sources
+
+    if scale is not None and target is not None:
+        raise OptionError("give either a scale or a target; they exclude each other.")
+    names = [os.fspath(source)] if isinstance(source, str | os.PathLike) else [os.fspath(one) for one in source]
+    folder = None if output is None else os.fspath(output)
+    if folder is not None and "{" not in folder:
+        folder = f"{folder.rstrip('/')}/"
+    ends: list[FolderFinished] = []
+
+    def listen(event: "Event") -> None:
+        if isinstance(event, FolderFinished):
+            ends.append(event)
+        listener(event)
+
+    run = Run(
+        Naming(folder, format, Target(scale=scale) if scale is not None else target),
+        replace(photos or FileOptions(), overwrite=overwrite),
+        lambda: replace(clips or ClipOptions(), overwrite=overwrite),
+        {**options, "listener": listen},
+        listen,
+        verbose=False,
+    )
+    choice = Choice(
+        recursive=recursive,
+        include=check_globs("include", tuple(include)),
+        exclude=check_globs("exclude", tuple(exclude)),
+        output=None if folder is None else manifest_folder(folder, Input("")),
+    )
+    rules = Rules(skip_existing=skip_existing and not overwrite, jobs=jobs)
+    FolderRun(run, [None if model is None else os.fspath(model)], rules, crew).all(find_sources(names, (), choice))
+    return ends[-1]
 
 
 def upscale_frames(

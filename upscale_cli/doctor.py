@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final, Literal
 from upscale_cli.words import counted
 
 if TYPE_CHECKING:
-    from upscale_cli.ray_crew import NodeReport
-    from upscale_cli.worker import Facts
+    from upscale_cli.crews.ray_crew import NodeReport
+    from upscale_cli.crews.worker import Facts
 
 State = Literal["ok", "note", "problem"]
 
@@ -59,8 +59,8 @@ def examine_ray(address: str, folder: Path | None) -> list[Finding]:
     Raises:
         OptionError, DeviceError: there is no such cluster, or no Ray. OutputError: the folder cannot be written to.
     """
-    from upscale_cli.ray_crew import examine_cluster
-    from upscale_cli.worker import look
+    from upscale_cli.crews.ray_crew import examine_cluster
+    from upscale_cli.crews.worker import look
 
     notes: list[str] = []
     report, here = examine_cluster(address, folder, notes.append), look()

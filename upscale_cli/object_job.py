@@ -7,6 +7,7 @@ of each twice. So names of outputs are made from names of inputs, and an ending 
 """
 
 import functools
+import re
 import shutil
 import tempfile
 import time
@@ -37,6 +38,9 @@ CLIP_BYTES: Final = 0.0125
 LOSSY_BYTES: Final = 0.4
 LOSSLESS_BYTES: Final = 1.5
 """Of an LR pixel, roughly: of clips at the usual rates, of photos for the screen, of what loses nothing."""
+
+
+_PLAIN_ENDING: Final = re.compile(r"\.[A-Za-z0-9]{1,8}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +116,7 @@ def run_object(job: ObjectJob, upscaler: "Upscaler", listener: Listener) -> str:
     Raises:
         UpscaleError: nothing came of it, and nothing is left of it.
     """
-    from upscale_cli.crew import perform
+    from upscale_cli.crews.crew import perform
 
     begin = time.perf_counter()
     with scratch() as folder:
@@ -168,7 +172,8 @@ class _Names:
     def _file(self, stem: str, place: Path | str) -> Path:
         if isinstance(place, Path):
             return place
-        file = self._folder / f"{stem}{PurePosixPath(place).suffix}"
+        ending = PurePosixPath(place).suffix
+        file = self._folder / f"{stem}{ending if _PLAIN_ENDING.fullmatch(ending) else ''}"
         self._scratch[str(file)] = place
         return file
 

@@ -15,7 +15,7 @@ import torch
 
 from upscale_cli.chain import Target, cheapest_chain
 from upscale_cli.color import bleed
-from upscale_cli.crew import Recipe
+from upscale_cli.crews.crew import Recipe
 from upscale_cli.device import Precision, Wanted, choose_devices, choose_precision, release_memory
 from upscale_cli.engine import Engine
 from upscale_cli.errors import OptionError

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from upscale_cli.cli.causes import print_causes
+from upscale_cli.causes import print_causes
 from upscale_cli.cli.group import MAIN_VERB, MainVerb, PathDecides
 from upscale_cli.cli.options import Json
 from upscale_cli.cli.verb_compare import compare

@@ -12,9 +12,9 @@ from upscale_cli.objects import is_object
 
 if TYPE_CHECKING:
     from upscale_cli.batch import Input
-    from upscale_cli.cli.run import Run
-    from upscale_cli.crew import Crew
-    from upscale_cli.sources import Choice, Sources
+    from upscale_cli.crews.crew import Crew
+    from upscale_cli.runs.run import Run
+    from upscale_cli.runs.sources import Choice, Sources
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class ManyOptions:
     @property
     def has_many(self) -> bool:
         """Whether there is a folder or a list, so that outputs go into folders too."""
-        from upscale_cli.sources import is_many
+        from upscale_cli.runs.sources import is_many
 
         return bool(self.lists) or any(is_many(name) for name in self.inputs)
 
@@ -130,8 +130,8 @@ class ManyOptions:
             OptionError: a glob that matches nothing.
         """
         from upscale_cli.batch import Input
-        from upscale_cli.manifest import manifest_folder
-        from upscale_cli.sources import Choice, check_globs
+        from upscale_cli.runs.manifest import manifest_folder
+        from upscale_cli.runs.sources import Choice, check_globs
 
         return Choice(
             recursive=self.recursive,
@@ -146,8 +146,8 @@ class ManyOptions:
         Raises:
             InputError: there is none.
         """
-        from upscale_cli.cli.folders import FolderRun, Rules
-        from upscale_cli.sources import find_sources
+        from upscale_cli.runs.folder import FolderRun, Rules
+        from upscale_cli.runs.sources import find_sources
 
         choice = self.choice(run.naming.output)
         if self.watch:
@@ -172,8 +172,8 @@ class ManyOptions:
         if self.ray is None or self.dry_run:
             yield None
             return
+        from upscale_cli.crews.ray_crew import open_ray_crew
         from upscale_cli.events import Note
-        from upscale_cli.ray_crew import open_ray_crew
 
         if self.jobs is not None:
             raise OptionError(f"-j {self.jobs} is for this machine; with --ray the cluster decides. Leave it out.")
@@ -184,9 +184,9 @@ class ManyOptions:
             crew.close()
 
     def _watch(self, run: "Run", models: list[str | None], choice: "Choice") -> int:
-        from upscale_cli.cli.folders import FolderRun, Rules
-        from upscale_cli.cli.watch import watch
-        from upscale_cli.sources import find_sources
+        from upscale_cli.runs.folder import FolderRun, Rules
+        from upscale_cli.runs.sources import find_sources
+        from upscale_cli.runs.watch import watch
 
         output = choice.output if isinstance(choice.output, Path) else None
         with self._crew(run) as crew:
@@ -197,7 +197,7 @@ class ManyOptions:
             )  # fmt: skip
 
     def _nothing(self, sources: "Sources") -> str:
-        from upscale_cli.sources import BELOW
+        from upscale_cli.runs.sources import BELOW
 
         name = printable((*self.inputs, *self.lists)[0])
         others = ", ".join(f"{count:,} {why}" for why, count in sources.passed_over.items())

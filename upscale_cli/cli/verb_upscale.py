@@ -24,10 +24,10 @@ from upscale_cli.cli.options import (
     complete_format,
     complete_model,
 )
-from upscale_cli.cli.run import Run
 from upscale_cli.cli.verb_compare import show as show_compared
 from upscale_cli.errors import OptionError
 from upscale_cli.media.formats import MAX_PIXELS
+from upscale_cli.runs.run import Run
 
 if TYPE_CHECKING:
     from upscale_cli.batch import Input, Naming

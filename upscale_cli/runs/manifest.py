@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from upscale_cli.batch import Input, is_folder_name
-from upscale_cli.manifest_storage import LOCK_NAME as LOCK_NAME
-from upscale_cli.manifest_storage import MANIFEST_NAME as MANIFEST_NAME
-from upscale_cli.manifest_storage import storage_in
 from upscale_cli.objects import as_prefix, is_object, parent
+from upscale_cli.runs.manifest_storage import LOCK_NAME as LOCK_NAME
+from upscale_cli.runs.manifest_storage import MANIFEST_NAME as MANIFEST_NAME
+from upscale_cli.runs.manifest_storage import storage_in
 from upscale_cli.stamp import Stamp as Stamp
 
 

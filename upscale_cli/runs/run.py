@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from upscale_cli.cli.causes import print_causes
-from upscale_cli.crew import perform
+from upscale_cli.causes import print_causes
+from upscale_cli.crews.crew import perform
 from upscale_cli.errors import InterruptedRun, OptionError, UpscaleError
 from upscale_cli.objects import is_object
 

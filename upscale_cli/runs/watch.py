@@ -6,16 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from upscale_cli import watching
 from upscale_cli.errors import InterruptedRun, printable
 from upscale_cli.events import Note
-from upscale_cli.manifest import Stamp
-from upscale_cli.sources import Sources
+from upscale_cli.runs import watching
+from upscale_cli.runs.manifest import Stamp
+from upscale_cli.runs.sources import Sources
 from upscale_cli.words import counted
 
 if TYPE_CHECKING:
-    from upscale_cli.cli.folders import FolderRun, Tally
     from upscale_cli.events import Listener
+    from upscale_cli.runs.folder import FolderRun, Tally
 
 
 def watch(

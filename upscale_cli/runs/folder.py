@@ -13,20 +13,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from upscale_cli.causes import print_causes
 from upscale_cli.chain import Target
-from upscale_cli.cli.causes import print_causes
-from upscale_cli.cli.hands import Hands
-from upscale_cli.cli.run import Prepared, Run
-from upscale_cli.crew import Crew
+from upscale_cli.crews.crew import Crew
 from upscale_cli.errors import CheckpointError, InterruptedRun, OptionError, OutputError, UpscaleError
 from upscale_cli.events import Failed, FolderFinished, FolderProgress, Planned, Skipped, Surveyed, Surveying
-from upscale_cli.manifest import JobOptions, Manifest, Record, manifest_folder, template_below
+from upscale_cli.runs.hands import Hands
+from upscale_cli.runs.manifest import JobOptions, Manifest, Record, manifest_folder, template_below
+from upscale_cli.runs.run import Prepared, Run
 from upscale_cli.words import counted
 
 if TYPE_CHECKING:
     from upscale_cli.batch import Input, Outputs
     from upscale_cli.clip import ClipOptions
-    from upscale_cli.sources import Sources
+    from upscale_cli.runs.sources import Sources
     from upscale_cli.upscaler import Upscaler
 
 
@@ -373,7 +373,7 @@ class FolderRun:
 
 
 def _local_crew(jobs: int | None) -> Crew:
-    from upscale_cli.local_crew import LocalCrew, default_hands
+    from upscale_cli.crews.local_crew import LocalCrew, default_hands
 
     return LocalCrew(jobs or default_hands())
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from upscale_cli.events import Say
-from upscale_cli.manifest import Stamp
+from upscale_cli.runs.manifest import Stamp
 
 SETTLE_SECONDS: Final = 2.0
 """A file is whole when its size and time have stayed the same for so long."""

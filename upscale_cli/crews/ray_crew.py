@@ -23,6 +23,8 @@ from typing import Any, Final
 from upscale_cli import __version__
 from upscale_cli.chain import Target
 from upscale_cli.clip import ClipJob
+from upscale_cli.crews.signs import AnyJob, Sign, Tokens, absolute, paths_of
+from upscale_cli.crews.worker import Begun, Facts, Order, Outcome, Worker, look, name_of, order_for
 from upscale_cli.device import GPU_SHARE
 from upscale_cli.engine import MAX_WINDOW
 from upscale_cli.errors import DeviceError, InterruptedRun, OptionError, OutputError
@@ -30,10 +32,8 @@ from upscale_cli.events import Event, Listener, Note, Say
 from upscale_cli.media.target import remove_abandoned
 from upscale_cli.object_job import ObjectJob
 from upscale_cli.pipeline import Job
-from upscale_cli.signs import AnyJob, Sign, Tokens, absolute, paths_of
 from upscale_cli.stretched import Indivisible, Made, StretchJob, is_worth_sharing, run_stretched
 from upscale_cli.upscaler import Upscaler
-from upscale_cli.worker import Begun, Facts, Order, Outcome, Worker, look, name_of, order_for
 
 try:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere unless the user wants it

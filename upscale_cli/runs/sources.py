@@ -17,11 +17,11 @@ from typing import Final
 
 from upscale_cli.batch import STDIO, Input
 from upscale_cli.errors import InputError, OptionError, printable
-from upscale_cli.manifest import MANIFEST_NAME, outputs_listed_in
-from upscale_cli.manifest_storage import prefixes_with_lines
 from upscale_cli.media.formats import CLIP_EXTENSIONS, RAW_EXTENSIONS, is_picture_ending
 from upscale_cli.models.registry import model_names
 from upscale_cli.objects import Listing, as_prefix, bucket_of, is_object, is_prefix_name, listed, read, stamp, stamps
+from upscale_cli.runs.manifest import MANIFEST_NAME, outputs_listed_in
+from upscale_cli.runs.manifest_storage import prefixes_with_lines
 from upscale_cli.stamp import Stamp
 
 LIST_ENDING: Final = ".txt"

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 import torch
 
 from upscale_cli.clip import ClipJob
-from upscale_cli.crew import perform
+from upscale_cli.crews.crew import perform
 from upscale_cli.device import free_host_memory
 from upscale_cli.errors import InterruptedRun
 from upscale_cli.events import Event, Listener, Note

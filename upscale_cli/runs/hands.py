@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
-from upscale_cli.crew import Crew
+from upscale_cli.crews.crew import Crew
 
 if TYPE_CHECKING:
     from upscale_cli.clip import ClipJob

@@ -18,14 +18,14 @@ from typing import Any, Final
 from upscale_cli import __version__
 from upscale_cli.clip import ClipJob
 from upscale_cli.clip_plan import chosen_streams
-from upscale_cli.crew import Recipe, perform
+from upscale_cli.crews.crew import Recipe, perform
+from upscale_cli.crews.signs import AnyJob, Sign, absolute
 from upscale_cli.errors import CheckpointError, DeviceError, FFmpegError, InterruptedRun, UpscaleError
 from upscale_cli.events import ClipProgress, Event, Listener, Progress
 from upscale_cli.media.video.binary import find_ffmpeg
 from upscale_cli.models.select import is_checkpoint_path
 from upscale_cli.object_job import ObjectJob
 from upscale_cli.pipeline import Job
-from upscale_cli.signs import AnyJob, Sign, absolute
 from upscale_cli.stretched import Made, StretchJob, perform_stretch, same_ffmpeg
 from upscale_cli.upscaler import Upscaler
 

@@ -1,0 +1,1 @@
+"""Who does the jobs of a run: threads of this process, or the workers of a cluster."""

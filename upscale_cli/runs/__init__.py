@@ -1,0 +1,1 @@
+"""Many sources as one run: which they are, what is done already, and what becomes of each."""
