@@ -326,6 +326,9 @@ class RayCrew:
 
     Args:
         say: takes what the user should know of the cluster.
+
+    Attributes:
+        room: how many workers the cluster holds.
     """
 
     def __init__(self, say: Say) -> None:
@@ -333,6 +336,8 @@ class RayCrew:
         self._need: Need | None = None
         self._nodes = nodes()
         self._refused: dict[str, str] = {}
+        self.room = 0
+        self._count_room()
         self._strikes: dict[str, int] = {}
         self._hands: list[Hand] = []
         self._waiting: deque[Errand] = deque()
@@ -355,11 +360,10 @@ class RayCrew:
         """Two jobs for each worker that there is room for, so that none waits for its next one."""
         return max(1, 2 * self.room)
 
-    @property
-    def room(self) -> int:
-        """How many workers the cluster holds."""
+    def _count_room(self) -> None:
+        """How many workers the cluster holds: asked for every order, so it is counted when something has changed."""
         need = self._need or Need("cpu", 1, THREADS[0])
-        return sum(node.room(need) for node in self._nodes if node.id not in self._refused)
+        self.room = sum(node.room(need) for node in self._nodes if node.id not in self._refused)
 
     def submit(self, job: Job | ClipJob | ObjectJob, upscaler: Upscaler, listener: Listener) -> "Future[str]":
         """See `Crew`.
@@ -412,6 +416,7 @@ class RayCrew:
         with self._changed:
             if self._need is None:
                 self._need = need_of(upscaler, self._nodes)
+                self._count_room()
                 self._tender.start()
 
     def _queue(self, job: AnyJob, upscaler: Upscaler, listener: Listener) -> "Future[Any]":
@@ -423,8 +428,8 @@ class RayCrew:
                 self._give_up(errand, InterruptedRun())
             elif self._idle >= len(self._waiting):
                 self._work.notify()
-            else:
-                self._changed.notify()  # another hand may be wanted
+            elif len(self._hands) < self.room:
+                self._changed.notify()  # another hand is wanted
         return errand.future
 
     def signs_for(self, job: AnyJob) -> tuple[Sign, ...]:
@@ -495,6 +500,7 @@ class RayCrew:
         with self._changed:
             if node.id not in self._refused:
                 self._refused[node.id] = why
+                self._count_room()
                 self._say(f"{node.name} is not used: {why}.")
             self._tell_all()
 
@@ -531,6 +537,7 @@ class RayCrew:
                     self._nodes = nodes()
                 looked = time.monotonic()
             with self._changed:
+                self._count_room()
                 if self._is_closing:
                     return
                 self._fill_hands()
