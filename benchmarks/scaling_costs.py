@@ -32,6 +32,7 @@ from PIL import Image
 
 from benchmarks.clips import cpu_seconds, ffmpeg, make_clip, pan
 from benchmarks.report import photo, write
+from upscale_cli import objects
 from upscale_cli.batch import Naming
 from upscale_cli.chain import Target
 from upscale_cli.clip import ClipOptions
@@ -45,6 +46,7 @@ from upscale_cli.runs.folder import FolderRun, Rules
 from upscale_cli.runs.manifest import MANIFEST_NAME
 from upscale_cli.runs.run import Run
 from upscale_cli.runs.sources import Choice, Sources, find_sources
+from upscale_cli.stamp import Stamp
 from upscale_cli.upscaler import Upscaler
 
 if TYPE_CHECKING:
@@ -53,8 +55,6 @@ if TYPE_CHECKING:
 
 MANY_HANDS = (1, 100, 1000)
 OBJECTS = 512
-IDLE_HANDS = (100, 1000)
-WAKINGS = 20
 WAITING_HANDS = (1, 4, 16, 64, 128)
 WAIT_SECONDS = 0.02
 JOBS_PER_HAND = 100
@@ -81,7 +81,6 @@ def main() -> None:
         files = tiny_files(Path(name) / "in", arguments.files)
         result = {
             "driver": driver(Path(name), files),
-            "waking_s_per_idle_hand": {str(count): waking(count) for count in IDLE_HANDS},
             "waiting_crew": waiting_crew(Path(name), files),
             "pictures": {
                 "made": pictures(Path(name), [photo(SIDE, SIDE)]),
@@ -264,7 +263,7 @@ def few(folder: Path, files: Path, count: int) -> Path:
 
 
 class CrewElsewhere(IdleCrew):
-    """One whose outputs are put by another process, so that this one has not seen them."""
+    """One whose outputs are put by another process, which tells their stamps, as a worker of a cluster does."""
 
     def __init__(self, hands: int, bucket: "Bucket") -> None:
         super().__init__(hands)
@@ -274,7 +273,9 @@ class CrewElsewhere(IdleCrew):
         """See `Crew`."""
         (job, *_) = given
         assert isinstance(job, ObjectJob)
-        self._bucket.put(str(job.output).removeprefix(f"{self._bucket.url}/"), b"SR")
+        url, sr = str(job.output), b"SR"
+        self._bucket.put(url.removeprefix(f"{self._bucket.url}/"), sr)
+        objects.seen(url, Stamp(len(sr), time.time_ns()))
         return super().submit()
 
 
@@ -294,36 +295,6 @@ def driver_on_objects(folder: Path) -> dict[str, float]:
         assert run_of(naming, crew, find_sources([f"{bucket.url}/in/"], (), Choice()), ignore) == OBJECTS
         store.requests["PUT"] -= OBJECTS  # the workers'
         return {kind: round(count / OBJECTS, 4) for kind, count in sorted(store.requests.items())}
-
-
-def waking(count: int) -> float:
-    """Seconds of the processor, per thread, to wake so many that wait for one condition and go on waiting."""
-    changed, woken, is_over = threading.Condition(), 0, False
-
-    def wait() -> None:
-        nonlocal woken
-        with changed:
-            while not is_over:
-                changed.wait()
-                woken += 1
-
-    threads = [threading.Thread(target=wait) for _ in range(count)]
-    for thread in threads:
-        thread.start()
-    time.sleep(0.5)
-    begin = time.process_time()
-    for number in range(1, 1 + WAKINGS):
-        with changed:
-            changed.notify_all()
-        while woken < number * count:
-            time.sleep(0.001)
-    seconds = time.process_time() - begin
-    with changed:
-        is_over = True
-        changed.notify_all()
-    for thread in threads:
-        thread.join()
-    return round(seconds / WAKINGS / count, 7)
 
 
 # Pictures
