@@ -285,7 +285,9 @@ def run(scenario: Scenario, workers: int) -> dict[str, Any]:
     start_s = ready_s(replace(machines, count=workers)) / 2 if machines.are_ready else 0.0  # on average
     rate = all_jobs / outcome.seconds
     if jobs < all_jobs:
-        rate = min(outcome.rate, *limits(scenario, hands).values())  # the window may begin with jobs that were prepared before
+        rate = min(
+            outcome.rate, *limits(scenario, hands).values()
+        )  # the window may begin with jobs that were prepared before
     seconds = start_s + outcome.seconds + (all_jobs - jobs) / rate
     return {
         "jobs_per_s": significant(shards * rate),

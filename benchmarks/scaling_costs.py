@@ -425,7 +425,7 @@ def looking(count: int) -> dict[str, float]:
 
     nodes = [ray_crew.Node(f"{number:056x}", f"node-{number}", 8.0, 1.0) for number in range(count)]
     need = ray_crew.Need("cuda", threads=1, cpus=1, gpus=0.5)
-    with mock.patch.object(ray_crew, "nodes", lambda: nodes):
+    with mock.patch.object(ray_crew, "nodes", return_value=nodes):
         crew: Any = ray_crew.RayCrew(lambda _: None)
     crew._need = need
     crew._hands = [ray_crew.Hand(crew, node, need) for node in nodes for _ in range(2)]

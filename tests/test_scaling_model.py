@@ -76,7 +76,9 @@ def test_a_store_lets_through_what_it_can(store: Store, most: float) -> None:
 def test_a_driver_that_looks_at_every_hand_for_every_order_is_slower_the_more_there_are() -> None:
     driver = Driver(order_s=0.1, look_s=0.01)
     for count in (30, 300):
-        assert rate(Machines(count=count, hands=1), driver, jobs=4000).rate == pytest.approx(1 / (0.1 + 0.01 * count), rel=0.03)
+        assert rate(Machines(count=count, hands=1), driver, jobs=4000).rate == pytest.approx(
+            1 / (0.1 + 0.01 * count), rel=0.03
+        )
 
 
 def test_a_driver_that_tends_its_hands_when_none_is_idle_gets_no_slower_than_leaves_one_idle() -> None:
