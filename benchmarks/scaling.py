@@ -60,6 +60,7 @@ def measured_or(value: float, why: str, name: str, *keys: str) -> Fact:
 COSTS: Final = "scaling_costs"
 NEW: Final = ("runs", "all_new", "requests_per_photo")
 BUSY_CALLS: Final = ("ray_call", "16_callers_4_events"), ("ray_call", "16_callers_20_events")
+LOOKS: Final = ("nodes_looked_at_s_per_order", "1000")
 S3_LIMITS: Final = "Amazon S3 User Guide, Best practices design patterns (per partitioned prefix, at least)"
 S3_SPEED: Final = "Amazon S3 User Guide, Performance guidelines and design patterns"
 RAY_ENVELOPE: Final = "ray-project/ray, release/benchmarks/README.md"
@@ -86,13 +87,10 @@ def facts() -> dict[str, Fact]:
         "held_bytes": measured(COSTS, "driver", "held_bytes_per_job"),
         "manifest_bytes": measured(COSTS, "driver", "jobs_under_way", "100", "manifest_bytes_per_job"),
         "folder_s": measured(COSTS, "waiting_crew", "hands", "128", "work_s_per_job"),
-        "alone_s": measured(COSTS, "driver", "jobs_under_way", "100", "work_s_per_job"),
-        "alone_s_of_1000_under_way": measured(COSTS, "driver", "jobs_under_way", "1000", "work_s_per_job"),
-        "driver_heads_per_job": measured(COSTS, "driver_requests_per_job", "HEAD"),
-        "driver_puts_per_job": measured(COSTS, "driver_requests_per_job", "PUT"),
         "call_s": measured(COSTS, *BUSY_CALLS[0], "driver_s_per_order"),
         "call_with_16_more_events_s": measured(COSTS, *BUSY_CALLS[1], "driver_s_per_order"),
-        "idle_hand_s": measured(COSTS, "waking_s_per_idle_hand", "1000"),
+        "asked_s_of_1000_nodes": measured(COSTS, *LOOKS, "asked_s"),
+        "tended_s_of_1000_nodes": measured(COSTS, *LOOKS, "tended_s"),
         "program_start_s": measured("startup", "picture_64x64", "median_s"),
         # The cluster
         "nodes_tested": Fact(3000, "published", f"{RAY_ENVELOPE}: 3k+ nodes with a trivial workload"),
@@ -149,10 +147,6 @@ FREE: Final = 0.9
 """A resource that is busy for less than this part of the time holds nobody up."""
 
 
-WAKES_ALL_HANDS: Final = True
-"""What `ray_crew` does for every order: each hand looks whether it is for itself."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
     """Many jobs of one kind, and who does them how.
@@ -200,17 +194,15 @@ class World:
         """Of one picture."""
         return 2 * macs(model, scale) * lr_megapixels * 1e6 / (self["gpu_flops"] * self["gpu_share"])
 
-    def driver(self, *, requests: float = 0.0) -> Driver:
+    def driver(self) -> Driver:
         """One, in one process: what the folder run and the cluster's calls take of it, and what grows with machines.
 
-        Args:
-            requests: to the store, for every job, that it waits for.
+        It waits for no request to a store: those that it makes are a few for a run, or are another thread's.
         """
         event_s = max(0.0, self["call_with_16_more_events_s"] - self["call_s"]) / 16
         return Driver(
-            order_s=self["call_s"] - 4 * event_s, job_s=self["folder_s"] + requests * self["latency_s"],
-            event_s=event_s, idle_s=self["idle_hand_s"] if WAKES_ALL_HANDS else 0.0,
-            under_way_s=max(0.0, self["alone_s_of_1000_under_way"] - self["alone_s"]) / 900,
+            order_s=self["call_s"] - 4 * event_s, job_s=self["folder_s"], event_s=event_s,
+            look_s=self["asked_s_of_1000_nodes"] / 2000, tend_s=self["tended_s_of_1000_nodes"] / 2000,
         )  # fmt: skip
 
     def machines(self, model: str, scale: int) -> Machines:
@@ -248,8 +240,7 @@ class World:
         lists = jobs / self["listed_per_request"]
         return Scenario(
             jobs=jobs, lr_megapixels=lr_megapixels, work=work,
-            driver=self.driver(requests=self["driver_heads_per_job"] + self["driver_puts_per_job"]),
-            machines=self.machines(model, scale), store=self.store(),
+            driver=self.driver(), machines=self.machines(model, scale), store=self.store(),
             before_s=lists * self["latency_s"] + jobs * self["survey_s"], requests={"lists": lists},
             held_bytes=self["held_bytes"],
         )  # fmt: skip
@@ -294,7 +285,9 @@ def run(scenario: Scenario, workers: int) -> dict[str, Any]:
     start_s = ready_s(replace(machines, count=workers)) / 2 if machines.are_ready else 0.0  # on average
     rate = all_jobs / outcome.seconds
     if jobs < all_jobs:
-        rate = min(outcome.rate, *limits(scenario).values())  # the window may begin with jobs that were prepared before
+        rate = min(
+            outcome.rate, *limits(scenario, hands).values()
+        )  # the window may begin with jobs that were prepared before
     seconds = start_s + outcome.seconds + (all_jobs - jobs) / rate
     return {
         "jobs_per_s": significant(shards * rate),
@@ -309,11 +302,11 @@ def run(scenario: Scenario, workers: int) -> dict[str, Any]:
     }
 
 
-def limits(scenario: Scenario) -> dict[str, float]:
-    """Jobs per second that one driver, and its prefixes, never exceed for long."""
+def limits(scenario: Scenario, hands: int) -> dict[str, float]:
+    """Jobs per second that one driver with so many hands, and its prefixes, never exceed for long."""
     work, store, prefixes = scenario.work, scenario.store, scenario.store.prefixes / scenario.driver.count
     return {
-        "driver": 1 / driver_s(scenario),
+        "driver": 1 / (driver_s(scenario) + hands * scenario.driver.look_s / scenario.driver.batch),
         **({"store_gets": prefixes * store.gets_per_s / work.gets} if work.gets else {}),
         **({"store_puts": prefixes * store.puts_per_s / work.puts} if work.puts else {}),
     }
@@ -323,7 +316,7 @@ def alone(scenario: Scenario) -> float:
     """Seconds per job of one machine that nobody holds up: neither driver nor store nor other machines."""
     unbounded = replace(scenario.store, gets_per_s=1e9, puts_per_s=1e9, bytes_s=1e15, prefixes=1)
     machines = replace(scenario.machines, count=1, are_ready=True, deaths_per_hour=0.0)
-    free = replace(scenario.driver, order_s=0.0, job_s=0.0, event_s=0.0, idle_s=0.0, count=1)
+    free = replace(scenario.driver, order_s=0.0, job_s=0.0, event_s=0.0, look_s=0.0, tend_s=0.0, count=1)
     return 1 / simulate(scenario.work, free, machines, unbounded, LEAST_JOBS).rate
 
 
@@ -335,7 +328,7 @@ def ready_s(machines: Machines) -> float:
 
 def bottleneck(scenario: Scenario, outcome: Outcome, jobs: int, hands: int) -> str:
     """What holds the others up."""
-    slowest, rate = min(limits(scenario).items(), key=lambda item: item[1])
+    slowest, rate = min(limits(scenario, hands).items(), key=lambda item: item[1])
     if outcome.rate >= FREE * rate:
         return slowest
     name, part = max(outcome.busy.items(), key=lambda item: item[1])
@@ -361,33 +354,28 @@ def significant(value: float) -> float:
 # What would move the limit
 
 
-def repairs(scenario: Scenario, world: World) -> dict[str, Scenario]:
-    """What a line or a thread would mend, each on top of the one before."""
-    looked = replace(scenario, driver=world.driver(requests=world["driver_puts_per_job"]))
-    queued = replace(scenario, driver=replace(looked.driver, idle_s=0.0, under_way_s=0.0))
-    apart = replace(scenario, driver=replace(world.driver(), idle_s=0.0, under_way_s=0.0))
+def mended(scenario: Scenario) -> Scenario:
+    """The same if the driver looked at its nodes only now and then, not for every order."""
+    return replace(scenario, driver=replace(scenario.driver, look_s=0.0, tend_s=0.0))
+
+
+def variants(scenario: Scenario, world: World) -> dict[str, Scenario]:
+    """What would move the limit; from 100 drivers on, each on top of the one before."""
+    hundred = sharded(scenario, 100)
+    more = replace(hundred, machines=replace(scenario.machines, hands=4))
+    batches = replace(more, driver=replace(hundred.driver, batch=16))
+    fast_s = scenario.work.gpu_s * world["gpu_flops"] / world["fast_gpu_flops"]
+    large = replace(scenario.machines, hands=24, cores=24)
+    fast = replace(batches, work=replace(scenario.work, gpu_s=fast_s), machines=large)
     return {
         "as it is": scenario,
-        "no look at every output": looked,
-        "one hand is woken, no list is searched": queued,
-        "the manifest's lines are put by a thread of their own": apart,
-    }
-
-
-def variants(mended: Scenario, world: World) -> dict[str, Scenario]:
-    """What would take more, on top of all repairs; from 100 drivers on, each on top of the one before."""
-    hundred = sharded(mended, 100)
-    more = replace(hundred, machines=replace(mended.machines, hands=4))
-    batches = replace(more, driver=replace(hundred.driver, batch=16))
-    fast_s = mended.work.gpu_s * world["gpu_flops"] / world["fast_gpu_flops"]
-    large = replace(mended.machines, hands=24, cores=24)
-    fast = replace(batches, work=replace(mended.work, gpu_s=fast_s), machines=large)
-    return {
-        "orders of 16 jobs": replace(mended, driver=replace(mended.driver, batch=16)),
-        "10 drivers, a prefix each": sharded(mended, 10),
+        "orders of 16 jobs": replace(scenario, driver=replace(scenario.driver, batch=16)),
+        "nodes looked at now and then": mended(scenario),
+        "and orders of 16 jobs": mended(replace(scenario, driver=replace(scenario.driver, batch=16))),
+        "10 drivers, a prefix each": sharded(scenario, 10),
         "100 drivers, a prefix each": hundred,
         "and 4 jobs in hand": more,
-        "and orders of 16 jobs": batches,
+        "and 4 jobs in hand, and orders of 16": batches,
         "and a fast GPU, 24 cores, 24 jobs in hand": fast,
         "and 10 prefixes for each driver": replace(fast, store=replace(fast.store, prefixes=1000)),
     }
@@ -427,12 +415,11 @@ def main() -> None:
     known = facts()
     world = World(known)
     archive, thumbnails, film = world.photos(10_000_000, 12), world.photos(100_000_000, 0.05), world.film()
-    mended = {name: list(repairs(one, world).values())[-1] for name, one in named(archive, thumbnails)}
     scenarios = {
         "archive": archive,
-        "archive_mended": mended["archive"],
+        "archive_mended": mended(archive),
         "thumbnails": thumbnails,
-        "thumbnails_mended": mended["thumbnails"],
+        "thumbnails_mended": mended(thumbnails),
         "film": film,
     }
     result = {
@@ -443,22 +430,14 @@ def main() -> None:
         },
         "map": gigapixel_map(world),
         "starts_s": starts(world),
-        "dying_once_an_hour_100_machines": dying(mended["archive"], 100),
+        "dying_once_an_hour_100_machines": dying(archive, 100),
         "at_10000_machines": {
-            name: {
-                label: picked(run(changed, 10_000))
-                for label, changed in {**repairs(one, world), **variants(mended[name], world)}.items()
-            }
-            for name, one in named(archive, thumbnails)
+            name: {label: picked(run(changed, 10_000)) for label, changed in variants(one, world).items()}
+            for name, one in (("archive", archive), ("thumbnails", thumbnails))
         },
         "checks": checks(world),
     }
     write("scaling", "Simulated: 1 to 10,000 machines with a GPU each; see docs/scaling.md.", result)
-
-
-def named(archive: Scenario, thumbnails: Scenario) -> list[tuple[str, Scenario]]:
-    """Those with a store."""
-    return [("archive", archive), ("thumbnails", thumbnails)]
 
 
 def described(scenario: Scenario) -> dict[str, Any]:
@@ -483,13 +462,24 @@ def described(scenario: Scenario) -> dict[str, Any]:
             "gpu_hours": significant(jobs * work.gpu_s / 3600),
             "hours_of_decoding_and_encoding": significant(jobs * (work.decode_s + work.encode_s) / 3600),
         },
-        "full_at_machines": {name: round(rate * alone(scenario)) for name, rate in limits(scenario).items()},
+        "full_at_machines": full_at(scenario),
         "runs": runs,
     }
 
 
+def full_at(scenario: Scenario) -> dict[str, int]:
+    """From how many machines on a driver, or a prefix, holds them up."""
+    seconds, driver = alone(scenario), scenario.driver
+    found = {name: rate * seconds for name, rate in limits(scenario, 0).items()}
+    grows_s = scenario.machines.hands * (driver.look_s + driver.tend_s) / driver.batch
+    if grows_s:  # machines / seconds = 1 / (fixed_s + machines * grows_s)
+        fixed_s = driver_s(scenario)
+        found["driver"] = (math.sqrt(fixed_s**2 + 4 * grows_s * seconds) - fixed_s) / (2 * grows_s)
+    return {name: round(count) for name, count in found.items()}
+
+
 def driver_s(scenario: Scenario) -> float:
-    """What a job takes of its driver."""
+    """What a job takes of its driver, however many machines there are."""
     driver = scenario.driver
     return driver.order_s / driver.batch + driver.job_s + scenario.work.events * driver.event_s
 

@@ -20,11 +20,12 @@ import threading
 import time
 import tracemalloc
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -32,6 +33,7 @@ from PIL import Image
 
 from benchmarks.clips import cpu_seconds, ffmpeg, make_clip, pan
 from benchmarks.report import photo, write
+from upscale_cli import objects
 from upscale_cli.batch import Naming
 from upscale_cli.chain import Target
 from upscale_cli.clip import ClipOptions
@@ -45,6 +47,7 @@ from upscale_cli.runs.folder import FolderRun, Rules
 from upscale_cli.runs.manifest import MANIFEST_NAME
 from upscale_cli.runs.run import Run
 from upscale_cli.runs.sources import Choice, Sources, find_sources
+from upscale_cli.stamp import Stamp
 from upscale_cli.upscaler import Upscaler
 
 if TYPE_CHECKING:
@@ -53,8 +56,6 @@ if TYPE_CHECKING:
 
 MANY_HANDS = (1, 100, 1000)
 OBJECTS = 512
-IDLE_HANDS = (100, 1000)
-WAKINGS = 20
 WAITING_HANDS = (1, 4, 16, 64, 128)
 WAIT_SECONDS = 0.02
 JOBS_PER_HAND = 100
@@ -68,6 +69,8 @@ EVENTS = (4, 20)
 """Four are what a small photo sends: taken, started, finished, outcome. The rest is progress."""
 CALLS = 1600
 CALLERS = (1, 4, 16)
+NODES = (100, 1000, 10_000)
+LOOKS = 20
 
 
 def main() -> None:
@@ -81,7 +84,6 @@ def main() -> None:
         files = tiny_files(Path(name) / "in", arguments.files)
         result = {
             "driver": driver(Path(name), files),
-            "waking_s_per_idle_hand": {str(count): waking(count) for count in IDLE_HANDS},
             "waiting_crew": waiting_crew(Path(name), files),
             "pictures": {
                 "made": pictures(Path(name), [photo(SIDE, SIDE)]),
@@ -95,6 +97,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as name:
             result["driver_requests_per_job"] = driver_on_objects(Path(name))
     if importlib.util.find_spec("ray") is not None:
+        result["nodes_looked_at_s_per_order"] = {str(count): looking(count) for count in NODES}
         result["ray_call"] = ray_call()
     question = "What a job costs beside its net: the driver, files, one cluster call. Page cache warm."
     write("scaling_costs", question, {"files": arguments.files, **result})
@@ -264,7 +267,7 @@ def few(folder: Path, files: Path, count: int) -> Path:
 
 
 class CrewElsewhere(IdleCrew):
-    """One whose outputs are put by another process, so that this one has not seen them."""
+    """One whose outputs are put by another process, which tells their stamps, as a worker of a cluster does."""
 
     def __init__(self, hands: int, bucket: "Bucket") -> None:
         super().__init__(hands)
@@ -274,7 +277,9 @@ class CrewElsewhere(IdleCrew):
         """See `Crew`."""
         (job, *_) = given
         assert isinstance(job, ObjectJob)
-        self._bucket.put(str(job.output).removeprefix(f"{self._bucket.url}/"), b"SR")
+        url, sr = str(job.output), b"SR"
+        self._bucket.put(url.removeprefix(f"{self._bucket.url}/"), sr)
+        objects.seen(url, Stamp(len(sr), time.time_ns()))
         return super().submit()
 
 
@@ -294,36 +299,6 @@ def driver_on_objects(folder: Path) -> dict[str, float]:
         assert run_of(naming, crew, find_sources([f"{bucket.url}/in/"], (), Choice()), ignore) == OBJECTS
         store.requests["PUT"] -= OBJECTS  # the workers'
         return {kind: round(count / OBJECTS, 4) for kind, count in sorted(store.requests.items())}
-
-
-def waking(count: int) -> float:
-    """Seconds of the processor, per thread, to wake so many that wait for one condition and go on waiting."""
-    changed, woken, is_over = threading.Condition(), 0, False
-
-    def wait() -> None:
-        nonlocal woken
-        with changed:
-            while not is_over:
-                changed.wait()
-                woken += 1
-
-    threads = [threading.Thread(target=wait) for _ in range(count)]
-    for thread in threads:
-        thread.start()
-    time.sleep(0.5)
-    begin = time.process_time()
-    for number in range(1, 1 + WAKINGS):
-        with changed:
-            changed.notify_all()
-        while woken < number * count:
-            time.sleep(0.001)
-    seconds = time.process_time() - begin
-    with changed:
-        is_over = True
-        changed.notify_all()
-    for thread in threads:
-        thread.join()
-    return round(seconds / WAKINGS / count, 7)
 
 
 # Pictures
@@ -441,6 +416,30 @@ def ray_call() -> dict[str, Any]:
     finally:
         ray.shutdown()
     return {"order_bytes": len(pickle.dumps(order)), **cases}
+
+
+def looking(count: int) -> dict[str, float]:
+    """Seconds for which the crew looks at so many nodes, with two workers each: as the folder run asks it how many jobs
+    it takes, and as its tender looks whether another worker is wanted. No node is there."""
+    from upscale_cli.crews import ray_crew
+
+    nodes = [ray_crew.Node(f"{number:056x}", f"node-{number}", 8.0, 1.0) for number in range(count)]
+    need = ray_crew.Need("cuda", threads=1, cpus=1, gpus=0.5)
+    with mock.patch.object(ray_crew, "nodes", return_value=nodes):
+        crew: Any = ray_crew.RayCrew(lambda _: None)
+    crew._need = need
+    crew._hands = [ray_crew.Hand(crew, node, need) for node in nodes for _ in range(2)]
+    crew._under_way = set(range(2 * count))
+    crew._waiting = deque(range(2 * count))
+    return {"asked_s": timed(lambda: crew.hands), "tended_s": timed(crew._fill_hands)}
+
+
+def timed(act: Callable[[], object]) -> float:
+    """Seconds of the processor, on average."""
+    begin = time.process_time()
+    for _ in range(LOOKS):
+        act()
+    return round((time.process_time() - begin) / LOOKS, 7)
 
 
 def called(callers: int, order: dict[str, Any]) -> dict[str, Any]:
