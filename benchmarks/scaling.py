@@ -4,7 +4,7 @@
 
 Simulates (`scaling_model`) what the folder run, the cluster's crew and the object jobs do, with the facts below:
 measured ones are read from the JSONs of other benchmarks, published ones have a source, assumed ones a reason.
-Takes about two minutes, and one thread.
+Takes half a minute, and one thread.
 """
 
 import json
@@ -285,9 +285,8 @@ def run(scenario: Scenario, workers: int) -> dict[str, Any]:
     start_s = ready_s(replace(machines, count=workers)) / 2 if machines.are_ready else 0.0  # on average
     rate = all_jobs / outcome.seconds
     if jobs < all_jobs:
-        rate = min(
-            outcome.rate, *limits(scenario, hands).values()
-        )  # the window may begin with jobs that were prepared before
+        # The window may begin with jobs that were prepared before.
+        rate = min(outcome.rate, *limits(scenario, hands).values())
     seconds = start_s + outcome.seconds + (all_jobs - jobs) / rate
     return {
         "jobs_per_s": significant(shards * rate),

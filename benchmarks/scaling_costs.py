@@ -4,8 +4,8 @@
 
 The driver is a real folder run whose crew does nothing. Pictures are made here, and may be named beside that: the SR
 whose bytes count is that of the bundled photo-lite. The call is one actor of a local Ray cluster that answers an order
-with as many events as a photo has; left out where Ray is not installed. Seconds of the processor, one thread, unless
-a name says otherwise.
+with as many events as a photo has, and a Ray crew looks at nodes that are not there; both are left out where Ray is not
+installed. Seconds of the processor, one thread, unless a name says otherwise.
 """
 
 import argparse
@@ -420,7 +420,7 @@ def ray_call() -> dict[str, Any]:
 
 def looking(count: int) -> dict[str, float]:
     """Seconds for which the crew looks at so many nodes, with two workers each: as the folder run asks it how many jobs
-    it takes, and as its tender looks whether another worker is wanted. No node is there."""
+    it takes, and as it looks whether another worker is wanted while all are busy."""
     from upscale_cli.crews import ray_crew
 
     nodes = [ray_crew.Node(f"{number:056x}", f"node-{number}", 8.0, 1.0) for number in range(count)]
