@@ -187,15 +187,16 @@ class Node:
 def nodes() -> list[Node]:
     """All that are alive."""
     alive = [node for node in ray.nodes() if node["Alive"]]
-    hosts = [node["NodeManagerHostname"] for node in alive]
+    hosts = Counter(node["NodeManagerHostname"] for node in alive)
     return [
         Node(
             node["NodeID"],
-            host if hosts.count(host) == 1 else f"{host} ({node['NodeID'][:6]})",
+            host if hosts[host] == 1 else f"{host} ({node['NodeID'][:6]})",
             node["Resources"].get("CPU", 0.0),
             node["Resources"].get("GPU", 0.0),
         )
-        for node, host in zip(alive, hosts, strict=True)
+        for node in alive
+        for host in (node["NodeManagerHostname"],)
     ]
 
 
