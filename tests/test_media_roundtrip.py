@@ -1,6 +1,7 @@
 """What is written is read back: every format, layout and depth."""
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from PIL import Image
 from tests.pictures import encoded, frame_of, icc_profile, psnr, read, tool, write
 from upscale_cli.media.formats import FORMATS
 from upscale_cli.media.frame import Frame, Layout
+from upscale_cli.media.jpeg_writer import with_metadata
 from upscale_cli.media.metadata import Metadata
 
 DTYPES = {8: np.uint8, 16: np.uint16, 32: np.float32}
@@ -438,3 +440,33 @@ def test_deep_jpeg_xl_is_declared_as_what_it_is(tmp_path: Path) -> None:
             path = write(tmp_path / f"{transfer}{np.dtype(dtype)}.jxl", frame, "JPEG XL")
             assert word in jxlinfo("-v", path)
             assert read(path)[1][0].transfer == transfer
+
+
+@pytest.mark.parametrize("quality", [0, 1, 50, 90, 95, 100])
+@pytest.mark.parametrize(("layout", "height", "width"), [("RGB", 1, 1), ("RGB", 33, 47), ("L", 64, 80)])
+@pytest.mark.parametrize("has_metadata", [False, True])
+def test_a_jpeg_encoded_beside_other_work_is_pillows_own(
+    quality: int, layout: Layout, height: int, width: int, has_metadata: bool, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Byte for byte, whatever belongs to it: a profile of several segments, EXIF, XMP, a resolution."""
+    frame = frame_of(layout, height=height, width=width)
+    exif = Image.Exif()
+    exif[0x010E] = "a picture"
+    profile = icc_profile() + bytes(70_000)
+    some = Metadata(icc=profile, exif=exif.tobytes()[6:], xmp=b"<x:xmpmeta/>", dpi=(300.0, 200.0))
+    metadata = some if has_metadata else Metadata()
+    monkeypatch.setattr("PIL.ImageFile.MAXBLOCK", 2**22)  # or Pillow cannot write that profile with few pixels
+    alone = write(tmp_path / "alone.jpg", frame, "JPEG", metadata=metadata, quality=quality)
+    used: list[bytes] = []
+
+    def noted(data: bytes, model: bytes) -> bytes:
+        used.append(model)
+        return with_metadata(data, model)
+
+    monkeypatch.setattr("upscale_cli.media.pillow_writer.with_metadata", noted)
+    with ThreadPoolExecutor(1) as threads:
+        file = tmp_path / "beside.jpg"
+        beside = threads.submit(write, file, frame, "JPEG", metadata=metadata, quality=quality).result()
+    assert beside.read_bytes() == alone.read_bytes()
+    assert len(used) == 1

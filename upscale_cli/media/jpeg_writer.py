@@ -1,4 +1,4 @@
-"""JPEG band by band: what libjpeg makes of bands of 64 rows, put together to one scan.
+"""JPEG put together of what libjpeg makes: pixels with another file's metadata, or bands of 64 rows as one scan.
 
 After a restart marker a row of blocks is coded without regard to the one before. The markers are numbered 0 to 7, over
 and over, so bands of eight rows of blocks fit together with one marker between them.
@@ -19,6 +19,8 @@ BAND: Final = 64
 _LAST_RESTART, _END = b"\xff\xd7", b"\xff\xd9"
 _FRAME_HEADERS: Final = (0xC0, 0xC1)
 _SCAN_HEADER: Final = 0xDA
+_METADATA: Final = (*range(0xE0, 0xF0), 0xFE)
+"""APP0 to APP15, and comments."""
 
 
 def jpeg_parts(picture: Rows, encode: Callable[[Pixels, BinaryIO], None]) -> Iterator[bytes]:
@@ -37,13 +39,30 @@ def jpeg_parts(picture: Rows, encode: Callable[[Pixels, BinaryIO], None]) -> Ite
     yield _END
 
 
+def with_metadata(data: bytes, model: bytes) -> bytes:
+    """A JPEG file with the metadata of another one in the place of its own: all segments before the first table."""
+    return model[: _metadata_end(model)] + data[_metadata_end(data) :]
+
+
+def _metadata_end(data: bytes) -> int:
+    return next(start for kind, start, _ in _segments(data) if kind not in _METADATA)
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """The segments of a JPEG file up to its first scan: kind, and where it begins and ends."""
+    start, kind = 2, 0
+    while kind != _SCAN_HEADER:
+        kind, length = data[start + 1], int.from_bytes(data[start + 2 : start + 4], "big")
+        end = start + 2 + length
+        yield kind, start, end
+        start = end
+
+
 def _parts(data: bytes, height: int) -> tuple[bytes, bytes]:
     """A JPEG file taken apart: all that comes before its only scan, for a picture of that height; and the scan."""
-    header, at = bytearray(data), 2
-    while True:
-        kind, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
+    header, segments = bytearray(data), [*_segments(data)]
+    end = segments[-1][2]
+    for kind, start, _ in segments:
         if kind in _FRAME_HEADERS:
-            header[at + 5 : at + 7] = height.to_bytes(2, "big")
-        at += 2 + length
-        if kind == _SCAN_HEADER:
-            return bytes(header[:at]), data[at : -len(_END)]
+            header[start + 5 : start + 7] = height.to_bytes(2, "big")
+    return bytes(header[:end]), data[end : -len(_END)]

@@ -1,5 +1,7 @@
 """JPEG, WebP, BMP, TGA and AVIF stills, through Pillow."""
 
+import io
+import threading
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
@@ -7,7 +9,7 @@ import numpy as np
 from upscale_cli.media.encoder import Encoder, Encoding
 from upscale_cli.media.exif import without_orientation
 from upscale_cli.media.frame import Frame, Layout, Pixels
-from upscale_cli.media.jpeg_writer import jpeg_parts
+from upscale_cli.media.jpeg_writer import jpeg_parts, with_metadata
 from upscale_cli.media.metadata import Metadata
 from upscale_cli.media.rows import Rows
 from upscale_cli.media.target import Stream
@@ -20,6 +22,8 @@ _OPTIMIZED_PIXELS = 16_000_000
 _XMP_HEADER = 29
 _EXIF_HEADER = 6
 _PLUGINS = {"WebP": "WEBP"}
+_BESIDE = ("L", "RGB")
+"""Layouts of JPEGs that are encoded beside other work, where there may be any: in a thread."""
 
 
 def pillow_image(frame: Frame) -> "Image.Image":
@@ -64,7 +68,24 @@ def save_still(job: Encoding, frame: Frame, metadata: Metadata, stream: Stream |
         options = {"compression": "tga_rle"}
     else:
         options = {"dpi": metadata.dpi} if metadata.dpi else {}
-    pillow_image(frame).save(cast("IO[bytes]", stream), format=_PLUGINS.get(name, name), **options)
+    is_alone = threading.current_thread() is threading.main_thread()
+    if name == "JPEG" and frame.layout in _BESIDE and options["optimize"] and not is_alone:
+        stream.write(_jpeg_beside(frame, options))
+    else:
+        pillow_image(frame).save(cast("IO[bytes]", stream), format=_PLUGINS.get(name, name), **options)
+
+
+def _jpeg_beside(frame: Frame, options: dict[str, Any]) -> bytes:
+    """The file that Pillow would write, byte for byte, by way of imagecodecs, which lets other threads go on meanwhile:
+    Pillow's own encoder keeps all of Python waiting. The metadata are still Pillow's."""
+    import imagecodecs
+
+    pixels = np.ascontiguousarray(frame.pixels[:, :, 0] if frame.layout == "L" else frame.pixels)
+    data = imagecodecs.jpeg8_encode(pixels, level=options["quality"], subsampling="444", optimize=True)
+    model = io.BytesIO()
+    options = {**options, "optimize": False}  # which would need all metadata in one buffer of Pillow's
+    pillow_image(Frame(frame.pixels[:1, :1], frame.layout)).save(model, format="JPEG", **options)
+    return with_metadata(data, model.getvalue())
 
 
 def _jpeg(job: Encoding, metadata: Metadata, pixels: int) -> dict[str, Any]:
