@@ -60,7 +60,6 @@ def measured_or(value: float, why: str, name: str, *keys: str) -> Fact:
 COSTS: Final = "scaling_costs"
 NEW: Final = ("runs", "all_new", "requests_per_photo")
 BUSY_CALLS: Final = ("ray_call", "16_callers_4_events"), ("ray_call", "16_callers_20_events")
-LOOKS: Final = ("nodes_looked_at_s_per_order", "1000")
 S3_LIMITS: Final = "Amazon S3 User Guide, Best practices design patterns (per partitioned prefix, at least)"
 S3_SPEED: Final = "Amazon S3 User Guide, Performance guidelines and design patterns"
 RAY_ENVELOPE: Final = "ray-project/ray, release/benchmarks/README.md"
@@ -89,8 +88,6 @@ def facts() -> dict[str, Fact]:
         "folder_s": measured(COSTS, "waiting_crew", "hands", "128", "work_s_per_job"),
         "call_s": measured(COSTS, *BUSY_CALLS[0], "driver_s_per_order"),
         "call_with_16_more_events_s": measured(COSTS, *BUSY_CALLS[1], "driver_s_per_order"),
-        "asked_s_of_1000_nodes": measured(COSTS, *LOOKS, "asked_s"),
-        "tended_s_of_1000_nodes": measured(COSTS, *LOOKS, "tended_s"),
         "program_start_s": measured("startup", "picture_64x64", "median_s"),
         # The cluster
         "nodes_tested": Fact(3000, "published", f"{RAY_ENVELOPE}: 3k+ nodes with a trivial workload"),
@@ -195,15 +192,13 @@ class World:
         return 2 * macs(model, scale) * lr_megapixels * 1e6 / (self["gpu_flops"] * self["gpu_share"])
 
     def driver(self) -> Driver:
-        """One, in one process: what the folder run and the cluster's calls take of it, and what grows with machines.
+        """One, in one process: what the folder run and the cluster's calls take of it.
 
-        It waits for no request to a store: those that it makes are a few for a run, or are another thread's.
+        It waits for no request to a store: those that it makes are a few for a run, or are another thread's. Nor does
+        it look at nodes for every order, only every two seconds.
         """
         event_s = max(0.0, self["call_with_16_more_events_s"] - self["call_s"]) / 16
-        return Driver(
-            order_s=self["call_s"] - 4 * event_s, job_s=self["folder_s"], event_s=event_s,
-            look_s=self["asked_s_of_1000_nodes"] / 2000, tend_s=self["tended_s_of_1000_nodes"] / 2000,
-        )  # fmt: skip
+        return Driver(order_s=self["call_s"] - 4 * event_s, job_s=self["folder_s"], event_s=event_s)
 
     def machines(self, model: str, scale: int) -> Machines:
         """Any number of them."""
@@ -286,7 +281,7 @@ def run(scenario: Scenario, workers: int) -> dict[str, Any]:
     rate = all_jobs / outcome.seconds
     if jobs < all_jobs:
         # The window may begin with jobs that were prepared before.
-        rate = min(outcome.rate, *limits(scenario, hands).values())
+        rate = min(outcome.rate, *limits(scenario).values())
     seconds = start_s + outcome.seconds + (all_jobs - jobs) / rate
     return {
         "jobs_per_s": significant(shards * rate),
@@ -301,11 +296,11 @@ def run(scenario: Scenario, workers: int) -> dict[str, Any]:
     }
 
 
-def limits(scenario: Scenario, hands: int) -> dict[str, float]:
-    """Jobs per second that one driver with so many hands, and its prefixes, never exceed for long."""
+def limits(scenario: Scenario) -> dict[str, float]:
+    """Jobs per second that one driver and its prefixes never exceed for long."""
     work, store, prefixes = scenario.work, scenario.store, scenario.store.prefixes / scenario.driver.count
     return {
-        "driver": 1 / (driver_s(scenario) + hands * scenario.driver.look_s / scenario.driver.batch),
+        "driver": 1 / driver_s(scenario),
         **({"store_gets": prefixes * store.gets_per_s / work.gets} if work.gets else {}),
         **({"store_puts": prefixes * store.puts_per_s / work.puts} if work.puts else {}),
     }
@@ -315,7 +310,7 @@ def alone(scenario: Scenario) -> float:
     """Seconds per job of one machine that nobody holds up: neither driver nor store nor other machines."""
     unbounded = replace(scenario.store, gets_per_s=1e9, puts_per_s=1e9, bytes_s=1e15, prefixes=1)
     machines = replace(scenario.machines, count=1, are_ready=True, deaths_per_hour=0.0)
-    free = replace(scenario.driver, order_s=0.0, job_s=0.0, event_s=0.0, look_s=0.0, tend_s=0.0, count=1)
+    free = replace(scenario.driver, order_s=0.0, job_s=0.0, event_s=0.0, count=1)
     return 1 / simulate(scenario.work, free, machines, unbounded, LEAST_JOBS).rate
 
 
@@ -327,7 +322,7 @@ def ready_s(machines: Machines) -> float:
 
 def bottleneck(scenario: Scenario, outcome: Outcome, jobs: int, hands: int) -> str:
     """What holds the others up."""
-    slowest, rate = min(limits(scenario, hands).items(), key=lambda item: item[1])
+    slowest, rate = min(limits(scenario).items(), key=lambda item: item[1])
     if outcome.rate >= FREE * rate:
         return slowest
     name, part = max(outcome.busy.items(), key=lambda item: item[1])
@@ -353,11 +348,6 @@ def significant(value: float) -> float:
 # What would move the limit
 
 
-def mended(scenario: Scenario) -> Scenario:
-    """The same if the driver looked at its nodes only now and then, not for every order."""
-    return replace(scenario, driver=replace(scenario.driver, look_s=0.0, tend_s=0.0))
-
-
 def variants(scenario: Scenario, world: World) -> dict[str, Scenario]:
     """What would move the limit; from 100 drivers on, each on top of the one before."""
     hundred = sharded(scenario, 100)
@@ -369,8 +359,6 @@ def variants(scenario: Scenario, world: World) -> dict[str, Scenario]:
     return {
         "as it is": scenario,
         "orders of 16 jobs": replace(scenario, driver=replace(scenario.driver, batch=16)),
-        "nodes looked at now and then": mended(scenario),
-        "and orders of 16 jobs": mended(replace(scenario, driver=replace(scenario.driver, batch=16))),
         "10 drivers, a prefix each": sharded(scenario, 10),
         "100 drivers, a prefix each": hundred,
         "and 4 jobs in hand": more,
@@ -414,13 +402,7 @@ def main() -> None:
     known = facts()
     world = World(known)
     archive, thumbnails, film = world.photos(10_000_000, 12), world.photos(100_000_000, 0.05), world.film()
-    scenarios = {
-        "archive": archive,
-        "archive_mended": mended(archive),
-        "thumbnails": thumbnails,
-        "thumbnails_mended": mended(thumbnails),
-        "film": film,
-    }
+    scenarios = {"archive": archive, "thumbnails": thumbnails, "film": film}
     result = {
         "facts": {name: asdict(fact) for name, fact in known.items()},
         "scenarios": {name: described(scenario) for name, scenario in scenarios.items()},
@@ -468,13 +450,8 @@ def described(scenario: Scenario) -> dict[str, Any]:
 
 def full_at(scenario: Scenario) -> dict[str, int]:
     """From how many machines on a driver, or a prefix, holds them up."""
-    seconds, driver = alone(scenario), scenario.driver
-    found = {name: rate * seconds for name, rate in limits(scenario, 0).items()}
-    grows_s = scenario.machines.hands * (driver.look_s + driver.tend_s) / driver.batch
-    if grows_s:  # machines / seconds = 1 / (fixed_s + machines * grows_s)
-        fixed_s = driver_s(scenario)
-        found["driver"] = (math.sqrt(fixed_s**2 + 4 * grows_s * seconds) - fixed_s) / (2 * grows_s)
-    return {name: round(count) for name, count in found.items()}
+    seconds = alone(scenario)
+    return {name: round(rate * seconds) for name, rate in limits(scenario).items()}
 
 
 def driver_s(scenario: Scenario) -> float:

@@ -4,8 +4,8 @@
 
 The driver is a real folder run whose crew does nothing. Pictures are made here, and may be named beside that: the SR
 whose bytes count is that of the bundled photo-lite. The call is one actor of a local Ray cluster that answers an order
-with as many events as a photo has, and a Ray crew looks at nodes that are not there; both are left out where Ray is not
-installed. Seconds of the processor, one thread, unless a name says otherwise.
+with as many events as a photo has; it is left out where Ray is not installed. Seconds of the processor, one thread,
+unless a name says otherwise.
 """
 
 import argparse
@@ -20,12 +20,11 @@ import threading
 import time
 import tracemalloc
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from unittest import mock
 
 import numpy as np
 import torch
@@ -69,8 +68,6 @@ EVENTS = (4, 20)
 """Four are what a small photo sends: taken, started, finished, outcome. The rest is progress."""
 CALLS = 1600
 CALLERS = (1, 4, 16)
-NODES = (100, 1000, 10_000)
-LOOKS = 20
 
 
 def main() -> None:
@@ -97,7 +94,6 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as name:
             result["driver_requests_per_job"] = driver_on_objects(Path(name))
     if importlib.util.find_spec("ray") is not None:
-        result["nodes_looked_at_s_per_order"] = {str(count): looking(count) for count in NODES}
         result["ray_call"] = ray_call()
     question = "What a job costs beside its net: the driver, files, one cluster call. Page cache warm."
     write("scaling_costs", question, {"files": arguments.files, **result})
@@ -416,30 +412,6 @@ def ray_call() -> dict[str, Any]:
     finally:
         ray.shutdown()
     return {"order_bytes": len(pickle.dumps(order)), **cases}
-
-
-def looking(count: int) -> dict[str, float]:
-    """Seconds for which the crew looks at so many nodes, with two workers each: as the folder run asks it how many jobs
-    it takes, and as it looks whether another worker is wanted while all are busy."""
-    from upscale_cli.crews import ray_crew
-
-    nodes = [ray_crew.Node(f"{number:056x}", f"node-{number}", 8.0, 1.0) for number in range(count)]
-    need = ray_crew.Need("cuda", threads=1, cpus=1, gpus=0.5)
-    with mock.patch.object(ray_crew, "nodes", return_value=nodes):
-        crew: Any = ray_crew.RayCrew(lambda _: None)
-    crew._need = need
-    crew._hands = [ray_crew.Hand(crew, node, need) for node in nodes for _ in range(2)]
-    crew._under_way = set(range(2 * count))
-    crew._waiting = deque(range(2 * count))
-    return {"asked_s": timed(lambda: crew.hands), "tended_s": timed(crew._fill_hands)}
-
-
-def timed(act: Callable[[], object]) -> float:
-    """Seconds of the processor, on average."""
-    begin = time.process_time()
-    for _ in range(LOOKS):
-        act()
-    return round((time.process_time() - begin) / LOOKS, 7)
 
 
 def called(callers: int, order: dict[str, Any]) -> dict[str, Any]:

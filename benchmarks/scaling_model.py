@@ -53,7 +53,6 @@ class Driver:
     Attributes:
         count: drivers, each with a part of the jobs and of the machines.
         order_s, job_s, event_s: of its time, for every order, every job in it, every event.
-        look_s, tend_s: of its time, for every hand there is: with every order, and with those that find no hand idle.
         batch: jobs in an order, done one after the other.
         ahead: orders under way for every hand.
     """
@@ -61,8 +60,6 @@ class Driver:
     order_s: float
     job_s: float = 0.0
     event_s: float = 0.0
-    look_s: float = 0.0
-    tend_s: float = 0.0
     count: int = 1
     batch: int = 1
     ahead: int = 2
@@ -240,15 +237,9 @@ class _Simulation:
             size = min(self._driver.batch, dealer.left)
             dealer.left -= size
             dealer.under_way += 1
-            yield dealer.queue.serve(self._now, self._looking_s(dealer) + self._half_s(size))
+            yield dealer.queue.serve(self._now, self._half_s(size))
             dealer.waiting.append(size)
             self._wake_a_hand(dealer)
-
-    def _looking_s(self, dealer: Dealer) -> float:
-        """What the number of hands takes of a driver for an order."""
-        is_tended = len(dealer.waiting) >= len(dealer.idle)
-        hands = dealer.limit // self._driver.ahead
-        return hands * (self._driver.look_s + is_tended * self._driver.tend_s)
 
     def _half_s(self, size: int) -> float:
         """Half of what an order takes of its driver: before it, and after it."""

@@ -73,21 +73,6 @@ def test_a_store_lets_through_what_it_can(store: Store, most: float) -> None:
     assert rate(Machines(count=100), store=store, jobs=10_000).rate == pytest.approx(most, rel=0.05)
 
 
-def test_a_driver_that_looks_at_every_hand_for_every_order_is_slower_the_more_there_are() -> None:
-    driver = Driver(order_s=0.1, look_s=0.01)
-    for count in (30, 300):
-        found = rate(Machines(count=count, hands=1), driver, jobs=4000).rate
-        assert found == pytest.approx(1 / (0.1 + 0.01 * count), rel=0.03)
-
-
-def test_what_a_driver_does_only_while_no_hand_is_idle_costs_nothing_once_some_are() -> None:
-    free, tending = Driver(order_s=0.1), Driver(order_s=0.1, tend_s=0.01)
-    calm, tended = (rate(Machines(count=100, hands=1), driver, jobs=4000).rate for driver in (free, tending))
-    assert tended == pytest.approx(calm, rel=0.05)
-    few = rate(Machines(count=15, hands=1), Driver(order_s=0.1, tend_s=0.1), jobs=4000).rate
-    assert 1 / (0.1 + 0.1 * 15) < few < 15 / 2.31  # as if never idle; as if nothing held them up
-
-
 # Whatever the numbers are
 
 
