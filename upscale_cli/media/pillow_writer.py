@@ -81,7 +81,7 @@ def _jpeg_beside(frame: Frame, options: dict[str, Any]) -> bytes:
     import imagecodecs
 
     pixels = np.ascontiguousarray(frame.pixels[:, :, 0] if frame.layout == "L" else frame.pixels)
-    data = imagecodecs.jpeg8_encode(pixels, level=options["quality"], subsampling="444", optimize=True)
+    data = bytes(imagecodecs.jpeg8_encode(pixels, level=options["quality"], subsampling="444", optimize=True))
     model = io.BytesIO()
     options = {**options, "optimize": False}  # which would need all metadata in one buffer of Pillow's
     pillow_image(Frame(frame.pixels[:1, :1], frame.layout)).save(model, format="JPEG", **options)
