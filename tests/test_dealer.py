@@ -1,6 +1,8 @@
 """Windows are dealt to devices, alike ones together; a device that fails hands its work to the others."""
 
+import gc
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -173,6 +175,20 @@ def test_what_nobody_waits_for_is_not_computed() -> None:
     dealer.forget(tickets[1])
     assert values(dealer, [tickets[0], tickets[2]]) == [1, 3]
     assert device.sizes == [1, 1]
+
+
+@pytest.mark.parametrize("device", [Device, Gpu])
+def test_what_was_collected_is_let_go_of_at_once(device: type[Device]) -> None:
+    """Not when Python next looks for circles: in a picture of many tiles that would be gigabytes."""
+    dealer = Dealer([device()], nine, nothing_said)
+    gc.disable()
+    try:
+        kept, _ = dealer.collect(dealer.submit(window(1)))
+        seen = weakref.ref(kept)
+        del kept
+        assert seen() is None
+    finally:
+        gc.enable()
 
 
 def test_ctrl_c_in_one_thread_does_not_leave_the_others_waiting() -> None:

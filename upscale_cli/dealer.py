@@ -164,6 +164,7 @@ class Dealer:
                     seat.flights.remove(dealt)
             for ticket in dealt.tickets:
                 ticket.error = ticket.error or error
+            dealt.tickets = []  # they know the flight: in a circle, SR windows would stay until Python looks for such
             dealt.is_over = True
             self._changed.notify_all()
 
