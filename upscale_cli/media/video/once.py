@@ -31,6 +31,9 @@ LIVE_BYTES: Final = 64 * 2**20
 """How much of a live source is taken in before anybody asks: a sender does not wait until the model is loaded."""
 
 CHUNK_BYTES: Final = 2**16
+_ENDING_SECONDS: Final = 0.5
+"""How long a source may take to notice that nobody reads it any more."""
+
 _POLL_SECONDS: Final = 0.5  # waits are cut into pieces, because on Windows Ctrl-C does not end one
 
 
@@ -63,7 +66,8 @@ class Once(Closing):
         self._is_begun = self._is_ended = False
         self.error: Exception | None = None
         self._changed = threading.Condition()
-        threading.Thread(target=self._pump, name="source", daemon=True).start()
+        self._pumping = threading.Thread(target=self._pump, name="source", daemon=True)
+        self._pumping.start()
 
     def tap(self, limit: int | None = None) -> "Tap":
         """One more reader, from the first byte on; not after `begin`.
@@ -102,6 +106,9 @@ class Once(Closing):
             tap.close()
         self._end()
         self._release()
+        # A thread that wakes while Python takes itself down can abort the process. One that waits for a source which
+        # gives nothing sleeps on.
+        self._pumping.join(_ENDING_SECONDS)
 
     def _end(self) -> None:
         with self._changed:
