@@ -83,9 +83,11 @@ class Child:
         self._ended = threading.Event()
         self._is_awaited = False
         self._stall_seconds = stall_seconds
+        self._threads = [self._log]
         if stall_seconds is not None and self._pipes:
             watch = threading.Thread(target=self._watch, args=(stall_seconds,), name="ffmpeg watch", daemon=True)
             watch.start()
+            self._threads.append(watch)
 
     @property
     def stdin(self) -> "Pipe":
@@ -124,8 +126,14 @@ class Child:
                     return None
             else:
                 self._ended.set()
-                self._log.join(timeout=5)
+                self._join_threads()
                 return code
+
+    def _join_threads(self) -> None:
+        """A thread that wakes while Python takes itself down can abort the process."""
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join(timeout=5)
 
     def interrupt(self) -> None:
         """Asks ffmpeg to stop reading and to close its output properly, as Ctrl-C does."""
@@ -147,7 +155,7 @@ class Child:
         for end in self._ends:
             with contextlib.suppress(OSError, ValueError):
                 end.close()
-        self._log.join(timeout=5)
+        self._join_threads()
 
     def __enter__(self) -> Self:
         return self
