@@ -24,8 +24,8 @@ from PIL import Image, ImageOps
 from benchmarks.nets import checkpoint, row
 from benchmarks.report import SHARED, write
 from upscale_cli.api import upscale_file
-from upscale_cli.metrics import FULL_RANGE, psnr
-from upscale_cli.upscaler import Upscaler
+from upscale_cli.evaluation.metrics import FULL_RANGE, psnr
+from upscale_cli.inference.upscaler import Upscaler
 
 MODELS = ("realesr-general", "realesr-general-wdn", "realesr-animevideo")
 TILES = (0, 96)

@@ -24,10 +24,10 @@ from numpy.typing import NDArray
 from benchmarks.memory import high_water
 from benchmarks.report import REPOSITORY, alternating, photo, summary
 from upscale_cli.api import upscale_video
-from upscale_cli.clip import ClipOptions
 from upscale_cli.events import ClipFinished, Event
-from upscale_cli.media.video.binary import find_ffmpeg
-from upscale_cli.upscaler import Upscaler
+from upscale_cli.inference.upscaler import Upscaler
+from upscale_cli.jobs.video_job import ClipOptions
+from upscale_cli.media.video.ffmpeg.binary import find_ffmpeg
 
 Picture = NDArray[np.uint8]
 """(height, width, 3) RGB."""

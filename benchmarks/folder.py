@@ -19,17 +19,17 @@ import torch
 from PIL import Image
 
 from benchmarks.report import alternating, photo, summary, write
-from upscale_cli.batch import Naming
-from upscale_cli.chain import Target
-from upscale_cli.clip import ClipOptions
-from upscale_cli.crews.local_crew import default_hands
+from upscale_cli.batch.discovery import Choice, find_sources
+from upscale_cli.batch.folder import FolderRun, Rules
+from upscale_cli.batch.run import Run
 from upscale_cli.events import ignore
-from upscale_cli.media.image import ImageReader
-from upscale_cli.pipeline import FileOptions
-from upscale_cli.runs.folder import FolderRun, Rules
-from upscale_cli.runs.run import Run
-from upscale_cli.runs.sources import Choice, find_sources
-from upscale_cli.upscaler import Upscaler
+from upscale_cli.executors.threads import default_hands
+from upscale_cli.inference.sizing import Target
+from upscale_cli.inference.upscaler import Upscaler
+from upscale_cli.jobs.job import FileOptions
+from upscale_cli.jobs.naming import Naming
+from upscale_cli.jobs.video_job import ClipOptions
+from upscale_cli.media.image.reader_writer import ImageReader
 
 SCALE = 4
 SIDE, SMALL = 512, 64

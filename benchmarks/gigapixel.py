@@ -21,8 +21,8 @@ from PIL import Image
 from benchmarks.memory import peak
 from benchmarks.report import photo, write
 from upscale_cli import Upscaler
-from upscale_cli.media.frame import Pixels
-from upscale_cli.media.image import ImageReader
+from upscale_cli.frames.image import Pixels
+from upscale_cli.media.image.reader_writer import ImageReader
 
 BOUND: Final = "1400M"
 LIMIT_GB: Final = 1.5

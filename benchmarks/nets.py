@@ -5,10 +5,10 @@ from pathlib import Path
 import torch
 
 from tests.goldens.recipes import Shapes, rrdbnet, seeded
-from upscale_cli.models.checkpoint import LoadedNet, load_net
-from upscale_cli.models.picture import PictureNet
+from upscale_cli.inference.color_adapter import PictureNet
+from upscale_cli.models.archs.rrdbnet import RRDBNet
+from upscale_cli.models.loading import LoadedNet, load_net
 from upscale_cli.models.registry import MODELS, Spec
-from upscale_cli.models.rrdbnet import RRDBNet
 from upscale_cli.models.store import locate
 
 

@@ -20,10 +20,10 @@ from PIL import Image
 
 from benchmarks.nets import checkpoint, pictures, random_rrdbnet, trained
 from benchmarks.report import SHARED, alternating, photo, ratio, summary, write
-from upscale_cli.device import Precision, cpu_is_fast_at_bf16
-from upscale_cli.engine import Engine
-from upscale_cli.metrics import psnr
-from upscale_cli.models.picture import PictureNet
+from upscale_cli.evaluation.metrics import psnr
+from upscale_cli.inference.color_adapter import PictureNet
+from upscale_cli.inference.device import Precision, cpu_is_fast_at_bf16
+from upscale_cli.inference.tiled import Engine
 from upscale_cli.models.registry import MODELS
 
 LONGEST_SIDE: dict[Precision, int] = {"bf16": 448, "fp16": 128}

@@ -20,8 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from benchmarks import nets, report
-from upscale_cli.color import rgb_to_ycbcr
-from upscale_cli.evaluate import (
+from upscale_cli.evaluation.evaluate import (
     Contestant,
     Metric,
     Picture,
@@ -36,12 +35,13 @@ from upscale_cli.evaluate import (
     shrunk,
     through_jpeg,
 )
+from upscale_cli.evaluation.metrics import Shrinking, crop_to_multiple, full_luma, psnr, to_8_bit
+from upscale_cli.evaluation.niqe import niqe
 from upscale_cli.events import Event, Failed, Note
-from upscale_cli.metrics import Shrinking, crop_to_multiple, full_luma, psnr, to_8_bit
+from upscale_cli.inference.color import rgb_to_ycbcr
+from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.models.registry import MODELS, Spec
 from upscale_cli.models.store import bundled_folder, cache_folder, locate, weights_folders
-from upscale_cli.niqe import niqe
-from upscale_cli.upscaler import Upscaler
 
 PAGE = report.REPOSITORY / "docs/quality.md"
 START, STOP = "<!-- from benchmarks/quality.json by benchmarks/quality.py -->\n", "<!-- end -->\n"

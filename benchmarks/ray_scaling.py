@@ -27,14 +27,16 @@ import psutil
 from PIL import Image
 
 from benchmarks.report import REPOSITORY, photo, write
-from upscale_cli.api import prepare
-from upscale_cli.batch import Input, Naming, Outputs
-from upscale_cli.chain import Target
-from upscale_cli.crews.crew import perform
 from upscale_cli.events import Event, ignore
-from upscale_cli.media.image import ImageWriter
-from upscale_cli.pipeline import FileOptions, Job
-from upscale_cli.upscaler import Upscaler
+from upscale_cli.inference.sizing import Target
+from upscale_cli.inference.upscaler import Upscaler
+from upscale_cli.jobs.inputs import Input
+from upscale_cli.jobs.job import FileOptions, Job
+from upscale_cli.jobs.naming import Naming
+from upscale_cli.jobs.outputs import Outputs
+from upscale_cli.jobs.perform import perform
+from upscale_cli.jobs.prepare import prepare
+from upscale_cli.media.image.reader_writer import ImageWriter
 
 WORKERS: Final = (1, 2, 4)
 SIDE: Final = 640
@@ -182,7 +184,7 @@ def on_cluster(
 @contextmanager
 def crew_of(cluster: Any, workers: int, net: Upscaler, small: Sequence[Path]) -> Iterator[Any]:
     """A crew all of whose workers have been seen at work."""
-    from upscale_cli.crews.ray_crew import open_ray_crew
+    from upscale_cli.executors.ray.executor import open_ray_crew
 
     crew = open_ray_crew(cluster.address, lambda text: print(text, file=sys.stderr))
     try:
@@ -216,7 +218,7 @@ def seconds_of(crew: Any, given: Sequence[Job], net: Upscaler) -> float:
 
 def costs_of(crew: Any, kernel: Upscaler, small: Sequence[Path]) -> dict[str, Any]:
     """What one job costs beside its own work, on one worker."""
-    from upscale_cli.crews.worker import order_for
+    from upscale_cli.executors.ray.worker import order_for
 
     seconds_of(crew, jobs(small, kernel, 20), kernel)
     given = jobs(small, kernel, SMALL_JOBS)

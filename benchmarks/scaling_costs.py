@@ -32,22 +32,22 @@ from PIL import Image
 
 from benchmarks.clips import cpu_seconds, ffmpeg, make_clip, pan
 from benchmarks.report import photo, write
-from upscale_cli import objects
-from upscale_cli.batch import Naming
-from upscale_cli.chain import Target
-from upscale_cli.clip import ClipOptions
-from upscale_cli.crews.crew import Crew
+from upscale_cli.batch.discovery import Choice, Sources, find_sources
+from upscale_cli.batch.folder import FolderRun, Rules
+from upscale_cli.batch.manifest import MANIFEST_NAME
+from upscale_cli.batch.run import Run
 from upscale_cli.events import Event, Surveyed, ignore
-from upscale_cli.media.frame import Frame
-from upscale_cli.media.image import ImageReader, ImageWriter
-from upscale_cli.object_job import ObjectJob
-from upscale_cli.pipeline import FileOptions
-from upscale_cli.runs.folder import FolderRun, Rules
-from upscale_cli.runs.manifest import MANIFEST_NAME
-from upscale_cli.runs.run import Run
-from upscale_cli.runs.sources import Choice, Sources, find_sources
-from upscale_cli.stamp import Stamp
-from upscale_cli.upscaler import Upscaler
+from upscale_cli.executors.executor import Crew
+from upscale_cli.files import object_store
+from upscale_cli.files.stamp import Stamp
+from upscale_cli.frames.image import Frame
+from upscale_cli.inference.sizing import Target
+from upscale_cli.inference.upscaler import Upscaler
+from upscale_cli.jobs.job import FileOptions
+from upscale_cli.jobs.naming import Naming
+from upscale_cli.jobs.object_job import ObjectJob
+from upscale_cli.jobs.video_job import ClipOptions
+from upscale_cli.media.image.reader_writer import ImageReader, ImageWriter
 
 if TYPE_CHECKING:
     from tests.stores import Bucket
@@ -275,7 +275,7 @@ class CrewElsewhere(IdleCrew):
         assert isinstance(job, ObjectJob)
         url, sr = str(job.output), b"SR"
         self._bucket.put(url.removeprefix(f"{self._bucket.url}/"), sr)
-        objects.seen(url, Stamp(len(sr), time.time_ns()))
+        object_store.seen(url, Stamp(len(sr), time.time_ns()))
         return super().submit()
 
 

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 
 from benchmarks.nets import checkpoint, pictures, random_rrdbnet, row, trained
 from benchmarks.report import alternating, photo, ratio, summary, write
-from upscale_cli.device import Precision, choose_precision
-from upscale_cli.engine import Engine
-from upscale_cli.models.picture import PictureNet
-from upscale_cli.models.profile import profile
+from upscale_cli.inference.color_adapter import PictureNet
+from upscale_cli.inference.device import Precision, choose_precision
+from upscale_cli.inference.profile import profile
+from upscale_cli.inference.tiled import Engine
 
 SIDE = 512
 MATRIX_SIDE = 8192

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from benchmarks.nets import checkpoint, pictures, random_rrdbnet, row, trained
 from benchmarks.report import photo, write
-from upscale_cli.engine import DEFAULT_OVERLAP, Engine
-from upscale_cli.metrics import psnr
-from upscale_cli.models.picture import PictureNet
-from upscale_cli.models.rrdbnet import DEFAULT_HALO
+from upscale_cli.evaluation.metrics import psnr
+from upscale_cli.inference.color_adapter import PictureNet
+from upscale_cli.inference.tiled import DEFAULT_OVERLAP, Engine
+from upscale_cli.models.archs.rrdbnet import DEFAULT_HALO
 
 EXACT = (("espcn", 2), ("espcn", 3), ("espcn", 4), ("realesr-general", 4), ("realesr-animevideo", 4))
 SIZES = ((33, 97), (120, 140), (41, 40))

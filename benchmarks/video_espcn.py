@@ -18,13 +18,13 @@ import torch
 from benchmarks.clips import CRF, make_clip, one_command, pan, race, upscaled
 from benchmarks.report import write
 from upscale_cli.api import upscale_frames
-from upscale_cli.clip import ClipOptions
-from upscale_cli.device import Wanted
+from upscale_cli.evaluation.metrics import psnr
 from upscale_cli.events import ClipFinished
-from upscale_cli.media.video.arguments import EncodeOptions
-from upscale_cli.media.video.binary import find_ffmpeg
-from upscale_cli.metrics import psnr
-from upscale_cli.upscaler import Upscaler
+from upscale_cli.inference.device import Wanted
+from upscale_cli.inference.upscaler import Upscaler
+from upscale_cli.jobs.video_job import ClipOptions
+from upscale_cli.media.video.encoder_arguments import EncodeOptions
+from upscale_cli.media.video.ffmpeg.binary import find_ffmpeg
 
 SIZES = {"cpu": (540, 960), "cuda": (1080, 1920)}
 CUDA_FPS = 60

@@ -21,14 +21,14 @@ from numpy.typing import NDArray
 
 from benchmarks.clips import CRF, FASTEST, ffmpeg, luma, make_clip, one_command, packet_times, pan, race, upscaled
 from benchmarks.report import write
-from upscale_cli.chain import Target
-from upscale_cli.clip import ClipOptions
 from upscale_cli.events import Say
-from upscale_cli.media.video.arguments import EncodeOptions
-from upscale_cli.media.video.binary import find_ffmpeg
-from upscale_cli.media.video.facts import ColourTags
-from upscale_cli.media.video.pixel_format import PixelFormat
-from upscale_cli.upscaler import Upscaler
+from upscale_cli.frames.colour_tags import ColourTags
+from upscale_cli.frames.pixel_format import PixelFormat
+from upscale_cli.inference.sizing import Target
+from upscale_cli.inference.upscaler import Upscaler
+from upscale_cli.jobs.video_job import ClipOptions
+from upscale_cli.media.video.encoder_arguments import EncodeOptions
+from upscale_cli.media.video.ffmpeg.binary import find_ffmpeg
 
 SIZES = {"540p_to_1080p": (540, 960, 1.0), "1080p_to_2160p": (1080, 1920, 0.4)}
 """Height, width, and which share of the frames is enough."""
@@ -137,7 +137,7 @@ def compared(clip: Path, folder: Path, repeats: int) -> dict[str, Any]:
         "two_commands": lambda: two_commands(clip, two),
         "one_command": lambda: one_command(clip, theirs),
     }
-    with mock.patch("upscale_cli.clip_plan.frames_of", PixelRepetition):
+    with mock.patch("upscale_cli.jobs.video_plan.frames_of", PixelRepetition):
         results = race(candidates, frames, repeats)
     return {
         "frames": frames,

@@ -24,9 +24,9 @@ from PIL import Image
 from benchmarks.clips import USUAL, Picture, grainy, luma, make_clip, upscaled
 from benchmarks.nets import checkpoint, row
 from benchmarks.report import REPOSITORY, write
-from upscale_cli.clip import ClipOptions
-from upscale_cli.media.video.arguments import EncodeOptions
-from upscale_cli.upscaler import Upscaler
+from upscale_cli.inference.upscaler import Upscaler
+from upscale_cli.jobs.video_job import ClipOptions
+from upscale_cli.media.video.encoder_arguments import EncodeOptions
 
 HARBOUR = REPOSITORY / "docs" / "sample" / "harbour.jpg"
 MODELS = {"espcn": 2, "realesr-animevideo": 4}

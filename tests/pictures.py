@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from upscale_cli.media.exif import EXIF_IFD, GPS_IFD, Field, block_of
-from upscale_cli.media.frame import Frame, Layout
-from upscale_cli.media.image import ImageReader, ImageWriter
-from upscale_cli.media.metadata import Metadata, PhotoInfo
+from upscale_cli.frames.image import Frame, Layout
+from upscale_cli.media.image.exif import EXIF_IFD, GPS_IFD, Field, block_of
+from upscale_cli.media.image.metadata import Metadata, PhotoInfo
+from upscale_cli.media.image.reader_writer import ImageReader, ImageWriter
 
 CHANNELS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4, "CMYK": 4, "LAB": 3}
 XMP = (

@@ -16,14 +16,14 @@ from tests.clips import Clips, corrupted, ramps, write_frames
 from tests.examine import examine
 from upscale_cli import Upscaler
 from upscale_cli.api import upscale_frames, upscale_video
-from upscale_cli.chain import Target
-from upscale_cli.clip import ClipOptions
 from upscale_cli.errors import InputError, OptionError, OutputError
 from upscale_cli.events import ClipFinished, Event, Note
-from upscale_cli.frames import SRFrame
-from upscale_cli.media.video.encoder import EncodeOptions
-from upscale_cli.media.video.facts import ColourTags
-from upscale_cli.media.video.pixel_format import FORMATS
+from upscale_cli.frames.colour_tags import ColourTags
+from upscale_cli.frames.pixel_format import FORMATS
+from upscale_cli.inference.sizing import Target
+from upscale_cli.jobs.video_frames import SRFrame
+from upscale_cli.jobs.video_job import ClipOptions
+from upscale_cli.media.video.encoder_choice import EncodeOptions
 from upscale_cli.media.video.reader import DecodeOptions
 
 FAST = ClipOptions(encode=EncodeOptions(preset="ultrafast"))

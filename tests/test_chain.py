@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from upscale_cli.chain import Target, cheapest_chain, parse_size
 from upscale_cli.errors import OptionError
+from upscale_cli.inference.sizing import Target, cheapest_chain, parse_size
 
 
 @pytest.mark.parametrize(

@@ -23,12 +23,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from upscale_cli.errors import CheckpointError, printable
-from upscale_cli.models.checkpoint import LoadedNet, interpolate, load_net, load_spec, load_state_dict, recognise
-from upscale_cli.models.espcn import ESPCN, Layer
-from upscale_cli.models.net import Card
+from upscale_cli.models.archs.espcn import ESPCN, Layer
+from upscale_cli.models.archs.rrdbnet import RRDBNet
+from upscale_cli.models.archs.srvgg import SRVGGNetCompact
+from upscale_cli.models.interface import Card
+from upscale_cli.models.loading import LoadedNet, interpolate, load_net, load_spec, load_state_dict, recognise
 from upscale_cli.models.registry import MODELS
-from upscale_cli.models.rrdbnet import RRDBNet
-from upscale_cli.models.srvgg import SRVGGNetCompact
 from upscale_cli.models.store import Found, bundled_folder
 
 StateDict = dict[str, Tensor]

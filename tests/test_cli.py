@@ -22,7 +22,7 @@ from PIL import Image, PngImagePlugin
 from tests.command import Outcome
 from tests.conftest import REPOSITORY
 from upscale_cli.cli.group import MAIN_VERB
-from upscale_cli.media.frame import Pixels
+from upscale_cli.frames.image import Pixels
 
 
 @pytest.fixture
@@ -235,11 +235,11 @@ def test_a_picture_too_large_for_memory_or_disk_is_refused_before_computing(
     run: Run, photo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("upscale_cli.gigapixel.free_host_memory", lambda: 10**8)
+        patch.setattr("upscale_cli.jobs.bands.free_host_memory", lambda: 10**8)
         line = run(photo, *FAST, "-s", 1000).line
         assert re.search(r"16000 x 12000 pixels need .* GB of memory, 0\.1 GB are free", line)
     with monkeypatch.context() as patch:
-        patch.setattr("upscale_cli.pipeline.shutil.disk_usage", lambda _: type("Usage", (), {"free": 10}))
+        patch.setattr("upscale_cli.jobs.photo.shutil.disk_usage", lambda _: type("Usage", (), {"free": 10}))
         assert re.search(r"needed on the disk.*Free space", run(photo, *FAST, "-f", "bmp").line)
     assert files(photo.parent) == {"photo.png"}
 
@@ -450,7 +450,7 @@ def test_doctor_looks_at_everything(run: Run) -> None:
 
 
 def test_doctor_sees_a_cpu_build_beside_an_nvidia_gpu(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("upscale_cli.doctor._has_nvidia_gpu", lambda: True)
+    monkeypatch.setattr("upscale_cli.cli.doctor._has_nvidia_gpu", lambda: True)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.setattr("torch.version.cuda", None)
     assert "there is an NVIDIA GPU, but this torch is a CPU build" in run("doctor").out
@@ -640,8 +640,8 @@ def test_an_input_given_twice_is_said(run: Run, photo: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["srvgg", "rrdbnet"])
 def test_what_a_checkpoint_lacks_is_named(run: Run, photo: Path, tmp_path: Path, kind: str) -> None:
-    from upscale_cli.models.rrdbnet import RRDBNet
-    from upscale_cli.models.srvgg import SRVGGNetCompact
+    from upscale_cli.models.archs.rrdbnet import RRDBNet
+    from upscale_cli.models.archs.srvgg import SRVGGNetCompact
 
     net = SRVGGNetCompact(num_conv=4) if kind == "srvgg" else RRDBNet(num_block=1)
     missing = "body.4.weight" if kind == "srvgg" else "conv_hr.weight"

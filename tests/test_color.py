@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from upscale_cli.color import (
+from upscale_cli.frames.image import Pixels
+from upscale_cli.inference.color import (
     bleed,
     display_to_linear,
     linear_to_display,
@@ -14,7 +15,6 @@ from upscale_cli.color import (
     to_depth,
     ycbcr_to_rgb,
 )
-from upscale_cli.media.frame import Pixels
 
 
 @pytest.mark.parametrize("luma_range", ["full", "studio"])

@@ -23,28 +23,22 @@ from typer.testing import CliRunner
 
 from tests.clips import Clips, ffmpeg
 from tests.pictures import XMP, encoded, exif_block, frame_of, icc_profile, write
-from upscale_cli import metrics
 from upscale_cli.cli import verb_compare
+from upscale_cli.compare import browser_image as picture_module
 from upscale_cli.compare import page as page_module
-from upscale_cli.compare import picture as picture_module
-from upscale_cli.compare.bare import bare
-from upscale_cli.compare.beside import Comparison
+from upscale_cli.compare.browser_image import load
+from upscale_cli.compare.comparison import Comparison
 from upscale_cli.compare.measure import Likeness, likeness
 from upscale_cli.compare.page import write_page
-from upscale_cli.compare.picture import load
-from upscale_cli.compare.side_by_side import examine
-from upscale_cli.compare.sources import (
-    Subject,
-    Version,
-    labels,
-    subject_of_files,
-    subjects_of_folders,
-)
+from upscale_cli.compare.pairing import Subject, Version, labels, subject_of_files, subjects_of_folders
+from upscale_cli.compare.strip_metadata import bare
+from upscale_cli.compare.video_side_by_side import examine
 from upscale_cli.errors import InputError, OutputError, UpscaleError
+from upscale_cli.evaluation import metrics
 from upscale_cli.events import Note
-from upscale_cli.media.frame import Pixels
-from upscale_cli.media.metadata import Metadata
-from upscale_cli.media.png_chunks import chunk
+from upscale_cli.frames.image import Pixels
+from upscale_cli.media.image.codecs.png_chunks import chunk
+from upscale_cli.media.image.metadata import Metadata
 
 # Helpers
 
@@ -337,7 +331,7 @@ def test_what_a_browser_does_not_show_is_refused(tmp_path: Path, width: int, hei
 
 
 def picture_of(pixels: Pixels, profile: bytes | None = None) -> picture_module.Picture:
-    from upscale_cli.media.frame import Frame, Layout
+    from upscale_cli.frames.image import Frame, Layout
 
     layouts: dict[int, Layout] = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
     frame = Frame(pixels, layouts[pixels.shape[2]])
@@ -677,7 +671,7 @@ def test_one_rate_in_two_containers_is_one_rate(run: Run, tmp_path: Path) -> Non
 
 
 def test_a_failure_leaves_nothing(run: Run, clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("upscale_cli.compare.side_by_side._SCALE", "no+such+flags")
+    monkeypatch.setattr("upscale_cli.compare.video_side_by_side._SCALE", "no+such+flags")
     outcome = run(clips("plain"), clips("plain"), "-o", tmp_path / "both.mp4")
     assert outcome.code == 1
     assert re.fullmatch(

@@ -13,8 +13,8 @@ from PIL import Image
 
 from tests.pictures import encoded, exif_block, frame_of
 from upscale_cli.compare.page import write_page
-from upscale_cli.compare.sources import Subject, Version
-from upscale_cli.media.frame import Pixels
+from upscale_cli.compare.pairing import Subject, Version
+from upscale_cli.frames.image import Pixels
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra [browser])")
 

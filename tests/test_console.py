@@ -9,7 +9,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from upscale_cli.console import JsonLines, Terminal, started_line, summary
+from upscale_cli.cli.console import JsonLines, Terminal, started_line, summary
 from upscale_cli.events import (
     ClipFinished,
     ClipProgress,
@@ -22,7 +22,7 @@ from upscale_cli.events import (
     Progress,
     Started,
 )
-from upscale_cli.words import duration
+from upscale_cli.text import duration
 
 STARTED = Started(
     "a/photo.jpg", "photo_4x.jpg", "espcn", "asked for", ("espcn-x4",), "cpu", "fp32", 10, 20, 40, 80, frames=3

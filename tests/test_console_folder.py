@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from upscale_cli.console import Terminal
+from upscale_cli.cli.console import Terminal
 from upscale_cli.events import (
     ClipProgress,
     Event,

@@ -14,15 +14,15 @@ import torch
 
 from tests.test_frame_upscaler import TV, TWICE, random_frame
 from upscale_cli import Upscaler
-from upscale_cli.device import Precision
-from upscale_cli.engine import Engine
-from upscale_cli.frame_dealer import frames_of
-from upscale_cli.media.frame import Pixels
-from upscale_cli.media.video.pixel_format import FORMATS
-from upscale_cli.models.espcn import ESPCN
-from upscale_cli.models.picture import PictureNet
-from upscale_cli.models.rrdbnet import RRDBNet
-from upscale_cli.models.srvgg import SRVGGNetCompact
+from upscale_cli.frames.image import Pixels
+from upscale_cli.frames.pixel_format import FORMATS
+from upscale_cli.inference.color_adapter import PictureNet
+from upscale_cli.inference.device import Precision
+from upscale_cli.inference.frame_scheduler import frames_of
+from upscale_cli.inference.tiled import Engine
+from upscale_cli.models.archs.espcn import ESPCN
+from upscale_cli.models.archs.rrdbnet import RRDBNet
+from upscale_cli.models.archs.srvgg import SRVGGNetCompact
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from training.damage import QUALITIES, Codec, Damage, Kernel, damaged, draw
-from upscale_cli.metrics import Plane, bicubic, psnr, to_8_bit
+from upscale_cli.evaluation.metrics import Plane, bicubic, psnr, to_8_bit
 
 
 def scene(height: int = 120, width: int = 180) -> Plane:

@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from tests.test_engine import espcn, nothing_said, rrdbnet
-from upscale_cli.dealer import Dealer, Ticket
-from upscale_cli.device import choose_devices
-from upscale_cli.device_net import DeviceNet, Flight, Window
-from upscale_cli.engine import Engine
 from upscale_cli.errors import DeviceError, OptionError
-from upscale_cli.media.frame import Pixels
-from upscale_cli.tiling import Span
+from upscale_cli.frames.image import Pixels
+from upscale_cli.inference.backends.torch_eager import DeviceNet, Flight, Window
+from upscale_cli.inference.device import choose_devices
+from upscale_cli.inference.scheduler import Dealer, Ticket
+from upscale_cli.inference.tiled import Engine
+from upscale_cli.inference.tiling import Span
 
 CPU = torch.device("cpu")
 LOST = RuntimeError("CUDA error: unspecified launch failure\nCompile with TORCH_USE_CUDA_DSA")

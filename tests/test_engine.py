@@ -8,16 +8,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from upscale_cli.color import display_to_linear, linear_to_display
-from upscale_cli.device_net import DeviceNet
-from upscale_cli.engine import Engine
 from upscale_cli.errors import CheckpointError, DeviceError, OptionError
-from upscale_cli.media.frame import Pixels
-from upscale_cli.media.pixels import white_of
-from upscale_cli.models.espcn import ESPCN
-from upscale_cli.models.picture import PictureNet
-from upscale_cli.models.rrdbnet import RRDBNet
-from upscale_cli.models.srvgg import SRVGGNetCompact
+from upscale_cli.frames.image import Pixels
+from upscale_cli.frames.pixels import white_of
+from upscale_cli.inference.backends.torch_eager import DeviceNet
+from upscale_cli.inference.color import display_to_linear, linear_to_display
+from upscale_cli.inference.color_adapter import PictureNet
+from upscale_cli.inference.tiled import Engine
+from upscale_cli.models.archs.espcn import ESPCN
+from upscale_cli.models.archs.rrdbnet import RRDBNet
+from upscale_cli.models.archs.srvgg import SRVGGNetCompact
 
 CPU = torch.device("cpu")
 WHOLE = 10_000

@@ -17,7 +17,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from benchmarks import quality
 from tests.conftest import SHARED
 from upscale_cli.errors import CheckpointError, InputError, OptionError, UnknownModelError
-from upscale_cli.evaluate import (
+from upscale_cli.evaluation.evaluate import (
     AS_IT_IS,
     Case,
     Contestant,
@@ -38,9 +38,9 @@ from upscale_cli.evaluate import (
     read_reference,
     shrunk,
 )
+from upscale_cli.evaluation.metrics import Shrinking, bicubic, crop_border, studio_luma, to_8_bit
 from upscale_cli.events import Event, Failed, Note, ignore
-from upscale_cli.metrics import Shrinking, bicubic, crop_border, studio_luma, to_8_bit
-from upscale_cli.upscaler import Upscaler
+from upscale_cli.inference.upscaler import Upscaler
 
 BICUBIC = Contestant(Upscaler("bicubic", device="cpu"), "bicubic")
 

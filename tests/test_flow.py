@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from upscale_cli.flow import CHANNEL_BYTES, CHANNEL_FRAMES, Tally, capacity, flow
-from upscale_cli.media.video.frame import VideoFrame
+from upscale_cli.frames.video import VideoFrame
+from upscale_cli.jobs.frame_queue import CHANNEL_BYTES, CHANNEL_FRAMES, Tally, capacity, flow
 
 
 @dataclass

@@ -23,14 +23,14 @@ from tests.albums import mixed_folder, paint
 from tests.clips import Clips
 from tests.command import Run
 from upscale_cli.api import upscale_folder
-from upscale_cli.chain import Target
-from upscale_cli.crews import local_crew
-from upscale_cli.crews.crew import perform
-from upscale_cli.crews.local_crew import LocalCrew
+from upscale_cli.batch.manifest import LOCK_NAME, MANIFEST_NAME, Manifest
 from upscale_cli.errors import InputError, OptionError
 from upscale_cli.events import Event, Finished, FolderFinished, FolderProgress, Started, Surveyed
-from upscale_cli.media.target import OutputFile
-from upscale_cli.runs.manifest import LOCK_NAME, MANIFEST_NAME, Manifest
+from upscale_cli.executors import threads
+from upscale_cli.executors.threads import LocalCrew
+from upscale_cli.files.atomic_file import OutputFile
+from upscale_cli.inference.sizing import Target
+from upscale_cli.jobs.perform import perform
 
 FAST = ("-m", "bicubic", "-s", 2)
 OWN = {MANIFEST_NAME, LOCK_NAME}
@@ -320,7 +320,7 @@ def test_a_file_that_vanishes_on_the_way(run: Run, album: Path, out: Path, monke
             job.source.unlink()
         return perform(job, upscaler, listener)
 
-    monkeypatch.setattr(local_crew, "perform", after_it_is_gone)
+    monkeypatch.setattr(threads, "perform", after_it_is_gone)
     outcome = run(album, "-o", out, "-r", *FAST)
     assert (outcome.code, "no such file" in outcome.line) == (1, True)
     assert tree(out) == {"b_2x.jpg", "sub/c_2x.png"}
@@ -336,7 +336,7 @@ def test_a_file_that_changes_while_it_is_read_is_done_again(
         return damage
 
     with monkeypatch.context() as patch:
-        patch.setattr(local_crew, "perform", and_then_it_changes)
+        patch.setattr(threads, "perform", and_then_it_changes)
         assert run(album, "-o", out, *FAST).code == 0
     assert "1 done, 1 skipped" in run(album, "-o", out, *FAST).err
 
@@ -347,7 +347,7 @@ def test_a_bug_is_told_and_stops_nothing(run: Run, album: Path, out: Path, monke
             raise ZeroDivisionError("what a shame")
         return perform(job, upscaler, listener)
 
-    monkeypatch.setattr(local_crew, "perform", broken)
+    monkeypatch.setattr(threads, "perform", broken)
     outcome = run(album, "-o", out, *FAST)
     assert re.search(r"a\.png: a bug of ours \(ZeroDivisionError: what a shame\)", outcome.line)
     assert tree(out) == {"b_2x.jpg"}
@@ -363,7 +363,7 @@ def test_another_run_that_was_faster(run: Run, album: Path, out: Path, monkeypat
             assert run(album, "-o", out, *FAST, "--include", "a.png").code == 0
         return perform(job, upscaler, listener)
 
-    monkeypatch.setattr(local_crew, "perform", beaten)
+    monkeypatch.setattr(threads, "perform", beaten)
     outcome = run(album, "-o", out, *FAST)
     assert outcome.code == 0, outcome.err
     assert "1 done, 1 skipped" in outcome.err
@@ -376,7 +376,7 @@ def test_ctrl_c_keeps_what_is_done(run: Run, album: Path, out: Path, monkeypatch
         return perform(job, upscaler, listener)
 
     with monkeypatch.context() as patch:
-        patch.setattr(local_crew, "perform", pressed)
+        patch.setattr(threads, "perform", pressed)
         outcome = run(album, "-o", out, "-r", *FAST, "-j", 1)
     assert outcome.code == 130
     assert outcome.line == "error: interrupted: 1 file done; the same command goes on from there."
@@ -471,7 +471,7 @@ def test_ctrl_c_with_several_in_hand(run: Run, album: Path, out: Path, monkeypat
         return damage
 
     with monkeypatch.context() as patch:
-        patch.setattr(local_crew, "perform", pressed)
+        patch.setattr(threads, "perform", pressed)
         outcome = run(album, "-o", out, *FAST, "-j", 2)
     assert outcome.code == 130
     assert outcome.line == "error: interrupted: 1 file done; the same command goes on from there."
@@ -496,7 +496,7 @@ def test_fail_fast_ends_what_is_in_hand(run: Run, album: Path, out: Path, monkey
         closing(self)
 
     closing = LocalCrew.close
-    monkeypatch.setattr(local_crew, "perform", failing)
+    monkeypatch.setattr(threads, "perform", failing)
     monkeypatch.setattr(LocalCrew, "close", closed)
     outcome = run(album, "-o", out, *FAST, "-j", 2, "--fail-fast")
     assert outcome.code == 1
@@ -542,8 +542,8 @@ def test_a_picture_that_needs_all_the_memory_waits_until_it_is_alone(
             at_once -= 1
         return damage
 
-    monkeypatch.setattr(local_crew, "perform", counting)
-    monkeypatch.setattr(local_crew, "free_host_memory", lambda: 1000)
+    monkeypatch.setattr(threads, "perform", counting)
+    monkeypatch.setattr(threads, "free_host_memory", lambda: 1000)
     assert run(tmp_path / "in", "-o", out, *FAST, "-j", 4).code == 0
     assert most == 1
     assert len(tree(out)) == 4
@@ -592,7 +592,7 @@ KILLED = """
 import os, signal, sys
 from upscale_cli import cli
 from upscale_cli.crews import local_crew
-from upscale_cli.media.target import OutputFile
+from upscale_cli.files.atomic_file import OutputFile
 
 def dying_after(original, number):
     def run(*arguments):

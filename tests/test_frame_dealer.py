@@ -11,13 +11,13 @@ import torch
 from tests.clips import Clips
 from tests.test_frame_upscaler import TV, TWICE, random_frame
 from upscale_cli.api import upscale_video
-from upscale_cli.clip import ClipOptions
 from upscale_cli.errors import CheckpointError, DeviceError
-from upscale_cli.frame_dealer import FrameDealer, frames_of
-from upscale_cli.frame_upscaler import FrameUpscaler
-from upscale_cli.media.video.encoder import EncodeOptions
-from upscale_cli.media.video.pixel_format import FORMATS
-from upscale_cli.upscaler import Upscaler
+from upscale_cli.frames.pixel_format import FORMATS
+from upscale_cli.inference.frame_scheduler import FrameDealer, frames_of
+from upscale_cli.inference.upscaler import Upscaler
+from upscale_cli.inference.video_upscaler import FrameUpscaler
+from upscale_cli.jobs.video_job import ClipOptions
+from upscale_cli.media.video.encoder_choice import EncodeOptions
 
 SIZE = 24, 16
 

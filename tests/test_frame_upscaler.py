@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from upscale_cli import Upscaler
-from upscale_cli.chain import Target
-from upscale_cli.device import Precision
-from upscale_cli.engine import Engine
 from upscale_cli.errors import CheckpointError
-from upscale_cli.frame_upscaler import Flight, FrameUpscaler, Pending, Recipe
-from upscale_cli.media.frame import Pixels
-from upscale_cli.media.video.facts import ColourTags
-from upscale_cli.media.video.pixel_format import FORMATS, PixelFormat
-from upscale_cli.models.net import Colour
-from upscale_cli.models.picture import PictureNet
+from upscale_cli.frames.colour_tags import ColourTags
+from upscale_cli.frames.image import Pixels
+from upscale_cli.frames.pixel_format import FORMATS, PixelFormat
+from upscale_cli.inference.color_adapter import PictureNet
+from upscale_cli.inference.device import Precision
+from upscale_cli.inference.sizing import Target
+from upscale_cli.inference.tiled import Engine
+from upscale_cli.inference.video_upscaler import Flight, FrameUpscaler, Pending, Recipe
+from upscale_cli.models.interface import Colour
 
 Samples = NDArray[Any]
 CPU = torch.device("cpu")
@@ -412,7 +412,9 @@ def test_one_upscaler_serves_several_streams() -> None:
 
 
 def test_twelve_bits_are_computed_in_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("upscale_cli.upscaler.choose_precision", lambda *_, bits, **__: "fp32" if bits > 8 else "bf16")
+    monkeypatch.setattr(
+        "upscale_cli.inference.upscaler.choose_precision", lambda *_, bits, **__: "fp32" if bits > 8 else "bf16"
+    )
     upscaler = Upscaler("espcn", device="cpu")
     assert [frames_of(upscaler, name, 8, 8).precision for name in ("yuv420p", "yuv420p10le", "yuv420p12le")] == [
         "bf16", "bf16", "fp32",

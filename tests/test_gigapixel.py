@@ -23,19 +23,20 @@ from safetensors.torch import save_file
 from tests.goldens.recipes import rrdbnet, seeded, srvgg
 from tests.pictures import frame_of, info_of
 from upscale_cli import Upscaler, upscale_file
-from upscale_cli.chain import Target
 from upscale_cli.errors import InputError, InterruptedRun, OptionError, OutputError
 from upscale_cli.events import Event, Note, Progress
-from upscale_cli.gigapixel import plan_bands
-from upscale_cli.media.formats import FORMATS
-from upscale_cli.media.frame import Frame, Layout, Pixels
-from upscale_cli.media.image import ImageReader, ImageWriter
-from upscale_cli.media.metadata import Metadata
-from upscale_cli.media.rows import Edge, Held, Padded, Rows, Scan, Streamed
+from upscale_cli.frames.image import Frame, Layout, Pixels
+from upscale_cli.frames.rows import Edge, Held, Padded, Rows, Scan, Streamed
+from upscale_cli.inference.resample import FILTERS, Resampled, taps
+from upscale_cli.inference.sizing import Target
+from upscale_cli.jobs.bands import plan_bands
+from upscale_cli.jobs.bands_resume import Spool
+from upscale_cli.jobs.job import FileOptions, Job
+from upscale_cli.jobs.photo import run
+from upscale_cli.media.image.formats import FORMATS
+from upscale_cli.media.image.metadata import Metadata
+from upscale_cli.media.image.reader_writer import ImageReader, ImageWriter
 from upscale_cli.models.registry import Kernel
-from upscale_cli.pipeline import FileOptions, Job, run
-from upscale_cli.resample import FILTERS, Resampled, taps
-from upscale_cli.spool import Spool
 
 EXIF = b"II*\0" + struct.pack("<IHHHII", 8, 1, 315, 2, 6, 26) + struct.pack("<I", 0) + b"who?\0\0"
 """An EXIF block that names an artist."""
@@ -185,7 +186,7 @@ def test_taps_are_those_of_pillow(kernel: Kernel, source: int, length: int) -> N
 @pytest.fixture
 def little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory for bands only, and bands of a few rows."""
-    monkeypatch.setattr("upscale_cli.pipeline.room", lambda _: LITTLE)
+    monkeypatch.setattr("upscale_cli.jobs.photo.room", lambda _: LITTLE)
     for module in ("media.rows", "media.png", "media.tiff", "resample"):
         monkeypatch.setattr(f"upscale_cli.{module}.BAND_BYTES", 3000)
     for module in ("media.tiff_writer", "gigapixel"):
@@ -218,7 +219,7 @@ def pixels_in(path: Path) -> Pixels:
 def whole(path: Path, output: Path, monkeypatch: pytest.MonkeyPatch, **how: Any) -> Pixels:
     """What the same job gives where there is memory."""
     with monkeypatch.context() as generous:
-        generous.setattr("upscale_cli.pipeline.room", lambda _: 10**12)
+        generous.setattr("upscale_cli.jobs.photo.room", lambda _: 10**12)
         return pixels_in(upscale_file(path, output.with_stem("whole"), **how))
 
 
@@ -371,9 +372,9 @@ def test_a_pyramid_holds_ever_smaller_versions(
     path, frame = tmp_path / "lr.tif", frame_of(layout, dtype, 61, 37)
     with ImageWriter(path, format="TIFF", info=info_of(frame, metadata=Metadata(exif=EXIF))) as writer:
         writer.write(frame)
-    monkeypatch.setattr("upscale_cli.media.pyramid.SMALLEST", 40)
-    monkeypatch.setattr("upscale_cli.media.tiff_writer.TILE", 16)
-    monkeypatch.setattr("upscale_cli.pipeline.room", lambda _: LITTLE if in_bands else 10**12)
+    monkeypatch.setattr("upscale_cli.media.image.codecs.pyramid.SMALLEST", 40)
+    monkeypatch.setattr("upscale_cli.media.image.codecs.tiff_writer.TILE", 16)
+    monkeypatch.setattr("upscale_cli.jobs.photo.room", lambda _: LITTLE if in_bands else 10**12)
     output = upscale_file(path, tmp_path / "sr.tif", scale=3, model="bicubic", pyramid=True)
     with tifffile.TiffFile(output) as file:
         (series,) = file.series
@@ -441,7 +442,7 @@ def test_a_killed_run_goes_on_and_the_result_is_equal(
     killed(photo, output, monkeypatch, rows=300, **how)
     assert not output.exists()
     with monkeypatch.context() as generous:  # by now there is memory for the whole
-        generous.setattr("upscale_cli.pipeline.room", lambda _: 10**12)
+        generous.setattr("upscale_cli.jobs.photo.room", lambda _: 10**12)
         told: list[Event] = []
         upscale_file(photo, output, resume=True, listener=told.append, **how)
     np.testing.assert_array_equal(pixels_in(output), expected)
@@ -542,10 +543,10 @@ def test_the_bound_holds_for_what_fits_as_a_whole_too(tmp_path: Path, monkeypatc
     """With less memory the windows are smaller, and more."""
     Image.effect_noise((700, 700), 60).save(tmp_path / "lr.png")
     totals = []
-    monkeypatch.setattr("upscale_cli.pipeline.WORK_MEMORY", 0)
+    monkeypatch.setattr("upscale_cli.jobs.photo.WORK_MEMORY", 0)
     for room in (10**9, 4 * 10**7):
         told: list[Event] = []
-        monkeypatch.setattr("upscale_cli.pipeline.room", lambda _, room=room: room)
+        monkeypatch.setattr("upscale_cli.jobs.photo.room", lambda _, room=room: room)
         how: dict[str, Any] = {"scale": 2, "model": Upscaler("espcn", device="cpu"), "overwrite": True}
         upscale_file(tmp_path / "lr.png", max_memory=10**9, listener=told.append, **how)
         assert not any(isinstance(event, Note) for event in told), "as a whole"

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from upscale_cli.batch import Input
+from upscale_cli.batch.manifest import MANIFEST_NAME, JobOptions, Manifest, outputs_listed_in
 from upscale_cli.errors import OutputError
-from upscale_cli.runs.manifest import MANIFEST_NAME, JobOptions, Manifest, outputs_listed_in
+from upscale_cli.jobs.inputs import Input
 
 OPTIONS = {"model": "espcn", "scale": 4}
 JOB = JobOptions(OPTIONS)

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from tests.pictures import frame_of, info_of, psnr, read, tool, write
-from upscale_cli.media.frame import Frame
-from upscale_cli.media.image import ImageWriter
-from upscale_cli.media.metadata import Metadata
+from upscale_cli.frames.image import Frame
+from upscale_cli.media.image.metadata import Metadata
+from upscale_cli.media.image.reader_writer import ImageWriter
 
 DURATIONS = [40.0, 0.0, 130.0, 40.0, 1000.0]
 SUFFIX = {"GIF": ".gif", "WebP": ".webp", "PNG": ".png", "AVIF": ".avifs"}
@@ -109,7 +109,7 @@ def apng_of_parts(dtype: Any) -> tuple[bytes, list[Any]]:
     import struct
     import zlib
 
-    from upscale_cli.media.png_chunks import SIGNATURE, chunk
+    from upscale_cli.media.image.codecs.png_chunks import SIGNATURE, chunk
 
     top = int(np.iinfo(dtype).max)
     red, half_green, blue = ([top, 0, 0, top], [0, top, 0, top // 2], [0, 0, top, top])

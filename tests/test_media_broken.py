@@ -19,11 +19,11 @@ from PIL import Image
 
 from tests.pictures import XMP, encoded, exif_block, frame_of, icc_profile, info_of, psnr, read, write
 from upscale_cli.errors import InputError, OutputError, UpscaleError
-from upscale_cli.media.formats import FORMATS, check_size, format_named, format_of
-from upscale_cli.media.frame import Frame
-from upscale_cli.media.image import ImageReader, ImageWriter
-from upscale_cli.media.metadata import Metadata, upright_metadata
-from upscale_cli.media.png_chunks import SIGNATURE, chunk
+from upscale_cli.frames.image import Frame
+from upscale_cli.media.image.codecs.png_chunks import SIGNATURE, chunk
+from upscale_cli.media.image.formats import FORMATS, check_size, format_named, format_of
+from upscale_cli.media.image.metadata import Metadata, upright_metadata
+from upscale_cli.media.image.reader_writer import ImageReader, ImageWriter
 
 
 def refused(source: Path | bytes, *words: str, **options: Any) -> str:

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from tests.pictures import XMP, encoded, exif_block, frame_of, icc_profile, info_of, read, tool, write
-from upscale_cli.media import exif, icc
-from upscale_cli.media.formats import FORMATS
-from upscale_cli.media.frame import Frame
-from upscale_cli.media.image import ImageWriter
-from upscale_cli.media.metadata import Metadata, upright_metadata
+from upscale_cli.frames.image import Frame
+from upscale_cli.media.image import exif, icc
+from upscale_cli.media.image.formats import FORMATS
+from upscale_cli.media.image.metadata import Metadata, upright_metadata
+from upscale_cli.media.image.reader_writer import ImageWriter
 
 WITH_EXIF = [row.name for row in FORMATS.values() if row.exif]
 UPRIGHT = upright_metadata(
@@ -254,7 +254,7 @@ def test_srgb_from_any_tool_is_known() -> None:
 
 
 def test_text_and_colour_chunks_of_a_png_stay(tmp_path: Path) -> None:
-    from upscale_cli.media.png_chunks import chunk
+    from upscale_cli.media.image.codecs.png_chunks import chunk
 
     data = encoded(frame_of(), "PNG")
     kept = (

@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from tests.pictures import encoded, frame_of, icc_profile, psnr, read, tool, write
-from upscale_cli.media.formats import FORMATS
-from upscale_cli.media.frame import Frame, Layout
-from upscale_cli.media.jpeg_writer import with_metadata
-from upscale_cli.media.metadata import Metadata
+from upscale_cli.frames.image import Frame, Layout
+from upscale_cli.media.image.codecs.jpeg_writer import with_metadata
+from upscale_cli.media.image.formats import FORMATS
+from upscale_cli.media.image.metadata import Metadata
 
 DTYPES = {8: np.uint8, 16: np.uint16, 32: np.float32}
 LOSSY = ("JPEG", "AVIF", "HEIC")
@@ -270,7 +270,7 @@ def test_the_true_range_of_tiff_samples_is_found(
 
 def tiff_of_12_bits(values: Any) -> bytes:
     """A TIFF whose samples are packed, two in three bytes."""
-    from upscale_cli.media.exif import Field, pack
+    from upscale_cli.media.image.exif import Field, pack
 
     pairs = values.reshape(-1, 2).astype(np.uint32)
     packed = np.stack([pairs[:, 0] >> 4, (pairs[:, 0] & 15) << 4 | pairs[:, 1] >> 8, pairs[:, 1] & 255], axis=1)
@@ -325,7 +325,7 @@ def test_pages_of_different_kinds_stay_pages(tmp_path: Path) -> None:
 
 
 def test_tiff_beyond_4_gib_becomes_bigtiff(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("upscale_cli.media.tiff_writer._BIG", 1000)
+    monkeypatch.setattr("upscale_cli.media.image.codecs.tiff_writer._BIG", 1000)
     frame = frame_of("RGB", np.uint16)
     pages = write(tmp_path / "a.tif", [frame, frame], "TIFF", animated=False)
     assert pages.read_bytes()[:4] == b"II+\0"
@@ -375,7 +375,7 @@ def test_premultiplied_alpha_in_tiff_is_divided_out(tmp_path: Path, dtype: Any) 
 @pytest.mark.parametrize("interlaced", [False, True])
 def test_png_depths_and_colour_keys(depth: int, interlaced: bool) -> None:
     """Gray PNG of every depth with tRNS, packed by hand."""
-    from upscale_cli.media.png_chunks import Header, chunk, wrapped
+    from upscale_cli.media.image.codecs.png_chunks import Header, chunk, wrapped
 
     del interlaced  # decoders do that; see the samples
     import zlib
@@ -464,7 +464,7 @@ def test_a_jpeg_encoded_beside_other_work_is_pillows_own(
         used.append(model)
         return with_metadata(data, model)
 
-    monkeypatch.setattr("upscale_cli.media.pillow_writer.with_metadata", noted)
+    monkeypatch.setattr("upscale_cli.media.image.codecs.pillow_writer.with_metadata", noted)
     with ThreadPoolExecutor(1) as threads:
         file = tmp_path / "beside.jpg"
         beside = threads.submit(write, file, frame, "JPEG", metadata=metadata, quality=quality).result()

@@ -7,7 +7,7 @@ import pytest
 
 from tests.pictures import psnr, read, tool
 from upscale_cli.errors import InputError
-from upscale_cli.media.image import ImageReader, ImageWriter
+from upscale_cli.media.image.reader_writer import ImageReader, ImageWriter
 
 # file: format, width, height, layout, bits, frames
 EXPECTED = {

@@ -13,7 +13,7 @@ from PIL import Image
 from skimage.color import rgb2ycbcr
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from upscale_cli.metrics import (
+from upscale_cli.evaluation.metrics import (
     bicubic,
     crop_border,
     crop_to_multiple,

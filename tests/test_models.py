@@ -23,11 +23,11 @@ from torch import Tensor
 from tests.goldens import recipes
 from tests.goldens.recipes import RECIPES, TRAINED, Recipe, Trained, first_esrgan_keys, numbered_keys, seeded
 from tests.goldens.reference import espcn
-from upscale_cli import metrics
-from upscale_cli.models.checkpoint import LoadedNet, load_net, load_spec
-from upscale_cli.models.net import Card, natural_order
-from upscale_cli.models.picture import PictureNet
-from upscale_cli.models.profile import profile
+from upscale_cli.evaluation import metrics
+from upscale_cli.inference.color_adapter import PictureNet
+from upscale_cli.inference.profile import profile
+from upscale_cli.models.interface import Card, natural_order
+from upscale_cli.models.loading import LoadedNet, load_net, load_spec
 from upscale_cli.models.registry import ARCHITECTURES, MODELS, Spec
 from upscale_cli.models.store import Found, bundled_folder
 
@@ -222,7 +222,7 @@ def test_random_nets_agree_with_spandrel(recipe: Recipe, tmp_path: Path) -> None
 def test_older_keys_name_the_same_tensors(recipe: Recipe, keys: Any) -> None:
     """So the goldens hold for them, too: make.py had spandrel read all three kinds of keys."""
     new = {key: torch.empty(shape, device="meta") for key, shape in recipe.shapes.items()}
-    recognised = importlib.import_module("upscale_cli.models.rrdbnet").recognise(keys(new), Card())
+    recognised = importlib.import_module("upscale_cli.models.archs.rrdbnet").recognise(keys(new), Card())
     assert recognised is not None
     assert recognised.state_dict.keys() == new.keys()
     assert all(tensor is new[key] for key, tensor in recognised.state_dict.items())

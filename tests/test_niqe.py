@@ -13,9 +13,17 @@ from skimage import data
 from tests.conftest import SHARED
 from training import niqe as fitting
 from training.patches import read_lumas
-from upscale_cli.metrics import Plane, to_8_bit
+from upscale_cli.evaluation.metrics import Plane, to_8_bit
+from upscale_cli.evaluation.niqe import (
+    FEATURES,
+    MODEL_FILE,
+    Naturalness,
+    block_features,
+    bundled_model,
+    niqe,
+    read_model,
+)
 from upscale_cli.models.store import bundled_folder
-from upscale_cli.niqe import FEATURES, MODEL_FILE, Naturalness, block_features, bundled_model, niqe, read_model
 
 
 @pytest.fixture(scope="module")

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from upscale_cli.batch import Input
+from upscale_cli.batch import manifest_storage
+from upscale_cli.batch.manifest import JobOptions, Manifest, outputs_listed_in
+from upscale_cli.batch.manifest_storage import LINES_PREFIX
 from upscale_cli.errors import OutputError
-from upscale_cli.objects import stamp
-from upscale_cli.runs import manifest_storage
-from upscale_cli.runs.manifest import JobOptions, Manifest, outputs_listed_in
-from upscale_cli.runs.manifest_storage import LINES_PREFIX
+from upscale_cli.files.object_store import stamp
+from upscale_cli.jobs.inputs import Input
 
 if TYPE_CHECKING:
     from tests.stores import Bucket, Store
@@ -141,7 +141,7 @@ def test_what_cannot_be_put_aside_is_told_in_the_end(bucket: "Bucket", monkeypat
 
     with monkeypatch.context() as patch:
         patch.setattr(manifest_storage, "PUT_SECONDS", 0.0)
-        patch.setattr("upscale_cli.objects.write", fails)
+        patch.setattr("upscale_cli.files.object_store.write", fails)
         manifest.finish(record)
         storage: Any = manifest._storage
         storage._lines._aside.join(30)
@@ -237,7 +237,7 @@ def test_a_kill_while_runs_are_merged(bucket: "Bucket", monkeypatch: pytest.Monk
         bucket.delete(url.removeprefix(f"{bucket.url}/"))
 
     with monkeypatch.context() as patch:
-        patch.setattr("upscale_cli.objects.remove", remove)
+        patch.setattr("upscale_cli.files.object_store.remove", remove)
         with pytest.raises(Killed):
             opened(bucket).check()
     assert len(line_objects(bucket)) == 5 - deleted  # and that of the run which was killed

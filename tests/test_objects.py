@@ -27,16 +27,18 @@ pytest.importorskip("s3fs")
 pytest.importorskip("moto.moto_server.werkzeug_app")
 
 from tests.stores import Bucket, How, Store
-from upscale_cli import objects
-from upscale_cli.batch import Input, Naming, Outputs
-from upscale_cli.chain import Target
-from upscale_cli.crews.crew import perform
 from upscale_cli.errors import InputError, OptionError, OutputError
 from upscale_cli.events import Event, Finished, ignore
-from upscale_cli.object_job import SCRATCH, ObjectJob, prepare_object
+from upscale_cli.files import object_store
+from upscale_cli.inference.sizing import Target
+from upscale_cli.jobs.inputs import Input
+from upscale_cli.jobs.naming import Naming
+from upscale_cli.jobs.object_job import SCRATCH, ObjectJob, prepare_object
+from upscale_cli.jobs.outputs import Outputs
+from upscale_cli.jobs.perform import perform
 
 if TYPE_CHECKING:
-    from upscale_cli.upscaler import Upscaler
+    from upscale_cli.inference.upscaler import Upscaler
 
 FAST = ("-m", "bicubic", "-s", 2)
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -52,8 +54,8 @@ def file(tmp_path: Path) -> Path:
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> int:
     """Bytes of a part: the least that S3 allows; twice as many go in several."""
-    monkeypatch.setattr(objects, "PART_BYTES", 5 * 2**20)
-    return objects.PART_BYTES
+    monkeypatch.setattr(object_store, "PART_BYTES", 5 * 2**20)
+    return object_store.PART_BYTES
 
 
 def large(tmp_path: Path) -> Path:
@@ -83,48 +85,50 @@ NAMES = [
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_put_comes_back_under_any_name(bucket: Bucket, file: Path, tmp_path: Path, name: str) -> None:
     url = f"{bucket.url}/in/{name}"
-    made = objects.put(file, url, overwrite=False)
+    made = object_store.put(file, url, overwrite=False)
     assert bucket.get(f"in/{name}") == file.read_bytes()
-    listing = objects.listed(f"{bucket.url}/in/").objects
+    listing = object_store.listed(f"{bucket.url}/in/").objects
     assert dict(listing) == {url: made}
-    assert objects.stamp(url) == made == objects.stamp(url)  # first as it was seen when it was put, then looked up
-    objects.fetch(url, tmp_path / "back", made)
+    assert (
+        object_store.stamp(url) == made == object_store.stamp(url)
+    )  # first as it was seen when it was put, then looked up
+    object_store.fetch(url, tmp_path / "back", made)
     assert (tmp_path / "back").read_bytes() == file.read_bytes()
-    objects.remove(url)
-    assert objects.stamp(url) is None
+    object_store.remove(url)
+    assert object_store.stamp(url) is None
 
 
 def test_large_ones_go_in_parts_and_come_in_parts(
     store: Store, bucket: Bucket, tmp_path: Path, small_parts: int
 ) -> None:
     path = large(tmp_path)
-    made = objects.put(path, f"{bucket.url}/large", overwrite=False)
+    made = object_store.put(path, f"{bucket.url}/large", overwrite=False)
     assert store.requests["PUT"] == -(-path.stat().st_size // small_parts)
     assert bucket.uploads() == []
-    objects.fetch(f"{bucket.url}/large", tmp_path / "back", made)
+    object_store.fetch(f"{bucket.url}/large", tmp_path / "back", made)
     assert (tmp_path / "back").read_bytes() == path.read_bytes()
 
 
 def test_a_listing_tells_what_lies_where(bucket: Bucket) -> None:
     for key in ("a.png", "sub/b.png", "sub/deep/c.png", "sub/", "subway.png"):
         bucket.put(key, b"x")
-    assert set(objects.listed(bucket.url).objects) == {
+    assert set(object_store.listed(bucket.url).objects) == {
         f"{bucket.url}/{key}" for key in ("a.png", "sub/b.png", "sub/deep/c.png", "subway.png")
     }
-    assert set(objects.listed(f"{bucket.url}/sub").objects) == {
+    assert set(object_store.listed(f"{bucket.url}/sub").objects) == {
         f"{bucket.url}/sub/{k}" for k in ("b.png", "deep/c.png")
     }
-    flat = objects.listed(bucket.url, deep=False)
+    flat = object_store.listed(bucket.url, deep=False)
     assert set(flat.objects) == {f"{bucket.url}/{key}" for key in ("a.png", "subway.png")}
     assert flat.prefixes == [f"{bucket.url}/sub/"]
-    assert not objects.listed(f"{bucket.url}/none/").objects
+    assert not object_store.listed(f"{bucket.url}/none/").objects
 
 
 def test_other_bytes_of_the_same_size_have_another_stamp(bucket: Bucket) -> None:
     url = bucket.put("a", b"one")
-    before = objects.stamp(url)
+    before = object_store.stamp(url)
     bucket.put("a", b"two")
-    after = objects.stamp(url)
+    after = object_store.stamp(url)
     assert before is not None
     assert after is not None
     assert (before.size, before != after) == (after.size, True)
@@ -136,7 +140,7 @@ def test_other_bytes_of_the_same_size_have_another_stamp(bucket: Bucket) -> None
 @pytest.mark.parametrize("how", ["503", "reset"])
 def test_a_put_that_fails_twice_is_tried_again(store: Store, bucket: Bucket, file: Path, how: How) -> None:
     fault = store.fail("PUT", "/a", times=2, how=how)
-    objects.put(file, f"{bucket.url}/a", overwrite=False)
+    object_store.put(file, f"{bucket.url}/a", overwrite=False)
     assert fault.times == 0
     assert bucket.get("a") == file.read_bytes()
 
@@ -146,7 +150,7 @@ def test_a_put_that_fails_twice_is_tried_again(store: Store, bucket: Bucket, fil
 def test_a_part_that_fails_is_put_again(store: Store, bucket: Bucket, tmp_path: Path, how: How) -> None:
     path = large(tmp_path)
     fault = store.fail("PUT", "partNumber=2", times=1, how=how)
-    objects.put(path, f"{bucket.url}/a", overwrite=False)
+    object_store.put(path, f"{bucket.url}/a", overwrite=False)
     assert fault.times == 0
     assert bucket.get("a") == path.read_bytes()
     assert bucket.uploads() == []
@@ -158,21 +162,21 @@ def test_a_get_that_breaks_off_is_tried_again(
 ) -> None:
     url = bucket.put("a", file)
     fault = store.fail("GET", "/a", times=2, how=how)
-    objects.fetch(url, tmp_path / "back")
+    object_store.fetch(url, tmp_path / "back")
     assert fault.times == 0
     assert (tmp_path / "back").read_bytes() == file.read_bytes()
 
 
 def test_a_put_whose_answer_is_lost_is_known_as_done(store: Store, bucket: Bucket, file: Path) -> None:
     fault = store.fail("PUT", "/a", times=1, how="lost")
-    objects.put(file, f"{bucket.url}/a", overwrite=False)
+    object_store.put(file, f"{bucket.url}/a", overwrite=False)
     assert fault.times == 0
     assert bucket.get("a") == file.read_bytes()
 
 
 def test_a_store_that_knows_no_conditions(store: Store, bucket: Bucket, file: Path) -> None:
     fault = store.fail("PUT", "/a", times=1, how="501")
-    objects.put(file, f"{bucket.url}/a", overwrite=False)
+    object_store.put(file, f"{bucket.url}/a", overwrite=False)
     assert fault.times == 0
     assert bucket.get("a") == file.read_bytes()
 
@@ -183,16 +187,16 @@ def test_an_object_that_changes_while_it_is_fetched_is_fetched_anew(
 ) -> None:
     """In parts: none may be of another version."""
     url = bucket.put("a", large(tmp_path))
-    listed, other = objects.stamp(url), os.urandom(12 * 2**20)
-    looked_up = objects._looked_up
+    listed, other = object_store.stamp(url), os.urandom(12 * 2**20)
+    looked_up = object_store._looked_up
 
     def look(*arguments: object) -> object:
         bucket.put("a", other)
-        monkeypatch.setattr(objects, "_looked_up", looked_up)
+        monkeypatch.setattr(object_store, "_looked_up", looked_up)
         return looked_up(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(objects, "_looked_up", look)
-    objects.fetch(url, tmp_path / "back", listed)
+    monkeypatch.setattr(object_store, "_looked_up", look)
+    object_store.fetch(url, tmp_path / "back", listed)
     assert (tmp_path / "back").read_bytes() == other
 
 
@@ -203,7 +207,7 @@ def test_an_object_that_changes_while_it_is_fetched_is_fetched_anew(
 def test_a_put_that_fails_for_good_leaves_nothing(store: Store, bucket: Bucket, file: Path, how: How) -> None:
     store.fail("PUT", "/a", how=how)
     with pytest.raises(OutputError, match=r"does not answer as it should .*3 tries.* Try again later"):
-        objects.put(file, f"{bucket.url}/a", overwrite=False)
+        object_store.put(file, f"{bucket.url}/a", overwrite=False)
     assert bucket.keys() == set()
 
 
@@ -211,16 +215,16 @@ def test_a_put_that_fails_for_good_leaves_nothing(store: Store, bucket: Bucket, 
 def test_parts_that_fail_for_good_leave_nothing(store: Store, bucket: Bucket, tmp_path: Path) -> None:
     store.fail("PUT", "partNumber=2")
     with pytest.raises(OutputError, match="Try again later"):
-        objects.put(large(tmp_path), f"{bucket.url}/a", overwrite=False)
+        object_store.put(large(tmp_path), f"{bucket.url}/a", overwrite=False)
     assert (bucket.keys(), bucket.uploads()) == (set(), [])
 
 
 def test_what_is_there_is_kept(bucket: Bucket, file: Path) -> None:
     url = bucket.put("a", b"somebody's")
     with pytest.raises(OutputError, match=r"is kept\. .*--overwrite"):
-        objects.put(file, url, overwrite=False)
+        object_store.put(file, url, overwrite=False)
     assert bucket.get("a") == b"somebody's"
-    objects.put(file, url, overwrite=True)
+    object_store.put(file, url, overwrite=True)
     assert bucket.get("a") == file.read_bytes()
 
 
@@ -238,7 +242,7 @@ def test_ctrl_c_aborts_an_upload(store: Store, bucket: Bucket, tmp_path: Path) -
     presser = threading.Thread(target=press)
     presser.start()
     with pytest.raises(KeyboardInterrupt):
-        objects.put(path, f"{bucket.url}/a", overwrite=False)
+        object_store.put(path, f"{bucket.url}/a", overwrite=False)
     presser.join()
     assert (bucket.keys(), bucket.uploads()) == (set(), [])
 
@@ -262,16 +266,16 @@ def test_what_will_not_pass_is_told_at_once(
     for name, value in environment.items():
         monkeypatch.delenv(name) if value is None else monkeypatch.setenv(name, value)
     if environment:
-        objects._connected.cache_clear()
+        object_store._connected.cache_clear()
     if what == "403":
         store.fail("GET", how="403")
         store.fail("HEAD", how="403")
         store.fail("PUT", how="403")
     url = "s3://nobody-has-this-bucket/a" if what == "no bucket" else f"{bucket.url}/a"
     actions: list[tuple[type[Exception], Callable[[], object]]] = [
-        (OutputError, lambda: objects.put(file, url, overwrite=False)),
-        (InputError, lambda: objects.fetch(url, file.with_name("back"))),
-        (InputError, lambda: objects.listed(objects.parent(url))),
+        (OutputError, lambda: object_store.put(file, url, overwrite=False)),
+        (InputError, lambda: object_store.fetch(url, file.with_name("back"))),
+        (InputError, lambda: object_store.listed(object_store.parent(url))),
     ]
     for kind, act in actions:
         store.requests.clear()
@@ -280,7 +284,7 @@ def test_what_will_not_pass_is_told_at_once(
         assert str(caught.value).startswith(url.removesuffix("a"))
         assert "\n" not in str(caught.value)
         assert sum(store.requests.values()) <= 2
-    objects._connected.cache_clear()
+    object_store._connected.cache_clear()
 
 
 @pytest.mark.parametrize("scheme", ["s3", "gs"])
@@ -289,7 +293,7 @@ def test_an_extra_that_is_not_installed_is_named(run: Run, monkeypatch: pytest.M
         raise ImportError("no such module")
 
     monkeypatch.setattr("fsspec.filesystem", missing)
-    objects._connected.cache_clear()
+    object_store._connected.cache_clear()
     outcome = run(f"{scheme}://bucket/a.png", *FAST)
     assert f'which is not installed: pip install "upscale-cli[{scheme}]"' in outcome.line
 
@@ -351,10 +355,10 @@ def test_a_prefix_to_a_folder_and_a_folder_to_a_prefix(run: Run, bucket: Bucket,
 
 def test_any_store_that_fsspec_knows(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By what stores have in common; this one lies in memory."""
-    monkeypatch.setitem(objects.SCHEMES, "memory", "nothing")
+    monkeypatch.setitem(object_store.SCHEMES, "memory", "nothing")
     top, folder = f"memory://{tmp_path.name}", album(tmp_path)
     for path in (path for path in folder.rglob("*") if path.is_file()):
-        objects.put(path, f"{top}/in/{path.relative_to(folder).as_posix()}", overwrite=False)
+        object_store.put(path, f"{top}/in/{path.relative_to(folder).as_posix()}", overwrite=False)
     alone = (*FAST, "-j", 1)  # that store is a plain dict, and walks over it while others write
     for source, output in ((folder, f"{top}/a/"), (f"{top}/in", f"{top}/b"), (f"{top}/in/", tmp_path / "c")):
         outcome = run(source, "-o", output, "-r", *alone)
@@ -362,9 +366,9 @@ def test_any_store_that_fsspec_knows(run: Run, tmp_path: Path, monkeypatch: pyte
         assert "4 skipped" in run(source, "-o", output, "-r", *FAST).err
     for name in outputs_of(folder):
         made = (tmp_path / "c" / name).read_bytes()
-        assert objects.read(f"{top}/a/{name}") == objects.read(f"{top}/b/{name}") == made
+        assert object_store.read(f"{top}/a/{name}") == object_store.read(f"{top}/b/{name}") == made
     with pytest.raises(OutputError, match="is kept"):
-        objects.put(folder / "a.png", f"{top}/a/a_2x.png", overwrite=False)
+        object_store.put(folder / "a.png", f"{top}/a/a_2x.png", overwrite=False)
     assert "exists already" in run(folder / "a.png", "-o", f"{top}/a/a_2x.png", *FAST).line
 
 
@@ -534,7 +538,7 @@ def test_a_folder_without_room_for_an_object(
     class Full:
         free = 10
 
-    monkeypatch.setattr("upscale_cli.object_job.shutil.disk_usage", lambda _: Full)
+    monkeypatch.setattr("upscale_cli.jobs.object_job.shutil.disk_usage", lambda _: Full)
     outcome = run(f"{bucket.url}/in/", "-o", tmp_path / "out", *FAST)
     assert re.search(r"MB are needed for it .*are free\. Free space, or set TMPDIR", outcome.line)
 
@@ -568,8 +572,8 @@ def test_python_is_told_that_it_takes_files(tmp_path: Path) -> None:
 
 
 def test_a_job_is_done_by_a_worker(bucket: Bucket, tmp_path: Path, upscaler: "Upscaler") -> None:
-    from upscale_cli.crews.signs import Tokens
-    from upscale_cli.crews.worker import Outcome, Worker, order_for
+    from upscale_cli.executors.ray.shared_files import Tokens
+    from upscale_cli.executors.ray.worker import Outcome, Worker, order_for
 
     url = bucket.put("a.png", paint(tmp_path / "a.png"))
     for output in (f"{bucket.url}/b.png", str(tmp_path / "b.png")):
@@ -584,13 +588,13 @@ def test_a_job_is_done_by_a_worker(bucket: Bucket, tmp_path: Path, upscaler: "Up
 
 @pytest.fixture
 def upscaler() -> "Upscaler":
-    from upscale_cli.upscaler import Upscaler
+    from upscale_cli.inference.upscaler import Upscaler
 
     return Upscaler("bicubic", device="cpu")
 
 
 def object_job(source: str, output: str, upscaler: "Upscaler", *, overwrite: bool = False) -> ObjectJob:
-    from upscale_cli.pipeline import FileOptions
+    from upscale_cli.jobs.job import FileOptions
 
     given = Input(source)
     outputs = Outputs([given], overwrite=overwrite)
@@ -609,17 +613,17 @@ def test_a_job_travels_to_another_process(bucket: Bucket, tmp_path: Path, upscal
 def test_what_a_worker_has_put_need_not_be_asked_for_again(
     bucket: Bucket, tmp_path: Path, upscaler: "Upscaler", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from upscale_cli.crews.worker import Outcome, Worker, order_for
+    from upscale_cli.executors.ray.worker import Outcome, Worker, order_for
 
     url = bucket.put("a.png", paint(tmp_path / "a.png"))
     *_, outcome = Worker("cpu", 1).do(order_for(object_job(url, f"{bucket.url}/b.png", upscaler), upscaler))
     assert isinstance(outcome, Outcome)
     assert outcome.error is None
     assert outcome.put is not None
-    assert outcome.put == (f"{bucket.url}/b.png", objects.stamp(f"{bucket.url}/b.png"))
-    monkeypatch.setattr(objects, "_looked_up", lambda *_: pytest.fail("the store was asked"))
-    objects.seen(*outcome.put)  # as the driver does
-    assert objects.stamp(f"{bucket.url}/b.png") == outcome.put[1]
+    assert outcome.put == (f"{bucket.url}/b.png", object_store.stamp(f"{bucket.url}/b.png"))
+    monkeypatch.setattr(object_store, "_looked_up", lambda *_: pytest.fail("the store was asked"))
+    object_store.seen(*outcome.put)  # as the driver does
+    assert object_store.stamp(f"{bucket.url}/b.png") == outcome.put[1]
 
 
 def test_an_output_is_told_when_it_is_there(bucket: Bucket, tmp_path: Path, upscaler: "Upscaler") -> None:
@@ -646,7 +650,7 @@ def test_an_output_that_appears_meanwhile_is_kept(bucket: Bucket, tmp_path: Path
 
 @pytest.mark.usefixtures("store")
 def test_what_a_killed_run_left_in_scratch_goes_with_the_next() -> None:
-    from upscale_cli.object_job import _remove_abandoned_scratch, scratch
+    from upscale_cli.jobs.object_job import _remove_abandoned_scratch, scratch
 
     dead = Path(tempfile.gettempdir()) / f"{SCRATCH}dead"
     dead.mkdir()

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from upscale_cli.cli.option_values import encoder_arguments, frame_rate, memory_bound, preview_seconds, seconds_of
 from upscale_cli.errors import OptionError
-from upscale_cli.options import encoder_arguments, frame_rate, memory_bound, preview_seconds, seconds_of
 
 
 @pytest.mark.parametrize(

@@ -28,8 +28,8 @@ from training.photo_lite import (
     taught,
 )
 from upscale_cli import Upscaler
+from upscale_cli.models.archs.srvgg import SRVGGNetCompact
 from upscale_cli.models.registry import rows_of
-from upscale_cli.models.srvgg import SRVGGNetCompact
 
 REPOSITORY = Path(__file__).parent.parent
 FILE = REPOSITORY / "weights/photo-lite-x4.safetensors"

@@ -8,13 +8,13 @@ import pytest
 from PIL import Image
 
 from upscale_cli import UpscaleError, Upscaler, upscale_file
-from upscale_cli.chain import Target
 from upscale_cli.errors import OutputError
 from upscale_cli.events import Estimate, Event, Finished, Progress, Started
-from upscale_cli.media.formats import FORMATS
-from upscale_cli.media.frame import Pixels
-from upscale_cli.media.image import ImageReader
-from upscale_cli.pipeline import memory_needed
+from upscale_cli.frames.image import Pixels
+from upscale_cli.inference.sizing import Target
+from upscale_cli.jobs.photo import memory_needed
+from upscale_cli.media.image.formats import FORMATS
+from upscale_cli.media.image.reader_writer import ImageReader
 
 
 @pytest.fixture
@@ -46,8 +46,8 @@ def test_pages_may_differ_in_size(tmp_path: Path) -> None:
 
 def test_a_long_run_is_announced_once(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[Event] = []
-    monkeypatch.setattr("upscale_cli.pipeline.LONG_RUN_SECONDS", 0)
-    monkeypatch.setattr("upscale_cli.engine.WORTH_TIMING", 0)
+    monkeypatch.setattr("upscale_cli.jobs.photo_progress.LONG_RUN_SECONDS", 0)
+    monkeypatch.setattr("upscale_cli.inference.tiled.WORTH_TIMING", 0)
     upscale_file(photo, scale=2, model=Upscaler("espcn", device="cpu", tile=16), listener=told.append)
     assert [event.device for event in told if isinstance(event, Estimate)] == ["cpu"]
     assert next(index for index, event in enumerate(told) if isinstance(event, Estimate)) == 1, "before it begins"
@@ -57,7 +57,7 @@ def test_a_net_that_fails_leaves_no_file(photo: Path, monkeypatch: pytest.Monkey
     def fail(*_: object, **__: object) -> Pixels:
         raise UpscaleError("the net failed")
 
-    monkeypatch.setattr("upscale_cli.upscaler.Upscaler.upscale", fail)
+    monkeypatch.setattr("upscale_cli.inference.upscaler.Upscaler.upscale", fail)
     with pytest.raises(UpscaleError, match="the net failed"):
         upscale_file(photo, photo.parent / "new/out.png", model="espcn")
     assert [path.name for path in photo.parent.iterdir()] == ["photo.png"]
@@ -86,7 +86,7 @@ def test_memory_is_reckoned_at_least_by_what_is_held(
 def test_an_output_too_large_for_memory_is_refused_before_the_net_is_loaded(
     photo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("upscale_cli.upscaler.Upscaler._net", lambda *_: pytest.fail("the net was loaded"))
+    monkeypatch.setattr("upscale_cli.inference.upscaler.Upscaler._net", lambda *_: pytest.fail("the net was loaded"))
     with pytest.raises(OutputError, match=r"need 1\.\d GB of memory.*--format tiff, png or jpg"):
         upscale_file(photo, scale=300, model="espcn", format="bmp", max_memory=600_000_000)
 

@@ -9,13 +9,14 @@ import pytest
 
 from tests.clips import Clips
 from tests.examine import examine, planes, upscale
-from upscale_cli.chain import Target
-from upscale_cli.frame_upscaler import FrameUpscaler
-from upscale_cli.media.video.facts import Clip, ColourTags, VideoStream
-from upscale_cli.media.video.pixel_format import FORMATS
+from upscale_cli.frames.colour_tags import ColourTags
+from upscale_cli.frames.pixel_format import FORMATS
+from upscale_cli.inference.sizing import Target
+from upscale_cli.inference.upscaler import Upscaler
+from upscale_cli.inference.video_upscaler import FrameUpscaler
+from upscale_cli.jobs.preview import SideBySide, preview_part
 from upscale_cli.media.video.reader import DecodeOptions
-from upscale_cli.preview import SideBySide, preview_part
-from upscale_cli.upscaler import Upscaler
+from upscale_cli.media.video.streams import Clip, VideoStream
 
 
 def lasting(seconds: float | None) -> Clip:

@@ -21,19 +21,21 @@ from tests.clips import Clips
 from tests.command import Run
 from tests.examine import examine
 from tests.test_video_resume import assert_same_file, work_of
-from upscale_cli import api, resume
-from upscale_cli.batch import Input, Naming, Outputs
-from upscale_cli.chain import Target
-from upscale_cli.clip import ClipJob, ClipOptions
-from upscale_cli.crews.crew import perform
-from upscale_cli.crews.signs import Sign
 from upscale_cli.errors import DeviceError, InputError, InterruptedRun, OptionError
 from upscale_cli.events import Event, Finished, Started, ignore
-from upscale_cli.media.image import ImageWriter
-from upscale_cli.media.video.arguments import EncodeOptions
-from upscale_cli.pipeline import FileOptions, Job
-from upscale_cli.resume import run_resumable
-from upscale_cli.upscaler import Upscaler
+from upscale_cli.executors.ray.shared_files import Sign
+from upscale_cli.inference.sizing import Target
+from upscale_cli.inference.upscaler import Upscaler
+from upscale_cli.jobs import prepare, video_resume
+from upscale_cli.jobs.inputs import Input
+from upscale_cli.jobs.job import FileOptions, Job
+from upscale_cli.jobs.naming import Naming
+from upscale_cli.jobs.outputs import Outputs
+from upscale_cli.jobs.perform import perform
+from upscale_cli.jobs.video_job import ClipJob, ClipOptions
+from upscale_cli.jobs.video_resume import run_resumable
+from upscale_cli.media.image.reader_writer import ImageWriter
+from upscale_cli.media.video.encoder_arguments import EncodeOptions
 
 ray = pytest.importorskip("ray", reason="the extra [ray] is not installed")
 pytestmark = [
@@ -80,7 +82,7 @@ def said() -> list[str]:
 
 @pytest.fixture
 def crew(cluster: Any, said: list[str]) -> Iterator[Any]:
-    from upscale_cli.crews.ray_crew import open_ray_crew
+    from upscale_cli.executors.ray.executor import open_ray_crew
 
     made = open_ray_crew(cluster.address, said.append)
     yield made
@@ -99,14 +101,14 @@ def upscaler(model: str = "espcn") -> Upscaler:
 def photo(source: Path, output: Path, net: Upscaler, **options: Any) -> Job:
     given = Input(str(source))
     naming = Naming(str(output), None, Target(scale=2))
-    return api.prepare(given, net, naming, Outputs([given], overwrite=False), FileOptions(**options))
+    return prepare.prepare(given, net, naming, Outputs([given], overwrite=False), FileOptions(**options))
 
 
 def clip(source: Path, output: Path, **options: Any) -> ClipJob:
     given, chosen = Input(str(source)), ClipOptions(**{"encode": EncodeOptions(preset="ultrafast"), **options})
     naming = Naming(str(output), None, Target(scale=2))
     outputs = Outputs([given], overwrite=False)
-    return api.prepare_clip(given, api.open_source(given, chosen), upscaler("bicubic"), naming, outputs, chosen)
+    return prepare.prepare_clip(given, prepare.open_source(given, chosen), upscaler("bicubic"), naming, outputs, chosen)
 
 
 def made_here(album: list[Path], folder: Path) -> dict[str, bytes]:
@@ -255,8 +257,8 @@ def test_a_job_that_kills_its_workers_is_given_up(crew: Any, album: list[Path], 
 def test_an_output_that_was_whole_before_its_worker_died_is_not_made_again(
     crew: Any, album: list[Path], tmp_path: Path
 ) -> None:
-    from upscale_cli.crews.ray_crew import Errand
-    from upscale_cli.crews.worker import order_for
+    from upscale_cli.executors.ray.executor import Errand
+    from upscale_cli.executors.ray.worker import order_for
 
     net, output = upscaler(), tmp_path / "out.png"
     errand = Errand(order_for(photo(album[0], output, net), net), ignore)
@@ -315,7 +317,7 @@ def test_ctrl_c_leaves_nothing_half_done(crew: Any, large: list[Path], tmp_path:
 
 def test_a_worker_of_another_version_is_refused(crew: Any, album: list[Path], tmp_path: Path, said: list[str],
                                                 monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
-    monkeypatch.setattr("upscale_cli.crews.ray_crew.__version__", "99")
+    monkeypatch.setattr("upscale_cli.executors.ray.executor.__version__", "99")
     net = upscaler()
     with pytest.raises(DeviceError, match=r"no node of the cluster can be used: upscale-cli is .* there and 99 here"):
         crew.submit(photo(album[0], tmp_path / "out.png", net), net, ignore).result()
@@ -345,7 +347,7 @@ class OnlyHere(Sign):
 def test_a_file_that_changes_meanwhile_is_no_fault_of_a_node(
     crew: Any, album: list[Path], tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("upscale_cli.crews.signs.Tokens.signs_for", lambda *_: (Sign(album[0], 1),))
+    monkeypatch.setattr("upscale_cli.executors.ray.shared_files.Tokens.signs_for", lambda *_: (Sign(album[0], 1),))
     net = upscaler()
     assert crew.submit(photo(album[0], tmp_path / "out.png", net), net, ignore).result() == ""
     assert not said
@@ -355,7 +357,7 @@ def test_a_worker_that_does_not_see_the_folder_is_refused(
     crew: Any, album: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here = OnlyHere(tmp_path / "in", os.getpid())
-    monkeypatch.setattr("upscale_cli.crews.signs.Tokens.signs_for", lambda *_: (here,))
+    monkeypatch.setattr("upscale_cli.executors.ray.shared_files.Tokens.signs_for", lambda *_: (here,))
     net = upscaler()
     with pytest.raises(DeviceError, match=r"/in is not there what it is .* shared file system"):
         crew.submit(photo(album[0], tmp_path / "out.png", net), net, ignore).result()
@@ -373,7 +375,7 @@ def film(clips: Clips) -> Path:
 @pytest.fixture
 def whole(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What one process makes of it, in turn."""
-    monkeypatch.setattr(resume, "cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(video_resume, "cache_folder", lambda: tmp_path / "cache")
     output = tmp_path / "whole.mp4"
     run_resumable(clip(film, output, resume=True), upscaler("bicubic"), ignore)
     return output
@@ -442,14 +444,14 @@ def test_a_folder_with_a_broken_file(cluster: Any, run: Run, album: list[Path], 
 
 
 def test_gpus_are_shared_where_two_workers_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    from upscale_cli.crews import ray_crew
-    from upscale_cli.crews.ray_crew import Need, Node, need_of
+    from upscale_cli.executors.ray import executor
+    from upscale_cli.executors.ray.executor import Need, Node, need_of
 
     cluster = [Node("a", "a", 8.0, 2.0), Node("b", "b", 8.0, 0.0)]
     net = upscaler()
     monkeypatch.setitem(net.recipe.options, "device", "auto")
     for memory, share in ((80, 0.5), (1, 1.0)):
-        monkeypatch.setattr(ray_crew, "_gpu_memory", lambda _, memory=memory: memory * 2**30)
+        monkeypatch.setattr(executor, "_gpu_memory", lambda _, memory=memory: memory * 2**30)
         need = need_of(net, cluster)
         assert need == Need("cuda", 1, 1, share)
         assert [node.room(need) for node in cluster] == [2 / share, 0]
@@ -460,14 +462,14 @@ def test_gpus_are_shared_where_two_workers_fit(monkeypatch: pytest.MonkeyPatch) 
     [([8, 8, 2], "", 4), ([2, 2, 8], "", 2), ([1, 1], "", 1), ([3], "", 1), ([8], "3", 3), ([2, 2], "16", 2)],
 )
 def test_threads_of_a_worker(cpus: list[int], given: str, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    from upscale_cli.crews.ray_crew import Need, Node, need_of
+    from upscale_cli.executors.ray.executor import Need, Node, need_of
 
     monkeypatch.setenv("OMP_NUM_THREADS", given)
     assert need_of(upscaler(), [Node(str(one), "", one, 0.0) for one in cpus]) == Need("cpu", threads, threads)
 
 
 def test_a_device_that_no_node_has_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    from upscale_cli.crews.ray_crew import Node, need_of
+    from upscale_cli.executors.ray.executor import Node, need_of
 
     net = upscaler()
     with pytest.raises(DeviceError, match="no node of the cluster has a CPU"):
@@ -481,7 +483,7 @@ def test_a_device_that_no_node_has_is_refused(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_auto_is_what_the_environment_names(cluster: Any, said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    from upscale_cli.crews.ray_crew import open_ray_crew
+    from upscale_cli.executors.ray.executor import open_ray_crew
 
     monkeypatch.setenv("RAY_ADDRESS", cluster.address)
     crew = open_ray_crew("auto", said.append)
@@ -491,7 +493,7 @@ def test_auto_is_what_the_environment_names(cluster: Any, said: list[str], monke
 
 
 def test_without_ray_the_extra_is_named(run: Run, album: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "upscale_cli.crews.ray_crew", raising=False)
+    monkeypatch.delitem(sys.modules, "upscale_cli.executors.ray.executor", raising=False)
     monkeypatch.setitem(sys.modules, "ray", None)
     outcome = run(album[0], "--ray", "auto", "-m", "bicubic")
     assert outcome.code == 2
@@ -508,7 +510,7 @@ def test_without_ray_the_extra_is_named(run: Run, album: list[Path], monkeypatch
     ],
 )
 def test_an_address_that_leads_nowhere_is_one_line(address: str, kind: type[Exception], said: str) -> None:
-    from upscale_cli.crews.ray_crew import open_ray_crew
+    from upscale_cli.executors.ray.executor import open_ray_crew
 
     with pytest.raises(kind, match=said) as told:
         open_ray_crew(address, print)
@@ -532,8 +534,10 @@ def test_the_doctor_looks_at_every_node(cluster: Any, run: Run, tmp_path: Path) 
 def test_the_doctor_tells_what_is_wrong(
     cluster: Any, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("upscale_cli.crews.worker.__version__", "99")
-    monkeypatch.setattr("upscale_cli.crews.signs.Tokens.token_in", lambda _, folder: Sign(folder / "gone", 1))
+    monkeypatch.setattr("upscale_cli.executors.ray.worker.__version__", "99")
+    monkeypatch.setattr(
+        "upscale_cli.executors.ray.shared_files.Tokens.token_in", lambda _, folder: Sign(folder / "gone", 1)
+    )
     outcome = run("doctor", "--ray", cluster.address, "--folder", tmp_path)
     assert outcome.code == 1
     assert outcome.out.count("there and 99 here") == 4

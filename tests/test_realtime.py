@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from upscale_cli.realtime import LATENCY_SECONDS, SWITCH_SECONDS, Gate, NetCost, Pacer, advice
+from upscale_cli.jobs.realtime import LATENCY_SECONDS, SWITCH_SECONDS, Gate, NetCost, Pacer, advice
 
 
 @dataclass

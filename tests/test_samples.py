@@ -8,8 +8,8 @@ import pytest
 from tests.conftest import SHARED
 from upscale_cli import upscale_file
 from upscale_cli.errors import InputError
-from upscale_cli.media.frame import Frame
-from upscale_cli.media.image import ImageReader, PhotoInfo
+from upscale_cli.frames.image import Frame
+from upscale_cli.media.image.reader_writer import ImageReader, PhotoInfo
 
 FOLDER = SHARED / "samples/images"
 REFUSED = {

@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from upscale_cli.errors import InputError, OptionError
-from upscale_cli.runs.sources import (
+from upscale_cli.batch.discovery import (
     BELOW,
     EXCLUDED,
     HIDDEN,
@@ -27,6 +26,7 @@ from upscale_cli.runs.sources import (
     matches,
     natural,
 )
+from upscale_cli.errors import InputError, OptionError
 
 needs_links = pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")
 

@@ -15,20 +15,29 @@ import pytest
 from tests.clips import AAC, Clips, corrupted, ffmpeg, moving, tone
 from tests.examine import examine, planes
 from tests.test_video_resume import assert_same_file, work_of
-from upscale_cli import resume, stretched
-from upscale_cli.api import open_source, prepare_clip
-from upscale_cli.batch import Input, Naming, Outputs
-from upscale_cli.chain import Target
-from upscale_cli.clip import ClipJob, ClipOptions
 from upscale_cli.errors import FFmpegError, InterruptedRun, OutputError
 from upscale_cli.events import ClipFinished, ClipProgress, Event, Listener, Note, ignore
-from upscale_cli.media.video import stretches
-from upscale_cli.media.video.arguments import EncodeOptions
+from upscale_cli.inference.sizing import Target
+from upscale_cli.inference.upscaler import Upscaler
+from upscale_cli.jobs import video_resume, video_segments
+from upscale_cli.jobs.inputs import Input
+from upscale_cli.jobs.naming import Naming
+from upscale_cli.jobs.outputs import Outputs
+from upscale_cli.jobs.prepare import open_source, prepare_clip
+from upscale_cli.jobs.video import run_clip
+from upscale_cli.jobs.video_job import ClipJob, ClipOptions
+from upscale_cli.jobs.video_resume import run_resumable
+from upscale_cli.jobs.video_segments import (
+    Indivisible,
+    Made,
+    StretchJob,
+    is_worth_sharing,
+    perform_stretch,
+    run_stretched,
+)
+from upscale_cli.media.video import segments
+from upscale_cli.media.video.encoder_arguments import EncodeOptions
 from upscale_cli.media.video.reader import DecodeOptions
-from upscale_cli.resume import run_resumable
-from upscale_cli.stretched import Indivisible, Made, StretchJob, is_worth_sharing, perform_stretch, run_stretched
-from upscale_cli.upscaler import Upscaler
-from upscale_cli.video import run_clip
 
 LENGTH = 5
 FAST = EncodeOptions(preset="ultrafast")
@@ -37,9 +46,9 @@ FFV1 = EncodeOptions(codec="ffv1")
 
 @pytest.fixture(autouse=True)
 def _short_stretches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (stretches, stretched):
+    for module in (segments, video_segments):
         monkeypatch.setattr(module, "stretch_length", lambda _: LENGTH)
-    monkeypatch.setattr(resume, "cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(video_resume, "cache_folder", lambda: tmp_path / "cache")
 
 
 @pytest.fixture
@@ -65,7 +74,7 @@ def made_alone(job: StretchJob) -> Made:
     return perform_stretch(job, upscaler(), ignore)
 
 
-def by_threads(pool: Executor) -> stretched.Submit:
+def by_threads(pool: Executor) -> video_segments.Submit:
     """Each stretch by an upscaler of its own."""
     return lambda job, listener: pool.submit(perform_stretch, job, upscaler(), listener)
 
@@ -133,7 +142,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_other_processes_that_seek_make_the_same(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """bwdif looks at the neighbours of a frame, also across the cut."""
-    for module in (stretches, stretched):
+    for module in (segments, video_segments):
         monkeypatch.setattr(module, "stretch_length", lambda _: 50)
     alone, shared = tmp_path / "alone.mp4", tmp_path / "shared.mp4"
     in_turn(film, alone)
@@ -273,9 +282,9 @@ def test_other_frames_than_the_packets_tell_are_noticed(
     """Each time that is missing or made up is noticed by the stretch it lies in; what is recorded by then is right."""
     alone, shared = tmp_path / "alone.mp4", tmp_path / "shared.mp4"
     in_turn(clips("long_gop"), alone)
-    told = stretched.promised_times
+    told = video_segments.promised_times
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stretched, "promised_times", lambda *given: change(told(*given)))
+        patch.setattr(video_segments, "promised_times", lambda *given: change(told(*given)))
         with pytest.raises(Indivisible, match="packets"):
             run_stretched(job_for(clips("long_gop"), shared), upscaler(), by_threads(pool), ignore)
     run_resumable(job_for(clips("long_gop"), shared, resume=True), upscaler(), ignore)
@@ -301,7 +310,7 @@ def test_damage_behind_a_seek_is_noticed(
     clips: Clips, tmp_path: Path, pool: Executor, packet: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In stretches of five seconds; a decoder may pass over it, conceal it, or lose a frame."""
-    for module in (stretches, stretched):
+    for module in (segments, video_segments):
         monkeypatch.setattr(module, "stretch_length", lambda _: 125)
     source = corrupted(clips, "film", range(packet, packet + 1))
     before = in_turn(source, tmp_path / "alone.mkv")
@@ -345,14 +354,14 @@ def test_half_a_stretch_leaves_nothing(clips: Clips, tmp_path: Path, monkeypatch
     def full(_: Path) -> None:
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(stretches, "synced", full)
+    monkeypatch.setattr(segments, "synced", full)
     with pytest.raises(OSError, match="No space"):
         perform_stretch(job, upscaler(), ignore)
     assert not list(job.folder.glob("stretch-*"))
 
 
 def test_progress_counts_all_stretches(clips: Clips, tmp_path: Path, pool: Executor, monkeypatch: Any) -> None:
-    monkeypatch.setattr("upscale_cli.watch.PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr("upscale_cli.jobs.video_progress.PROGRESS_SECONDS", 0.0)
     events: list[Event] = []
     job = job_for(clips("long_gop"), tmp_path / "out.mp4")
     run_stretched(job, upscaler(), by_threads(pool), events.append)
@@ -368,4 +377,4 @@ def test_which_clips_are_worth_it(clips: Clips, tmp_path: Path) -> None:
     assert not is_worth_sharing(job_for(clips("plain"), tmp_path / "out.mp4"))
     assert not is_worth_sharing(job_for(clips("long_gop"), tmp_path / "out.mp4", decode=DecodeOptions(frames=LENGTH)))
     assert not is_worth_sharing(job_for(clips("long_gop"), tmp_path / "out.mp4", preview=1.0))
-    assert Fraction(40, LENGTH) > stretched.WORTH_SHARING
+    assert Fraction(40, LENGTH) > video_segments.WORTH_SHARING

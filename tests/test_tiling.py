@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from upscale_cli.errors import OptionError
-from upscale_cli.tiling import Limits, RowBlender, Span, automatic_tiles, blend_weights, tile_spans
+from upscale_cli.inference.tiling import Limits, RowBlender, Span, automatic_tiles, blend_weights, tile_spans
 
 geometry = st.tuples(
     st.integers(1, 300), st.integers(1, 80), st.integers(0, 79), st.integers(0, 20), st.sampled_from([1, 2, 4])

@@ -31,9 +31,9 @@ from training.espcn import (
 )
 from training.patches import Batch, cut_patches, read_lumas
 from training.soap import Soap
-from upscale_cli.metrics import Plane, bicubic, crop_to_multiple, full_luma, studio_luma, to_8_bit
-from upscale_cli.models.espcn import ESPCN, recognise
-from upscale_cli.models.net import Card
+from upscale_cli.evaluation.metrics import Plane, bicubic, crop_to_multiple, full_luma, studio_luma, to_8_bit
+from upscale_cli.models.archs.espcn import ESPCN, recognise
+from upscale_cli.models.interface import Card
 from upscale_cli.models.registry import rows_of
 
 REPOSITORY = Path(__file__).parent.parent

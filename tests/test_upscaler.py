@@ -10,12 +10,12 @@ import pytest
 from PIL import Image
 
 from upscale_cli import Upscaler
-from upscale_cli.chain import Target
 from upscale_cli.errors import CheckpointError, OptionError, UnknownModelError
 from upscale_cli.events import Event, Note
-from upscale_cli.media.frame import Frame, Layout, Pixels, channels_of
-from upscale_cli.planes import without_holes
-from upscale_cli.upscaler import Alpha
+from upscale_cli.frames.image import Frame, Layout, Pixels, channels_of
+from upscale_cli.inference.planes import without_holes
+from upscale_cli.inference.sizing import Target
+from upscale_cli.inference.upscaler import Alpha
 
 LAYOUTS: tuple[Layout, ...] = ("L", "LA", "RGB", "RGBA", "CMYK", "LAB")
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from upscale_cli.errors import FFmpegError
-from upscale_cli.media.video import binary
-from upscale_cli.media.video.binary import find_ffmpeg, last_words, pixel_formats_of
+from upscale_cli.media.video.ffmpeg import binary
+from upscale_cli.media.video.ffmpeg.binary import find_ffmpeg, last_words, pixel_formats_of
 
 ANSWERS = {"-encoders": " V....D libx264              H.264\n", "-hwaccels": "Hardware acceleration methods:\ncuda\n"}
 

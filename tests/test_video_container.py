@@ -12,7 +12,7 @@ from imageio_ffmpeg import get_ffmpeg_exe
 
 from tests.clips import Clips, ffmpeg
 from upscale_cli.errors import OutputError
-from upscale_cli.media.formats import CLIP_EXTENSIONS
+from upscale_cli.media.image.formats import CLIP_EXTENSIONS
 from upscale_cli.media.video.container import (
     CONTAINERS,
     Slot,
@@ -23,8 +23,8 @@ from upscale_cli.media.video.container import (
     slot_arguments,
     upscaled_outputs,
 )
-from upscale_cli.media.video.facts import Clip, OtherStream, VideoStream
 from upscale_cli.media.video.probe import input_arguments, pictures, probe
+from upscale_cli.media.video.streams import Clip, OtherStream, VideoStream
 
 # Plans
 

@@ -20,13 +20,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from upscale_cli.errors import DeviceError, FFmpegError, OptionError
-from upscale_cli.media.video import arguments, encoder
-from upscale_cli.media.video.arguments import loss, nearest
-from upscale_cli.media.video.binary import FFmpeg, find_ffmpeg
+from upscale_cli.frames.colour_tags import ColourTags, ContentLight, MasteringDisplay
+from upscale_cli.frames.pixel_format import FORMATS
+from upscale_cli.media.video import encoder_arguments, encoder_choice
 from upscale_cli.media.video.codecs import CODECS, PIXEL_FORMATS
-from upscale_cli.media.video.encoder import ENVIRONMENT, EncodeOptions, Encoder, Picture, choose_encoder
-from upscale_cli.media.video.facts import ColourTags, ContentLight, MasteringDisplay, Orientation
-from upscale_cli.media.video.pixel_format import FORMATS
+from upscale_cli.media.video.encoder_arguments import loss, nearest
+from upscale_cli.media.video.encoder_choice import ENVIRONMENT, EncodeOptions, Encoder, Picture, choose_encoder
+from upscale_cli.media.video.ffmpeg.binary import FFmpeg, find_ffmpeg
+from upscale_cli.media.video.streams import Orientation
 
 SUFFIX = {"mp4": "mp4", "mov": "mov", "matroska": "mkv", "webm": "webm", "mpegts": "ts", "nut": "nut", "avi": "avi"}
 BT709 = ColourTags("bt709", "bt709", "bt709", "tv", "left")
@@ -246,7 +247,7 @@ def test_padding_does_not_change_the_aspect(ffmpeg: FFmpeg) -> None:
 
 @given(st.fractions(min_value=Fraction(1, 10**7), max_value=10**7))
 def test_any_ratio_fits_sixteen_bits(ratio: Fraction) -> None:
-    fitted = arguments._sixteen_bits(ratio)
+    fitted = encoder_arguments._sixteen_bits(ratio)
     assert 1 <= fitted.numerator <= 65535
     assert 1 <= fitted.denominator <= 65535
     assert fitted == ratio or abs(fitted / ratio - 1) < 1e-4 or not Fraction(1, 6000) < ratio < 6000
@@ -521,18 +522,18 @@ def test_the_nearest_format_is_the_same_one_where_there_is_one(name: str, offere
 
 def test_a_hardware_encoder_that_fails_says_why(ffmpeg: FFmpeg, monkeypatch: pytest.MonkeyPatch) -> None:
     pretended = replace(ffmpeg, encoders=ffmpeg.encoders | {"h264_vaapi"})
-    monkeypatch.setattr(encoder, "trial", lambda *_: "No VA display found")
+    monkeypatch.setattr(encoder_choice, "trial", lambda *_: "No VA display found")
     with pytest.raises(DeviceError, match=r'h264_vaapi does not work here \("No VA display found"\)'):
         choose(picture(), "mp4", pretended, codec="h264_vaapi")
 
 
 def test_realtime_takes_hardware_where_it_works(ffmpeg: FFmpeg, monkeypatch: pytest.MonkeyPatch) -> None:
     pretended = replace(ffmpeg, encoders=ffmpeg.encoders | {"h264_vaapi", "hevc_vaapi"})
-    monkeypatch.setattr(encoder, "HARDWARE_BY_PLATFORM", dict.fromkeys(("linux", "darwin", "win32"), ("vaapi",)))
-    monkeypatch.setattr(encoder, "trial", lambda *_: None)
+    monkeypatch.setattr(encoder_choice, "HARDWARE_BY_PLATFORM", dict.fromkeys(("linux", "darwin", "win32"), ("vaapi",)))
+    monkeypatch.setattr(encoder_choice, "trial", lambda *_: None)
     assert choose(picture(), "mp4", pretended, realtime=True)[0].name == "h264_vaapi"
     assert choose(picture("yuv444p"), "mp4", pretended, realtime=True)[0].name == "libx264"  # 4:4:4 would be lost
-    monkeypatch.setattr(encoder, "trial", lambda *_: "no device")
+    monkeypatch.setattr(encoder_choice, "trial", lambda *_: "no device")
     chosen, said = choose(picture(), "mp4", pretended, realtime=True)
     assert (chosen.name, said) == ("libx264", "")
     assert "ultrafast" in chosen.arguments

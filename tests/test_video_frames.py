@@ -20,16 +20,16 @@ from numpy.typing import NDArray
 from tests.clips import Clips, corrupted, ffmpeg, moving, recipe
 from tests.examine import examine, planes
 from upscale_cli.errors import FFmpegError, InputError, OutputError
+from upscale_cli.frames.colour_tags import ColourTags
+from upscale_cli.frames.pixel_format import FORMATS, PixelFormat
+from upscale_cli.frames.video import VideoFrame
 from upscale_cli.media.video import reader as reader_module
 from upscale_cli.media.video import writer as writer_module
-from upscale_cli.media.video.binary import find_ffmpeg
 from upscale_cli.media.video.container import CONTAINERS
-from upscale_cli.media.video.encoder import EncodeOptions, Encoder, Picture, choose_encoder
-from upscale_cli.media.video.facts import ColourTags
-from upscale_cli.media.video.frame import VideoFrame
-from upscale_cli.media.video.pixel_format import FORMATS, PixelFormat
+from upscale_cli.media.video.encoder_choice import EncodeOptions, Encoder, Picture, choose_encoder
+from upscale_cli.media.video.ffmpeg.binary import find_ffmpeg
+from upscale_cli.media.video.ffmpeg.process import Child
 from upscale_cli.media.video.probe import nearest_format, probe
-from upscale_cli.media.video.process import Child
 from upscale_cli.media.video.reader import DecodeOptions, VideoReader
 from upscale_cli.media.video.writer import Track, VideoWriter
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from upscale_cli.media.video import lending
-from upscale_cli.media.video.lending import Lender
-from upscale_cli.media.video.process import Pipe
+from upscale_cli.media.video.ffmpeg import vmsplice
+from upscale_cli.media.video.ffmpeg.process import Pipe
+from upscale_cli.media.video.ffmpeg.vmsplice import Lender
 
 SIZE = 3_000_001  # more than a pipe holds, and no whole number of pages
 
@@ -52,7 +52,7 @@ def test_all_bytes_come_in_order_however_short_the_frames_live(
 ) -> None:
     """Nobody else keeps the frames, so new ones would take their memory while it is still to be read."""
     if not has_vmsplice:
-        monkeypatch.setattr(lending, "_vmsplice", lambda: None)
+        monkeypatch.setattr(vmsplice, "_vmsplice", lambda: None)
     reading, writing = ends
     came = bytearray()
     with os.fdopen(writing, "wb", buffering=0) as end:
@@ -128,7 +128,7 @@ def test_a_system_that_keeps_it_from_us(ends: tuple[int, int], monkeypatch: pyte
         ctypes.set_errno(errno.EPERM)
         return -1
 
-    monkeypatch.setattr(lending, "_vmsplice", lambda: refuse)
+    monkeypatch.setattr(vmsplice, "_vmsplice", lambda: refuse)
     reading, writing = ends
     came = bytearray()
     thread = read_all(reading, came)

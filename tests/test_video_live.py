@@ -22,10 +22,10 @@ from imageio_ffmpeg import get_ffmpeg_exe
 from tests.clips import AAC, X264, Clips, ffmpeg, moving, tone
 from tests.conftest import REPOSITORY
 from tests.examine import assert_kept, examine, upscale
-from upscale_cli.media.video import once as once_module
+from upscale_cli.media.video import tee as once_module
 from upscale_cli.media.video.live import container_of, is_address
-from upscale_cli.media.video.once import Feed, Once, SecondInput
 from upscale_cli.media.video.player import player_arguments
+from upscale_cli.media.video.tee import Feed, Once, SecondInput
 
 FAST = ("-m", "bicubic", "--preset", "ultrafast", "--device", "cpu")
 UPSCALE = (sys.executable, "-m", "upscale_cli")

@@ -6,7 +6,7 @@ from fractions import Fraction
 import av
 import pytest
 
-from upscale_cli.media.video.nut import RawStream, frame_header, headers
+from upscale_cli.media.video.ffmpeg.nut import RawStream, frame_header, headers
 
 GRAY = RawStream(tag=b"Y800", width=6, height=4, time_base=Fraction(1, 25), rate=Fraction(25))
 

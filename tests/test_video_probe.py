@@ -16,9 +16,9 @@ from imageio_ffmpeg import get_ffmpeg_exe
 
 from tests.clips import RECIPES, Clips, ffmpeg
 from upscale_cli.errors import InputError
+from upscale_cli.frames.colour_tags import ColourTags, ContentLight
+from upscale_cli.frames.pixel_format import FORMATS
 from upscale_cli.media.video.colour import complete
-from upscale_cli.media.video.facts import ColourTags, ContentLight, Orientation
-from upscale_cli.media.video.pixel_format import FORMATS
 from upscale_cli.media.video.probe import (
     WHITELIST_FORMATS,
     input_arguments,
@@ -30,6 +30,7 @@ from upscale_cli.media.video.probe import (
     pictures,
     probe,
 )
+from upscale_cli.media.video.streams import Orientation
 
 FACTS: dict[str, dict[str, Any]] = {
     "plain": {"codec": "h264", "width": 96, "height": 64, "rate": 25, "frames": 12, "seconds": 0.48, "start": 0},

@@ -13,8 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from upscale_cli.media.video import process
-from upscale_cli.media.video.process import Child
+from upscale_cli.media.video.ffmpeg import process
+from upscale_cli.media.video.ffmpeg.process import Child
 
 
 @pytest.fixture(autouse=True)

@@ -21,10 +21,11 @@ from hypothesis import strategies as st
 from tests.clips import AAC, Clips, corrupted, ffmpeg, has_encoder, moving, tone
 from tests.command import Outcome
 from tests.examine import Report, assert_kept, assert_same_times, examine, planes, ticks, upscale
-from upscale_cli import resume
-from upscale_cli.media.video import stretches, work
-from upscale_cli.media.video.stretches import Stretch, decoding_times
-from upscale_cli.media.video.work import job_in
+from upscale_cli.files import work_folder
+from upscale_cli.files.work_folder import job_in
+from upscale_cli.jobs import video_resume
+from upscale_cli.media.video import segments
+from upscale_cli.media.video.segments import Stretch, decoding_times
 
 LENGTH = 5
 VPX = ("--encoder-arg", "deadline=realtime", "--encoder-arg", "cpu-used=8")
@@ -33,8 +34,8 @@ FAST = ("--preset", "ultrafast")
 
 @pytest.fixture(autouse=True)
 def _short_stretches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stretches, "stretch_length", lambda _: LENGTH)
-    monkeypatch.setattr(resume, "cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(segments, "stretch_length", lambda _: LENGTH)
+    monkeypatch.setattr(video_resume, "cache_folder", lambda: tmp_path / "cache")
 
 
 def run(source: Path, output: Path, *options: object) -> Outcome:
@@ -61,7 +62,7 @@ def halted(source: Path, output: Path, *options: object, monkeypatch: pytest.Mon
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(resume, "_join", interrupt)
+        patch.setattr(video_resume, "_join", interrupt)
         assert run(source, output, "--resume", *options).code == 130
     return work_of(output)
 
@@ -212,7 +213,7 @@ def test_it_goes_on_behind_any_stretch(
 
 def test_a_seek_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Behind the first ten seconds decoding begins anew at a key frame; bwdif looks at neighbours."""
-    monkeypatch.setattr(stretches, "stretch_length", lambda _: 100)
+    monkeypatch.setattr(segments, "stretch_length", lambda _: 100)
     source = tmp_path / "interlaced.mp4"
     weave = ("-vf", "interlace=scan=tff:lowpass=off", "-flags", "+ildct+ilme", "-x264-params", "tff=1")
     encoder = ("-c:v", "libx264", "-g", 60, "-bf", 3, *AAC)
@@ -310,7 +311,7 @@ def test_a_full_disk_is_one_line_and_costs_one_stretch(
     whole, output = tmp_path / "whole.mp4", tmp_path / "out.mp4"
     done(clips("plain"), whole, "--resume")
     room = iter([True] * 2)
-    synced = work.synced
+    synced = work_folder.synced
 
     def until_full(path: Path) -> None:
         if path.suffix == ".mkv" and not next(room, False):
@@ -318,7 +319,7 @@ def test_a_full_disk_is_one_line_and_costs_one_stretch(
         synced(path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(stretches, "synced", until_full)
+        patch.setattr(segments, "synced", until_full)
         outcome = run(clips("plain"), output, "--resume")
     assert outcome.code == 1
     assert f"{2 * LENGTH} frames are done; the same command goes on" in outcome.line
@@ -484,7 +485,7 @@ def test_killed_again_and_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     said = final.communicate()[1].decode()
     assert final.returncode == 0, said
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "lr.mp4", "out.mp4"]
-    monkeypatch.setattr(stretches, "stretch_length", lambda _: 50)
+    monkeypatch.setattr(segments, "stretch_length", lambda _: 50)
     undisturbed = upscale(source, "-o", whole, *KILLED)
     assert undisturbed.code == 0, undisturbed.err
     assert len(examine(whole).picture.pts) == KILLED_FRAMES
@@ -526,4 +527,4 @@ def test_a_work_folder_from_elsewhere_opens_no_other_file(
     (work / "journal.jsonl").write_text("\n".join((json.dumps(stretch), *rest, "")))
     job = job_in(work)
     assert job is not None
-    assert not stretches.Journal(work, job).stretches
+    assert not segments.Journal(work, job).stretches

@@ -9,9 +9,9 @@ import pytest
 
 from tests.clips import RECIPES, Clips, corrupted, ffmpeg, truncated
 from upscale_cli.errors import UpscaleError
-from upscale_cli.media.video.facts import Clip, VideoStream
+from upscale_cli.media.video.packet_schedule import Promise, Schedule, tail
 from upscale_cli.media.video.probe import probe
-from upscale_cli.media.video.schedule import Promise, Schedule, tail
+from upscale_cli.media.video.streams import Clip, VideoStream
 
 UNTIMED = {"raw_h264", "raw_h265"}
 NO_VIDEO = {"audio_only", "audio_only_mp4", "empty", "prose", "noise"}

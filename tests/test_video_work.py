@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from upscale_cli.errors import OutputError
-from upscale_cli.media.video.work import JOB_FILE, WorkFolder, work_folder
+from upscale_cli.files.work_folder import JOB_FILE, WorkFolder, work_folder
 
 
 @pytest.fixture

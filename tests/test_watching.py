@@ -18,8 +18,8 @@ from PIL import Image
 
 from tests.albums import paint
 from tests.command import Run
-from upscale_cli.runs.manifest import Stamp
-from upscale_cli.runs.watching import Arrivals, waiting
+from upscale_cli.batch.arrivals import Arrivals, waiting
+from upscale_cli.batch.manifest import Stamp
 
 FAST = ("-m", "bicubic", "-s", "2")
 
@@ -91,7 +91,7 @@ def test_the_wait_ends_with_a_change(tmp_path: Path) -> None:
 
 
 def test_without_events_the_wait_is_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("upscale_cli.runs.watching.POLL_SECONDS", 0.01)
+    monkeypatch.setattr("upscale_cli.batch.arrivals.POLL_SECONDS", 0.01)
     said: list[str] = []
     with waiting([str(tmp_path / "gone")], None, recursive=True, say=said.append) as wait:
         wait(600)

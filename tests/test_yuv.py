@@ -10,10 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from upscale_cli.media.video.facts import ColourTags, Range
-from upscale_cli.media.video.pixel_format import FORMATS, PixelFormat
-from upscale_cli.models.registry import Kernel
-from upscale_cli.yuv import (
+from upscale_cli.frames.colour_tags import ColourTags, Range
+from upscale_cli.frames.pixel_format import FORMATS, PixelFormat
+from upscale_cli.inference.yuv import (
     LUMA_WEIGHTS,
     SITING,
     Axis,
@@ -29,6 +28,7 @@ from upscale_cli.yuv import (
     store,
     to_rgb,
 )
+from upscale_cli.models.registry import Kernel
 
 CPU = torch.device("cpu")
 RANGES: tuple[Range, ...] = ("tv", "pc")

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
 
-from upscale_cli.metrics import Plane, bicubic, to_8_bit
+from upscale_cli.evaluation.metrics import Plane, bicubic, to_8_bit
 
 Kernel = Literal["bicubic", "lanczos", "bilinear", "area", "bicubic-sharp"]
 """How HR was shrunk; "bicubic-sharp" is a bicubic without antialiasing, which leaves jagged edges."""

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from upscale_cli.metrics import FULL_RANGE, crop_to_multiple
+from upscale_cli.evaluation.metrics import FULL_RANGE, crop_to_multiple
 
 Random = np.random.Generator
 Pixels8 = NDArray[np.uint8]

@@ -32,8 +32,17 @@ from training.damage import Damage, damaged, draw
 from training.files import picture_files, write_safetensors
 from training.patches import Batch, MakeLR, Patches, clean, cut_patches, read_lumas
 from training.soap import Soap
-from upscale_cli.metrics import Plane, bicubic, crop_border, crop_to_multiple, psnr, ssim, studio_luma, to_8_bit
-from upscale_cli.models.espcn import ESPCN
+from upscale_cli.evaluation.metrics import (
+    Plane,
+    bicubic,
+    crop_border,
+    crop_to_multiple,
+    psnr,
+    ssim,
+    studio_luma,
+    to_8_bit,
+)
+from upscale_cli.models.archs.espcn import ESPCN
 
 REPOSITORY = Path(__file__).parent.parent
 LICENCE = "MIT (weights trained here; training pictures: see weights/README.md)"

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from training.files import write_safetensors
 from training.patches import read_lumas
-from upscale_cli.metrics import Plane, to_8_bit
-from upscale_cli.niqe import MODEL_FILE, Naturalness, block_features
+from upscale_cli.evaluation.metrics import Plane, to_8_bit
+from upscale_cli.evaluation.niqe import MODEL_FILE, Naturalness, block_features
 
 REPOSITORY = Path(__file__).parent.parent
 SHARPNESS = 0.75

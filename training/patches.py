@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from training.files import picture_files
-from upscale_cli.metrics import Plane, bicubic, crop_to_multiple, full_luma, to_8_bit
+from upscale_cli.evaluation.metrics import Plane, bicubic, crop_to_multiple, full_luma, to_8_bit
 
 MakeLR = Callable[[Plane, int], Plane]
 """HR luma in whole 8-bit levels, sides multiples of the scale, to LR luma in whole 8-bit levels."""

@@ -31,10 +31,10 @@ from training.degradation import CLEAN, HEAVY, LIGHT, Pixels8, degrade
 from training.espcn import REPOSITORY
 from training.files import picture_files, write_safetensors
 from training.soap import Soap
-from upscale_cli.metrics import psnr
-from upscale_cli.models.checkpoint import load_net
-from upscale_cli.models.srvgg import SRVGGNetCompact
-from upscale_cli.upscaler import Upscaler
+from upscale_cli.evaluation.metrics import psnr
+from upscale_cli.inference.upscaler import Upscaler
+from upscale_cli.models.archs.srvgg import SRVGGNetCompact
+from upscale_cli.models.loading import load_net
 
 SCALE: Final = 4
 TEACHER: Final = "realesr-general-x4v3 (BSD-3-Clause, (c) 2021 Xintao Wang)"

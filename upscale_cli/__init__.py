@@ -14,21 +14,23 @@ What a name stands for is imported when it is first used, so that `import upscal
 
 from typing import TYPE_CHECKING, Any
 
+from upscale_cli._version import __version__
+
 if TYPE_CHECKING:
     from upscale_cli.api import upscale_file, upscale_folder, upscale_frames, upscale_video
-    from upscale_cli.chain import Target
-    from upscale_cli.clip import ClipOptions
     from upscale_cli.errors import UpscaleError
-    from upscale_cli.upscaler import Upscaler
+    from upscale_cli.inference.sizing import Target
+    from upscale_cli.inference.upscaler import Upscaler
+    from upscale_cli.jobs.video_job import ClipOptions
 
-__version__ = "0.1.0"
 __all__ = [
     "ClipOptions", "Target", "UpscaleError", "Upscaler", "__version__",
     "upscale_file", "upscale_folder", "upscale_frames", "upscale_video",
 ]  # fmt: skip
 
 _HOMES = {
-    "ClipOptions": "clip", "Target": "chain", "UpscaleError": "errors", "Upscaler": "upscaler",
+    "ClipOptions": "jobs.video_job", "Target": "inference.sizing", "UpscaleError": "errors",
+    "Upscaler": "inference.upscaler",
     "upscale_file": "api", "upscale_folder": "api", "upscale_frames": "api", "upscale_video": "api",
 }  # fmt: skip
 

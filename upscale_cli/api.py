@@ -1,33 +1,31 @@
 """From file to file, for Python users."""
 
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from upscale_cli.batch import STDIO, Input, Naming, Outputs
-from upscale_cli.chain import Target
 from upscale_cli.errors import OptionError
 from upscale_cli.events import Listener, ignore
-from upscale_cli.media.formats import MAX_PIXELS
-from upscale_cli.media.image import ImageReader, frames_kept
-from upscale_cli.pipeline import FileOptions, Job, run
-from upscale_cli.upscaler import Upscaler
+from upscale_cli.inference.sizing import Target
+from upscale_cli.inference.upscaler import Upscaler
+from upscale_cli.jobs.inputs import Input
+from upscale_cli.jobs.job import FileOptions
+from upscale_cli.jobs.naming import Naming
+from upscale_cli.jobs.outputs import Outputs
+from upscale_cli.jobs.photo import run
+from upscale_cli.jobs.prepare import open_source, prepare, prepare_clip
+from upscale_cli.media.image.formats import MAX_PIXELS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from upscale_cli.clip import ClipJob, ClipOptions
-    from upscale_cli.crews.crew import Crew
     from upscale_cli.events import Event, FolderFinished
-    from upscale_cli.frames import SRFrame
-    from upscale_cli.media.video.facts import Clip
-    from upscale_cli.media.video.once import Once
-
-PLAYER = "player"
-"""What the output is called where a player shows it."""
+    from upscale_cli.executors.executor import Crew
+    from upscale_cli.jobs.video_frames import SRFrame
+    from upscale_cli.jobs.video_job import ClipOptions
+    from upscale_cli.media.video.streams import Clip
 
 
 def upscale_file(
@@ -108,7 +106,7 @@ def upscale_video(
         target: instead of `scale`, a size.
         model: a name, a checkpoint file, or an `Upscaler` to use again; None: ESPCN, of the kind that
             suits the clip's compression.
-        options: of `upscale_cli.clip.ClipOptions`: codec, part of the clip, real time, resume, ...
+        options: of `upscale_cli.jobs.video_job.ClipOptions`: codec, part of the clip, real time, resume, ...
         listener: receives every event (see `upscale_cli.events`).
         upscaler_options: of `Upscaler`: device, precision, tile, ...
 
@@ -118,8 +116,8 @@ def upscale_video(
     Raises:
         UpscaleError: with one line for the user.
     """
-    from upscale_cli.clip import ClipOptions
-    from upscale_cli.video import run_clip
+    from upscale_cli.jobs.video import run_clip
+    from upscale_cli.jobs.video_job import ClipOptions
 
     options = options or ClipOptions()
     given = Input(os.fspath(source), may_be_live=options.live)
@@ -165,7 +163,8 @@ def upscale_folder(
         overwrite: do everything again, and replace outputs that exist.
         skip_existing: pass over what the manifest in `output` knows to be done.
         jobs: pictures in hand at a time; None: by the machine.
-        crew: who does the work, such as `upscale_cli.crews.ray_crew.open_ray_crew(address, print)`; it stays open.
+        crew: who does the work, such as what `executors.ray.executor.open_ray_crew(address, print)` gives; it stays
+            open.
         photos, clips: how they are read and written; `overwrite` is as given here.
         listener: receives every event (see `upscale_cli.events`).
         options: of `Upscaler`: device, precision, tile, ...
@@ -176,12 +175,12 @@ def upscale_folder(
     Raises:
         UpscaleError: with one line for the user, where it is wrong for all sources.
     """
-    from upscale_cli.clip import ClipOptions
+    from upscale_cli.batch.discovery import Choice, check_globs, find_sources
+    from upscale_cli.batch.folder import FolderRun, Rules
+    from upscale_cli.batch.manifest import manifest_folder
+    from upscale_cli.batch.run import Run
     from upscale_cli.events import FolderFinished
-    from upscale_cli.runs.folder import FolderRun, Rules
-    from upscale_cli.runs.manifest import manifest_folder
-    from upscale_cli.runs.run import Run
-    from upscale_cli.runs.sources import Choice, check_globs, find_sources
+    from upscale_cli.jobs.video_job import ClipOptions
 
     if scale is not None and target is not None:
         raise OptionError("give either a scale or a target; they exclude each other.")
@@ -232,13 +231,13 @@ def upscale_frames(
     Args: as `upscale_video`. Of `options` count `decode`, `video_stream` and `max_pixels`.
 
     Yields:
-        `upscale_cli.frames.SRFrame`: planes, time in seconds, and `to_rgb()`.
+        `upscale_cli.jobs.video_frames.SRFrame`: planes, time in seconds, and `to_rgb()`.
 
     Raises:
         UpscaleError: with one line for the user.
     """
-    from upscale_cli.clip import DEFAULT_CLIP_SCALE, ClipOptions
-    from upscale_cli.frames import sr_frames
+    from upscale_cli.jobs.video_frames import sr_frames
+    from upscale_cli.jobs.video_job import DEFAULT_CLIP_SCALE, ClipOptions
     from upscale_cli.media.video.probe import probe
 
     options = options or ClipOptions()
@@ -256,7 +255,7 @@ def _for_clip(
     listener: Listener,
     options: dict[str, Any],
 ) -> Upscaler:
-    from upscale_cli.clip_plan import chosen_streams
+    from upscale_cli.jobs.video_plan import chosen_streams
 
     if not isinstance(model, Upscaler):
         codec = chosen_streams(clip, clip_options.video_stream)[0].codec
@@ -264,96 +263,3 @@ def _for_clip(
     if options:
         raise TypeError(f"{', '.join(options)}: say this to the Upscaler that is given as model")
     return model
-
-
-def prepare(given: Input, upscaler: Upscaler, naming: Naming, outputs: Outputs, options: FileOptions) -> Job:
-    """What is to be done with one input by one model: the header decides the size, and the size the name.
-
-    Args:
-        naming: where outputs go; its target, or else the model's own scale, decides the size.
-        outputs: where the output's place is booked.
-
-    Raises:
-        InputError: the input cannot be read. OutputError: its place is taken.
-    """
-    target = upscaler.target(target=naming.target)
-    opened = given.open()
-    with ImageReader(opened, max_pixels=options.max_pixels, salvage=options.salvage) as reader:
-        info = reader.info
-    place = naming.place(given, info, target.size_for(info.width, info.height), upscaler.name)
-    outputs.promise(given, place.path)
-    return Job(
-        opened, given.name, place.target(), place.name, place.format, target, options,
-        lr_size=(info.width, info.height), frames=frames_kept(place.format, info),
-    )  # fmt: skip
-
-
-class OpenedClip(NamedTuple):
-    """What is in a clip, and its bytes where they come once only."""
-
-    clip: "Clip"
-    once: "Once | None" = None
-
-
-def prepare_clip(
-    given: Input,
-    opened: OpenedClip,
-    upscaler: Upscaler,
-    naming: Naming,
-    outputs: Outputs,
-    options: "ClipOptions",
-) -> "ClipJob":
-    """What is to be done with one clip by one model; see `prepare`. Scale 2, where nothing else is asked for.
-
-    Raises:
-        OptionError: output and format contradict each other.
-        InputError: the clip cannot be read.
-        OutputError: its place is taken, or its ending names no container.
-    """
-    from upscale_cli.clip import DEFAULT_CLIP_SCALE, ClipJob
-    from upscale_cli.clip_plan import chosen_streams
-    from upscale_cli.media.video.container import CONTAINERS, container_like, container_named
-    from upscale_cli.media.video.live import container_of, is_address
-
-    target = naming.target or Target(scale=upscaler.only_scale or DEFAULT_CLIP_SCALE)
-    clip, once = opened
-    if options.live and naming.output is not None and is_address(naming.output):
-        sent = container_of(naming.output)
-        return ClipJob(clip, naming.output, naming.output, sent, target, options, once=once)
-    if options.play:
-        return ClipJob(clip, None, PLAYER, CONTAINERS["Matroska"], target, options, once=once)
-    stream = chosen_streams(clip, options.video_stream)[0]
-    size = target.size_for(stream.width, stream.height)
-    own, note = (CONTAINERS["Matroska"], None) if given.is_live else container_like(clip)
-    ending = given.path.suffix if given.path.suffix.lower() in own.extensions else own.extensions[0]
-    if naming.format is not None:
-        ending, note = f".{naming.format.lower().removeprefix('.')}", None
-    label = "" if options.preview is None else "_preview"
-    path = naming.place_clip(given, (stream.width, stream.height), size, upscaler.name, ending, label)
-    outputs.promise(given, path, may_exist=options.resume)
-    if path is None:
-        if naming.format is not None and container_named(naming.format).name != "Matroska":
-            raise OptionError(
-                f"--format {naming.format}: standard output gets Matroska. Leave it out, or give -o FILE."
-            )
-        return ClipJob(clip, sys.stdout.buffer, STDIO, CONTAINERS["Matroska"], target, options, once=once)
-    container = container_named(path.suffix)
-    if naming.format is not None and container_named(naming.format) != container:
-        raise OptionError(f"output {path} and --format {naming.format} contradict each other. Leave one of them out.")
-    return ClipJob(clip, path, str(path), container, target, options, note if container == own else None, once)
-
-
-def open_source(given: Input, options: "ClipOptions") -> OpenedClip:
-    """Looks into a clip.
-
-    Raises:
-        InputError: the clip cannot be read.
-    """
-    from upscale_cli.media.video.live import open_live, open_stdin
-    from upscale_cli.media.video.probe import probe
-
-    if given.is_live:
-        return OpenedClip(*open_live(given.name, options.max_pixels))
-    if given.is_stdin:
-        return OpenedClip(*open_stdin(options.max_pixels))
-    return OpenedClip(probe(given.path, max_pixels=options.max_pixels))

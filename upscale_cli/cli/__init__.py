@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from upscale_cli.causes import print_causes
+from upscale_cli.cli.causes import print_causes
 from upscale_cli.cli.group import MAIN_VERB, MainVerb, PathDecides
 from upscale_cli.cli.options import Json
 from upscale_cli.cli.verb_compare import compare
@@ -51,7 +51,7 @@ def doctor(
     ] = None,
 ) -> None:  # fmt: skip
     """Check this machine: versions, devices, precision, ffmpeg, weights."""
-    from upscale_cli.doctor import examine, examine_ray, show
+    from upscale_cli.cli.doctor import examine, examine_ray, show
 
     if ray is None and folder is not None:
         raise OptionError("--folder goes with --ray only. Give both, or neither.")

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from upscale_cli.media.formats import FORMATS
+from upscale_cli.media.image.formats import FORMATS
 
 SIZE = "Size of the result"
 MODEL = "Model"

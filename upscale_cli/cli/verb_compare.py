@@ -14,7 +14,7 @@ from upscale_cli.errors import InputError, OptionError, OutputError, printable
 
 if TYPE_CHECKING:
     from upscale_cli.compare.page import Compared, Measured
-    from upscale_cli.compare.sources import Kind, Subject, Unpaired
+    from upscale_cli.compare.pairing import Kind, Subject, Unpaired
     from upscale_cli.events import Listener
 
 PAGE_ENDINGS = (".html", ".htm")
@@ -48,8 +48,8 @@ def compare(
 
     [bold]upscale compare photo.jpg photo_4x.jpg[/bold], [bold]upscale compare lr/ sr/ --hr hr/ -o set5.html[/bold]
     """
-    from upscale_cli.compare.sources import common_kind
-    from upscale_cli.console import listening
+    from upscale_cli.cli.console import listening
+    from upscale_cli.compare.pairing import common_kind
 
     paths = [Path(name) for name in inputs]
     reference = Path(hr) if hr is not None else None
@@ -65,7 +65,7 @@ def compare(
         check_place(place, [*paths, *([reference] if reference is not None else [])])
         unpaired: tuple[Unpaired, ...] = ()
         if kind == "clip":
-            from upscale_cli.compare.side_by_side import write_clip
+            from upscale_cli.compare.video_side_by_side import write_clip
 
             compared = write_clip(paths[0], paths[1], place, overwrite=overwrite, listener=listener)
         else:
@@ -115,7 +115,7 @@ def _page(
     kind: "Kind", paths: list[Path], reference: Path | None, place: Path, listener: "Listener", *, overwrite: bool
 ) -> "tuple[Compared, tuple[Unpaired, ...]]":
     from upscale_cli.compare.page import write_page
-    from upscale_cli.compare.sources import subject_of_files, subjects_of_folders
+    from upscale_cli.compare.pairing import subject_of_files, subjects_of_folders
     from upscale_cli.events import Note
 
     subjects: tuple[Subject, ...]
@@ -152,7 +152,7 @@ def show(compared: "Compared", *, as_json: bool, quiet: bool) -> None:
 
 def in_words(compared: "Compared") -> list[str]:
     """What was made, and what was measured, for a person."""
-    from upscale_cli.words import counted, duration
+    from upscale_cli.text import counted, duration
 
     size = f"{compared.size / 1e6:.1f} MB" if compared.size >= 1e5 else f"{compared.size / 1e3:.0f} kB"
     what = f"{counted(compared.pictures, 'picture')}, {size}" if compared.pictures else size

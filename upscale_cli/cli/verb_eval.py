@@ -16,14 +16,14 @@ from rich.markup import escape
 
 from upscale_cli.cli.options import COMPUTE, Device, Overlap, Tile, complete_model
 from upscale_cli.errors import OptionError, OutputError, printable
-from upscale_cli.words import counted
+from upscale_cli.text import counted
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from upscale_cli.evaluate import Case, Contestant, Protocol, Row
+    from upscale_cli.evaluation.evaluate import Case, Contestant, Protocol, Row
     from upscale_cli.events import Event, Listener
-    from upscale_cli.upscaler import Upscaler
+    from upscale_cli.inference.upscaler import Upscaler
 
 STDOUT: Final = "-"
 WIDEST: Final = 200
@@ -135,7 +135,7 @@ def evaluate(
     HR is shrunk as the field does it, upscaled again as users get it, and compared.
     [bold]upscale eval Set5 Set14 -m espcn -s 2 -s 3[/bold], [bold]upscale eval --hr HR --lr LR -m my.pth[/bold]
     """
-    from upscale_cli.console import listening
+    from upscale_cli.cli.console import listening
 
     making = _given({"--lr-kernel": lr_kernel != "bicubic", "--lr-jpeg": lr_jpeg is not None})
     comparing = _given({"--channels": channels != "rgb", "--border": border is not None, "--lpips": lpips})
@@ -145,8 +145,11 @@ def evaluate(
             _check_blind(making + comparing, has_scale=bool(scale), has_model=bool(model))
         result = Result(csv_file, overwrite=overwrite, as_json=as_json, per_picture=per_picture)
 
-        from upscale_cli.evaluate import Protocol, contestants  # torch comes with these: nothing is left to be refused
-        from upscale_cli.upscaler import Upscaler
+        from upscale_cli.evaluation.evaluate import (  # torch comes with these: nothing is left to be refused
+            Protocol,
+            contestants,
+        )
+        from upscale_cli.inference.upscaler import Upscaler
 
         def make(name: str | None) -> "Upscaler":
             return Upscaler(
@@ -224,7 +227,7 @@ class Counting:
 def _cases(
     inputs: list[str], hr: Path | None, lr: Path | None, scales: list[int], listener: "Listener", *, blind: bool
 ) -> "list[Case]":
-    from upscale_cli.evaluate import cases_of, find_sets, pair_cases
+    from upscale_cli.evaluation.evaluate import cases_of, find_sets, pair_cases
 
     if hr is not None and lr is not None:
         return pair_cases(hr, lr, scales, listener)
@@ -235,7 +238,7 @@ def _by_group(
     cases: "list[Case]", models: "list[Contestant]", protocol: "Protocol | None", listener: "Listener", *, bar: bool
 ) -> "Iterator[list[Row]]":
     """The rows of one set at one scale after the other; without a protocol there is nothing to compare with."""
-    from upscale_cli.evaluate import evaluate, evaluate_blind
+    from upscale_cli.evaluation.evaluate import evaluate, evaluate_blind
 
     for (name, scale), group in itertools.groupby(cases, key=lambda case: (case.group, case.scale)):
         tracked = _tracked(list(group), f"{name} x{scale}", bar=bar)
@@ -288,7 +291,7 @@ class Result:
 
     def add(self, rows: "list[Row]") -> None:
         """One set at one scale: shown at once."""
-        from upscale_cli.evaluate import means
+        from upscale_cli.evaluation.evaluate import means
 
         shown = [*(rows if self._per_picture else ()), *means(rows)]
         self.rows += shown
@@ -309,7 +312,7 @@ class Result:
             _print(convention)
 
     def _write_csv(self, path: Path) -> None:
-        from upscale_cli.media.target import move_into_place
+        from upscale_cli.files.atomic_file import move_into_place
 
         part = path.with_name(f".{path.name}.part")
         try:

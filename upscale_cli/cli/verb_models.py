@@ -17,39 +17,39 @@ AnyNames = Annotated[
 @models_app.command("list")
 def models_list(as_json: Json = False) -> None:
     """Show every model: scales, size, licence, and whether it is on this machine."""
-    from upscale_cli.models import catalogue
+    from upscale_cli.cli import models_report
 
-    catalogue.show_list(as_json=as_json)
+    models_report.show_list(as_json=as_json)
 
 
 @models_app.command("info")
 def models_info(name: Annotated[str, typer.Argument(autocompletion=complete_model)], as_json: Json = False) -> None:
     """Show all that is known of a model (or of a checkpoint file)."""
-    from upscale_cli.console import listening
-    from upscale_cli.models import catalogue
+    from upscale_cli.cli import models_report
+    from upscale_cli.cli.console import listening
 
     with listening(as_json=as_json):
-        catalogue.show_info(name, as_json=as_json)
+        models_report.show_info(name, as_json=as_json)
 
 
 @models_app.command("fetch")
 def models_fetch(names: Names, as_json: Json = False, quiet: Quiet = False) -> None:
     """Download the checkpoints of models, verified, ahead of time."""
-    from upscale_cli.console import listening
-    from upscale_cli.models import catalogue
+    from upscale_cli.cli import models_report
+    from upscale_cli.cli.console import listening
 
     with listening(as_json=as_json, quiet=quiet) as listener:
-        catalogue.fetch_all(names, listener)
+        models_report.fetch_all(names, listener)
 
 
 @models_app.command("verify")
 def models_verify(names: AnyNames = None, as_json: Json = False) -> None:
     """Compare the checkpoints on this machine with their pinned sha256."""
-    from upscale_cli.console import listening
-    from upscale_cli.models import catalogue
+    from upscale_cli.cli import models_report
+    from upscale_cli.cli.console import listening
 
     with listening(as_json=as_json):
-        good = catalogue.verify(names or [], as_json=as_json)
+        good = models_report.verify(names or [], as_json=as_json)
     if not good:
         raise typer.Exit(1)
 
@@ -57,7 +57,7 @@ def models_verify(names: AnyNames = None, as_json: Json = False) -> None:
 @models_app.command("path")
 def models_path(names: AnyNames = None) -> None:
     """Print where checkpoints are looked for, or where those of a model are."""
-    from upscale_cli.models import catalogue
+    from upscale_cli.cli import models_report
 
-    for path in catalogue.paths(names or []):
+    for path in models_report.paths(names or []):
         print(path)

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from upscale_cli import __version__
-from upscale_cli.cli.many import ManyOptions
+from upscale_cli._version import __version__
+from upscale_cli.batch.run import Run
+from upscale_cli.cli.batch_options import ManyOptions
 from upscale_cli.cli.options import (
     COMPUTE,
     FOLDERS,
@@ -26,13 +27,13 @@ from upscale_cli.cli.options import (
 )
 from upscale_cli.cli.verb_compare import show as show_compared
 from upscale_cli.errors import OptionError
-from upscale_cli.media.formats import MAX_PIXELS
-from upscale_cli.runs.run import Run
+from upscale_cli.media.image.formats import MAX_PIXELS
 
 if TYPE_CHECKING:
-    from upscale_cli.batch import Input, Naming
-    from upscale_cli.chain import Target
-    from upscale_cli.clip import ClipOptions
+    from upscale_cli.inference.sizing import Target
+    from upscale_cli.jobs.inputs import Input
+    from upscale_cli.jobs.naming import Naming
+    from upscale_cli.jobs.video_job import ClipOptions
 
 
 def _show_version(wanted: bool) -> None:
@@ -305,9 +306,11 @@ def upscale(
     [bold]upscale photo.jpg -s 4 -m realesrgan[/bold], [bold]upscale clip.mp4 -m espcn --realtime[/bold],
     [bold]upscale photos/ -o large/ -r[/bold]
     """
-    from upscale_cli.batch import STDIO, Input, Naming, single_output
-    from upscale_cli.console import listening
-    from upscale_cli.options import gpus, memory_bound
+    from upscale_cli.cli.console import listening
+    from upscale_cli.cli.option_values import gpus, memory_bound
+    from upscale_cli.jobs.inputs import STDIO, Input
+    from upscale_cli.jobs.naming import Naming
+    from upscale_cli.jobs.outputs import single_output
 
     del version  # acted upon by its callback
     many = ManyOptions(
@@ -349,7 +352,7 @@ def upscale(
 
         bound = memory_bound(max_memory)
 
-        from upscale_cli.pipeline import FileOptions  # torch comes with these: nothing is left that could be refused
+        from upscale_cli.jobs.job import FileOptions  # torch comes with these: nothing is left that could be refused
 
         photos = FileOptions(
             quality=quality, overwrite=overwrite, max_pixels=max_pixels, salvage=salvage, max_memory=bound,
@@ -365,7 +368,7 @@ def upscale(
 
 def _target(scale: float | None, size: str | None, long_side: int | None, megapixels: float | None) -> "Target | None":
     """The one size option that was given; None for the default."""
-    from upscale_cli.chain import Target, parse_size
+    from upscale_cli.inference.sizing import Target, parse_size
 
     if [scale, size, long_side, megapixels].count(None) < 3:
         raise OptionError("--scale, --size, --long-side and --megapixels exclude each other. Give one of them.")
@@ -409,8 +412,8 @@ def _check_objects(sources: "list[Input]", naming: "Naming", options: dict[str, 
     Args:
         options: those that do not go with them, and whether they are given.
     """
-    from upscale_cli.batch import STDIO
-    from upscale_cli.objects import is_object
+    from upscale_cli.files.object_store import is_object
+    from upscale_cli.jobs.inputs import STDIO
 
     output = naming.output or ""
     url = next(filter(is_object, (*(source.name for source in sources), output)), None)
@@ -447,10 +450,10 @@ def _clip_options(
     max_pixels: int,
 ) -> "ClipOptions":
     """The options for clips, checked and put together."""
-    from upscale_cli.clip import ClipOptions
-    from upscale_cli.media.video.encoder import EncodeOptions
+    from upscale_cli.cli.option_values import encoder_arguments, frame_rate, preview_seconds, seconds_of
+    from upscale_cli.jobs.video_job import ClipOptions
+    from upscale_cli.media.video.encoder_choice import EncodeOptions
     from upscale_cli.media.video.reader import DecodeOptions
-    from upscale_cli.options import encoder_arguments, frame_rate, preview_seconds, seconds_of
 
     pace: Literal["file", "strict"] | None = None
     if realtime is not None:

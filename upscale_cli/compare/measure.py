@@ -12,10 +12,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from upscale_cli.compare.picture import Picture
-from upscale_cli.media import icc
-from upscale_cli.media.pixels import by_strips, on_white
-from upscale_cli.metrics import SSIM_TAPS, psnr, ssim, studio_luma
+from upscale_cli.compare.browser_image import Picture
+from upscale_cli.evaluation.metrics import SSIM_TAPS, psnr, ssim, studio_luma
+from upscale_cli.frames.pixels import by_strips, on_white
+from upscale_cli.media.image import icc
 
 _STRIP_PIXELS: Final = 2**20
 

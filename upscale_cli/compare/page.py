@@ -18,11 +18,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
+from upscale_cli.compare.browser_image import Picture, load
 from upscale_cli.compare.measure import Likeness, likeness
-from upscale_cli.compare.picture import Picture, load
-from upscale_cli.compare.sources import Subject
+from upscale_cli.compare.pairing import Subject
 from upscale_cli.errors import InputError, OutputError, UpscaleError, printable
-from upscale_cli.media.target import OutputFile, Stream
+from upscale_cli.files.atomic_file import OutputFile, Stream
 
 LARGEST_PAGE: Final = 10**9
 """Bytes; larger ones no browser opens with pleasure, and some not at all."""

@@ -27,7 +27,7 @@ from typing import Final, NoReturn
 
 import filelock
 
-from upscale_cli import __version__
+from upscale_cli._version import __version__
 from upscale_cli.errors import CheckpointError, FetchError
 from upscale_cli.events import Say
 from upscale_cli.models.registry import Spec

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from upscale_cli.media.video.facts import Range
-from upscale_cli.media.video.pixel_format import FORMATS, PixelFormat
+from upscale_cli.frames.colour_tags import Range
+from upscale_cli.frames.pixel_format import FORMATS, PixelFormat
 
 Kind = Literal["h264", "hevc", "av1", "vp9", "prores", "ffv1"]
 Hardware = Literal["nvenc", "qsv", "vaapi", "videotoolbox", "amf"]

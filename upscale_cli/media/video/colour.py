@@ -6,8 +6,8 @@ picture. So the output gets the guess written out: an SD clip that grows over th
 
 from typing import Final
 
-from upscale_cli.media.video.facts import ColourTags, Range
-from upscale_cli.media.video.pixel_format import PixelFormat
+from upscale_cli.frames.colour_tags import ColourTags, Range
+from upscale_cli.frames.pixel_format import PixelFormat
 
 _HD_WIDTH: Final = 1280
 _SD_HEIGHT: Final = 576
@@ -24,7 +24,7 @@ def complete(tags: ColourTags, width: int, height: int, format: PixelFormat) -> 
     Returns:
         The tags; chroma location stays None where chroma is not subsampled. The line is None where nothing was guessed.
 
-    >>> from upscale_cli.media.video.pixel_format import FORMATS
+    >>> from upscale_cli.frames.pixel_format import FORMATS
     >>> complete(ColourTags(range="tv", chroma_location="left"), 720, 576, FORMATS["yuv420p"])[0].matrix
     'bt470bg'
     """

@@ -15,7 +15,7 @@ from pathlib import PurePath
 from typing import Final, Literal
 
 from upscale_cli.errors import OutputError
-from upscale_cli.media.video.facts import Clip, OtherStream, VideoStream
+from upscale_cli.media.video.streams import Clip, OtherStream, VideoStream
 
 _MP4_AUDIO: Final = (
     *("aac", "mp3", "mp2", "ac3", "eac3", "dts", "truehd", "opus", "vorbis", "flac", "alac", "pcm_s16le", "pcm_s16be"),

@@ -23,13 +23,13 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from upscale_cli.errors import InputError, OptionError, printable
-from upscale_cli.media.video.binary import FFmpeg, find_ffmpeg
+from upscale_cli.files.object_store import is_object
 from upscale_cli.media.video.container import CONTAINERS, Container
-from upscale_cli.media.video.facts import Clip
-from upscale_cli.media.video.once import CHUNK_BYTES, HEAD_BYTES, Once
+from upscale_cli.media.video.ffmpeg.binary import FFmpeg, find_ffmpeg
+from upscale_cli.media.video.ffmpeg.process import LOG_ARGUMENTS, Child
 from upscale_cli.media.video.probe import DEVICES, live_arguments, probe
-from upscale_cli.media.video.process import LOG_ARGUMENTS, Child
-from upscale_cli.objects import is_object
+from upscale_cli.media.video.streams import Clip
+from upscale_cli.media.video.tee import CHUNK_BYTES, HEAD_BYTES, Once
 
 _MUXERS: Final = {
     **dict.fromkeys(("udp", "srt", "tcp", "rtp"), "mpegts"),

@@ -6,8 +6,8 @@ from pathlib import PurePath
 from typing import IO, Final
 
 from upscale_cli.errors import OptionError, OutputError, printable
-from upscale_cli.media.video.closing import Closing
-from upscale_cli.media.video.process import Child
+from upscale_cli.media.video.ffmpeg.closing import Closing
+from upscale_cli.media.video.ffmpeg.process import Child
 
 PLAYERS: Final = ("mpv", "ffplay")
 """In the order they are looked for: mpv shows HDR as it is meant, and can be paused without losing its place."""

@@ -24,18 +24,10 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 
 from upscale_cli.errors import InputError
-from upscale_cli.media.formats import MAX_PIXELS
-from upscale_cli.media.video.facts import (
-    Clip,
-    ColourTags,
-    ContentLight,
-    MasteringDisplay,
-    Orientation,
-    OtherStream,
-    Range,
-    VideoStream,
-)
-from upscale_cli.media.video.pixel_format import FORMATS, PixelFormat
+from upscale_cli.frames.colour_tags import ColourTags, ContentLight, MasteringDisplay, Range
+from upscale_cli.frames.pixel_format import FORMATS, PixelFormat
+from upscale_cli.media.image.formats import MAX_PIXELS
+from upscale_cli.media.video.streams import Clip, Orientation, OtherStream, VideoStream
 
 STDIN: Final = "pipe:0"
 

@@ -18,17 +18,17 @@ from numpy.typing import NDArray
 
 from upscale_cli.errors import InputError
 from upscale_cli.events import Say
-from upscale_cli.media.formats import MAX_PIXELS
-from upscale_cli.media.video.binary import FFmpeg
-from upscale_cli.media.video.closing import Closing
-from upscale_cli.media.video.facts import Clip, VideoStream
-from upscale_cli.media.video.frame import VideoFrame
-from upscale_cli.media.video.once import Feed, Once
-from upscale_cli.media.video.pixel_format import PixelFormat
+from upscale_cli.frames.pixel_format import PixelFormat
+from upscale_cli.frames.video import VideoFrame
+from upscale_cli.media.image.formats import MAX_PIXELS
+from upscale_cli.media.video.ffmpeg.binary import FFmpeg
+from upscale_cli.media.video.ffmpeg.closing import Closing
+from upscale_cli.media.video.ffmpeg.process import BUFFER_BYTES, LOG_ARGUMENTS, STALL_SECONDS, Child, Level
+from upscale_cli.media.video.packet_schedule import Schedule
 from upscale_cli.media.video.probe import decoder_limit, input_arguments
-from upscale_cli.media.video.process import BUFFER_BYTES, LOG_ARGUMENTS, STALL_SECONDS, Child, Level
-from upscale_cli.media.video.schedule import Schedule
-from upscale_cli.words import counted
+from upscale_cli.media.video.streams import Clip, VideoStream
+from upscale_cli.media.video.tee import Feed, Once
+from upscale_cli.text import counted
 
 Deinterlace = Literal["auto", "off", "frame", "field"]
 

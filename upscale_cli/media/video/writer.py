@@ -20,16 +20,16 @@ import av
 from numpy.typing import NDArray
 
 from upscale_cli.errors import OutputError, printable
-from upscale_cli.media.video import nut
-from upscale_cli.media.video.binary import FFmpeg
-from upscale_cli.media.video.closing import Closing
+from upscale_cli.frames.pixel_format import PixelFormat
 from upscale_cli.media.video.container import Container, Slot, container_arguments, slot_arguments, upscaled_outputs
-from upscale_cli.media.video.encoder import ENVIRONMENT, Encoder
-from upscale_cli.media.video.facts import Clip
-from upscale_cli.media.video.once import Once, SecondInput
-from upscale_cli.media.video.pixel_format import PixelFormat
+from upscale_cli.media.video.encoder_choice import ENVIRONMENT, Encoder
+from upscale_cli.media.video.ffmpeg import nut
+from upscale_cli.media.video.ffmpeg.binary import FFmpeg
+from upscale_cli.media.video.ffmpeg.closing import Closing
+from upscale_cli.media.video.ffmpeg.process import BUFFER_BYTES, LOG_ARGUMENTS, STALL_SECONDS, Child
 from upscale_cli.media.video.probe import input_arguments, pictures
-from upscale_cli.media.video.process import BUFFER_BYTES, LOG_ARGUMENTS, STALL_SECONDS, Child
+from upscale_cli.media.video.streams import Clip
+from upscale_cli.media.video.tee import Once, SecondInput
 
 UNSHIFTED: Final = {"avoid_negative_ts": "disabled"}
 FRAME_BY_FRAME: Final = {"movflags": "empty_moov+frag_every_frame"}

@@ -1,0 +1,236 @@
+"""Events, shown to a person (a bar on a terminal, plain lines in a pipe) or to a program (JSON lines)."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Final, TextIO
+
+from upscale_cli.cli.progress_bars import bars
+from upscale_cli.errors import InterruptedRun, UpscaleError, printable
+from upscale_cli.events import (
+    ClipFinished,
+    ClipProgress,
+    Estimate,
+    Event,
+    Failed,
+    Fetching,
+    Finished,
+    Listener,
+    Note,
+    Progress,
+    Started,
+    Surveyed,
+    Surveying,
+    as_record,
+)
+from upscale_cli.text import counted, duration, failure_line
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+    from rich.progress import TaskID
+
+    from upscale_cli.cli.console_folder import FolderView
+
+
+WIDE: Final = 10_000
+"""Cells of a line in a file or a pipe: no table is folded there."""
+
+
+@contextmanager
+def listening(*, as_json: bool, quiet: bool = False, stdout_is_taken: bool = False) -> Iterator[Listener]:
+    """The listener that the options ask for, for as long as the run lasts.
+
+    An error that ends the run is an event for a program; for a person `cli.main` prints it.
+
+    Args:
+        as_json: one JSON object per event on standard output (on standard error where a picture goes to output).
+        quiet: errors only.
+        stdout_is_taken: a picture is written to standard output.
+    """
+    if as_json:
+        lines = JsonLines(sys.stderr if stdout_is_taken else sys.stdout)
+        try:
+            yield lines
+        except (UpscaleError, KeyboardInterrupt) as error:
+            lines(Failed("", str(InterruptedRun() if isinstance(error, KeyboardInterrupt) else error)))
+            raise
+        return
+    from rich.console import Console
+
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    terminal = Terminal(console, quiet=quiet)
+    try:
+        yield terminal
+    finally:
+        terminal.end_bar()
+
+
+class JsonLines:
+    """One JSON object per line, flushed, so that a program can follow."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Surveying):
+            return  # a bar is all it is good for
+        self._stream.write(f"{json.dumps(as_record(event))}\n")  # at once: notes come from other threads too
+        self._stream.flush()
+
+
+class Terminal:
+    """Lines for people; a bar below them while something takes its time, where there is a terminal to draw it on."""
+
+    def __init__(self, console: "Console", *, quiet: bool) -> None:
+        self._console, self._quiet = console, quiet
+        self._bar: Bar | None = None
+        self._task: TaskID | None = None
+        self._what = ""  # source in hand, the bar's label
+        self._folder: FolderView | None = None  # takes over where many files are one run
+
+    def __call__(self, event: Event) -> None:
+        if self._folder is None and isinstance(event, (Surveying, Surveyed)):
+            self._folder = _folder_view(self._console, quiet=self._quiet)
+        if self._folder is not None:
+            self._folder(event)
+            return
+        match event:
+            case Failed():
+                self.end_bar()
+                self.error(failure_line(event))
+            case _ if self._quiet:
+                return
+            case Note(text=text):
+                self._print(f"note: {text}", style="yellow")
+            case Fetching():
+                self._draw(f"fetching {event.file}", event.done, event.total, of_bytes=True)
+                if event.done == event.total:
+                    self.end_bar()
+            case Started():
+                self._what = PurePath(event.source).name
+                self._print(started_line(event))
+            case Estimate():
+                self._print(f"about {duration(event.seconds)} on this {event.device.upper()}", style="yellow")
+            case Progress():
+                rate = f"{event.megapixels / self._elapsed():.2f} MP/s" if event.megapixels and self._elapsed() else ""
+                self._draw(printable(self._what), event.done, event.total, "tiles", rate)
+            case ClipProgress():
+                limit = f"  limit: {event.slowest}" if event.slowest else ""
+                rate = f"{event.fps:.1f} fps  {event.realtime:.2f}x{limit}"
+                self._draw(printable(self._what), event.done, event.total, "", rate)
+            case ClipFinished():
+                self.end_bar()
+                for line in summary(event):
+                    self._print(line)
+                if event.advice:
+                    self._print(f"note: this is not real time by the net alone. {event.advice}", style="yellow")
+                if event.damage:
+                    self.error(f"{event.source}: {event.damage}")
+            case Finished():
+                self.end_bar()
+                self._print(f"{event.output}  {event.width} x {event.height}  {duration(event.seconds)}")
+
+    def error(self, message: str) -> None:
+        self._print(f"error: {message}", style="bold red")
+
+    def end_bar(self) -> None:
+        """Takes the bar away, if there is one."""
+        if self._bar is not None:
+            self._bar.stop()
+        self._bar = self._task = None
+        if self._folder is not None:
+            self._folder.end_bars()
+
+    def _print(self, text: str, style: str | None = None) -> None:
+        self._console.print(printable(text), style=style, markup=False)
+
+    def _elapsed(self) -> float:
+        return (self._bar.tasks[0].elapsed or 0.0) if self._bar is not None else 0.0
+
+    def _draw(
+        self, what: str, done: int, total: int | None, unit: str = "", rate: str = "", *, of_bytes: bool = False
+    ) -> None:
+        if not self._console.is_terminal:
+            return
+        if self._bar is None:
+            self._bar = _bar(self._console, unit, of_bytes=of_bytes)
+            self._task = self._bar.add_task("", total=total, rate="")
+            self._bar.start()
+        assert self._task is not None
+        label = _cut(what, self._console.width // 5)
+        self._bar.update(self._task, completed=done, total=total, description=label, rate=rate)
+
+
+def _folder_view(console: "Console", *, quiet: bool) -> "FolderView":
+    from rich.console import Console
+
+    from upscale_cli.cli.console_folder import FolderView
+
+    output = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
+    return FolderView(console, output, quiet=quiet)
+
+
+def _bar(console: "Console", unit: str, *, of_bytes: bool) -> "Bar":
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        MofNCompleteColumn,
+        ProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )  # fmt: skip
+    from rich.table import Column
+
+    label = TextColumn("{task.description}", markup=False)  # a file name may look like markup
+    bar = BarColumn(bar_width=None, table_column=Column(ratio=1))  # it gives way, so that all else has its room
+    if of_bytes:
+        counts: list[ProgressColumn] = [DownloadColumn(), TransferSpeedColumn()]
+    else:
+        units = [TextColumn(unit)] if unit else []
+        counts = [MofNCompleteColumn(), *units, TextColumn("{task.fields[rate]}")]
+
+    return bars([label, bar, *counts, TimeRemainingColumn()], console)
+
+
+def _cut(text: str, cells: int) -> str:
+    """As much of a text as fits into so many cells of a terminal; what is cut off is shown as "…"."""
+    from rich.text import Text
+
+    short = Text(text)
+    short.truncate(cells, overflow="ellipsis")
+    return short.plain
+
+
+def summary(event: ClipFinished) -> list[str]:
+    """What a clip's run came to: the file, the pace, and where the frames came from."""
+    if not event.frames:  # nothing was left to do
+        return []
+    lines = [
+        f"{event.output}  {event.width} x {event.height}  {counted(event.frames, 'frame')}  {duration(event.seconds)}"
+    ]
+    if not event.stages:  # nothing was left to do but the join
+        return lines
+    parts = {
+        f"by {event.model}": event.net,
+        "by bicubic to keep up": event.fallback,
+        "equal to the one before": event.same,
+        "repeated for lost ones": event.repeated,
+    }
+    counts = ", ".join(f"{count} {what}" for what, count in parts.items() if count)
+    pace = f"{event.fps:.1f} fps, {event.realtime:.2f} x real time"
+    return [*lines, f"  {pace}; {counts}; slowest stage: {event.slowest}"]
+
+
+def started_line(event: Started) -> str:
+    """The first line of a run: what is done, by which model and why, and where."""
+    passes = f" ({' + '.join(event.passes)})" if event.passes else ""
+    frames = f", {counted(event.frames, 'frame')}" if event.frames > 1 else ""
+    encoder = f", {event.encoder}" if event.encoder else ""
+    return (
+        f"{event.source}: {event.width} x {event.height} -> {event.sr_width} x {event.sr_height}{frames}, "
+        f"{event.model}{passes}: {event.why}; {event.device}, {event.precision}{encoder}"
+    )

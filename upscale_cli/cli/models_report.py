@@ -1,0 +1,157 @@
+"""`upscale models ...`: the registry and the files on this machine, shown. Imports no torch unless a file is opened."""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from upscale_cli.errors import CheckpointError, UpscaleError, printable
+from upscale_cli.events import Failed, Listener, Note
+from upscale_cli.models.obtain import obtain_telling
+from upscale_cli.models.registry import KERNELS, MODELS, Spec, kernel_named, rows_of
+from upscale_cli.models.select import is_checkpoint_path
+from upscale_cli.models.store import Found, candidates, locate, sha256_of, weights_folders
+
+
+def show_list(*, as_json: bool) -> None:
+    """One line per checkpoint."""
+    rows = [(spec, locate(spec)) for spec in MODELS]
+    if as_json:
+        for spec, found in rows:
+            print(json.dumps(_record(spec, found)))
+        return
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for heading in ("model", "scale", "here", "size", "licence", "good for"):
+        least = max(len(spec.model) for spec in MODELS) if heading == "model" else None
+        table.add_column(heading, justify="right" if heading in ("scale", "size") else "left", min_width=least)
+    for spec, found in rows:
+        here = "no" if found is None else "bundled" if spec.bundled else "yes" if found.pinned else "unpinned"
+        licence = spec.licence.split(",")[0].split(" (")[0]
+        table.add_row(spec.model, f"x{spec.scale}", here, _size(spec.size), licence, spec.about)
+    for kernel, about in KERNELS.items():
+        table.add_row(kernel, "any", "yes", "", "", about)
+    _print(table)
+
+
+def show_info(name: str, *, as_json: bool) -> None:
+    """Everything about a model, or about a checkpoint file.
+
+    Raises:
+        UnknownModelError: no such model. CheckpointError: the file is no checkpoint.
+    """
+    if kernel := kernel_named(name):
+        records: list[dict[str, Any]] = [{"model": kernel, "about": KERNELS[kernel]}]
+    elif is_checkpoint_path(name):
+        records = [_file_record(Path(name).expanduser())]
+    else:
+        records = [_record(spec, locate(spec)) for spec in rows_of(name)]
+    for number, record in enumerate(records):
+        if as_json:
+            print(json.dumps(record))
+            continue
+        if number:
+            print()
+        for key, value in record.items():
+            print(f"{key + ':':<16}{printable(str(value))}")
+
+
+def fetch_all(names: Sequence[str], listener: Listener) -> None:
+    """Makes sure that every checkpoint of these models is on this machine.
+
+    Raises:
+        UpscaleError: one of them cannot be had; the others are fetched all the same.
+    """
+    failures: list[UpscaleError] = []
+    for spec in _rows(names):
+        try:
+            found = obtain_telling(spec, listener)
+            listener(Note(f"{spec.model} x{spec.scale}: {found.path}"))
+        except UpscaleError as error:
+            failures.append(error)
+            listener(Failed(spec.file, str(error)))
+    if failures:
+        raise CheckpointError(f"{len(failures)} of {len(_rows(names))} checkpoints could not be had (see above).")
+
+
+def verify(names: Sequence[str], *, as_json: bool) -> bool:
+    """Compares what is on this machine with the pinned sha256; False if anything is not what it should be.
+
+    What is absent is no failure, unless it was named. A safetensors twin has no pinned hash; it is shown as unpinned
+    and is no failure.
+    """
+    good = True
+    for spec in _rows(names):
+        for path, state in _states(spec):
+            good = good and state != "wrong" and not (names and state == "absent")
+            if as_json:
+                print(json.dumps({"model": spec.model, "scale": spec.scale, "path": str(path), "state": state}))
+            else:
+                print(f"{state:<10}{spec.model} x{spec.scale}  {printable(str(path))}")
+    return good
+
+
+def _states(spec: Spec) -> list[tuple[Path, str]]:
+    """Every file of that row on the search path, and whether it is "ok", "unpinned" or "wrong"."""
+    states = []
+    for path in candidates(spec):
+        is_pinned = path.name == spec.file
+        states.append((path, "unpinned" if not is_pinned else "ok" if sha256_of(path) == spec.sha256 else "wrong"))
+    return states or [(Path(spec.file), "absent")]
+
+
+def paths(names: Sequence[str]) -> list[Path]:
+    """The search path; with names, the files of these models that would be used.
+
+    Raises:
+        CheckpointError: one of them is not on this machine.
+    """
+    if not names:
+        return weights_folders()
+    found = []
+    for spec in _rows(names):
+        place = locate(spec)
+        if place is None:
+            raise CheckpointError(
+                f"{spec.file}: is not on this machine. Get it with `upscale models fetch {spec.model}`."
+            )
+        found.append(place.path)
+    return found
+
+
+def _rows(names: Sequence[str]) -> list[Spec]:
+    return [spec for name in names for spec in rows_of(name)] if names else list(MODELS)
+
+
+def _record(spec: Spec, found: Found | None) -> dict[str, Any]:
+    here = {
+        "here": found is not None,
+        "pinned": bool(found and found.pinned),
+        "path": str(found.path) if found else None,
+    }
+    return {**asdict(spec), **here}
+
+
+def _file_record(path: Path) -> dict[str, Any]:
+    from upscale_cli.models.loading import load_net
+
+    notes: list[str] = []
+    loaded = load_net(path, say=notes.append)
+    facts = {name: getattr(loaded, name) for name in ("arch", "scale", "colour", "luma_range", "halo", "multiple_of")}
+    parameters = sum(parameter.numel() for parameter in loaded.net.parameters())
+    return {"path": str(path), **facts, "parameters": parameters, "notes": "; ".join(notes)}
+
+
+def _size(size: int | None) -> str:
+    if size is None:
+        return ""
+    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"
+
+
+def _print(renderable: object) -> None:
+    from rich.console import Console
+
+    Console(file=sys.stdout, highlight=False, soft_wrap=not sys.stdout.isatty()).print(renderable)

@@ -1,1 +1,0 @@
-"""Who does the jobs of a run: threads of this process, or the workers of a cluster."""

@@ -1,0 +1,1 @@
+"""What models are worth: the run, and the figures."""

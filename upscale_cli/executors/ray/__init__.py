@@ -1,0 +1,1 @@
+"""The workers of a Ray cluster. The only place that imports ray."""

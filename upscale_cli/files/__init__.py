@@ -1,0 +1,1 @@
+"""Files as wholes: temporary names, work folders, objects in stores, stamps."""

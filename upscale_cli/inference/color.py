@@ -1,0 +1,110 @@
+"""uint8, uint16 <-> [0, 1]; RGB <-> luma + chroma; what lies under transparent pixels. Pure functions."""
+
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from upscale_cli.frames.image import Pixels
+from upscale_cli.frames.pixels import white_of
+from upscale_cli.models.interface import LumaRange
+
+KR: Final = 0.299
+KB: Final = 0.114
+"""Luma weights of BT.601 (https://www.itu.int/rec/R-REC-BT.601): Y = KR R + (1 - KR - KB) G + KB B."""
+
+CENTRE: Final = 128 / 255
+"""Where chroma is zero, in the 8-bit convention of JPEG and BT.601."""
+
+
+def to_depth(unit: Tensor, dtype: np.dtype[Any]) -> Tensor:
+    """[0, 1] float32 to a depth: the one place where pixels are rounded (half to even) and clipped.
+
+    Args:
+        unit: any shape, float32, changed in place.
+        dtype: uint8 or uint16, clipped to the full range; float32 is given back as it is, HDR included.
+    """
+    if dtype == np.float32:
+        return unit
+    white = int(np.iinfo(dtype).max)
+    unit.mul_(white).round_().clamp_(0, white)
+    return unit.to(torch.uint8 if dtype == np.uint8 else torch.uint16)
+
+
+def rgb_to_ycbcr(rgb: Tensor, luma_range: LumaRange) -> tuple[Tensor, Tensor]:
+    """(N, 3, H, W) in [0, 1] to luma (N, 1, H, W) and chroma (N, 2, H, W), BT.601.
+
+    Args:
+        luma_range: "full": Y in [0, 1] (JPEG); "studio": Y in [16, 235] / 255, chroma in [16, 240] / 255.
+    """
+    red, green, blue = rgb[:, 0:1], rgb[:, 1:2], rgb[:, 2:3]
+    luma = KR * red + (1 - KR - KB) * green + KB * blue
+    chroma = torch.cat(((blue - luma) / (2 - 2 * KB), (red - luma) / (2 - 2 * KR)), dim=1)  # [-0.5, 0.5]
+    if luma_range == "studio":
+        return luma * (219 / 255) + 16 / 255, chroma * (224 / 255) + CENTRE
+    return luma, chroma + CENTRE
+
+
+def ycbcr_to_rgb(luma: Tensor, chroma: Tensor, luma_range: LumaRange) -> Tensor:
+    """The inverse of `rgb_to_ycbcr`, not clamped."""
+    chroma = chroma - CENTRE
+    if luma_range == "studio":
+        luma, chroma = (luma - 16 / 255) * (255 / 219), chroma * (255 / 224)
+    red = luma + (2 - 2 * KR) * chroma[:, 1:2]
+    blue = luma + (2 - 2 * KB) * chroma[:, 0:1]
+    green = (luma - KR * red - KB * blue) / (1 - KR - KB)
+    return torch.cat((red, green, blue), dim=1)
+
+
+def linear_to_display(linear: Tensor) -> Tensor:
+    """Light to display values by the sRGB curve (IEC 61966-2-1), kept odd below 0 so that nothing is clipped."""
+    size = linear.abs()
+    curve = torch.where(size <= 0.0031308, 12.92 * size, 1.055 * size.clamp(min=1e-8) ** (1 / 2.4) - 0.055)
+    return torch.copysign(curve, linear)
+
+
+def display_to_linear(display: Tensor) -> Tensor:
+    """The inverse of `linear_to_display`."""
+    size = display.abs()
+    curve = torch.where(size <= 0.04045, size / 12.92, ((size + 0.055) / 1.055) ** 2.4)
+    return torch.copysign(curve, display)
+
+
+def bleed(colour: Pixels, alpha: Pixels) -> Pixels:
+    """Gives fully transparent pixels the colour of their opaque surroundings, so that no fringe seeps in.
+
+    What lies under alpha 0 is arbitrary (often black); a net or a filter would mix it into the edge. The colours
+    are averaged down a pyramid, weighted by opacity, and filled back from the coarse levels (push-pull, after
+    Gortler et al., "The Lumigraph", SIGGRAPH 1996). Visible pixels stay as they are.
+
+    Args:
+        colour: (H, W, C); alpha: (H, W, 1) of the same depth.
+    """
+    hidden = alpha == 0
+    if not hidden.any() or hidden.all():
+        return colour
+    weight = np.where(hidden, 0, 1).astype(np.float32)
+    filled = _push_pull(colour.astype(np.float32), weight)
+    if colour.dtype != np.float32:
+        filled = np.rint(filled).clip(0, white_of(colour))
+    return np.where(hidden, filled.astype(colour.dtype), colour)
+
+
+def _push_pull(colour: Pixels, weight: Pixels) -> Pixels:
+    """`colour` where weight is 1, elsewhere what the next coarser level says. (H, W, C) and (H, W, 1) float32."""
+    height, width = weight.shape[:2]
+    if weight.all() or max(height, width) == 1:
+        return colour
+    even = ((0, height % 2), (0, width % 2), (0, 0))
+    padded_weight = np.pad(weight, even)
+    known = _sum_of_quads(np.pad(colour * weight, even))
+    total = _sum_of_quads(padded_weight)
+    coarse = _push_pull(known / np.maximum(total, 1), np.minimum(total, 1))
+    fine = coarse.repeat(2, axis=0).repeat(2, axis=1)[:height, :width]
+    return np.where(weight > 0, colour, fine)
+
+
+def _sum_of_quads(plane: Pixels) -> Pixels:
+    height, width, channels = plane.shape
+    return np.asarray(plane.reshape(height // 2, 2, width // 2, 2, channels).sum(axis=(1, 3)), dtype=np.float32)

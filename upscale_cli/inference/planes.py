@@ -1,0 +1,151 @@
+"""What the channels of a picture are to an upscaler: colour for the net, transparency, the rest. Pure."""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from upscale_cli.frames.image import Layout, Pixels
+from upscale_cli.frames.pixels import white_of
+from upscale_cli.frames.rows import Rows
+from upscale_cli.inference.color import bleed
+
+OPAQUE: Final[dict[Layout, Layout]] = {"LA": "L", "RGBA": "RGB"}
+"""Layouts with alpha, and what they are without it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planes:
+    """Channels that go through the upscaler together.
+
+    Attributes:
+        channels: which of the frame's.
+        kind: "colour": 1 (gray) or 3 (RGB) channels, a picture for the net; "alpha": a matte; "smooth": colour
+            differences, which have little detail of their own and are interpolated.
+        ink: counts down from white (CMYK) and is turned over for the net, to which 1 is light.
+    """
+
+    channels: slice
+    kind: Literal["colour", "alpha", "smooth"]
+    ink: bool = False
+
+
+PLANES: Final[dict[Layout, tuple[Planes, ...]]] = {
+    "L": (Planes(slice(0, 1), "colour"),),
+    "LA": (Planes(slice(0, 1), "colour"), Planes(slice(1, 2), "alpha")),
+    "RGB": (Planes(slice(0, 3), "colour"),),
+    "RGBA": (Planes(slice(0, 3), "colour"), Planes(slice(3, 4), "alpha")),
+    # No profile takes part: the inks stay what the printer meant, and black stays black.
+    "CMYK": (Planes(slice(0, 3), "colour", ink=True), Planes(slice(3, 4), "colour", ink=True)),
+    "LAB": (Planes(slice(0, 1), "colour"), Planes(slice(1, 3), "smooth")),
+}
+
+
+def planes_of(layout: Layout) -> tuple[Planes, ...]:
+    """How the channels of a layout are grouped."""
+    return PLANES[layout]
+
+
+def inverted(pixels: Pixels) -> Pixels:
+    """white - pixels, in the same dtype."""
+    return np.asarray(pixels.dtype.type(white_of(pixels)) - pixels)
+
+
+def is_constant(pixels: Pixels) -> bool:
+    """Whether all values are one and the same."""
+    return bool(pixels.flat[0] == pixels.flat[-1] and pixels.min() == pixels.max())
+
+
+def without_holes(pixels: Pixels) -> tuple[Pixels, NDArray[np.bool_] | None]:
+    """Float pixels with NaN and Inf filled from around, and where they were (H, W); None where there are none."""
+    if pixels.dtype != np.float32:
+        return pixels, None
+    holes = np.asarray(~np.isfinite(pixels).all(axis=2))
+    if not holes.any():
+        return pixels, None
+    known = (~holes[:, :, None]).astype(np.float32)
+    return bleed(np.where(holes[:, :, None], np.float32(0), pixels), known), holes
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """The part of a float picture that a net can work on, and what lies beyond it.
+
+    Nets know [0, 1]. Where values leave it, black and white are what all but a thousandth of them lie between, so
+    that one lamp does not push a whole room into the dark; what exceeds them is interpolated and added again.
+
+    Attributes:
+        unit: (H, W, C) float32 in [0, 1].
+        beyond: the same shape, what was cut off; None where nothing was.
+        black, white: the values that became 0 and 1.
+    """
+
+    unit: Pixels
+    beyond: Pixels | None
+    black: float
+    white: float
+
+    @classmethod
+    def of(cls, pixels: Pixels) -> "Levels":
+        """Splits (H, W, C) float32 without NaN and Inf."""
+        low, high = float(pixels.min()), float(pixels.max())
+        if low >= 0 and high <= 1:
+            return cls(pixels, None, 0.0, 1.0)
+        few, most = (float(value) for value in np.quantile(pixels, (0.001, 0.999)))
+        black, white = min(few, 0.0), max(most, 1.0)
+        if black < 0 or low > 1:
+            black = few  # a map, not light: its own range
+        inside = pixels.clip(black, white)
+        beyond = pixels - inside
+        return cls((inside - np.float32(black)) / np.float32(white - black), beyond, black, white)
+
+
+class Levelled(Rows):
+    """The SR picture of `Levels`: what the net has made of `unit`, brought back to its range, and what lay beyond.
+
+    Args:
+        unit, beyond: SR pictures of the two; None where nothing was beyond.
+    """
+
+    def __init__(self, unit: Rows, levels: Levels, beyond: Rows | None) -> None:
+        super().__init__(unit.height, unit.width, unit.channels, unit.dtype)
+        self._unit, self._beyond = unit, beyond
+        self._black, self._range = levels.black, levels.white - levels.black
+
+    def read(self, start: int, stop: int) -> Pixels:
+        out = self._unit.read(start, stop) * np.float32(self._range)
+        out += np.float32(self._black)
+        if self._beyond is not None:
+            out += self._beyond.read(start, stop)
+        return out
+
+
+class Joined(Rows):
+    """The planes of a picture side by side again.
+
+    Args:
+        parts: each with its SR rows; in order, and of one dtype.
+        holes: (h, w) of the LR picture, where the SR picture is NaN; None for nowhere.
+    """
+
+    def __init__(self, parts: list[tuple[Planes, Rows]], holes: NDArray[np.bool_] | None) -> None:
+        _, first = parts[0]
+        super().__init__(first.height, first.width, sum(rows.channels for _, rows in parts), first.dtype)
+        self._parts, self._holes = parts, holes
+
+    def read(self, start: int, stop: int) -> Pixels:
+        out = np.empty((stop - start, self.width, self.channels), self.dtype)
+        for planes, rows in self._parts:
+            band = rows.read(start, stop)
+            out[:, :, planes.channels] = inverted(band) if planes.ink else band
+        if self._holes is not None:
+            out[nearest(self._holes, self.width, self.height, start, stop)] = np.nan
+        return out
+
+
+def nearest(mask: NDArray[np.bool_], width: int, height: int, start: int, stop: int) -> NDArray[np.bool_]:
+    """Rows `start` to `stop` of what (H, W) becomes in (height, width) by nearest neighbour."""
+    rows = (np.arange(start, stop) + 0.5) * mask.shape[0] / height
+    columns = (np.arange(width) + 0.5) * mask.shape[1] / width
+    return np.asarray(mask[rows.astype(int)[:, None], columns.astype(int)[None, :]])

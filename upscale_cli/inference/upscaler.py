@@ -1,0 +1,442 @@
+"""One LR frame -> one SR frame: the planes of the picture, through the passes, to the exact size.
+
+`Upscaler` is also what Python users hold: `Upscaler("realesrgan")(image, scale=4)`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from upscale_cli.events import Listener
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final, Literal, TypeVar, cast, get_args
+
+import numpy as np
+import torch
+
+from upscale_cli.errors import OptionError
+from upscale_cli.events import Listener, Note, ignore
+from upscale_cli.frames.image import Frame, Layout, Pixels, channels_of
+from upscale_cli.frames.rows import Constant, Held, Rows, Scan
+from upscale_cli.inference.color import bleed
+from upscale_cli.inference.color_adapter import PictureNet
+from upscale_cli.inference.device import Precision, Wanted, choose_devices, choose_precision, release_memory
+from upscale_cli.inference.planes import (
+    OPAQUE,
+    PLANES,
+    Joined,
+    Levelled,
+    Levels,
+    Planes,
+    inverted,
+    is_constant,
+    planes_of,
+    without_holes,
+)
+from upscale_cli.inference.resample import Resampled
+from upscale_cli.inference.sizing import Target, cheapest_chain
+from upscale_cli.inference.tiled import Engine
+from upscale_cli.inference.tiling import check_tile
+from upscale_cli.models.loading import LoadedNet, interpolate, load_net, load_spec, net_digest
+from upscale_cli.models.obtain import obtain_telling
+from upscale_cli.models.registry import MODELS, Kernel, Spec, kernel_named, rows_of
+from upscale_cli.models.select import best_clip_model, best_model, is_checkpoint_path, rows_at_hand
+
+Alpha = Literal["net", "lanczos", "drop"]
+
+DEFAULT_SCALE: Final = 4
+"""For photos, unless the model has one scale only."""
+
+Image = TypeVar("Image")
+
+OnTile = Callable[[], object]
+"""Called after each tile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a picture of one size becomes one of another.
+
+    Attributes:
+        passes: scales of the net passes, in order; none for a kernel.
+        width, height: SR pixels, exactly.
+        kernel: what resamples what the passes made to that size.
+    """
+
+    passes: tuple[int, ...]
+    width: int
+    height: int
+    kernel: Kernel
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How another process makes the same `Upscaler`; it can be pickled.
+
+    Attributes:
+        model: a name, or the path of a checkpoint; None for the best there is.
+        options: keyword arguments of `Upscaler`, all but its listener.
+    """
+
+    model: str | None
+    options: Mapping[str, Any]
+
+    def make(self, listener: Listener, **changed: Any) -> "Upscaler":
+        """The upscaler.
+
+        Args:
+            changed: options that differ there, such as the device.
+        """
+        return Upscaler(self.model, listener=listener, **{**self.options, **changed})
+
+
+class Upscaler:
+    """Upscales pictures with one model. Owns its nets on the devices; loads them when first needed.
+
+    Threads may share it: their tiles then go through the net together.
+
+    Args:
+        model: a name of the registry, the path of any checkpoint, or None for the best model on this machine.
+        device: "auto", "cuda", "cuda:N", "mps" or "cpu"; "cuda:0,cuda:1" or "all" deals out tiles and frames.
+        precision: "auto" is fp16 on CUDA, fp32 elsewhere (bf16 on CPUs that are fast at it, for nets that bear
+            it), and always fp32 for pictures of more than 8 bits.
+        tile: side in LR pixels of the square a tile keeps; 0 chooses by the free memory.
+        overlap: LR pixels over which neighbouring tiles blend; None chooses by the net.
+        denoise: 0 to 1, for models with a weak-denoise twin: weights are denoise * model + (1 - denoise) * twin.
+        tta: average over eight flips and rotations; eight times slower, a little cleaner.
+        alpha: how transparency is upscaled: by the net, by Lanczos, or not at all (dropped).
+        wrap: the picture continues on its opposite side (tileable textures).
+        progress: show a tqdm bar (for notebooks and scripts).
+        clip_codec: without `model`, take the one that suits moving pictures of this codec (ffmpeg's name).
+        listener: receives every event instead; see `upscale_cli.events`.
+
+    Raises:
+        OptionError, UnknownModelError, CheckpointError, FetchError, DeviceError: see `upscale_cli.errors`.
+
+    Example:
+        >>> from PIL import Image
+        >>> Upscaler("bicubic")(Image.new("RGB", (20, 10)), scale=2.5).size
+        (50, 25)
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | None = None,
+        *,
+        device: str = "auto",
+        precision: Wanted = "auto",
+        tile: int = 0,
+        overlap: int | None = None,
+        denoise: float = 1.0,
+        tta: bool = False,
+        alpha: Alpha = "net",
+        wrap: bool = False,
+        progress: bool = False,
+        clip_codec: str | None = None,
+        listener: Listener = ignore,
+    ) -> None:
+        if not 0 <= denoise <= 1:
+            raise OptionError(f"denoise {denoise:g} is out of range. Choose --denoise from 0 (keeps grain) to 1.")
+        for given, allowed in ((precision, get_args(Wanted)), (alpha, get_args(Alpha))):
+            if given not in allowed:
+                raise OptionError(f"{given!r} is not known. Choose one of {', '.join(allowed)}.")
+        if tile or overlap:
+            check_tile(tile or (overlap or 0) + 1, overlap or 0)
+        self.recipe = Recipe(
+            None if model is None else os.fspath(model),
+            {
+                "device": device, "precision": precision, "tile": tile, "overlap": overlap, "denoise": denoise,
+                "tta": tta, "alpha": alpha, "wrap": wrap, "clip_codec": clip_codec,
+            },
+        )  # fmt: skip
+        self._listener, self._bar = listener, progress
+        self._denoise, self.alpha, self.wrap = denoise, alpha, wrap
+        self._wanted_precision: Wanted = precision
+        self._tile, self._overlap, self._tta = tile, overlap, tta
+        self._engines: dict[tuple[int, Precision], Engine] = {}
+        self._memory: int | None = None
+        self._sharing = 1
+        self.why = "asked for"
+        if model is None:
+            name, self.why = best_model(say=self._say) if clip_codec is None else best_clip_model(clip_codec)
+            self._set_model(name, chosen_for_user=True)
+        else:
+            self._set_model(os.fspath(model), chosen_for_user=False)
+        self.devices = choose_devices(device)
+        self._loading = threading.RLock()  # several threads may share an upscaler
+
+    @property
+    def device(self) -> torch.device:
+        """The first of `devices`, which are all of one kind."""
+        return self.devices[0]
+
+    @property
+    def device_names(self) -> str:
+        """All of them, for people."""
+        return ", ".join(map(str, self.devices))
+
+    def _set_model(self, model: str, *, chosen_for_user: bool) -> None:
+        """Finds out what `model` names; a checkpoint file is loaded at once, a registry row when it is needed."""
+        is_file = is_checkpoint_path(model)
+        self.name = Path(model).stem if is_file else model.lower()
+        self.kernel = None if is_file else kernel_named(self.name)
+        self._rows: Mapping[int, Spec] = {}
+        self._loaded: dict[int, LoadedNet] = {}
+        self.only_scale: int | None = None  # of a model that has no other
+        if is_file:
+            loaded = load_net(Path(model).expanduser(), say=self._say)
+            self._loaded[loaded.scale] = loaded
+            self.only_scale = loaded.scale
+        elif self.kernel is None:
+            scales = [spec.scale for spec in rows_of(self.name)]
+            self.only_scale = scales[0] if len(scales) == 1 else None
+            self._rows = rows_at_hand(self.name, chosen_for_user=chosen_for_user, say=self._say)
+        self.default_scale = self.only_scale or DEFAULT_SCALE
+        if self._denoise != 1 and not any(spec.weak_denoise for spec in self._rows.values()):
+            able = ", ".join(dict.fromkeys(spec.model for spec in MODELS if spec.weak_denoise))
+            raise OptionError(
+                f"--denoise does not go with {self.name}, which has no twin to blend in. Choose -m {able}."
+            )
+
+    def __call__(self, image: Image, scale: float | None = None, *, target: Target | None = None) -> Image:
+        """Upscales an image and gives back one of the same kind.
+
+        Args:
+            image: a PIL image (any mode), or an array of shape (H, W) or (H, W, C): C of 1 gray, 2 gray and alpha,
+                3 RGB, 4 RGBA; uint8, uint16 (0..65535), float32 or float64 (0..1).
+            scale: SR pixels per LR pixel, any real number above 0; None: 4, or the model's own.
+            target: instead of `scale`, a size: `Target(box=(800, 600))`, `Target(long_side=4000)`.
+
+        Raises:
+            OptionError: scale out of range, or both scale and target.
+            TypeError, ValueError: something that is no image.
+        """
+        from upscale_cli.media.image.memory import to_frame
+
+        target = self.target(scale, target)
+        frame, back = to_frame(image)
+        plan = self.plan(frame.width, frame.height, target)
+        if not self._bar:
+            return cast(Image, back(self.upscale(frame, plan)))
+        from tqdm.auto import tqdm
+
+        with tqdm(total=self.tile_count(frame, plan), unit="tile", desc=self.name) as bar:
+            return cast(Image, back(self.upscale(frame, plan, on_tile=bar.update)))
+
+    def target(self, scale: float | None = None, target: Target | None = None) -> Target:
+        """How large a result shall be: as given, or else by the default scale.
+
+        Raises:
+            OptionError: scale out of range, or both scale and target.
+        """
+        if target is None:
+            return Target(scale=self.default_scale if scale is None else scale)
+        if scale is not None:
+            raise OptionError("give either a scale or a target; they exclude each other.")
+        return target
+
+    def plan(self, width: int, height: int, target: Target) -> Plan:
+        """The passes and the exact size for an LR picture of that size."""
+        sr_width, sr_height = target.size_for(width, height)
+        if self.kernel is not None:
+            return Plan((), sr_width, sr_height, self.kernel)
+        passes = cheapest_chain(self._costs(), max(sr_width / width, sr_height / height))
+        return Plan(passes, sr_width, sr_height, "lanczos")
+
+    def pass_names(self, plan: Plan) -> tuple[str, ...]:
+        """What each pass runs, for people: the checkpoint's name."""
+        return tuple(self._rows[scale].stem if scale in self._rows else self.name for scale in plan.passes)
+
+    def upscale(self, frame: Frame, plan: Plan, on_tile: OnTile | None = None) -> Frame:
+        """One LR frame to one SR frame of the same layout and depth, rounded once.
+
+        Args:
+            frame: (H, W, C) uint8, uint16 or float32; NaN and Inf in it stay holes (NaN).
+            plan: from `plan(frame.width, frame.height, ...)`.
+            on_tile: called after each of `tile_count(frame, plan)` tiles.
+        """
+        rows = self.rows(frame, plan, on_tile)
+        pixels = rows.pixels if isinstance(rows, Held) else rows.whole()
+        return Frame(pixels, self.layout(frame), frame.transfer, frame.duration_ms)
+
+    def rows(self, lr: Frame | Scan, plan: Plan, on_tile: OnTile | None = None) -> Rows:
+        """The SR picture, computed as its rows are asked for; `upscale` asks for all of them.
+
+        Of the SR picture, and of what lies between two passes, no more is held than is still needed. A picture that
+        wraps is held between the passes.
+        """
+        layout = self.layout(lr)
+        if not plan.passes and (plan.width, plan.height) == (lr.width, lr.height):
+            return lr.rows() if isinstance(lr, Scan) else Held(lr.pixels[:, :, : channels_of(layout)])
+        if isinstance(lr, Scan):
+            channels = channels_of(layout)
+            if lr.constant is not None:
+                return Constant(plan.height, plan.width, channels, lr.constant)
+            return self._passes(lr.rows(), PLANES[layout][0], plan, lr, on_tile)
+        pixels, holes = without_holes(lr.pixels)
+        parts = []
+        for planes in planes_of(layout):
+            part = pixels[:, :, planes.channels]
+            if planes.kind == "colour" and layout in OPAQUE:
+                part = bleed(part, pixels[:, :, -1:])
+            part = inverted(part) if planes.ink else part
+            parts.append((planes, self._planes(part, planes, plan, lr, on_tile)))
+        return parts[0][1] if len(parts) == 1 and holes is None else Joined(parts, holes)
+
+    def tile_count(self, lr: Frame | Scan, plan: Plan) -> int:
+        """How often `upscale` will call `on_tile`."""
+        return sum(engine.tile_count(height, width) for engine, height, width in self._steps(lr, plan))
+
+    def expected_seconds(self, lr: Frame | Scan, plan: Plan) -> float:
+        """How long `upscale` is likely to take on this device; 0 where that is too little to be worth knowing."""
+        return sum(engine.expected_seconds(height, width) for engine, height, width in self._steps(lr, plan))
+
+    def layout(self, lr: Frame | Scan) -> Layout:
+        """Of the SR picture."""
+        return OPAQUE.get(lr.layout, lr.layout) if self.alpha == "drop" else lr.layout
+
+    def _steps(self, lr: Frame | Scan, plan: Plan) -> Iterator[tuple[Engine, int, int]]:
+        """Every run of a net over some planes of a frame: (engine, height, width of what goes in)."""
+        for planes in planes_of(self.layout(lr)):
+            if self._is_interpolated(planes):
+                continue
+            if lr.constant is not None if isinstance(lr, Scan) else is_constant(lr.pixels[:, :, planes.channels]):
+                continue
+            height, width = lr.height, lr.width
+            for scale in plan.passes:
+                yield self._engine_for(scale, lr), height, width
+                height, width = height * scale, width * scale
+
+    def _is_interpolated(self, planes: Planes) -> bool:
+        return planes.kind == "smooth" or (planes.kind == "alpha" and self.alpha == "lanczos")
+
+    def _planes(self, part: Pixels, planes: Planes, plan: Plan, frame: Frame, on_tile: OnTile | None) -> Rows:
+        """Some channels of a frame, all the way: (H, W, c) to (plan.height, plan.width, c) of that dtype."""
+        if is_constant(part):  # an opaque alpha, an ink that is not used: nothing to compute
+            return Constant(plan.height, plan.width, part.shape[2], part.flat[0])
+        if self._is_interpolated(planes):
+            return self._resampled(Held(part), plan, part.dtype, "lanczos")
+        if not (plan.passes and part.dtype == np.float32 and planes.kind == "colour"):
+            return self._passes(Held(part), planes, plan, frame, on_tile)
+        levels = Levels.of(part)  # what lies within the net's range goes by the net, what lies beyond it by Lanczos
+        within = self._passes(Held(levels.unit), planes, plan, frame, on_tile)
+        if levels.beyond is None or not levels.beyond.any():
+            return Levelled(within, levels, None)
+        return Levelled(within, levels, self._resampled(Held(levels.beyond), plan, part.dtype, "lanczos"))
+
+    def _passes(self, lr: Rows, planes: Planes, plan: Plan, source: Frame | Scan, on_tile: OnTile | None) -> Rows:
+        """The passes of a plan and the final resampling, to the dtype of `lr`."""
+        picture = lr
+        for number, scale in enumerate(plan.passes, start=1):
+            size = picture.width * scale, picture.height * scale
+            is_final = number == len(plan.passes) and size == (plan.width, plan.height)
+            if self.wrap and not isinstance(picture, Held):
+                picture = Held(picture.whole())  # its first rows need its last ones
+            picture = self._engine_for(scale, source).rows(
+                picture,
+                lr.dtype if is_final else np.float32,
+                transfer="display" if planes.kind == "alpha" else source.transfer,
+                clip=lr.dtype != np.float32,
+                on_tile=on_tile,
+            )
+        if (picture.width, picture.height, picture.dtype) == (plan.width, plan.height, lr.dtype):
+            return picture
+        return self._resampled(picture, plan, lr.dtype, plan.kernel)
+
+    def _resampled(self, picture: Rows, plan: Plan, dtype: Any, kernel: Kernel) -> Rows:
+        if self.wrap and not isinstance(picture, Held):
+            picture = Held(picture.whole())
+        return Resampled(picture, plan.height, plan.width, dtype, kernel, wrap=self.wrap)
+
+    def precision_for(self, plan: Plan, bits: int) -> str:
+        """What the passes compute in, for people."""
+        return ", ".join(dict.fromkeys(self._precision(scale, bits) for scale in plan.passes)) or "fp32"
+
+    def identity(self) -> dict[str, Any]:
+        """What decides about a pixel: the model, its checkpoints' sha256, and the options; for comparing two runs."""
+        if self._rows:
+            sums = {str(scale): spec.sha256 for scale, spec in self._rows.items()}
+        else:
+            sums = {str(scale): net_digest(loaded.net) for scale, loaded in self._loaded.items()}
+        return {
+            "model": self.name, "checkpoints": sums, "denoise": self._denoise, "alpha": self.alpha, "wrap": self.wrap,
+            "precision": self._wanted_precision, "tile": self._tile, "overlap": self._overlap, "tta": self._tta,
+            "device": self.device.type,
+        }  # fmt: skip
+
+    def share(self, threads: int) -> None:
+        """So many threads will use it at a time, each on its share of the processor and of the memory."""
+        with self._loading:
+            self._sharing = threads
+            for engine in self._engines.values():
+                engine.share(threads)
+
+    def limit_memory(self, memory: int | None) -> None:
+        """Bounds what a row of tiles may take, in bytes, and on a CPU a window too; None: by what is free."""
+        self._memory = memory
+        for engine in self._engines.values():
+            engine.limit_memory(memory)
+
+    def close(self) -> None:
+        """Lets go of the nets and of the device's memory."""
+        self._engines.clear()
+        self._loaded = {} if self._rows else self._loaded  # a file given by path is not read twice
+        for device in self.devices:
+            release_memory(device)
+
+    # Nets
+
+    def _costs(self) -> dict[int, float]:
+        if self._rows:
+            return {scale: float(spec.macs) for scale, spec in self._rows.items()}
+        return dict.fromkeys(self._loaded, 1.0)
+
+    def _precision(self, scale: int, bits: int) -> Precision:
+        spec = self._rows.get(scale)
+        loaded = self._loaded.get(scale)
+        wanted = self._wanted_precision
+        if wanted == "auto" and loaded is not None and not loaded.fp16 and self.device.type == "cuda":
+            return "fp32"
+        blended = self._denoise != 1 and spec is not None and spec.weak_denoise is not None
+        bf16_is_close = spec is not None and spec.bf16 and not blended  # measured for the row's own weights only
+        return choose_precision(wanted, self.device, bits=bits, bf16_is_close=bf16_is_close)
+
+    def _engine_for(self, scale: int, lr: Frame | Scan) -> Engine:
+        return self.engine(scale, 8 * (lr.dtype if isinstance(lr, Scan) else lr.pixels.dtype).itemsize)
+
+    def engine(self, scale: int, bits: int) -> Engine:
+        """The net of that scale at work on the device, in the precision that pictures of `bits` a channel need."""
+        with self._loading:
+            loaded = self._net(scale)
+            precision = self._precision(scale, bits)
+            key = scale, precision
+            if key not in self._engines:
+                net = PictureNet(loaded.net, loaded.colour, loaded.luma_range)
+                self._engines[key] = Engine(
+                    net, self.devices, precision, tile=self._tile, overlap=self._overlap, wrap=self.wrap,
+                    tta=self._tta, memory=self._memory, say=self._say,
+                )  # fmt: skip
+                self._engines[key].share(self._sharing)
+            return self._engines[key]
+
+    def _net(self, scale: int) -> LoadedNet:
+        """The net of that scale, loaded (and fetched) the first time."""
+        if scale not in self._loaded:
+            spec = self._rows[scale]
+            loaded = self._load(spec)
+            if self._denoise != 1 and spec.weak_denoise:
+                (twin,) = rows_of(spec.weak_denoise)
+                loaded = interpolate(loaded, self._load(twin), self._denoise)
+            self._loaded[scale] = loaded
+        return self._loaded[scale]
+
+    def _load(self, spec: Spec) -> LoadedNet:
+        return load_spec(spec, obtain_telling(spec, self._listener))
+
+    def _say(self, text: str) -> None:
+        self._listener(Note(text))

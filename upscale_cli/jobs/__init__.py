@@ -1,0 +1,1 @@
+"""One source, one output: what is to be done, and doing it."""

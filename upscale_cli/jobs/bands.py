@@ -1,0 +1,155 @@
+"""A picture whose SR does not fit into memory: band by band through the upscaler, to the file as it becomes final.
+
+    ImageReader.scan  ->  Upscaler.rows  ->  ImageWriter.write_rows
+    (media/)              (upscaler)         (media/)
+
+The writer asks for rows, the upscaler for the LR rows that it needs for them; docs/gigapixel.md tells why the result is
+that of the picture as a whole. Where LR cannot be decoded in bands, it is held: it is the smaller of the two.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import psutil
+
+from upscale_cli.frames.image import Frame, Layout, Pixels, Transfer, channels_of
+from upscale_cli.frames.rows import Rows, Scan
+from upscale_cli.inference.device import CPU_BUDGET, free_host_memory
+from upscale_cli.inference.planes import OPAQUE, planes_of
+from upscale_cli.inference.upscaler import Plan, Upscaler
+from upscale_cli.media.image.codecs.tiff_writer import TILE
+from upscale_cli.media.image.formats import Format
+from upscale_cli.media.image.metadata import PhotoInfo
+from upscale_cli.media.image.reader_writer import ImageReader
+
+LEAST_BUDGET: Final = 16 * 2**20
+"""Bytes for a row of tiles below which a picture cannot well be upscaled."""
+
+DECODING: Final = 2.5
+"""Times its own size that a whole LR picture takes while it is decoded (Pillow's RGB has four bytes a pixel)."""
+
+WORKING: Final = 96 * 2**20
+"""Bytes for the bands between the stages, and for what the encoder holds."""
+
+SHARE: Final = 0.8
+"""Part of the memory left that is planned with; the allocator's gaps take some."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bands:
+    """How a picture goes through in bands.
+
+    Attributes:
+        needed: bytes of host memory that it takes at least.
+        budget: bytes that a row of tiles may take, and on a CPU a window too; 0: there are too few.
+        scan: whether LR is decoded in bands too.
+    """
+
+    needed: int
+    budget: int
+    scan: bool
+
+
+def room(max_memory: int | None) -> int:
+    """Bytes of host memory that a run may still take: what the user allows, less what the process has; or what is free.
+
+    It may be negative.
+    """
+    if max_memory is None:
+        return free_host_memory()
+    return max_memory - int(psutil.Process().memory_info().rss)
+
+
+def plan_bands(
+    info: PhotoInfo, scan: Scan | None, plan: Plan, format: Format, room: int, source_bytes: int, *, wrap: bool
+) -> Bands | None:
+    """How the first frame of a source goes through in bands; None where it cannot.
+
+    Args:
+        scan: of the reader.
+        source_bytes: of the file.
+        wrap: a picture that continues on its opposite side is held, and so is what lies between its passes.
+    """
+    steps = len(plan.passes) + (not plan.passes or _resamples(info, plan))
+    if not format.bands or (wrap and steps > 1):
+        return None
+    channels, depth = channels_of(info.layout), info.bits // 8
+    lr = info.width * info.height * channels * depth
+    scanned = scan is not None and not wrap
+    holding = scan.held if scan is not None and scanned else int(DECODING * lr) + source_bytes
+    if info.layout in OPAQUE:
+        holding += 40 * info.width * info.height
+    writing = 3 * TILE * plan.width * channels * depth if format.name == "TIFF" else 0
+    fixed = holding + writing + WORKING
+    shares = 1 + len(plan.passes) * len(planes_of(info.layout))
+    budget = int((room - fixed) * SHARE) // shares
+    needed = fixed + int(shares * LEAST_BUDGET / SHARE)
+    return Bands(needed, min(budget, CPU_BUDGET) if budget >= LEAST_BUDGET else 0, scanned)
+
+
+def _resamples(info: PhotoInfo, plan: Plan) -> bool:
+    """Whether what the passes make is not the size that is wanted."""
+    scale = 1
+    for step in plan.passes:
+        scale *= step
+    return (info.width * scale, info.height * scale) != (plan.width, plan.height)
+
+
+@dataclass(frozen=True, slots=True)
+class Large:
+    """The SR picture of the first frame of a source, to be computed as its rows are read.
+
+    Attributes:
+        rows, layout, transfer: of the picture.
+    """
+
+    rows: Rows
+    layout: Layout
+    transfer: Transfer
+
+
+@contextmanager
+def upscaled_in_bands(
+    reader: ImageReader,
+    upscaler: Upscaler,
+    plan: Plan,
+    bands: Bands,
+    begin: Callable[[Frame | Scan, int], Callable[[], None]],
+) -> Iterator[Large]:
+    """Opens the SR picture of the first frame of `reader`; while it is open, the upscaler keeps to the budget.
+
+    Args:
+        begin: called with the LR picture, and with the number of bands that are written; gives what to call after each
+            tile, or, where no net runs, after each band.
+    """
+    upscaler.limit_memory(bands.budget)
+    try:
+        lr = reader.scan if bands.scan and reader.scan is not None else next(iter(reader))
+        count = -(-plan.height // TILE)
+        tell = begin(lr, count)
+        rows = upscaler.rows(lr, plan, tell)
+        if not upscaler.tile_count(lr, plan):
+            rows = _Told(rows, tell, count)
+        yield Large(rows, upscaler.layout(lr), lr.transfer)
+    finally:
+        upscaler.limit_memory(None)
+
+
+class _Told(Rows):
+    """Tells of every band of `TILE` rows that has been read."""
+
+    def __init__(self, rows: Rows, tell: Callable[[], None], count: int) -> None:
+        super().__init__(rows.height, rows.width, rows.channels, rows.dtype)
+        self._rows, self._tell, self._left = rows, tell, count
+
+    def read(self, start: int, stop: int) -> Pixels:
+        band = self._rows.read(start, stop)
+        self._left = min(
+            self._left, -(-(self.height - start) // TILE)
+        )  # of what a former run has done, nothing is told
+        while self._left > -(-(self.height - stop) // TILE):
+            self._left -= 1
+            self._tell()
+        return band

@@ -1,0 +1,204 @@
+"""Read, upscale and write at the same time: three threads, and bounded channels between them.
+
+frames  ->  [channel]  ->  upscalers  ->  [channel]  ->  write
+(thread)                   (this one)                    (thread)
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from upscale_cli.frames.video import VideoFrame
+from upscale_cli.jobs.channel import Channel, Closed
+
+CHANNEL_BYTES: Final = 256 * 2**20
+"""What the frames in one channel may take; at least one frame is always let through."""
+
+CHANNEL_FRAMES: Final = 4
+
+GLANCE_SAMPLES: Final = 2**14
+"""How many samples of two frames are compared before all of them are."""
+
+
+class Lane(Protocol):
+    """What turns the LR samples of one stream into SR samples; see `FrameUpscaler`."""
+
+    @property
+    def depth(self) -> int:
+        """How many frames may be under way before the oldest is collected."""
+
+    def submit(self, samples: NDArray[Any], *, net: bool = True) -> Any:
+        """Starts one frame."""
+
+    def collect(self, pending: Any) -> NDArray[Any]:
+        """Waits for it; its samples are never changed any more, for the writer may lend them to a pipe."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What happened to the frames so far.
+
+    Attributes:
+        frames: written.
+        net, fallback: upscaled by the net, and by bicubic because the net would have come too late.
+        same: equal to the frame before, whose result was taken again.
+        last: (stream, timestamp) of the frame written last.
+    """
+
+    frames: int = 0
+    net: int = 0
+    fallback: int = 0
+    same: int = 0
+    last: tuple[int, int] | None = None
+    per_stream: dict[int, int] = field(default_factory=dict)
+
+
+def capacity(frame_bytes: int) -> int:
+    """How many frames of that size a channel holds."""
+    return max(1, min(CHANNEL_FRAMES, CHANNEL_BYTES // max(1, frame_bytes)))
+
+
+def flow(
+    frames: Iterable[VideoFrame],
+    lanes: Mapping[int, Lane],
+    write: Callable[[VideoFrame], None],
+    *,
+    tally: Tally,
+    stop_reading: Callable[[], None],
+    stop_writing: Callable[[], None] = lambda: None,
+    dedup: bool = True,
+    by_net: Callable[[VideoFrame], bool] = lambda _: True,
+    on_frame: Callable[[], None] = lambda: None,
+    lr_capacity: int = CHANNEL_FRAMES,
+    sr_capacity: int = CHANNEL_FRAMES,
+) -> None:
+    """Moves every frame through its lane, in order. What any of the three threads raises ends all, and is raised here.
+
+    Args:
+        frames: iterated in a thread of its own.
+        lanes: by stream.
+        write: called in a thread of its own with SR frames.
+        tally: counts as it goes.
+        stop_reading: unblocks `frames`, whatever it waits for; called from here while `frames` may be at work, once.
+        stop_writing: unblocks `write`, should it wait for something that may never come; called from here while `write`
+            may be at work, where the run is broken off.
+        dedup: a frame with the same samples as the one before in its stream is not computed again.
+        by_net: asked before each frame; False takes the cheap way.
+        on_frame: called here after each frame handed to the writer.
+    """
+    decoded: Channel[VideoFrame] = Channel(lr_capacity)
+    done: Channel[VideoFrame] = Channel(sr_capacity)
+
+    def read() -> None:
+        for frame in frames:
+            decoded.put(frame)
+        decoded.finish()
+
+    def write_all() -> None:
+        for frame in done:
+            write(frame)
+            tally.frames += 1
+            tally.per_stream[frame.stream] = tally.per_stream.get(frame.stream, 0) + 1
+            tally.last = frame.stream, frame.pts
+
+    failures: list[BaseException] = []
+
+    def abort() -> None:
+        decoded.abort()
+        done.abort()
+
+    def fail(error: BaseException) -> None:
+        failures.append(error)
+        abort()
+
+    writing = _Worker(write_all, "write", fail)
+    workers = _Worker(read, "read", fail), writing
+    try:
+        for worker in workers:
+            worker.start()
+        _upscale(decoded, lanes, done, tally, dedup, by_net, on_frame)
+        done.finish()
+        writing.join_patiently()
+    except Closed:
+        pass  # a worker broke off; its reason is raised below
+    finally:
+        abort()
+        stop_reading()
+        if writing.is_alive():
+            stop_writing()
+        for worker in workers:
+            worker.join_patiently()
+    if failures:
+        raise failures[0]  # what came later is a consequence: a reader that was stopped may complain of that
+
+
+def _upscale(
+    decoded: Channel[VideoFrame],
+    lanes: Mapping[int, Lane],
+    done: Channel[VideoFrame],
+    tally: Tally,
+    dedup: bool,
+    by_net: Callable[[VideoFrame], bool],
+    on_frame: Callable[[], None],
+) -> None:
+    """The middle of the flow: LR frames in, SR frames out, with as many under way as the device has use for."""
+    before: dict[int, NDArray[Any]] = {}
+    results: dict[int, NDArray[Any]] = {}
+    under_way: deque[tuple[VideoFrame, Any]] = deque()
+    depth = max(lane.depth for lane in lanes.values())
+
+    def hand_on() -> None:
+        frame, pending = under_way.popleft()
+        if pending is not None:
+            results[frame.stream] = lanes[frame.stream].collect(pending)
+        done.put(replace(frame, samples=results[frame.stream]))
+        on_frame()
+
+    for frame in decoded:
+        last = before.get(frame.stream)
+        if dedup and last is not None and _is_same(frame.samples, last):
+            tally.same += 1
+            under_way.append((frame, None))
+        else:
+            net = by_net(frame)
+            tally.net += net
+            tally.fallback += not net
+            under_way.append((frame, lanes[frame.stream].submit(frame.samples, net=net)))
+            before[frame.stream] = frame.samples
+        while len(under_way) > depth:
+            hand_on()
+    while under_way:
+        hand_on()
+
+
+def _is_same(samples: NDArray[Any], last: NDArray[Any]) -> bool:
+    """Whether two frames are equal in every sample. Where they differ, they mostly do near the beginning already."""
+    if samples is last:
+        return True
+    return np.array_equal(samples[:GLANCE_SAMPLES], last[:GLANCE_SAMPLES]) and np.array_equal(samples, last)
+
+
+class _Worker(threading.Thread):
+    """A thread that tells what it raises."""
+
+    def __init__(self, body: Callable[[], None], name: str, fail: Callable[[BaseException], None]) -> None:
+        super().__init__(name=name, daemon=True)
+        self._body, self._fail = body, fail
+
+    def run(self) -> None:
+        try:
+            self._body()
+        except Closed:
+            pass
+        except BaseException as error:
+            self._fail(error)
+
+    def join_patiently(self) -> None:
+        """Waits in short pieces, which Ctrl-C ends on every system."""
+        while self.is_alive():
+            self.join(0.5)

@@ -1,0 +1,262 @@
+"""A job whose source or output is an object: fetched into a scratch folder, done there as any other, and put.
+
+    object  ->  scratch file  ->  the ordinary job  ->  scratch file  ->  object
+
+Nothing is known of an object before its turn but its name, size and time: a run of many would else read the beginning
+of each twice. So names of outputs are made from names of inputs, and an ending is believed.
+"""
+
+import functools
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Final
+
+from upscale_cli.errors import InputError, InterruptedRun, OptionError, UpscaleError
+from upscale_cli.events import ClipFinished, Event, Finished, Listener, Note
+from upscale_cli.files.atomic_file import TEMPORARY, hold, remove_abandoned
+from upscale_cli.files.object_store import fetch, put
+from upscale_cli.files.stamp import Stamp
+from upscale_cli.inference.sizing import Target
+from upscale_cli.jobs.inputs import Input
+from upscale_cli.jobs.naming import Naming
+from upscale_cli.jobs.outputs import Outputs
+from upscale_cli.media.image.formats import format_of
+
+if TYPE_CHECKING:
+    from upscale_cli.inference.upscaler import Upscaler
+    from upscale_cli.jobs.job import FileOptions, Job
+    from upscale_cli.jobs.video_job import ClipJob, ClipOptions
+
+SCRATCH: Final = "upscale-scratch-"
+"""Names of scratch folders begin with it."""
+
+CLIP_BYTES: Final = 0.0125
+LOSSY_BYTES: Final = 0.4
+LOSSLESS_BYTES: Final = 1.5
+"""Of an LR pixel, roughly: of clips at the usual rates, of photos for the screen, of what loses nothing."""
+
+
+_PLAIN_ENDING: Final = re.compile(r"\.[A-Za-z0-9]{1,8}")
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectJob:
+    """One source and one output, of which one at least is an object. It can be pickled.
+
+    Attributes:
+        source: a path, or the URL of an object; `name` for messages.
+        output: the same of the result; `output_name` for messages.
+        target: how large the result shall be.
+        options: of a photo or of a clip, which tells them apart.
+        format: as given with --format.
+        listed: what the source was when it was found; None where nobody looked.
+    """
+
+    source: Path | str
+    name: str
+    output: Path | str
+    output_name: str
+    target: Target
+    options: "FileOptions | ClipOptions"
+    format: str | None = None
+    listed: Stamp | None = None
+
+    @property
+    def is_clip(self) -> bool:
+        from upscale_cli.jobs.video_job import ClipOptions
+
+        return isinstance(self.options, ClipOptions)
+
+    @property
+    def guessed_megapixels(self) -> float:
+        """Million SR pixels, guessed by the source's bytes: good enough for a bar of many."""
+        pixels = max(1.0, (self.listed.size if self.listed is not None else 0) / _bytes_of_a_pixel(self.name))
+        width, height = self.target.size_for(round(pixels**0.5) or 1, round(pixels**0.5) or 1)
+        return width * height / 1e6
+
+
+def prepare_object(
+    given: Input, upscaler: "Upscaler", naming: Naming, outputs: Outputs, options: "FileOptions | ClipOptions"
+) -> ObjectJob:
+    """What is to be done with one source by one model, by its name alone.
+
+    Args:
+        naming: where outputs go; its target, or else the model's own scale, decides the size.
+        outputs: where the output's place is booked.
+
+    Raises:
+        OptionError: the output's name cannot be made before the source is read, or contradicts --format.
+        OutputError: its place is taken, or its ending names no format.
+    """
+    from upscale_cli.jobs.video_job import DEFAULT_CLIP_SCALE, ClipOptions
+
+    if isinstance(options, ClipOptions):
+        target = naming.target or Target(scale=upscaler.only_scale or DEFAULT_CLIP_SCALE)
+        label = "" if options.preview is None else "_preview"
+        place = naming.place_unseen(given, _clip_ending(given, naming), target, upscaler.name, label)
+        _check_container(place, naming)
+    else:
+        target = upscaler.target(target=naming.target)
+        place = naming.place_unseen(given, naming.unseen_extension(given), target, upscaler.name)
+        naming.format_of(PurePosixPath(str(place)))
+    outputs.promise(given, place)
+    return ObjectJob(
+        given.location, given.name, place, str(place), target, options, naming.format,
+        given.stamp(),
+    )  # fmt: skip
+
+
+def run_object(job: ObjectJob, upscaler: "Upscaler", listener: Listener) -> str:
+    """Fetches, upscales, puts; gives what the source has lost, in words, or "".
+
+    Raises:
+        UpscaleError: nothing came of it, and nothing is left of it.
+    """
+    from upscale_cli.jobs.perform import perform
+
+    begin = time.perf_counter()
+    with scratch() as folder:
+        names = _Names(job, folder)
+        finished: list[Finished | ClipFinished] = []
+
+        def listen(event: Event) -> None:
+            if isinstance(event, (Finished, ClipFinished)):
+                finished.append(event)  # told when the output is where it belongs
+            else:
+                listener(replace(event, text=names.told(event.text)) if isinstance(event, Note) else event)
+
+        with names.telling():
+            if isinstance(job.source, str):
+                _fetch(job.source, names.source, job.listed)
+            damage = perform(_here(job, names, upscaler), upscaler, listen)
+            if isinstance(job.output, str):
+                put(names.output, job.output, overwrite=job.options.overwrite)
+    for event in finished:
+        listener(replace(event, seconds=time.perf_counter() - begin))
+    return damage
+
+
+def _here(job: ObjectJob, names: "_Names", upscaler: "Upscaler") -> "Job | ClipJob":
+    """The ordinary job, from file to file, under the names that the user knows."""
+    from upscale_cli.jobs.prepare import OpenedClip, prepare, prepare_clip
+    from upscale_cli.jobs.video_job import ClipOptions
+    from upscale_cli.media.video.probe import probe
+
+    given = Input(str(names.source))
+    output = str(names.output).replace("{", "{{").replace("}", "}}")  # or it would be a template
+    naming, outputs = Naming(output, job.format, job.target), Outputs([given], overwrite=job.options.overwrite)
+    if not isinstance(job.options, ClipOptions):
+        photo = prepare(given, upscaler, naming, outputs, job.options)
+        return replace(photo, name=job.name, output_name=job.output_name)
+    clip = OpenedClip(probe(names.source, max_pixels=job.options.max_pixels, name=job.name))
+    return replace(prepare_clip(given, clip, upscaler, naming, outputs, job.options), output_name=job.output_name)
+
+
+class _Names:
+    """Where a job finds its files, and what they are called before the user.
+
+    Attributes:
+        source, output: files; in the scratch folder, if they stand for objects.
+    """
+
+    def __init__(self, job: ObjectJob, folder: Path) -> None:
+        self._folder = folder
+        self._scratch: dict[str, str] = {}  # by file, the object it stands for
+        self.source = self._file("source", job.source)
+        self.output = self._file("output", job.output)
+
+    def _file(self, stem: str, place: Path | str) -> Path:
+        if isinstance(place, Path):
+            return place
+        ending = PurePosixPath(place).suffix
+        file = self._folder / f"{stem}{ending if _PLAIN_ENDING.fullmatch(ending) else ''}"
+        self._scratch[str(file)] = place
+        return file
+
+    def told(self, text: str) -> str:
+        """A line for the user."""
+        for file, url in self._scratch.items():
+            text = text.replace(file, url)
+        return text
+
+    @contextmanager
+    def telling(self) -> Iterator[None]:
+        """Errors speak of objects, too."""
+        try:
+            yield
+        except InterruptedRun as error:
+            if str(self._folder) in str(error):
+                raise InterruptedRun from error  # what it tells of goes with the folder
+            raise
+        except UpscaleError as error:
+            text = self.told(str(error))
+            if text == str(error):
+                raise
+            raise type(error)(text) from error
+
+
+def _fetch(url: str, file: Path, listed: Stamp | None) -> None:
+    free = shutil.disk_usage(file.parent).free
+    if listed is not None and listed.size > free:
+        raise InputError(
+            f"{url}: {listed.size / 1e6:,.1f} MB are needed for it in {file.parent.parent}, {free / 1e6:,.1f} MB are "
+            "free. Free space, or set TMPDIR to a larger place."
+        )
+    fetch(url, file, listed)
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A private folder for the files of one job, removed whatever happens; after a kill, by the next run."""
+    _remove_abandoned_scratch()
+    folder = Path(tempfile.mkdtemp(prefix=SCRATCH))
+    try:
+        with (folder / f"{TEMPORARY}lock.part").open("xb") as file:
+            hold(file)
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@functools.cache
+def _remove_abandoned_scratch() -> None:
+    """Once per process: removes what belongs to no living run."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*"):
+        if remove_abandoned(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _clip_ending(given: Input, naming: Naming) -> str:
+    """The clip's own, if it can be written."""
+    from upscale_cli.errors import OutputError
+    from upscale_cli.media.video.container import container_named
+
+    if naming.format is not None:
+        return f".{naming.format.lower().removeprefix('.')}"
+    own = given.pure_path.suffix
+    try:
+        container_named(own)
+    except OutputError:
+        return ".mkv"
+    return own
+
+
+def _check_container(place: Path | str, naming: Naming) -> None:
+    from upscale_cli.media.video.container import container_named
+
+    container = container_named(PurePosixPath(str(place)).suffix)
+    if naming.format is not None and container_named(naming.format) != container:
+        raise OptionError(f"output {place} and --format {naming.format} contradict each other. Leave one of them out.")
+
+
+def _bytes_of_a_pixel(name: str) -> float:
+    try:
+        return LOSSLESS_BYTES if format_of(PurePosixPath(name)).quality is None else LOSSY_BYTES
+    except UpscaleError:
+        return CLIP_BYTES

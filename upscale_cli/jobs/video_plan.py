@@ -1,0 +1,256 @@
+"""What is decided about a clip before its first frame: streams, formats, sizes, encoders, what goes along."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from upscale_cli.errors import InputError, OptionError, OutputError
+from upscale_cli.events import Say
+from upscale_cli.frames.pixel_format import PixelFormat, opaque
+from upscale_cli.inference.device import free_host_memory
+from upscale_cli.inference.frame_scheduler import Frames, frames_of
+from upscale_cli.inference.sizing import Target
+from upscale_cli.inference.upscaler import Upscaler
+from upscale_cli.jobs.frame_queue import Lane, capacity
+from upscale_cli.jobs.preview import SideBySide
+from upscale_cli.jobs.video_job import ClipJob
+from upscale_cli.media.video.colour import complete
+from upscale_cli.media.video.container import Slot, carry
+from upscale_cli.media.video.encoder_choice import Encoder, Picture, choose_encoder
+from upscale_cli.media.video.ffmpeg.binary import FFmpeg, find_ffmpeg
+from upscale_cli.media.video.packet_schedule import Schedule, clock_restart, tail
+from upscale_cli.media.video.probe import nearest_format
+from upscale_cli.media.video.reader import PREROLL_SECONDS, DecodeOptions, deinterlacing, ticks_below_zero, time_limits
+from upscale_cli.media.video.streams import Clip, VideoStream
+from upscale_cli.media.video.writer import Cut, Track
+
+
+@dataclass(frozen=True, slots=True)
+class LanePlan:
+    """One video stream on its way: how it is read, upscaled and encoded."""
+
+    stream: VideoStream
+    format: PixelFormat
+    upscaler: Frames
+    track: Track
+    side_by_side: bool = False
+
+    @property
+    def lane(self) -> Lane:
+        """What the frames go through."""
+        return SideBySide(self.upscaler, self.format) if self.side_by_side else self.upscaler
+
+    @property
+    def lr_bytes(self) -> int:
+        return self.format.frame_bytes(self.stream.width, self.stream.height)
+
+    @property
+    def sr_bytes(self) -> int:
+        return self.format.frame_bytes(self.track.encoder.width, self.track.encoder.height)
+
+
+@dataclass(frozen=True, slots=True)
+class ClipPlan:
+    """Everything decided before the first frame."""
+
+    lanes: tuple[LanePlan, ...]
+    slots: tuple[Slot, ...]
+    cut: Cut
+    frames: int | None
+    ffmpeg: FFmpeg
+
+
+def plan_clip(job: ClipJob, upscaler: Upscaler, say: Say) -> ClipPlan:
+    """Streams, formats, sizes, encoders; what else goes along. Nothing is decoded."""
+    ffmpeg = find_ffmpeg()
+    clip, options = job.clip, job.options
+    start, seconds = options.decode.start, clip.seconds
+    if start is not None and seconds is not None and start >= seconds:
+        raise InputError(
+            f"{clip.name}: --start {start:g} is not in it; it lasts {seconds:.2f} s. Choose an earlier one."
+        )
+    if options.decode.frames is not None and options.decode.frames < 1:
+        raise OptionError(f"{options.decode.frames} frames are none. Take at least 1.")
+    if job.note:
+        say(f"{clip.name}: {job.note}")
+    _check_hwaccel(options.decode.hwaccel, ffmpeg)
+    streams = chosen_streams(clip, options.video_stream)
+    if options.decode.fps is not None and not any(stream.untimed for stream in streams):
+        say(f"{clip.name}: --fps is for streams without timestamps; this clip has its own, which are kept.")
+    for stream in streams:
+        _check_clock(clip, stream, options.decode)
+    lanes = tuple(_lane(job, upscaler, stream, ffmpeg, say) for stream in streams)
+    slots, notes = carry(clip, tuple(stream.index for stream in streams), job.container)
+    for note in notes:
+        say(f"{clip.name}: {note}")
+    _check_memory(clip, lanes)
+    return ClipPlan(lanes, slots, _cut(job, lanes), _frames_expected(streams, options.decode), ffmpeg)
+
+
+def _cut(job: ClipJob, lanes: Sequence[LanePlan]) -> Cut:
+    """The part of sound and all else that goes along: as long as the frames last."""
+    decode = job.options.decode
+    start = decode.start or 0.0
+    seconds = None if decode.end is None else decode.end - start
+    if decode.frames is not None:
+        ends = [sum(lane.track.last) * lane.track.time_base for lane in lanes if lane.track.last is not None]
+        if ends:
+            seconds = float(max(ends)) - job.clip.start_seconds - start
+        else:
+            seconds = float(decode.frames / lanes[0].track.rate)
+    return Cut(start=start, seconds=seconds)
+
+
+def _last_frame(clip: Clip, stream: VideoStream, decode: DecodeOptions) -> tuple[int, int] | None:
+    """(timestamp, duration) of the last frame of the part that is taken, as its packet says; None where none does."""
+    if stream.untimed or not clip.source.startswith("file:"):
+        return None
+    if decode.end is None and decode.frames is None:
+        return tail(clip, stream)
+    begin, end = time_limits(clip, stream.time_base, decode)
+    last, count = None, 0
+    sought = None  # so that what lies far before the part need not be read
+    if begin is not None and clip.seekable:
+        sought = max(0, begin - math.ceil(Fraction(PREROLL_SECONDS) / stream.time_base)) or None
+    with Schedule(clip, stream, start=sought) as schedule:
+        for pts, duration in schedule.rest(None):
+            if begin is not None and pts < begin:
+                continue
+            if (end is not None and pts >= end) or count == decode.frames:
+                break
+            last, count = (pts, duration), count + 1
+    return last
+
+
+def _check_clock(clip: Clip, stream: VideoStream, decode: DecodeOptions) -> None:
+    """Refuses recordings that were joined byte by byte: sound and picture could not be kept together.
+
+    Raises:
+        InputError: the clock starts anew.
+    """
+    restart = clock_restart(clip, stream) if clip.source.startswith("file:") else None
+    if restart is not None and (decode.end is None or decode.end > restart):
+        raise InputError(
+            f"{clip.name}: its clock starts anew after {restart:.1f} s, as in recordings that were joined. "
+            "Mend it first (ffmpeg -i INPUT -map 0 -c copy MENDED.mkv), or take the part before with --end."
+        )
+
+
+def _check_hwaccel(name: str | None, ffmpeg: FFmpeg) -> None:
+    if name is not None and name not in ("auto", "none", *ffmpeg.hwaccels):
+        known = ", ".join(sorted(ffmpeg.hwaccels)) or "none"
+        raise OptionError(f"--hwaccel {name} is not in this ffmpeg, which has {known}. Choose one of them, or auto.")
+
+
+def chosen_streams(clip: Clip, wanted: str | None) -> tuple[VideoStream, ...]:
+    """The video streams that --video-stream means.
+
+    Raises:
+        OptionError: no such stream.
+    """
+    if wanted is None:
+        return (clip.stream(clip.main),)
+    if wanted == "all":
+        return clip.video
+    if not wanted.isdecimal() or int(wanted) >= len(clip.video):
+        have = "one video stream, 0" if len(clip.video) == 1 else f"video streams 0 to {len(clip.video) - 1}"
+        raise OptionError(f"--video-stream {wanted}: {clip.name} has {have}. Choose one of them, or all.")
+    return (clip.video[int(wanted)],)
+
+
+def _lane(job: ClipJob, upscaler: Upscaler, stream: VideoStream, ffmpeg: FFmpeg, say: Say) -> LanePlan:
+    name, options = job.clip.name, job.options
+    format, is_changed = nearest_format(stream.pixel_format)
+    if upscaler.alpha == "drop":
+        format = opaque(format)
+    tags, guess = complete(stream.tags, stream.width, stream.height, format)
+    if is_changed:
+        say(f"{name}: pixel format {stream.pixel_format} becomes {format.name}, the nearest that is kept exactly.")
+    if guess:
+        say(f"{name}: {guess}")
+    if deinterlacing(options.decode.deinterlace, stream):
+        why = "interlaced; deinterlaced by bwdif (--deinterlace off keeps the fields)"
+        say(f"{name}: {why if stream.interlaced else 'deinterlaced by bwdif, as asked'}.")
+    if stream.dynamic_hdr:
+        say(f"{name}: {' and '.join(stream.dynamic_hdr)} dynamic metadata is dropped; HDR10 stays.")
+    frames = frames_of(upscaler, format, stream.width, stream.height, tags, job.target, graph=options.hurries, say=say)
+    rate, time_base = _timing(stream, options.decode)
+    picture = Picture(
+        format=format, width=frames.sr_width, height=frames.sr_height, rate=rate, tags=tags,
+        sar=_pixel_aspect(stream, frames, job.target), mastering=stream.mastering, light=stream.light,
+        orientation=stream.orientation,
+    )  # fmt: skip
+    encoder = _fitted_encoder(job, frames, picture, ffmpeg, say)
+    track = Track(
+        format=format, encoder=encoder, time_base=time_base, rate=rate, below_zero=ticks_below_zero(stream),
+        last=_last_frame(job.clip, stream, options.decode) if time_base == stream.time_base else None,
+    )  # fmt: skip
+    return LanePlan(stream, format, frames, track, side_by_side=options.preview is not None)
+
+
+def _fitted_encoder(job: ClipJob, frames: Frames, picture: Picture, ffmpeg: FFmpeg, say: Say) -> Encoder:
+    """The encoder, and frames made to fit it: even sides where it needs them."""
+    if job.options.preview is not None:
+        frames.pad_to(frames.sr_width + frames.sr_width % 2, frames.sr_height)
+        picture = replace(picture, width=2 * frames.out_width)
+    encoder = choose_encoder(job.encode, picture, job.container.muxer, ffmpeg, say)
+    if (encoder.width, encoder.height) != (picture.width, picture.height):
+        say(
+            f"{job.clip.name}: {picture.width} x {picture.height} becomes {encoder.width} x {encoder.height}, for "
+            f"{encoder.name} takes even sides only in {encoder.pix_fmt}; the border is repeated "
+            "(--codec ffv1 keeps it)."
+        )
+        sides = 1 if job.options.preview is None else 2
+        frames.pad_to(encoder.width // sides, encoder.height)
+    return encoder
+
+
+def _timing(stream: VideoStream, decode: DecodeOptions) -> tuple[Fraction, Fraction]:
+    """(frames per second, time base) of what the reader will give."""
+    rate, time_base = stream.rate, stream.time_base
+    if stream.untimed:
+        rate = decode.fps or stream.rate
+        time_base = 1 / rate
+    if deinterlacing(decode.deinterlace, stream) == "field":
+        return rate * 2, time_base / 2
+    return rate, time_base
+
+
+def _pixel_aspect(stream: VideoStream, frames: Frames, target: Target) -> Fraction:
+    """The SAR that shows the SR picture with the shape of the LR one; as it was where the user stretches it."""
+    if target.stretch:
+        return stream.sar
+    return stream.sar * Fraction(stream.width * frames.sr_height, stream.height * frames.sr_width)
+
+
+def _frames_expected(streams: Sequence[VideoStream], decode: DecodeOptions) -> int | None:
+    """How many frames will come, for the bar; None where nobody knows."""
+    total = 0
+    for stream in streams:
+        rate, _ = _timing(stream, decode)
+        factor = rate / stream.rate if not stream.untimed else 1
+        known = stream.frames * factor if stream.frames else stream.seconds and stream.seconds * rate
+        if decode.start is not None or decode.end is not None:
+            until = min(filter(None, (decode.end, stream.seconds)), default=None)
+            known = max(0.0, until - (decode.start or 0.0)) * rate if until is not None else None
+        count = None if not known else round(known)
+        if decode.frames is not None:
+            count = min(filter(None, (count, decode.frames)))
+        if count is None:
+            return None
+        total += count
+    return total
+
+
+def _check_memory(clip: Clip, lanes: Sequence[LanePlan]) -> None:
+    """Refuses frames that memory has no room for: those in the channels, at work and in ffmpeg's own hands."""
+    needed = sum(
+        lane.lr_bytes * (capacity(lane.lr_bytes) + 8) + lane.sr_bytes * (capacity(lane.sr_bytes) + 8) for lane in lanes
+    )
+    free = free_host_memory()
+    if needed > free:
+        raise OutputError(
+            f"{clip.name}: frames of {lanes[0].upscaler.out_width} x {lanes[0].upscaler.out_height} pixels need "
+            f"{needed / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB are free. Choose a smaller --scale."
+        )

@@ -1,0 +1,324 @@
+"""One clip in stretches, so that a run which was killed at any moment can go on.
+
+    VideoReader (after the last recorded frame)  ->  FrameUpscaler  ->  StretchWriter  ->  join  ->  output
+
+What is done lies in the work folder (`media/video/stretches.py`); an uninterrupted run makes the same stretches. Others
+may make them instead (`stretched.py`): then this is what comes before and after.
+"""
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Final
+
+from upscale_cli.errors import InterruptedRun, OptionError, OutputError
+from upscale_cli.events import ClipFinished, Listener, Say, saying_once
+from upscale_cli.files.work_folder import WorkFolder, job_in, work_folder
+from upscale_cli.inference.upscaler import Upscaler
+from upscale_cli.jobs.fingerprint import digest, wish
+from upscale_cli.jobs.frame_queue import capacity, flow
+from upscale_cli.jobs.photo import folder_for
+from upscale_cli.jobs.video_io import nothing_shown, open_reader
+from upscale_cli.jobs.video_job import ClipJob
+from upscale_cli.jobs.video_plan import ClipPlan, LanePlan, chosen_streams, plan_clip
+from upscale_cli.jobs.video_progress import Watch, started
+from upscale_cli.media.video.container import upscaled_outputs
+from upscale_cli.media.video.ffmpeg.binary import find_ffmpeg
+from upscale_cli.media.video.probe import open_clip
+from upscale_cli.media.video.segments import Journal, Stretch, StretchWriter, decoding_times, join
+from upscale_cli.media.video.writer import VideoWriter
+from upscale_cli.models.store import cache_folder
+
+WITHOUT_NEGATIVE_TIMES: Final = ("mpegts", "flv", "nut")
+"""Muxers of containers in which decoding, too, begins at zero or later."""
+
+ENCODER: Final = "the encoder"
+
+
+@dataclass(frozen=True, slots=True)
+class Making:
+    """What whoever makes the stretches that are missing has to know.
+
+    Attributes:
+        folder: where they are to lie.
+        journal: which are there, and where the others are recorded.
+        watch: counts them.
+    """
+
+    job: ClipJob
+    plan: ClipPlan
+    folder: Path
+    journal: Journal
+    watch: Watch
+    say: Say
+
+    @property
+    def lane(self) -> LanePlan:
+        (lane,) = self.plan.lanes
+        return lane
+
+
+def run_resumable(
+    job: ClipJob, upscaler: Upscaler, listener: Listener, make: Callable[[Making], None] | None = None
+) -> ClipFinished:
+    """As `video.run_clip`, in stretches. What a former run of the same job has done is not done again.
+
+    Args:
+        make: makes all stretches that are missing and completes the journal; None: in turn, in this process.
+
+    Raises:
+        OptionError: the work folder is of another job, or the options do not go with stretches.
+        OutputError: the result cannot be written; what is done stays in the work folder.
+        InterruptedRun: Ctrl-C; the same.
+    """
+    say = saying_once(listener)
+    output = _checked(job)
+    record = job_record(job, upscaler)
+    if job.options.resume and _was_finished(output, record):
+        _clear_up(output, record, say)
+        say(f"{job.output_name} was finished by this job already; nothing is left to do.")
+        finished = _nothing(job, upscaler)
+        listener(finished)
+        return finished
+    encode = replace(job.options.encode, closed_gop=True)
+    job = replace(job, options=replace(job.options, encode=encode))
+    plan = plan_clip(job, upscaler, say)
+    (lane,) = plan.lanes
+    _check_joinable(job, lane)
+    with (
+        folder_for(output),
+        WorkFolder(output, overwrite=job.options.overwrite, resume=True, say=say) as work,
+        work.failures(),
+    ):
+        journal = Journal(work.path, {**record, ENCODER: _encoder_name(lane)})
+        if make is None:
+            journal.forget_beyond_gaps()
+        watch = Watch(job, plan, listener, already=journal.frames)
+        listener(started(job, upscaler, plan))
+        if journal.frames:
+            say(f"{job.clip.name}: going on after frame {journal.frames}.")
+        making = Making(job, plan, work.path, journal, watch, say)
+        try:
+            with work.failures():
+                if not journal.is_complete:
+                    (make or _make_in_turn)(making)
+                _join(job, plan, work, journal)
+        except (KeyboardInterrupt, InterruptedRun):
+            raise InterruptedRun(
+                f"interrupted: {journal.frames} frames are done in {work.path}; the same command goes on from there."
+            ) from None
+        except OutputError as error:
+            raise OutputError(
+                f"{error} {journal.frames} frames are done; the same command goes on from there."
+            ) from error
+        _remember(output, work.file, record)  # first, so that a kill in between leaves nothing unexplained
+        work.deliver()
+    finished = replace(watch.finished(upscaler, repeats=journal.repeats), damage=journal.damage)
+    listener(finished)
+    return finished
+
+
+def _checked(job: ClipJob) -> Path:
+    """The output, if the options go with stretches.
+
+    Raises:
+        OptionError: they do not.
+    """
+    for option in not_in_stretches(job):
+        raise OptionError(f"--resume does not go with {option}. Leave one of them out.")
+    assert isinstance(job.output, Path)
+    return job.output
+
+
+def not_in_stretches(job: ClipJob) -> list[str]:
+    """What of a job does not go with stretches, by the names that the user knows."""
+    options = job.options
+    excluded = {
+        "--realtime=strict": options.realtime == "strict",
+        "--play": options.play,
+        "--live": options.live,
+        "--preview": options.preview is not None,
+        "--video-stream all": options.video_stream == "all" and len(job.clip.video) > 1,
+        "-o -": not isinstance(job.output, Path),
+        "a clip from a pipe": job.once is not None,
+    }
+    return [option for option, is_given in excluded.items() if is_given]
+
+
+def job_record(job: ClipJob, upscaler: Upscaler) -> dict[str, Any]:
+    """What makes a job the same job: the input's content and everything that decides about a pixel or a packet, each
+    under the name that the user knows. Neither the clock nor --hwaccel has a part."""
+    decode, encode = job.options.decode, job.encode
+    record = {
+        "the input": digest(Path(job.clip.source.removeprefix("file:"))),
+        "the container": job.container.name,
+        **wish(upscaler, job.target),
+        "--start": decode.start, "--end": decode.end, "--frames": decode.frames, "--fps": decode.fps,
+        "--deinterlace": decode.deinterlace, "--video-stream": job.options.video_stream,
+        "--codec": encode.codec, "--crf": encode.crf, "--preset": encode.preset, "--pix-fmt": encode.pix_fmt,
+        "--encoder-arg": [f"{name}={value}" for name, value in encode.extra], "--realtime": encode.realtime,
+        "ffmpeg's version": find_ffmpeg().version,
+    }  # fmt: skip
+    plain: dict[str, Any] = json.loads(json.dumps(record, default=str))
+    return plain
+
+
+def _encoder_name(lane: LanePlan) -> str:
+    """What "auto" has come to on this machine."""
+    encoder = lane.track.encoder
+    return f"{encoder.name} {encoder.pix_fmt} {encoder.width} x {encoder.height}"
+
+
+def _check_joinable(job: ClipJob, lane: LanePlan) -> None:
+    """Refuses what would come out of the join with less than it has.
+
+    Raises:
+        OptionError: the codec, in that container.
+    """
+    if lane.track.encoder.name == "ffv1" and job.container.muxer == "mov":
+        raise OptionError(
+            "--resume would lose the colour tags of ffv1 in QuickTime. Choose an -o in .mkv, or another --codec."
+        )
+
+
+def _make_in_turn(making: Making) -> None:
+    """All frames that are not recorded yet, one stretch after the other."""
+    job, lane, journal, watch = making.job, making.lane, making.journal, making.watch
+    wanted = job.options.decode.frames
+    if wanted is not None and journal.frames >= wanted:
+        journal.complete(damage_of("", journal))
+        return
+    decode = replace(
+        job.options.decode, after=journal.last_pts, frames=None if wanted is None else wanted - journal.frames
+    )
+    with (
+        open_reader(job, making.plan, lane, decode, making.say) as reader,
+        StretchWriter(making.folder, job.output_name, lane.track, journal, making.plan.ffmpeg) as writer,
+    ):
+        flow(
+            reader,
+            {lane.stream.index: lane.upscaler},
+            writer.write,
+            tally=watch.tally,
+            stop_reading=reader.stop,
+            dedup=job.options.dedup,
+            on_frame=lambda: watch.tell([reader], writer.seconds),
+            lr_capacity=capacity(lane.lr_bytes),
+            sr_capacity=capacity(lane.sr_bytes),
+        )
+        if not journal.frames and not watch.tally.frames:
+            raise nothing_shown(job.clip)
+        writer.finish()
+        watch.end([reader], writer.seconds)
+        journal.complete(damage_of(reader.damage(), journal))
+
+
+def damage_of(found: str, journal: Journal) -> str:
+    """What is wrong with the source, in words; "" for nothing. Frames lost in former runs count.
+
+    Args:
+        found: in this run.
+    """
+    if found or not journal.repeats:
+        return found
+    return f"the source is damaged: {journal.repeats} lost frames are the frame before again"
+
+
+def _join(job: ClipJob, plan: ClipPlan, work: WorkFolder, journal: Journal) -> None:
+    """The stretches and everything else of the source into the output; nothing is encoded again."""
+    (lane,) = plan.lanes
+    track = replace(lane.track, below_zero=-decoding_times(journal.stretches)[0])  # pipes begin at zero
+    writer = VideoWriter(
+        work.file, job.output_name, [track], job.container, plan.ffmpeg,
+        clip=job.clip, slots=plan.slots, cut=plan.cut, is_join=True,
+    )  # fmt: skip
+    with writer:
+        join(work.path, journal.stretches, writer)
+        writer.finish()
+    _check_join(job, plan, work.file, journal.stretches)
+
+
+def _check_join(job: ClipJob, plan: ClipPlan, file: Path, stretches: list[Stretch]) -> None:
+    """Compares the output's timestamps with those that were recorded.
+
+    Raises:
+        OutputError: they differ by more than the container's tick. Where the container knows no times below zero, its
+            muxer may have shifted everything by one amount.
+    """
+    (place,) = upscaled_outputs(plan.slots)
+    time_base = plan.lanes[0].track.time_base
+    wanted = [pts * time_base - Fraction(plan.cut.start) for stretch in stretches for pts in stretch.pts]
+    with open_clip(f"file:{file}") as container:
+        stream = container.streams[place]
+        found = sorted(
+            packet.pts * packet.time_base
+            for packet in container.demux(stream)
+            if packet.size and packet.pts is not None and packet.time_base is not None
+        )
+        tick = stream.time_base or Fraction(1, 1000)
+    if job.container.muxer in WITHOUT_NEGATIVE_TIMES:
+        wanted, found = _from_the_first(wanted), _from_the_first(found)
+    off = [abs(one - other) for one, other in zip(wanted, found, strict=False)]
+    if len(wanted) != len(found) or max(off, default=0) > max(tick, time_base):
+        raise OutputError(
+            f"{job.output_name}: the joined clip has {len(found)} of {len(wanted)} frames, up to "
+            f"{float(max(off, default=Fraction(0))):.3f} s off. Run it without --resume, or write Matroska (-o X.mkv)."
+        )
+
+
+def _from_the_first(times: list[Fraction]) -> list[Fraction]:
+    return [time - times[0] for time in times]
+
+
+# Jobs that are finished
+
+
+def _was_finished(output: Path, record: dict[str, Any]) -> bool:
+    """Whether this very file was made by this very job."""
+    try:
+        remembered = json.loads(_memory(output).read_text(encoding="utf-8"))
+        status = output.stat()
+    except (OSError, ValueError):
+        return False
+    return bool(remembered == {"job": record, "size": status.st_size, "changed": status.st_mtime_ns})
+
+
+def _clear_up(output: Path, record: dict[str, Any], say: Say) -> None:
+    """Takes away the work folder of this finished job, where a kill left it."""
+    left = job_in(work_folder(output))
+    if left is not None and {**left, ENCODER: ""} == {**record, ENCODER: ""}:
+        with WorkFolder(output, overwrite=True, resume=True, say=say) as work:
+            work.discard()
+
+
+def _remember(output: Path, made: Path, record: dict[str, Any]) -> None:
+    """Outside of the output's folder, where nothing but the output is left.
+
+    Args:
+        made: the file that is about to become the output; it keeps size and time.
+    """
+    status = made.stat()
+    text = json.dumps({"job": record, "size": status.st_size, "changed": status.st_mtime_ns})
+    with contextlib.suppress(OSError):  # a cache that cannot be written costs one answer, not the clip
+        memory = _memory(output)
+        memory.parent.mkdir(parents=True, exist_ok=True)
+        memory.write_text(text, encoding="utf-8")
+
+
+def _memory(output: Path) -> Path:
+    name = hashlib.sha256(str(output.absolute()).encode("utf-8", "surrogateescape")).hexdigest()[:32]
+    return cache_folder() / "finished" / f"{name}.json"
+
+
+def _nothing(job: ClipJob, upscaler: Upscaler) -> ClipFinished:
+    """What is told of a job that was finished before."""
+    (stream,) = chosen_streams(job.clip, job.options.video_stream)[:1]
+    width, height = job.target.size_for(stream.width, stream.height)
+    return ClipFinished(
+        source=job.clip.name, output=job.output_name, width=width, height=height, seconds=0.0, frames=0, fps=0.0,
+        realtime=0.0, net=0, fallback=0, same=0, repeated=0, slowest="", stages={}, model=upscaler.name,
+    )  # fmt: skip

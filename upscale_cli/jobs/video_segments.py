@@ -1,0 +1,370 @@
+"""One clip in stretches that many workers make at once, anywhere; joined they are what one run alone makes.
+
+    cuts (the packets' timestamps)  ->  StretchJob  ->  perform_stretch, anywhere  ->  Made  ->  journal  ->  join
+
+Which frames belong to a stretch is known before any is decoded, from one walk over the packets. Whoever makes a stretch
+compares every decoded frame with that; together the stretches cover all of time, so no frame can be lost or come twice.
+Where packets and frames are not one to one it is found out then, and the clip is done in turn: `Indivisible`.
+"""
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from pathlib import Path
+from threading import Lock
+from typing import Final
+
+from upscale_cli.errors import FFmpegError, InterruptedRun, UpscaleError
+from upscale_cli.events import ClipFinished, ClipProgress, Event, Listener, Note, saying_once
+from upscale_cli.frames.video import VideoFrame
+from upscale_cli.inference.upscaler import Upscaler
+from upscale_cli.inference.video_upscaler import FrameUpscaler
+from upscale_cli.jobs.frame_queue import Tally, capacity, flow
+from upscale_cli.jobs.video_io import nothing_shown
+from upscale_cli.jobs.video_job import ClipJob
+from upscale_cli.jobs.video_plan import LanePlan, chosen_streams
+from upscale_cli.jobs.video_resume import Making, damage_of, not_in_stretches, run_resumable
+from upscale_cli.media.video.colour import complete
+from upscale_cli.media.video.ffmpeg.binary import FFmpeg, find_ffmpeg
+from upscale_cli.media.video.packet_schedule import Schedule
+from upscale_cli.media.video.reader import PREROLL_SECONDS, DecodeOptions, VideoReader, deinterlacing, time_limits
+from upscale_cli.media.video.segments import Stretch, StretchEncoder, stretch_length
+from upscale_cli.media.video.streams import VideoStream
+from upscale_cli.media.video.writer import Track
+from upscale_cli.text import counted
+
+POLL_SECONDS: Final = 0.5
+"""How often it is seen whether there are more hands; and on Windows a wait that is longer cannot be interrupted."""
+
+WORTH_SHARING: Final = 3
+"""Stretches below which a clip is left to one worker."""
+
+
+class Indivisible(Exception):  # noqa: N818  # no error: the clip is done in turn
+    """Nobody knows before decoding which frames a stretch has; the text says why. What is recorded is right."""
+
+
+@dataclass(frozen=True, slots=True)
+class StretchJob:
+    """One stretch, for any process that sees the same files; it can be pickled.
+
+    Attributes:
+        clip: of which it is a part.
+        number: from 0.
+        pts: of its frames, in ticks; all frames of the clip between `after` and the last of them.
+        after: timestamp of the frame before; None for the first stretch.
+        is_last: no frame comes after it.
+        folder: where it is to lie.
+        stream, track: which stream is read, and how it is encoded: as whoever deals out has decided it.
+        ffmpeg: the version it has to be made by.
+    """
+
+    clip: ClipJob
+    number: int
+    pts: tuple[int, ...]
+    after: int | None
+    is_last: bool
+    folder: Path
+    stream: VideoStream
+    track: Track
+    ffmpeg: str
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return f"{self.clip.clip.name}, stretch {self.number + 1}"
+
+    @property
+    def decode(self) -> DecodeOptions:
+        """How its frames are read. Behind the last of them nothing may come, so there the reader goes on to the end."""
+        options = self.clip.options
+        frames = None if self.is_last and options.decode.frames is None else len(self.pts)
+        return replace(options.decode, after=self.after, frames=frames, max_pixels=options.max_pixels)
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What became of a stretch.
+
+    Attributes:
+        stretch: for the journal.
+        tally, stages: what was done for it, and busy seconds.
+        damage: what the source has lost in it, in words; "" for nothing.
+        complaints: of the decoder, about frames of this stretch.
+        is_clean_start: decoding began at the clip's first frame.
+    """
+
+    stretch: Stretch
+    tally: Tally
+    stages: dict[str, float] = field(default_factory=dict)
+    damage: str = ""
+    complaints: int = 0
+    is_clean_start: bool = False
+
+
+Submit = Callable[[StretchJob, Listener], "Future[Made]"]
+"""Begins with a stretch somewhere; the listener is told of it, from any thread."""
+
+
+def is_worth_sharing(job: ClipJob) -> bool:
+    """Whether a clip may go in stretches, and is long enough for that by what its container says."""
+    stream = chosen_streams(job.clip, job.options.video_stream)[0]
+    expected = stream.frames or (stream.seconds or 0) * stream.rate
+    if job.options.decode.frames is not None:
+        expected = min(expected, job.options.decode.frames)
+    return not not_in_stretches(job) and expected > WORTH_SHARING * stretch_length(stream.rate)
+
+
+# Whoever deals out
+
+
+def run_stretched(
+    job: ClipJob, upscaler: Upscaler, submit: Submit, listener: Listener, hands: Callable[[], int] = lambda: 4
+) -> ClipFinished:
+    """As `resume.run_resumable`; the stretches are made by others, at most `hands()` of them at once.
+
+    Args:
+        upscaler: equal to theirs; decides about sizes and the record, and computes nothing.
+
+    Raises:
+        Indivisible: the clip has to be done in turn; `run_resumable` goes on from what is recorded.
+        UpscaleError: as `run_resumable`, or why a stretch could not be made. What is done stays.
+    """
+
+    def deal(making: Making) -> None:
+        _deal(making, submit, hands)
+
+    return run_resumable(job, upscaler, listener, deal)
+
+
+def _deal(making: Making, submit: Submit, hands: Callable[[], int]) -> None:
+    """Has all stretches made that are not recorded yet, and records them as they come."""
+    jobs, recorded = _jobs(making), making.journal.recorded
+    if any(job.number in recorded and recorded[job.number].pts != job.pts for job in jobs):
+        raise Indivisible("other frames are recorded than its packets tell")
+    waiting = deque(job for job in jobs if job.number not in recorded)
+    progress = _Progress(making)
+    flights: set[Future[Made]] = set()
+    made: list[Made] = []
+    try:
+        while waiting or flights:
+            while waiting and len(flights) < max(1, hands()):
+                job = waiting.popleft()
+                flights.add(submit(job, progress.listener_for(job)))
+            done, flights = wait(flights, POLL_SECONDS, FIRST_COMPLETED)
+            for future in done:
+                made.append(future.result())
+                making.journal.add(made[-1].stretch)
+                progress.take(made[-1])
+    except (KeyboardInterrupt, InterruptedRun):
+        _cancel(flights)
+        raise
+    except Exception:
+        _cancel(flights)
+        wait(flights)  # nobody shall write into the folder any more
+        raise
+    making.watch.end_of_others()
+    making.journal.complete(damage_of(_damage(made), making.journal))
+
+
+def _cancel(flights: "set[Future[Made]]") -> None:
+    for future in flights:
+        future.cancel()
+
+
+def _damage(made: Sequence[Made]) -> str:
+    """What is wrong with the source by the words of all stretches; complaints count as in `VideoReader.damage`."""
+    words = [one.damage for one in sorted(made, key=lambda one: -one.stretch.number) if one.damage]
+    if not words and any(one.complaints for one in made) and any(one.is_clean_start for one in made):
+        words.append("the source is damaged: the decoder complains of it")  # how often, two may have heard
+    more = [f"and more in {counted(len(words) - 1, 'place')}"] if len(words) > 1 else []
+    return "; ".join(words[:1] + more)
+
+
+class _Progress:
+    """Progress of all stretches under way, from any thread, as one."""
+
+    def __init__(self, making: Making) -> None:
+        self._making = making
+        self._frames: dict[int, int] = {}
+        self._lock = Lock()
+
+    def listener_for(self, job: StretchJob) -> Listener:
+        """Takes what is told of one stretch."""
+
+        def listen(event: Event) -> None:
+            if isinstance(event, Note):
+                self._making.say(event.text)
+            elif isinstance(event, ClipProgress):
+                with self._lock:
+                    self._frames[job.number] = event.done
+                    self._making.watch.tell_of_others(sum(self._frames.values()))
+
+        return listen
+
+    def take(self, made: Made) -> None:
+        """A stretch is done."""
+        with self._lock:
+            self._frames.pop(made.stretch.number, None)
+            self._making.watch.take(made.tally, made.stages)
+            self._making.watch.tell_of_others(sum(self._frames.values()))
+
+
+def _jobs(making: Making) -> list[StretchJob]:
+    """All stretches of a clip.
+
+    Raises:
+        Indivisible: their frames are not known.
+        InputError: there is no frame.
+    """
+    job, lane = making.job, making.lane
+    pts = promised_times(job, lane)
+    if not pts:
+        raise nothing_shown(job.clip)
+    length = stretch_length(lane.track.rate)
+    return [
+        StretchJob(
+            job, number, tuple(pts[begin : begin + length]), pts[begin - 1] if begin else None,
+            begin + length >= len(pts), making.folder.absolute(), lane.stream, lane.track, making.plan.ffmpeg.version,
+        )
+        for number, begin in enumerate(range(0, len(pts), length))
+    ]  # fmt: skip
+
+
+def promised_times(job: ClipJob, lane: LanePlan) -> list[int]:
+    """The timestamps of all frames that are wanted, in ticks, by one walk over the packets.
+
+    Raises:
+        Indivisible: they cannot be known so, or could not be found again.
+    """
+    clip, stream, decode = job.clip, lane.stream, job.options.decode
+    if stream.untimed:
+        raise Indivisible("it has no timestamps")
+    if not clip.seekable:
+        raise Indivisible("it has no index to seek by")
+    if deinterlacing(decode.deinterlace, stream) == "field":
+        raise Indivisible("its fields become frames")
+    begin, end = time_limits(clip, stream.time_base, decode)
+    sought = None  # what lies far before the part that is taken need not be read
+    if begin is not None:
+        sought = max(0, begin - math.ceil(Fraction(PREROLL_SECONDS) / stream.time_base)) or None
+    times: list[int] = []
+    with Schedule(clip, stream, start=sought) as schedule:
+        for pts, _ in schedule.rest(None):
+            if (end is not None and pts >= end) or len(times) == decode.frames:
+                break
+            if begin is None or pts >= begin:
+                times.append(pts)
+    return times
+
+
+# Whoever makes a stretch
+
+
+def perform_stretch(job: StretchJob, upscaler: Upscaler, listener: Listener) -> Made:
+    """Makes one stretch: decodes from some seconds before it, so that each frame comes out as in a run from the start.
+
+    Raises:
+        Indivisible: other frames come than the packets have told.
+        UpscaleError: it cannot be made; nothing is left of it.
+    """
+    say = saying_once(listener)
+    ffmpeg = same_ffmpeg(job)
+    frames, tally = _frame_upscaler(job, upscaler), Tally()
+    with (
+        VideoReader(job.clip.clip, job.stream, job.track.format, ffmpeg, options=job.decode, say=say) as reader,
+        StretchEncoder(job.folder, job.number, job.clip.output_name, job.track, ffmpeg) as encoder,
+    ):
+        errors = _Errors(reader)
+
+        def tell() -> None:
+            listener(ClipProgress(job.clip.clip.name, tally.frames, len(job.pts), 0.0, 0.0, None, ""))
+
+        flow(
+            _as_promised(errors.counted(reader), job),
+            {job.stream.index: frames},
+            encoder.write,
+            tally=tally,
+            stop_reading=reader.stop,
+            dedup=job.clip.options.dedup,
+            on_frame=tell,
+            lr_capacity=capacity(job.track.format.frame_bytes(frames.width, frames.height)),
+            sr_capacity=capacity(job.track.format.frame_bytes(frames.out_width, frames.out_height)),
+        )
+        stretch = encoder.finish()
+        stages = {"decode": reader.seconds, **frames.seconds, "encode": encoder.seconds}
+        is_damaged = reader.repeated or job.is_last  # else it may be no more than complaints, which are counted
+        damage = reader.damage() if is_damaged else ""
+        return Made(stretch, tally, stages, damage, errors.count, reader.is_clean_start)
+
+
+class _Errors:
+    """Counts what a decoder complains of; behind a seek from the first wanted frame on: others nobody was to see."""
+
+    def __init__(self, reader: VideoReader) -> None:
+        self._reader = reader
+        self._before: int | None = None
+
+    @property
+    def count(self) -> int:
+        return self._reader.errors - (0 if self._reader.is_clean_start else self._before or 0)
+
+    def counted(self, frames: VideoReader) -> Iterator[VideoFrame]:
+        for frame in frames:
+            if self._before is None:
+                self._before = self._reader.errors
+            yield frame
+
+
+def _as_promised(frames: Iterator[VideoFrame], job: StretchJob) -> Iterator[VideoFrame]:
+    """The frames, if they come at the times that the packets have told.
+
+    Raises:
+        Indivisible: they do not.
+    """
+    count = 0
+    for frame in frames:
+        if count == len(job.pts) or frame.pts != job.pts[count]:
+            raise Indivisible("its packets and its frames are not one to one")
+        count += 1
+        yield frame
+    if count < len(job.pts):
+        raise Indivisible("fewer frames come out of it than its packets tell")
+
+
+def same_ffmpeg(job: StretchJob) -> FFmpeg:
+    """This machine's, if it is of the version that the clip was begun with.
+
+    Raises:
+        FFmpegError: it is not.
+    """
+    ffmpeg = find_ffmpeg()
+    if ffmpeg.version != job.ffmpeg:
+        raise FFmpegError(
+            f"{job.name}: ffmpeg is {ffmpeg.version} on this worker and {job.ffmpeg} where the run began. "
+            "Install the same everywhere, or name it with UPSCALE_FFMPEG."
+        )
+    return ffmpeg
+
+
+def _frame_upscaler(job: StretchJob, upscaler: Upscaler) -> FrameUpscaler:
+    """As `clip_plan` makes it; what it might say has been said there.
+
+    Raises:
+        UpscaleError: this machine's result would be of another size.
+    """
+    stream, encoder = job.stream, job.track.encoder
+    tags, _ = complete(stream.tags, stream.width, stream.height, job.track.format)
+    frames = FrameUpscaler(
+        upscaler, job.track.format, stream.width, stream.height, tags, job.clip.target, graph=job.clip.options.hurries
+    )
+    if frames.sr_width > encoder.width or frames.sr_height > encoder.height:
+        raise UpscaleError(
+            f"{job.name}: {frames.sr_width} x {frames.sr_height} pixels come out on this worker, where the run began "
+            f"{encoder.width} x {encoder.height}. Install the same version everywhere."
+        )
+    frames.pad_to(encoder.width, encoder.height)
+    return frames

@@ -1,0 +1,1 @@
+"""Photos: what is read and what is written."""

@@ -1,0 +1,104 @@
+"""HEIC and HEIF through pillow-heif, an extra, for its codec is patented in places and large.
+
+libheif turns the pixels itself (irot, imir); whatever EXIF says of the orientation is done with.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from upscale_cli.errors import InputError, OutputError, UpscaleError
+from upscale_cli.frames.image import Frame, Layout, Transfer
+from upscale_cli.frames.pixels import upright_pixels
+from upscale_cli.media.image import icc
+from upscale_cli.media.image.encoder import Encoder, Encoding
+from upscale_cli.media.image.metadata import Metadata, PhotoInfo, upright_metadata
+from upscale_cli.media.image.source import Picture, Source, decoding
+
+_LAYOUTS: dict[str, Layout] = {"L": "L", "LA": "LA", "RGB": "RGB", "RGBA": "RGBA", "I;16": "L"}
+_REMEDY = 'pip install "upscale-cli[heif]" adds HEIC.'
+
+
+def _pillow_heif(kind: type[UpscaleError], name: str) -> Any:
+    """The extra, imported when it is needed.
+
+    Raises:
+        kind: it is not installed.
+    """
+    try:
+        import pillow_heif
+    except ImportError as error:
+        raise kind(f"{name}: HEIC needs the extra [heif], which is not installed: {_REMEDY}") from error
+    return pillow_heif
+
+
+def open_heif(source: Source) -> Picture:
+    """The primary picture of a HEIC or HEIF file; more than 8 bits come as 16.
+
+    Raises:
+        InputError: damaged, too large, or the extra is missing.
+    """
+    pillow_heif = _pillow_heif(InputError, source.name)
+    with decoding(source):
+        source.file.seek(0)
+        file = pillow_heif.open_heif(source.file, convert_hdr_to_8bit=False, hdr_to_16bit=True)
+        image = file[file.primary_index]
+        source.check_size(*image.size)
+        if len(file) > 1:
+            source.say(f"{source.name}: holds {len(file)} pictures, the primary one is taken")
+        found = image.info
+        metadata, _ = upright_metadata(
+            icc=found.get("icc_profile"), exif=found.get("exif"), xmp=found.get("xmp"), turned_already=True
+        )
+        deep = image.mode.endswith(";16")
+        layout = _LAYOUTS.get(image.mode if image.mode == "I;16" else image.mode.removesuffix(";16"))
+        if layout is None:
+            raise InputError(f"{source.name}: HEIC pixels of mode {image.mode} are not read. Convert it to PNG first.")
+        info = PhotoInfo(
+            name=source.name,
+            format="HEIC",
+            width=image.size[0],
+            height=image.size[1],
+            layout=layout,
+            bits=16 if deep else 8,
+            metadata=metadata,
+            total_pixels=image.size[0] * image.size[1],
+        )
+    return Picture(info, lambda: _frames(source, image, info))
+
+
+def _frames(source: Source, image: Any, info: PhotoInfo) -> Iterator[Frame]:
+    transfer: Transfer = "linear" if icc.is_linear(info.metadata.icc) else "display"
+    with decoding(source):
+        pixels = upright_pixels(np.asarray(image), 1)
+        if pixels.shape != (info.height, info.width, len(info.layout)):
+            raise InputError(f"pixels of shape {pixels.shape} are not what the header announced")
+        frame = Frame(pixels, info.layout, transfer)
+    yield frame
+
+
+class Heic(Encoder):
+    """One 8-bit picture, 4:4:4."""
+
+    def __init__(self, job: Encoding) -> None:
+        super().__init__(job)
+        self._library = _pillow_heif(OutputError, job.notes.name)
+
+    def add(self, frame: Frame, metadata: Metadata) -> None:
+        options: dict[str, Any] = {}
+        if metadata.icc:
+            options["icc_profile"] = metadata.icc
+        if metadata.exif:
+            options["exif"] = b"Exif\0\0" + metadata.exif
+        if metadata.xmp:
+            options["xmp"] = metadata.xmp
+        self._library.encode(
+            frame.layout,
+            (frame.width, frame.height),
+            frame.pixels.tobytes(),
+            self.job.stream,
+            quality=self.job.lossy_quality,
+            chroma=444,
+            **options,
+        )

@@ -1,0 +1,269 @@
+"""JPEG, WebP, BMP, GIF, AVIF, TGA and 8-bit JPEG 2000: whatever Pillow decodes in full."""
+
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from upscale_cli.errors import InputError
+from upscale_cli.frames.image import Frame, Layout, Transfer
+from upscale_cli.frames.pixels import empty_upright
+from upscale_cli.media.image import icc
+from upscale_cli.media.image.codecs.gif_reader import extent_of
+from upscale_cli.media.image.codecs.vips_reader import jpeg_scan
+from upscale_cli.media.image.metadata import Metadata, PhotoInfo, upright_metadata
+from upscale_cli.media.image.source import Picture, Source, calm_pillow, decoding, stream_of
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+_PLUGINS = {
+    "JPEG": ("JPEG", "MPO"),
+    "WebP": ("WEBP",),
+    "BMP": ("BMP", "DIB"),
+    "GIF": ("GIF",),
+    "AVIF": ("AVIF",),
+    "TGA": ("TGA",),
+    "TIFF": ("TIFF",),
+    "PNG": ("PNG",),
+}
+_STRIP_PIXELS = 2**20
+_END_OF_JPEG = b"\xff\xd9"
+
+
+def open_with_pillow(source: Source, format: str) -> Picture:
+    """A picture that Pillow decodes, of the format that its content shows.
+
+    Raises:
+        InputError: damaged, truncated or too large.
+    """
+    with decoding(source), calm_pillow():
+        if format == "WebP":
+            source.check_size(*_webp_size(source))  # libwebp takes memory for the canvas as soon as it is opened
+        if format == "GIF":
+            source.check_size(*extent_of(source.file))
+        image = _opened(source, format)
+        source.check_size(*image.size)
+        frames = 1 if format == "JPEG" else int(getattr(image, "n_frames", 1))
+        _say_what_is_lost(source, image, format)
+        metadata, orientation = _metadata(image)
+        animated = frames > 1
+        if animated:
+            metadata = replace(metadata, plays=_plays(image, format))
+        layout, dtype, _ = plan(image, animated)
+        width, height = image.size if orientation < 5 else image.size[::-1]
+        info = PhotoInfo(
+            name=source.name,
+            format=format,
+            width=width,
+            height=height,
+            layout=layout,
+            bits={1: 8, 2: 16, 4: 32}[np.dtype(dtype).itemsize],  # type: ignore[arg-type]
+            frames=frames,
+            animated=animated,
+            metadata=metadata,
+            lossless=_is_lossless(source, format),
+            total_pixels=frames * width * height,
+        )
+    scan = None
+    if format == "JPEG" and orientation == 1:
+        scan = jpeg_scan(source, height, width, layout, _transfer(info))
+    return Picture(info, lambda: _frames(source, image, info, orientation), scan)
+
+
+def _loaded(source: Source, image: "Image.Image", format: str) -> "Image.Image":
+    """The still with its pixels decoded; of a JPEG to be salvaged, those that are there."""
+    try:
+        image.load()
+    except OSError:
+        if not (source.salvage and format == "JPEG"):
+            raise
+        source.say(f"{source.name}: truncated or damaged; what could be decoded is taken, the rest is left gray")
+        image = _opened(source, format, cut=True)
+        image.load()
+    return image
+
+
+def _opened(source: Source, format: str, cut: bool = False) -> "Image.Image":
+    from PIL import Image, UnidentifiedImageError
+
+    source.file.seek(0)
+    file = source.file
+    if format == "JPEG":
+        head = source.file.read(1024)
+        junk = max(head.find(b"\xff\xd8\xff"), 0)
+        source.file.seek(0)
+        if junk or cut:
+            # The end marker makes libjpeg finish with what it has.
+            file = stream_of(source.file.read()[junk:] + (_END_OF_JPEG if cut else b""))
+    try:
+        return Image.open(file, formats=_PLUGINS[format])
+    except UnidentifiedImageError as error:
+        if format == "GIF":
+            source.file.seek(6)
+            source.check_size(*struct.unpack("<HH", source.file.read(4).ljust(4, b"\0")))
+        raise InputError(f"{source.name}: begins as {format}, but is none that can be read. It is damaged.") from error
+
+
+def _transfer(info: PhotoInfo) -> Transfer:
+    return "linear" if info.layout != "CMYK" and icc.is_linear(info.metadata.icc) else "display"
+
+
+def _frames(source: Source, image: "Image.Image", info: PhotoInfo, orientation: int) -> Iterator[Frame]:
+    transfer = _transfer(info)
+    if not info.animated:
+        with decoding(source), calm_pillow():
+            image = _loaded(source, image, info.format)
+            layout, dtype, convert = plan(image, animated=False)
+            pixels = pixels_of(image, len(layout), dtype, convert, orientation)
+            image.close()
+        yield Frame(pixels, layout, transfer)
+        return
+    size = image.size
+    for index in range(info.frames):
+        with decoding(source), calm_pillow(source.max_pixels):
+            image.seek(index)
+            image.load()
+            duration = image.info.get("duration", 0)
+            layout, dtype, convert = plan(image, animated=True)
+            image_of_frame = image if image.size == size else image.crop((0, 0, *size))
+            pixels = pixels_of(image_of_frame, len(layout), dtype, convert, orientation)
+            layout, pixels = without_opaque_alpha(layout, pixels)
+        yield Frame(pixels, layout, transfer, duration_ms=float(duration))
+
+
+def without_opaque_alpha(layout: Layout, pixels: NDArray[Any]) -> tuple[Layout, NDArray[Any]]:
+    """A composed frame of an animation without its alpha where that is opaque throughout (the net is spared it)."""
+    if layout not in ("LA", "RGBA") or (pixels[..., -1] != np.iinfo(pixels.dtype).max).any():
+        return layout, pixels
+    return cast(Layout, layout[:-1]), np.ascontiguousarray(pixels[..., :-1])
+
+
+Convert = Callable[["Image.Image"], "Image.Image"]
+
+
+def plan(image: "Image.Image", animated: bool) -> tuple[Layout, Any, Convert]:
+    """Layout and dtype that a Pillow image becomes, and how a strip of it is converted."""
+    mode = image.mode
+    transparent = "transparency" in image.info
+    if animated:
+        return "RGBA", np.uint8, lambda strip: strip.convert("RGBA")
+    if mode == "P":
+        gray = _is_gray_palette(image) and icc.space(image.info.get("icc_profile", b"")) != "RGB"
+        target: Layout = ("LA" if gray else "RGBA") if transparent else ("L" if gray else "RGB")
+        return (
+            target,
+            np.uint8,
+            lambda strip: strip.convert("RGBA").convert(target) if transparent else strip.convert(target),
+        )
+    if mode.startswith("I;16"):
+        return "L", np.uint16, lambda strip: strip
+    if mode == "F":
+        return "L", np.float32, lambda strip: strip
+    known: dict[str, Layout] = {
+        "1": "L",
+        "L": "L",
+        "La": "LA",
+        "LA": "LA",
+        "PA": "RGBA",
+        "RGB": "RGB",
+        "RGBX": "RGB",
+        "YCbCr": "RGB",
+        "HSV": "RGB",
+        "RGBA": "RGBA",
+        "RGBa": "RGBA",
+        "CMYK": "CMYK",
+        "LAB": "LAB",
+    }
+    if mode not in known:
+        raise InputError(f"pixels of Pillow's mode {mode} are not read. Convert the picture to RGB first.")
+    layout = known[mode]
+    if transparent and layout in ("L", "RGB"):
+        layout = "LA" if layout == "L" else "RGBA"
+    return layout, np.uint8, lambda strip: strip if strip.mode == layout else strip.convert(layout)
+
+
+def pixels_of(image: "Image.Image", channels: int, dtype: Any, convert: Convert, orientation: int = 1) -> NDArray[Any]:
+    """The pixels of a loaded image, upright, (H, W, C).
+
+    Copied strip by strip: Pillow's own way holds the picture three times for a moment.
+    """
+    channels = 3 if image.mode == "LAB" else channels
+    width, height = image.size
+    upright, stored = empty_upright(height, width, channels, dtype, orientation)
+    rows = max(1, _STRIP_PIXELS // width)
+    for top in range(0, height, rows):
+        bottom = min(top + rows, height)
+        strip = np.asarray(convert(image.crop((0, top, width, bottom))))
+        stored[top:bottom] = strip if strip.ndim == 3 else strip[..., None]
+    if image.mode == "LAB":
+        upright[..., 1:] ^= 128  # Pillow gives a and b away as signed bytes
+    return cast("NDArray[Any]", upright)
+
+
+def _is_gray_palette(image: "Image.Image") -> bool:
+    entries = np.asarray(image.getpalette("RGB") or [], np.uint8)[: 256 * 3].reshape(-1, 3)
+    used = image.getextrema()[1] if image.im is not None else 255
+    entries = entries[: int(cast(float, used)) + 1]
+    return bool(len(entries)) and bool((entries == entries[:, :1]).all())
+
+
+def _metadata(image: "Image.Image") -> tuple[Metadata, int]:
+    found = image.info
+    exif = found.get("exif")
+    return upright_metadata(
+        icc=found.get("icc_profile"),
+        exif=exif if isinstance(exif, bytes) else None,
+        xmp=found.get("xmp"),
+        dpi=_dpi(found.get("dpi")),
+    )
+
+
+def _dpi(found: Any) -> tuple[float, float] | None:
+    try:
+        return float(found[0]), float(found[1])
+    except (TypeError, ValueError, IndexError, ZeroDivisionError):
+        return None
+
+
+def _plays(image: "Image.Image", format: str) -> int:
+    """How often an animation is shown; 0 for ever. A GIF counts repetitions, and says nothing if there are none."""
+    if format == "GIF":
+        loop = image.info.get("loop")
+        return 1 if loop is None else int(loop) + 1 if loop else 0
+    return int(image.info.get("loop", 0))
+
+
+def _webp_size(source: Source) -> tuple[int, int]:
+    """Width and height from the first chunk of a WebP file (RFC 9649, 2.5 to 2.7)."""
+    source.file.seek(12)
+    head = source.file.read(18).ljust(18, b"\0")
+    if head[:4] == b"VP8X":
+        return int.from_bytes(head[12:15], "little") + 1, int.from_bytes(head[15:18], "little") + 1
+    if head[:4] == b"VP8L":
+        both = int.from_bytes(head[9:13], "little")
+        return (both & 0x3FFF) + 1, (both >> 14 & 0x3FFF) + 1
+    width, height = struct.unpack_from("<HH", head, 14)
+    return width & 0x3FFF, height & 0x3FFF
+
+
+def _say_what_is_lost(source: Source, image: "Image.Image", format: str) -> None:
+    """What Pillow leaves aside without a word."""
+    if format == "JPEG" and getattr(image, "n_frames", 1) > 1:
+        source.say(f"{source.name}: holds further pictures (a gain map or a second view), which are left out")
+    if format == "AVIF":
+        source.file.seek(0)
+        head = source.file.read(64 * 1024)
+        coding = head.find(b"av1C")
+        if 0 < coding < len(head) - 7 and head[coding + 6] & 0x40:
+            source.say(f"{source.name}: AVIF of more than 8 bits per channel is read with 8")
+
+
+def _is_lossless(source: Source, format: str) -> bool:
+    if format != "WebP":
+        return format in ("BMP", "GIF", "TGA")
+    source.file.seek(0)
+    return b"VP8L" in source.file.read(64 * 1024)

@@ -1,0 +1,43 @@
+"""JPEG decoded band by band, by libvips, where the extra `vips` is installed: Pillow decodes a JPEG as a whole only."""
+
+import importlib.util
+from collections.abc import Iterator
+from typing import Any, Final
+
+import numpy as np
+
+from upscale_cli.frames.image import Layout, Pixels, Transfer, channels_of
+from upscale_cli.frames.rows import BAND_BYTES, Scan
+from upscale_cli.media.image.source import Source, decoding
+
+_HELD: Final = 64 * 2**20
+"""Bytes that libvips takes for its caches."""
+
+
+def jpeg_scan(source: Source, height: int, width: int, layout: Layout, transfer: Transfer) -> Scan | None:
+    """A JPEG as libvips reads it; None without libvips, for layouts that it would convert, and for what is no file.
+
+    Both libraries decode by libjpeg-turbo; the pixels are the same.
+    """
+    path = getattr(source.file, "name", None)
+    if layout not in ("L", "RGB") or not path or source.salvage or importlib.util.find_spec("pyvips") is None:
+        return None
+    return Scan(
+        height, width, layout, np.dtype(np.uint8), transfer,
+        lambda start: _bands(source, str(path), width, layout, start), held=_HELD,
+    )  # fmt: skip
+
+
+def _bands(source: Source, path: str, width: int, layout: Layout, start: int) -> Iterator[Pixels]:
+    import pyvips
+
+    channels = channels_of(layout)
+    step = max(1, BAND_BYTES // (width * channels))
+    with decoding(source):
+        opened = pyvips.Source.new_from_file(path)  # Image.new_from_file would look for options in the name
+        image: Any = pyvips.Image.new_from_source(opened, "", access="sequential", fail_on="truncated")
+    for top in range(start, image.height, step):
+        with decoding(source):
+            band = image.crop(0, top, width, min(step, image.height - top)).write_to_memory()
+            pixels = np.frombuffer(band, np.uint8).reshape(-1, width, channels)
+        yield pixels

@@ -1,0 +1,134 @@
+"""What a format cannot hold, made into what it can: depth, alpha, ink, profile. Each loss is said once."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import cast
+
+import numpy as np
+
+from upscale_cli.frames.image import Frame, Layout, Pixels
+from upscale_cli.frames.pixels import by_strips, from_float, on_white, to_8_bits
+from upscale_cli.media.image import icc
+from upscale_cli.media.image.formats import Format
+from upscale_cli.media.image.metadata import Metadata
+
+
+@dataclass(slots=True)
+class Notes:
+    """Tells the user each thing once, however many frames it is true of."""
+
+    say: Callable[[str], None]
+    name: str
+    _said: set[str] = field(default_factory=set)
+
+    def __call__(self, text: str) -> None:
+        if text not in self._said:
+            self._said.add(text)
+            self.say(f"{self.name}: {text}")
+
+
+def fitted(frame: Frame, metadata: Metadata, row: Format, notes: Notes) -> tuple[Frame, Metadata]:
+    """The frame as the format can hold it, and the metadata that still describe it.
+
+    Colours are converted while there are most bits to convert, so the depth comes last; float comes down first,
+    because the colour engine's ranges are those of integers.
+    """
+    if frame.pixels.dtype == np.float32 and 32 not in row.depths:
+        frame = _without_float(frame, row, notes)
+    frame, metadata = _in_a_layout_of(frame, metadata, row, notes)
+    frame, metadata = _with_a_profile_of(frame, metadata, row, notes)
+    if 8 * frame.pixels.dtype.itemsize not in row.depths:
+        frame = _in_a_depth_of(frame, row, notes)
+    return frame, _kept_by(row, metadata, notes)
+
+
+def _without_float(frame: Frame, row: Format, notes: Notes) -> Frame:
+    dtype = np.uint16 if 16 in row.depths else np.uint8
+    notes(f"{row.name} holds no float: clipped to 0..1 and written with {8 * np.dtype(dtype).itemsize} bits")
+    return replace(frame, pixels=from_float(frame.pixels, dtype))
+
+
+def _in_a_layout_of(frame: Frame, metadata: Metadata, row: Format, notes: Notes) -> tuple[Frame, Metadata]:
+    if frame.layout in row.layouts:
+        return frame, metadata
+    if frame.layout in ("CMYK", "LAB"):
+        through = "its profile" if metadata.icc else ("no profile" if frame.layout == "CMYK" else "its definition")
+        notes(f"{row.name} holds no {frame.layout}: converted to sRGB through {through}")
+        return _to_srgb(frame, metadata, notes)
+    if frame.layout in ("LA", "RGBA") and not any(layout in ("LA", "RGBA") for layout in row.layouts):
+        notes(f"{row.name} holds no alpha: flattened on white")
+        opaque = cast(Layout, frame.layout[:-1])
+        return _in_a_layout_of(replace(frame, pixels=on_white(frame.pixels), layout=opaque), metadata, row, notes)
+    # What remains is gray for a format that has colour only.
+    if metadata.icc and icc.space(metadata.icc) == "L":
+        notes(f"{row.name} holds no gray: converted to sRGB through its profile")
+        return _to_srgb(frame, metadata, notes)
+    alpha = frame.pixels[..., 1:]
+    pixels = np.concatenate([np.repeat(frame.pixels[..., :1], 3, axis=2), alpha], axis=2)
+    return replace(frame, pixels=pixels, layout="RGBA" if alpha.shape[2] else "RGB"), metadata
+
+
+def _with_a_profile_of(frame: Frame, metadata: Metadata, row: Format, notes: Notes) -> tuple[Frame, Metadata]:
+    """Convert to sRGB where the profile would be lost and it matters."""
+    profile = metadata.icc
+    if profile is None or row.icc:
+        return frame, metadata
+    base = frame.layout.removesuffix("A") if frame.layout in ("LA", "RGBA") else frame.layout
+    if icc.is_srgb(profile) or icc.space(profile) != base:
+        return frame, replace(metadata, icc=None)
+    if frame.pixels.dtype == np.float32:
+        notes(f"{row.name} holds no ICC profile: it is lost, the values stay as they were")
+        return frame, replace(metadata, icc=None)
+    notes(f"{row.name} as written here holds no ICC profile: colours converted to sRGB")
+    converted, metadata = _to_srgb(frame, metadata, notes)
+    if base == "L":
+        alpha = converted.pixels[..., 3:]
+        pixels = np.concatenate([converted.pixels[..., 1:2], alpha], axis=2)
+        converted = replace(converted, pixels=pixels, layout=frame.layout)
+    return converted, metadata
+
+
+def _to_srgb(frame: Frame, metadata: Metadata, notes: Notes) -> tuple[Frame, Metadata]:
+    """Any layout to RGB(A) in sRGB; a profile that cannot be used is left aside."""
+    if frame.pixels.dtype == np.float32:
+        frame = replace(frame, pixels=from_float(frame.pixels, np.uint16))
+    alpha_channels = 1 if frame.has_alpha else 0
+    channels = frame.pixels.shape[2] - alpha_channels
+    base = frame.layout[:-1] if frame.has_alpha else frame.layout
+    profile = metadata.icc if metadata.icc and icc.space(metadata.icc) == base else None
+
+    def convert(strip: Pixels) -> Pixels:
+        color = icc.to_srgb(strip[..., :channels], base, profile)
+        return np.concatenate([color, strip[..., channels:]], axis=2) if alpha_channels else color
+
+    try:
+        pixels = by_strips(convert, frame.pixels)
+    except (ValueError, RuntimeError):
+        notes("its ICC profile is damaged and left aside")
+        profile = None
+        pixels = by_strips(convert, frame.pixels)
+    layout: Layout = "RGBA" if alpha_channels else "RGB"
+    return Frame(pixels, layout, "display", frame.duration_ms), replace(metadata, icc=None)
+
+
+def _in_a_depth_of(frame: Frame, row: Format, notes: Notes) -> Frame:
+    if row.depths == (32,):
+        top = np.float32(np.iinfo(frame.pixels.dtype).max)
+        return replace(frame, pixels=frame.pixels.astype(np.float32) / top)
+    if frame.pixels.dtype == np.uint8:  # pragma: no cover -- every integer format holds 8 bits
+        return replace(frame, pixels=frame.pixels.astype(np.uint16) * 257)
+    notes(f"{row.name} holds 8 bits per channel: rounded from 16")
+    return replace(frame, pixels=to_8_bits(frame.pixels))
+
+
+def _kept_by(row: Format, metadata: Metadata, notes: Notes) -> Metadata:
+    if (metadata.exif and not row.exif) or (metadata.xmp and not row.xmp):
+        notes(f"{row.name} holds no EXIF or XMP: left out")
+    return replace(
+        metadata,
+        icc=metadata.icc if row.icc else None,
+        exif=metadata.exif if row.exif else None,
+        xmp=metadata.xmp if row.xmp else None,
+        dpi=metadata.dpi if row.dpi else None,
+        png_chunks=metadata.png_chunks if row.name == "PNG" else (),
+    )

@@ -1,0 +1,120 @@
+"""What a file is, by its first bytes; and what to tell the user when it is no picture."""
+
+from pathlib import Path
+
+from upscale_cli.errors import InputError
+from upscale_cli.media.image.formats import CLIP_EXTENSIONS, RAW_EXTENSIONS, RAW_REMEDY, known_extensions
+
+HEAD_BYTES = 64 * 1024
+
+_MAGIC = (
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"GIF87a", "GIF"),
+    (b"GIF89a", "GIF"),
+    (b"II*\0", "TIFF"),
+    (b"MM\0*", "TIFF"),
+    (b"II+\0", "TIFF"),
+    (b"MM\0+", "TIFF"),
+    (b"\xff\x0a", "JPEG XL"),
+    (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
+    (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000"),
+    (b"\xff\x4f\xff\x51", "JPEG 2000"),
+    (b"PF\n", "PFM"),
+    (b"Pf\n", "PFM"),
+    (b"PF\r\n", "PFM"),
+    (b"Pf\r\n", "PFM"),
+    (b"P7\n", "PAM"),
+)
+_HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"heif"}
+_AVIF_BRANDS = {b"avif", b"avis"}
+_OTHERS = (
+    (b"%PDF", "a PDF"),
+    (b"PK\x03\x04", "a ZIP archive"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"8BPS", "a Photoshop document"),
+    (b"\x76\x2f\x31\x01", "an OpenEXR picture"),
+    (b"#?RADIANCE", "a Radiance HDR picture"),
+    (b"gimp xcf", "a GIMP document"),
+    (b"\0\0\x01\0", "an icon"),
+)
+
+
+def format_of_content(head: bytes, name: str) -> str:
+    """Key of `formats.FORMATS` for a file that begins with `head` (up to `HEAD_BYTES`).
+
+    Raises:
+        InputError: empty, text, a web page, camera RAW, a clip, or unknown.
+    """
+    extension = Path(name).suffix.lower()
+    if not head:
+        raise InputError(f"{name}: the file is empty. Check where it was copied or downloaded from.")
+    if extension in RAW_EXTENSIONS or head[8:10] == b"CR" or head[:8] == b"FUJIFILM" or head[:4] == b"IIRO":
+        raise InputError(f"{name}: {RAW_REMEDY}.")
+    for magic, found in _MAGIC:
+        if head.startswith(magic):
+            return found
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WebP"
+    if head[:2] == b"BM" and len(head) > 18 and head[14] in (12, 16, 40, 52, 56, 64, 108, 124):
+        return "BMP"
+    if head[:1] == b"P" and head[1:2] in b"123456" and head[2:3] in b" \t\r\n#":
+        return "PNM"
+    if head[4:8] == b"ftyp":
+        return _format_of_brands(head, name)
+    # A few bytes of junk before a JPEG's first marker: cut-and-paste downloads, some web cameras.
+    if b"\xff\xd8\xff" in head[:1024] and extension in (".jpg", ".jpeg"):
+        return "JPEG"
+    if _looks_like_tga(head):
+        return "TGA"
+    raise InputError(f"{name}: {_what_instead(head, extension)}. Pictures are read as {known_extensions()}.")
+
+
+def _format_of_brands(head: bytes, name: str) -> str:
+    """AVIF or HEIC by the brands of an ISO media file: the major one, then the compatible ones."""
+    end = min(int.from_bytes(head[:4], "big"), len(head), 512)
+    brands = [head[8:12], *(head[at : at + 4] for at in range(16, end - 3, 4))]
+    if any(brand in _AVIF_BRANDS for brand in brands):
+        return "AVIF"
+    if any(brand in _HEIF_BRANDS for brand in brands):
+        return "HEIC"
+    if brands[0] == b"crx ":
+        raise InputError(f"{name}: {RAW_REMEDY}.")
+    raise InputError(f"{name}: this is a clip, not a picture. Clips come in a later version.")
+
+
+def _looks_like_tga(head: bytes) -> bool:
+    """TGA has no magic number; its 18-byte header must make sense in every field."""
+    if len(head) < 18:
+        return False
+    palette, kind, entry_bits, depth, flags = head[1], head[2], head[7], head[16], head[17]
+    if kind not in (1, 2, 3, 9, 10, 11) or flags & 0xC0:
+        return False
+    if palette not in (0, 1) or (palette == 1 and entry_bits not in (15, 16, 24, 32)):
+        return False
+    return depth in {1: (8, 16), 2: (15, 16, 24, 32), 3: (8, 16)}[kind & 7] and (kind & 7 != 1 or palette == 1)
+
+
+def _what_instead(head: bytes, extension: str) -> str:
+    """A phrase for something that is no picture of ours."""
+    for magic, what in _OTHERS:
+        if head.startswith(magic):
+            return f"this is {what}, which is not read"
+    if extension in CLIP_EXTENSIONS or head[:4] in (b"RIFF", b"\x1aE\xdf\xa3", b"OggS"):
+        return "this is a clip or a sound, not a picture; clips come in a later version"
+    start = head[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if start.startswith((b"<!doctype html", b"<html", b"<head", b"<script")):
+        return "this is a web page saved under a picture's name, not a picture"
+    if start.startswith((b"<?xml", b"<svg")):
+        return "this is XML or SVG, which is not read"
+    if all(byte in b"\t\n\r\x0c" or byte >= 32 for byte in head[:1024]) and _is_text(head):
+        return "this is text, not a picture"
+    return "its first bytes belong to no known picture format"
+
+
+def _is_text(head: bytes) -> bool:
+    try:
+        head[:1024].decode()
+    except UnicodeDecodeError as error:
+        return error.start >= min(len(head), 1024) - 4
+    return True

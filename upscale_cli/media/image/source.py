@@ -1,0 +1,114 @@
+"""The opened input: its bytes, its limits, and the one place where a decoder's failure becomes a message."""
+
+import io
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from upscale_cli.errors import InputError, UpscaleError, printable
+from upscale_cli.events import Say
+from upscale_cli.frames.image import Frame
+from upscale_cli.frames.rows import Scan
+from upscale_cli.media.image.metadata import PhotoInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An input to decode.
+
+    Attributes:
+        name: for messages; one line.
+        file: seekable; owned by the ImageReader.
+        max_pixels: most pixels that one frame may have.
+        salvage: take what can be decoded of a damaged file.
+        say: told what the user should know.
+    """
+
+    name: str
+    file: BinaryIO
+    max_pixels: int
+    salvage: bool
+    say: Say
+
+    def read_all(self) -> bytes:
+        self.file.seek(0)
+        return self.file.read()
+
+    def check_size(self, width: int, height: int) -> None:
+        """Refuse a picture by what its header declares, before anything is decoded or allocated.
+
+        Raises:
+            InputError: no pixels, or more than `max_pixels`.
+        """
+        if width < 1 or height < 1:
+            raise InputError(f"{self.name}: {width} x {height} pixels are no picture. The file is damaged.")
+        if width * height > self.max_pixels:
+            raise InputError(
+                f"{self.name}: {width} x {height} pixels are more than the limit of {self.max_pixels:,}. "
+                f"If the file is to be trusted, allow it with --max-pixels {width * height}."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What a decoder gives back: the header, and the frames one at a time, each decoded when it is asked for.
+
+    Attributes:
+        scan: the only frame, to be decoded band by band; None where that cannot be done.
+    """
+
+    info: PhotoInfo
+    frames: Callable[[], Iterator[Frame]]
+    scan: Scan | None = None
+
+
+@contextmanager
+def decoding(source: Source) -> Iterator[None]:
+    """Turn whatever a decoder throws at damaged data into one InputError.
+
+    Decoders raise nearly everything (struct.error, IndexError, AssertionError, RuntimeError, MemoryError ...), so
+    this boundary has to be wide; the cause stays chained for -v.
+    """
+    try:
+        yield
+    except UpscaleError as error:
+        if str(error).startswith(source.name):
+            raise
+        raise InputError(f"{source.name}: {error}. The file is damaged, or of a kind that is not read.") from error
+    except MemoryError as error:
+        raise InputError(
+            f"{source.name}: too large to decode in the free memory. Close programs, or crop it."
+        ) from error
+    except Exception as error:
+        reason = printable(" ".join(str(error).split()))[:200] or type(error).__name__
+        remedy = "The file is damaged." if source.salvage else "The file is damaged; --salvage takes what decodes."
+        raise InputError(f"{source.name}: cannot be decoded ({reason}). {remedy}") from error
+
+
+_PILLOW_LOCK = threading.RLock()
+
+
+@contextmanager
+def calm_pillow(max_pixels: int | None = None) -> Iterator[None]:
+    """Pillow without its own pixel limit, or with ours, and without warnings: all process-wide settings.
+
+    Our limit is checked from the header; for an animation, whose later frames Pillow alone knows, Pillow's check is a
+    second line of defence. What matters of the warnings is said in our words. The lock keeps two threads from restoring
+    each other's settings: decoding in Pillow is one thread at a time.
+    """
+    from PIL import Image
+
+    with _PILLOW_LOCK, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, max_pixels
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+
+
+def stream_of(data: bytes) -> BinaryIO:
+    return io.BytesIO(data)

@@ -1,0 +1,125 @@
+"""What is in a clip, as values: the probe finds them out, everything else reads them. Pure."""
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Literal
+
+from upscale_cli.frames.colour_tags import ColourTags, ContentLight, MasteringDisplay
+
+
+@dataclass(frozen=True, slots=True)
+class Orientation:
+    """How a player turns the stored picture (display matrix).
+
+    Attributes:
+        rotation: degrees counter-clockwise, as `-display_rotation` takes it.
+        hflip, vflip: as `-display_hflip`, `-display_vflip`, applied after the rotation.
+    """
+
+    rotation: float = 0.0
+    hflip: bool = False
+    vflip: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VideoStream:
+    """A video stream that can be upscaled.
+
+    Attributes:
+        index: among all streams of the file.
+        codec: the decoder's name without what is specific to a library ("av1", not "libdav1d").
+        width, height: of the stored picture, in pixels.
+        pixel_format: ffmpeg's name of what the decoder gives; may be outside of `pixel_format.FORMATS`.
+        time_base: seconds per tick of the timestamps.
+        start: first timestamp in ticks; None where there is none.
+        rate: frames per second, the best guess; the average for variable rates.
+        frames: how many there are; None where the container does not say.
+        seconds: how long the stream lasts; None where unknown.
+        sar: sample aspect ratio; 1 where unknown.
+        tags: as tagged.
+        orientation: None where the picture is stored upright.
+        mastering, light: HDR10 metadata.
+        dynamic_hdr: names of dynamic metadata seen ("HDR10+", "Dolby Vision").
+        interlaced: its first frames are flagged so, or the container says so.
+        top_first: which field comes first, where interlaced.
+        alpha_decoder: the decoder that keeps its alpha (libvpx, libvpx-vp9); None where it has none, or any will do.
+        untimed: the container has no timestamps (raw streams).
+        disposition: ffmpeg's names ("default", ...).
+        metadata: its tags, as stored.
+    """
+
+    index: int
+    codec: str
+    width: int
+    height: int
+    pixel_format: str
+    time_base: Fraction
+    start: int | None
+    rate: Fraction
+    frames: int | None
+    seconds: float | None
+    sar: Fraction = Fraction(1)
+    tags: ColourTags = ColourTags()
+    orientation: Orientation | None = None
+    mastering: MasteringDisplay | None = None
+    light: ContentLight | None = None
+    dynamic_hdr: tuple[str, ...] = ()
+    interlaced: bool = False
+    top_first: bool = True
+    alpha_decoder: str | None = None
+    untimed: bool = False
+    disposition: tuple[str, ...] = ()
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OtherStream:
+    """Any stream that is carried along.
+
+    Attributes:
+        kind: "audio", "subtitle", "data", "attachment" or "picture" (cover art, other video is a `VideoStream`).
+        codec: ffmpeg's name; "unknown" where it has none.
+        tag: what the container calls the codec, four characters ("tmcd"); "" where it does not.
+        disposition: ffmpeg's names, "default", "forced", "attached_pic", ...
+    """
+
+    index: int
+    kind: Literal["audio", "subtitle", "data", "attachment", "picture"]
+    codec: str
+    tag: str = ""
+    disposition: tuple[str, ...] = ()
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clip:
+    """A clip, as probed.
+
+    Attributes:
+        source: what to give to ffmpeg after -i, and to PyAV: "file:PATH", or "pipe:0" for standard input.
+        name: for messages.
+        format: the demuxer, as libavformat names it ("mov,mp4,m4a,3gp,3g2,mj2").
+        video: the video streams that can be upscaled, by index.
+        main: which of them a player shows (index among all streams).
+        others: everything else, by index.
+        seconds: of the longest stream; None where unknown.
+        start_seconds: of the earliest timestamp.
+        chapters: how many.
+        seekable: has an index, so that seeking to a time is exact and cheap.
+    """
+
+    source: str
+    name: str
+    format: str
+    video: tuple[VideoStream, ...]
+    main: int
+    others: tuple[OtherStream, ...] = ()
+    seconds: float | None = None
+    start_seconds: float = 0.0
+    chapters: int = 0
+    seekable: bool = False
+    metadata: dict[str, str] = field(default_factory=dict)
+
+    def stream(self, index: int) -> VideoStream:
+        """The video stream of that index."""
+        return next(stream for stream in self.video if stream.index == index)

@@ -1,0 +1,420 @@
+"""A checkpoint file, safely into memory: file -> state_dict -> recognised -> net. Runs nothing that a file brings.
+
+A file is known by its first bytes, whatever its name says. Only two kinds are opened: safetensors, and what torch.save
+writes, through `torch.load(weights_only=True)`. What a hostile file can do short of running code, which is to claim
+sizes that it does not have, is checked before memory is taken for it.
+"""
+
+import copy
+import hashlib
+import importlib
+import io
+import json
+import re
+import struct
+import warnings
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path, PurePosixPath
+from typing import Any, Final, Literal
+
+import numpy as np
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from upscale_cli.errors import CheckpointError
+from upscale_cli.events import Say
+from upscale_cli.models.archs import spandrel_adapter
+from upscale_cli.models.interface import Card, Colour, LumaRange, Recognised
+from upscale_cli.models.registry import ARCHITECTURES, Spec
+from upscale_cli.models.store import Found, quiet
+
+Container = Literal["safetensors", "zip", "pickle"]
+
+WRAPPERS: Final = (
+    "params_ema", "params-ema", "params", "g_ema", "ema", "state_dict", "model_state_dict", "generator", "net_g",
+    "netG", "gen", "model", "net", "weights",
+)  # fmt: skip
+"""Under which key trainers keep the weights; where there are two, the earlier one is taken (averaged ones first)."""
+
+PREFIXES: Final = ("module.", "_orig_mod.", "generator.", "netG.", "net_g.")
+"""What DataParallel, torch.compile and GAN trainers put before every key."""
+
+DEEPEST_WRAPPING: Final = 4
+"""Wrappers inside wrappers. A pickle can hold itself, so there has to be an end."""
+
+TIED: Final = 4
+"""How often a file's bytes may count, on average: weights that layers share count once for each of them."""
+
+LONGEST_KEY: Final = 256
+"""Characters; ours have up to 30."""
+
+LARGEST_CARD: Final = 1 << 20
+"""Bytes of a NAME.json; model cards have some kB."""
+
+
+LEGACY_MAGIC: Final = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"
+"""0x1950a86a20f9469cfc6c as a pickle writes it: what torch.save began with before it wrote zip archives."""
+
+ASK_THE_MAKER: Final = "Ask its maker for a .safetensors file, or for the state_dict alone"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedNet:
+    """A net with its weights, ready to run: float32, on the CPU, in eval mode, without gradients.
+
+    Attributes:
+        net: (N, C, H, W) in [0, 1] to (N, C, scale * H, scale * W).
+        arch: name of the net file, or spandrel's name for a net that comes from there.
+        scale: SR pixels per LR pixel.
+        colour: what the channels mean.
+        luma_range: of the luma it expects; "full" for RGB, where nothing depends on it.
+        halo: LR pixels around a tile that its SR pixels depend on.
+        multiple_of: what LR sides must divide by.
+        fp16: whether its authors let it run in float16.
+    """
+
+    net: nn.Module
+    arch: str
+    scale: int
+    colour: Colour
+    luma_range: LumaRange
+    halo: int
+    multiple_of: int
+    fp16: bool = True
+
+
+def load_net(path: Path, *, say: Say = quiet) -> LoadedNet:
+    """The net in any checkpoint file. What had to be assumed about it is said.
+
+    Raises:
+        CheckpointError: not a checkpoint, damaged, unsafe, incomplete, or of no known architecture.
+    """
+    state_dict, card = load_state_dict(path)
+    recognised = recognise(state_dict, card)
+    if recognised is None:
+        _refuse_fragment(path, state_dict)
+        return _from_spandrel(spandrel_adapter.load(path, state_dict))
+    if recognised.assumed:
+        say(f"{path}: assumed, for its keys do not tell: {', '.join(recognised.assumed)} ({path.stem}.json can tell)")
+    return _built(recognised, path)
+
+
+def _refuse_fragment(path: Path, state_dict: Mapping[str, Tensor]) -> None:
+    """Names what is missing of a net that one of our net files knows as its own but for the gap.
+
+    Raises:
+        CheckpointError: there is such a gap.
+    """
+    for arch in ARCHITECTURES:
+        lacks: Callable[[Mapping[str, Tensor]], str | None] | None
+        lacks = getattr(importlib.import_module(f"upscale_cli.models.archs.{arch}"), "lacks", None)
+        missing = lacks(state_dict) if lacks else None
+        if missing:
+            raise CheckpointError(f"{path}: looks like {arch}, but lacks {missing}. Get a whole copy of the file")
+
+
+def load_spec(spec: Spec, found: Found) -> LoadedNet:
+    """The net of a registry row, from the file that `store` found for it.
+
+    Raises:
+        CheckpointError: as `load_net`; or the file holds another architecture, scale or channels than the row says.
+    """
+    state_dict, card = load_state_dict(found.path)
+    recognised = recognise(state_dict, card)
+    holds = "a net of no known architecture"
+    if recognised is not None:
+        loaded = _built(recognised, found.path)
+        if (loaded.arch, loaded.scale, loaded.colour) == (spec.arch, spec.scale, spec.channels):
+            return loaded
+        holds = f"{loaded.arch} x{loaded.scale} for {loaded.colour}"
+    raise CheckpointError(
+        f"{found.path}: holds {holds}, but {spec.model} x{spec.scale} is {spec.arch} x{spec.scale} for "
+        f"{spec.channels}. Rename or remove the file"
+    )
+
+
+def interpolate(a: LoadedNet, b: LoadedNet, weight: float) -> LoadedNet:
+    """weight * a + (1 - weight) * b, tensor by tensor: a net between two of the same shape.
+
+    Wang et al., "Deep Network Interpolation for Continuous Imagery Effect Transition", CVPR 2019,
+    https://arxiv.org/abs/1811.10515
+
+    Raises:
+        CheckpointError: the two differ in more than their weights.
+    """
+    ours, theirs = a.net.state_dict(), b.net.state_dict()
+    if replace(a, net=b.net) != b or _shapes(ours) != _shapes(theirs):
+        raise CheckpointError(
+            f"a {a.arch} x{a.scale} and a {b.arch} x{b.scale} cannot be blended: only nets that differ in nothing but "
+            f"their weights can"
+        )
+    blend = {key: weight * tensor + (1 - weight) * theirs[key] for key, tensor in ours.items()}
+    net = copy.deepcopy(a.net)
+    net.load_state_dict(blend)
+    return replace(a, net=net)
+
+
+def net_digest(net: nn.Module) -> str:
+    """sha256 of a net's weights, in the order of their keys."""
+    digest = hashlib.sha256()
+    for key, tensor in sorted(net.state_dict().items()):
+        digest.update(key.encode())
+        digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def recognise(state_dict: Mapping[str, Tensor], card: Card) -> Recognised | None:
+    """Asks every net file, in the registry's order, whether it knows these keys and shapes; None when none does."""
+    if any(tensor.numel() == 0 or len(key) > LONGEST_KEY for key, tensor in state_dict.items()):
+        return None  # no net of ours has either, and their arithmetic and patterns may rely on it
+    for arch in ARCHITECTURES:
+        module = importlib.import_module(f"upscale_cli.models.archs.{arch}")
+        recognised: Recognised | None = module.recognise(state_dict, card)
+        if recognised is not None:
+            return recognised
+    return None
+
+
+def _built(recognised: Recognised, path: Path) -> LoadedNet:
+    """The net with its weights; strict: every tensor has its place, every place its tensor.
+
+    It is built on the meta device, which takes no memory: a lying shape costs nothing before it is found out, and
+    weights that are replaced anyway need no random values.
+    """
+    with torch.device("meta"):
+        net = recognised.build()
+    needed, given = _shapes(net.state_dict()), _shapes(recognised.state_dict)
+    faults = (
+        ("lacks", sorted(needed.keys() - given.keys())),
+        ("has no place for", sorted(given.keys() - needed.keys())),
+        ("has the wrong shape of", sorted(key for key in needed.keys() & given.keys() if needed[key] != given[key])),
+    )
+    for fault, keys in faults:
+        if keys:
+            more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
+            raise CheckpointError(
+                f"{path}: looks like {recognised.arch}, but {fault} {keys[0]}{more}. Get a whole copy of the file"
+            )
+    net.load_state_dict(recognised.state_dict, assign=True)
+    net.eval().requires_grad_(False)
+    facts: Any = net  # every net has the attributes of net.Net, which is no nn.Module to the type checker
+    return LoadedNet(
+        net=net,
+        arch=recognised.arch,
+        scale=facts.scale,
+        colour=recognised.colour,
+        luma_range=recognised.luma_range,
+        halo=facts.halo,
+        multiple_of=facts.multiple_of,
+    )
+
+
+def _from_spandrel(net: spandrel_adapter.ForeignNet) -> LoadedNet:
+    return LoadedNet(
+        net=net.eval().requires_grad_(False),
+        arch=net.arch,
+        scale=net.scale,
+        colour="rgb" if net.channels == 3 else "luma",
+        luma_range="full",
+        halo=net.halo,
+        multiple_of=net.multiple_of,
+        fp16=net.fp16,
+    )
+
+
+def _shapes(state_dict: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {key: tuple(tensor.shape) for key, tensor in state_dict.items()}
+
+
+def load_state_dict(path: Path) -> tuple[dict[str, Tensor], Card]:
+    """The weights in a file, without what trainers wrap around them, and what is written about them.
+
+    Floating tensors come as float32, all of them in the CPU's memory: the file may go afterwards. The card is
+    NAME.json beside the file, completed from the safetensors metadata; so a NAME.json can correct a file.
+
+    Raises:
+        CheckpointError: missing, unreadable, not a checkpoint, damaged, carrying code, or with weights that are NaN.
+    """
+    try:
+        data = path.read_bytes()
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: {_why_unreadable(path, error)}") from error
+    try:
+        container = _container(data)
+        contents = _read_safetensors(data) if container == "safetensors" else _read_torch(data, container)
+        state_dict = _tensors(_unwrapped(contents), len(data))
+    except _DamagedError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    metadata = _safetensors_metadata(data) if container == "safetensors" else {}
+    return state_dict, _completed(_read_card(path.with_suffix(".json")), Card.read(metadata))
+
+
+class _DamagedError(Exception):
+    """What is wrong with a file's contents, for whoever knows the file's name."""
+
+
+def _why_unreadable(path: Path, error: OSError | ValueError) -> str:
+    match error:
+        case FileNotFoundError():
+            return "no such file. Check the path; `upscale models list` shows the models that have a name"
+        case IsADirectoryError() | PermissionError() if path.is_dir():  # Windows says the latter of folders
+            return "is a folder; a checkpoint is a file. Give the file inside it"
+        case OSError():
+            return f"cannot be read ({error.strerror})"
+        case _:
+            return "no file can have this name"  # a NUL in it
+
+
+def _container(data: bytes) -> Container:
+    """How the bytes are packed, by their beginning. What is certainly no checkpoint gets named for what it is."""
+    start = data[:512].lstrip().lower()
+    if not data:
+        raise _DamagedError("is empty. Get the file again")
+    if data.startswith(b"PK\x03\x04"):
+        return "zip"
+    # The header's length comes first and may be any number: one in 256 begins with the byte that a pickle begins with.
+    if data[8:9] == b"{" and int.from_bytes(data[:8], "little") <= len(data):
+        return "safetensors"
+    if data.startswith(b"\x80"):  # the opcode that says which protocol a pickle has
+        return "pickle"
+    if data[8:9] == b"{":
+        return "safetensors"  # cut short
+    if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
+        raise _DamagedError("is a web page, no checkpoint: most likely an error page was saved. Get the file again")
+    if start.startswith(b"version https://git-lfs"):
+        raise _DamagedError("is a Git LFS pointer, no checkpoint. Get the file itself with `git lfs pull`")
+    raise _DamagedError("is no checkpoint: neither safetensors nor what torch.save writes")
+
+
+def _read_safetensors(data: bytes) -> dict[str, Tensor]:
+    """The library checks that the header's shapes and offsets cover the file exactly."""
+    try:
+        return safetensors.torch.load(data)
+    except Exception as error:  # SafetensorError, but KeyError for a dtype that this torch lacks
+        raise _DamagedError(f"is a damaged safetensors file ({_first_line(error)}). Get the file again") from error
+
+
+def _safetensors_metadata(data: bytes) -> Mapping[str, str]:
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    metadata: Mapping[str, str] = header.get("__metadata__", {})
+    return metadata
+
+
+def _read_torch(data: bytes, container: Container) -> object:
+    """What torch.save wrote, in its zip or its older form, as long as it is made of tensors and plain values."""
+    if container == "zip":
+        _check_zip(data)
+    elif LEGACY_MAGIC not in data[:32]:
+        raise _DamagedError(f"is no checkpoint but a bare pickle, which could run code: refused. {ASK_THE_MAKER}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about pickle protocols and typed storages: nothing a user could act on
+            contents: object = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+            return contents
+    except Exception as error:  # there is no telling what comes of bytes that anybody may have written
+        name = re.search(r"GLOBAL ([\w.]+)", str(error))
+        if name:
+            raise _DamagedError(
+                f"carries more than weights ({name[1]}), which could run code: refused, nothing of it was run. "
+                f"{ASK_THE_MAKER}"
+            ) from error
+        raise _DamagedError(
+            "is damaged, or cannot be read without running code. Get the file again, or as .safetensors"
+        ) from error
+
+
+def _check_zip(data: bytes) -> None:
+    """Refuses what would fail later with less to say, or unpack to more than it is."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            entries = archive.infolist()
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, struct.error) as error:
+        raise _DamagedError("is cut off or damaged (an archive without its end). Get the file again") from error
+    names = {PurePosixPath(entry.filename).name for entry in entries}
+    if "constants.pkl" in names:
+        raise _DamagedError("is a TorchScript archive, a program with weights: refused. Use the .pth it was made of")
+    if "data.pkl" not in names:
+        raise _DamagedError("is a zip archive, but no checkpoint. If there is one inside, unpack it first")
+    if sum(entry.file_size for entry in entries) > len(data):
+        raise _DamagedError("claims to hold more than the file has: torch.save never compresses. Get the file again")
+
+
+def _unwrapped(contents: object) -> Mapping[object, object]:
+    """The innermost mapping, by the names that trainers give to the wrappers, or the only mapping there is."""
+    for _ in range(DEEPEST_WRAPPING):
+        if not isinstance(contents, Mapping):
+            break
+        mappings = {key: value for key, value in contents.items() if isinstance(value, Mapping) and value}
+        named = [mappings[name] for name in WRAPPERS if name in mappings]
+        if named:
+            contents = named[0]
+        elif len(mappings) == 1 and not any(isinstance(value, Tensor) for value in contents.values()):
+            (contents,) = mappings.values()
+        else:
+            break
+    if not isinstance(contents, Mapping):
+        raise _DamagedError(f"holds a {type(contents).__name__}, where a checkpoint holds named tensors")
+    return contents
+
+
+def _tensors(contents: Mapping[object, object], file_bytes: int) -> dict[str, Tensor]:
+    """The tensors under their own names, as float32; refuses those that no net could run with."""
+    named = {str(key): value for key, value in contents.items() if isinstance(value, Tensor)}
+    if not named:
+        raise _DamagedError("holds no weights")
+    for key, tensor in named.items():
+        if tensor.is_complex() or (not tensor.is_floating_point() and key.endswith((".weight", ".bias"))):
+            raise _DamagedError(f"holds {key} as {str(tensor.dtype).removeprefix('torch.')}, where weights are floats")
+        if tensor.layout != torch.strided or tensor.is_quantized or tensor.device.type != "cpu":
+            raise _DamagedError(f"holds {key} in a form that is not supported (sparse, quantised or without values)")
+    if sum(tensor.numel() * tensor.element_size() for tensor in named.values()) > TIED * file_bytes:
+        raise _DamagedError("claims more weights than the file has bytes for. Get the file again")  # a stride of 0 can
+    plain = {key: _plain(tensor) for key, tensor in _without_prefix(named).items()}
+    for key, tensor in plain.items():
+        # By numpy, on one core: on a busy machine torch waits for its threads longer than this takes (6 s, measured).
+        if tensor.is_floating_point() and not np.isfinite(tensor.numpy()).all():
+            raise _DamagedError(f"holds weights that are NaN or infinite ({key}): pictures would come out black")
+    return plain
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    """Contiguous and without history; floating as float32, counters and indices as they are."""
+    return tensor.detach().to(torch.float32 if tensor.is_floating_point() else tensor.dtype).contiguous()
+
+
+def _without_prefix(named: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Takes off what all keys begin with; where only some do, as in a whole GAN, the others belong to no generator."""
+    plain = {key: tensor for key, tensor in named.items() if key != "n_averaged"}  # a counter of torch's AveragedModel
+    for prefix in (*PREFIXES, *PREFIXES):  # one may stand behind the other, in either order
+        stripped = {key.removeprefix(prefix): tensor for key, tensor in plain.items() if key.startswith(prefix)}
+        plain = stripped or plain
+    return plain
+
+
+def _read_card(path: Path) -> Card:
+    """What NAME.json says; nothing when there is none, or when it is about something else.
+
+    Raises:
+        CheckpointError: it is no JSON. To go on would be to guess what somebody took the trouble to write down.
+    """
+    try:
+        with path.open("rb") as file:
+            facts = json.loads(file.read(LARGEST_CARD).decode("utf-8-sig"))
+    except OSError:
+        return Card()
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path}: is not JSON ({_first_line(error)}). Correct the card, or remove it") from error
+    return Card.read(facts) if isinstance(facts, Mapping) else Card()
+
+
+def _completed(card: Card, other: Card) -> Card:
+    """A card whose gaps are filled from another."""
+    gaps = [field.name for field in fields(card) if getattr(card, field.name) is None]
+    return replace(card, **{name: getattr(other, name) for name in gaps})
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__
