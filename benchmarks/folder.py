@@ -127,7 +127,7 @@ def run(folder: Path, model: str, device: str, jobs: int | None) -> None:
     """As the command line does it; everything again."""
     naming = Naming(f"{folder / 'out'}/", None, Target(scale=SCALE))
     photos = FileOptions(overwrite=True)
-    one = Run(naming, photos, ClipOptions, {"device": device, "listener": ignore}, ignore, verbose=True)
+    one = Run(naming, photos, ClipOptions, {"device": device, "listener": ignore}, ignore)
     rules = Rules(skip_existing=False, jobs=jobs)
     failed = FolderRun(one, [model], rules).all(find_sources([str(folder / "in")], (), Choice()))
     assert failed == 0

@@ -205,7 +205,7 @@ def folder_run(crew: Crew, files: Path, output: Path, listener: "Listener") -> i
 def run_of(naming: Naming, crew: Crew, sources: Sources, listener: "Listener") -> int:
     """The same of any sources."""
     options = {"device": "cpu", "listener": ignore}
-    run = Run(naming, FileOptions(), ClipOptions, options, listener, verbose=False)
+    run = Run(naming, FileOptions(), ClipOptions, options, listener)
     folder = FolderRun(run, ["bicubic"], Rules(), crew)
     assert folder.all(sources) == 0
     return folder.tally.done

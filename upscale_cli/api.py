@@ -201,7 +201,6 @@ def upscale_folder(
         lambda: replace(clips or ClipOptions(), overwrite=overwrite),
         {**options, "listener": listen},
         listen,
-        verbose=False,
     )
     choice = Choice(
         recursive=recursive,

@@ -27,6 +27,17 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
+def causes_of(error: BaseException) -> tuple[str, ...]:
+    """What lies behind an error, the nearest cause first: "OSError: no space left"; one line each."""
+    causes = []
+    cause = error.__cause__
+    while cause is not None:
+        first_line = str(cause).partition("\n")[0]
+        causes.append(f"{type(cause).__name__}: {printable(first_line)}")
+        cause = cause.__cause__
+    return tuple(causes)
+
+
 class UpscaleError(Exception):
     """Base of everything a user can mend. `str(error)` is one line: value, rule, remedy."""
 

@@ -127,10 +127,18 @@ class ClipFinished:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A source has no output; why."""
+    """A source has no output; why.
+
+    Attributes:
+        message: one line for the user.
+        causes: the exceptions behind it, nearest first, for `--verbose`.
+        traceback: of a bug of ours; "" for what a user can mend.
+    """
 
     source: str
     message: str
+    causes: tuple[str, ...] = ()
+    traceback: str = ""
 
 
 @dataclass(frozen=True, slots=True)

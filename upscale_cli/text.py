@@ -1,5 +1,6 @@
 """Small matters of wording. Pure."""
 
+from collections.abc import Iterable
 from pathlib import PurePath
 
 from upscale_cli.errors import printable
@@ -25,6 +26,11 @@ def duration(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} min {rest:02d} s"
     return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def cause_lines(causes: Iterable[str]) -> list[str]:
+    """What lies behind an error (`errors.causes_of`), a line each."""
+    return [f"  because of {cause}" for cause in causes]
 
 
 def failure_line(failure: Failed) -> str:

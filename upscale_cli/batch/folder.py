@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any
 from upscale_cli.batch.manifest import JobOptions, Manifest, Record, manifest_folder, template_below
 from upscale_cli.batch.pending import Hands
 from upscale_cli.batch.run import Prepared, Run
-from upscale_cli.cli.causes import print_causes
-from upscale_cli.errors import CheckpointError, InterruptedRun, OptionError, OutputError, UpscaleError
+from upscale_cli.errors import CheckpointError, InterruptedRun, OptionError, OutputError, UpscaleError, causes_of
 from upscale_cli.events import Failed, FolderFinished, FolderProgress, Planned, Skipped, Surveyed, Surveying
 from upscale_cli.executors.executor import Crew
 from upscale_cli.inference.sizing import Target
@@ -344,8 +343,8 @@ class FolderRun:
 
     # Failures
 
-    def _fail(self, source: str, message: str) -> None:
-        failure = Failed(source, message)
+    def _fail(self, source: str, message: str, causes: tuple[str, ...] = (), trace: str = "") -> None:
+        failure = Failed(source, message, causes, trace)
         self.tally.failures.append(failure)
         self._listener(failure)
         if self._rules.fail_fast:
@@ -361,16 +360,14 @@ class FolderRun:
         except UpscaleError as error:
             if isinstance(error, OptionError) and refused is not None:
                 refused.append(error)
-            if self._run.verbose:
-                print_causes(error)
-            self._fail(source.name, str(error))
+            self._fail(source.name, str(error), causes_of(error))
         except FailedFast:
             raise
         except Exception as error:
-            if self._run.verbose:
-                traceback.print_exception(error)
             what = f"{type(error).__name__}: {error}"
-            self._fail(source.name, f"{source.name}: a bug of ours ({what}). Please report it; -v shows where.")
+            trace = "".join(traceback.format_exception(error))
+            message = f"{source.name}: a bug of ours ({what}). Please report it; -v shows where."
+            self._fail(source.name, message, trace=trace)
 
 
 def _local_crew(jobs: int | None) -> Crew:

@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from upscale_cli.cli.causes import print_causes
-from upscale_cli.errors import InterruptedRun, OptionError, UpscaleError
+from upscale_cli.errors import InterruptedRun, OptionError, UpscaleError, causes_of
 from upscale_cli.files.object_store import is_object
 from upscale_cli.jobs.perform import perform
 
@@ -101,10 +100,9 @@ class Run:
         listener: "Listener",
         *,
         show_comparison: "Callable[[Compared], None] | None" = None,
-        verbose: bool,
     ) -> None:
         self.naming, self.photos, self._clip_options = naming, photos, clip_options
-        self._upscaler_options, self.listener, self.verbose = upscaler_options, listener, verbose
+        self._upscaler_options, self.listener = upscaler_options, listener
         self._show_comparison = show_comparison
         self._comparisons: dict[Input, Comparison] = {}
         self._upscalers: dict[str | None, Upscaler] = {}
@@ -231,6 +229,4 @@ class Run:
             raise
         except UpscaleError as error:
             self._failed += 1
-            self.listener(Failed(source, str(error)))
-            if self.verbose:
-                print_causes(error)
+            self.listener(Failed(source, str(error), causes_of(error)))

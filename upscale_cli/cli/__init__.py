@@ -12,14 +12,14 @@ from typing import Annotated
 
 import typer
 
-from upscale_cli.cli.causes import print_causes
 from upscale_cli.cli.group import MAIN_VERB, MainVerb, PathDecides
 from upscale_cli.cli.options import Json
 from upscale_cli.cli.verb_compare import compare
 from upscale_cli.cli.verb_eval import evaluate
 from upscale_cli.cli.verb_models import models_app
 from upscale_cli.cli.verb_upscale import upscale
-from upscale_cli.errors import OptionError, UpscaleError
+from upscale_cli.errors import OptionError, UpscaleError, causes_of
+from upscale_cli.text import cause_lines
 
 app = typer.Typer(cls=PathDecides, rich_markup_mode="rich", pretty_exceptions_enable=False)
 app.command(
@@ -73,7 +73,8 @@ def main() -> None:
     except UpscaleError as error:
         print(f"error: {error}", file=sys.stderr)
         if "-v" in sys.argv or "--verbose" in sys.argv:
-            print_causes(error)
+            for line in cause_lines(causes_of(error)):
+                print(line, file=sys.stderr)
         sys.exit(error.exit_code)
     except OSError as error:
         if error.filename is not None:

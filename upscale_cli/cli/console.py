@@ -25,7 +25,7 @@ from upscale_cli.events import (
     Surveying,
     as_record,
 )
-from upscale_cli.text import counted, duration, failure_line
+from upscale_cli.text import cause_lines, counted, duration, failure_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -40,7 +40,9 @@ WIDE: Final = 10_000
 
 
 @contextmanager
-def listening(*, as_json: bool, quiet: bool = False, stdout_is_taken: bool = False) -> Iterator[Listener]:
+def listening(
+    *, as_json: bool, quiet: bool = False, verbose: bool = False, stdout_is_taken: bool = False
+) -> Iterator[Listener]:
     """The listener that the options ask for, for as long as the run lasts.
 
     An error that ends the run is an event for a program; for a person `cli.main` prints it.
@@ -48,6 +50,7 @@ def listening(*, as_json: bool, quiet: bool = False, stdout_is_taken: bool = Fal
     Args:
         as_json: one JSON object per event on standard output (on standard error where a picture goes to output).
         quiet: errors only.
+        verbose: the causes of errors, too.
         stdout_is_taken: a picture is written to standard output.
     """
     if as_json:
@@ -61,7 +64,7 @@ def listening(*, as_json: bool, quiet: bool = False, stdout_is_taken: bool = Fal
     from rich.console import Console
 
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    terminal = Terminal(console, quiet=quiet)
+    terminal = Terminal(console, quiet=quiet, verbose=verbose)
     try:
         yield terminal
     finally:
@@ -84,8 +87,8 @@ class JsonLines:
 class Terminal:
     """Lines for people; a bar below them while something takes its time, where there is a terminal to draw it on."""
 
-    def __init__(self, console: "Console", *, quiet: bool) -> None:
-        self._console, self._quiet = console, quiet
+    def __init__(self, console: "Console", *, quiet: bool, verbose: bool = False) -> None:
+        self._console, self._quiet, self._verbose = console, quiet, verbose
         self._bar: Bar | None = None
         self._task: TaskID | None = None
         self._what = ""  # source in hand, the bar's label
@@ -96,11 +99,14 @@ class Terminal:
             self._folder = _folder_view(self._console, quiet=self._quiet)
         if self._folder is not None:
             self._folder(event)
+            if isinstance(event, Failed):
+                self._explain(event)
             return
         match event:
             case Failed():
                 self.end_bar()
                 self.error(failure_line(event))
+                self._explain(event)
             case _ if self._quiet:
                 return
             case Note(text=text):
@@ -135,6 +141,12 @@ class Terminal:
 
     def error(self, message: str) -> None:
         self._print(f"error: {message}", style="bold red")
+
+    def _explain(self, event: Failed) -> None:
+        """What lies behind a failure, for those who asked to see it."""
+        if self._verbose:
+            for line in (*cause_lines(event.causes), *event.traceback.splitlines()):
+                self._print(line)
 
     def end_bar(self) -> None:
         """Takes the bar away, if there is one."""

@@ -321,7 +321,7 @@ def upscale(
     output = many.checked_output(output, is_stream=play or live)
     sources = [Input(name, may_be_live=live) for name in inputs or ()]
     to_stdout = not play and (output == STDIO or (output is None and any(source.is_stdin for source in sources)))
-    with listening(as_json=as_json, quiet=quiet, stdout_is_taken=to_stdout) as listener:
+    with listening(as_json=as_json, quiet=quiet, verbose=verbose, stdout_is_taken=to_stdout) as listener:
         target = _target(scale, size, long_side, megapixels)
         models: list[str | None] = [*model] if model else [None]
         naming = Naming(output, format, target, several_models=len(models) > 1)
@@ -359,7 +359,7 @@ def upscale(
             resume=resume, pyramid=pyramid,
         )  # fmt: skip
         show = partial(show_compared, as_json=as_json, quiet=quiet) if compare else None
-        run = Run(naming, photos, clip_options, upscaler_options, listener, show_comparison=show, verbose=verbose)
+        run = Run(naming, photos, clip_options, upscaler_options, listener, show_comparison=show)
         is_one_run = many.is_one_run or (not (to_stdout or compare) and many.is_several(sources, len(models)))
         failed = many.run(run, models) if is_one_run else run.all(sources, models)
     if failed:
