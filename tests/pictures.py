@@ -1,9 +1,11 @@
 """Pictures, metadata and files for the tests of `media`, made here so that no test needs a download."""
 
+import functools
 import io
 import shutil
 import struct
 import subprocess
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -186,14 +188,35 @@ def icc_profile(space: bytes = b"RGB ", gamma: float = 2.2) -> bytes:
     return head.ljust(128, b"\0") + struct.pack(">I", len(tags)) + table + body
 
 
+PIXEL = (0x1234, 0x5678, 0x9ABC)
+
+
+@functools.cache
+def _is_imagemagick(program: str, name: str) -> bool:
+    """Whether a program of one of its names does what ImageMagick does, and with 16 bits; of some, only the name is."""
+    from tifffile import imwrite
+
+    with tempfile.TemporaryDirectory() as folder:
+        picture, raw = Path(folder, "pixel.tif"), Path(folder, "pixel.rgb")
+        imwrite(picture, np.array([[PIXEL]], np.uint16), photometric="rgb")
+        if name == "identify":
+            return _output(program, "-format", "%w %h %z", picture) == "1 1 16"
+        _output(program, picture, "-depth", "16", "-endian", "LSB", f"rgb:{raw}")
+        return raw.exists() and raw.read_bytes() == np.array(PIXEL, "<u2").tobytes()
+
+
+def _output(*command: object) -> str:
+    return subprocess.run([*map(str, command)], capture_output=True, text=True, check=False).stdout
+
+
 def tool(name: str) -> Callable[..., str]:
-    """A program to check with, as a function from arguments to its output; skips where it is not installed."""
+    """A program to check with, as a function from arguments to its output.
+
+    Skips where it is not installed, and where what goes by its name is something else.
+    """
     program = shutil.which(name)
     if program is None:
         pytest.skip(f"{name} is not installed")
-
-    def run(*arguments: object) -> str:
-        done = subprocess.run([program, *map(str, arguments)], capture_output=True, text=True, check=False)
-        return done.stdout
-
-    return run
+    if name in ("convert", "identify") and not _is_imagemagick(program, name):
+        pytest.skip(f"{program} is not ImageMagick with 16 bits")
+    return functools.partial(_output, program)

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -81,9 +82,12 @@ def said() -> list[str]:
 
 
 @pytest.fixture
-def crew(cluster: Any, said: list[str]) -> Iterator[Any]:
+def crew(cluster: Any, said: list[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A crew that does not mind how long its workers take to start: on a busy machine that would be a note more."""
+    from upscale_cli.executors.ray import executor
     from upscale_cli.executors.ray.executor import open_ray_crew
 
+    monkeypatch.setattr(executor, "PATIENCE_SECONDS", math.inf)
     made = open_ray_crew(cluster.address, said.append)
     yield made
     made.close()
