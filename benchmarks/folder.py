@@ -19,7 +19,8 @@ import torch
 from PIL import Image
 
 from benchmarks.report import alternating, photo, summary, write
-from upscale_cli.batch.discovery import Choice, find_sources
+from upscale_cli.batch.choice import Choice
+from upscale_cli.batch.discovery import find_sources
 from upscale_cli.batch.folder import FolderRun, Rules
 from upscale_cli.batch.run import Run
 from upscale_cli.events import ignore

@@ -32,7 +32,8 @@ from PIL import Image
 
 from benchmarks.clips import cpu_seconds, ffmpeg, make_clip, pan
 from benchmarks.report import photo, write
-from upscale_cli.batch.discovery import Choice, Sources, find_sources
+from upscale_cli.batch.choice import Choice, Sources
+from upscale_cli.batch.discovery import find_sources
 from upscale_cli.batch.folder import FolderRun, Rules
 from upscale_cli.batch.manifest import MANIFEST_NAME
 from upscale_cli.batch.run import Run

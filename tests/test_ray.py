@@ -261,8 +261,8 @@ def test_a_job_that_kills_its_workers_is_given_up(crew: Any, album: list[Path], 
 def test_an_output_that_was_whole_before_its_worker_died_is_not_made_again(
     crew: Any, album: list[Path], tmp_path: Path
 ) -> None:
-    from upscale_cli.executors.ray.executor import Errand
     from upscale_cli.executors.ray.worker import order_for
+    from upscale_cli.executors.ray.worker_thread import Errand
 
     net, output = upscaler(), tmp_path / "out.png"
     errand = Errand(order_for(photo(album[0], output, net), net), ignore)
@@ -321,7 +321,7 @@ def test_ctrl_c_leaves_nothing_half_done(crew: Any, large: list[Path], tmp_path:
 
 def test_a_worker_of_another_version_is_refused(crew: Any, album: list[Path], tmp_path: Path, said: list[str],
                                                 monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
-    monkeypatch.setattr("upscale_cli.executors.ray.executor.__version__", "99")
+    monkeypatch.setattr("upscale_cli.executors.ray.worker_thread.__version__", "99")
     net = upscaler()
     with pytest.raises(DeviceError, match=r"no node of the cluster can be used: upscale-cli is .* there and 99 here"):
         crew.submit(photo(album[0], tmp_path / "out.png", net), net, ignore).result()
@@ -448,14 +448,14 @@ def test_a_folder_with_a_broken_file(cluster: Any, run: Run, album: list[Path], 
 
 
 def test_gpus_are_shared_where_two_workers_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    from upscale_cli.executors.ray import executor
-    from upscale_cli.executors.ray.executor import Need, Node, need_of
+    from upscale_cli.executors.ray import nodes
+    from upscale_cli.executors.ray.nodes import Need, Node, need_of
 
     cluster = [Node("a", "a", 8.0, 2.0), Node("b", "b", 8.0, 0.0)]
     net = upscaler()
     monkeypatch.setitem(net.recipe.options, "device", "auto")
     for memory, share in ((80, 0.5), (1, 1.0)):
-        monkeypatch.setattr(executor, "_gpu_memory", lambda _, memory=memory: memory * 2**30)
+        monkeypatch.setattr(nodes, "gpu_memory", lambda _, memory=memory: memory * 2**30)
         need = need_of(net, cluster)
         assert need == Need("cuda", 1, 1, share)
         assert [node.room(need) for node in cluster] == [2 / share, 0]
@@ -466,14 +466,14 @@ def test_gpus_are_shared_where_two_workers_fit(monkeypatch: pytest.MonkeyPatch) 
     [([8, 8, 2], "", 4), ([2, 2, 8], "", 2), ([1, 1], "", 1), ([3], "", 1), ([8], "3", 3), ([2, 2], "16", 2)],
 )
 def test_threads_of_a_worker(cpus: list[int], given: str, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    from upscale_cli.executors.ray.executor import Need, Node, need_of
+    from upscale_cli.executors.ray.nodes import Need, Node, need_of
 
     monkeypatch.setenv("OMP_NUM_THREADS", given)
     assert need_of(upscaler(), [Node(str(one), "", one, 0.0) for one in cpus]) == Need("cpu", threads, threads)
 
 
 def test_a_device_that_no_node_has_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    from upscale_cli.executors.ray.executor import Node, need_of
+    from upscale_cli.executors.ray.nodes import Node, need_of
 
     net = upscaler()
     with pytest.raises(DeviceError, match="no node of the cluster has a CPU"):
@@ -497,7 +497,8 @@ def test_auto_is_what_the_environment_names(cluster: Any, said: list[str], monke
 
 
 def test_without_ray_the_extra_is_named(run: Run, album: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "upscale_cli.executors.ray.executor", raising=False)
+    for name in [name for name in sys.modules if name.startswith("upscale_cli.executors.ray.")]:
+        monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "ray", None)
     outcome = run(album[0], "--ray", "auto", "-m", "bicubic")
     assert outcome.code == 2

@@ -11,21 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from upscale_cli.batch.discovery import (
-    BELOW,
-    EXCLUDED,
-    HIDDEN,
-    OTHER,
-    OURS,
-    RAW,
-    Choice,
-    Sources,
-    check_globs,
-    find_sources,
-    lines_of,
-    matches,
-    natural,
-)
+from upscale_cli.batch.choice import BELOW, EXCLUDED, HIDDEN, OTHER, OURS, RAW, Choice, Sources
+from upscale_cli.batch.discovery import find_sources, natural
+from upscale_cli.batch.globs import check_globs, matches
+from upscale_cli.batch.input_list import lines_of
 from upscale_cli.errors import InputError, OptionError
 
 needs_links = pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")

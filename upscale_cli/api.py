@@ -175,8 +175,10 @@ def upscale_folder(
     Raises:
         UpscaleError: with one line for the user, where it is wrong for all sources.
     """
-    from upscale_cli.batch.discovery import Choice, check_globs, find_sources
+    from upscale_cli.batch.choice import Choice
+    from upscale_cli.batch.discovery import find_sources
     from upscale_cli.batch.folder import FolderRun, Rules
+    from upscale_cli.batch.globs import check_globs
     from upscale_cli.batch.manifest import manifest_folder
     from upscale_cli.batch.run import Run
     from upscale_cli.events import FolderFinished

@@ -23,7 +23,7 @@ from upscale_cli.inference.sizing import Target
 from upscale_cli.text import counted
 
 if TYPE_CHECKING:
-    from upscale_cli.batch.discovery import Sources
+    from upscale_cli.batch.choice import Sources
     from upscale_cli.inference.upscaler import Upscaler
     from upscale_cli.jobs.inputs import Input
     from upscale_cli.jobs.outputs import Outputs

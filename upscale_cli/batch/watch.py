@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from upscale_cli.batch import arrivals
-from upscale_cli.batch.discovery import Sources
+from upscale_cli.batch.choice import Sources
 from upscale_cli.batch.manifest import Stamp
 from upscale_cli.errors import InterruptedRun, printable
 from upscale_cli.events import Note

@@ -11,7 +11,7 @@ from upscale_cli.errors import InputError, OptionError, printable
 from upscale_cli.files.object_store import is_object
 
 if TYPE_CHECKING:
-    from upscale_cli.batch.discovery import Choice, Sources
+    from upscale_cli.batch.choice import Choice, Sources
     from upscale_cli.batch.run import Run
     from upscale_cli.executors.executor import Crew
     from upscale_cli.jobs.inputs import Input
@@ -130,7 +130,8 @@ class ManyOptions:
         Raises:
             OptionError: a glob that matches nothing.
         """
-        from upscale_cli.batch.discovery import Choice, check_globs
+        from upscale_cli.batch.choice import Choice
+        from upscale_cli.batch.globs import check_globs
         from upscale_cli.batch.manifest import manifest_folder
         from upscale_cli.jobs.inputs import Input
 
@@ -198,7 +199,7 @@ class ManyOptions:
             )  # fmt: skip
 
     def _nothing(self, sources: "Sources") -> str:
-        from upscale_cli.batch.discovery import BELOW
+        from upscale_cli.batch.choice import BELOW
 
         name = printable((*self.inputs, *self.lists)[0])
         others = ", ".join(f"{count:,} {why}" for why, count in sources.passed_over.items())

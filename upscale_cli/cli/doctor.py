@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from upscale_cli.text import counted
 
 if TYPE_CHECKING:
-    from upscale_cli.executors.ray.executor import NodeReport
+    from upscale_cli.executors.ray.report import NodeReport
     from upscale_cli.executors.ray.worker import Facts
 
 State = Literal["ok", "note", "problem"]
@@ -59,7 +59,7 @@ def examine_ray(address: str, folder: Path | None) -> list[Finding]:
     Raises:
         OptionError, DeviceError: there is no such cluster, or no Ray. OutputError: the folder cannot be written to.
     """
-    from upscale_cli.executors.ray.executor import examine_cluster
+    from upscale_cli.executors.ray.report import examine_cluster
     from upscale_cli.executors.ray.worker import look
 
     notes: list[str] = []
