@@ -591,7 +591,7 @@ def test_what_killed_runs_leave_is_removed_and_living_ones_keep_theirs(run: Run,
 KILLED = """
 import os, signal, sys
 from upscale_cli import cli
-from upscale_cli.crews import local_crew
+from upscale_cli.executors import threads
 from upscale_cli.files.atomic_file import OutputFile
 
 def dying_after(original, number):
@@ -606,7 +606,7 @@ def dying_after(original, number):
 
 moment, number = sys.argv.pop(1), int(sys.argv.pop(1))
 if moment == "output":
-    local_crew.perform = dying_after(local_crew.perform, number)
+    threads.perform = dying_after(threads.perform, number)
 else:
     OutputFile.__enter__ = dying_after(OutputFile.__enter__, number)
 cli.main()

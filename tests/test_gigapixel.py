@@ -524,8 +524,11 @@ def test_too_little_memory_even_for_bands_is_refused(tmp_path: Path) -> None:
 def test_the_command_line_goes_on_after_a_kill(tmp_path: Path) -> None:
     """In processes of their own, which find little memory."""
     write(tmp_path / "lr.png", frame_of("RGB", np.uint8, 3000, 500))
+    script = (
+        f"from upscale_cli import cli; from upscale_cli.jobs import photo; photo.room = lambda _: {LITTLE}; cli.main()"
+    )
     command = [
-        sys.executable, "-c", f"from upscale_cli import cli, pipeline; pipeline.room = lambda _: {LITTLE}; cli.main()",
+        sys.executable, "-c", script,
         "lr.png", "-o", "sr.tif", "-s", "4", "-m", "bicubic", "--device", "cpu", "--max-memory", "2G", "--resume",
     ]  # fmt: skip
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL) as process:

@@ -389,9 +389,9 @@ def test_a_full_disk(tmp_path: Path, name: str) -> None:
     code = (
         "import resource, signal, sys; from pathlib import Path; sys.path.insert(0, '.');\n"
         "from tests.pictures import frame_of, write; from upscale_cli.errors import OutputError; import numpy as np\n"
-        "from upscale_cli.media.formats import FORMATS; row = FORMATS[sys.argv[2]]\n"
+        "from upscale_cli.media.image.formats import FORMATS; row = FORMATS[sys.argv[2]]\n"
         "pixels = np.random.default_rng(0).random((64, 64, 3), np.float32)\n"
-        "from upscale_cli.media.frame import Frame\n"
+        "from upscale_cli.frames.image import Frame\n"
         "frame = Frame(pixels if row.depths == (32,) else (pixels * 255).astype('u1'), 'RGB')\n"
         "write(Path(sys.argv[1]) / 'warm', frame, row.name); (Path(sys.argv[1]) / 'warm').unlink()\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
@@ -471,9 +471,9 @@ def test_a_plain_photo_imports_no_heavy_codec(tmp_path: Path) -> None:
     for name in ("JPEG", "PNG"):
         write(tmp_path / f"a{FORMATS[name].extensions[0]}", frame_of(), name)
     code = (
-        "import sys; import upscale_cli.media.formats\n"
+        "import sys; import upscale_cli.media.image.formats\n"
         "assert not {'PIL', 'numpy', 'torch'} & set(sys.modules)\n"
-        "from pathlib import Path; from upscale_cli.media.image import ImageReader, ImageWriter\n"
+        "from pathlib import Path; from upscale_cli.media.image.reader_writer import ImageReader, ImageWriter\n"
         "for path in sorted(Path(sys.argv[1]).iterdir()):\n"
         "    with ImageReader(path) as r, ImageWriter(path.with_stem('b'), format=r.info.format, info=r.info) as w:\n"
         "        for frame in r: w.write(frame)\n"

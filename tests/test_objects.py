@@ -671,7 +671,9 @@ def test_what_a_killed_run_left_in_scratch_goes_with_the_next() -> None:
 
 KILLED = """
 import os, signal, sys, threading
-from upscale_cli import cli, object_job, objects
+from upscale_cli import cli
+from upscale_cli.files import object_store
+from upscale_cli.jobs import object_job
 
 moment, number, count, lock = sys.argv.pop(1), int(sys.argv.pop(1)), 0, threading.Lock()
 def put(*arguments, **options):
@@ -679,7 +681,7 @@ def put(*arguments, **options):
     with lock:
         if moment == "before" and count == number:
             os.kill(os.getpid(), signal.SIGKILL)  # fetched and computed
-        made = objects.put(*arguments, **options)
+        made = object_store.put(*arguments, **options)
         count += 1
         if moment == "after" and count == number:
             os.kill(os.getpid(), signal.SIGKILL)  # the output is there, and no line says so

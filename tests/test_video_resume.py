@@ -419,10 +419,11 @@ KILLED_FRAMES = 400
 KILLED = ("-m", "bicubic", "-s", "4", "--preset", "slow", "--resume")
 SCRIPT = """
 from pathlib import Path
-from upscale_cli import cli, resume
-from upscale_cli.media.video import stretches, work
-stretches.stretch_length = lambda rate: 50
-resume.cache_folder = lambda: Path({cache!r})
+from upscale_cli import cli
+from upscale_cli.jobs import video_resume
+from upscale_cli.media.video import segments
+segments.stretch_length = lambda rate: 50
+video_resume.cache_folder = lambda: Path({cache!r})
 cli.main()
 """
 

@@ -106,8 +106,8 @@ def test_without_events_the_wait_is_short(tmp_path: Path, monkeypatch: pytest.Mo
 WATCHING = """
 import sys
 from upscale_cli import cli
-from upscale_cli.runs import watching
-watching.SETTLE_SECONDS = 1.5
+from upscale_cli.batch import arrivals
+arrivals.SETTLE_SECONDS = 1.5
 cli.main()
 """
 
