@@ -23,7 +23,7 @@ from upscale_cli.events import ClipFinished
 from upscale_cli.inference.device import Wanted
 from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.jobs.video_job import ClipOptions
-from upscale_cli.media.video.encoder_arguments import EncodeOptions
+from upscale_cli.media.video.encoding import EncodeOptions
 from upscale_cli.media.video.ffmpeg.binary import find_ffmpeg
 
 SIZES = {"cpu": (540, 960), "cuda": (1080, 1920)}

@@ -27,7 +27,7 @@ from upscale_cli.frames.pixel_format import PixelFormat
 from upscale_cli.inference.sizing import Target
 from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.jobs.video_job import ClipOptions
-from upscale_cli.media.video.encoder_arguments import EncodeOptions
+from upscale_cli.media.video.encoding import EncodeOptions
 from upscale_cli.media.video.ffmpeg.binary import find_ffmpeg
 
 SIZES = {"540p_to_1080p": (540, 960, 1.0), "1080p_to_2160p": (1080, 1920, 0.4)}

@@ -26,7 +26,7 @@ from benchmarks.nets import checkpoint, row
 from benchmarks.report import REPOSITORY, write
 from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.jobs.video_job import ClipOptions
-from upscale_cli.media.video.encoder_arguments import EncodeOptions
+from upscale_cli.media.video.encoding import EncodeOptions
 
 HARBOUR = REPOSITORY / "docs" / "sample" / "harbour.jpg"
 MODELS = {"espcn": 2, "realesr-animevideo": 4}

@@ -23,7 +23,7 @@ from upscale_cli.frames.pixel_format import FORMATS
 from upscale_cli.inference.sizing import Target
 from upscale_cli.jobs.video_frames import SRFrame
 from upscale_cli.jobs.video_job import ClipOptions
-from upscale_cli.media.video.encoder_choice import EncodeOptions
+from upscale_cli.media.video.encoding import EncodeOptions
 from upscale_cli.media.video.reader import DecodeOptions
 
 FAST = ClipOptions(encode=EncodeOptions(preset="ultrafast"))

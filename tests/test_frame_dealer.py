@@ -17,7 +17,7 @@ from upscale_cli.inference.frame_scheduler import FrameDealer, frames_of
 from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.inference.video_upscaler import FrameUpscaler
 from upscale_cli.jobs.video_job import ClipOptions
-from upscale_cli.media.video.encoder_choice import EncodeOptions
+from upscale_cli.media.video.encoding import EncodeOptions
 
 SIZE = 24, 16
 

@@ -36,7 +36,7 @@ from upscale_cli.jobs.perform import perform
 from upscale_cli.jobs.video_job import ClipJob, ClipOptions
 from upscale_cli.jobs.video_resume import run_resumable
 from upscale_cli.media.image.reader_writer import ImageWriter
-from upscale_cli.media.video.encoder_arguments import EncodeOptions
+from upscale_cli.media.video.encoding import EncodeOptions
 
 ray = pytest.importorskip("ray", reason="the extra [ray] is not installed")
 pytestmark = [

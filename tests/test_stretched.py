@@ -36,7 +36,7 @@ from upscale_cli.jobs.video_segments import (
     run_stretched,
 )
 from upscale_cli.media.video import segments
-from upscale_cli.media.video.encoder_arguments import EncodeOptions
+from upscale_cli.media.video.encoding import EncodeOptions
 from upscale_cli.media.video.reader import DecodeOptions
 
 LENGTH = 5

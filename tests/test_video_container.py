@@ -13,17 +13,10 @@ from imageio_ffmpeg import get_ffmpeg_exe
 from tests.clips import Clips, ffmpeg
 from upscale_cli.errors import OutputError
 from upscale_cli.media.image.formats import CLIP_EXTENSIONS
-from upscale_cli.media.video.container import (
-    CONTAINERS,
-    Slot,
-    carry,
-    container_arguments,
-    container_like,
-    container_named,
-    slot_arguments,
-    upscaled_outputs,
-)
-from upscale_cli.media.video.probe import input_arguments, pictures, probe
+from upscale_cli.media.video.carried_streams import Slot, carry, slot_arguments, upscaled_outputs
+from upscale_cli.media.video.container import CONTAINERS, container_arguments, container_like, container_named
+from upscale_cli.media.video.opening import input_arguments, pictures
+from upscale_cli.media.video.probe import probe
 from upscale_cli.media.video.streams import Clip, OtherStream, VideoStream
 
 # Plans

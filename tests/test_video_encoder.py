@@ -24,8 +24,9 @@ from upscale_cli.frames.colour_tags import ColourTags, ContentLight, MasteringDi
 from upscale_cli.frames.pixel_format import FORMATS
 from upscale_cli.media.video import encoder_arguments, encoder_choice
 from upscale_cli.media.video.codecs import CODECS, PIXEL_FORMATS
-from upscale_cli.media.video.encoder_arguments import loss, nearest
-from upscale_cli.media.video.encoder_choice import ENVIRONMENT, EncodeOptions, Encoder, Picture, choose_encoder
+from upscale_cli.media.video.encoder_choice import ENVIRONMENT, choose_encoder
+from upscale_cli.media.video.encoder_pixel_format import loss, nearest
+from upscale_cli.media.video.encoding import EncodeOptions, Encoder, Picture
 from upscale_cli.media.video.ffmpeg.binary import FFmpeg, find_ffmpeg
 from upscale_cli.media.video.streams import Orientation
 

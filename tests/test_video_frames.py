@@ -26,12 +26,15 @@ from upscale_cli.frames.video import VideoFrame
 from upscale_cli.media.video import reader as reader_module
 from upscale_cli.media.video import writer as writer_module
 from upscale_cli.media.video.container import CONTAINERS
-from upscale_cli.media.video.encoder_choice import EncodeOptions, Encoder, Picture, choose_encoder
+from upscale_cli.media.video.encoder_choice import choose_encoder
+from upscale_cli.media.video.encoding import EncodeOptions, Encoder, Picture
 from upscale_cli.media.video.ffmpeg.binary import find_ffmpeg
 from upscale_cli.media.video.ffmpeg.process import Child
-from upscale_cli.media.video.probe import nearest_format, probe
+from upscale_cli.media.video.nearest_format import nearest_format
+from upscale_cli.media.video.probe import probe
 from upscale_cli.media.video.reader import DecodeOptions, VideoReader
-from upscale_cli.media.video.writer import Track, VideoWriter
+from upscale_cli.media.video.writer import VideoWriter
+from upscale_cli.media.video.writer_arguments import Track
 
 EVERYTHING = DecodeOptions()
 TAGS = ColourTags("bt709", "bt709", "bt709", "tv", "left")

@@ -19,17 +19,11 @@ from upscale_cli.errors import InputError
 from upscale_cli.frames.colour_tags import ColourTags, ContentLight
 from upscale_cli.frames.pixel_format import FORMATS
 from upscale_cli.media.video.colour import complete
-from upscale_cli.media.video.probe import (
-    WHITELIST_FORMATS,
-    input_arguments,
-    live_arguments,
-    looks_like_clip,
-    nearest_format,
-    open_clip,
-    orientation_of,
-    pictures,
-    probe,
-)
+from upscale_cli.media.video.first_frames import orientation_of
+from upscale_cli.media.video.nearest_format import nearest_format
+from upscale_cli.media.video.opening import WHITELIST_FORMATS, input_arguments, live_arguments, open_clip, pictures
+from upscale_cli.media.video.probe import probe
+from upscale_cli.media.video.signatures import looks_like_clip
 from upscale_cli.media.video.streams import Orientation
 
 FACTS: dict[str, dict[str, Any]] = {

@@ -30,7 +30,7 @@ def is_source_ending(name: str) -> bool:
 
 def has_clip_in_it(path: str) -> bool:
     """Whether the first bytes of a file or object are those of a clip."""
-    from upscale_cli.media.video.probe import looks_like_clip
+    from upscale_cli.media.video.signatures import looks_like_clip
 
     return looks_like_clip(read(path, first=HEAD_BYTES) if is_object(path) else path)
 

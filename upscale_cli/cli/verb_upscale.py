@@ -452,7 +452,7 @@ def _clip_options(
     """The options for clips, checked and put together."""
     from upscale_cli.cli.option_values import encoder_arguments, frame_rate, preview_seconds, seconds_of
     from upscale_cli.jobs.video_job import ClipOptions
-    from upscale_cli.media.video.encoder_choice import EncodeOptions
+    from upscale_cli.media.video.encoding import EncodeOptions
     from upscale_cli.media.video.reader import DecodeOptions
 
     pace: Literal["file", "strict"] | None = None

@@ -24,10 +24,13 @@ from upscale_cli.frames.colour_tags import ColourTags
 from upscale_cli.frames.pixel_format import FORMATS, PixelFormat
 from upscale_cli.media.video.colour import complete
 from upscale_cli.media.video.container import Container, container_arguments, container_named
-from upscale_cli.media.video.encoder_choice import ENVIRONMENT, EncodeOptions, Encoder, Picture, choose_encoder
+from upscale_cli.media.video.encoder_choice import ENVIRONMENT, choose_encoder
+from upscale_cli.media.video.encoding import EncodeOptions, Encoder, Picture
 from upscale_cli.media.video.ffmpeg.binary import FFmpeg, find_ffmpeg
 from upscale_cli.media.video.ffmpeg.process import LOG_ARGUMENTS, Child
-from upscale_cli.media.video.probe import input_arguments, nearest_format, open_clip, probe
+from upscale_cli.media.video.nearest_format import nearest_format
+from upscale_cli.media.video.opening import input_arguments, open_clip
+from upscale_cli.media.video.probe import probe
 from upscale_cli.media.video.streams import Clip, VideoStream
 
 _SCALE: Final = "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"

@@ -11,14 +11,9 @@ from typing import Final
 from upscale_cli.errors import InputError
 from upscale_cli.files.object_store import is_object, key_of, parent
 from upscale_cli.files.stamp import Stamp
-from upscale_cli.media.image.formats import (
-    CLIP_EXTENSIONS,
-    is_picture_ending,
-)
+from upscale_cli.media.image.formats import CLIP_EXTENSIONS, is_picture_ending
 
 STDIO: Final = "-"
-
-
 HEAD_BYTES: Final = 4096
 """What is looked at of standard input to tell a clip from a picture."""
 
@@ -104,7 +99,7 @@ class Input:
             return True
         if is_picture_ending(ending) or self.is_object or not _is_file(self.name):
             return False
-        from upscale_cli.media.video.probe import looks_like_clip
+        from upscale_cli.media.video.signatures import looks_like_clip
 
         return looks_like_clip(self.path)
 
@@ -127,7 +122,7 @@ def _stdin_is_clip() -> bool:
     """By the first bytes, which stay there for whoever reads."""
     if STDIO in _read or sys.stdin is None or not hasattr(sys.stdin.buffer, "peek"):
         return False
-    from upscale_cli.media.video.probe import looks_like_clip
+    from upscale_cli.media.video.signatures import looks_like_clip
 
     return looks_like_clip(sys.stdin.buffer.peek(HEAD_BYTES))
 

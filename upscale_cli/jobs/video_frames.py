@@ -20,7 +20,7 @@ from upscale_cli.jobs.video_job import ClipOptions
 from upscale_cli.jobs.video_plan import chosen_streams
 from upscale_cli.media.video.colour import complete
 from upscale_cli.media.video.ffmpeg.binary import find_ffmpeg
-from upscale_cli.media.video.probe import nearest_format
+from upscale_cli.media.video.nearest_format import nearest_format
 from upscale_cli.media.video.reader import VideoReader
 from upscale_cli.media.video.streams import Clip
 

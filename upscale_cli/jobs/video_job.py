@@ -7,7 +7,7 @@ from typing import IO, Final, Literal
 from upscale_cli.inference.sizing import Target
 from upscale_cli.media.image.formats import MAX_PIXELS
 from upscale_cli.media.video.container import Container
-from upscale_cli.media.video.encoder_choice import EncodeOptions
+from upscale_cli.media.video.encoding import EncodeOptions
 from upscale_cli.media.video.reader import DecodeOptions
 from upscale_cli.media.video.streams import Clip
 from upscale_cli.media.video.tee import Once

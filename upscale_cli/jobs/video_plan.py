@@ -15,15 +15,16 @@ from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.jobs.frame_queue import Lane, capacity
 from upscale_cli.jobs.preview import SideBySide
 from upscale_cli.jobs.video_job import ClipJob
+from upscale_cli.media.video.carried_streams import Slot, carry
 from upscale_cli.media.video.colour import complete
-from upscale_cli.media.video.container import Slot, carry
-from upscale_cli.media.video.encoder_choice import Encoder, Picture, choose_encoder
+from upscale_cli.media.video.encoder_choice import choose_encoder
+from upscale_cli.media.video.encoding import Encoder, Picture
 from upscale_cli.media.video.ffmpeg.binary import FFmpeg, find_ffmpeg
+from upscale_cli.media.video.nearest_format import nearest_format
 from upscale_cli.media.video.packet_schedule import Schedule, clock_restart, tail
-from upscale_cli.media.video.probe import nearest_format
 from upscale_cli.media.video.reader import PREROLL_SECONDS, DecodeOptions, deinterlacing, ticks_below_zero, time_limits
 from upscale_cli.media.video.streams import Clip, VideoStream
-from upscale_cli.media.video.writer import Cut, Track
+from upscale_cli.media.video.writer_arguments import Cut, Track
 
 
 @dataclass(frozen=True, slots=True)

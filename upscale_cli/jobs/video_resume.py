@@ -26,9 +26,9 @@ from upscale_cli.jobs.video_io import nothing_shown, open_reader
 from upscale_cli.jobs.video_job import ClipJob
 from upscale_cli.jobs.video_plan import ClipPlan, LanePlan, chosen_streams, plan_clip
 from upscale_cli.jobs.video_progress import Watch, started
-from upscale_cli.media.video.container import upscaled_outputs
+from upscale_cli.media.video.carried_streams import upscaled_outputs
 from upscale_cli.media.video.ffmpeg.binary import find_ffmpeg
-from upscale_cli.media.video.probe import open_clip
+from upscale_cli.media.video.opening import open_clip
 from upscale_cli.media.video.segments import Journal, Stretch, StretchWriter, decoding_times, join
 from upscale_cli.media.video.writer import VideoWriter
 from upscale_cli.models.store import cache_folder

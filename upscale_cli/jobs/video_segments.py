@@ -33,7 +33,7 @@ from upscale_cli.media.video.packet_schedule import Schedule
 from upscale_cli.media.video.reader import PREROLL_SECONDS, DecodeOptions, VideoReader, deinterlacing, time_limits
 from upscale_cli.media.video.segments import Stretch, StretchEncoder, stretch_length
 from upscale_cli.media.video.streams import VideoStream
-from upscale_cli.media.video.writer import Track
+from upscale_cli.media.video.writer_arguments import Track
 from upscale_cli.text import counted
 
 POLL_SECONDS: Final = 0.5

@@ -1,21 +1,19 @@
-"""Which containers there are to write, what each can hold, and how everything beside the pictures gets across.
-
-Pure: plans values and ffmpeg's arguments, runs nothing.
+"""Which containers there are to write, what each can hold, and which one a clip gets. Pure.
 
 Only containers that give back every timestamp are written. Measured with ffmpeg 7.0 and 9.0, x264 with B-frames,
 constant and variable rates, with and without an offset: Matroska, WebM, MP4, MOV, 3GP, F4V, MPEG-TS and M2TS are exact;
 FLV and NUT have nothing below 0, and where sound or decoding begins there, all streams are shifted together. AVI, ASF,
 MXF and Ogg move frames or refuse the codec; MPEG-PS loses the timestamps of small frames. The tables of codings were
-measured too: each was muxed and read back as what it was.
+measured too: each was muxed and read back as what it was. What becomes of a clip's streams in a container is in
+`carried_streams`.
 """
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Final, Literal
 
 from upscale_cli.errors import OutputError
-from upscale_cli.media.video.streams import Clip, OtherStream, VideoStream
+from upscale_cli.media.video.streams import Clip
 
 _MP4_AUDIO: Final = (
     *("aac", "mp3", "mp2", "ac3", "eac3", "dts", "truehd", "opus", "vorbis", "flac", "alac", "pcm_s16le", "pcm_s16be"),
@@ -44,19 +42,6 @@ _ANY_VIDEO: Final = (
     *("msmpeg4v3", "dvvideo", "cinepak", *_OLD_VIDEO),
 )
 _MOV_VIDEO: Final = tuple(codec for codec in _ANY_VIDEO if codec not in ("av1", "vp8", "vp9"))
-
-_TEXT: Final = (
-    *("subrip", "ass", "ssa", "mov_text", "webvtt", "text", "eia_608", "microdvd", "jacosub", "sami", "realtext"),
-    *("stl", "subviewer", "subviewer1", "mpl2", "pjs", "vplayer"),
-)
-"""Subtitles made of text, which ffmpeg can turn into each other; the others are pictures."""
-_LOSSLESS_AUDIO: Final = ("flac", "alac", "tta", "wavpack", "tak", "ape", "truehd", "mlp", "wmalossless", "shorten")
-_PICTURES: Final = {"mjpeg": ("cover.jpg", "image/jpeg"), "png": ("cover.png", "image/png")}
-_STALE_TAGS: Final = {
-    *("BPS", "DURATION", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES", "ENCODER", "_STATISTICS_TAGS"),
-    *("_STATISTICS_WRITING_APP", "_STATISTICS_WRITING_DATE_UTC", "SOURCE_ID", "ENCODER_OPTIONS", "ENCODING_SETTINGS"),
-}
-"""Tags of Matroska and of encoders that speak of the stream as it was before it was upscaled."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,107 +255,6 @@ def _is_read_as(clip: Clip, row: Container) -> bool:
     return clip.format in (row.demuxers or CONTAINERS["MP4"].demuxers)
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """A stream of the output.
-
-    Attributes:
-        index: of the source's stream, among all of them.
-        action: "upscale", "copy", "attach" (cover art that goes in as a file), or the encoder that converts it.
-    """
-
-    index: int
-    action: Literal["upscale", "copy", "attach"] | str
-
-
-def carry(clip: Clip, upscaled: tuple[int, ...], container: Container) -> tuple[tuple[Slot, ...], tuple[str, ...]]:
-    """What becomes of each stream of a clip.
-
-    Args:
-        clip: the source.
-        upscaled: indices of the video streams that are upscaled.
-        container: of the output.
-
-    Returns:
-        The output's streams in the source's order, what is attached last; and a line for all that is converted or
-        left out.
-    """
-    slots: list[Slot] = []
-    notes: list[str] = []
-    kinds: set[str] = set()
-    action: str | None
-    for stream in _streams(clip):
-        kind = _kind(stream)
-        if stream.index in upscaled:
-            action, note = "upscale", None
-        elif not container.several and (kind in kinds or (kind == "video" and upscaled)):
-            action, note = None, f"left out: {container.name} holds one of a kind"
-        else:
-            action, note = _fate(clip, stream, container)
-        if action is not None:
-            slots.append(Slot(stream.index, action))
-            kinds.add(kind)
-        if note is not None:
-            notes.append(f"stream {stream.index} ({kind}, {stream.codec}) is {note}")
-    if clip.chapters and not container.chapters:
-        notes.append(f"{clip.chapters} chapters are left out: {container.name} holds none")
-    slots.sort(key=lambda slot: slot.action == "attach")
-    return tuple(slots), tuple(notes)
-
-
-def _streams(clip: Clip) -> list[VideoStream | OtherStream]:
-    """All streams, in the order of the file."""
-    streams: list[VideoStream | OtherStream] = [*clip.video, *clip.others]
-    return sorted(streams, key=lambda stream: stream.index)
-
-
-def _kind(stream: VideoStream | OtherStream) -> str:
-    if isinstance(stream, VideoStream):
-        return "video"
-    return {"picture": "cover art"}.get(stream.kind, stream.kind)
-
-
-def _fate(clip: Clip, stream: VideoStream | OtherStream, container: Container) -> tuple[str | None, str | None]:
-    """What is done to a stream that is not upscaled (None: left out), and what to say of it (None: nothing)."""
-    left_out = f"left out: {container.name} cannot hold it"
-    if isinstance(stream, VideoStream):
-        return ("copy", None) if stream.codec in container.video else (None, left_out)
-    match stream.kind:
-        case "picture":
-            held = container.pictures is not None and stream.codec in _PICTURES
-            if held and container.pictures == "file":
-                return "attach", None
-        case "attachment":
-            held = container.attachments
-        case "data":
-            if stream.tag == "tmcd" or (stream.tag == "text" and clip.chapters):
-                # QuickTime's tracks of time code and of chapter names, made anew from the tags and the chapters.
-                return None, None
-            held = stream.codec in container.data or stream.tag in container.data
-        case "audio":
-            return _fate_of_audio(stream, container)
-        case "subtitle":
-            return _fate_of_subtitle(stream, container)
-    return ("copy", None) if held else (None, left_out)
-
-
-def _fate_of_audio(stream: OtherStream, container: Container) -> tuple[str, str | None]:
-    if stream.codec in container.audio_codecs:
-        return "copy", None
-    lossless = stream.codec in _LOSSLESS_AUDIO or stream.codec.startswith("pcm_")
-    encoder = container.lossless_audio if lossless and container.lossless_audio else container.audio
-    return encoder, f"converted to {encoder.removeprefix('lib')}: {container.name} cannot hold it as it is"
-
-
-def _fate_of_subtitle(stream: OtherStream, container: Container) -> tuple[str | None, str | None]:
-    if stream.codec in container.subtitles:
-        return "copy", None
-    encoder = container.text_subtitles
-    if stream.codec in _TEXT and encoder is not None:
-        return encoder, f"converted to {encoder}: {container.name} cannot hold it as it is"
-    return None, f"left out: {container.name} cannot hold it"
-
-
 def container_arguments(container: Container, clip: Clip) -> list[str]:
     """ffmpeg's options for the muxer, its -f among them.
 
@@ -382,83 +266,3 @@ def container_arguments(container: Container, clip: Clip) -> list[str]:
     if "-movflags" in arguments and own_tags and not any(stream.kind == "picture" for stream in clip.others):
         arguments[arguments.index("-movflags") + 1] += "+use_metadata_tags"
     return arguments
-
-
-def upscaled_outputs(slots: tuple[Slot, ...]) -> list[int]:
-    """Where in the output the upscaled streams are: the K of -c:K, -b:K and so on."""
-    return [position for position, slot in enumerate(slots) if slot.action == "upscale"]
-
-
-def slot_arguments(
-    slots: tuple[Slot, ...],
-    clip: Clip,
-    *,
-    video_input: int = 0,
-    other_input: int = 1,
-    attached: Mapping[int, str] | None = None,
-) -> list[str]:
-    """ffmpeg's output options that carry everything but the encoding of the upscaled streams.
-
-    Args:
-        slots: of `carry`.
-        clip: the source.
-        video_input: number of the input that brings the upscaled streams, in the order of their slots.
-        other_input: number of the input that is the source itself.
-        attached: where the cover art lies that goes in as a file (`probe.pictures`), by index of its stream; what is
-            missing is copied as a stream.
-    """
-    arguments = ["-copy_unknown", "-map_metadata", str(other_input), "-map_chapters", str(other_input)]
-    streams = {stream.index: stream for stream in _streams(clip)}
-    upscaled = 0
-    for position, slot in enumerate(slots):
-        stream = streams[slot.index]
-        if slot.action == "attach" and attached and slot.index in attached:
-            arguments += _attach(position, stream, attached[slot.index])
-        elif slot.action == "upscale":
-            arguments += ["-map", f"{video_input}:{upscaled}", *_tags(position, stream, other_input)]
-            arguments += _without_stale(position, stream)
-            upscaled += 1
-        elif slot.action in ("copy", "attach"):
-            arguments += ["-map", f"{other_input}:{slot.index}", f"-c:{position}", "copy"]
-            arguments += _tags(position, stream, other_input)
-        else:
-            arguments += ["-map", f"{other_input}:{slot.index}", *_conversion(position, slot.action)]
-            arguments += [*_tags(position, stream, other_input), *_without_stale(position, stream)]
-    return arguments
-
-
-def _attach(position: int, stream: VideoStream | OtherStream, path: str) -> list[str]:
-    name, mimetype = _PICTURES[stream.codec]
-    name = stream.metadata.get("filename", name)
-    return [
-        *("-attach", f"file:{path}", f"-metadata:s:{position}", f"filename={name}"),
-        *(f"-metadata:s:{position}", f"mimetype={mimetype}"),
-    ]
-
-
-def _tags(position: int, stream: VideoStream | OtherStream, other_input: int) -> list[str]:
-    """A stream's metadata and disposition. Naming one stream's switches off the copying of all, so each is named."""
-    arguments = [f"-map_metadata:s:{position}", f"{other_input}:s:{stream.index}"]
-    arguments += [f"-disposition:{position}", "+".join(stream.disposition) or "0"]
-    if "name" in stream.metadata and "title" not in stream.metadata:  # what MP4's demuxer calls it, and its muxer not
-        arguments += [f"-metadata:s:{position}", f"title={stream.metadata['name']}"]
-    return arguments
-
-
-def _without_stale(position: int, stream: VideoStream | OtherStream) -> list[str]:
-    """Clears the tags that are no longer true once a stream is encoded anew."""
-    return [part for tag in _stale(stream.metadata) for part in (f"-metadata:s:{position}", f"{tag}=")]
-
-
-def _conversion(position: int, encoder: str) -> list[str]:
-    arguments = [f"-c:{position}", encoder]
-    if encoder in ("aac", "libopus"):
-        arguments += [f"-b:{position}", "256k"]
-    if encoder == "libopus":  # it knows 5.1 with speakers behind the listener, not beside
-        arguments += [f"-filter:{position}", "aformat=channel_layouts=7.1|6.1|5.1|5.0|quad|3.0|stereo|mono"]
-    return arguments
-
-
-def _stale(metadata: dict[str, str]) -> Iterator[str]:
-    """Tags that are no longer true of a stream that was encoded anew; Matroska's may end in a language."""
-    return (tag for tag in metadata if tag.upper().split("-")[0] in _STALE_TAGS)

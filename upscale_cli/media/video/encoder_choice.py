@@ -17,26 +17,11 @@ from typing import Final
 from upscale_cli.errors import DeviceError, FFmpegError, OptionError, UpscaleError
 from upscale_cli.events import Say
 from upscale_cli.frames.colour_tags import ColourTags
-from upscale_cli.media.video.codecs import (
-    CODECS,
-    CONTAINERS,
-    HARDWARE_BY_PLATFORM,
-    PIXEL_FORMATS,
-    Codec,
-)
-from upscale_cli.media.video.encoder_arguments import (
-    EncodeOptions,
-    Encoder,
-    Picture,
-    encoder_for,
-    formats_of,
-    loss,
-    nearest,
-    wanted_format,
-)
+from upscale_cli.media.video.codecs import CODECS, CONTAINERS, HARDWARE_BY_PLATFORM, PIXEL_FORMATS, Codec
+from upscale_cli.media.video.encoder_arguments import encoder_for
+from upscale_cli.media.video.encoder_pixel_format import formats_of, loss, nearest, wanted_format
+from upscale_cli.media.video.encoding import EncodeOptions, Encoder, Picture
 from upscale_cli.media.video.ffmpeg.binary import NO_WINDOW, FFmpeg, last_words
-
-__all__ = ["ENVIRONMENT", "EncodeOptions", "Encoder", "Picture", "choose_encoder", "trial", "working_hardware"]
 
 ENVIRONMENT: Final[Mapping[str, str]] = {"SVT_LOG": "1"}
 """For every ffmpeg that encodes: SVT-AV1 prints its settings otherwise, and takes no option against it."""

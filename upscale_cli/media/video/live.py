@@ -27,7 +27,8 @@ from upscale_cli.files.object_store import is_object
 from upscale_cli.media.video.container import CONTAINERS, Container
 from upscale_cli.media.video.ffmpeg.binary import FFmpeg, find_ffmpeg
 from upscale_cli.media.video.ffmpeg.process import LOG_ARGUMENTS, Child
-from upscale_cli.media.video.probe import DEVICES, live_arguments, probe
+from upscale_cli.media.video.opening import DEVICES, live_arguments
+from upscale_cli.media.video.probe import probe
 from upscale_cli.media.video.streams import Clip
 from upscale_cli.media.video.tee import CHUNK_BYTES, HEAD_BYTES, Once
 

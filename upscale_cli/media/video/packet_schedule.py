@@ -14,7 +14,7 @@ from av.container import InputContainer
 from av.packet import Packet
 
 from upscale_cli.media.video.ffmpeg.closing import Closing
-from upscale_cli.media.video.probe import open_clip
+from upscale_cli.media.video.opening import open_clip
 from upscale_cli.media.video.streams import Clip, VideoStream
 
 Promise = tuple[int, int]

@@ -24,8 +24,8 @@ from upscale_cli.media.image.formats import MAX_PIXELS
 from upscale_cli.media.video.ffmpeg.binary import FFmpeg
 from upscale_cli.media.video.ffmpeg.closing import Closing
 from upscale_cli.media.video.ffmpeg.process import BUFFER_BYTES, LOG_ARGUMENTS, STALL_SECONDS, Child, Level
+from upscale_cli.media.video.opening import decoder_limit, input_arguments
 from upscale_cli.media.video.packet_schedule import Schedule
-from upscale_cli.media.video.probe import decoder_limit, input_arguments
 from upscale_cli.media.video.streams import Clip, VideoStream
 from upscale_cli.media.video.tee import Feed, Once
 from upscale_cli.text import counted

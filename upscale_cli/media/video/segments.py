@@ -29,8 +29,9 @@ from upscale_cli.frames.video import VideoFrame
 from upscale_cli.media.video.container import CONTAINERS
 from upscale_cli.media.video.ffmpeg.binary import FFmpeg
 from upscale_cli.media.video.ffmpeg.closing import Closing
-from upscale_cli.media.video.probe import open_clip
-from upscale_cli.media.video.writer import Track, VideoWriter
+from upscale_cli.media.video.opening import open_clip
+from upscale_cli.media.video.writer import VideoWriter
+from upscale_cli.media.video.writer_arguments import Track
 
 STRETCH_SECONDS: Final = 5
 """Of clip in a stretch: what a kill can cost, and how often the encoder has to begin anew."""

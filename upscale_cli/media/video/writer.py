@@ -7,12 +7,9 @@ Stretches that are joined come as packets, encoded already; PyAV muxes those.
 
 import contextlib
 import io
-import math
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -20,16 +17,32 @@ import av
 from numpy.typing import NDArray
 
 from upscale_cli.errors import OutputError, printable
-from upscale_cli.frames.pixel_format import PixelFormat
-from upscale_cli.media.video.container import Container, Slot, container_arguments, slot_arguments, upscaled_outputs
-from upscale_cli.media.video.encoder_choice import ENVIRONMENT, Encoder
+from upscale_cli.media.video.carried_streams import Slot, slot_arguments, upscaled_outputs
+from upscale_cli.media.video.container import Container, container_arguments
+from upscale_cli.media.video.encoder_choice import ENVIRONMENT
 from upscale_cli.media.video.ffmpeg import nut
 from upscale_cli.media.video.ffmpeg.binary import FFmpeg
 from upscale_cli.media.video.ffmpeg.closing import Closing
 from upscale_cli.media.video.ffmpeg.process import BUFFER_BYTES, LOG_ARGUMENTS, STALL_SECONDS, Child
-from upscale_cli.media.video.probe import input_arguments, pictures
+from upscale_cli.media.video.opening import input_arguments, pictures
 from upscale_cli.media.video.streams import Clip
 from upscale_cli.media.video.tee import Once, SecondInput
+from upscale_cli.media.video.writer_arguments import (
+    MP4_FAMILY,
+    WHOLE,
+    Cut,
+    Track,
+    cut_arguments,
+    earlier,
+    for_stream,
+    join_format,
+    last_duration,
+    of_input_stream,
+    shift_of,
+    tag_arguments,
+    timescale,
+    without_tag,
+)
 
 UNSHIFTED: Final = {"avoid_negative_ts": "disabled"}
 FRAME_BY_FRAME: Final = {"movflags": "empty_moov+frag_every_frame"}
@@ -42,37 +55,6 @@ FORGETFUL: Final = {"syncpoints": "none", "strict": "experimental"}
 
 FINISH_SECONDS: Final = 20.0
 """How long an interrupted encoder may take to close its file properly."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Track:
-    """One video stream to be encoded.
-
-    Attributes:
-        format: of the samples that come.
-        encoder: what encodes them; its width and height are those of the samples.
-        time_base: seconds per tick of the timestamps that come.
-        rate: frames per second, the best guess.
-        last: (timestamp, duration) of the last frame in ticks, where known: an encoder does not hear of durations, so
-            the very last one would be a guess.
-        below_zero: by how many ticks all comes later through the pipe; see `reader.ticks_below_zero`.
-    """
-
-    format: PixelFormat
-    encoder: Encoder
-    time_base: Fraction
-    rate: Fraction
-    last: tuple[int, int] | None = None
-    below_zero: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cut:
-    """Which part of the source's other streams goes along: seconds from the clip's start."""
-
-    start: float = 0.0
-    seconds: float | None = None
-
 
 HELD_SECONDS: Final = 0.25
 """An encoder at work takes a frame sooner; who pauses a player takes longer."""
@@ -115,7 +97,7 @@ class VideoWriter(Closing):
         *,
         clip: Clip | None = None,
         slots: Sequence[Slot] = (),
-        cut: Cut = Cut(),
+        cut: Cut = WHOLE,
         is_part: bool = False,
         is_join: bool = False,
         once: Once | None = None,
@@ -124,8 +106,8 @@ class VideoWriter(Closing):
         self._is_part, self._is_join = is_part, is_join
         others = [stream.index for stream in clip.video] if clip is not None else []
         self._is_only_video = sum(slot.index in others for slot in slots) <= 1  # the option is for all tracks at once
-        self._pipe_format = _join_format(tracks[0].encoder, container) if is_join else "nut"
-        self._shift = _shift(tracks, self._pipe_format)
+        self._pipe_format = join_format(tracks[0].encoder, container) if is_join else "nut"
+        self._shift = shift_of(tracks, self._pipe_format)
         self._pictures: tempfile.TemporaryDirectory[str] | None = None
         self.frames = 0
         self.seconds = self.held_seconds = 0.0
@@ -269,13 +251,13 @@ class VideoWriter(Closing):
     ) -> list[str]:
         first = self._tracks[0].encoder
         command = [ffmpeg.path, *LOG_ARGUMENTS, "-y", *first.device_arguments, "-copyts"]
-        command += _earlier(float(self._shift) + cut.start)
+        command += earlier(float(self._shift) + cut.start)
         for number, track in enumerate(self._tracks):
-            command += _of_input_stream(track.encoder.input_arguments, number)
+            command += of_input_stream(track.encoder.input_arguments, number)
         command += ["-thread_queue_size", "2", "-f", self._pipe_format, "-i", "pipe:0"]
         if clip is not None:
             # Input offsets, not one of the output: chapters heed these only.
-            part = ["-ss", f"{cut.start:.6f}", *_earlier(cut.start)] if cut.start else []
+            part = ["-ss", f"{cut.start:.6f}", *earlier(cut.start)] if cut.start else []
             carried = slot_arguments(tuple(slots), clip, attached=self._covers(clip, slots))
             command += [*part, *self._source(clip), *carried]
         else:
@@ -284,7 +266,7 @@ class VideoWriter(Closing):
         for place, track in zip(places, self._tracks, strict=True):
             command += self._encoding(place, track, cut)
         if clip is not None:
-            command += _cut_arguments(cut, clip, slots)
+            command += cut_arguments(cut, clip, slots)
         target = f"file:{output}" if isinstance(output, Path) else output if isinstance(output, str) else "pipe:1"
         if self._is_stream:
             command += FLUSHED
@@ -315,17 +297,17 @@ class VideoWriter(Closing):
         """What encodes one track, for the output stream of that number."""
         encoder = track.encoder
         if self._is_join:
-            arguments = [f"-c:{place}", "copy", *for_stream(_tag(encoder.arguments), place)]
+            arguments = [f"-c:{place}", "copy", *for_stream(tag_arguments(encoder.arguments), place)]
             # Neither is to be guessed from the packets.
             arguments += [f"-r:{place}", str(track.rate), f"-time_base:{place}", str(track.time_base)]
         else:
-            given = _without_tag(encoder.arguments) if self._is_part else encoder.arguments
+            given = without_tag(encoder.arguments) if self._is_part else encoder.arguments
             arguments = [f"-filter:{place}", encoder.filters, *for_stream(given, place)]
             arguments += [f"-fps_mode:{place}", "passthrough", f"-enc_time_base:{place}", "demux"]
         if track.last is not None and not self._is_part:
-            arguments += [f"-bsf:{place}", _last_duration(track, cut, self._container)]
-        if self._container.muxer in _MP4_FAMILY and self._is_only_video:
-            arguments += ["-video_track_timescale", str(_timescale(track.time_base))]
+            arguments += [f"-bsf:{place}", last_duration(track, cut, self._container)]
+        if self._container.muxer in MP4_FAMILY and self._is_only_video:
+            arguments += ["-video_track_timescale", str(timescale(track.time_base))]
         return arguments
 
 
@@ -339,107 +321,6 @@ def _raw_stream(track: Track) -> nut.RawStream:
         tag=raw.codec_tag.encode("latin-1"), width=raw.width, height=raw.height, time_base=track.time_base,
         rate=track.rate.limit_denominator(2**31 - 1),
     )  # fmt: skip
-
-
-def _cut_arguments(cut: Cut, clip: Clip, slots: Sequence[Slot]) -> list[str]:
-    """What leaves out packets from before the first frame and behind the last, by the output's own times.
-
-    ffmpeg's seek brings sound from before the place, and its own check for that forgets a clip's start offset.
-    """
-    arguments = []
-    if cut.start:
-        arguments += ["-copypriorss", "0"]
-        thinned = {stream.index for stream in clip.others if stream.kind in ("audio", "subtitle")}
-        for place, slot in enumerate(slots):
-            if slot.action == "copy" and slot.index in thinned:
-                arguments += [f"-bsf:{place}", f"noise=drop='lt(pts*tb,{clip.start_seconds:.6f})'"]
-    if cut.seconds is not None:
-        arguments += ["-t", f"{cut.seconds + clip.start_seconds:.6f}"]
-    return arguments
-
-
-def _earlier(seconds: float) -> list[str]:
-    """An input option that brings all of its timestamps forward."""
-    return ["-itsoffset", f"{-seconds:.9f}"] if seconds else []
-
-
-def _shift(tracks: Sequence[Track], pipe_format: str) -> Fraction:
-    """By how many seconds all comes later through the pipe. MP4 has to begin at zero; elsewhere, whole ticks of every
-    track that are whole milliseconds too, so that nothing is rounded differently for it."""
-    needed = max(track.below_zero * track.time_base for track in tracks)
-    if pipe_format in ("mp4", "mov"):
-        return needed
-    step = math.lcm(*(track.time_base.numerator for track in tracks))
-    return Fraction(math.ceil(needed / step) * step)
-
-
-def _join_format(encoder: Encoder, container: Container) -> str:
-    """How encoded packets go through the pipe: exact in time, decoding times too, and with all that is known of them.
-
-    MP4 and QuickTime keep both times; NUT keeps one, which is enough where frames are stored as they are shown. Only
-    Matroska holds VP9's transparency; its ticks of a millisecond are those of the output.
-    """
-    if container.muxer in ("matroska", "webm"):
-        return "matroska"
-    if encoder.name == "ffv1":
-        return "nut"
-    return "mov" if encoder.name == "prores_ks" else "mp4"
-
-
-_INPUT_OPTIONS: Final = frozenset(
-    {"-display_rotation", "-display_hflip", "-display_vflip", "-mastering_display", "-content_light", "-noautorotate"}
-)
-
-
-def _of_input_stream(arguments: Sequence[str], number: int) -> list[str]:
-    """Gives input options the number of their stream: the pipe may bring several."""
-    return [f"{argument}:v:{number}" if argument in _INPUT_OPTIONS else argument for argument in arguments]
-
-
-def _tag(arguments: Sequence[str]) -> list[str]:
-    """The codec tag among an encoder's arguments, which belongs to the container (`hvc1`)."""
-    pairs = zip(arguments[::2], arguments[1::2], strict=True)
-    return [argument for pair in pairs if pair[0].startswith("-tag") for argument in pair]
-
-
-def _without_tag(arguments: Sequence[str]) -> list[str]:
-    pairs = zip(arguments[::2], arguments[1::2], strict=True)
-    return [argument for pair in pairs if not pair[0].startswith("-tag") for argument in pair]
-
-
-def _last_duration(track: Track, cut: Cut, container: Container) -> str:
-    """A bitstream filter that gives the last frame its duration (`TB` is the filter's own time base).
-
-    MP4's muxer heeds only the duration of the packet stored last, which with B-frames is not the frame shown last; all
-    others it takes from the times of decoding. So there each packet gets it.
-    """
-    assert track.last is not None
-    pts, duration = (Fraction(ticks) * track.time_base for ticks in track.last)
-    lasts = f"round({float(duration):.9f}/TB)"
-    if container.muxer in _MP4_FAMILY:
-        return f"setts=pts=PTS:dts=DTS:duration={lasts}"
-    late = f"gte(PTS*TB,{float(pts - track.time_base / 2) - cut.start:.9f})"
-    return f"setts=pts=PTS:dts=DTS:duration='if({late},{lasts},DURATION)'"
-
-
-_MP4_FAMILY: Final = ("mp4", "mov", "3gp", "f4v")
-
-
-def _timescale(time_base: Fraction) -> int:
-    """Ticks a second for MP4 that hold every tick of the source; where its tick is a fraction, more of them."""
-    scale = time_base.denominator
-    while scale < 10_000:  # as muxers do: a coarse timescale is one that players were never tested with
-        scale *= 2
-    return scale
-
-
-def for_stream(arguments: Sequence[str], place: int) -> list[str]:
-    """Gives encoder options the number of their output stream: ("-crf", "18") becomes ("-crf:0", "18")."""
-    numbered = []
-    for name, value in zip(arguments[::2], arguments[1::2], strict=True):
-        option = name.removesuffix(":v")
-        numbered += [f"{option}:{place}", value]
-    return numbered
 
 
 _SIGNALS: Final = {-9: "killed", -11: "it crashed", -15: "ended from outside", -25: "File too large"}
