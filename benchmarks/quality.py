@@ -20,23 +20,13 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from benchmarks import nets, report
-from upscale_cli.evaluation.evaluate import (
-    Contestant,
-    Metric,
-    Picture,
-    Protocol,
-    Row,
-    cases_of,
-    evaluate,
-    means,
-    pictures_in,
-    read_picture,
-    read_reference,
-    shrunk,
-    through_jpeg,
-)
+from upscale_cli.evaluation.cases import cases_of, pictures_in
+from upscale_cli.evaluation.contestants import Contestant
+from upscale_cli.evaluation.evaluate import evaluate
 from upscale_cli.evaluation.metrics import Shrinking, crop_to_multiple, full_luma, psnr, to_8_bit
 from upscale_cli.evaluation.niqe import niqe
+from upscale_cli.evaluation.reference import Picture, Protocol, read_picture, read_reference, shrunk, through_jpeg
+from upscale_cli.evaluation.rows import Metric, Row, means
 from upscale_cli.events import Event, Failed, Note
 from upscale_cli.inference.color import rgb_to_ycbcr
 from upscale_cli.inference.upscaler import Upscaler

@@ -103,9 +103,11 @@ def facts() -> dict[str, Fact]:
         "gets_per_job": measured_or(1, "by the code", "object_requests", *NEW, "GET"),
         "heads_per_job": measured_or(1, "by the code", "object_requests", *NEW, "HEAD"),
         "listed_per_request": Fact(1000, "published", "Amazon S3 API Reference, ListObjectsV2"),
-        "parts_at_once": Fact(object_store.PARTS_AT_ONCE, "ours", "upscale_cli/objects.py: PARTS_AT_ONCE"),
+        "parts_at_once": Fact(object_store.PARTS_AT_ONCE, "ours", "upscale_cli/files/object_store.py: PARTS_AT_ONCE"),
         "part_bytes": Fact(
-            object_store.PART_BYTES, "ours", "upscale_cli/objects.py: PART_BYTES; one request below two parts"
+            object_store.PART_BYTES,
+            "ours",
+            "upscale_cli/files/object_store.py: PART_BYTES; one request below two parts",
         ),
         # A machine
         "gpu_flops": Fact(65e12, "published", "NVIDIA T4 data sheet: FP16 with tensor cores"),

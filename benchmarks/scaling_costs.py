@@ -39,7 +39,7 @@ from upscale_cli.batch.manifest import MANIFEST_NAME
 from upscale_cli.batch.run import Run
 from upscale_cli.events import Event, Surveyed, ignore
 from upscale_cli.executors.executor import Crew
-from upscale_cli.files import object_store
+from upscale_cli.files import object_listing
 from upscale_cli.files.stamp import Stamp
 from upscale_cli.frames.image import Frame
 from upscale_cli.inference.sizing import Target
@@ -276,7 +276,7 @@ class CrewElsewhere(IdleCrew):
         assert isinstance(job, ObjectJob)
         url, sr = str(job.output), b"SR"
         self._bucket.put(url.removeprefix(f"{self._bucket.url}/"), sr)
-        object_store.seen(url, Stamp(len(sr), time.time_ns()))
+        object_listing.seen(url, Stamp(len(sr), time.time_ns()))
         return super().submit()
 
 

@@ -87,7 +87,7 @@ def server() -> "Iterator[Store]":
 def store(server: "Store", monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> "Store":
     """The server, as its user finds it. What fails is tried again at once, and scratch folders are the test's own."""
     from tests.stores import ENVIRONMENT
-    from upscale_cli.files import object_store
+    from upscale_cli.files import object_access
 
     server.reset()
     for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL": server.url}.items():
@@ -95,7 +95,7 @@ def store(server: "Store", monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> "
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
         monkeypatch.setenv(name, str(tmp_path / "none"))
     monkeypatch.delenv("AWS_PROFILE", raising=False)
-    monkeypatch.setattr(object_store, "PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(object_access, "PAUSES", (0.0, 0.0))
     (tmp_path / "scratch").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
     return server

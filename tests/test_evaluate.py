@@ -17,28 +17,13 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from benchmarks import quality
 from tests.conftest import SHARED
 from upscale_cli.errors import CheckpointError, InputError, OptionError, UnknownModelError
-from upscale_cli.evaluation.evaluate import (
-    AS_IT_IS,
-    Case,
-    Contestant,
-    Protocol,
-    Row,
-    cases_of,
-    compare,
-    contestants,
-    evaluate,
-    evaluate_blind,
-    find_sets,
-    lpips_distance,
-    means,
-    name_key,
-    pair_cases,
-    pictures_in,
-    read_picture,
-    read_reference,
-    shrunk,
-)
+from upscale_cli.evaluation.cases import Case, cases_of, find_sets, name_key, pair_cases, pictures_in
+from upscale_cli.evaluation.contestants import Contestant, contestants
+from upscale_cli.evaluation.evaluate import AS_IT_IS, compare, evaluate, evaluate_blind
+from upscale_cli.evaluation.lpips import lpips_distance
 from upscale_cli.evaluation.metrics import Shrinking, bicubic, crop_border, studio_luma, to_8_bit
+from upscale_cli.evaluation.reference import Protocol, read_picture, read_reference, shrunk
+from upscale_cli.evaluation.rows import Row, means
 from upscale_cli.events import Event, Failed, Note, ignore
 from upscale_cli.inference.upscaler import Upscaler
 

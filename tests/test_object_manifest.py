@@ -10,7 +10,7 @@ from upscale_cli.batch import manifest_storage
 from upscale_cli.batch.manifest import JobOptions, Manifest, outputs_listed_in
 from upscale_cli.batch.manifest_storage import LINES_PREFIX
 from upscale_cli.errors import OutputError
-from upscale_cli.files.object_store import stamp
+from upscale_cli.files.object_listing import stamp
 from upscale_cli.jobs.inputs import Input
 
 if TYPE_CHECKING:

@@ -29,7 +29,7 @@ pytest.importorskip("moto.moto_server.werkzeug_app")
 from tests.stores import Bucket, How, Store
 from upscale_cli.errors import InputError, OptionError, OutputError
 from upscale_cli.events import Event, Finished, ignore
-from upscale_cli.files import object_store
+from upscale_cli.files import object_access, object_listing, object_names, object_store
 from upscale_cli.inference.sizing import Target
 from upscale_cli.jobs.inputs import Input
 from upscale_cli.jobs.naming import Naming
@@ -87,15 +87,15 @@ def test_what_is_put_comes_back_under_any_name(bucket: Bucket, file: Path, tmp_p
     url = f"{bucket.url}/in/{name}"
     made = object_store.put(file, url, overwrite=False)
     assert bucket.get(f"in/{name}") == file.read_bytes()
-    listing = object_store.listed(f"{bucket.url}/in/").objects
+    listing = object_listing.listed(f"{bucket.url}/in/").objects
     assert dict(listing) == {url: made}
     assert (
-        object_store.stamp(url) == made == object_store.stamp(url)
+        object_listing.stamp(url) == made == object_listing.stamp(url)
     )  # first as it was seen when it was put, then looked up
     object_store.fetch(url, tmp_path / "back", made)
     assert (tmp_path / "back").read_bytes() == file.read_bytes()
     object_store.remove(url)
-    assert object_store.stamp(url) is None
+    assert object_listing.stamp(url) is None
 
 
 def test_large_ones_go_in_parts_and_come_in_parts(
@@ -112,23 +112,23 @@ def test_large_ones_go_in_parts_and_come_in_parts(
 def test_a_listing_tells_what_lies_where(bucket: Bucket) -> None:
     for key in ("a.png", "sub/b.png", "sub/deep/c.png", "sub/", "subway.png"):
         bucket.put(key, b"x")
-    assert set(object_store.listed(bucket.url).objects) == {
+    assert set(object_listing.listed(bucket.url).objects) == {
         f"{bucket.url}/{key}" for key in ("a.png", "sub/b.png", "sub/deep/c.png", "subway.png")
     }
-    assert set(object_store.listed(f"{bucket.url}/sub").objects) == {
+    assert set(object_listing.listed(f"{bucket.url}/sub").objects) == {
         f"{bucket.url}/sub/{k}" for k in ("b.png", "deep/c.png")
     }
-    flat = object_store.listed(bucket.url, deep=False)
+    flat = object_listing.listed(bucket.url, deep=False)
     assert set(flat.objects) == {f"{bucket.url}/{key}" for key in ("a.png", "subway.png")}
     assert flat.prefixes == [f"{bucket.url}/sub/"]
-    assert not object_store.listed(f"{bucket.url}/none/").objects
+    assert not object_listing.listed(f"{bucket.url}/none/").objects
 
 
 def test_other_bytes_of_the_same_size_have_another_stamp(bucket: Bucket) -> None:
     url = bucket.put("a", b"one")
-    before = object_store.stamp(url)
+    before = object_listing.stamp(url)
     bucket.put("a", b"two")
-    after = object_store.stamp(url)
+    after = object_listing.stamp(url)
     assert before is not None
     assert after is not None
     assert (before.size, before != after) == (after.size, True)
@@ -187,15 +187,15 @@ def test_an_object_that_changes_while_it_is_fetched_is_fetched_anew(
 ) -> None:
     """In parts: none may be of another version."""
     url = bucket.put("a", large(tmp_path))
-    listed, other = object_store.stamp(url), os.urandom(12 * 2**20)
-    looked_up = object_store._looked_up
+    listed, other = object_listing.stamp(url), os.urandom(12 * 2**20)
+    looked_up = object_listing.looked_up
 
     def look(*arguments: object) -> object:
         bucket.put("a", other)
-        monkeypatch.setattr(object_store, "_looked_up", looked_up)
+        monkeypatch.setattr(object_store, "looked_up", looked_up)
         return looked_up(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(object_store, "_looked_up", look)
+    monkeypatch.setattr(object_store, "looked_up", look)
     object_store.fetch(url, tmp_path / "back", listed)
     assert (tmp_path / "back").read_bytes() == other
 
@@ -266,7 +266,7 @@ def test_what_will_not_pass_is_told_at_once(
     for name, value in environment.items():
         monkeypatch.delenv(name) if value is None else monkeypatch.setenv(name, value)
     if environment:
-        object_store._connected.cache_clear()
+        object_access.connected.cache_clear()
     if what == "403":
         store.fail("GET", how="403")
         store.fail("HEAD", how="403")
@@ -275,7 +275,7 @@ def test_what_will_not_pass_is_told_at_once(
     actions: list[tuple[type[Exception], Callable[[], object]]] = [
         (OutputError, lambda: object_store.put(file, url, overwrite=False)),
         (InputError, lambda: object_store.fetch(url, file.with_name("back"))),
-        (InputError, lambda: object_store.listed(object_store.parent(url))),
+        (InputError, lambda: object_listing.listed(object_names.parent(url))),
     ]
     for kind, act in actions:
         store.requests.clear()
@@ -284,7 +284,7 @@ def test_what_will_not_pass_is_told_at_once(
         assert str(caught.value).startswith(url.removesuffix("a"))
         assert "\n" not in str(caught.value)
         assert sum(store.requests.values()) <= 2
-    object_store._connected.cache_clear()
+    object_access.connected.cache_clear()
 
 
 @pytest.mark.parametrize("scheme", ["s3", "gs"])
@@ -293,7 +293,7 @@ def test_an_extra_that_is_not_installed_is_named(run: Run, monkeypatch: pytest.M
         raise ImportError("no such module")
 
     monkeypatch.setattr("fsspec.filesystem", missing)
-    object_store._connected.cache_clear()
+    object_access.connected.cache_clear()
     outcome = run(f"{scheme}://bucket/a.png", *FAST)
     assert f'which is not installed: pip install "upscale-cli[{scheme}]"' in outcome.line
 
@@ -355,7 +355,7 @@ def test_a_prefix_to_a_folder_and_a_folder_to_a_prefix(run: Run, bucket: Bucket,
 
 def test_any_store_that_fsspec_knows(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By what stores have in common; this one lies in memory."""
-    monkeypatch.setitem(object_store.SCHEMES, "memory", "nothing")
+    monkeypatch.setitem(object_names.SCHEMES, "memory", "nothing")
     top, folder = f"memory://{tmp_path.name}", album(tmp_path)
     for path in (path for path in folder.rglob("*") if path.is_file()):
         object_store.put(path, f"{top}/in/{path.relative_to(folder).as_posix()}", overwrite=False)
@@ -620,10 +620,10 @@ def test_what_a_worker_has_put_need_not_be_asked_for_again(
     assert isinstance(outcome, Outcome)
     assert outcome.error is None
     assert outcome.put is not None
-    assert outcome.put == (f"{bucket.url}/b.png", object_store.stamp(f"{bucket.url}/b.png"))
-    monkeypatch.setattr(object_store, "_looked_up", lambda *_: pytest.fail("the store was asked"))
-    object_store.seen(*outcome.put)  # as the driver does
-    assert object_store.stamp(f"{bucket.url}/b.png") == outcome.put[1]
+    assert outcome.put == (f"{bucket.url}/b.png", object_listing.stamp(f"{bucket.url}/b.png"))
+    monkeypatch.setattr(object_listing, "looked_up", lambda *_: pytest.fail("the store was asked"))
+    object_listing.seen(*outcome.put)  # as the driver does
+    assert object_listing.stamp(f"{bucket.url}/b.png") == outcome.put[1]
 
 
 def test_an_output_is_told_when_it_is_there(bucket: Bucket, tmp_path: Path, upscaler: "Upscaler") -> None:
@@ -672,7 +672,7 @@ def test_what_a_killed_run_left_in_scratch_goes_with_the_next() -> None:
 KILLED = """
 import os, signal, sys, threading
 from upscale_cli import cli
-from upscale_cli.files import object_store
+from upscale_cli.files import object_access, object_listing, object_names, object_store
 from upscale_cli.jobs import object_job
 
 moment, number, count, lock = sys.argv.pop(1), int(sys.argv.pop(1)), 0, threading.Lock()

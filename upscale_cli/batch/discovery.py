@@ -15,7 +15,8 @@ from upscale_cli.batch.input_list import bytes_of, lines_of
 from upscale_cli.batch.source_names import is_source_ending
 from upscale_cli.batch.walk_folders import photos_and_clips_in
 from upscale_cli.batch.walk_objects import photos_and_clips_below
-from upscale_cli.files.object_store import as_prefix, bucket_of, is_object, is_prefix_name, listed, stamp, stamps
+from upscale_cli.files.object_listing import listed, stamp, stamps
+from upscale_cli.files.object_names import as_prefix, bucket_of, is_object, is_prefix_name
 from upscale_cli.files.stamp import Stamp
 from upscale_cli.jobs.inputs import STDIO, Input
 

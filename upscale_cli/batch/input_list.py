@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 from upscale_cli.errors import InputError
-from upscale_cli.files.object_store import is_object, read
+from upscale_cli.files.object_names import is_object
+from upscale_cli.files.object_store import read
 from upscale_cli.jobs.inputs import STDIO
 
 

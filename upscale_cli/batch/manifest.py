@@ -20,7 +20,7 @@ from typing import Any, Self
 from upscale_cli.batch.manifest_storage import LOCK_NAME as LOCK_NAME
 from upscale_cli.batch.manifest_storage import MANIFEST_NAME as MANIFEST_NAME
 from upscale_cli.batch.manifest_storage import storage_in
-from upscale_cli.files.object_store import as_prefix, is_object, parent
+from upscale_cli.files.object_names import as_prefix, is_object, parent
 from upscale_cli.files.stamp import Stamp as Stamp
 from upscale_cli.jobs.inputs import Input
 from upscale_cli.jobs.naming import is_folder_name

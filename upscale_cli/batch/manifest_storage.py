@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from upscale_cli.errors import OutputError
-from upscale_cli.files import object_store
+from upscale_cli.files import object_listing, object_names, object_store
 from upscale_cli.files.stamp import Stamp
 
 MANIFEST_NAME: Final = ".upscale-manifest.jsonl"
@@ -136,10 +136,10 @@ class NoStorage:
 
     def stamp(self, output: str, *, now: bool = False) -> Stamp | None:
         del now
-        return object_store.stamp(output, OutputError) if object_store.is_object(output) else Stamp.of(output)
+        return object_listing.stamp(output, OutputError) if object_names.is_object(output) else Stamp.of(output)
 
     def place(self, output: str) -> Path | str:
-        return output if object_store.is_object(output) else Path(output)
+        return output if object_names.is_object(output) else Path(output)
 
     def name(self, place: Path | str) -> str:
         return str(place)
@@ -257,7 +257,7 @@ class ObjectStorage:
     ahead = 64
 
     def __init__(self, prefix: str) -> None:
-        self._prefix = object_store.as_prefix(prefix)
+        self._prefix = object_names.as_prefix(prefix)
         self.folder: Path | str = self._prefix
         self._lines = _OwnLines(self._prefix + LINES_PREFIX)
         self._outputs: dict[str, Stamp] | None = None
@@ -288,7 +288,7 @@ class ObjectStorage:
 
     def _unread(self, *, is_first: bool) -> tuple[dict[str, Stamp], list[bytes]]:
         """The objects of other runs that are not as they were, in order, and what is in them."""
-        there = self._outputs = dict(object_store.listed(self._prefix, kind=OutputError).objects)
+        there = self._outputs = dict(object_listing.listed(self._prefix, kind=OutputError).objects)
         new = {
             url: there[url]
             for url in sorted(there)
@@ -314,13 +314,13 @@ class ObjectStorage:
         assert self._outputs is not None, "fresh comes first"
         url = self.place(output)
         if now or not url.startswith(self._prefix):
-            there = object_store.stamp(url, OutputError)
+            there = object_listing.stamp(url, OutputError)
             self._outputs.pop(url, None)
             self._outputs |= {url: there} if there is not None else {}
         return self._outputs.get(url)
 
     def place(self, output: str) -> str:
-        return output if object_store.is_object(output) else self._prefix + output
+        return output if object_names.is_object(output) else self._prefix + output
 
     def name(self, place: Path | str) -> str:
         return str(place).removeprefix(self._prefix)
@@ -339,7 +339,7 @@ class ObjectStorage:
         data = b"".join(object_store.read_all(old, OutputError))
         merged = f"{old[0].removesuffix('.jsonl').removesuffix(_MERGED)}{_MERGED}.jsonl"
         object_store.write(merged, data)
-        now = object_store.listed(self._lines.prefix, kind=OutputError).objects
+        now = object_listing.listed(self._lines.prefix, kind=OutputError).objects
         for url in old:
             if url != merged and now.get(url) == self._read[url][0]:
                 object_store.remove(url)
@@ -433,7 +433,7 @@ class _OwnLines:
             self.put()
 
 
-def prefixes_with_lines(below: object_store.Listing) -> list[str]:
+def prefixes_with_lines(below: object_listing.Listing) -> list[str]:
     """The prefixes in a listing that have a manifest."""
     folders = [url.partition(LINES_PREFIX) for url in (*below.objects, *below.prefixes)]
     return sorted({before for before, mark, _ in folders if mark})

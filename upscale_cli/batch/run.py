@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from upscale_cli.errors import InterruptedRun, OptionError, UpscaleError, causes_of
-from upscale_cli.files.object_store import is_object
+from upscale_cli.files.object_names import is_object
 from upscale_cli.jobs.perform import perform
 
 if TYPE_CHECKING:

@@ -4,7 +4,8 @@ import re
 from pathlib import PurePath
 from typing import Final
 
-from upscale_cli.files.object_store import is_object, read
+from upscale_cli.files.object_names import is_object
+from upscale_cli.files.object_store import read
 from upscale_cli.media.image.formats import CLIP_EXTENSIONS, RAW_EXTENSIONS, is_picture_ending
 from upscale_cli.models.registry import model_names
 

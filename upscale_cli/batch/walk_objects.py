@@ -12,7 +12,7 @@ from upscale_cli.batch.source_names import (
     is_object_named_like_ours,
     is_source_ending,
 )
-from upscale_cli.files.object_store import Listing
+from upscale_cli.files.object_listing import Listing
 from upscale_cli.jobs.inputs import Input
 from upscale_cli.media.image.formats import RAW_EXTENSIONS
 

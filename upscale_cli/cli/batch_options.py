@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from upscale_cli.errors import InputError, OptionError, printable
-from upscale_cli.files.object_store import is_object
+from upscale_cli.files.object_names import is_object
 
 if TYPE_CHECKING:
     from upscale_cli.batch.choice import Choice, Sources

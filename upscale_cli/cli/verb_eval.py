@@ -21,7 +21,10 @@ from upscale_cli.text import counted
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from upscale_cli.evaluation.evaluate import Case, Contestant, Protocol, Row
+    from upscale_cli.evaluation.cases import Case
+    from upscale_cli.evaluation.contestants import Contestant
+    from upscale_cli.evaluation.reference import Protocol
+    from upscale_cli.evaluation.rows import Row
     from upscale_cli.events import Event, Listener
     from upscale_cli.inference.upscaler import Upscaler
 
@@ -145,10 +148,8 @@ def evaluate(
             _check_blind(making + comparing, has_scale=bool(scale), has_model=bool(model))
         result = Result(csv_file, overwrite=overwrite, as_json=as_json, per_picture=per_picture)
 
-        from upscale_cli.evaluation.evaluate import (  # torch comes with these: nothing is left to be refused
-            Protocol,
-            contestants,
-        )
+        from upscale_cli.evaluation.contestants import contestants
+        from upscale_cli.evaluation.reference import Protocol
         from upscale_cli.inference.upscaler import Upscaler
 
         def make(name: str | None) -> "Upscaler":
@@ -227,7 +228,7 @@ class Counting:
 def _cases(
     inputs: list[str], hr: Path | None, lr: Path | None, scales: list[int], listener: "Listener", *, blind: bool
 ) -> "list[Case]":
-    from upscale_cli.evaluation.evaluate import cases_of, find_sets, pair_cases
+    from upscale_cli.evaluation.cases import cases_of, find_sets, pair_cases
 
     if hr is not None and lr is not None:
         return pair_cases(hr, lr, scales, listener)
@@ -291,7 +292,7 @@ class Result:
 
     def add(self, rows: "list[Row]") -> None:
         """One set at one scale: shown at once."""
-        from upscale_cli.evaluation.evaluate import means
+        from upscale_cli.evaluation.rows import means
 
         shown = [*(rows if self._per_picture else ()), *means(rows)]
         self.rows += shown

@@ -412,7 +412,7 @@ def _check_objects(sources: "list[Input]", naming: "Naming", options: dict[str, 
     Args:
         options: those that do not go with them, and whether they are given.
     """
-    from upscale_cli.files.object_store import is_object
+    from upscale_cli.files.object_names import is_object
     from upscale_cli.jobs.inputs import STDIO
 
     output = naming.output or ""

@@ -9,7 +9,7 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import Final
 
 from upscale_cli.errors import InputError
-from upscale_cli.files.object_store import is_object, key_of, parent
+from upscale_cli.files.object_names import is_object, key_of, parent
 from upscale_cli.files.stamp import Stamp
 from upscale_cli.media.image.formats import CLIP_EXTENSIONS, is_picture_ending
 

@@ -11,16 +11,10 @@ from string import Formatter
 from typing import BinaryIO, Final
 
 from upscale_cli.errors import InputError, OptionError, OutputError
-from upscale_cli.files.object_store import is_object, is_prefix_name, joined, key_of, normal
+from upscale_cli.files.object_names import is_object, is_prefix_name, joined, key_of, normal
 from upscale_cli.inference.sizing import Target
 from upscale_cli.jobs.inputs import STDIO, Input
-from upscale_cli.media.image.formats import (
-    CLIP_EXTENSIONS,
-    FORMATS,
-    Format,
-    format_named,
-    format_of,
-)
+from upscale_cli.media.image.formats import CLIP_EXTENSIONS, FORMATS, Format, format_named, format_of
 from upscale_cli.media.image.metadata import PhotoInfo
 
 FIELDS: Final = ("stem", "ext", "scale", "width", "height", "model", "folder", "name")

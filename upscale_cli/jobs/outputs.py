@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from upscale_cli.errors import OptionError, OutputError
-from upscale_cli.files.object_store import stamp
+from upscale_cli.files.object_listing import stamp
 from upscale_cli.jobs.inputs import STDIO, Input
 from upscale_cli.jobs.naming import Naming, is_folder_name
 

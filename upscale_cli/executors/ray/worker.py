@@ -19,7 +19,7 @@ from upscale_cli._version import __version__
 from upscale_cli.errors import CheckpointError, DeviceError, FFmpegError, InterruptedRun, UpscaleError
 from upscale_cli.events import ClipProgress, Event, Listener, Progress
 from upscale_cli.executors.ray.shared_files import AnyJob, Sign, absolute
-from upscale_cli.files import object_store
+from upscale_cli.files import object_listing
 from upscale_cli.files.stamp import Stamp
 from upscale_cli.inference.upscaler import Recipe, Upscaler
 from upscale_cli.jobs.job import Job
@@ -242,7 +242,7 @@ def _put(job: AnyJob) -> tuple[str, Stamp] | None:
     """The object that a job has put, and what was seen of it a moment ago: no store is asked."""
     if not (isinstance(job, ObjectJob) and isinstance(job.output, str)):
         return None
-    stamp = object_store.stamp(job.output)
+    stamp = object_listing.stamp(job.output)
     return None if stamp is None else (job.output, stamp)
 
 

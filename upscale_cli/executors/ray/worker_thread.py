@@ -18,7 +18,7 @@ from upscale_cli.executors.ray.library import RayActorError, RayError, RayTaskEr
 from upscale_cli.executors.ray.nodes import Need, Node, on_node
 from upscale_cli.executors.ray.shared_files import paths_of
 from upscale_cli.executors.ray.worker import Begun, Order, Outcome, Worker
-from upscale_cli.files import object_store
+from upscale_cli.files import object_listing
 from upscale_cli.jobs.video_segments import StretchJob
 
 
@@ -179,7 +179,7 @@ class Hand(threading.Thread):
         self._crew.done(errand)
         if outcome.error is None:
             if outcome.put is not None:
-                object_store.seen(*outcome.put)
+                object_listing.seen(*outcome.put)
             errand.future.set_result(outcome.value)
         elif isinstance(outcome.error, OutputError) and errand.deaths and errand.is_there():
             errand.future.set_result("")  # by a worker that was thought dead

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from upscale_cli.errors import InputError, OptionError, printable
-from upscale_cli.files.object_store import is_object
+from upscale_cli.files.object_names import is_object
 from upscale_cli.media.video.container import CONTAINERS, Container
 from upscale_cli.media.video.ffmpeg.binary import FFmpeg, find_ffmpeg
 from upscale_cli.media.video.ffmpeg.process import LOG_ARGUMENTS, Child

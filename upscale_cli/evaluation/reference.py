@@ -1,0 +1,158 @@
+"""What goes into a model and what should come out: HR read as it is measured, and LR made of it by a protocol."""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from upscale_cli.errors import InputError
+from upscale_cli.evaluation.cases import Case
+from upscale_cli.evaluation.metrics import SSIM_TAPS, Plane, Shrinking, crop_to_multiple, resized, studio_luma, to_8_bit
+from upscale_cli.events import Say
+from upscale_cli.frames.image import Frame
+from upscale_cli.frames.pixels import from_float, on_white, to_8_bits, white_of
+from upscale_cli.media.image.reader_writer import ImageReader
+from upscale_cli.models.registry import Channels
+
+Picture = NDArray[np.uint8]
+"""(height, width, channels): 1 of gray, or of luma in studio range; 3 of R'G'B'."""
+
+STUDIO_BLACK: Final = 16
+STUDIO_RANGE: Final = 219
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """What happens before and after the model.
+
+    Attributes:
+        channels: "rgb": pictures go in as users have them, and luma is taken of HR and SR, not rounded. "luma": the
+            rounded luma of HR is all that is shrunk, upscaled and compared, as SRCNN, VDSR and ESPCN were measured.
+        shrinking: the kernel that makes LR of HR.
+        jpeg: quality that LR is then compressed with, 1 to 100; None: not at all.
+        border: HR pixels cut from each side before measuring; None: as many as the scale.
+        lpips: whether to measure LPIPS too.
+    """
+
+    channels: Channels = "rgb"
+    shrinking: Shrinking = "bicubic"
+    jpeg: int | None = None
+    border: int | None = None
+    lpips: bool = False
+
+
+def read_picture(path: Path, say: Say) -> Picture:
+    """A file as it is measured: 8 bits, gray or RGB; says what had to be reduced for that.
+
+    Raises:
+        InputError: no picture, or CMYK or LAB.
+    """
+    with ImageReader(path, say=say) as reader:
+        frame = next(iter(reader))
+        if reader.info.frames > 1:
+            say(f"{path}: only the first of its {reader.info.frames} frames is measured")
+    if frame.layout in ("CMYK", "LAB"):
+        raise InputError(f"{path}: is {frame.layout}, and only gray and RGB are measured. Convert it to RGB.")
+    pixels = frame.pixels
+    if frame.has_alpha:
+        if (pixels[..., -1] == white_of(pixels)).all():
+            pixels = pixels[..., :-1]
+        else:
+            say(f"{path}: is transparent in places; measured on white")
+            pixels = on_white(pixels)
+    if pixels.dtype != np.uint8:
+        say(f"{path}: has more than 8 bits; measured with 8")
+        pixels = to_8_bits(pixels) if pixels.dtype == np.uint16 else from_float(pixels, np.uint8)
+    return np.ascontiguousarray(pixels)
+
+
+def shrunk(hr: Picture, scale: int, protocol: Protocol) -> Picture:
+    """LR as the protocol makes it of HR, whose sides divide by the scale: rounded to 8 bits, then compressed."""
+    channels = [to_8_bit(resized(plane, 1 / scale, protocol.shrinking)) for plane in planes_of(hr)]
+    lr: Picture = np.stack(channels, axis=2).astype(np.uint8)
+    return lr if protocol.jpeg is None else through_jpeg(lr, protocol.jpeg)
+
+
+def through_jpeg(picture: Picture, quality: int) -> Picture:
+    """Compressed as JPEG (4:2:0, as most files are) and opened again."""
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(picture[:, :, 0] if picture.shape[2] == 1 else picture).save(file, "JPEG", quality=quality)
+    with Image.open(file) as image:
+        return np.asarray(image).reshape(picture.shape)
+
+
+def planes_of(picture: Picture) -> list[Plane]:
+    return [picture[:, :, channel].astype(np.float64) for channel in range(picture.shape[2])]
+
+
+def luma_of(picture: Picture) -> Plane:
+    """Studio luma of colour, not rounded; gray, or luma already, as it is."""
+    return studio_luma(picture) if picture.shape[2] == 3 else picture[:, :, 0].astype(np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A case, read: what goes in, and what should come out.
+
+    Attributes:
+        hr, lr: HR is exactly scale times LR.
+        is_studio_luma: they are the luma of a colour picture, 16..235, rather than gray, 0..255.
+    """
+
+    hr: Picture
+    lr: Picture
+    is_studio_luma: bool
+
+    def frame(self) -> Frame:
+        """LR as `Upscaler` takes it; studio luma stretched to full range, in floats so that nothing is rounded."""
+        if not self.is_studio_luma:
+            return frame_of(self.lr)
+        return Frame((self.lr.astype(np.float32) - STUDIO_BLACK) / STUDIO_RANGE, "L")
+
+    def picture(self, sr: Frame) -> Picture:
+        """What `Upscaler` made of `frame()`, as HR is."""
+        if not self.is_studio_luma:
+            return sr.pixels
+        return to_8_bit(sr.pixels.astype(np.float64) * STUDIO_RANGE + STUDIO_BLACK).astype(np.uint8)
+
+
+def read_reference(case: Case, protocol: Protocol, say: Say) -> Reference:
+    """HR cropped to a multiple of the scale, and LR made of it or read.
+
+    Raises:
+        InputError: unreadable; gray against colour; too small to be measured.
+    """
+    assert case.hr is not None
+    whole = read_picture(case.hr, say)
+    hr = crop_to_multiple(whole, case.scale)
+    lr = None if case.lr is None else read_picture(case.lr, say)
+    if lr is not None and lr.shape[2] != hr.shape[2]:
+        kinds = ("gray", "colour") if hr.shape[2] == 1 else ("colour", "gray")
+        raise InputError(f"{case.hr}: is {kinds[0]}, but {case.lr} is {kinds[1]}. Give both in gray or both in colour.")
+    border = case.scale if protocol.border is None else protocol.border
+    if min(hr.shape[:2]) < 2 * border + SSIM_TAPS:
+        raise InputError(
+            f"{case.hr}: {whole.shape[1]} x {whole.shape[0]} pixels are too few: with {border} cut from each side, "
+            f"SSIM needs {2 * border + SSIM_TAPS}. Take a larger picture, or a smaller --border."
+        )
+    is_studio_luma = protocol.channels == "luma" and hr.shape[2] == 3
+    if is_studio_luma:
+        hr = _rounded_luma(hr)
+        lr = None if lr is None else _rounded_luma(lr)
+    if lr is None:
+        lr = shrunk(hr, case.scale, protocol)
+    height, width = lr.shape[0] * case.scale, lr.shape[1] * case.scale
+    return Reference(hr[:height, :width], lr, is_studio_luma)
+
+
+def frame_of(picture: Picture) -> Frame:
+    return Frame(picture, "RGB" if picture.shape[2] == 3 else "L")
+
+
+def _rounded_luma(rgb: Picture) -> Picture:
+    return to_8_bit(studio_luma(rgb))[:, :, None].astype(np.uint8)

@@ -1,0 +1,33 @@
+"""A source or a model that fails is reported, and the rest goes on."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from upscale_cli.errors import OptionError, UpscaleError
+from upscale_cli.events import Failed, Listener, Note, Say
+
+Value = TypeVar("Value")
+
+
+def noting(listener: Listener) -> Say:
+    """Gives lines of text to a listener, as notes."""
+    return lambda text: listener(Note(text))
+
+
+def attempted(make: Callable[[], Value], source: str, listener: Listener) -> list[Value]:
+    """What `make` gives, alone in a list; an empty one, and the failure told, where it fails."""
+    with telling(source, listener):
+        return [make()]
+    return []
+
+
+@contextmanager
+def telling(source: str, listener: Listener) -> Iterator[None]:
+    """What fails for one source is told, and the rest goes on; a wrong option ends the run."""
+    try:
+        yield
+    except OptionError:
+        raise
+    except UpscaleError as error:
+        listener(Failed(source, str(error)))
