@@ -107,7 +107,7 @@ def facts() -> dict[str, Fact]:
         "part_bytes": Fact(
             object_store.PART_BYTES,
             "ours",
-            "upscale_cli/files/object_store.py: PART_BYTES; one request below two parts",
+            "upscale_cli/files/object_store.py: PART_BYTES; one request below 2 parts",
         ),
         # A machine
         "gpu_flops": Fact(65e12, "published", "NVIDIA T4 data sheet: FP16 with tensor cores"),
