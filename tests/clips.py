@@ -14,6 +14,7 @@ from typing import Any, Final
 import av
 import numpy as np
 import pytest
+from filelock import FileLock
 from imageio_ffmpeg import get_ffmpeg_exe
 from numpy.typing import NDArray
 
@@ -59,25 +60,36 @@ def has_encoder(name: str) -> bool:
 
 
 class Clips:
-    """The clips by name, made when first asked for: `clips("plain")` -> path of plain.mp4."""
+    """The clips by name, made when first asked for: `clips("plain")` -> path of plain.mp4.
 
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self.folder = folder
+    Args:
+        folder: of this process.
+        shared: where the clips lie, of all processes of a test run.
+    """
+
+    def __init__(self, folder: Path, shared: Path | None = None) -> None:
+        self.folder, self._shared = folder, shared or folder
+        for each in (self.folder, self._shared):
+            each.mkdir(parents=True, exist_ok=True)
 
     def __call__(self, name: str) -> Path:
         suffix, make = RECIPES[name]
-        path = self.folder / f"{name}{suffix}"
+        path = self._shared / f"{name}{suffix}"
         if not path.exists():
-            partial = self.folder / f"{name}.partial{suffix}"
-            make(self, partial)
-            if suffix == ".ts":
-                skip_where_ffmpeg_crashes(partial)
-            partial.replace(path)
+            with FileLock(self._shared / f"{name}.lock"):
+                if not path.exists():
+                    self._make(make, path)
         return path
 
+    def _make(self, make: Recipe, path: Path) -> None:
+        partial = path.with_name(f"{path.stem}.partial{path.suffix}")
+        make(self, partial)
+        if path.suffix == ".ts":
+            skip_where_ffmpeg_crashes(partial)
+        partial.replace(path)
+
     def text(self, name: str, content: str | bytes) -> Path:
-        """A file of that content beside the clips."""
+        """A file of that content, of this process alone."""
         path = self.folder / name
         path.write_bytes(content.encode() if isinstance(content, str) else content)
         return path

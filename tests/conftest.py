@@ -1,5 +1,9 @@
-"""What all tests stand on: no network, a cache folder of their own, and the shared weights where there are any."""
+"""What all tests stand on: no network, a cache folder of their own, and the shared weights where there are any.
 
+Nothing heavy is imported here: of several processes (`-n`), the one that only deals tests out needs none of it.
+"""
+
+import os
 import secrets
 import signal
 import tempfile
@@ -7,22 +11,29 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
-import torch
-from hypothesis import settings
 
-from tests.clips import Clips
 from tests.command import run as run
-from upscale_cli.frames.image import Pixels
 
 if TYPE_CHECKING:
+    from tests.clips import Clips
     from tests.stores import Bucket, Store
+    from upscale_cli.frames.image import Pixels
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-settings.register_profile("no clock", deadline=None, derandomize=True)  # timed assertions do not belong in tests
-settings.load_profile("no clock")
 SHARED = REPOSITORY.parent / "shared"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Before anything is collected."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the program has it, for the programs started from here too
+    if "PYTEST_XDIST_WORKER" in os.environ:  # tests run side by side, one on each core
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+    if config.getoption("dist", "no") == "no":
+        from hypothesis import settings
+
+        settings.register_profile("no clock", deadline=None, derandomize=True)  # nothing that is timed belongs in tests
+        settings.load_profile("no clock")
 
 
 @pytest.fixture(autouse=True)
@@ -54,16 +65,20 @@ def sample_images() -> Path:
 
 
 @pytest.fixture(scope="session")
-def clips(tmp_path_factory: pytest.TempPathFactory) -> Clips:
-    """Makes clips by name, each once."""
-    return Clips(tmp_path_factory.getbasetemp() / "clips")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> "Clips":
+    """Makes clips by name, each once for all processes."""
+    from tests.clips import Clips
+
+    own = tmp_path_factory.getbasetemp()
+    return Clips(own / "clips", (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "clips")
 
 
 @pytest.fixture
-def noise() -> Callable[..., Pixels]:
+def noise() -> "Callable[..., Pixels]":
     """Makes random pixels of a shape and dtype, the same ones every time."""
+    import numpy as np
 
-    def make(*shape: int, dtype: type = np.uint8, seed: int = 0) -> Pixels:
+    def make(*shape: int, dtype: type = np.uint8, seed: int = 0) -> "Pixels":
         rng = np.random.default_rng(seed)
         if dtype is np.float32:
             return rng.random(shape, dtype=np.float32)
@@ -114,9 +129,3 @@ def _ctrl_c_arrives() -> None:
     """Shells start background jobs with SIGINT ignored, and programs started from there would inherit that."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _few_threads() -> None:
-    """Tests run side by side; each with all cores would only get in the others' way."""
-    torch.set_num_threads(2)

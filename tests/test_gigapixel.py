@@ -187,9 +187,9 @@ def test_taps_are_those_of_pillow(kernel: Kernel, source: int, length: int) -> N
 def little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory for bands only, and bands of a few rows."""
     monkeypatch.setattr("upscale_cli.jobs.photo.room", lambda _: LITTLE)
-    for module in ("media.rows", "media.png", "media.tiff", "resample"):
+    for module in ("frames.rows", "media.image.codecs.png", "media.image.codecs.tiff", "inference.resample"):
         monkeypatch.setattr(f"upscale_cli.{module}.BAND_BYTES", 3000)
-    for module in ("media.tiff_writer", "gigapixel"):
+    for module in ("media.image.codecs.tiff_writer", "jobs.bands"):
         monkeypatch.setattr(f"upscale_cli.{module}.TILE", 16)
 
 
