@@ -22,13 +22,13 @@ from benchmarks.report import alternating, photo, summary, write
 from upscale_cli.batch.choice import Choice
 from upscale_cli.batch.discovery import find_sources
 from upscale_cli.batch.folder import FolderRun, Rules
-from upscale_cli.batch.run import Run
 from upscale_cli.events import ignore
-from upscale_cli.executors.threads import default_hands
+from upscale_cli.executors.threads import default_concurrency
 from upscale_cli.inference.sizing import Target
 from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.jobs.job import FileOptions
 from upscale_cli.jobs.naming import Naming
+from upscale_cli.jobs.plan import Planner
 from upscale_cli.jobs.video_job import ClipOptions
 from upscale_cli.media.image.reader_writer import ImageReader
 
@@ -62,7 +62,7 @@ def main() -> None:
             "device": device,
             "threads": torch.get_num_threads(),
             "pictures": arguments.pictures,
-            "hands": default_hands(),
+            "hands": default_concurrency(),
             "cases": results,
             "requirement": {"folder_to_net_at_least": LIMIT, "met": all(rate >= LIMIT for rate in of_size)},
         },
@@ -94,7 +94,7 @@ def compared(folder: Path, model: str, side: int, count: int, repeats: int, devi
         upscaler.share(1)
         torch.set_num_threads(threads)
 
-    threads, hands = torch.get_num_threads(), default_hands()
+    threads, hands = torch.get_num_threads(), default_concurrency()
     candidates: dict[str, Callable[[], object]] = {
         "net": net,
         "net_in_threads": net_in_threads,
@@ -128,9 +128,9 @@ def run(folder: Path, model: str, device: str, jobs: int | None) -> None:
     """As the command line does it; everything again."""
     naming = Naming(f"{folder / 'out'}/", None, Target(scale=SCALE))
     photos = FileOptions(overwrite=True)
-    one = Run(naming, photos, ClipOptions, {"device": device, "listener": ignore}, ignore)
+    planner = Planner(naming, photos, ClipOptions, {"device": device, "listener": ignore}, ignore)
     rules = Rules(skip_existing=False, jobs=jobs)
-    failed = FolderRun(one, [model], rules).all(find_sources([str(folder / "in")], (), Choice()))
+    failed = FolderRun(planner, [model], rules).all(find_sources([str(folder / "in")], (), Choice()))
     assert failed == 0
 
 

@@ -31,11 +31,11 @@ from upscale_cli.events import Event, ignore
 from upscale_cli.inference.sizing import Target
 from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.jobs.inputs import Input
-from upscale_cli.jobs.job import FileOptions, Job
+from upscale_cli.jobs.job import FileOptions
 from upscale_cli.jobs.naming import Naming
 from upscale_cli.jobs.outputs import Outputs
-from upscale_cli.jobs.perform import perform
-from upscale_cli.jobs.prepare import prepare
+from upscale_cli.jobs.photo import PhotoJob
+from upscale_cli.jobs.prepare import prepare_photo
 from upscale_cli.media.image.reader_writer import ImageWriter
 
 WORKERS: Final = (1, 2, 4)
@@ -48,7 +48,7 @@ STORE: Final = 80 * 2**20
 
 
 @dataclass(frozen=True)
-class Waiting(Job):
+class Waiting(PhotoJob):
     """A picture whose worker waits instead of computing it.
 
     Attributes:
@@ -103,14 +103,14 @@ def sources(folder: Path, name: str, side: int, count: int) -> list[Path]:
     return made
 
 
-def jobs(given: Sequence[Path], net: Upscaler, count: int) -> list[Job]:
+def jobs(given: Sequence[Path], net: Upscaler, count: int) -> list[PhotoJob]:
     """So many jobs, each with an output of its own that is not there yet."""
     made = []
     for number in range(count):
         source = Input(str(given[number % len(given)]))
         output = given[0].parent / f"{time.monotonic_ns()}-{number}.bmp"
         naming = Naming(str(output), None, Target(scale=4))
-        made.append(prepare(source, net, naming, Outputs([source], overwrite=False), FileOptions()))
+        made.append(prepare_photo(source, net, naming, Outputs([source], overwrite=False), FileOptions()))
     return made
 
 
@@ -119,7 +119,7 @@ def one_by_one(given: Sequence[Path], model: str, count: int) -> float:
     net, seconds = Upscaler(model, device="cpu"), []
     for job in jobs(given, net, count + 1):
         begin = time.perf_counter()
-        perform(job, net, ignore)
+        job.run(net, ignore)
         seconds.append(time.perf_counter() - begin)
     return statistics.median(seconds[1:])
 
@@ -135,12 +135,12 @@ def _load() -> None:
     _net = Upscaler(MODEL, device="cpu")
 
 
-def _perform(job: Job) -> None:
-    perform(job, _net, ignore)
+def _perform(job: PhotoJob) -> None:
+    job.run(_net, ignore)
 
 
 @contextmanager
-def processes(workers: int, warm: Sequence[Job]) -> Iterator[ProcessPoolExecutor]:
+def processes(workers: int, warm: Sequence[PhotoJob]) -> Iterator[ProcessPoolExecutor]:
     """Plain processes, their nets loaded."""
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_load) as pool:
         list(pool.map(_perform, warm))
@@ -162,18 +162,21 @@ def on_cluster(
         for workers in WORKERS:
             while len(cluster.list_all_nodes()) <= workers:
                 cluster.add_node(num_cpus=1, **store)
-            with crew_of(cluster, workers, kernel, small) as crew, processes(workers, jobs(large, net, 8)) as pool:
+            with (
+                executor_of(cluster, workers, kernel, small) as executor,
+                processes(workers, jobs(large, net, 8)) as pool,
+            ):
                 if workers == 1:
-                    costs = costs_of(crew, kernel, small)
-                seconds_of(crew, jobs(large, net, 8), net)
+                    costs = costs_of(executor, kernel, small)
+                seconds_of(executor, jobs(large, net, 8), net)
                 taken: dict[str, list[float]] = {kind: [] for kind in rates}
                 for _ in range(REPEATS):
-                    taken["net"].append(seconds_of(crew, jobs(large, net, count), net))
+                    taken["net"].append(seconds_of(executor, jobs(large, net, count), net))
                     begin = time.perf_counter()
                     list(pool.map(_perform, jobs(large, net, count)))
                     taken["plain_processes"].append(time.perf_counter() - begin)
                     waiting = [held(job, alone) for job in jobs(small, kernel, count)]
-                    taken["waiting"].append(seconds_of(crew, waiting, kernel))
+                    taken["waiting"].append(seconds_of(executor, waiting, kernel))
                 for kind, seconds in taken.items():
                     rates[kind][str(workers)] = round(count / statistics.median(seconds), 3)
     finally:
@@ -182,51 +185,51 @@ def on_cluster(
 
 
 @contextmanager
-def crew_of(cluster: Any, workers: int, net: Upscaler, small: Sequence[Path]) -> Iterator[Any]:
-    """A crew all of whose workers have been seen at work."""
-    from upscale_cli.executors.ray.executor import open_ray_crew
+def executor_of(cluster: Any, workers: int, net: Upscaler, small: Sequence[Path]) -> Iterator[Any]:
+    """An executor all of whose workers have been seen at work."""
+    from upscale_cli.executors.ray.executor import open_ray_executor
 
-    crew = open_ray_crew(cluster.address, lambda text: print(text, file=sys.stderr))
+    executor = open_ray_executor(cluster.address, lambda text: print(text, file=sys.stderr))
     try:
         while True:
             begin = time.perf_counter()
-            if seconds_of(crew, [held(job, 1.0) for job in jobs(small, net, workers)], net) < 1.9:
+            if seconds_of(executor, [held(job, 1.0) for job in jobs(small, net, workers)], net) < 1.9:
                 break  # all at once
             print(f"{workers} workers: {time.perf_counter() - begin:.1f} s to get ready", file=sys.stderr)
-        yield crew
+        yield executor
     finally:
-        crew.close()
+        executor.close()
 
 
-def held(job: Job, seconds: float) -> Waiting:
+def held(job: PhotoJob, seconds: float) -> Waiting:
     """The same job, of a worker that waits first."""
     return Waiting(**{one.name: getattr(job, one.name) for one in fields(job)}, seconds=seconds)
 
 
-def seconds_of(crew: Any, given: Sequence[Job], net: Upscaler) -> float:
-    """How long the crew takes for all, as a run submits them: as many in hand as it has hands."""
-    begin, room = time.perf_counter(), threading.Semaphore(crew.hands)
+def seconds_of(executor: Any, given: Sequence[PhotoJob], net: Upscaler) -> float:
+    """How long the executor takes for all, as a run submits them: as many in progress as it wants."""
+    begin, room = time.perf_counter(), threading.Semaphore(executor.concurrency)
     futures: list[Future[str]] = []
     for job in given:
         room.acquire()
-        futures.append(crew.submit(job, net, ignore))
+        futures.append(executor.submit(job, net, ignore))
         futures[-1].add_done_callback(lambda _: room.release())
     for future in futures:
         future.result()
     return time.perf_counter() - begin
 
 
-def costs_of(crew: Any, kernel: Upscaler, small: Sequence[Path]) -> dict[str, Any]:
+def costs_of(executor: Any, kernel: Upscaler, small: Sequence[Path]) -> dict[str, Any]:
     """What one job costs beside its own work, on one worker."""
-    from upscale_cli.executors.ray.worker import order_for
+    from upscale_cli.executors.ray.worker import request_for
 
-    seconds_of(crew, jobs(small, kernel, 20), kernel)
+    seconds_of(executor, jobs(small, kernel, 20), kernel)
     given = jobs(small, kernel, SMALL_JOBS)
     begin = time.perf_counter()
     for job in given:
-        perform(job, kernel, ignore)
+        job.run(kernel, ignore)
     here = time.perf_counter() - begin
-    there = seconds_of(crew, jobs(small, kernel, SMALL_JOBS), kernel)
+    there = seconds_of(executor, jobs(small, kernel, SMALL_JOBS), kernel)
     starts, told = [], list[Event]()
     for job in jobs(small, kernel, 30):
         begun = threading.Event()
@@ -236,7 +239,7 @@ def costs_of(crew: Any, kernel: Upscaler, small: Sequence[Path]) -> dict[str, An
             begun.set()
 
         begin = time.perf_counter()
-        future = crew.submit(job, kernel, listen)
+        future = executor.submit(job, kernel, listen)
         begun.wait()
         starts.append(time.perf_counter() - begin)
         future.result()
@@ -245,7 +248,7 @@ def costs_of(crew: Any, kernel: Upscaler, small: Sequence[Path]) -> dict[str, An
         "small_job_on_a_worker_ms": round(there / SMALL_JOBS * 1000, 2),
         "overhead_per_job_ms": round((there - here) / SMALL_JOBS * 1000, 2),
         "from_submit_to_first_event_ms": round(statistics.median(starts) * 1000, 2),
-        "bytes_of_an_order": len(pickle.dumps(order_for(given[0], kernel, crew.signs_for(given[0])))),
+        "bytes_of_an_order": len(pickle.dumps(request_for(given[0], kernel, executor.probes_for(given[0])))),
         "bytes_of_its_events": round(sum(len(pickle.dumps(event)) for event in told) / 30),
         "events_per_small_job": round(len(told) / 30, 1),
     }

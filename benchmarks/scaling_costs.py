@@ -2,10 +2,10 @@
 
     python -m benchmarks.scaling_costs [--files 2000] [PICTURE ...]
 
-The driver is a real folder run whose crew does nothing. Pictures are made here, and may be named beside that: the SR
-whose bytes count is that of the bundled photo-lite. The call is one actor of a local Ray cluster that answers an order
-with as many events as a photo has; it is left out where Ray is not installed. Seconds of the processor, one thread,
-unless a name says otherwise.
+The driver is a real folder run whose executor does nothing. Pictures are made here, and may be named beside that: the
+SR whose bytes count is that of the bundled photo-lite. The call is one actor of a local Ray cluster that answers a
+request with as many events as a photo has; it is left out where Ray is not installed. Seconds of the processor, one
+thread, unless a name says otherwise.
 """
 
 import argparse
@@ -36,9 +36,8 @@ from upscale_cli.batch.choice import Choice, Sources
 from upscale_cli.batch.discovery import find_sources
 from upscale_cli.batch.folder import FolderRun, Rules
 from upscale_cli.batch.manifest import MANIFEST_NAME
-from upscale_cli.batch.run import Run
 from upscale_cli.events import Event, Surveyed, ignore
-from upscale_cli.executors.executor import Crew
+from upscale_cli.executors.executor import Executor
 from upscale_cli.files import object_listing
 from upscale_cli.files.stamp import Stamp
 from upscale_cli.frames.image import Frame
@@ -47,6 +46,7 @@ from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.jobs.job import FileOptions
 from upscale_cli.jobs.naming import Naming
 from upscale_cli.jobs.object_job import ObjectJob
+from upscale_cli.jobs.plan import Planner
 from upscale_cli.jobs.video_job import ClipOptions
 from upscale_cli.media.image.reader_writer import ImageReader, ImageWriter
 
@@ -82,7 +82,7 @@ def main() -> None:
         files = tiny_files(Path(name) / "in", arguments.files)
         result = {
             "driver": driver(Path(name), files),
-            "waiting_crew": waiting_crew(Path(name), files),
+            "waiting_crew": waiting_executor(Path(name), files),
             "pictures": {
                 "made": pictures(Path(name), [photo(SIDE, SIDE)]),
                 **({"named": pictures(Path(name), [opened(path) for path in arguments.pictures])}
@@ -119,19 +119,19 @@ def opened(path: Path) -> Any:
 # The driver
 
 
-class IdleCrew:
+class IdleExecutor:
     """Does nothing, and says so: at once, or of a random job when all hands are full."""
 
-    def __init__(self, hands: int) -> None:
-        self.hands = hands
+    def __init__(self, concurrency: int) -> None:
+        self.concurrency = concurrency
         self._held: list[Future[str]] = []
         self._random = random.Random(0)
 
     def submit(self, *_: object) -> "Future[str]":
-        """See `Crew`."""
+        """See `Executor`."""
         self._held.append(Future())
         held = self._held[-1]
-        if len(self._held) >= self.hands:
+        if len(self._held) >= self.concurrency:
             self._end(self._random.randrange(len(self._held)))
         return held
 
@@ -140,19 +140,19 @@ class IdleCrew:
         self._held.pop().set_result("")
 
     def close(self) -> None:
-        """See `Crew`."""
+        """See `Executor`."""
 
 
-class LastOut(IdleCrew):
+class LastOut(IdleExecutor):
     """One whose last jobs end too, from another thread, when no more come."""
 
-    def __init__(self, hands: int) -> None:
-        super().__init__(hands)
+    def __init__(self, concurrency: int) -> None:
+        super().__init__(concurrency)
         self._lock, self._last = threading.RLock(), time.monotonic()
         threading.Thread(target=self._drain, daemon=True).start()
 
     def submit(self, *_: object) -> "Future[str]":
-        """See `Crew`."""
+        """See `Executor`."""
         with self._lock:
             self._last = time.monotonic()
             return super().submit()
@@ -165,15 +165,15 @@ class LastOut(IdleCrew):
                     self._end(0)
 
 
-class WaitingCrew:
+class WaitingExecutor:
     """Takes a fixed time for each job, and no processor."""
 
-    def __init__(self, hands: int) -> None:
-        self.hands = hands
-        self._threads = ThreadPoolExecutor(hands)
+    def __init__(self, concurrency: int) -> None:
+        self.concurrency = concurrency
+        self._threads = ThreadPoolExecutor(concurrency)
 
     def submit(self, *_: object) -> "Future[str]":
-        """See `Crew`."""
+        """See `Executor`."""
         return self._threads.submit(self._wait)
 
     @staticmethod
@@ -182,7 +182,7 @@ class WaitingCrew:
         return ""
 
     def close(self) -> None:
-        """See `Crew`."""
+        """See `Executor`."""
         self._threads.shutdown()
 
 
@@ -198,16 +198,18 @@ class Surveying:
             self.held = tracemalloc.get_traced_memory()[0]
 
 
-def folder_run(crew: Crew, files: Path, output: Path, listener: "Listener") -> int:
-    """A folder run as the command line makes one, with another crew; gives how many jobs there were."""
-    return run_of(Naming(f"{output}/", None, Target(scale=2)), crew, find_sources([str(files)], (), Choice()), listener)
+def folder_run(executor: Executor, files: Path, output: Path, listener: "Listener") -> int:
+    """A folder run as the command line makes one, with another executor; gives how many jobs there were."""
+    return run_of(
+        Naming(f"{output}/", None, Target(scale=2)), executor, find_sources([str(files)], (), Choice()), listener
+    )
 
 
-def run_of(naming: Naming, crew: Crew, sources: Sources, listener: "Listener") -> int:
+def run_of(naming: Naming, executor: Executor, sources: Sources, listener: "Listener") -> int:
     """The same of any sources."""
     options = {"device": "cpu", "listener": ignore}
-    run = Run(naming, FileOptions(), ClipOptions, options, listener)
-    folder = FolderRun(run, ["bicubic"], Rules(), crew)
+    planner = Planner(naming, FileOptions(), ClipOptions, options, listener)
+    folder = FolderRun(planner, ["bicubic"], Rules(), executor)
     assert folder.all(sources) == 0
     return folder.tally.done
 
@@ -236,17 +238,17 @@ def held(folder: Path, files: Path) -> int:
     survey = Surveying()
     tracemalloc.start()
     begin = tracemalloc.get_traced_memory()[0]
-    jobs = folder_run(IdleCrew(1), files, folder / "held", survey)
+    jobs = folder_run(IdleExecutor(1), files, folder / "held", survey)
     tracemalloc.stop()
     return round((survey.held - begin) / jobs)
 
 
-def waiting_crew(folder: Path, files: Path) -> dict[str, Any]:
-    """Jobs per second of a crew that only waits: what `scaling_model` has to come to for the same."""
+def waiting_executor(folder: Path, files: Path) -> dict[str, Any]:
+    """Jobs per second of an executor that only waits: what `scaling_model` has to come to for the same."""
     rates = {}
     for hands in WAITING_HANDS:
         some, survey = few(folder / f"few{hands}", files, JOBS_PER_HAND * hands), Surveying()
-        jobs = folder_run(WaitingCrew(hands), some, folder / f"waited{hands}", survey)
+        jobs = folder_run(WaitingExecutor(hands), some, folder / f"waited{hands}", survey)
         rates[str(hands)] = {
             "jobs": jobs,
             "jobs_per_second": round(jobs / (time.perf_counter() - survey.clock), 2),
@@ -263,15 +265,15 @@ def few(folder: Path, files: Path, count: int) -> Path:
     return folder
 
 
-class CrewElsewhere(IdleCrew):
+class ExecutorElsewhere(IdleExecutor):
     """One whose outputs are put by another process, which tells their stamps, as a worker of a cluster does."""
 
-    def __init__(self, hands: int, bucket: "Bucket") -> None:
-        super().__init__(hands)
+    def __init__(self, concurrency: int, bucket: "Bucket") -> None:
+        super().__init__(concurrency)
         self._bucket = bucket
 
     def submit(self, *given: object) -> "Future[str]":
-        """See `Crew`."""
+        """See `Executor`."""
         (job, *_) = given
         assert isinstance(job, ObjectJob)
         url, sr = str(job.output), b"SR"
@@ -292,8 +294,8 @@ def driver_on_objects(folder: Path) -> dict[str, float]:
             bucket.put(f"in/{number}.jpg", lr)
         store.reset()
         naming = Naming(f"{bucket.url}/out/", None, Target(scale=2))
-        crew = CrewElsewhere(1, bucket)
-        assert run_of(naming, crew, find_sources([f"{bucket.url}/in/"], (), Choice()), ignore) == OBJECTS
+        executor = ExecutorElsewhere(1, bucket)
+        assert run_of(naming, executor, find_sources([f"{bucket.url}/in/"], (), Choice()), ignore) == OBJECTS
         store.requests["PUT"] -= OBJECTS  # the workers'
         return {kind: round(count / OBJECTS, 4) for kind, count in sorted(store.requests.items())}
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from upscale_cli.jobs.channel import Channel, Closed
+from upscale_cli.jobs.frame_queue import Channel, Closed
 
 
 def started(body: Callable[[], None]) -> threading.Thread:

@@ -71,8 +71,8 @@ class Sink:
 
 def run(source: Iterable[VideoFrame], write: Callable[[VideoFrame], None], **given: Any) -> Tally:
     tally = given.pop("tally", None) or Tally()
-    lanes = given.pop("lanes", None) or {0: Doubling()}
-    flow(source, lanes, write, tally=tally, stop_reading=given.pop("stop_reading", lambda: None), **given)
+    pipelines = given.pop("lanes", None) or {0: Doubling()}
+    flow(source, pipelines, write, tally=tally, stop_reading=given.pop("stop_reading", lambda: None), **given)
     return tally
 
 
@@ -97,16 +97,16 @@ def test_every_frame_of_every_stream_comes_out_once_and_in_order(
     shown: list[tuple[int, int]], depth: int, channels: tuple[int, int], dedup: bool
 ) -> None:
     """Frames of three streams, few values so that many are equal; lanes that give their results later."""
-    lanes = {stream: Doubling(depth if stream else 0) for stream in range(3)}
+    pipelines = {stream: Doubling(depth if stream else 0) for stream in range(3)}
     source = [frame(value, at, stream) for at, (stream, value) in enumerate(shown)]
     sink = Sink()
-    tally = run(source, sink, lanes=lanes, dedup=dedup, lr_capacity=channels[0], sr_capacity=channels[1])
+    tally = run(source, sink, pipelines=pipelines, dedup=dedup, lr_capacity=channels[0], sr_capacity=channels[1])
     assert sink.written == [(stream, at, 2 * value) for at, (stream, value) in enumerate(shown)]
     assert tally.frames == len(shown) == tally.net + tally.same
     assert tally.per_stream == {s: n for s in range(3) if (n := sum(stream == s for stream, _ in shown))}
     assert tally.last == (sink.written[-1][:2] if shown else None)
-    assert sum(len(lane.ways) for lane in lanes.values()) == tally.net
-    assert all(lane.most <= max(depth, 0) + 1 for lane in lanes.values())
+    assert sum(len(pipeline.ways) for pipeline in pipelines.values()) == tally.net
+    assert all(pipeline.most <= max(depth, 0) + 1 for pipeline in pipelines.values())
     if dedup:
         by_stream: list[list[int]] = [[value for stream, value in shown if stream == s] for s in range(3)]
         assert tally.same == sum(sum(a == b for a, b in pairwise(values)) for values in by_stream)
@@ -120,24 +120,24 @@ def test_equal_means_every_sample() -> None:
     other = samples.copy()
     other[777] = 1
     source = [VideoFrame(values, at) for at, values in enumerate((samples, samples.copy(), other, other))]
-    lane = Doubling()
+    pipeline = Doubling()
     got: list[NDArray[Any]] = []
-    tally = run(source, lambda frame: got.append(frame.samples), lanes={0: lane})
+    tally = run(source, lambda frame: got.append(frame.samples), pipelines={0: pipeline})
     assert (tally.net, tally.same) == (2, 2)
     assert [int(values.max()) for values in got] == [0, 0, 2, 2]
 
 
 def test_a_frame_is_compared_with_its_own_stream_only() -> None:
     source = [frame(7, 0, 0), frame(7, 0, 1), frame(7, 1, 0), frame(7, 1, 1)]
-    tally = run(source, Sink(), lanes={0: Doubling(), 1: Doubling()})
+    tally = run(source, Sink(), pipelines={0: Doubling(), 1: Doubling()})
     assert (tally.net, tally.same) == (2, 2)
 
 
 def test_frames_that_would_come_too_late_take_the_cheap_way_and_are_counted() -> None:
-    lane = Doubling(depth=2)
-    tally = run(frames(9), Sink(), lanes={0: lane}, by_net=lambda frame: frame.pts % 3 != 0)
+    pipeline = Doubling(depth=2)
+    tally = run(frames(9), Sink(), pipelines={0: pipeline}, by_net=lambda frame: frame.pts % 3 != 0)
     assert (tally.net, tally.fallback, tally.same) == (6, 3, 0)
-    assert lane.ways == [at % 3 != 0 for at in range(9)]
+    assert pipeline.ways == [at % 3 != 0 for at in range(9)]
 
 
 def test_progress_is_told_of_every_frame_in_the_callers_thread() -> None:
@@ -169,7 +169,7 @@ def test_never_more_frames_than_the_channels_hold_are_on_the_way(depth: int) -> 
 
     timer = threading.Timer(0.4, look)
     timer.start()
-    run(source(), sink, lanes={0: Doubling(depth)}, lr_capacity=3, sr_capacity=2)
+    run(source(), sink, pipelines={0: Doubling(depth)}, lr_capacity=3, sr_capacity=2)
     timer.join()
     assert most[0] <= 3 + depth + 2 + 3
     assert len(sink.written) == 100
@@ -227,7 +227,7 @@ def test_what_the_writer_raises_is_raised(at: int) -> None:
 @pytest.mark.parametrize("in_collect", [False, True])
 def test_what_the_upscaler_raises_is_raised(error: BaseException, at: int, in_collect: bool) -> None:
     with pytest.raises(type(error)):
-        run(frames(30), Sink(), lanes={0: Raising(error, at, in_collect=in_collect)})
+        run(frames(30), Sink(), pipelines={0: Raising(error, at, in_collect=in_collect)})
 
 
 def test_a_writer_that_raises_while_both_channels_are_full() -> None:
@@ -251,7 +251,7 @@ def test_an_upscaler_that_raises_while_both_channels_are_full() -> None:
             return super().submit(samples, net=net)
 
     with pytest.raises(ValueError, match="NaN"):
-        run(frames(1000), sink, lanes={0: Waiting()}, lr_capacity=1, sr_capacity=1)
+        run(frames(1000), sink, pipelines={0: Waiting()}, lr_capacity=1, sr_capacity=1)
 
 
 def test_the_first_error_counts_not_what_stopping_the_reader_causes() -> None:
@@ -278,10 +278,10 @@ def test_ctrl_c_ends_a_reader_that_waits(where: str) -> None:
     def interrupt() -> None:
         raise KeyboardInterrupt
 
-    lanes = {0: Raising(KeyboardInterrupt(), 1)} if where == "upscale" else {0: Doubling()}
+    pipelines = {0: Raising(KeyboardInterrupt(), 1)} if where == "upscale" else {0: Doubling()}
     with pytest.raises(KeyboardInterrupt):
         run(
-            source(), Sink(), lanes=lanes, stop_reading=stopped.set,
+            source(), Sink(), pipelines=pipelines, stop_reading=stopped.set,
             on_frame=interrupt if where == "progress" else lambda: None,
         )  # fmt: skip
 

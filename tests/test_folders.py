@@ -27,12 +27,15 @@ from upscale_cli.batch.manifest import LOCK_NAME, MANIFEST_NAME, Manifest
 from upscale_cli.errors import InputError, OptionError
 from upscale_cli.events import Event, Finished, FolderFinished, FolderProgress, Started, Surveyed
 from upscale_cli.executors import threads
-from upscale_cli.executors.threads import LocalCrew
+from upscale_cli.executors.threads import ThreadExecutor
 from upscale_cli.files.atomic_file import OutputFile
 from upscale_cli.inference.sizing import Target
-from upscale_cli.jobs.perform import perform
+from upscale_cli.jobs.photo import PhotoJob
 
 FAST = ("-m", "bicubic", "-s", 2)
+
+RUN = PhotoJob.run
+"""What tests put themselves in front of."""
 OWN = {MANIFEST_NAME, LOCK_NAME}
 
 
@@ -318,9 +321,9 @@ def test_a_file_that_vanishes_on_the_way(run: Run, album: Path, out: Path, monke
     def after_it_is_gone(job: Any, upscaler: Any, listener: Any) -> str:
         if job.source.name == "a.png":
             job.source.unlink()
-        return perform(job, upscaler, listener)
+        return RUN(job, upscaler, listener)
 
-    monkeypatch.setattr(threads, "perform", after_it_is_gone)
+    monkeypatch.setattr(PhotoJob, "run", after_it_is_gone)
     outcome = run(album, "-o", out, "-r", *FAST)
     assert (outcome.code, "no such file" in outcome.line) == (1, True)
     assert tree(out) == {"b_2x.jpg", "sub/c_2x.png"}
@@ -330,13 +333,13 @@ def test_a_file_that_changes_while_it_is_read_is_done_again(
     run: Run, album: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def and_then_it_changes(job: Any, upscaler: Any, listener: Any) -> str:
-        damage = perform(job, upscaler, listener)
+        damage = RUN(job, upscaler, listener)
         if job.source.name == "a.png":
             later(job.source)
         return damage
 
     with monkeypatch.context() as patch:
-        patch.setattr(threads, "perform", and_then_it_changes)
+        patch.setattr(PhotoJob, "run", and_then_it_changes)
         assert run(album, "-o", out, *FAST).code == 0
     assert "1 done, 1 skipped" in run(album, "-o", out, *FAST).err
 
@@ -345,9 +348,9 @@ def test_a_bug_is_told_and_stops_nothing(run: Run, album: Path, out: Path, monke
     def broken(job: Any, upscaler: Any, listener: Any) -> str:
         if job.source.name == "a.png":
             raise ZeroDivisionError("what a shame")
-        return perform(job, upscaler, listener)
+        return RUN(job, upscaler, listener)
 
-    monkeypatch.setattr(threads, "perform", broken)
+    monkeypatch.setattr(PhotoJob, "run", broken)
     outcome = run(album, "-o", out, *FAST)
     assert re.search(r"a\.png: a bug of ours \(ZeroDivisionError: what a shame\)", outcome.line)
     assert tree(out) == {"b_2x.jpg"}
@@ -361,9 +364,9 @@ def test_another_run_that_was_faster(run: Run, album: Path, out: Path, monkeypat
         if job.source.name == "a.png" and not nested:
             nested.append(True)
             assert run(album, "-o", out, *FAST, "--include", "a.png").code == 0
-        return perform(job, upscaler, listener)
+        return RUN(job, upscaler, listener)
 
-    monkeypatch.setattr(threads, "perform", beaten)
+    monkeypatch.setattr(PhotoJob, "run", beaten)
     outcome = run(album, "-o", out, *FAST)
     assert outcome.code == 0, outcome.err
     assert "1 done, 1 skipped" in outcome.err
@@ -373,10 +376,10 @@ def test_ctrl_c_keeps_what_is_done(run: Run, album: Path, out: Path, monkeypatch
     def pressed(job: Any, upscaler: Any, listener: Any) -> str:
         if job.source.name == "b.jpg":
             raise KeyboardInterrupt
-        return perform(job, upscaler, listener)
+        return RUN(job, upscaler, listener)
 
     with monkeypatch.context() as patch:
-        patch.setattr(threads, "perform", pressed)
+        patch.setattr(PhotoJob, "run", pressed)
         outcome = run(album, "-o", out, "-r", *FAST, "-j", 1)
     assert outcome.code == 130
     assert outcome.line == "error: interrupted: 1 file done; the same command goes on from there."
@@ -466,12 +469,12 @@ def test_ctrl_c_with_several_in_hand(run: Run, album: Path, out: Path, monkeypat
         if job.source.name == "b.jpg":
             is_done.wait(30)
             raise KeyboardInterrupt
-        damage = perform(job, upscaler, listener)
+        damage = RUN(job, upscaler, listener)
         is_done.set()
         return damage
 
     with monkeypatch.context() as patch:
-        patch.setattr(threads, "perform", pressed)
+        patch.setattr(PhotoJob, "run", pressed)
         outcome = run(album, "-o", out, *FAST, "-j", 2)
     assert outcome.code == 130
     assert outcome.line == "error: interrupted: 1 file done; the same command goes on from there."
@@ -488,16 +491,16 @@ def test_fail_fast_ends_what_is_in_hand(run: Run, album: Path, out: Path, monkey
         if job.source.name == "a.png":
             raise InputError("a.png: no good.")
         is_over.wait(30)  # the run is about to end
-        return perform(job, upscaler, listener)
+        return RUN(job, upscaler, listener)
 
-    def closed(self: LocalCrew) -> None:
+    def closed(self: ThreadExecutor) -> None:
         self._is_closing.set()
         is_over.set()
         closing(self)
 
-    closing = LocalCrew.close
-    monkeypatch.setattr(threads, "perform", failing)
-    monkeypatch.setattr(LocalCrew, "close", closed)
+    closing = ThreadExecutor.close
+    monkeypatch.setattr(PhotoJob, "run", failing)
+    monkeypatch.setattr(ThreadExecutor, "close", closed)
     outcome = run(album, "-o", out, *FAST, "-j", 2, "--fail-fast")
     assert outcome.code == 1
     assert "1 to do, 1 failed" in outcome.err
@@ -537,12 +540,12 @@ def test_a_picture_that_needs_all_the_memory_waits_until_it_is_alone(
             at_once += 1
             most = max(most, at_once)
         time.sleep(0.05)  # time for another to come in, were it let
-        damage = perform(job, upscaler, listener)
+        damage = RUN(job, upscaler, listener)
         with lock:
             at_once -= 1
         return damage
 
-    monkeypatch.setattr(threads, "perform", counting)
+    monkeypatch.setattr(PhotoJob, "run", counting)
     monkeypatch.setattr(threads, "free_host_memory", lambda: 1000)
     assert run(tmp_path / "in", "-o", out, *FAST, "-j", 4).code == 0
     assert most == 1
@@ -591,7 +594,7 @@ def test_what_killed_runs_leave_is_removed_and_living_ones_keep_theirs(run: Run,
 KILLED = """
 import os, signal, sys
 from upscale_cli import cli
-from upscale_cli.executors import threads
+from upscale_cli.jobs.photo import PhotoJob
 from upscale_cli.files.atomic_file import OutputFile
 
 def dying_after(original, number):
@@ -606,7 +609,7 @@ def dying_after(original, number):
 
 moment, number = sys.argv.pop(1), int(sys.argv.pop(1))
 if moment == "output":
-    threads.perform = dying_after(threads.perform, number)
+    PhotoJob.run = dying_after(PhotoJob.run, number)
 else:
     OutputFile.__enter__ = dying_after(OutputFile.__enter__, number)
 cli.main()

@@ -30,9 +30,9 @@ from upscale_cli.frames.rows import Edge, Held, Padded, Rows, Scan, Streamed
 from upscale_cli.inference.resample import FILTERS, Resampled, taps
 from upscale_cli.inference.sizing import Target
 from upscale_cli.jobs.bands import plan_bands
-from upscale_cli.jobs.bands_resume import Spool
-from upscale_cli.jobs.job import FileOptions, Job
-from upscale_cli.jobs.photo import run
+from upscale_cli.jobs.bands_resume import RowCache
+from upscale_cli.jobs.job import FileOptions
+from upscale_cli.jobs.photo import PhotoJob
 from upscale_cli.media.image.formats import FORMATS
 from upscale_cli.media.image.metadata import Metadata
 from upscale_cli.media.image.reader_writer import ImageReader, ImageWriter
@@ -411,21 +411,21 @@ def photo(tmp_path: Path) -> Path:
 
 def killed(photo: Path, output: Path, monkeypatch: pytest.MonkeyPatch, rows: int, **how: Any) -> None:
     """A run that is killed when it is asked for that row."""
-    real = Spool.fill
+    real = RowCache.fill
 
-    def fill(spool: Spool) -> None:
-        read = spool._picture.read
+    def fill(cache: RowCache) -> None:
+        read = cache._picture.read
 
         def until_killed(start: int, stop: int) -> Pixels:
             if stop > rows:
                 raise Killed
             return read(start, stop)
 
-        monkeypatch.setattr(spool._picture, "read", until_killed)
-        real(spool)
+        monkeypatch.setattr(cache._picture, "read", until_killed)
+        real(cache)
 
     with monkeypatch.context() as fatal:
-        fatal.setattr(Spool, "fill", fill)
+        fatal.setattr(RowCache, "fill", fill)
         with pytest.raises(Killed):
             upscale_file(photo, output, resume=True, **how)
 
@@ -482,19 +482,19 @@ def test_the_work_of_another_job_is_not_gone_on_with(photo: Path, monkeypatch: p
 
 @pytest.mark.usefixtures("little_memory")
 def test_an_interrupted_run_says_how_to_go_on(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(_: Spool) -> None:
+    def interrupted(_: RowCache) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Spool, "fill", interrupted)
+    monkeypatch.setattr(RowCache, "fill", interrupted)
     with pytest.raises(InterruptedRun, match=r"0 of 400 rows are done in .*sr\.tif\.work; the same command goes on"):
         upscale_file(photo, photo.with_name("sr.tif"), resume=True, scale=2, model="bicubic")
 
 
 @pytest.mark.usefixtures("little_memory")
 def test_resume_needs_a_file(photo: Path) -> None:
-    job = Job(photo, "lr.png", io.BytesIO(), "-", FORMATS["PNG"], Target(scale=2), FileOptions(resume=True))
+    job = PhotoJob(photo, "lr.png", io.BytesIO(), "-", FORMATS["PNG"], Target(scale=2), FileOptions(resume=True))
     with pytest.raises(OptionError, match="--resume needs an output file"):
-        run(job, Upscaler("bicubic"))
+        job.run(Upscaler("bicubic"))
 
 
 # What is refused

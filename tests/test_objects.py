@@ -35,7 +35,6 @@ from upscale_cli.jobs.inputs import Input
 from upscale_cli.jobs.naming import Naming
 from upscale_cli.jobs.object_job import SCRATCH, ObjectJob, prepare_object
 from upscale_cli.jobs.outputs import Outputs
-from upscale_cli.jobs.perform import perform
 
 if TYPE_CHECKING:
     from upscale_cli.inference.upscaler import Upscaler
@@ -572,17 +571,17 @@ def test_python_is_told_that_it_takes_files(tmp_path: Path) -> None:
 
 
 def test_a_job_is_done_by_a_worker(bucket: Bucket, tmp_path: Path, upscaler: "Upscaler") -> None:
-    from upscale_cli.executors.ray.shared_files import Tokens
-    from upscale_cli.executors.ray.worker import Outcome, Worker, order_for
+    from upscale_cli.executors.ray.shared_files import Probes
+    from upscale_cli.executors.ray.worker import Outcome, Worker, request_for
 
     url = bucket.put("a.png", paint(tmp_path / "a.png"))
     for output in (f"{bucket.url}/b.png", str(tmp_path / "b.png")):
-        job, tokens = object_job(url, output, upscaler), Tokens()
-        order = pickle.loads(pickle.dumps(order_for(job, upscaler, tokens.signs_for(job))))
-        *_, outcome = Worker("cpu", 1).do(order)
+        job, probes = object_job(url, output, upscaler), Probes()
+        request = pickle.loads(pickle.dumps(request_for(job, upscaler, probes.probes_for(job))))
+        *_, outcome = Worker("cpu", 1).do(request)
         assert isinstance(outcome, Outcome)
         assert (outcome.value, outcome.error, outcome.put is None) == ("", None, isinstance(job.output, Path))
-        tokens.close()
+        probes.close()
     assert bucket.get("b.png") == (tmp_path / "b.png").read_bytes()
 
 
@@ -606,17 +605,17 @@ def test_a_job_travels_to_another_process(bucket: Bucket, tmp_path: Path, upscal
     job = object_job(url, f"{bucket.url}/b.png", upscaler)
     there = pickle.loads(pickle.dumps(job))
     assert there == job
-    assert perform(there, upscaler, ignore) == ""
+    assert there.run(upscaler, ignore) == ""
     assert bucket.keys() == {"a.png", "b.png"}
 
 
 def test_what_a_worker_has_put_need_not_be_asked_for_again(
     bucket: Bucket, tmp_path: Path, upscaler: "Upscaler", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from upscale_cli.executors.ray.worker import Outcome, Worker, order_for
+    from upscale_cli.executors.ray.worker import Outcome, Worker, request_for
 
     url = bucket.put("a.png", paint(tmp_path / "a.png"))
-    *_, outcome = Worker("cpu", 1).do(order_for(object_job(url, f"{bucket.url}/b.png", upscaler), upscaler))
+    *_, outcome = Worker("cpu", 1).do(request_for(object_job(url, f"{bucket.url}/b.png", upscaler), upscaler))
     assert isinstance(outcome, Outcome)
     assert outcome.error is None
     assert outcome.put is not None
@@ -634,7 +633,7 @@ def test_an_output_is_told_when_it_is_there(bucket: Bucket, tmp_path: Path, upsc
         if isinstance(event, Finished):
             seen.append(bucket.keys())
 
-    perform(object_job(url, f"{bucket.url}/b.png", upscaler), upscaler, listen)
+    object_job(url, f"{bucket.url}/b.png", upscaler).run(upscaler, listen)
     assert seen == [{"a.png", "b.png"}]
 
 
@@ -643,7 +642,7 @@ def test_an_output_that_appears_meanwhile_is_kept(bucket: Bucket, tmp_path: Path
     job = object_job(url, f"{bucket.url}/b.png", upscaler)
     bucket.put("b.png", b"somebody's")
     with pytest.raises(OutputError, match="is kept"):
-        perform(job, upscaler, ignore)
+        job.run(upscaler, ignore)
     assert bucket.get("b.png") == b"somebody's"
     assert scratch_left() == []
 

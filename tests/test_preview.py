@@ -61,8 +61,8 @@ def test_both_halves_are_what_each_would_be_alone(name: str, size: tuple[int, in
     tags = ColourTags("bt709", "bt709", "bt709", "tv", "left")
     upscaler = Upscaler("espcn", device="cpu")
     frames = FrameUpscaler(upscaler, format, width, height, tags, Target(scale=2))
-    lane = SideBySide(frames, format)
-    joined = lane.collect(lane.submit(samples))
+    pipeline = SideBySide(frames, format)
+    joined = pipeline.collect(pipeline.submit(samples))
     before, after = (frames.collect(frames.submit(samples, net=net)) for net in (False, True))
     assert (before != after).any()
     start = 0

@@ -24,16 +24,19 @@ from tests.examine import examine
 from tests.test_video_resume import assert_same_file, work_of
 from upscale_cli.errors import DeviceError, InputError, InterruptedRun, OptionError
 from upscale_cli.events import Event, Finished, Started, ignore
-from upscale_cli.executors.ray.shared_files import Sign
+from upscale_cli.executors.ray.shared_files import Probe
 from upscale_cli.inference.sizing import Target
 from upscale_cli.inference.upscaler import Upscaler
-from upscale_cli.jobs import prepare, video_resume
+from upscale_cli.jobs import video_resume
 from upscale_cli.jobs.inputs import Input
-from upscale_cli.jobs.job import FileOptions, Job
+from upscale_cli.jobs.job import FileOptions
 from upscale_cli.jobs.naming import Naming
 from upscale_cli.jobs.outputs import Outputs
-from upscale_cli.jobs.perform import perform
-from upscale_cli.jobs.video_job import ClipJob, ClipOptions
+from upscale_cli.jobs.photo import PhotoJob
+from upscale_cli.jobs.prepare import prepare_photo
+from upscale_cli.jobs.prepare_video import open_clip, prepare_video
+from upscale_cli.jobs.video import VideoJob
+from upscale_cli.jobs.video_job import ClipOptions
 from upscale_cli.jobs.video_resume import run_resumable
 from upscale_cli.media.image.reader_writer import ImageWriter
 from upscale_cli.media.video.encoding import EncodeOptions
@@ -82,13 +85,13 @@ def said() -> list[str]:
 
 
 @pytest.fixture
-def crew(cluster: Any, said: list[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A crew that does not mind how long its workers take to start: on a busy machine that would be a note more."""
+def executor(cluster: Any, said: list[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """One that does not mind how long its workers take to start: on a busy machine that would be a note more."""
     from upscale_cli.executors.ray import executor
-    from upscale_cli.executors.ray.executor import open_ray_crew
+    from upscale_cli.executors.ray.executor import open_ray_executor
 
     monkeypatch.setattr(executor, "PATIENCE_SECONDS", math.inf)
-    made = open_ray_crew(cluster.address, said.append)
+    made = open_ray_executor(cluster.address, said.append)
     yield made
     made.close()
 
@@ -102,17 +105,17 @@ def upscaler(model: str = "espcn") -> Upscaler:
     return Upscaler(model, device="cpu")
 
 
-def photo(source: Path, output: Path, net: Upscaler, **options: Any) -> Job:
+def photo(source: Path, output: Path, net: Upscaler, **options: Any) -> PhotoJob:
     given = Input(str(source))
     naming = Naming(str(output), None, Target(scale=2))
-    return prepare.prepare(given, net, naming, Outputs([given], overwrite=False), FileOptions(**options))
+    return prepare_photo(given, net, naming, Outputs([given], overwrite=False), FileOptions(**options))
 
 
-def clip(source: Path, output: Path, **options: Any) -> ClipJob:
+def clip(source: Path, output: Path, **options: Any) -> VideoJob:
     given, chosen = Input(str(source)), ClipOptions(**{"encode": EncodeOptions(preset="ultrafast"), **options})
     naming = Naming(str(output), None, Target(scale=2))
     outputs = Outputs([given], overwrite=False)
-    return prepare.prepare_clip(given, prepare.open_source(given, chosen), upscaler("bicubic"), naming, outputs, chosen)
+    return prepare_video(given, open_clip(given, chosen), upscaler("bicubic"), naming, outputs, chosen)
 
 
 def made_here(album: list[Path], folder: Path) -> dict[str, bytes]:
@@ -120,7 +123,7 @@ def made_here(album: list[Path], folder: Path) -> dict[str, bytes]:
     folder.mkdir()
     net = upscaler()
     for source in album:
-        perform(photo(source, folder / source.name, net), net, ignore)
+        photo(source, folder / source.name, net).run(net, ignore)
     return content(folder)
 
 
@@ -130,7 +133,7 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 @dataclass(frozen=True)
-class Held(Job):
+class Held(PhotoJob):
     """A photo that its worker holds in hand until a gate opens.
 
     Attributes:
@@ -152,7 +155,7 @@ class Gate:
         self.folder = folder
         folder.mkdir()
 
-    def holding(self, job: Job) -> Held:
+    def holding(self, job: PhotoJob) -> Held:
         return Held(**{one.name: getattr(job, one.name) for one in fields(job)}, gate=self.folder)
 
     def pids(self) -> list[int]:
@@ -186,65 +189,65 @@ def log_folder() -> Path:
 
 
 def test_a_folder_is_what_this_machine_makes_of_it(
-    crew: Any, album: list[Path], tmp_path: Path, said: list[str]
+    executor: Any, album: list[Path], tmp_path: Path, said: list[str]
 ) -> None:
     here, out, net = made_here(album, tmp_path / "here"), tmp_path / "out", upscaler()
     out.mkdir()
     events: list[Event] = []
     jobs = [photo(source, out / source.name, net) for source in album]
-    futures = [crew.submit(job, net, events.append) for job in jobs]
+    futures = [executor.submit(job, net, events.append) for job in jobs]
     assert [future.result() for future in futures] == [""] * len(album)
     assert content(out).items() >= here.items()
     assert len([event for event in events if isinstance(event, Started)]) == len(album)
     assert {event.source for event in events if isinstance(event, Finished)} == {job.name for job in jobs}
-    assert crew.hands == 6
-    crew.close()
+    assert executor.concurrency == 6
+    executor.close()
     assert content(out) == here
     assert said == []
 
 
-def test_errors_come_back_as_they_are(crew: Any, album: list[Path], tmp_path: Path) -> None:
+def test_errors_come_back_as_they_are(executor: Any, album: list[Path], tmp_path: Path) -> None:
     net = upscaler()
     job = photo(album[0], tmp_path / "out.png", net)
     album[0].write_bytes(album[0].read_bytes()[:100])
     with pytest.raises(InputError) as here:
-        perform(job, net, ignore)
+        job.run(net, ignore)
     with pytest.raises(InputError) as there:
-        crew.submit(job, net, ignore).result()
+        executor.submit(job, net, ignore).result()
     assert str(there.value) == str(here.value)
     album[1].unlink()
     with pytest.raises(InputError):
-        crew.submit(replace(job, source=album[1]), net, ignore).result()
+        executor.submit(replace(job, source=album[1]), net, ignore).result()
     assert not (tmp_path / "out.png").exists()
 
 
-def test_relative_paths_are_this_process_own(crew: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_relative_paths_are_this_process_own(executor: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(paint(tmp_path / "in/0.png").parents[1])
     net = upscaler()
-    assert crew.submit(photo(Path("in/0.png"), Path("out.png"), net), net, ignore).result() == ""
+    assert executor.submit(photo(Path("in/0.png"), Path("out.png"), net), net, ignore).result() == ""
     assert (tmp_path / "out.png").exists()
 
 
 # Who dies
 
 
-def test_a_worker_that_is_killed_is_replaced(crew: Any, album: list[Path], tmp_path: Path, gate: Gate) -> None:
+def test_a_worker_that_is_killed_is_replaced(executor: Any, album: list[Path], tmp_path: Path, gate: Gate) -> None:
     here, out, net = made_here(album, tmp_path / "here"), tmp_path / "out", upscaler()
     out.mkdir()
     held = [gate.holding(photo(source, out / source.name, net)) for source in album]
-    futures = [crew.submit(job, net, ignore) for job in held]
+    futures = [executor.submit(job, net, ignore) for job in held]
     until(lambda: len(gate.pids()) == 3)
     psutil.Process(gate.pids()[0]).kill()
     until(lambda: len(gate.pids()) == 3)  # another one has begun with what it had in hand
     gate.open()
     assert [future.result() for future in futures] == [""] * len(album)
-    crew.close()
+    executor.close()
     assert content(out) == here
 
 
-def test_a_job_that_kills_its_workers_is_given_up(crew: Any, album: list[Path], tmp_path: Path, gate: Gate) -> None:
+def test_a_job_that_kills_its_workers_is_given_up(executor: Any, album: list[Path], tmp_path: Path, gate: Gate) -> None:
     net = upscaler()
-    future = crew.submit(gate.holding(photo(album[0], tmp_path / "out.png", net)), net, ignore)
+    future = executor.submit(gate.holding(photo(album[0], tmp_path / "out.png", net)), net, ignore)
     killed = 0
     while not future.done():
         for pid in gate.pids():
@@ -259,41 +262,41 @@ def test_a_job_that_kills_its_workers_is_given_up(crew: Any, album: list[Path], 
 
 
 def test_an_output_that_was_whole_before_its_worker_died_is_not_made_again(
-    crew: Any, album: list[Path], tmp_path: Path
+    executor: Any, album: list[Path], tmp_path: Path
 ) -> None:
-    from upscale_cli.executors.ray.worker import order_for
-    from upscale_cli.executors.ray.worker_thread import Errand
+    from upscale_cli.executors.ray.worker import request_for
+    from upscale_cli.executors.ray.worker_thread import Task
 
     net, output = upscaler(), tmp_path / "out.png"
-    errand = Errand(order_for(photo(album[0], output, net), net), ignore)
-    assert errand.begins()
+    task = Task(request_for(photo(album[0], output, net), net), ignore)
+    assert task.begins()
     output.write_bytes(b"whole")
-    crew.again(errand, died_over_it=True, why="killed")
-    assert errand.future.result(timeout=0) == ""
+    executor.again(task, died_over_it=True, why="killed")
+    assert task.future.result(timeout=0) == ""
     assert output.read_bytes() == b"whole"
     output.unlink()
-    crew.again(errand, died_over_it=True, why="killed")  # just behind it: nothing more is to be done
-    crew.close()
-    assert errand.future.result(timeout=0) == ""
+    executor.again(task, died_over_it=True, why="killed")  # just behind it: nothing more is to be done
+    executor.close()
+    assert task.future.result(timeout=0) == ""
 
 
 def test_a_node_that_goes_takes_nothing_along(
-    cluster: Any, crew: Any, album: list[Path], tmp_path: Path, gate: Gate
+    cluster: Any, executor: Any, album: list[Path], tmp_path: Path, gate: Gate
 ) -> None:
     here, out, net = made_here(album, tmp_path / "here"), tmp_path / "out", upscaler()
     out.mkdir()
     held = [gate.holding(photo(source, out / source.name, net)) for source in album]
-    futures = [crew.submit(job, net, ignore) for job in held]
+    futures = [executor.submit(job, net, ignore) for job in held]
     until(lambda: len(gate.pids()) == 3)
     cluster.remove_node(cluster.list_all_nodes()[-1], allow_graceful=False)
     try:
-        until(lambda: crew.room == 2)
+        until(lambda: executor.room == 2)
         gate.open()
         assert [future.result() for future in futures] == [""] * len(album)
     finally:
         cluster.add_node(num_cpus=1, **cluster.store)
-    until(lambda: crew.room == 3)  # one that comes is noticed
-    crew.close()
+    until(lambda: executor.room == 3)  # one that comes is noticed
+    executor.close()
     assert content(out) == here
 
 
@@ -303,13 +306,13 @@ def large(tmp_path: Path) -> list[Path]:
     return [paint(tmp_path / "in" / f"{number}.png", number, (1200, 900)) for number in range(4)]
 
 
-def test_ctrl_c_leaves_nothing_half_done(crew: Any, large: list[Path], tmp_path: Path) -> None:
+def test_ctrl_c_leaves_nothing_half_done(executor: Any, large: list[Path], tmp_path: Path) -> None:
     out, net = tmp_path / "out", upscaler()
     out.mkdir()
     begun: list[Event] = []
-    futures = [crew.submit(photo(source, out / source.name, net), net, begun.append) for source in large]
+    futures = [executor.submit(photo(source, out / source.name, net), net, begun.append) for source in large]
     until(lambda: begun)
-    crew.close()
+    executor.close()
     for future in futures:
         with contextlib.suppress(InterruptedRun):
             future.result(timeout=0)
@@ -319,27 +322,27 @@ def test_ctrl_c_leaves_nothing_half_done(crew: Any, large: list[Path], tmp_path:
 # Who is refused
 
 
-def test_a_worker_of_another_version_is_refused(crew: Any, album: list[Path], tmp_path: Path, said: list[str],
+def test_a_worker_of_another_version_is_refused(executor: Any, album: list[Path], tmp_path: Path, said: list[str],
                                                 monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
     monkeypatch.setattr("upscale_cli.executors.ray.worker_thread.__version__", "99")
     net = upscaler()
     with pytest.raises(DeviceError, match=r"no node of the cluster can be used: upscale-cli is .* there and 99 here"):
-        crew.submit(photo(album[0], tmp_path / "out.png", net), net, ignore).result()
+        executor.submit(photo(album[0], tmp_path / "out.png", net), net, ignore).result()
     assert any("is not used" in line for line in said)
 
 
 def test_a_worker_with_another_checkpoint_is_refused(
-    crew: Any, album: list[Path], tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+    executor: Any, album: list[Path], tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     net = upscaler()
     identity = net.identity()
     monkeypatch.setattr(net, "identity", lambda: {**identity, "checkpoints": {"2": "0" * 64}})
     with pytest.raises(DeviceError, match="it has another espcn than where the run began"):
-        crew.submit(photo(album[0], tmp_path / "out.png", net), net, ignore).result()
+        executor.submit(photo(album[0], tmp_path / "out.png", net), net, ignore).result()
     assert len(said) == 3
 
 
-class OnlyHere(Sign):
+class OnlyHere(Probe):
     """Seen by one process alone: `size` is its number."""
 
     __slots__ = ()
@@ -349,22 +352,22 @@ class OnlyHere(Sign):
 
 
 def test_a_file_that_changes_meanwhile_is_no_fault_of_a_node(
-    crew: Any, album: list[Path], tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+    executor: Any, album: list[Path], tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("upscale_cli.executors.ray.shared_files.Tokens.signs_for", lambda *_: (Sign(album[0], 1),))
+    monkeypatch.setattr("upscale_cli.executors.ray.shared_files.Probes.probes_for", lambda *_: (Probe(album[0], 1),))
     net = upscaler()
-    assert crew.submit(photo(album[0], tmp_path / "out.png", net), net, ignore).result() == ""
+    assert executor.submit(photo(album[0], tmp_path / "out.png", net), net, ignore).result() == ""
     assert not said
 
 
 def test_a_worker_that_does_not_see_the_folder_is_refused(
-    crew: Any, album: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    executor: Any, album: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here = OnlyHere(tmp_path / "in", os.getpid())
-    monkeypatch.setattr("upscale_cli.executors.ray.shared_files.Tokens.signs_for", lambda *_: (here,))
+    monkeypatch.setattr("upscale_cli.executors.ray.shared_files.Probes.probes_for", lambda *_: (here,))
     net = upscaler()
     with pytest.raises(DeviceError, match=r"/in is not there what it is .* shared file system"):
-        crew.submit(photo(album[0], tmp_path / "out.png", net), net, ignore).result()
+        executor.submit(photo(album[0], tmp_path / "out.png", net), net, ignore).result()
 
 
 # Clips
@@ -372,7 +375,7 @@ def test_a_worker_that_does_not_see_the_folder_is_refused(
 
 @pytest.fixture
 def film(clips: Clips) -> Path:
-    """Five stretches."""
+    """Five segments."""
     return clips("film")
 
 
@@ -385,20 +388,20 @@ def whole(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return output
 
 
-def test_a_clip_in_stretches_over_three_workers(
-    crew: Any, album: list[Path], film: Path, whole: Path, tmp_path: Path, gate: Gate
+def test_a_clip_in_segments_over_three_workers(
+    executor: Any, album: list[Path], film: Path, whole: Path, tmp_path: Path, gate: Gate
 ) -> None:
     output, net = tmp_path / "out.mp4", upscaler()
     held = [gate.holding(photo(source, tmp_path / f"out_{source.name}", net)) for source in album[:3]]
-    photos = [crew.submit(job, net, ignore) for job in held]
-    future: Future[str] = crew.submit(clip(film, output), upscaler("bicubic"), ignore)
+    photos = [executor.submit(job, net, ignore) for job in held]
+    future: Future[str] = executor.submit(clip(film, output), upscaler("bicubic"), ignore)
     until(lambda: len(gate.pids()) == 3)
     pids = gate.pids()
     gate.open()
     assert future.result() == ""
     assert [one.result() for one in photos] == [""] * 3
     logs = "".join(path.read_text() for pid in pids for path in log_folder().glob(f"worker-*-{pid}.err"))
-    assert all(f"film.mp4, stretch {number}: done" in logs for number in range(1, 6))
+    assert all(f"film.mp4, segment {number}: done" in logs for number in range(1, 6))
     assert_same_file(examine(whole), examine(output))
     assert not work_of(output).exists()
 
@@ -409,7 +412,7 @@ def test_a_clip_in_stretches_over_three_workers(
 def test_a_driver_that_is_killed_goes_on(
     cluster: Any, album: list[Path], film: Path, whole: Path, tmp_path: Path
 ) -> None:
-    """Photos are known by the manifest, the clip's stretches by its journal."""
+    """Photos are known by the manifest, the clip's segments by its journal."""
     out, folder = tmp_path / "out", album[0].parent
     shutil.copy(film, folder)
     command = [sys.executable, "-m", "upscale_cli", str(folder), "-o", str(out), "--ray", cluster.address]
@@ -487,12 +490,12 @@ def test_a_device_that_no_node_has_is_refused(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_auto_is_what_the_environment_names(cluster: Any, said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    from upscale_cli.executors.ray.executor import open_ray_crew
+    from upscale_cli.executors.ray.executor import open_ray_executor
 
     monkeypatch.setenv("RAY_ADDRESS", cluster.address)
-    crew = open_ray_crew("auto", said.append)
-    assert crew.hands >= 1
-    crew.close()
+    executor = open_ray_executor("auto", said.append)
+    assert executor.concurrency >= 1
+    executor.close()
     assert not said
 
 
@@ -515,10 +518,10 @@ def test_without_ray_the_extra_is_named(run: Run, album: list[Path], monkeypatch
     ],
 )
 def test_an_address_that_leads_nowhere_is_one_line(address: str, kind: type[Exception], said: str) -> None:
-    from upscale_cli.executors.ray.executor import open_ray_crew
+    from upscale_cli.executors.ray.executor import open_ray_executor
 
     with pytest.raises(kind, match=said) as told:
-        open_ray_crew(address, print)
+        open_ray_executor(address, print)
     assert "\n" not in str(told.value)
 
 
@@ -541,7 +544,7 @@ def test_the_doctor_tells_what_is_wrong(
 ) -> None:
     monkeypatch.setattr("upscale_cli.executors.ray.worker.__version__", "99")
     monkeypatch.setattr(
-        "upscale_cli.executors.ray.shared_files.Tokens.token_in", lambda _, folder: Sign(folder / "gone", 1)
+        "upscale_cli.executors.ray.shared_files.Probes.probe_in", lambda _, folder: Probe(folder / "gone", 1)
     )
     outcome = run("doctor", "--ray", cluster.address, "--folder", tmp_path)
     assert outcome.code == 1

@@ -1,4 +1,4 @@
-"""Stretches made by many workers, in any order: joined, they are what one run alone makes, to the last packet."""
+"""Segments made by many workers, in any order: joined, they are what one run alone makes, to the last packet."""
 
 import pickle
 import threading
@@ -23,17 +23,17 @@ from upscale_cli.jobs import video_resume, video_segments
 from upscale_cli.jobs.inputs import Input
 from upscale_cli.jobs.naming import Naming
 from upscale_cli.jobs.outputs import Outputs
-from upscale_cli.jobs.prepare import open_source, prepare_clip
-from upscale_cli.jobs.video import run_clip
-from upscale_cli.jobs.video_job import ClipJob, ClipOptions
+from upscale_cli.jobs.prepare_video import open_clip, prepare_video
+from upscale_cli.jobs.video import VideoJob, run_clip
+from upscale_cli.jobs.video_job import ClipOptions
 from upscale_cli.jobs.video_resume import run_resumable
 from upscale_cli.jobs.video_segments import (
     Indivisible,
     Made,
-    StretchJob,
-    is_worth_sharing,
-    perform_stretch,
-    run_stretched,
+    SegmentJob,
+    is_worth_dividing,
+    make_segment,
+    run_in_segments,
 )
 from upscale_cli.media.video import segments
 from upscale_cli.media.video.encoding import EncodeOptions
@@ -45,9 +45,9 @@ FFV1 = EncodeOptions(codec="ffv1")
 
 
 @pytest.fixture(autouse=True)
-def _short_stretches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _short_segments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (segments, video_segments):
-        monkeypatch.setattr(module, "stretch_length", lambda _: LENGTH)
+        monkeypatch.setattr(module, "segment_length", lambda _: LENGTH)
     monkeypatch.setattr(video_resume, "cache_folder", lambda: tmp_path / "cache")
 
 
@@ -61,22 +61,20 @@ def upscaler() -> Upscaler:
     return Upscaler("bicubic", device="cpu")
 
 
-def job_for(source: Path, output: Path, **options: Any) -> ClipJob:
+def job_for(source: Path, output: Path, **options: Any) -> VideoJob:
     given, chosen = Input(str(source)), ClipOptions(**{"encode": FAST, **options})
     naming = Naming(str(output), None, Target(scale=2))
-    return prepare_clip(
-        given, open_source(given, chosen), upscaler(), naming, Outputs([given], overwrite=False), chosen
-    )
+    return prepare_video(given, open_clip(given, chosen), upscaler(), naming, Outputs([given], overwrite=False), chosen)
 
 
-def made_alone(job: StretchJob) -> Made:
+def made_alone(job: SegmentJob) -> Made:
     """In a process of its own, as a worker makes it."""
-    return perform_stretch(job, upscaler(), ignore)
+    return make_segment(job, upscaler(), ignore)
 
 
 def by_threads(pool: Executor) -> video_segments.Submit:
-    """Each stretch by an upscaler of its own."""
-    return lambda job, listener: pool.submit(perform_stretch, job, upscaler(), listener)
+    """Each segment by an upscaler of its own."""
+    return lambda job, listener: pool.submit(make_segment, job, upscaler(), listener)
 
 
 def in_turn(source: Path, output: Path, **options: Any) -> ClipFinished:
@@ -111,7 +109,7 @@ def test_made_by_many_is_made_in_turn(
 ) -> None:
     alone, shared = tmp_path / f"alone{extension}", tmp_path / f"shared{extension}"
     before = in_turn(clips(name), alone, **options)
-    after = run_stretched(job_for(clips(name), shared, **options), upscaler(), by_threads(pool), ignore)
+    after = run_in_segments(job_for(clips(name), shared, **options), upscaler(), by_threads(pool), ignore)
     assert_same_file(examine(alone), examine(shared))
     assert (after.frames, after.repeated, after.damage) == (before.frames, before.repeated, before.damage)
     assert not work_of(shared).exists()
@@ -123,7 +121,7 @@ def test_without_loss_every_frame_is_that_of_a_single_run(
 ) -> None:
     alone, shared = tmp_path / "alone.mkv", tmp_path / "shared.mkv"
     run_clip(job_for(clips(name), alone, encode=FFV1), upscaler())
-    run_stretched(job_for(clips(name), shared, encode=FFV1), upscaler(), by_threads(pool), ignore)
+    run_in_segments(job_for(clips(name), shared, encode=FFV1), upscaler(), by_threads(pool), ignore)
     assert examine(shared).picture.pts == examine(alone).picture.pts
     for one, other in zip(planes(alone), planes(shared), strict=True):
         for plane, again in zip(one, other, strict=True):
@@ -143,15 +141,15 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_other_processes_that_seek_make_the_same(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """bwdif looks at the neighbours of a frame, also across the cut."""
     for module in (segments, video_segments):
-        monkeypatch.setattr(module, "stretch_length", lambda _: 50)
+        monkeypatch.setattr(module, "segment_length", lambda _: 50)
     alone, shared = tmp_path / "alone.mp4", tmp_path / "shared.mp4"
     in_turn(film, alone)
     with ProcessPoolExecutor(2, mp_context=_spawning()) as processes:
 
-        def submit(job: StretchJob, _: Listener) -> "Future[Made]":
+        def submit(job: SegmentJob, _: Listener) -> "Future[Made]":
             return processes.submit(made_alone, job)
 
-        run_stretched(job_for(film, shared), upscaler(), submit, ignore)
+        run_in_segments(job_for(film, shared), upscaler(), submit, ignore)
     assert_same_file(examine(alone), examine(shared))
 
 
@@ -168,16 +166,16 @@ def test_a_job_can_be_pickled_and_is_small(clips: Clips, tmp_path: Path) -> None
         assert len(data) < 20_000
 
 
-def jobs_of(job: ClipJob) -> list[StretchJob]:
+def jobs_of(job: VideoJob) -> list[SegmentJob]:
     """What would be dealt out."""
-    jobs: list[StretchJob] = []
+    jobs: list[SegmentJob] = []
 
-    def submit(one: StretchJob, _: Listener) -> "Future[Made]":
+    def submit(one: SegmentJob, _: Listener) -> "Future[Made]":
         jobs.append(one)
         raise InterruptedRun
 
     with pytest.raises(InterruptedRun):
-        run_stretched(job, upscaler(), submit, ignore)
+        run_in_segments(job, upscaler(), submit, ignore)
     return jobs
 
 
@@ -185,14 +183,14 @@ def jobs_of(job: ClipJob) -> list[StretchJob]:
 
 
 class Stopping:
-    """Deals stretches to threads, those of `late` last, and breaks off when so many are done."""
+    """Deals segments to threads, those of `late` last, and breaks off when so many are done."""
 
     def __init__(self, pool: Executor, after: int, late: Sequence[int] = ()) -> None:
         self._pool, self._left, self._late = pool, after, late
         self._lock = threading.Lock()
         self.made: list[int] = []
 
-    def __call__(self, job: StretchJob, listener: Listener) -> "Future[Made]":
+    def __call__(self, job: SegmentJob, listener: Listener) -> "Future[Made]":
         with self._lock:
             if job.number in self._late:
                 return Future()  # still under way when it ends
@@ -200,12 +198,12 @@ class Stopping:
                 raise InterruptedRun
             self._left -= 1
             self.made.append(job.number)
-        return self._pool.submit(perform_stretch, job, upscaler(), listener)
+        return self._pool.submit(make_segment, job, upscaler(), listener)
 
 
-def broken_off(job: ClipJob, stopping: Stopping) -> Path:
+def broken_off(job: VideoJob, stopping: Stopping) -> Path:
     with pytest.raises(InterruptedRun, match="goes on from there"):
-        run_stretched(job, upscaler(), stopping, ignore, hands=lambda: 2)
+        run_in_segments(job, upscaler(), stopping, ignore, workers=lambda: 2)
     assert isinstance(job.output, Path)
     return work_of(job.output)
 
@@ -217,7 +215,7 @@ def test_a_driver_that_was_killed_goes_on_with_what_is_recorded(clips: Clips, tm
     kept = {path.name for path in work.glob("stretch-0*")}
     again = Stopping(pool, after=100)
     notes: list[Event] = []
-    run_stretched(job_for(clips("long_gop"), shared, resume=True), upscaler(), again, notes.append)
+    run_in_segments(job_for(clips("long_gop"), shared, resume=True), upscaler(), again, notes.append)
     assert 1 in again.made
     assert kept
     assert not {int(name[len("stretch-") :][:5]) for name in kept} & set(again.made)
@@ -235,12 +233,12 @@ def test_a_run_in_turn_goes_on_before_the_first_gap(clips: Clips, tmp_path: Path
     assert_same_file(examine(alone), examine(shared))
 
 
-def test_a_stretch_that_is_lost_again_is_made_again(clips: Clips, tmp_path: Path, pool: Executor) -> None:
+def test_a_segment_that_is_lost_again_is_made_again(clips: Clips, tmp_path: Path, pool: Executor) -> None:
     alone, shared = tmp_path / "alone.mp4", tmp_path / "shared.mp4"
     in_turn(clips("long_gop"), alone)
     work = broken_off(job_for(clips("long_gop"), shared), Stopping(pool, after=4, late=[1]))
     next(work.glob("stretch-00000-*")).unlink()
-    run_stretched(job_for(clips("long_gop"), shared, resume=True), upscaler(), by_threads(pool), ignore)
+    run_in_segments(job_for(clips("long_gop"), shared, resume=True), upscaler(), by_threads(pool), ignore)
     assert_same_file(examine(alone), examine(shared))
 
 
@@ -260,7 +258,7 @@ def test_what_is_left_to_one(
 ) -> None:
     job = job_for(clips(name), tmp_path / "out.mkv", **options)
     with pytest.raises(Indivisible, match=why):
-        run_stretched(job, upscaler(), by_threads(pool), ignore)
+        run_in_segments(job, upscaler(), by_threads(pool), ignore)
     run_resumable(replace(job, options=replace(job.options, resume=True)), upscaler(), ignore)
     assert (tmp_path / "out.mkv").exists()
     assert not work_of(tmp_path / "out.mkv").exists()
@@ -279,14 +277,14 @@ def test_what_is_left_to_one(
 def test_other_frames_than_the_packets_tell_are_noticed(
     clips: Clips, tmp_path: Path, pool: Executor, change: Callable[[list[int]], list[int]]
 ) -> None:
-    """Each time that is missing or made up is noticed by the stretch it lies in; what is recorded by then is right."""
+    """Each time that is missing or made up is noticed by the segment it lies in; what is recorded by then is right."""
     alone, shared = tmp_path / "alone.mp4", tmp_path / "shared.mp4"
     in_turn(clips("long_gop"), alone)
-    told = video_segments.promised_times
+    told = video_segments.expected_times
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(video_segments, "promised_times", lambda *given: change(told(*given)))
+        patch.setattr(video_segments, "expected_times", lambda *given: change(told(*given)))
         with pytest.raises(Indivisible, match="packets"):
-            run_stretched(job_for(clips("long_gop"), shared), upscaler(), by_threads(pool), ignore)
+            run_in_segments(job_for(clips("long_gop"), shared), upscaler(), by_threads(pool), ignore)
     run_resumable(job_for(clips("long_gop"), shared, resume=True), upscaler(), ignore)
     assert_same_file(examine(alone), examine(shared))
 
@@ -295,7 +293,7 @@ def test_a_damaged_clip_is_as_damaged_as_in_turn(clips: Clips, tmp_path: Path, p
     source = corrupted(clips, "long_gop", range(12, 15))
     before = in_turn(source, tmp_path / "alone.mkv")
     try:
-        after = run_stretched(job_for(source, tmp_path / "shared.mkv"), upscaler(), by_threads(pool), ignore)
+        after = run_in_segments(job_for(source, tmp_path / "shared.mkv"), upscaler(), by_threads(pool), ignore)
     except Indivisible:
         after = run_resumable(job_for(source, tmp_path / "shared.mkv", resume=True), upscaler(), ignore)
     assert before.damage
@@ -309,12 +307,12 @@ def test_a_damaged_clip_is_as_damaged_as_in_turn(clips: Clips, tmp_path: Path, p
 def test_damage_behind_a_seek_is_noticed(
     clips: Clips, tmp_path: Path, pool: Executor, packet: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In stretches of five seconds; a decoder may pass over it, conceal it, or lose a frame."""
+    """In segments of five seconds; a decoder may pass over it, conceal it, or lose a frame."""
     for module in (segments, video_segments):
-        monkeypatch.setattr(module, "stretch_length", lambda _: 125)
+        monkeypatch.setattr(module, "segment_length", lambda _: 125)
     source = corrupted(clips, "film", range(packet, packet + 1))
     before = in_turn(source, tmp_path / "alone.mkv")
-    after = run_stretched(job_for(source, tmp_path / "shared.mkv"), upscaler(), by_threads(pool), ignore)
+    after = run_in_segments(job_for(source, tmp_path / "shared.mkv"), upscaler(), by_threads(pool), ignore)
     assert bool(after.damage) == bool(before.damage)
     assert (after.frames, after.repeated) == (before.frames, before.repeated)
     pts = [examine(tmp_path / name).picture.pts for name in ("alone.mkv", "shared.mkv")]
@@ -324,19 +322,19 @@ def test_damage_behind_a_seek_is_noticed(
 # Failures
 
 
-def test_a_failed_stretch_is_one_line_and_costs_no_other(clips: Clips, tmp_path: Path, pool: Executor) -> None:
+def test_a_failed_segment_is_one_line_and_costs_no_other(clips: Clips, tmp_path: Path, pool: Executor) -> None:
     shared = tmp_path / "out.mp4"
 
-    def failing(job: StretchJob, upscaler: Upscaler, listener: Listener) -> Made:
+    def failing(job: SegmentJob, upscaler: Upscaler, listener: Listener) -> Made:
         if job.number == 3:
             raise OutputError("the disk is full.")
-        return perform_stretch(job, upscaler, listener)
+        return make_segment(job, upscaler, listener)
 
-    def submit(job: StretchJob, listener: Listener) -> "Future[Made]":
+    def submit(job: SegmentJob, listener: Listener) -> "Future[Made]":
         return pool.submit(failing, job, upscaler(), listener)
 
     with pytest.raises(OutputError, match=r"the disk is full\. \d+ frames are done; the same command goes on"):
-        run_stretched(job_for(clips("long_gop"), shared), upscaler(), submit, ignore, hands=lambda: 1)
+        run_in_segments(job_for(clips("long_gop"), shared), upscaler(), submit, ignore, workers=lambda: 1)
     assert len(list(work_of(shared).glob("stretch-*"))) == 3
     assert not shared.exists()
 
@@ -344,11 +342,11 @@ def test_a_failed_stretch_is_one_line_and_costs_no_other(clips: Clips, tmp_path:
 def test_another_ffmpeg_is_refused(clips: Clips, tmp_path: Path) -> None:
     job = replace(jobs_of(job_for(clips("plain"), tmp_path / "out.mp4"))[0], ffmpeg="3.4")
     with pytest.raises(FFmpegError, match="Install the same"):
-        perform_stretch(job, upscaler(), ignore)
+        make_segment(job, upscaler(), ignore)
     assert not list(job.folder.glob("stretch-*"))
 
 
-def test_half_a_stretch_leaves_nothing(clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_half_a_segment_leaves_nothing(clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     job = jobs_of(job_for(clips("plain"), tmp_path / "out.mp4"))[0]
 
     def full(_: Path) -> None:
@@ -356,15 +354,15 @@ def test_half_a_stretch_leaves_nothing(clips: Clips, tmp_path: Path, monkeypatch
 
     monkeypatch.setattr(segments, "synced", full)
     with pytest.raises(OSError, match="No space"):
-        perform_stretch(job, upscaler(), ignore)
+        make_segment(job, upscaler(), ignore)
     assert not list(job.folder.glob("stretch-*"))
 
 
-def test_progress_counts_all_stretches(clips: Clips, tmp_path: Path, pool: Executor, monkeypatch: Any) -> None:
+def test_progress_counts_all_segments(clips: Clips, tmp_path: Path, pool: Executor, monkeypatch: Any) -> None:
     monkeypatch.setattr("upscale_cli.jobs.video_progress.PROGRESS_SECONDS", 0.0)
     events: list[Event] = []
     job = job_for(clips("long_gop"), tmp_path / "out.mp4")
-    run_stretched(job, upscaler(), by_threads(pool), events.append)
+    run_in_segments(job, upscaler(), by_threads(pool), events.append)
     counts = [event.done for event in events if isinstance(event, ClipProgress)]
     assert counts == sorted(counts)
     assert counts[-1] == 40
@@ -373,8 +371,8 @@ def test_progress_counts_all_stretches(clips: Clips, tmp_path: Path, pool: Execu
 
 
 def test_which_clips_are_worth_it(clips: Clips, tmp_path: Path) -> None:
-    assert is_worth_sharing(job_for(clips("long_gop"), tmp_path / "out.mp4"))
-    assert not is_worth_sharing(job_for(clips("plain"), tmp_path / "out.mp4"))
-    assert not is_worth_sharing(job_for(clips("long_gop"), tmp_path / "out.mp4", decode=DecodeOptions(frames=LENGTH)))
-    assert not is_worth_sharing(job_for(clips("long_gop"), tmp_path / "out.mp4", preview=1.0))
-    assert Fraction(40, LENGTH) > video_segments.WORTH_SHARING
+    assert is_worth_dividing(job_for(clips("long_gop"), tmp_path / "out.mp4"))
+    assert not is_worth_dividing(job_for(clips("plain"), tmp_path / "out.mp4"))
+    assert not is_worth_dividing(job_for(clips("long_gop"), tmp_path / "out.mp4", decode=DecodeOptions(frames=LENGTH)))
+    assert not is_worth_dividing(job_for(clips("long_gop"), tmp_path / "out.mp4", preview=1.0))
+    assert Fraction(40, LENGTH) > video_segments.WORTH_DIVIDING

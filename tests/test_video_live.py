@@ -25,7 +25,7 @@ from tests.examine import assert_kept, examine, upscale
 from upscale_cli.media.video import tee as once_module
 from upscale_cli.media.video.live import container_of, is_address
 from upscale_cli.media.video.player import player_arguments
-from upscale_cli.media.video.tee import Feed, Once, SecondInput
+from upscale_cli.media.video.tee import Feed, SecondInput, Tee
 
 FAST = ("-m", "bicubic", "--preset", "ultrafast", "--device", "cpu")
 UPSCALE = (sys.executable, "-m", "upscale_cli")
@@ -362,16 +362,16 @@ def test_what_is_sent_depends_on_the_scheme() -> None:
 # Bytes that come once
 
 
-def source_of(data: bytes, step: int = 1000) -> Once:
+def source_of(data: bytes, step: int = 1000) -> Tee:
     stream = io.BytesIO(data)
-    return Once("test", lambda: stream.read(step))
+    return Tee("test", lambda: stream.read(step))
 
 
 def test_all_readers_get_every_byte_at_their_own_pace() -> None:
     data = bytes(range(256)) * 2000
-    with source_of(data) as once:
-        fast, slow, head = once.tap(), once.tap(), once.tap(limit=5000)
-        once.begin()
+    with source_of(data) as tee:
+        fast, slow, head = tee.tap(), tee.tap(), tee.tap(limit=5000)
+        tee.begin()
         assert b"".join(iter(partial(fast.read, 777), b"")) == data
         assert b"".join(iter(partial(head.read, 512), b"")) == data[:5000]
         head.close()
@@ -379,31 +379,31 @@ def test_all_readers_get_every_byte_at_their_own_pace() -> None:
 
 
 def test_what_all_have_passed_is_let_go() -> None:
-    with source_of(bytes(1_000_000)) as once:
-        a, b = once.tap(), once.tap()
-        once.begin()
+    with source_of(bytes(1_000_000)) as tee:
+        a, b = tee.tap(), tee.tap()
+        tee.begin()
         for _ in range(1000):
             assert len(a.read(1000)) == len(b.read(1000)) == 1000
-        assert len(once.head()) <= 2000
+        assert len(tee.head()) <= 2000
 
 
 def test_readers_too_far_apart_end_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(once_module, "MOST_BYTES", 10_000)
-    with source_of(bytes(100_000)) as once:
-        fast, _ = once.tap(), once.tap()
-        once.begin()
+    with source_of(bytes(100_000)) as tee:
+        fast, _ = tee.tap(), tee.tap()
+        tee.begin()
         assert len(b"".join(iter(fast.read, b""))) < 20_000
-        assert once.error is not None
-        assert "apart" in str(once.error)
+        assert tee.error is not None
+        assert "apart" in str(tee.error)
 
 
 def test_a_source_that_is_cut_still_gives_what_was_read() -> None:
-    with source_of(bytes(100_000)) as once:
-        first, second = once.tap(), once.tap()
-        once.begin()
+    with source_of(bytes(100_000)) as tee:
+        first, second = tee.tap(), tee.tap()
+        tee.begin()
         for _ in range(10):
             first.read(1000)
-        once.cut()
+        tee.cut()
         assert 10_000 <= len(b"".join(iter(second.read, b""))) <= 12_000
 
 
@@ -414,12 +414,12 @@ def test_closing_frees_whoever_waits() -> None:
         silent.wait(PATIENCE)
         return b""
 
-    once = Once("test", read)
-    tap = once.tap()
+    tee = Tee("test", read)
+    tap = tee.tap()
     got: list[bytes] = []
     reader = threading.Thread(target=lambda: got.append(tap.read()))
     reader.start()
-    once.close()
+    tee.close()
     reader.join(10)
     assert got == [b""]
     silent.set()
@@ -428,9 +428,9 @@ def test_closing_frees_whoever_waits() -> None:
 def test_a_feed_ends_with_its_process() -> None:
     theirs, ours = os.pipe()
     os.close(theirs)
-    with source_of(bytes(10_000_000)) as once:
-        tap = once.tap()
-        once.begin()
+    with source_of(bytes(10_000_000)) as tee:
+        tap = tee.tap()
+        tee.begin()
         feed = Feed(tap, os.fdopen(ours, "wb", buffering=0))
         feed.close()
         assert tap.is_closed

@@ -25,7 +25,7 @@ from upscale_cli.files import work_folder
 from upscale_cli.files.work_folder import job_in
 from upscale_cli.jobs import video_resume
 from upscale_cli.media.video import segments
-from upscale_cli.media.video.segments import Stretch, decoding_times
+from upscale_cli.media.video.segments import Segment, decoding_times
 
 LENGTH = 5
 VPX = ("--encoder-arg", "deadline=realtime", "--encoder-arg", "cpu-used=8")
@@ -33,8 +33,8 @@ FAST = ("--preset", "ultrafast")
 
 
 @pytest.fixture(autouse=True)
-def _short_stretches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(segments, "stretch_length", lambda _: LENGTH)
+def _short_segments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segments, "segment_length", lambda _: LENGTH)
     monkeypatch.setattr(video_resume, "cache_folder", lambda: tmp_path / "cache")
 
 
@@ -67,7 +67,7 @@ def halted(source: Path, output: Path, *options: object, monkeypatch: pytest.Mon
     return work_of(output)
 
 
-def keep_stretches(work: Path, count: int) -> None:
+def keep_segments(work: Path, count: int) -> None:
     """As if the run had been killed when so many were recorded."""
     journal = work / "journal.jsonl"
     lines = journal.read_text(encoding="utf-8").splitlines(keepends=True)
@@ -111,7 +111,7 @@ JOINED: list[tuple[str, str, tuple[str, ...], str]] = [
 
 
 @pytest.mark.parametrize(("name", "extension", "options", "encoder"), JOINED)
-def test_joined_stretches_are_what_one_encoder_writes(
+def test_joined_segments_are_what_one_encoder_writes(
     clips: Clips, tmp_path: Path, name: str, extension: str, options: Sequence[str], encoder: str
 ) -> None:
     if not has_encoder(encoder):
@@ -148,13 +148,13 @@ def test_ffv1_in_quicktime_is_refused(clips: Clips, tmp_path: Path) -> None:
     st.integers(-100, 1000),
 )
 def test_packets_are_decoded_in_order_and_in_time(steps: list[int], delays: list[int], begin: int) -> None:
-    """Whatever the delays of the stretches, for packets stored as late as each delay lets them be."""
+    """Whatever the delays of the segments, for packets stored as late as each delay lets them be."""
     pts = [begin]
     for step in steps:
         pts.append(pts[-1] + step)
     parts = np.array_split(np.array(pts), len(delays))
     made = [
-        Stretch(n, "", 0, tuple(part.tolist()), min(delay, max(0, len(part) - 1)))
+        Segment(n, "", 0, tuple(part.tolist()), min(delay, max(0, len(part) - 1)))
         for n, (part, delay) in enumerate(zip(parts, delays, strict=True))
         if len(part)
     ]
@@ -163,10 +163,10 @@ def test_packets_are_decoded_in_order_and_in_time(steps: list[int], delays: list
     assert all(a < b for a, b in pairwise(dts))
     assert all(decoded <= shown for decoded, shown in zip(dts, pts, strict=True))
     place = 0
-    for stretch in made:
-        for number in range(len(stretch.pts)):
-            assert dts[place + number] <= stretch.pts[max(0, number - stretch.delay)]
-        place += len(stretch.pts)
+    for segment in made:
+        for number in range(len(segment.pts)):
+            assert dts[place + number] <= segment.pts[max(0, number - segment.delay)]
+        place += len(segment.pts)
 
 
 # Going on
@@ -187,7 +187,7 @@ def test_packets_are_decoded_in_order_and_in_time(steps: list[int], delays: list
         ("alpha_vp9", ".webm", VPX),
     ],
 )
-def test_it_goes_on_behind_any_stretch(
+def test_it_goes_on_behind_any_segment(
     clips: Clips,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -205,7 +205,7 @@ def test_it_goes_on_behind_any_stretch(
         shutil.rmtree(work, ignore_errors=True)
         output.unlink(missing_ok=True)
         shutil.copytree(kept, work)
-        keep_stretches(work, stop)
+        keep_segments(work, stop)
         said = done(source, output, "--resume", *options)
         assert ("going on after frame" in said) == (stop > 0)
         assert_same_file(examine(whole), examine(output))
@@ -213,7 +213,7 @@ def test_it_goes_on_behind_any_stretch(
 
 def test_a_seek_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Behind the first ten seconds decoding begins anew at a key frame; bwdif looks at neighbours."""
-    monkeypatch.setattr(segments, "stretch_length", lambda _: 100)
+    monkeypatch.setattr(segments, "segment_length", lambda _: 100)
     source = tmp_path / "interlaced.mp4"
     weave = ("-vf", "interlace=scan=tff:lowpass=off", "-flags", "+ildct+ilme", "-x264-params", "tff=1")
     encoder = ("-c:v", "libx264", "-g", 60, "-bf", 3, *AAC)
@@ -221,7 +221,7 @@ def test_a_seek_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     whole, output = tmp_path / "whole.mp4", tmp_path / "out.mp4"
     done(source, whole, "--resume", *FAST)
     work = halted(source, output, *FAST, monkeypatch=monkeypatch)
-    keep_stretches(work, 3)
+    keep_segments(work, 3)
     done(source, output, "--resume", *FAST)
     assert_same_file(examine(whole), examine(output))
 
@@ -250,28 +250,28 @@ def torn_line(work: Path) -> None:
 
 def zeros_at_the_end(work: Path) -> None:
     """As some file systems leave it after a power cut."""
-    keep_stretches(work, 2)
+    keep_segments(work, 2)
     with (work / "journal.jsonl").open("ab") as stream:
         stream.write(bytes(300))
 
 
 def no_newline_at_the_end(work: Path) -> None:
-    keep_stretches(work, 2)
+    keep_segments(work, 2)
     journal = work / "journal.jsonl"
     journal.write_bytes(journal.read_bytes()[:-1])
 
 
 def strange_lines(work: Path) -> None:
-    keep_stretches(work, 1)
+    keep_segments(work, 1)
     with (work / "journal.jsonl").open("a", encoding="utf-8") as stream:
         stream.write('[]\n{"number": 1}\n{"pts": 3}\n7\n')
 
 
-def missing_stretch(work: Path) -> None:
+def missing_segment(work: Path) -> None:
     next(work.glob("stretch-00001-*")).unlink()
 
 
-def shorter_stretch(work: Path) -> None:
+def shorter_segment(work: Path) -> None:
     os.truncate(next(work.glob("stretch-00001-*")), 500)
 
 
@@ -285,13 +285,13 @@ def missing_job(work: Path) -> None:
 
 
 def strays(work: Path) -> None:
-    """What an encoder leaves that outlived its run: the stretch it was at, and half of a join."""
+    """What an encoder leaves that outlived its run: the segment it was at, and half of a join."""
     (work / "stretch-00009-00000000.mkv").write_bytes(b"half")
     (work / "joined-00000000.mp4").write_bytes(b"half")
     (work / "job.json.new").write_bytes(b"half")
 
 
-HARM = (torn_line, zeros_at_the_end, no_newline_at_the_end, strange_lines, missing_stretch, shorter_stretch, torn_job)
+HARM = (torn_line, zeros_at_the_end, no_newline_at_the_end, strange_lines, missing_segment, shorter_segment, torn_job)
 
 
 @pytest.mark.parametrize("harm", [*HARM, missing_job, strays], ids=lambda harm: harm.__name__)
@@ -305,7 +305,7 @@ def test_a_harmed_work_folder_costs_time_only(
     assert_same_file(examine(whole), examine(output))
 
 
-def test_a_full_disk_is_one_line_and_costs_one_stretch(
+def test_a_full_disk_is_one_line_and_costs_one_segment(
     clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, output = tmp_path / "whole.mp4", tmp_path / "out.mp4"
@@ -422,7 +422,7 @@ from pathlib import Path
 from upscale_cli import cli
 from upscale_cli.jobs import video_resume
 from upscale_cli.media.video import segments
-segments.stretch_length = lambda rate: 50
+segments.segment_length = lambda rate: 50
 video_resume.cache_folder = lambda: Path({cache!r})
 cli.main()
 """
@@ -486,7 +486,7 @@ def test_killed_again_and_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     said = final.communicate()[1].decode()
     assert final.returncode == 0, said
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "lr.mp4", "out.mp4"]
-    monkeypatch.setattr(segments, "stretch_length", lambda _: 50)
+    monkeypatch.setattr(segments, "segment_length", lambda _: 50)
     undisturbed = upscale(source, "-o", whole, *KILLED)
     assert undisturbed.code == 0, undisturbed.err
     assert len(examine(whole).picture.pts) == KILLED_FRAMES
@@ -514,18 +514,18 @@ def test_a_work_folder_from_elsewhere_opens_no_other_file(
     output = tmp_path / "out.mkv"
     work = halted(clips("plain"), output, monkeypatch=monkeypatch)
     first, *rest = (work / "journal.jsonl").read_text().splitlines()
-    stretch = json.loads(first)
+    segment = json.loads(first)
     secret = tmp_path / "secret.mkv"
-    shutil.copy(work / stretch["file"], secret)
-    script = work / stretch["file"]
+    shutil.copy(work / segment["file"], secret)
+    script = work / segment["file"]
     script.write_text(f"ffconcat version 1.0\nfile '{secret.name}'\n")
-    stretch["size"] = script.stat().st_size
-    (work / "journal.jsonl").write_text("\n".join((json.dumps(stretch), *rest, "")))
+    segment["size"] = script.stat().st_size
+    (work / "journal.jsonl").write_text("\n".join((json.dumps(segment), *rest, "")))
     outcome = run(clips("plain"), output, "--resume")
     assert outcome.code == 1
     assert "cannot be read back" in outcome.err
-    stretch |= {"file": str(secret), "size": secret.stat().st_size}
-    (work / "journal.jsonl").write_text("\n".join((json.dumps(stretch), *rest, "")))
+    segment |= {"file": str(secret), "size": secret.stat().st_size}
+    (work / "journal.jsonl").write_text("\n".join((json.dumps(segment), *rest, "")))
     job = job_in(work)
     assert job is not None
-    assert not segments.Journal(work, job).stretches
+    assert not segments.Journal(work, job).segments

@@ -14,15 +14,14 @@ from upscale_cli.jobs.inputs import Input
 from upscale_cli.jobs.job import FileOptions
 from upscale_cli.jobs.naming import Naming
 from upscale_cli.jobs.outputs import Outputs
-from upscale_cli.jobs.photo import run
-from upscale_cli.jobs.prepare import open_source, prepare, prepare_clip
+from upscale_cli.jobs.prepare import prepare_photo
 from upscale_cli.media.image.formats import MAX_PIXELS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from upscale_cli.events import Event, FolderFinished
-    from upscale_cli.executors.executor import Crew
+    from upscale_cli.executors.executor import Executor
     from upscale_cli.jobs.video_frames import SRFrame
     from upscale_cli.jobs.video_job import ClipOptions
     from upscale_cli.media.video.streams import Clip
@@ -82,8 +81,9 @@ def upscale_file(
         quality=quality, overwrite=overwrite, max_pixels=max_pixels, salvage=salvage, max_memory=max_memory,
         resume=resume, pyramid=pyramid,
     )  # fmt: skip
-    job = prepare(given, upscaler, naming, Outputs([given], overwrite=overwrite), files)
-    return Path(run(job, upscaler, listener).output)
+    job = prepare_photo(given, upscaler, naming, Outputs([given], overwrite=overwrite), files)
+    job.run(upscaler, listener)
+    return Path(job.output_name)
 
 
 def upscale_video(
@@ -116,17 +116,18 @@ def upscale_video(
     Raises:
         UpscaleError: with one line for the user.
     """
-    from upscale_cli.jobs.video import run_clip
+    from upscale_cli.jobs.prepare_video import open_clip, prepare_video
     from upscale_cli.jobs.video_job import ClipOptions
 
     options = options or ClipOptions()
     given = Input(os.fspath(source), may_be_live=options.live)
-    opened = open_source(given, options)
+    opened = open_clip(given, options)
     made = _for_clip(model, opened.clip, options, listener, upscaler_options)
     wanted = None if scale is None and target is None else made.target(scale, target)
     naming = Naming(os.fspath(output) if output is not None else None, None, wanted)
-    job = prepare_clip(given, opened, made, naming, Outputs([given], overwrite=options.overwrite), options)
-    return Path(run_clip(job, made, listener).output)
+    job = prepare_video(given, opened, made, naming, Outputs([given], overwrite=options.overwrite), options)
+    job.run(made, listener)
+    return Path(job.output_name)
 
 
 def upscale_folder(
@@ -143,7 +144,7 @@ def upscale_folder(
     overwrite: bool = False,
     skip_existing: bool = True,
     jobs: int | None = None,
-    crew: "Crew | None" = None,
+    executor: "Executor | None" = None,
     photos: FileOptions | None = None,
     clips: "ClipOptions | None" = None,
     listener: Listener = ignore,
@@ -162,8 +163,8 @@ def upscale_folder(
         format: such as "png"; None: the input's.
         overwrite: do everything again, and replace outputs that exist.
         skip_existing: pass over what the manifest in `output` knows to be done.
-        jobs: pictures in hand at a time; None: by the machine.
-        crew: who does the work, such as what `executors.ray.executor.open_ray_crew(address, print)` gives; it stays
+        jobs: pictures in progress at a time; None: by the machine.
+        executor: runs the jobs, such as what `executors.ray.executor.open_ray_executor(address, print)` gives; it stays
             open.
         photos, clips: how they are read and written; `overwrite` is as given here.
         listener: receives every event (see `upscale_cli.events`).
@@ -180,8 +181,8 @@ def upscale_folder(
     from upscale_cli.batch.folder import FolderRun, Rules
     from upscale_cli.batch.globs import check_globs
     from upscale_cli.batch.manifest import manifest_folder
-    from upscale_cli.batch.run import Run
     from upscale_cli.events import FolderFinished
+    from upscale_cli.jobs.plan import Planner
     from upscale_cli.jobs.video_job import ClipOptions
 
     if scale is not None and target is not None:
@@ -197,7 +198,7 @@ def upscale_folder(
             ends.append(event)
         listener(event)
 
-    run = Run(
+    planner = Planner(
         Naming(folder, format, Target(scale=scale) if scale is not None else target),
         replace(photos or FileOptions(), overwrite=overwrite),
         lambda: replace(clips or ClipOptions(), overwrite=overwrite),
@@ -211,7 +212,9 @@ def upscale_folder(
         output=None if folder is None else manifest_folder(folder, Input("")),
     )
     rules = Rules(skip_existing=skip_existing and not overwrite, jobs=jobs)
-    FolderRun(run, [None if model is None else os.fspath(model)], rules, crew).all(find_sources(names, (), choice))
+    FolderRun(planner, [None if model is None else os.fspath(model)], rules, executor).all(
+        find_sources(names, (), choice)
+    )
     return ends[-1]
 
 
@@ -256,7 +259,7 @@ def _for_clip(
     listener: Listener,
     options: dict[str, Any],
 ) -> Upscaler:
-    from upscale_cli.jobs.video_plan import chosen_streams
+    from upscale_cli.jobs.video_job import chosen_streams
 
     if not isinstance(model, Upscaler):
         codec = chosen_streams(clip, clip_options.video_stream)[0].codec

@@ -257,13 +257,32 @@ def _encodable(value: Any) -> Any:
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 
-def saying_once(listener: Listener) -> Say:
-    """Notes to a listener, each once."""
+def saying(listener: Listener) -> Say:
+    """Notes to a listener."""
+    return lambda text: listener(Note(text))
+
+
+def each_once(say: Say) -> Say:
+    """Passes each line on once, however often it comes. Whatever leaves out repeated notes does it by this."""
     said: set[str] = set()
 
-    def say(text: str) -> None:
+    def say_new(text: str) -> None:
         if text not in said:
             said.add(text)
-            listener(Note(text))
+            say(text)
 
-    return say
+    return say_new
+
+
+def saying_once(listener: Listener) -> Say:
+    """Notes to a listener, each once."""
+    return each_once(saying(listener))
+
+
+def naming_source(listener: Listener, source: str) -> Listener:
+    """A listener that has every note say which source it is about."""
+
+    def listen(event: Event) -> None:
+        listener(dataclasses.replace(event, source=source) if isinstance(event, Note) else event)
+
+    return listen

@@ -1,6 +1,6 @@
 """Files that come into a folder: each is handed over once it is whole.
 
-What the system tells of changes only ends the wait; the folder is then listed anew. So nothing is missed, whatever
+What the system reports of changes only ends the wait; the folder is then listed anew. So nothing is missed, whatever
 happens to events (a queue that runs over, a network drive that sends none).
 """
 
@@ -17,10 +17,10 @@ SETTLE_SECONDS: Final = 2.0
 """A file is whole when its size and time have stayed the same for so long."""
 
 LISTING_SECONDS: Final = 30.0
-"""How long the wait is at most, where nothing is told."""
+"""How long the wait is at most, where nothing is reported."""
 
 POLL_SECONDS: Final = 3.0
-"""How long it is where the system cannot tell of changes."""
+"""How long it is where the system cannot report changes."""
 
 _TICK_MILLISECONDS: Final = 250
 
@@ -29,7 +29,7 @@ Wait = Callable[[float], None]
 
 
 class Arrivals:
-    """Which files are whole and have not been handed over as they are. Pure: is told the time.
+    """Which files are whole and have not been handed over as they are. Pure: the time is an argument.
 
     >>> arrivals, stamp = Arrivals(settle=2.0), Stamp(10, 0)
     >>> arrivals.settled({"a.png": stamp}, now=0.0), arrivals.settled({"a.png": stamp}, now=2.0)
@@ -81,19 +81,19 @@ def waiting(folders: list[str], output: Path | None, *, recursive: bool, say: Sa
         *folders, recursive=recursive, rust_timeout=_TICK_MILLISECONDS, yield_on_timeout=True,
         watch_filter=lambda _, path: own is None or not path.startswith(own),
     )  # fmt: skip
-    is_told = True
+    is_reporting = True
 
     def wait(seconds: float) -> None:
-        nonlocal is_told
+        nonlocal is_reporting
         end = time.monotonic() + seconds
         try:
-            while is_told and time.monotonic() < end:
+            while is_reporting and time.monotonic() < end:
                 if next(changes):
                     return
         except (OSError, RuntimeError) as error:  # too many folders for the system, or a file system without events
-            is_told = False
+            is_reporting = False
             say(f"the system does not tell of changes ({error}); the folder is looked at every {POLL_SECONDS:.0f} s.")
-        if not is_told:
+        if not is_reporting:
             time.sleep(min(seconds, POLL_SECONDS))
 
     try:

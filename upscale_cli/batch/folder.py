@@ -6,7 +6,7 @@ survey (headers, manifest)  ->  some jobs at a time, noted in the manifest  ->  
 import dataclasses
 import time
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -14,19 +14,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from upscale_cli.batch.manifest import JobOptions, Manifest, Record, manifest_folder, template_below
-from upscale_cli.batch.pending import Hands
-from upscale_cli.batch.run import Prepared, Run
+from upscale_cli.batch.pending import Pending
 from upscale_cli.errors import CheckpointError, InterruptedRun, OptionError, OutputError, UpscaleError, causes_of
 from upscale_cli.events import Failed, FolderFinished, FolderProgress, Planned, Skipped, Surveyed, Surveying
-from upscale_cli.executors.executor import Crew
+from upscale_cli.executors.executor import Executor
 from upscale_cli.inference.sizing import Target
+from upscale_cli.jobs.job import sr_size
+from upscale_cli.jobs.outputs import Outputs
+from upscale_cli.jobs.plan import Planner, Prepared, Wanted
 from upscale_cli.text import counted
 
 if TYPE_CHECKING:
     from upscale_cli.batch.choice import Sources
     from upscale_cli.inference.upscaler import Upscaler
     from upscale_cli.jobs.inputs import Input
-    from upscale_cli.jobs.outputs import Outputs
     from upscale_cli.jobs.video_job import ClipOptions
 
 
@@ -39,7 +40,7 @@ class Rules:
         fail_fast: the first failure ends the run.
         dry_run: only say what would be done.
         watches: more runs are to come: nets are kept, and no option is wrong for all that will come.
-        jobs: pictures in hand at a time; None: by the machine.
+        jobs: pictures in progress at a time; None: by the machine.
         keeps_manifest: what is done is remembered where the outputs are.
     """
 
@@ -62,7 +63,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Begun:
-    """A job under way, and its line in the manifest.
+    """A job in progress, and its line in the manifest.
 
     Attributes:
         prepared: as the task's, but for an output that may be replaced.
@@ -97,17 +98,18 @@ class FolderRun:
     """Many sources by every model.
 
     Args:
-        run: prepares sources.
         models: as given with -m; [None] for the default.
-        crew: does the jobs; None: threads of this process.
+        executor: runs the jobs; None: threads of this process.
 
     Attributes:
-        tally: of the run in hand, or the last one.
+        tally: of the run in progress, or the last one.
     """
 
-    def __init__(self, run: Run, models: list[str | None], rules: Rules, crew: Crew | None = None) -> None:
-        self._run, self._models, self._rules, self._crew = run, models, rules, crew
-        self._listener = run.listener
+    def __init__(
+        self, planner: Planner, models: Sequence[str | None], rules: Rules, executor: Executor | None = None
+    ) -> None:
+        self._planner, self._models, self._rules, self._executor = planner, models, rules, executor
+        self._listener = planner.listener
         self._manifests: dict[Path | str, Manifest] = {}
         self._jobs: dict[tuple[Upscaler, bool], JobOptions] = {}
         self.tally = Tally()
@@ -154,19 +156,16 @@ class FolderRun:
         for folder, why in sources.failed:
             self._fail(folder, f"{folder}: {why}")
         outputs = self._outputs(sources.inputs)
-        clip_options = self._run.options_for(sources.inputs)
         refused: list[OptionError] = []
-        for name in self._models:
-            self._run.check_model(name, sources.inputs)
-            for source in sorted(sources.inputs, key=lambda source: source.is_clip):  # photos, then clips
-                self._listener(Surveying(len(tasks) + self.tally.count, total))
-                with self._telling(source, refused):
-                    task = self._task(source, name, outputs, clip_options if source.is_clip else None)
-                    tasks += [task] if task is not None else []
+        for wanted in self._planner.order(sources.inputs, self._models):
+            self._listener(Surveying(len(tasks) + self.tally.count, total))
+            with self._reporting(wanted.source, refused):
+                task = self._task(wanted, outputs)
+                tasks += [task] if task is not None else []
         if refused and len(refused) == total and not self._rules.watches:
             raise refused[0]
         tally = self.tally
-        tally.total_megapixels = sum(task.prepared.megapixels for task in tasks)
+        tally.total_megapixels = sum(task.prepared.job.megapixels for task in tasks)
         self._listener(
             Surveyed(len(tasks), tally.skipped, len(tally.failures), dict(sources.passed_over), tally.total_megapixels)
         )
@@ -175,9 +174,7 @@ class FolderRun:
             ready.setdefault(task.prepared.upscaler, []).append(task)
         return ready
 
-    def _outputs(self, sources: "list[Input]") -> "Outputs":
-        from upscale_cli.jobs.outputs import Outputs
-
+    def _outputs(self, sources: "list[Input]") -> Outputs:
         def is_there(source: "Input", place: Path | str) -> bool:
             return self._manifest(source).is_there(place)
 
@@ -186,21 +183,19 @@ class FolderRun:
 
         folds = bool(sources) and self._manifest(sources[0]).folds()
         return Outputs(
-            sources, overwrite=self._run.photos.overwrite, may_replace=may_replace, is_there=is_there, folds=folds
+            sources, overwrite=self._planner.photos.overwrite, may_replace=may_replace, is_there=is_there, folds=folds
         )
 
-    def _task(
-        self, source: "Input", name: str | None, outputs: "Outputs", clip_options: "ClipOptions | None"
-    ) -> Task | None:
+    def _task(self, wanted: Wanted, outputs: Outputs) -> Task | None:
         """What is to be done with a source; None where it is done."""
-        manifest, opened = self._manifest(source), self._run.opened(source, name, clip_options)
-        job = self._job(opened.upscaler, clip_options)
-        if self._is_done(source, manifest, job):
+        manifest, opened = self._manifest(wanted.source), self._planner.open(wanted)
+        job = self._job(opened.upscaler, wanted.clip_options)
+        if self._is_done(wanted.source, manifest, job):
             return None  # the header of a photo that is done is not read
-        return Task(self._run.prepared(source, opened, outputs), manifest, job)
+        return Task(self._planner.prepare(opened, outputs), manifest, job)
 
     def _is_done(self, source: "Input", manifest: Manifest, job: JobOptions) -> bool:
-        """Whether nothing is left to do, which is then told."""
+        """Whether nothing is left to do, which is then reported."""
         if not self._rules.skip_existing:
             return False
         record = manifest.finished(source, job)
@@ -216,7 +211,7 @@ class FolderRun:
         return True
 
     def _manifest(self, source: "Input") -> Manifest:
-        folder = manifest_folder(self._run.naming.output, source)
+        folder = manifest_folder(self._planner.naming.output, source)
         if folder not in self._manifests:
             self._manifests[folder] = Manifest(folder, is_kept=self._rules.keeps_manifest)
         return self._manifests[folder]
@@ -224,7 +219,7 @@ class FolderRun:
     def _job(self, upscaler: "Upscaler", clip_options: "ClipOptions | None") -> JobOptions:
         key = upscaler, clip_options is not None
         if key not in self._jobs:
-            self._jobs[key] = JobOptions(job_options(self._run, upscaler, clip_options))
+            self._jobs[key] = JobOptions(job_options(self._planner, upscaler, clip_options))
         return self._jobs[key]
 
     # Work
@@ -234,26 +229,26 @@ class FolderRun:
             for task in (task for tasks in ready.values() for task in tasks):
                 self._listener(planned(task.prepared))
             return
-        if ready and self._run.naming.output is not None:
+        if ready and self._planner.naming.output is not None:
             next(iter(ready.values()))[0].manifest.check()  # one folder for all: if it is no good, nothing is
         self._sweep(task.prepared for tasks in ready.values() for task in tasks)
         self._expect([task for tasks in ready.values() for task in tasks])
         self._work_begin = time.monotonic()
-        crew = self._crew or _local_crew(self._rules.jobs)
-        hands = Hands[Begun](crew, self._listener)
+        executor = self._executor or _thread_executor(self._rules.jobs)
+        pending = Pending[Begun](executor, self._listener)
         try:
             for upscaler, tasks in ready.items():
-                self._hand_out(crew, hands, tasks)
+                self._dispatch(executor, pending, tasks)
                 if not self._rules.watches:
                     upscaler.close()  # the next model needs the device
         except BaseException:
-            crew.close()
-            for begun, future in hands.ended(0):
+            executor.close()
+            for begun, future in pending.ended(0):
                 self._settle(begun, future)
             raise
         finally:
-            if crew is not self._crew:
-                crew.close()
+            if executor is not self._executor:
+                executor.close()
 
     def _sweep(self, works: Iterable[Prepared]) -> None:
         """Removes what killed runs have left where outputs are, and where they will be."""
@@ -264,29 +259,29 @@ class FolderRun:
             remove_abandoned(folder)
 
     def _expect(self, tasks: list[Task]) -> None:
-        """Tells every manifest what is to come."""
+        """Says to every manifest what is to come."""
         for manifest in dict.fromkeys(task.manifest for task in tasks):
             own = [(task.prepared, task.job) for task in tasks if task.manifest is manifest]
             manifest.expect([(one.source, one.output, job) for one, job in own if one.output is not None])
 
-    def _hand_out(self, crew: Crew, hands: "Hands[Begun]", tasks: list[Task]) -> None:
-        """All jobs of one model, as many at a time as the crew has hands for."""
+    def _dispatch(self, executor: Executor, pending: Pending[Begun], tasks: list[Task]) -> None:
+        """All jobs of one model, as many at a time as are worth it."""
         for task in tasks:
             begun = None
-            with self._telling(task.prepared.source):
+            with self._reporting(task.prepared.source):
                 begun = self._begin(task)
                 if begun is not None:
-                    hands.submit(begun, begun.prepared.job, begun.prepared.upscaler)
+                    pending.submit(begun, begun.prepared.job, begun.prepared.upscaler)
             if begun is None:
-                self._tell_progress()
-            self._take_back(hands, crew.hands - 1)
-        self._take_back(hands, 0)
+                self._report_progress()
+            self._collect(pending, executor.concurrency - 1)
+        self._collect(pending, 0)
 
-    def _take_back(self, hands: "Hands[Begun]", most: int) -> None:
-        for begun, future in hands.ended(most):
-            with self._telling(begun.task.prepared.source):
+    def _collect(self, pending: Pending[Begun], most: int) -> None:
+        for begun, future in pending.ended(most):
+            with self._reporting(begun.task.prepared.source):
                 self._end(begun, future)
-            self._tell_progress()
+            self._report_progress()
 
     def _begin(self, task: Task) -> "Begun | None":
         """A job, noted in the manifest: a kill at any moment leaves one that tells what there is.
@@ -316,21 +311,21 @@ class FolderRun:
                     return  # another run was faster
             raise
         manifest.finish(begun.record, damage)
-        self.tally.megapixels += begun.prepared.megapixels
+        self.tally.megapixels += begun.prepared.job.megapixels
         if damage:
             self._fail(source.name, f"{source.name}: {damage}")
         else:
             self.tally.done += 1
 
     def _settle(self, begun: "Begun", future: "Future[str]") -> None:
-        """As `_end`, of a run that is over: what is done counts, and nothing else is told."""
+        """As `_end`, of a run that is over: what is done counts, and nothing else is reported."""
         if future.cancelled() or future.exception() is not None:
             begun.task.manifest.drop(begun.record)
             return
         begun.task.manifest.finish(begun.record, future.result())
         self.tally.done += 1
 
-    def _tell_progress(self) -> None:
+    def _report_progress(self) -> None:
         tally, seconds = self.tally, time.monotonic() - self._work_begin
         pace = tally.megapixels / seconds if seconds else 0.0
         left = max(0.0, tally.total_megapixels - tally.megapixels) / pace if pace else None
@@ -351,8 +346,8 @@ class FolderRun:
             raise FailedFast
 
     @contextmanager
-    def _telling(self, source: "Input", refused: list[OptionError] | None = None) -> Iterator[None]:
-        """A failure of one source is told, and the others go on: even a bug of ours is no reason to stop them."""
+    def _reporting(self, source: "Input", refused: list[OptionError] | None = None) -> Iterator[None]:
+        """A failure of one source is reported, and the others go on: even a bug of ours is no reason to stop them."""
         try:
             yield
         except (InterruptedRun, CheckpointError):  # without its net no other source will fare better
@@ -370,25 +365,25 @@ class FolderRun:
             self._fail(source.name, message, trace=trace)
 
 
-def _local_crew(jobs: int | None) -> Crew:
-    from upscale_cli.executors.threads import LocalCrew, default_hands
+def _thread_executor(jobs: int | None) -> Executor:
+    from upscale_cli.executors.threads import ThreadExecutor, default_concurrency
 
-    return LocalCrew(jobs or default_hands())
+    return ThreadExecutor(jobs or default_concurrency())
 
 
 def planned(prepared: Prepared) -> Planned:
     """What would be done, as an event."""
+    job = prepared.job
     return Planned(
-        prepared.source.name, prepared.job.output_name, prepared.upscaler.name, *prepared.lr_size, *prepared.sr_size,
-        prepared.frames,
-    )  # fmt: skip
+        prepared.source.name, job.output_name, prepared.upscaler.name, *job.lr_size, *sr_size(job), job.frames
+    )
 
 
-def job_options(run: Run, upscaler: "Upscaler", clip_options: "ClipOptions | None") -> dict[str, Any]:
+def job_options(planner: Planner, upscaler: "Upscaler", clip_options: "ClipOptions | None") -> dict[str, Any]:
     """What decides about the pixels and the name of an output; neither device nor tile nor the clock has a part."""
     from upscale_cli.jobs.video_job import DEFAULT_CLIP_SCALE
 
-    naming, photos = run.naming, run.photos
+    naming, photos = planner.naming, planner.photos
     scale = upscaler.default_scale if clip_options is None else upscaler.only_scale or DEFAULT_CLIP_SCALE
     target = naming.target or Target(scale=scale)
     identity = upscaler.identity()

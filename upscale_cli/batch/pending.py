@@ -1,19 +1,15 @@
-"""The jobs of a run that are under way: what they tell, and how they end, reaches the thread that the run is in."""
+"""The jobs of a run that are in progress: their events and their ends reach the thread that the run is in."""
 
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
-from upscale_cli.executors.executor import Crew
-
-if TYPE_CHECKING:
-    from upscale_cli.events import Event, Listener
-    from upscale_cli.inference.upscaler import Upscaler
-    from upscale_cli.jobs.job import Job
-    from upscale_cli.jobs.object_job import ObjectJob
-    from upscale_cli.jobs.video_job import ClipJob
+from upscale_cli.events import Event, Listener
+from upscale_cli.executors.executor import Executor
+from upscale_cli.inference.upscaler import Upscaler
+from upscale_cli.jobs.job import Job
 
 Key = TypeVar("Key")
 
@@ -21,25 +17,25 @@ _POLL_SECONDS: Final = 0.2
 """Waits are cut into pieces of this length, because on Windows Ctrl-C does not end one."""
 
 
-class Hands(Generic[Key]):
-    """Submits jobs to a crew, and brings back what becomes of them.
+class Pending(Generic[Key]):
+    """Submits jobs to an executor, and gives back what becomes of them.
 
     Args:
-        listener: told of everything, in the thread that has made this.
+        listener: is called with every event, in the thread that has made this.
     """
 
-    def __init__(self, crew: Crew, listener: "Listener") -> None:
-        self._crew, self._listener = crew, listener
+    def __init__(self, executor: Executor, listener: Listener) -> None:
+        self._executor, self._listener = executor, listener
         self._home = threading.get_ident()
         self._mail: SimpleQueue[Event | tuple[Key, Future[str]]] = SimpleQueue()
-        self._under_way = 0
+        self._count = 0
 
-    def submit(self, key: Key, job: "Job | ClipJob | ObjectJob", upscaler: "Upscaler") -> None:
+    def submit(self, key: Key, job: Job, upscaler: Upscaler) -> None:
         """Begins with a job; its key comes back with its end."""
-        self._under_way += 1
+        self._count += 1
         try:
-            future = self._crew.submit(job, upscaler, self._tell)
-        except BaseException as error:  # Ctrl-C in a crew that works in this very thread
+            future = self._executor.submit(job, upscaler, self._listen)
+        except BaseException as error:  # Ctrl-C in an executor that works in this very thread
             failed: Future[str] = Future()
             failed.set_exception(error)
             self._mail.put((key, failed))
@@ -47,8 +43,8 @@ class Hands(Generic[Key]):
         future.add_done_callback(lambda done: self._mail.put((key, done)))
 
     def ended(self, most: int) -> Iterator[tuple[Key, Future[str]]]:
-        """The jobs that have ended, as they do, until at most so many are under way."""
-        while self._under_way > most or not self._mail.empty():
+        """The jobs that have ended, as they do, until at most so many are in progress."""
+        while self._count > most or not self._mail.empty():
             try:
                 mail = self._mail.get(timeout=_POLL_SECONDS)
             except Empty:
@@ -56,10 +52,10 @@ class Hands(Generic[Key]):
             if not isinstance(mail, tuple):
                 self._listener(mail)
                 continue
-            self._under_way -= 1
+            self._count -= 1
             yield mail
 
-    def _tell(self, event: "Event") -> None:
+    def _listen(self, event: Event) -> None:
         if threading.get_ident() == self._home:
             self._listener(event)
         else:

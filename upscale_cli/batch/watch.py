@@ -10,7 +10,7 @@ from upscale_cli.batch import arrivals
 from upscale_cli.batch.choice import Sources
 from upscale_cli.batch.manifest import Stamp
 from upscale_cli.errors import InterruptedRun, printable
-from upscale_cli.events import Note
+from upscale_cli.events import saying
 from upscale_cli.text import counted
 
 if TYPE_CHECKING:
@@ -32,10 +32,7 @@ def watch(
         How many files have failed, and have not been done since.
     """
 
-    def say(text: str) -> None:
-        listener(Note(text))
-
-    news, total = _News(find), _Total()
+    say, news, total = saying(listener), _News(find), _Total()
     say(f"watching {', '.join(map(printable, folders))}; Ctrl-C ends it.")
     try:
         with arrivals.waiting(folders, output, recursive=recursive, say=say) as wait:
@@ -72,24 +69,24 @@ class _News:
     def __init__(self, find: Callable[[], Sources]) -> None:
         self._find = find
         self._arrivals = arrivals.Arrivals(arrivals.SETTLE_SECONDS)
-        self._told: set[tuple[str, str]] = set()
-        self._passed_over = Counter[str]()
+        self._reported: set[tuple[str, str]] = set()
+        self._ignored = Counter[str]()
 
     @property
     def patience(self) -> float:
-        """Seconds until the folders are worth another look, whatever the system tells."""
+        """Seconds until the folders are worth another look, whatever the system reports."""
         return arrivals.SETTLE_SECONDS if self._arrivals.is_waiting else arrivals.LISTING_SECONDS
 
     def settled(self) -> Sources | None:
-        """What has settled, as sources of a run of its own; None for nothing. Told once: what cannot be looked into,
-        and how many files are passed over."""
+        """What has settled, as sources of a run of its own; None for nothing. Reported once: what cannot be looked
+        into, and how many files are ignored."""
         found = self._find()
         stamps = {source.name: Stamp.of(source.path) for source in found.inputs}
         listed = {name: stamp for name, stamp in stamps.items() if stamp is not None}
         ready = set(self._arrivals.settled(listed, time.monotonic()))
-        failed = [failure for failure in found.failed if failure not in self._told]
+        failed = [failure for failure in found.failed if failure not in self._reported]
         if not ready and not failed:
             return None
-        self._told.update(failed)
-        passed_over, self._passed_over = found.passed_over - self._passed_over, found.passed_over
-        return Sources([source for source in found.inputs if source.name in ready], failed, passed_over)
+        self._reported.update(failed)
+        ignored, self._ignored = found.passed_over - self._ignored, found.passed_over
+        return Sources([source for source in found.inputs if source.name in ready], failed, ignored)

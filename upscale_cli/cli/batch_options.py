@@ -12,9 +12,9 @@ from upscale_cli.files.object_names import is_object
 
 if TYPE_CHECKING:
     from upscale_cli.batch.choice import Choice, Sources
-    from upscale_cli.batch.run import Run
-    from upscale_cli.executors.executor import Crew
+    from upscale_cli.executors.executor import Executor
     from upscale_cli.jobs.inputs import Input
+    from upscale_cli.jobs.plan import Planner
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class ManyOptions:
         inputs: the arguments.
         lists: of --from-list.
         skip_existing: None where nothing is said.
-        jobs: pictures in hand at a time; None: by the machine.
+        jobs: pictures in progress at a time; None: by the machine.
         ray: address of the cluster that does the work; None: this machine.
     """
 
@@ -142,7 +142,7 @@ class ManyOptions:
             output=None if output is None else manifest_folder(output, Input("")),
         )
 
-    def run(self, run: "Run", models: list[str | None]) -> int:
+    def run(self, planner: "Planner", models: list[str | None]) -> int:
         """Finds the sources and upscales them; gives how many failed.
 
         Raises:
@@ -151,9 +151,9 @@ class ManyOptions:
         from upscale_cli.batch.discovery import find_sources
         from upscale_cli.batch.folder import FolderRun, Rules
 
-        choice = self.choice(run.naming.output)
+        choice = self.choice(planner.naming.output)
         if self.watch:
-            return self._watch(run, models, choice)
+            return self._watch(planner, models, choice)
         sources = find_sources(self.inputs, self.lists, choice)
         if not (sources.inputs or sources.failed):
             raise InputError(self._nothing(sources))
@@ -165,36 +165,36 @@ class ManyOptions:
             jobs=self.jobs,
             keeps_manifest=self.keeps_manifest,
         )
-        with self._crew(run) as crew:
-            return FolderRun(run, models, rules, crew).all(sources)
+        with self._executor(planner) as executor:
+            return FolderRun(planner, models, rules, executor).all(sources)
 
     @contextmanager
-    def _crew(self, run: "Run") -> "Iterator[Crew | None]":
-        """Who does the jobs; None: threads of this process."""
+    def _executor(self, planner: "Planner") -> "Iterator[Executor | None]":
+        """What runs the jobs; None: threads of this process."""
         if self.ray is None or self.dry_run:
             yield None
             return
-        from upscale_cli.events import Note
-        from upscale_cli.executors.ray.executor import open_ray_crew
+        from upscale_cli.events import saying
+        from upscale_cli.executors.ray.executor import open_ray_executor
 
         if self.jobs is not None:
             raise OptionError(f"-j {self.jobs} is for this machine; with --ray the cluster decides. Leave it out.")
-        crew = open_ray_crew(self.ray, lambda text: run.listener(Note(text)))
+        executor = open_ray_executor(self.ray, saying(planner.listener))
         try:
-            yield crew
+            yield executor
         finally:
-            crew.close()
+            executor.close()
 
-    def _watch(self, run: "Run", models: list[str | None], choice: "Choice") -> int:
+    def _watch(self, planner: "Planner", models: list[str | None], choice: "Choice") -> int:
         from upscale_cli.batch.discovery import find_sources
         from upscale_cli.batch.folder import FolderRun, Rules
         from upscale_cli.batch.watch import watch
 
         output = choice.output if isinstance(choice.output, Path) else None
-        with self._crew(run) as crew:
+        with self._executor(planner) as executor:
             return watch(
-                FolderRun(run, models, Rules(watches=True, jobs=self.jobs), crew),
-                lambda: find_sources(self.inputs, (), choice), list(self.inputs), output, run.listener,
+                FolderRun(planner, models, Rules(watches=True, jobs=self.jobs), executor),
+                lambda: find_sources(self.inputs, (), choice), list(self.inputs), output, planner.listener,
                 recursive=self.recursive,
             )  # fmt: skip
 

@@ -116,7 +116,7 @@ def _page(
 ) -> "tuple[Compared, tuple[Unpaired, ...]]":
     from upscale_cli.compare.page import write_page
     from upscale_cli.compare.pairing import subject_of_files, subjects_of_folders
-    from upscale_cli.events import Note
+    from upscale_cli.events import saying
 
     subjects: tuple[Subject, ...]
     unpaired: tuple[Unpaired, ...] = ()
@@ -127,7 +127,7 @@ def _page(
     if not subjects:
         folders = " and ".join(printable(str(path)) for path in paths)
         raise InputError(f"{folders} have no picture in common: {unpaired[0].file}: {unpaired[0].why}")
-    return write_page(subjects, place, overwrite=overwrite, say=lambda text: listener(Note(text))), unpaired
+    return write_page(subjects, place, overwrite=overwrite, say=saying(listener)), unpaired
 
 
 def _told(compared: "Compared", unpaired: "tuple[Unpaired, ...]", listener: "Listener") -> int:

@@ -210,17 +210,17 @@ class Counting:
     """Passes events on, notes once only, and counts what failed."""
 
     def __init__(self, tell: "Listener") -> None:
-        self._tell = tell
-        self._told: set[str] = set()
+        from upscale_cli.events import saying_once
+
+        self._tell, self._say = tell, saying_once(tell)
         self.failures = 0
 
     def __call__(self, event: "Event") -> None:
         from upscale_cli.events import Failed, Note
 
         if isinstance(event, Note):
-            if event.text in self._told:
-                return
-            self._told.add(event.text)
+            self._say(event.text)
+            return
         self.failures += isinstance(event, Failed)
         self._tell(event)
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from upscale_cli._version import __version__
-from upscale_cli.batch.run import Run
 from upscale_cli.cli.batch_options import ManyOptions
 from upscale_cli.cli.options import (
     COMPUTE,
@@ -352,16 +351,19 @@ def upscale(
 
         bound = memory_bound(max_memory)
 
-        from upscale_cli.jobs.job import FileOptions  # torch comes with these: nothing is left that could be refused
+        from upscale_cli.batch.run import Run  # torch comes with these: nothing is left that could be refused
+        from upscale_cli.jobs.job import FileOptions
+        from upscale_cli.jobs.plan import Planner
 
         photos = FileOptions(
             quality=quality, overwrite=overwrite, max_pixels=max_pixels, salvage=salvage, max_memory=bound,
             resume=resume, pyramid=pyramid,
         )  # fmt: skip
         show = partial(show_compared, as_json=as_json, quiet=quiet) if compare else None
-        run = Run(naming, photos, clip_options, upscaler_options, listener, show_comparison=show)
+        planner = Planner(naming, photos, clip_options, upscaler_options, listener)
         is_one_run = many.is_one_run or (not (to_stdout or compare) and many.is_several(sources, len(models)))
-        failed = many.run(run, models) if is_one_run else run.all(sources, models)
+        run = Run(planner, show_comparison=show)
+        failed = many.run(planner, models) if is_one_run else run.all(sources, models)
     if failed:
         raise typer.Exit(1)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from upscale_cli.compare.page import Compared, write_page
 from upscale_cli.compare.pairing import Subject, Version, labels
 from upscale_cli.errors import printable
-from upscale_cli.events import Listener, Note, ignore
+from upscale_cli.events import Listener, ignore, saying
 from upscale_cli.jobs.inputs import STDIO
 
 
@@ -51,7 +51,7 @@ class Comparison:
         before = Version(printable(self._path.name), self.source)
         after = [Version(label, path) for label, path in zip(labels(self.outputs), self.outputs, strict=True)]
         subject = Subject(printable(self._path.stem), (before, *after))
-        return write_page([subject], self.place, overwrite=overwrite, say=lambda text: listener(Note(text)))
+        return write_page([subject], self.place, overwrite=overwrite, say=saying(listener))
 
     @property
     def _path(self) -> Path:

@@ -18,7 +18,7 @@ import av
 
 from upscale_cli.compare.page import ASPECT_TOLERANCE, Compared
 from upscale_cli.errors import FFmpegError, InputError
-from upscale_cli.events import ClipProgress, Listener, Note, ignore
+from upscale_cli.events import ClipProgress, Listener, ignore, saying
 from upscale_cli.files.work_folder import WorkFolder
 from upscale_cli.frames.colour_tags import ColourTags
 from upscale_cli.frames.pixel_format import FORMATS, PixelFormat
@@ -80,11 +80,7 @@ def write_clip(
     container = container_named(output.suffix)
     sides = examine(before), examine(after)
     frame_of(*sides)
-    ffmpeg = find_ffmpeg()
-
-    def say(text: str) -> None:
-        listener(Note(text))
-
+    ffmpeg, say = find_ffmpeg(), saying(listener)
     for note in _notes(*sides):
         say(note)
     picture = _picture(*sides)

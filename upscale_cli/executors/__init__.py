@@ -1,1 +1,1 @@
-"""Who does the jobs of a run, and how many at a time."""
+"""What runs the jobs of a run, and how many at a time."""

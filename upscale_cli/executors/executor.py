@@ -1,38 +1,35 @@
-"""Who does the jobs of a run: threads of this process, or the workers of a cluster.
+"""What runs jobs: threads of this process, or the workers of a cluster.
 
-    FolderRun  ->  Crew.submit(job)  ->  perform(job, upscaler)  ->  Future of what the source has lost
+    FolderRun  ->  Executor.submit(job)  ->  job.run(upscaler)  ->  Future of what the source has lost
 
-Whoever hands out jobs need not know where they are done; whoever does them need not know of folders and manifests.
+What submits jobs need not know where they are run; an executor knows nothing of folders and manifests.
 """
 
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from upscale_cli.events import Listener
-    from upscale_cli.inference.upscaler import Upscaler
-    from upscale_cli.jobs.job import Job
-    from upscale_cli.jobs.object_job import ObjectJob
-    from upscale_cli.jobs.video_job import ClipJob
+from upscale_cli.events import Listener
+from upscale_cli.inference.upscaler import Upscaler
+from upscale_cli.jobs.job import Job
 
 
-class Crew(Protocol):
-    """Does jobs, several at a time."""
+class Executor(Protocol):
+    """Runs jobs, several at a time."""
 
     @property
-    def hands(self) -> int:
-        """How many jobs are worth being under way at once; may change during a run."""
+    def concurrency(self) -> int:
+        """How many jobs are worth being in progress at once; may change during a run."""
 
-    def submit(self, job: "Job | ClipJob | ObjectJob", upscaler: "Upscaler", listener: "Listener") -> "Future[str]":
-        """Begins with a job, at once or when a hand is free.
+    def submit(self, job: Job, upscaler: Upscaler, listener: Listener) -> "Future[str]":
+        """Begins with a job, at once or when a worker is free.
 
         Args:
             upscaler: what does it; in another process, one made by its `recipe`.
-            listener: told of it, from any thread.
+            listener: is called with its events, from any thread.
 
         Returns:
             What the source has lost, in words ("" for nothing), or the `UpscaleError` why nothing came of it.
         """
 
     def close(self) -> None:
-        """Ends what is under way, leaving nothing half-done, and lets go of whatever was held."""
+        """Ends what is in progress, leaving nothing half-done, and releases what was held."""

@@ -26,7 +26,7 @@ JOB_FILE: Final = "job.json"
 JOURNAL_FILE: Final = "journal.jsonl"
 """Lies beside it: what is done."""
 
-STRETCH: Final = "stretch-"
+SEGMENT: Final = "stretch-"
 JOINED: Final = "joined-"
 """How the names of a resumable run's clips begin."""
 
@@ -39,7 +39,7 @@ ROWS_FILE: Final = "rows.raw"
 """What is done of a large picture."""
 
 OWN_FILES: Final = (JOB_FILE, f"{JOB_FILE}.new", JOURNAL_FILE, f"{JOURNAL_FILE}.new", ROWS_FILE)
-OWN_BEGINNINGS: Final = (STRETCH, JOINED, ".")
+OWN_BEGINNINGS: Final = (SEGMENT, JOINED, ".")
 """What runs leave in a work folder, beside the output itself and the lock; and systems, under names with a dot."""
 
 

@@ -3,7 +3,7 @@
     ImageReader.scan  ->  Upscaler.rows  ->  ImageWriter.write_rows
     (media/)              (upscaler)         (media/)
 
-The writer asks for rows, the upscaler for the LR rows that it needs for them; docs/gigapixel.md tells why the result is
+The writer asks for rows, the upscaler for the LR rows that it needs for them; docs/gigapixel.md says why the result is
 that of the picture as a whole. Where LR cannot be decoded in bands, it is held: it is the smaller of the two.
 """
 
@@ -128,28 +128,26 @@ def upscaled_in_bands(
     try:
         lr = reader.scan if bands.scan and reader.scan is not None else next(iter(reader))
         count = -(-plan.height // TILE)
-        tell = begin(lr, count)
-        rows = upscaler.rows(lr, plan, tell)
+        report = begin(lr, count)
+        rows = upscaler.rows(lr, plan, report)
         if not upscaler.tile_count(lr, plan):
-            rows = _Told(rows, tell, count)
+            rows = _Reported(rows, report, count)
         yield Large(rows, upscaler.layout(lr), lr.transfer)
     finally:
         upscaler.limit_memory(None)
 
 
-class _Told(Rows):
-    """Tells of every band of `TILE` rows that has been read."""
+class _Reported(Rows):
+    """Reports every band of `TILE` rows that has been read."""
 
-    def __init__(self, rows: Rows, tell: Callable[[], None], count: int) -> None:
+    def __init__(self, rows: Rows, report: Callable[[], None], count: int) -> None:
         super().__init__(rows.height, rows.width, rows.channels, rows.dtype)
-        self._rows, self._tell, self._left = rows, tell, count
+        self._rows, self._report, self._left = rows, report, count
 
     def read(self, start: int, stop: int) -> Pixels:
         band = self._rows.read(start, stop)
-        self._left = min(
-            self._left, -(-(self.height - start) // TILE)
-        )  # of what a former run has done, nothing is told
+        self._left = min(self._left, -(-(self.height - start) // TILE))  # what a former run has done is not reported
         while self._left > -(-(self.height - stop) // TILE):
             self._left -= 1
-            self._tell()
+            self._report()
         return band

@@ -1,17 +1,18 @@
 """The rows of a large picture on the disk, so that a run which was killed at any moment can go on.
 
-    Upscaler.rows  ->  spool in OUTPUT.work  ->  ImageWriter.write_rows
+    Upscaler.rows  ->  row cache in OUTPUT.work  ->  ImageWriter.write_rows
 
-The spool holds the samples as they are. The journal beside it tells how many rows of it can be trusted.
+It holds the samples as they are. The journal beside it says how many of its rows can be trusted.
 """
 
 import json
 import os
 import time
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 
@@ -20,14 +21,7 @@ from upscale_cli.events import Say
 from upscale_cli.files.work_folder import JOURNAL_FILE, ROWS_FILE, WorkFolder, claim, job_in, replace_text
 from upscale_cli.frames.image import Pixels
 from upscale_cli.frames.rows import Rows, Streamed
-from upscale_cli.inference.upscaler import Plan, Upscaler
-from upscale_cli.jobs.bands import Bands, upscaled_in_bands
-from upscale_cli.jobs.fingerprint import digest, wish
-from upscale_cli.media.image.reader_writer import ImageReader
-
-if TYPE_CHECKING:
-    from upscale_cli.jobs.job import Job
-    from upscale_cli.jobs.photo_progress import Progressing
+from upscale_cli.jobs.bands import Bands, Large
 
 SYNC_SECONDS: Final = 5.0
 """How much work a kill may cost."""
@@ -35,7 +29,7 @@ SYNC_SECONDS: Final = 5.0
 BUDGET: Final = "bytes for a row of tiles"
 
 
-class Spool:
+class RowCache:
     """Takes the rows of a picture, those that a former run has not left here already.
 
     Args:
@@ -90,11 +84,11 @@ class Spool:
     def _trusted(self) -> int:
         """Rows that the journal tells of, if they are there."""
         try:
-            told = int(json.loads(self._journal.read_text(encoding="utf-8"))["rows"])
+            recorded = int(json.loads(self._journal.read_text(encoding="utf-8"))["rows"])
             held: int = self._file.stat().st_size // self._row_bytes
         except (OSError, ValueError, KeyError, TypeError):
             return 0
-        return max(0, min(told, held, self._picture.height))
+        return max(0, min(recorded, held, self._picture.height))
 
     def _record(self, descriptor: int, rows: int) -> None:
         os.fsync(descriptor)
@@ -102,43 +96,69 @@ class Spool:
         self.done = rows
 
 
-def upscale_resumably(
-    job: "Job", reader: ImageReader, upscaler: Upscaler, plan: Plan, bands: Bands, watch: "Progressing", say: Say
+@dataclass(frozen=True, slots=True)
+class KeptPicture:
+    """A picture whose rows are kept until its output is whole.
+
+    Attributes:
+        name: of the source, for messages.
+        output: has to be a file.
+        record: what makes it the same job, each thing under the name that the user knows.
+        overwrite: replace an output that exists.
+    """
+
+    name: str
+    output: Path | BinaryIO
+    record: Mapping[str, Any]
+    overwrite: bool
+
+
+def keeping_rows(
+    kept: KeptPicture,
+    bands: Bands,
+    opened: Callable[[Bands], AbstractContextManager[Large]],
+    write: Callable[[Large], None],
+    skip: Callable[[float], None],
+    say: Say,
 ) -> None:
-    """Upscales the first frame of `reader` to the output of `job`, by way of a spool in the output's work folder.
+    """Upscales a picture to its output, by way of a row cache in the output's work folder.
 
     Rows that a former run of the same job has left there are not computed again.
+
+    Args:
+        opened: the SR picture, to be computed as its rows are read.
+        write: writes one to the output.
+        skip: is called with the part (0..1) that is there already.
 
     Raises:
         OptionError: the output is no file, or its work folder is of another job.
         OutputError: it cannot be written; what is done stays in the work folder.
         InterruptedRun: Ctrl-C; the same.
     """
-    if not isinstance(job.output, Path):
+    if not isinstance(kept.output, Path):
         raise OptionError("--resume needs an output file to go on with, and -o - is none. Leave one of them out.")
     with (
-        WorkFolder(job.output, overwrite=job.options.overwrite, resume=True, say=say) as work,
+        WorkFolder(kept.output, overwrite=kept.overwrite, resume=True, say=say) as work,
         work.failures(),
     ):
-        bands = _claimed(work.path, job, upscaler, bands)
-        with upscaled_in_bands(reader, upscaler, plan, bands, watch.frame_of(plan)) as large:
-            spool = Spool(work.path, large.rows)
-            if spool.done:
-                say(f"{job.name}: going on after row {spool.done:,} of {plan.height:,}.")
-                watch.skip(spool.done / plan.height)
+        with opened(_claimed(work.path, kept.record, bands)) as large:
+            cache = RowCache(work.path, large.rows)
+            height = large.rows.height
+            if cache.done:
+                say(f"{kept.name}: going on after row {cache.done:,} of {height:,}.")
+                skip(cache.done / height)
             try:
-                spool.fill()
-                with job.writer(reader.info, say) as writer:
-                    writer.write_rows(spool.rows(), large.layout, large.transfer)
+                cache.fill()
+                write(replace(large, rows=cache.rows()))
             except KeyboardInterrupt:
                 raise InterruptedRun(
-                    f"interrupted: {spool.done:,} of {plan.height:,} rows are done in {work.path}; "
+                    f"interrupted: {cache.done:,} of {height:,} rows are done in {work.path}; "
                     "the same command goes on from there."
                 ) from None
         work.discard()
 
 
-def _claimed(folder: Path, job: "Job", upscaler: Upscaler, bands: Bands) -> Bands:
+def _claimed(folder: Path, record: Mapping[str, Any], bands: Bands) -> Bands:
     """Makes the folder that of the job; gives the bands with the budget that its first run had.
 
     The budget decides where the tiles lie, and free memory, which decides about the budget, is another every time.
@@ -146,12 +166,5 @@ def _claimed(folder: Path, job: "Job", upscaler: Upscaler, bands: Bands) -> Band
     recorded = job_in(folder) or {}
     budget = recorded.get(BUDGET)
     bands = replace(bands, budget=budget) if isinstance(budget, int) and budget > 0 else bands
-    record = {
-        "the input": digest(job.source),
-        "the format": job.format.name,
-        **wish(upscaler, job.target),
-        "--salvage": job.options.salvage,
-        BUDGET: bands.budget,
-    }
-    claim(folder, json.loads(json.dumps(record)))
+    claim(folder, json.loads(json.dumps({**record, BUDGET: bands.budget})))
     return bands

@@ -25,7 +25,7 @@ def digest(source: Path | bytes) -> str:
     return sha256.hexdigest()
 
 
-def wish(upscaler: Upscaler, target: Target) -> dict[str, Any]:
+def requested_options(upscaler: Upscaler, target: Target) -> dict[str, Any]:
     """Model, its options and the size, each under the name that the user knows."""
     model = upscaler.identity()
     return {

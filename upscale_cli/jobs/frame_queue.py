@@ -6,15 +6,19 @@ frames  ->  [channel]  ->  upscalers  ->  [channel]  ->  write
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Protocol
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from upscale_cli.frames.video import VideoFrame
-from upscale_cli.jobs.channel import Channel, Closed
+
+Item = TypeVar("Item")
+
+_POLL_SECONDS: Final = 0.5
+"""Waits are cut into pieces of this length, because on Windows Ctrl-C does not end one."""
 
 CHANNEL_BYTES: Final = 256 * 2**20
 """What the frames in one channel may take; at least one frame is always let through."""
@@ -25,12 +29,75 @@ GLANCE_SAMPLES: Final = 2**14
 """How many samples of two frames are compared before all of them are."""
 
 
-class Lane(Protocol):
+class Closed(Exception):  # noqa: N818  # no error: the other side has gone
+    """The other side will not take, or give, any more."""
+
+
+class Channel(Generic[Item]):
+    """Items from one thread to another, at most `capacity` of them on the way.
+
+    The giver ends with `finish`; the taker's loop then ends after the last item. Either side, or a third, breaks it
+    off with `abort`: the sides that wait, or come later, get `Closed`.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._items: deque[Item] = deque()
+        self._changed = threading.Condition()
+        self._finished = self._aborted = False
+
+    def put(self, item: Item) -> None:
+        """Waits for room.
+
+        Raises:
+            Closed: the channel was broken off.
+        """
+        with self._changed:
+            while len(self._items) >= self._capacity and not self._aborted:
+                self._changed.wait(_POLL_SECONDS)
+            if self._aborted:
+                raise Closed
+            self._items.append(item)
+            self._changed.notify_all()
+
+    def finish(self) -> None:
+        """No more items will come."""
+        with self._changed:
+            self._finished = True
+            self._changed.notify_all()
+
+    def abort(self) -> None:
+        """Breaks it off; what is still on the way is dropped."""
+        with self._changed:
+            self._aborted = True
+            self._items.clear()
+            self._changed.notify_all()
+
+    def __iter__(self) -> Iterator[Item]:
+        """The items as they come, until `finish`.
+
+        Raises:
+            Closed: the channel was broken off.
+        """
+        while True:
+            with self._changed:
+                while not (self._items or self._finished or self._aborted):
+                    self._changed.wait(_POLL_SECONDS)
+                if self._aborted:
+                    raise Closed
+                if not self._items:
+                    return
+                item = self._items.popleft()
+                self._changed.notify_all()
+            yield item
+
+
+class Pipeline(Protocol):
     """What turns the LR samples of one stream into SR samples; see `FrameUpscaler`."""
 
     @property
     def depth(self) -> int:
-        """How many frames may be under way before the oldest is collected."""
+        """How many frames may be in progress before the oldest is collected."""
 
     def submit(self, samples: NDArray[Any], *, net: bool = True) -> Any:
         """Starts one frame."""
@@ -65,7 +132,7 @@ def capacity(frame_bytes: int) -> int:
 
 def flow(
     frames: Iterable[VideoFrame],
-    lanes: Mapping[int, Lane],
+    pipelines: Mapping[int, Pipeline],
     write: Callable[[VideoFrame], None],
     *,
     tally: Tally,
@@ -77,11 +144,11 @@ def flow(
     lr_capacity: int = CHANNEL_FRAMES,
     sr_capacity: int = CHANNEL_FRAMES,
 ) -> None:
-    """Moves every frame through its lane, in order. What any of the three threads raises ends all, and is raised here.
+    """Moves every frame through its pipeline, in order. What any thread raises ends all three, and is raised here.
 
     Args:
         frames: iterated in a thread of its own.
-        lanes: by stream.
+        pipelines: by stream.
         write: called in a thread of its own with SR frames.
         tally: counts as it goes.
         stop_reading: unblocks `frames`, whatever it waits for; called from here while `frames` may be at work, once.
@@ -121,7 +188,7 @@ def flow(
     try:
         for worker in workers:
             worker.start()
-        _upscale(decoded, lanes, done, tally, dedup, by_net, on_frame)
+        _upscale(decoded, pipelines, done, tally, dedup, by_net, on_frame)
         done.finish()
         writing.join_patiently()
     except Closed:
@@ -139,23 +206,23 @@ def flow(
 
 def _upscale(
     decoded: Channel[VideoFrame],
-    lanes: Mapping[int, Lane],
+    pipelines: Mapping[int, Pipeline],
     done: Channel[VideoFrame],
     tally: Tally,
     dedup: bool,
     by_net: Callable[[VideoFrame], bool],
     on_frame: Callable[[], None],
 ) -> None:
-    """The middle of the flow: LR frames in, SR frames out, with as many under way as the device has use for."""
+    """The middle of the flow: LR frames in, SR frames out, with as many in progress as the device has use for."""
     before: dict[int, NDArray[Any]] = {}
     results: dict[int, NDArray[Any]] = {}
-    under_way: deque[tuple[VideoFrame, Any]] = deque()
-    depth = max(lane.depth for lane in lanes.values())
+    in_progress: deque[tuple[VideoFrame, Any]] = deque()
+    depth = max(pipeline.depth for pipeline in pipelines.values())
 
-    def hand_on() -> None:
-        frame, pending = under_way.popleft()
+    def pass_on() -> None:
+        frame, pending = in_progress.popleft()
         if pending is not None:
-            results[frame.stream] = lanes[frame.stream].collect(pending)
+            results[frame.stream] = pipelines[frame.stream].collect(pending)
         done.put(replace(frame, samples=results[frame.stream]))
         on_frame()
 
@@ -163,17 +230,17 @@ def _upscale(
         last = before.get(frame.stream)
         if dedup and last is not None and _is_same(frame.samples, last):
             tally.same += 1
-            under_way.append((frame, None))
+            in_progress.append((frame, None))
         else:
             net = by_net(frame)
             tally.net += net
             tally.fallback += not net
-            under_way.append((frame, lanes[frame.stream].submit(frame.samples, net=net)))
+            in_progress.append((frame, pipelines[frame.stream].submit(frame.samples, net=net)))
             before[frame.stream] = frame.samples
-        while len(under_way) > depth:
-            hand_on()
-    while under_way:
-        hand_on()
+        while len(in_progress) > depth:
+            pass_on()
+    while in_progress:
+        pass_on()
 
 
 def _is_same(samples: NDArray[Any], last: NDArray[Any]) -> bool:
@@ -184,7 +251,7 @@ def _is_same(samples: NDArray[Any], last: NDArray[Any]) -> bool:
 
 
 class _Worker(threading.Thread):
-    """A thread that tells what it raises."""
+    """A thread that reports what it raises."""
 
     def __init__(self, body: Callable[[], None], name: str, fail: Callable[[BaseException], None]) -> None:
         super().__init__(name=name, daemon=True)

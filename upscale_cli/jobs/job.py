@@ -1,14 +1,32 @@
-"""A job: one source and one output."""
+"""A job: one source and one output. What a run, an executor or another machine has to know of any of them.
 
+    PhotoJob (photo.py)    VideoJob (video.py)    ObjectJob (object_job.py)    SegmentJob (video_segments.py)
+
+What runs a job knows this protocol alone; no code asks which of these a job is.
+"""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, TYPE_CHECKING, Protocol, Self, TypeVar
 
-from upscale_cli.events import Say
 from upscale_cli.inference.sizing import Target
-from upscale_cli.media.image.formats import MAX_PIXELS, Format
-from upscale_cli.media.image.metadata import PhotoInfo
-from upscale_cli.media.image.reader_writer import ImageWriter
+from upscale_cli.media.image.formats import MAX_PIXELS
+
+if TYPE_CHECKING:
+    from upscale_cli.events import Listener
+    from upscale_cli.inference.upscaler import Upscaler
+
+Result = TypeVar("Result")
+Result_co = TypeVar("Result_co", covariant=True)
+
+Source = Path | str | bytes
+"""A file, the URL of an object (or what stands for bytes that come once only), or all bytes of a picture."""
+
+Output = Path | str | IO[bytes] | None
+"""A file, the URL of an object or an address, a stream, or None for a player."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,35 +52,96 @@ class FileOptions:
     pyramid: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One source and one output.
+class Work(Protocol[Result_co]):
+    """What any process can run that sees the same files: a job, or a part of one. It can be pickled, unless `is_local`.
 
     Attributes:
-        source: what to open; `name` for messages.
-        output: where to write, in which `format`; `output_name` for messages.
+        name: of the source, for messages.
         target: how large the result shall be.
-        lr_size, frames: (width, height) of the source, and how many frames or pages are kept, by its header.
+        lr_size: (width, height) of the source; (0, 0) where that is found out only when it is run.
+        overwrite: whether an output that is there is replaced; if not, one that appears is this work's own.
+        is_local: only this process can run it: its input comes once only, or its output is a stream.
     """
 
-    source: Path | bytes
-    name: str
-    output: Path | BinaryIO
-    output_name: str
-    format: Format
-    target: Target
-    options: FileOptions = FileOptions()
-    lr_size: tuple[int, int] = (0, 0)
-    frames: int = 1
+    @property
+    def name(self) -> str: ...
+    @property
+    def source(self) -> Source: ...
+    @property
+    def output(self) -> Output: ...
+    @property
+    def target(self) -> Target: ...
+    @property
+    def lr_size(self) -> tuple[int, int]: ...
+    @property
+    def overwrite(self) -> bool: ...
+    @property
+    def is_local(self) -> bool: ...
 
-    def writer(self, info: PhotoInfo, say: Say) -> ImageWriter:
-        """What makes the output."""
-        return ImageWriter(
-            self.output,
-            format=self.format.name,
-            info=info,
-            quality=self.options.quality,
-            overwrite=self.options.overwrite,
-            pyramid=self.options.pyramid,
-            say=say,
-        )
+    def absolute(self) -> Self:
+        """The same, wherever the current folder of another process is; names for messages stay."""
+
+    def check_machine(self) -> None:
+        """
+        Raises:
+            FFmpegError: a program that it needs is not on this machine, or is another version than it has to be.
+        """
+
+    def run(self, upscaler: "Upscaler", listener: "Listener") -> Result_co:
+        """Does it, here and now.
+
+        Raises:
+            UpscaleError: it could not be done, and nothing half-done is left.
+        """
+
+
+class Job(Work[str], Protocol):
+    """One source and one output. What `run` gives is what the source has lost, in words; "" for nothing.
+
+    Attributes:
+        output_name: for messages.
+        frames: frames or pages of the result; None where nobody knows.
+        megapixels: million SR pixels in all, as expected.
+        fills_machine: it has threads of its own and keeps every core and GPU busy, so that one is run at a time.
+    """
+
+    @property
+    def output_name(self) -> str: ...
+    @property
+    def frames(self) -> int | None: ...
+    @property
+    def megapixels(self) -> float: ...
+    @property
+    def fills_machine(self) -> bool: ...
+
+    def replacing(self) -> Self:
+        """The same job, and its output takes the place of what is there."""
+
+    def divided(self) -> "Divided | None":
+        """What has it done in parts by several workers; None where it is better left to one."""
+
+
+class Submit(Protocol):
+    """Begins with work somewhere, at once or when a worker is free; the listener is called from any thread."""
+
+    def __call__(self, work: Work[Result], listener: "Listener", /) -> "Future[Result]": ...
+
+
+class Divided(Protocol):
+    """A job in parts."""
+
+    def run(self, upscaler: "Upscaler", listener: "Listener", submit: Submit, workers: Callable[[], int]) -> str:
+        """As `Job.run`; the parts are done by others, at most `workers()` of them at once."""
+
+
+def sr_size(work: Work[object]) -> tuple[int, int]:
+    """(width, height) of what will come out, but for what a codec rounds to even; (0, 0) where nobody knows."""
+    return work.target.size_for(*work.lr_size) if all(work.lr_size) else (0, 0)
+
+
+Place = TypeVar("Place")
+
+
+def absolute(place: Place) -> Place:
+    """A path, whatever the current folder is; anything else as it is."""
+    return type(place)(os.path.abspath(place)) if isinstance(place, Path) else place

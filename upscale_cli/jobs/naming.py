@@ -1,4 +1,4 @@
-"""Many sources: find them, name the outputs, report what failed. Decides everything that needs no pixel."""
+"""What an output is called and where it goes, by -o, --format, the source and the size."""
 
 import hashlib
 import os
@@ -101,8 +101,8 @@ class Naming:
         fields = self._fields(source, ending, model)
         if target.scale is not None:
             fields["scale"] = f"{target.scale:.4g}"
-        wish = "{scale}x" if target.scale is not None else _wish(target)
-        return self._filled(source, fields, "{stem}" + label + self._model_part() + f"_{wish}{{ext}}")
+        size = "{scale}x" if target.scale is not None else _requested_size(target)
+        return self._filled(source, fields, "{stem}" + label + self._model_part() + f"_{size}{{ext}}")
 
     def check_unseen(self) -> None:
         """Refuses a template that cannot be filled in before a source is looked into.
@@ -290,10 +290,10 @@ def _below(folder: Path | str, *parts: str) -> Path | str:
     return joined(folder, "/".join(parts)) if isinstance(folder, str) and is_object(folder) else Path(folder, *parts)
 
 
-def _wish(target: Target) -> str:
+def _requested_size(target: Target) -> str:
     """A size that was asked for, as a part of a name; what comes of it is known with the LR size only.
 
-    >>> _wish(Target(box=(3840, None))), _wish(Target(megapixels=40))
+    >>> _requested_size(Target(box=(3840, None))), _requested_size(Target(megapixels=40))
     ('3840px', '40mp')
     """
     if target.box is None:

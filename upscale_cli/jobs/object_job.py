@@ -15,23 +15,32 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Final
+from typing import Final, Self
 
-from upscale_cli.errors import InputError, InterruptedRun, OptionError, UpscaleError
+from upscale_cli.errors import InputError, InterruptedRun, OutputError, UpscaleError
 from upscale_cli.events import ClipFinished, Event, Finished, Listener, Note
 from upscale_cli.files.atomic_file import TEMPORARY, hold, remove_abandoned
 from upscale_cli.files.object_store import fetch, put
 from upscale_cli.files.stamp import Stamp
 from upscale_cli.inference.sizing import Target
+from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.jobs.inputs import Input
+from upscale_cli.jobs.job import FileOptions, Job, absolute
 from upscale_cli.jobs.naming import Naming
 from upscale_cli.jobs.outputs import Outputs
+from upscale_cli.jobs.prepare import prepare_photo
+from upscale_cli.jobs.prepare_video import (
+    OpenedClip,
+    container_of_output,
+    prepare_video,
+    preview_label,
+    video_target,
+)
+from upscale_cli.jobs.video_job import ClipOptions
 from upscale_cli.media.image.formats import format_of
-
-if TYPE_CHECKING:
-    from upscale_cli.inference.upscaler import Upscaler
-    from upscale_cli.jobs.job import FileOptions, Job
-    from upscale_cli.jobs.video_job import ClipJob, ClipOptions
+from upscale_cli.media.video.container import container_named
+from upscale_cli.media.video.ffmpeg.binary import find_ffmpeg
+from upscale_cli.media.video.probe import probe
 
 SCRATCH: Final = "upscale-scratch-"
 """Names of scratch folders begin with it."""
@@ -63,99 +72,119 @@ class ObjectJob:
     output: Path | str
     output_name: str
     target: Target
-    options: "FileOptions | ClipOptions"
+    options: FileOptions | ClipOptions
     format: str | None = None
     listed: Stamp | None = None
 
     @property
-    def is_clip(self) -> bool:
-        from upscale_cli.jobs.video_job import ClipOptions
-
-        return isinstance(self.options, ClipOptions)
+    def lr_size(self) -> tuple[int, int]:
+        """(0, 0): it is looked into in its turn only."""
+        return (0, 0)
 
     @property
-    def guessed_megapixels(self) -> float:
+    def frames(self) -> None:
+        return None
+
+    @property
+    def overwrite(self) -> bool:
+        return self.options.overwrite
+
+    @property
+    def is_local(self) -> bool:
+        return False
+
+    @property
+    def fills_machine(self) -> bool:
+        """Whether it is a clip."""
+        return isinstance(self.options, ClipOptions)
+
+    def absolute(self) -> Self:
+        return replace(self, source=absolute(self.source), output=absolute(self.output))
+
+    def replacing(self) -> Self:
+        return replace(self, options=replace(self.options, overwrite=True))
+
+    def divided(self) -> None:
+        return None
+
+    def check_machine(self) -> None:
+        if self.fills_machine:
+            find_ffmpeg()
+
+    @property
+    def megapixels(self) -> float:
         """Million SR pixels, guessed by the source's bytes: good enough for a bar of many."""
         pixels = max(1.0, (self.listed.size if self.listed is not None else 0) / _bytes_of_a_pixel(self.name))
         width, height = self.target.size_for(round(pixels**0.5) or 1, round(pixels**0.5) or 1)
         return width * height / 1e6
 
+    def run(self, upscaler: Upscaler, listener: Listener) -> str:
+        """Fetches, upscales, puts; gives what the source has lost, in words, or "".
+
+        Raises:
+            UpscaleError: nothing came of it, and nothing is left of it.
+        """
+        begin = time.perf_counter()
+        with scratch() as folder:
+            names = _Names(self, folder)
+            finished: list[Finished | ClipFinished] = []
+
+            def listen(event: Event) -> None:
+                if isinstance(event, (Finished, ClipFinished)):
+                    finished.append(event)  # reported when the output is where it belongs
+                else:
+                    listener(replace(event, text=names.shown(event.text)) if isinstance(event, Note) else event)
+
+            with names.in_errors():
+                if isinstance(self.source, str):
+                    _fetch(self.source, names.source, self.listed)
+                damage = _local(self, names, upscaler).run(upscaler, listen)
+                if isinstance(self.output, str):
+                    put(names.output, self.output, overwrite=self.overwrite)
+        for event in finished:
+            listener(replace(event, seconds=time.perf_counter() - begin))
+        return damage
+
 
 def prepare_object(
-    given: Input, upscaler: "Upscaler", naming: Naming, outputs: Outputs, options: "FileOptions | ClipOptions"
+    given: Input, upscaler: Upscaler, naming: Naming, outputs: Outputs, options: FileOptions | ClipOptions
 ) -> ObjectJob:
     """What is to be done with one source by one model, by its name alone.
 
     Args:
         naming: where outputs go; its target, or else the model's own scale, decides the size.
-        outputs: where the output's place is booked.
+        outputs: where the output's place is reserved.
 
     Raises:
         OptionError: the output's name cannot be made before the source is read, or contradicts --format.
         OutputError: its place is taken, or its ending names no format.
     """
-    from upscale_cli.jobs.video_job import DEFAULT_CLIP_SCALE, ClipOptions
-
     if isinstance(options, ClipOptions):
-        target = naming.target or Target(scale=upscaler.only_scale or DEFAULT_CLIP_SCALE)
-        label = "" if options.preview is None else "_preview"
-        place = naming.place_unseen(given, _clip_ending(given, naming), target, upscaler.name, label)
-        _check_container(place, naming)
+        target = video_target(upscaler, naming)
+        ending = _clip_ending(given, naming)
+        place = naming.place_unseen(given, ending, target, upscaler.name, preview_label(options))
+        container_of_output(place, naming)
     else:
         target = upscaler.target(target=naming.target)
         place = naming.place_unseen(given, naming.unseen_extension(given), target, upscaler.name)
         naming.format_of(PurePosixPath(str(place)))
-    outputs.promise(given, place)
+    outputs.reserve(given, place)
     return ObjectJob(
         given.location, given.name, place, str(place), target, options, naming.format,
         given.stamp(),
     )  # fmt: skip
 
 
-def run_object(job: ObjectJob, upscaler: "Upscaler", listener: Listener) -> str:
-    """Fetches, upscales, puts; gives what the source has lost, in words, or "".
-
-    Raises:
-        UpscaleError: nothing came of it, and nothing is left of it.
-    """
-    from upscale_cli.jobs.perform import perform
-
-    begin = time.perf_counter()
-    with scratch() as folder:
-        names = _Names(job, folder)
-        finished: list[Finished | ClipFinished] = []
-
-        def listen(event: Event) -> None:
-            if isinstance(event, (Finished, ClipFinished)):
-                finished.append(event)  # told when the output is where it belongs
-            else:
-                listener(replace(event, text=names.told(event.text)) if isinstance(event, Note) else event)
-
-        with names.telling():
-            if isinstance(job.source, str):
-                _fetch(job.source, names.source, job.listed)
-            damage = perform(_here(job, names, upscaler), upscaler, listen)
-            if isinstance(job.output, str):
-                put(names.output, job.output, overwrite=job.options.overwrite)
-    for event in finished:
-        listener(replace(event, seconds=time.perf_counter() - begin))
-    return damage
-
-
-def _here(job: ObjectJob, names: "_Names", upscaler: "Upscaler") -> "Job | ClipJob":
+def _local(job: ObjectJob, names: "_Names", upscaler: Upscaler) -> Job:
     """The ordinary job, from file to file, under the names that the user knows."""
-    from upscale_cli.jobs.prepare import OpenedClip, prepare, prepare_clip
-    from upscale_cli.jobs.video_job import ClipOptions
-    from upscale_cli.media.video.probe import probe
-
     given = Input(str(names.source))
     output = str(names.output).replace("{", "{{").replace("}", "}}")  # or it would be a template
-    naming, outputs = Naming(output, job.format, job.target), Outputs([given], overwrite=job.options.overwrite)
+    naming, outputs = Naming(output, job.format, job.target), Outputs([given], overwrite=job.overwrite)
     if not isinstance(job.options, ClipOptions):
-        photo = prepare(given, upscaler, naming, outputs, job.options)
+        photo = prepare_photo(given, upscaler, naming, outputs, job.options)
         return replace(photo, name=job.name, output_name=job.output_name)
     clip = OpenedClip(probe(names.source, max_pixels=job.options.max_pixels, name=job.name))
-    return replace(prepare_clip(given, clip, upscaler, naming, outputs, job.options), output_name=job.output_name)
+    return replace(prepare_video(given, clip, upscaler, naming, outputs, job.options), output_name=job.output_name)
 
 
 class _Names:
@@ -179,14 +208,14 @@ class _Names:
         self._scratch[str(file)] = place
         return file
 
-    def told(self, text: str) -> str:
+    def shown(self, text: str) -> str:
         """A line for the user."""
         for file, url in self._scratch.items():
             text = text.replace(file, url)
         return text
 
     @contextmanager
-    def telling(self) -> Iterator[None]:
+    def in_errors(self) -> Iterator[None]:
         """Errors speak of objects, too."""
         try:
             yield
@@ -195,7 +224,7 @@ class _Names:
                 raise InterruptedRun from error  # what it tells of goes with the folder
             raise
         except UpscaleError as error:
-            text = self.told(str(error))
+            text = self.shown(str(error))
             if text == str(error):
                 raise
             raise type(error)(text) from error
@@ -234,9 +263,6 @@ def _remove_abandoned_scratch() -> None:
 
 def _clip_ending(given: Input, naming: Naming) -> str:
     """The clip's own, if it can be written."""
-    from upscale_cli.errors import OutputError
-    from upscale_cli.media.video.container import container_named
-
     if naming.format is not None:
         return f".{naming.format.lower().removeprefix('.')}"
     own = given.pure_path.suffix
@@ -245,14 +271,6 @@ def _clip_ending(given: Input, naming: Naming) -> str:
     except OutputError:
         return ".mkv"
     return own
-
-
-def _check_container(place: Path | str, naming: Naming) -> None:
-    from upscale_cli.media.video.container import container_named
-
-    container = container_named(PurePosixPath(str(place)).suffix)
-    if naming.format is not None and container_named(naming.format) != container:
-        raise OptionError(f"output {place} and --format {naming.format} contradict each other. Leave one of them out.")
 
 
 def _bytes_of_a_pixel(name: str) -> float:

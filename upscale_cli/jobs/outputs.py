@@ -12,7 +12,7 @@ from upscale_cli.jobs.naming import Naming, is_folder_name
 
 
 class Outputs:
-    """The outputs promised so far, so that none overwrites an input or another output.
+    """The outputs reserved so far, so that none overwrites an input or another output.
 
     Args:
         may_replace: whether the output of a source, which is there already, is one of ours.
@@ -31,38 +31,38 @@ class Outputs:
     ) -> None:
         files = [source for source in sources if not (source.is_stdin or source.is_live)]
         self._inputs = {_identity(source.location): source.name for source in files}
-        self._promised: dict[str, str] = {}
+        self._reserved: dict[str, str] = {}
         self._overwrite, self._may_replace, self._is_there, self._folds = overwrite, may_replace, is_there, folds
 
-    def promise(self, source: Input, path: Path | str | None, *, may_exist: bool = False) -> None:
-        """Books a place: a path, the URL of an object, or standard output (None).
+    def reserve(self, source: Input, path: Path | str | None, *, may_exist: bool = False) -> None:
+        """Reserves a place: a path, the URL of an object, or standard output (None).
 
         Args:
-            may_exist: whoever writes there decides about what exists already.
+            may_exist: what exists already is dealt with where it is written.
 
         Raises:
             OutputError: it is an input, another source's output, or exists already and may not be overwritten.
         """
         if path is None:
-            if STDIO in self._promised:
+            if STDIO in self._reserved:
                 raise OutputError(f"{source.name}: standard output holds one result only. Give -o a folder.")
-            self._promised[STDIO] = source.name
+            self._reserved[STDIO] = source.name
             return
         plain = path if isinstance(path, str) else os.path.abspath(path)
         key = folded(plain) if self._folds and not isinstance(path, str) else plain
         if _identity(path) in self._inputs:
             raise OutputError(f"{path}: is an input, and inputs are never overwritten. Choose another -o.")
-        if self._promised.get(key) == source.name:
+        if self._reserved.get(key) == source.name:
             raise OutputError(f"{source.name}: is given twice, with one output {path}. Name it once.")
-        if key in self._promised:
+        if key in self._reserved:
             raise OutputError(
-                f"{source.name}: its output {path} is that of {self._promised[key]} already. "
+                f"{source.name}: its output {path} is that of {self._reserved[key]} already. "
                 f"Name it with another -o, such as the template '{{folder}}/{{name}}_{{model}}_{{scale}}x{{ext}}'."
             )
         is_free = self._overwrite or may_exist or not self._is_there(source, path) or self._may_replace(source, path)
         if not is_free:
             raise OutputError(f"{path}: exists already. Give --overwrite to replace it, or another -o.")
-        self._promised[key] = source.name
+        self._reserved[key] = source.name
 
 
 def single_output(naming: Naming, sources: Sequence[Input], models: int) -> None:

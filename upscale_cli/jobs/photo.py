@@ -1,32 +1,38 @@
 """source -> upscaler -> sink, for one picture. Read this first.
 
     ImageReader  ->  Upscaler  ->  ImageWriter
-    (media/)         (upscaler)    (media/)
+    (media/)         (inference/)  (media/)
 
 The header and the plan need no pixel; what cannot end well is refused by `check_room`, before anything is computed. A
-picture that does not fit into memory takes the same way in bands: `gigapixel.py`.
+picture that does not fit into memory takes the same way in bands: `bands.py`.
 """
 
 import os
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final, Self
 
 from upscale_cli.errors import OutputError
-from upscale_cli.events import Finished, Listener, Note, Say, Started, ignore
+from upscale_cli.events import Finished, Listener, Say, Started, ignore, saying_once
+from upscale_cli.files.output_folder import folder_for
+from upscale_cli.files.work_folder import ROWS_FILE, work_folder
 from upscale_cli.frames.image import channels_of
 from upscale_cli.inference.device import tile_budget
 from upscale_cli.inference.planes import OPAQUE
+from upscale_cli.inference.sizing import Target
 from upscale_cli.inference.upscaler import Plan, Upscaler
-from upscale_cli.jobs.bands import Bands, plan_bands, room, upscaled_in_bands
-from upscale_cli.jobs.job import Job
-from upscale_cli.jobs.photo_progress import Progressing
+from upscale_cli.jobs.bands import Bands, Large, plan_bands, room, upscaled_in_bands
+from upscale_cli.jobs.bands_resume import KeptPicture, keeping_rows
+from upscale_cli.jobs.fingerprint import digest, requested_options
+from upscale_cli.jobs.job import FileOptions, absolute, sr_size
+from upscale_cli.jobs.photo_progress import PhotoProgress
 from upscale_cli.media.image.formats import Format, check_size
 from upscale_cli.media.image.metadata import PhotoInfo
-from upscale_cli.media.image.reader_writer import ImageReader, frames_kept
+from upscale_cli.media.image.reader_writer import ImageReader, ImageWriter, frames_kept
 
 WORK_MEMORY: Final = 256 * 2**20
 """Bytes for tiles and encoders beside the pictures themselves."""
@@ -38,46 +44,100 @@ DISK_SHARE: Final = 0.05
 """Least part of the raw size that a compressed picture was ever seen to take; less free disk cannot end well."""
 
 
-def run(job: Job, upscaler: Upscaler, listener: Listener = ignore) -> Finished:
-    """Upscales one picture, all its frames or pages.
+@dataclass(frozen=True, slots=True)
+class PhotoJob:
+    """One picture, all its frames or pages, and one output; a `Job`.
 
-    Raises:
-        InputError: the source cannot be read.
-        OutputError: the result would not fit, or cannot be written. Nothing is left of it.
-        OptionError, CheckpointError, DeviceError: as `Upscaler`.
+    Attributes:
+        source: what to open; `name` for messages.
+        output: where to write, in which `format`; `output_name` for messages.
+        target: how large the result shall be.
+        lr_size, frames: (width, height) of the source, and how many frames or pages are kept, by its header.
     """
-    begin = time.perf_counter()
-    said: set[str] = set()
 
-    def say(text: str) -> None:
-        if text not in said:
-            said.add(text)
-            listener(Note(text))
+    source: Path | bytes
+    name: str
+    output: Path | BinaryIO
+    output_name: str
+    format: Format
+    target: Target
+    options: FileOptions = field(default_factory=FileOptions)
+    lr_size: tuple[int, int] = (0, 0)
+    frames: int = 1
 
-    options = job.options
-    with ImageReader(job.source, max_pixels=options.max_pixels, salvage=options.salvage, say=say) as reader:
-        plan = upscaler.plan(reader.info.width, reader.info.height, job.target)
-        bands = check_room(job, reader, plan, upscaler)
-        listener(_started(job, upscaler, reader.info, plan))
-        with folder_for(job.output):
-            if bands is None:
-                _upscale_whole(job, reader, upscaler, listener, say)
-            else:
-                _upscale_in_bands(job, reader, upscaler, plan, bands, listener, say)
-    finished = Finished(job.name, job.output_name, plan.width, plan.height, time.perf_counter() - begin)
-    listener(finished)
-    return finished
+    @property
+    def megapixels(self) -> float:
+        """Million SR pixels in all, frames counted."""
+        width, height = sr_size(self)
+        return width * height * self.frames / 1e6
+
+    @property
+    def overwrite(self) -> bool:
+        return self.options.overwrite
+
+    @property
+    def is_local(self) -> bool:
+        return not isinstance(self.output, Path)
+
+    @property
+    def fills_machine(self) -> bool:
+        return False
+
+    def absolute(self) -> Self:
+        return replace(self, source=absolute(self.source), output=absolute(self.output))
+
+    def replacing(self) -> Self:
+        return replace(self, options=replace(self.options, overwrite=True))
+
+    def divided(self) -> None:
+        return None
+
+    def check_machine(self) -> None:
+        pass
+
+    def writer(self, info: PhotoInfo, say: Say) -> ImageWriter:
+        """What makes the output."""
+        return ImageWriter(
+            self.output,
+            format=self.format.name,
+            info=info,
+            quality=self.options.quality,
+            overwrite=self.options.overwrite,
+            pyramid=self.options.pyramid,
+            say=say,
+        )
+
+    def run(self, upscaler: Upscaler, listener: Listener = ignore) -> str:
+        """Upscales it.
+
+        Raises:
+            InputError: the source cannot be read.
+            OutputError: the result would not fit, or cannot be written. Nothing is left of it.
+            OptionError, CheckpointError, DeviceError: as `Upscaler`.
+        """
+        begin, options, say = time.perf_counter(), self.options, saying_once(listener)
+        with ImageReader(self.source, max_pixels=options.max_pixels, salvage=options.salvage, say=say) as reader:
+            plan = upscaler.plan(reader.info.width, reader.info.height, self.target)
+            bands = check_room(self, reader, plan, upscaler)
+            listener(_started(self, upscaler, reader.info, plan))
+            with folder_for(self.output):
+                if bands is None:
+                    _upscale_whole(self, reader, upscaler, listener, say)
+                else:
+                    _upscale_in_bands(self, reader, upscaler, plan, bands, listener, say)
+        listener(Finished(self.name, self.output_name, plan.width, plan.height, time.perf_counter() - begin))
+        return ""
 
 
-def _upscale_whole(job: Job, reader: ImageReader, upscaler: Upscaler, listener: Listener, say: Say) -> None:
+def _upscale_whole(job: PhotoJob, reader: ImageReader, upscaler: Upscaler, listener: Listener, say: Say) -> None:
     """All frames that the output holds, each as a whole."""
     with _bounded(upscaler, job.options.max_memory), job.writer(reader.info, say) as writer:
-        watch = Progressing(job.name, upscaler, listener, writer.frames)
+        progress = PhotoProgress(job.name, upscaler, listener, writer.frames)
         for number, lr in enumerate(reader):
             if number == writer.frames:
                 break
             plan = upscaler.plan(lr.width, lr.height, job.target)  # pages may differ in size
-            writer.write(upscaler.upscale(lr, plan, watch.frame(lr, plan)))
+            writer.write(upscaler.upscale(lr, plan, progress.frame(lr, plan)))
 
 
 @contextmanager
@@ -91,25 +151,42 @@ def _bounded(upscaler: Upscaler, max_memory: int | None) -> Iterator[None]:
 
 
 def _upscale_in_bands(
-    job: Job, reader: ImageReader, upscaler: Upscaler, plan: Plan, bands: Bands, listener: Listener, say: Say
+    job: PhotoJob, reader: ImageReader, upscaler: Upscaler, plan: Plan, bands: Bands, listener: Listener, say: Say
 ) -> None:
     """The only frame, band by band."""
     say(f"{job.name}: too large for memory as a whole, so it is upscaled in bands.")
-    watch = Progressing(job.name, upscaler, listener, 1)
-    if job.options.resume:
-        from upscale_cli.jobs.bands_resume import upscale_resumably
+    progress = PhotoProgress(job.name, upscaler, listener, 1)
 
-        upscale_resumably(job, reader, upscaler, plan, bands, watch, say)
-    else:
-        with (
-            upscaled_in_bands(reader, upscaler, plan, bands, watch.frame_of(plan)) as large,
-            job.writer(reader.info, say) as writer,
-        ):
+    def opened(bands: Bands) -> AbstractContextManager[Large]:
+        return upscaled_in_bands(reader, upscaler, plan, bands, progress.frame_of(plan))
+
+    def write(large: Large) -> None:
+        with job.writer(reader.info, say) as writer:
             writer.write_rows(large.rows, large.layout, large.transfer)
-    watch.skip(1)
+
+    if job.options.resume:
+        keeping_rows(
+            KeptPicture(job.name, job.output, job_record(job, upscaler), overwrite=job.options.overwrite),
+            bands, opened, write, progress.skip, say,
+        )  # fmt: skip
+    else:
+        with opened(bands) as large:
+            write(large)
+    progress.skip(1)
 
 
-def check_room(job: Job, reader: ImageReader, plan: Plan, upscaler: Upscaler) -> Bands | None:
+def job_record(job: PhotoJob, upscaler: Upscaler) -> dict[str, Any]:
+    """What makes a job the same job: the input's content and what decides about a pixel, each under the name that the
+    user knows."""
+    return {
+        "the input": digest(job.source),
+        "the format": job.format.name,
+        **requested_options(upscaler, job.target),
+        "--salvage": job.options.salvage,
+    }
+
+
+def check_room(job: PhotoJob, reader: ImageReader, plan: Plan, upscaler: Upscaler) -> Bands | None:
     """Refuses what the format, the memory or the disk cannot hold, before anything is computed.
 
     Returns:
@@ -144,16 +221,14 @@ def check_room(job: Job, reader: ImageReader, plan: Plan, upscaler: Upscaler) ->
     )
 
 
-def _was_begun_in_bands(job: Job) -> bool:
+def _was_begun_in_bands(job: PhotoJob) -> bool:
     """Whether a killed run has left rows of the picture, for which there was less memory then."""
     if not (job.options.resume and isinstance(job.output, Path)):
         return False
-    from upscale_cli.files.work_folder import ROWS_FILE, work_folder
-
     return (work_folder(job.output) / ROWS_FILE).exists()
 
 
-def _check_disk(job: Job, output: Path, info: PhotoInfo, plan: Plan, frames: int) -> None:
+def _check_disk(job: PhotoJob, output: Path, info: PhotoInfo, plan: Plan, frames: int) -> None:
     raw = plan.width * plan.height * channels_of(info.layout) * info.bits // 8 * frames
     least = int(raw * (1 if job.format.name in ("BMP", "PNM", "PAM", "PFM") else DISK_SHARE))
     least += raw if job.options.resume and job.format.bands else 0
@@ -186,7 +261,7 @@ def memory_needed(info: PhotoInfo, plan: Plan, format: Format, frames: int = 1, 
     return lr + max(computing, sr + int(sr * format.copies * sequence)) + WORK_MEMORY
 
 
-def _started(job: Job, upscaler: Upscaler, info: PhotoInfo, plan: Plan) -> Started:
+def _started(job: PhotoJob, upscaler: Upscaler, info: PhotoInfo, plan: Plan) -> Started:
     return Started(
         source=job.name,
         output=job.output_name,
@@ -210,34 +285,3 @@ def _existing(path: Path) -> Path:
 
 def _gigabytes(size: int) -> str:
     return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"
-
-
-@contextmanager
-def folder_for(output: Path | BinaryIO) -> Iterator[None]:
-    """Makes the folders an output lies in; those made here are removed again if nothing came of it.
-
-    Raises:
-        OutputError: one of them cannot be made.
-    """
-    made: list[Path] = []
-    try:
-        if isinstance(output, Path):
-            missing = [folder for folder in output.absolute().parents if not os.path.isdir(folder)]
-            for folder in reversed(missing):
-                folder.mkdir(exist_ok=True)
-                made.append(folder)
-    except OSError as error:
-        raise OutputError(f"{output}: its folder cannot be made ({error.strerror}). Choose another -o.") from error
-    try:
-        yield
-    except BaseException:
-        for folder in reversed(made):
-            _remove_if_empty(folder)
-        raise
-
-
-def _remove_if_empty(folder: Path) -> None:
-    try:
-        folder.rmdir()
-    except OSError:
-        return  # something else lives there by now

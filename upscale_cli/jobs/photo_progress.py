@@ -12,8 +12,8 @@ LONG_RUN_SECONDS: Final = 20
 """A run expected to take longer than this is announced."""
 
 
-class Progressing:
-    """The way of a run, told: how long it will take, where that is long, and then turns tiles into progress."""
+class PhotoProgress:
+    """Reports the way of a run: how long it will take, where that is long, and then turns tiles into progress."""
 
     def __init__(self, source: str, upscaler: Upscaler, listener: Listener, frames: int) -> None:
         self._source, self._upscaler, self._listener, self._frames = source, upscaler, listener, frames
@@ -30,16 +30,16 @@ class Progressing:
             seconds = self._upscaler.expected_seconds(lr, plan) * self._frames
             if seconds > LONG_RUN_SECONDS:
                 self._listener(Estimate(seconds, self._upscaler.device.type))
-        self._tell()
+        self._report()
 
         def on_tile() -> None:
             self._done = min(self._done + 1, self._total)
             self._megapixels += megapixels / tiles
-            self._tell()
+            self._report()
 
         return on_tile
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         self._listener(Progress(self._source, self._done, self._total, self._megapixels))
 
     def frame_of(self, plan: Plan) -> Callable[[Frame | Scan, int], Callable[[], None]]:
@@ -50,4 +50,4 @@ class Progressing:
         """Moves on to where at least that part of the tiles is done: a former run has done them."""
         if self._done < int(share * self._total):
             self._done = int(share * self._total)
-            self._tell()
+            self._report()

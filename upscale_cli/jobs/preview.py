@@ -12,7 +12,7 @@ from upscale_cli.media.video.streams import Clip
 
 
 class SideBySide:
-    """A lane that upscales each frame twice, by bicubic and by the net, and puts the two side by side.
+    """A pipeline that upscales each frame twice, by bicubic and by the net, and puts the two side by side.
 
     Args:
         frames: does both.

@@ -1,38 +1,71 @@
-"""source -> upscaler -> sink, for one clip. Read this first, after `pipeline`.
+"""source -> upscaler -> sink, for one clip. Read this first, after `photo`.
 
     VideoReader  ->  FrameUpscaler  ->  VideoWriter
     (ffmpeg, NUT)    (device)           (NUT, ffmpeg)
 
-`clip_plan` decides everything that needs no frame; `run_clip` moves the frames; `watch` counts them.
+`video_plan` decides everything that needs no frame; `run_clip` moves the frames; `video_progress` counts them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from upscale_cli.errors import InputError, InterruptedRun, OutputError, UpscaleError
-from upscale_cli.events import ClipFinished, Listener, Say, ignore, saying_once
+from upscale_cli.events import ClipFinished, Listener, Note, Say, ignore, saying_once
+from upscale_cli.files.output_folder import folder_for
 from upscale_cli.files.work_folder import WorkFolder
 from upscale_cli.frames.video import VideoFrame
 from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.jobs.frame_queue import Tally, capacity, flow
-from upscale_cli.jobs.photo import folder_for
+from upscale_cli.jobs.job import Submit
 from upscale_cli.jobs.preview import preview_part
 from upscale_cli.jobs.realtime import PATIENCE_SECONDS, Gate, Pacer
-from upscale_cli.jobs.video_io import _writer, in_order, nothing_shown, open_reader
-from upscale_cli.jobs.video_job import ClipJob
+from upscale_cli.jobs.video_io import in_order, nothing_shown, open_reader, open_writer
+from upscale_cli.jobs.video_job import VideoFacts
 from upscale_cli.jobs.video_plan import ClipPlan, plan_clip
-from upscale_cli.jobs.video_progress import Watch, started
+from upscale_cli.jobs.video_progress import VideoProgress, started
+from upscale_cli.jobs.video_resume import run_resumable
+from upscale_cli.jobs.video_segments import Indivisible, is_worth_dividing, run_in_segments
 from upscale_cli.media.video.live import ending_at_ctrl_c
 from upscale_cli.media.video.player import Player
 from upscale_cli.media.video.reader import VideoReader
-from upscale_cli.media.video.tee import Once
+from upscale_cli.media.video.tee import Tee
 from upscale_cli.media.video.writer import VideoWriter
 from upscale_cli.text import counted
 
 
-def run_clip(job: ClipJob, upscaler: Upscaler, listener: Listener = ignore) -> ClipFinished:
+class VideoJob(VideoFacts):
+    """One clip and one output; a `Job`."""
+
+    __slots__ = ()
+
+    def run(self, upscaler: Upscaler, listener: Listener = ignore) -> str:
+        """As `run_clip`."""
+        return run_clip(self, upscaler, listener).damage
+
+    def divided(self) -> "DividedVideo | None":
+        return DividedVideo(self) if is_worth_dividing(self) else None
+
+
+@dataclass(frozen=True, slots=True)
+class DividedVideo:
+    """A clip whose segments are made by several workers; by one, where that cannot be."""
+
+    job: VideoJob
+
+    def run(self, upscaler: Upscaler, listener: Listener, submit: Submit, workers: Callable[[], int]) -> str:
+        """See `Divided.run`."""
+        job = self.job.absolute()
+        try:
+            return run_in_segments(job, upscaler, submit, listener, workers).damage
+        except Indivisible as reason:
+            listener(Note(f"{job.name}: {reason}, so it is done by one worker, in turn."))
+        alone = replace(job, options=replace(job.options, resume=True))
+        return submit(alone, listener).result()
+
+
+def run_clip(job: VideoFacts, upscaler: Upscaler, listener: Listener = ignore) -> ClipFinished:
     """Upscales one clip.
 
     Raises:
@@ -42,8 +75,6 @@ def run_clip(job: ClipJob, upscaler: Upscaler, listener: Listener = ignore) -> C
         InterruptedRun: Ctrl-C; the text says what is left.
     """
     if job.options.resume:
-        from upscale_cli.jobs.video_resume import run_resumable
-
         return run_resumable(job, upscaler, listener)
     say = saying_once(listener)
     if job.options.preview is not None:
@@ -52,10 +83,10 @@ def run_clip(job: ClipJob, upscaler: Upscaler, listener: Listener = ignore) -> C
         job = replace(job, options=replace(job.options, decode=decode))
     plan = plan_clip(job, upscaler, say)
     listener(started(job, upscaler, plan))
-    watch = Watch(job, plan, listener)
+    progress = VideoProgress(job, plan, listener)
     with ExitStack() as stack:
-        if job.once is not None:
-            stack.enter_context(job.once)
+        if job.tee is not None:
+            stack.enter_context(job.tee)
         work, player = None, None
         if isinstance(job.output, Path):
             stack.enter_context(folder_for(job.output))
@@ -63,28 +94,32 @@ def run_clip(job: ClipJob, upscaler: Upscaler, listener: Listener = ignore) -> C
         elif job.output is None:
             player = stack.enter_context(Player(job.clip.name))
         target = work.file if work is not None else player.feed if player is not None else job.output
-        readers = [stack.enter_context(open_reader(job, plan, lane, job.options.decode, say)) for lane in plan.lanes]
+        readers = [
+            stack.enter_context(open_reader(job, plan, planned, job.options.decode, say)) for planned in plan.streams
+        ]
         assert target is not None
-        writer = stack.enter_context(_writer(job, plan, target))
+        writer = stack.enter_context(open_writer(job, plan, target))
         try:
-            with _until_closed(player, say), _until_ended(job.once, say):
-                _move(job, plan, readers, writer, watch)
+            with _until_closed(player, say), _until_ended(job.tee, say):
+                _move(job, plan, readers, writer, progress)
             was_closed = player is not None and player.was_closed
-            watch.end(readers, writer.seconds, is_whole=not was_closed)
+            progress.end(readers, writer.seconds, is_whole=not was_closed)
             if player is not None:
                 player.wait()
         except KeyboardInterrupt:
-            raise _interrupted(work, writer, watch.tally) from None
+            raise _interrupted(work, writer, progress.tally) from None
         if work is not None:
             work.deliver()
-    finished = watch.finished(upscaler)
+    finished = progress.finished(upscaler)
     listener(finished)
     return finished
 
 
-def _move(job: ClipJob, plan: ClipPlan, readers: Sequence[VideoReader], writer: VideoWriter, watch: Watch) -> None:
+def _move(
+    job: VideoFacts, plan: ClipPlan, readers: Sequence[VideoReader], writer: VideoWriter, progress: VideoProgress
+) -> None:
     """All frames, from the readers through the upscalers into the writer."""
-    track_of = {lane.stream.index: number for number, lane in enumerate(plan.lanes)}
+    track_of = {planned.stream.index: number for number, planned in enumerate(plan.streams)}
 
     def write(frame: VideoFrame) -> None:
         writer.write(track_of[frame.stream], frame.samples, frame.pts)
@@ -99,48 +134,48 @@ def _move(job: ClipJob, plan: ClipPlan, readers: Sequence[VideoReader], writer: 
     def on_frame() -> None:
         if gate is not None:
             gate.done()
-        watch.tell(readers, writer.seconds)
+        progress.report(readers, writer.seconds)
 
-    if job.once is not None:
-        job.once.begin()
+    if job.tee is not None:
+        job.tee.begin()
     flow(
         in_order(readers),
-        {lane.stream.index: lane.lane for lane in plan.lanes},
+        {planned.stream.index: planned.pipeline for planned in plan.streams},
         write,
-        tally=watch.tally,
+        tally=progress.tally,
         stop_reading=stop_reading,
         stop_writing=writer.abandon,
         dedup=job.options.dedup,
         by_net=lambda frame: gate is None or gate.by_net(float(frame.pts * times[frame.stream])),
         on_frame=on_frame,
-        lr_capacity=capacity(max(lane.lr_bytes for lane in plan.lanes)),
-        sr_capacity=capacity(max(lane.sr_bytes for lane in plan.lanes)),
+        lr_capacity=capacity(max(planned.lr_bytes for planned in plan.streams)),
+        sr_capacity=capacity(max(planned.sr_bytes for planned in plan.streams)),
     )
-    if not watch.tally.frames:
+    if not progress.tally.frames:
         raise nothing_shown(job.clip)
-    if job.once is not None:
-        if job.once.error is not None:
-            raise job.once.error
-        job.once.cut()  # sound has no business beyond the last frame that was asked for
+    if job.tee is not None:
+        if job.tee.error is not None:
+            raise job.tee.error
+        job.tee.cut()  # sound has no business beyond the last frame that was asked for
     writer.finish()
 
 
-def _gate(job: ClipJob, plan: ClipPlan, writer: VideoWriter) -> Gate | None:
+def _gate(job: VideoFacts, plan: ClipPlan, writer: VideoWriter) -> Gate | None:
     """What sends late frames around the net; None where no frame can be late."""
     if not job.is_clocked:
         return None
-    frames = [lane.upscaler for lane in plan.lanes]
-    is_watched = job.once is not None or not isinstance(job.output, Path)
+    upscalers = [planned.upscaler for planned in plan.streams]
+    is_watched = job.tee is not None or not isinstance(job.output, Path)
     pacer = Pacer(
-        float(sum(lane.track.rate for lane in plan.lanes)),
-        expected=max(lane.expected_seconds() for lane in frames),
+        float(sum(planned.track.rate for planned in plan.streams)),
+        expected=max(upscaler.expected_seconds() for upscaler in upscalers),
         patience=PATIENCE_SECONDS if is_watched else None,
     )
     return Gate(
         pacer,
-        lambda: sum(lane.seconds["net"] for lane in frames),
+        lambda: sum(upscaler.seconds["net"] for upscaler in upscalers),
         lambda: writer.held_seconds,
-        depth=max(lane.depth for lane in frames),
+        depth=max(upscaler.depth for upscaler in upscalers),
     )
 
 
@@ -158,12 +193,12 @@ def _until_closed(player: Player | None, say: Say) -> Iterator[None]:
 
 
 @contextmanager
-def _until_ended(once: Once | None, say: Say) -> Iterator[None]:
+def _until_ended(tee: Tee | None, say: Say) -> Iterator[None]:
     """A live source has no end of its own: Ctrl-C gives it one, and what came until then is finished as any clip."""
-    if once is None or not once.is_live:
+    if tee is None or not tee.is_live:
         yield
         return
-    with ending_at_ctrl_c(once.cut) as is_pressed:
+    with ending_at_ctrl_c(tee.cut) as is_pressed:
         try:
             yield
         except InputError:
@@ -171,7 +206,7 @@ def _until_ended(once: Once | None, say: Say) -> Iterator[None]:
                 raise InterruptedRun from None
             raise
     if is_pressed():
-        say(f"{once.name}: ended by Ctrl-C.")
+        say(f"{tee.name}: ended by Ctrl-C.")
 
 
 def _interrupted(work: WorkFolder | None, writer: VideoWriter, tally: Tally) -> UpscaleError:

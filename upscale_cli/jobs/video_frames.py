@@ -16,8 +16,7 @@ from upscale_cli.inference.frame_scheduler import frames_of
 from upscale_cli.inference.sizing import Target
 from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.inference.yuv import Resampler, chroma_grid, luma_levels, pixel_grid, planes_in, to_rgb
-from upscale_cli.jobs.video_job import ClipOptions
-from upscale_cli.jobs.video_plan import chosen_streams
+from upscale_cli.jobs.video_job import ClipOptions, chosen_streams
 from upscale_cli.media.video.colour import complete
 from upscale_cli.media.video.ffmpeg.binary import find_ffmpeg
 from upscale_cli.media.video.nearest_format import nearest_format
@@ -84,13 +83,13 @@ def sr_frames(
     stream = chosen_streams(clip, options.video_stream)[0]
     format, _ = nearest_format(stream.pixel_format)
     tags, _ = complete(stream.tags, stream.width, stream.height, format)
-    lane = frames_of(upscaler, format, stream.width, stream.height, tags, target, say=say)
+    pipeline = frames_of(upscaler, format, stream.width, stream.height, tags, target, say=say)
     decode = replace(options.decode, max_pixels=options.max_pixels)
     with VideoReader(clip, stream, format, find_ffmpeg(), options=decode, say=say) as reader:
         for frame in reader:
-            pending: Any = lane.submit(frame.samples)
-            samples = lane.collect(pending)
+            pending: Any = pipeline.submit(frame.samples)
+            samples = pipeline.collect(pending)
             seconds = frame.pts * reader.time_base
-            yield SRFrame(samples, format, tags, lane.sr_width, lane.sr_height, seconds)
+            yield SRFrame(samples, format, tags, pipeline.sr_width, pipeline.sr_height, seconds)
         if damage := reader.damage():
             say(f"{clip.name}: {damage}")

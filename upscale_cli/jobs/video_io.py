@@ -9,24 +9,25 @@ from typing import IO
 from upscale_cli.errors import InputError
 from upscale_cli.events import Say
 from upscale_cli.frames.video import VideoFrame
-from upscale_cli.jobs.video_job import ClipJob
-from upscale_cli.jobs.video_plan import ClipPlan, LanePlan
+from upscale_cli.jobs.video_job import VideoFacts
+from upscale_cli.jobs.video_plan import ClipPlan, StreamPlan
 from upscale_cli.media.video.reader import DecodeOptions, VideoReader
 from upscale_cli.media.video.streams import Clip
 from upscale_cli.media.video.writer import VideoWriter
 
 
-def open_reader(job: ClipJob, plan: ClipPlan, lane: LanePlan, decode: DecodeOptions, say: Say) -> VideoReader:
-    """The frames of one lane."""
+def open_reader(job: VideoFacts, plan: ClipPlan, planned: StreamPlan, decode: DecodeOptions, say: Say) -> VideoReader:
+    """The frames of one stream."""
     decode = replace(decode, paced=job.is_paced, max_pixels=job.options.max_pixels)
-    return VideoReader(job.clip, lane.stream, lane.format, plan.ffmpeg, options=decode, once=job.once, say=say)
+    return VideoReader(job.clip, planned.stream, planned.format, plan.ffmpeg, options=decode, tee=job.tee, say=say)
 
 
-def _writer(job: ClipJob, plan: ClipPlan, target: Path | str | IO[bytes]) -> VideoWriter:
-    tracks = [lane.track for lane in plan.lanes]
+def open_writer(job: VideoFacts, plan: ClipPlan, target: Path | str | IO[bytes]) -> VideoWriter:
+    """What takes the frames of all streams, and copies the rest of the source."""
+    tracks = [planned.track for planned in plan.streams]
     return VideoWriter(
         target, job.output_name, tracks, job.container, plan.ffmpeg, clip=job.clip, slots=plan.slots, cut=plan.cut,
-        once=job.once,
+        tee=job.tee,
     )  # fmt: skip
 
 

@@ -2,18 +2,24 @@
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, Final, Literal
+from typing import IO, Final, Literal, Self
 
+from upscale_cli.errors import OptionError
 from upscale_cli.inference.sizing import Target
+from upscale_cli.jobs.job import absolute
 from upscale_cli.media.image.formats import MAX_PIXELS
 from upscale_cli.media.video.container import Container
 from upscale_cli.media.video.encoding import EncodeOptions
+from upscale_cli.media.video.ffmpeg.binary import find_ffmpeg
 from upscale_cli.media.video.reader import DecodeOptions
-from upscale_cli.media.video.streams import Clip
-from upscale_cli.media.video.tee import Once
+from upscale_cli.media.video.streams import Clip, VideoStream
+from upscale_cli.media.video.tee import Tee
 
 DEFAULT_CLIP_SCALE: Final = 2
 """For clips, unless the model has one scale only."""
+
+FILE: Final = "file:"
+"""How the source of a clip begins that is a file."""
 
 Realtime = Literal["file", "strict"]
 
@@ -31,7 +37,7 @@ class ClipOptions:
         dedup: do not compute a frame again that equals the one before.
         max_pixels: most pixels a frame of the source may have.
         realtime: "file": the fastest settings; "strict": also bicubic for frames that would come too late; None: off.
-        resume: work in stretches that a later run can take up.
+        resume: work in segments that a later run can take up.
         preview: seconds of a before/after clip, instead of the whole.
         play: show it in a player instead of writing a file.
         live: the source is an address or a device, or the output is an address.
@@ -56,8 +62,8 @@ class ClipOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class ClipJob:
-    """One clip and one output.
+class VideoFacts:
+    """One clip and one output: all of a `VideoJob` but how it is run.
 
     Attributes:
         output: a file, a stream of bytes (standard output), an address to send to, or None for a player.
@@ -74,7 +80,62 @@ class ClipJob:
     target: Target
     options: ClipOptions = field(default_factory=ClipOptions)
     note: str | None = None
-    once: Once | None = None
+    tee: Tee | None = None
+
+    @property
+    def name(self) -> str:
+        """Of the source, for messages."""
+        return self.clip.name
+
+    @property
+    def source(self) -> Path | str:
+        """The file; "pipe:0" for bytes that come once only."""
+        is_file = self.clip.source.startswith(FILE)
+        return Path(self.clip.source.removeprefix(FILE)) if is_file else self.clip.source
+
+    @property
+    def streams(self) -> tuple[VideoStream, ...]:
+        """Those that are upscaled."""
+        return chosen_streams(self.clip, self.options.video_stream)
+
+    @property
+    def lr_size(self) -> tuple[int, int]:
+        """(width, height) of the first of them."""
+        return self.streams[0].width, self.streams[0].height
+
+    @property
+    def frames(self) -> int | None:
+        """Of the first stream, as the container says or by its duration; None where nobody knows."""
+        stream = self.streams[0]
+        return stream.frames or (round(stream.seconds * stream.rate) if stream.seconds else None)
+
+    @property
+    def megapixels(self) -> float:
+        """Million SR pixels of the first stream; of one frame where nobody knows how many there are."""
+        width, height = self.target.size_for(*self.lr_size)
+        return width * height * (self.frames or 1) / 1e6
+
+    @property
+    def overwrite(self) -> bool:
+        return self.options.overwrite
+
+    @property
+    def is_local(self) -> bool:
+        return self.tee is not None or not isinstance(self.output, Path)
+
+    @property
+    def fills_machine(self) -> bool:
+        return True
+
+    def absolute(self) -> Self:
+        source = f"{FILE}{absolute(self.source)}" if isinstance(self.source, Path) else self.source
+        return replace(self, clip=replace(self.clip, source=source), output=absolute(self.output))
+
+    def replacing(self) -> Self:
+        return replace(self, options=replace(self.options, overwrite=True))
+
+    def check_machine(self) -> None:
+        find_ffmpeg()
 
     @property
     def encode(self) -> EncodeOptions:
@@ -87,12 +148,28 @@ class ClipJob:
     def is_clocked(self) -> bool:
         """Whether frames have a deadline: somebody watches or sends, or the user wants it so."""
         options = self.options
-        is_passed_on = self.once is not None or not isinstance(self.output, Path)
+        is_passed_on = self.tee is not None or not isinstance(self.output, Path)
         always = options.play or options.live or options.realtime == "strict"
         return always or (options.realtime is not None and is_passed_on)
 
     @property
     def is_paced(self) -> bool:
-        """Whether the source has to be read at the pace it plays at, for whoever watches has no more use for it."""
-        is_live = self.once is not None and self.once.is_live
+        """Whether the source has to be read at the pace it plays at, for those who watch have no more use for it."""
+        is_live = self.tee is not None and self.tee.is_live
         return self.is_clocked and not isinstance(self.output, Path) and not is_live
+
+
+def chosen_streams(clip: Clip, wanted: str | None) -> tuple[VideoStream, ...]:
+    """The video streams that --video-stream means.
+
+    Raises:
+        OptionError: no such stream.
+    """
+    if wanted is None:
+        return (clip.stream(clip.main),)
+    if wanted == "all":
+        return clip.video
+    if not wanted.isdecimal() or int(wanted) >= len(clip.video):
+        have = "one video stream, 0" if len(clip.video) == 1 else f"video streams 0 to {len(clip.video) - 1}"
+        raise OptionError(f"--video-stream {wanted}: {clip.name} has {have}. Choose one of them, or all.")
+    return (clip.video[int(wanted)],)

@@ -1,4 +1,4 @@
-"""What is decided about a clip before its first frame: streams, formats, sizes, encoders, what goes along."""
+"""What is decided about a clip before its first frame: streams, formats, sizes, encoders, what is copied."""
 
 import math
 from collections.abc import Sequence
@@ -12,9 +12,9 @@ from upscale_cli.inference.device import free_host_memory
 from upscale_cli.inference.frame_scheduler import Frames, frames_of
 from upscale_cli.inference.sizing import Target
 from upscale_cli.inference.upscaler import Upscaler
-from upscale_cli.jobs.frame_queue import Lane, capacity
+from upscale_cli.jobs.frame_queue import Pipeline, capacity
 from upscale_cli.jobs.preview import SideBySide
-from upscale_cli.jobs.video_job import ClipJob
+from upscale_cli.jobs.video_job import VideoFacts
 from upscale_cli.media.video.carried_streams import Slot, carry
 from upscale_cli.media.video.colour import complete
 from upscale_cli.media.video.encoder_choice import choose_encoder
@@ -28,7 +28,7 @@ from upscale_cli.media.video.writer_arguments import Cut, Track
 
 
 @dataclass(frozen=True, slots=True)
-class LanePlan:
+class StreamPlan:
     """One video stream on its way: how it is read, upscaled and encoded."""
 
     stream: VideoStream
@@ -38,7 +38,7 @@ class LanePlan:
     side_by_side: bool = False
 
     @property
-    def lane(self) -> Lane:
+    def pipeline(self) -> Pipeline:
         """What the frames go through."""
         return SideBySide(self.upscaler, self.format) if self.side_by_side else self.upscaler
 
@@ -55,15 +55,15 @@ class LanePlan:
 class ClipPlan:
     """Everything decided before the first frame."""
 
-    lanes: tuple[LanePlan, ...]
+    streams: tuple[StreamPlan, ...]
     slots: tuple[Slot, ...]
     cut: Cut
     frames: int | None
     ffmpeg: FFmpeg
 
 
-def plan_clip(job: ClipJob, upscaler: Upscaler, say: Say) -> ClipPlan:
-    """Streams, formats, sizes, encoders; what else goes along. Nothing is decoded."""
+def plan_clip(job: VideoFacts, upscaler: Upscaler, say: Say) -> ClipPlan:
+    """Streams, formats, sizes, encoders; what else is copied. Nothing is decoded."""
     ffmpeg = find_ffmpeg()
     clip, options = job.clip, job.options
     start, seconds = options.decode.start, clip.seconds
@@ -76,30 +76,32 @@ def plan_clip(job: ClipJob, upscaler: Upscaler, say: Say) -> ClipPlan:
     if job.note:
         say(f"{clip.name}: {job.note}")
     _check_hwaccel(options.decode.hwaccel, ffmpeg)
-    streams = chosen_streams(clip, options.video_stream)
-    if options.decode.fps is not None and not any(stream.untimed for stream in streams):
+    chosen = job.streams
+    if options.decode.fps is not None and not any(stream.untimed for stream in chosen):
         say(f"{clip.name}: --fps is for streams without timestamps; this clip has its own, which are kept.")
-    for stream in streams:
+    for stream in chosen:
         _check_clock(clip, stream, options.decode)
-    lanes = tuple(_lane(job, upscaler, stream, ffmpeg, say) for stream in streams)
-    slots, notes = carry(clip, tuple(stream.index for stream in streams), job.container)
+    streams = tuple(_stream_plan(job, upscaler, stream, ffmpeg, say) for stream in chosen)
+    slots, notes = carry(clip, tuple(stream.index for stream in chosen), job.container)
     for note in notes:
         say(f"{clip.name}: {note}")
-    _check_memory(clip, lanes)
-    return ClipPlan(lanes, slots, _cut(job, lanes), _frames_expected(streams, options.decode), ffmpeg)
+    _check_memory(clip, streams)
+    return ClipPlan(streams, slots, _cut(job, streams), _frames_expected(chosen, options.decode), ffmpeg)
 
 
-def _cut(job: ClipJob, lanes: Sequence[LanePlan]) -> Cut:
-    """The part of sound and all else that goes along: as long as the frames last."""
+def _cut(job: VideoFacts, streams: Sequence[StreamPlan]) -> Cut:
+    """The part of sound and all else that is copied: as long as the frames last."""
     decode = job.options.decode
     start = decode.start or 0.0
     seconds = None if decode.end is None else decode.end - start
     if decode.frames is not None:
-        ends = [sum(lane.track.last) * lane.track.time_base for lane in lanes if lane.track.last is not None]
+        ends = [
+            sum(planned.track.last) * planned.track.time_base for planned in streams if planned.track.last is not None
+        ]
         if ends:
             seconds = float(max(ends)) - job.clip.start_seconds - start
         else:
-            seconds = float(decode.frames / lanes[0].track.rate)
+            seconds = float(decode.frames / streams[0].track.rate)
     return Cut(start=start, seconds=seconds)
 
 
@@ -144,23 +146,7 @@ def _check_hwaccel(name: str | None, ffmpeg: FFmpeg) -> None:
         raise OptionError(f"--hwaccel {name} is not in this ffmpeg, which has {known}. Choose one of them, or auto.")
 
 
-def chosen_streams(clip: Clip, wanted: str | None) -> tuple[VideoStream, ...]:
-    """The video streams that --video-stream means.
-
-    Raises:
-        OptionError: no such stream.
-    """
-    if wanted is None:
-        return (clip.stream(clip.main),)
-    if wanted == "all":
-        return clip.video
-    if not wanted.isdecimal() or int(wanted) >= len(clip.video):
-        have = "one video stream, 0" if len(clip.video) == 1 else f"video streams 0 to {len(clip.video) - 1}"
-        raise OptionError(f"--video-stream {wanted}: {clip.name} has {have}. Choose one of them, or all.")
-    return (clip.video[int(wanted)],)
-
-
-def _lane(job: ClipJob, upscaler: Upscaler, stream: VideoStream, ffmpeg: FFmpeg, say: Say) -> LanePlan:
+def _stream_plan(job: VideoFacts, upscaler: Upscaler, stream: VideoStream, ffmpeg: FFmpeg, say: Say) -> StreamPlan:
     name, options = job.clip.name, job.options
     format, is_changed = nearest_format(stream.pixel_format)
     if upscaler.alpha == "drop":
@@ -187,10 +173,10 @@ def _lane(job: ClipJob, upscaler: Upscaler, stream: VideoStream, ffmpeg: FFmpeg,
         format=format, encoder=encoder, time_base=time_base, rate=rate, below_zero=ticks_below_zero(stream),
         last=_last_frame(job.clip, stream, options.decode) if time_base == stream.time_base else None,
     )  # fmt: skip
-    return LanePlan(stream, format, frames, track, side_by_side=options.preview is not None)
+    return StreamPlan(stream, format, frames, track, side_by_side=options.preview is not None)
 
 
-def _fitted_encoder(job: ClipJob, frames: Frames, picture: Picture, ffmpeg: FFmpeg, say: Say) -> Encoder:
+def _fitted_encoder(job: VideoFacts, frames: Frames, picture: Picture, ffmpeg: FFmpeg, say: Say) -> Encoder:
     """The encoder, and frames made to fit it: even sides where it needs them."""
     if job.options.preview is not None:
         frames.pad_to(frames.sr_width + frames.sr_width % 2, frames.sr_height)
@@ -244,14 +230,15 @@ def _frames_expected(streams: Sequence[VideoStream], decode: DecodeOptions) -> i
     return total
 
 
-def _check_memory(clip: Clip, lanes: Sequence[LanePlan]) -> None:
-    """Refuses frames that memory has no room for: those in the channels, at work and in ffmpeg's own hands."""
+def _check_memory(clip: Clip, streams: Sequence[StreamPlan]) -> None:
+    """Refuses frames that memory has no room for: those in the channels, at work and in ffmpeg itself."""
     needed = sum(
-        lane.lr_bytes * (capacity(lane.lr_bytes) + 8) + lane.sr_bytes * (capacity(lane.sr_bytes) + 8) for lane in lanes
+        planned.lr_bytes * (capacity(planned.lr_bytes) + 8) + planned.sr_bytes * (capacity(planned.sr_bytes) + 8)
+        for planned in streams
     )
     free = free_host_memory()
     if needed > free:
         raise OutputError(
-            f"{clip.name}: frames of {lanes[0].upscaler.out_width} x {lanes[0].upscaler.out_height} pixels need "
+            f"{clip.name}: frames of {streams[0].upscaler.out_width} x {streams[0].upscaler.out_height} pixels need "
             f"{needed / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB are free. Choose a smaller --scale."
         )

@@ -1,4 +1,4 @@
-"""Counts and times what happens to a clip; tells of progress, and the sum at the end."""
+"""Counts and times what happens to a clip; reports progress, and the sum at the end."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ from upscale_cli.events import ClipFinished, ClipProgress, Listener, Started
 from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.jobs.frame_queue import Tally
 from upscale_cli.jobs.realtime import advice
-from upscale_cli.jobs.video_job import ClipJob
+from upscale_cli.jobs.video_job import VideoFacts
 from upscale_cli.jobs.video_plan import ClipPlan
 from upscale_cli.media.video.reader import VideoReader
 
@@ -18,36 +18,36 @@ NEARLY_REAL_TIME: Final = 0.97
 """What a run that is paced by the clock may come to, for its last frames have to be encoded too."""
 
 
-class Watch:
-    """Counts and times what happens; tells of progress, and the sum at the end.
+class VideoProgress:
+    """Counts and times what happens; reports progress, and the sum at the end.
 
     Args:
         already: frames that a former run has done.
     """
 
-    def __init__(self, job: ClipJob, plan: ClipPlan, listener: Listener, *, already: int = 0) -> None:
+    def __init__(self, job: VideoFacts, plan: ClipPlan, listener: Listener, *, already: int = 0) -> None:
         self.tally = Tally()
         self._already = already
         self._job, self._plan, self._listener = job, plan, listener
         self._begin = time.perf_counter()
-        self._told = 0.0
+        self._reported = 0.0
         self._ended: float | None = None
         self._first_done: float | None = None
         self._repeated = 0
         self._damage = ""
         self._stages: dict[str, float] = {}
 
-    def tell(self, readers: Sequence[VideoReader], encode_seconds: float) -> None:
+    def report(self, readers: Sequence[VideoReader], encode_seconds: float) -> None:
         """Progress, a few times a second."""
         now = time.perf_counter()
         self._first_done = self._first_done or now
-        if now - self._told < PROGRESS_SECONDS:
+        if now - self._reported < PROGRESS_SECONDS:
             return
-        self._told = now
+        self._reported = now
         self._stages = self._busy(readers, encode_seconds)
-        self._tell(now - self._begin, self.tally.frames)
+        self._report(now - self._begin, self.tally.frames)
 
-    def _tell(self, elapsed: float, done: int) -> None:
+    def _report(self, elapsed: float, done: int) -> None:
         total = self._plan.frames
         fps = done / elapsed
         rest = total - self._already - done if total else -1
@@ -59,8 +59,8 @@ class Watch:
         )
 
     def take(self, tally: Tally, stages: Mapping[str, float]) -> None:
-        """Counts frames that somebody else has written, and the busy seconds that took."""
-        own, stream = self.tally, self._plan.lanes[0].stream.index
+        """Counts frames that a worker has written, and the busy seconds that took."""
+        own, stream = self.tally, self._plan.streams[0].stream.index
         own.frames += tally.frames
         own.net += tally.net
         own.fallback += tally.fallback
@@ -69,15 +69,15 @@ class Watch:
         for stage, seconds in stages.items():
             self._stages[stage] = self._stages.get(stage, 0.0) + seconds
 
-    def tell_of_others(self, under_way: int) -> None:
-        """Progress, a few times a second, where others do the work: frames that are not taken yet count too."""
+    def report_of_others(self, in_progress: int) -> None:
+        """Progress, a few times a second, where workers make the segments: frames that are not taken yet count too."""
         now = time.perf_counter()
-        if now - self._told >= PROGRESS_SECONDS:
-            self._told = now
-            self._tell(now - self._begin, self.tally.frames + under_way)
+        if now - self._reported >= PROGRESS_SECONDS:
+            self._reported = now
+            self._report(now - self._begin, self.tally.frames + in_progress)
 
     def end_of_others(self) -> None:
-        """After the last frame, where others have done the work."""
+        """After the last frame, where workers have made the segments."""
         self._ended = time.perf_counter()
 
     def end(self, readers: Sequence[VideoReader], encode_seconds: float, *, is_whole: bool = True) -> None:
@@ -91,7 +91,7 @@ class Watch:
     def finished(self, upscaler: Upscaler, *, repeats: int = 0) -> ClipFinished:
         """The summary; `repeats` is what former runs and this one have recorded together."""
         elapsed = (self._ended or time.perf_counter()) - self._begin
-        tally, first = self.tally, self._plan.lanes[0].upscaler
+        tally, first = self.tally, self._plan.streams[0].upscaler
         return ClipFinished(
             source=self._job.clip.name, output=self._job.output_name, width=first.out_width, height=first.out_height,
             seconds=elapsed, frames=self._already + tally.frames, fps=tally.frames / elapsed,
@@ -104,7 +104,7 @@ class Watch:
     @property
     def slowest(self) -> str:
         stages = dict(self._stages)
-        if self._job.is_paced or self._job.once is not None:
+        if self._job.is_paced or self._job.tee is not None:
             stages.pop("decode", None)  # waiting for the decoder was waiting for the clock, or for the sender
         return max(stages, key=lambda stage: stages[stage], default="")
 
@@ -112,36 +112,38 @@ class Watch:
         """What would help, if it could not hold real time with the net alone; the start is not counted."""
         if not self._job.options.hurries or self._first_done is None or self._ended is None:
             return ""
-        is_live = self._job.once is not None and self._job.once.is_live
+        is_live = self._job.tee is not None and self._job.tee.is_live
         if not self.tally.fallback and (is_live or self._realtime(self._ended - self._first_done) >= NEARLY_REAL_TIME):
             return ""
-        lane = self._plan.lanes[0]
+        planned = self._plan.streams[0]
         limit = "net" if self.tally.fallback and self.slowest != "encode" else self.slowest
         return advice(
             limit, may_fall_back=self._job.is_clocked, device=upscaler.device.type, model=upscaler.name,
-            encoder=lane.track.encoder.name,
+            encoder=planned.track.encoder.name,
         )  # fmt: skip
 
     def _realtime(self, elapsed: float) -> float:
         """Seconds of clip per second of work, by the frames written and their rate."""
-        shown = [self.tally.per_stream.get(lane.stream.index, 0) / lane.track.rate for lane in self._plan.lanes]
+        shown = [
+            self.tally.per_stream.get(planned.stream.index, 0) / planned.track.rate for planned in self._plan.streams
+        ]
         return float(max(shown)) / elapsed
 
     def _busy(self, readers: Sequence[VideoReader], encode_seconds: float) -> dict[str, float]:
         stages = {"decode": sum(reader.seconds for reader in readers)}
-        for lane in self._plan.lanes:
-            for stage, seconds in lane.upscaler.seconds.items():
+        for planned in self._plan.streams:
+            for stage, seconds in planned.upscaler.seconds.items():
                 stages[stage] = stages.get(stage, 0.0) + seconds
         return {**stages, "encode": encode_seconds}
 
 
-def started(job: ClipJob, upscaler: Upscaler, plan: ClipPlan) -> Started:
+def started(job: VideoFacts, upscaler: Upscaler, plan: ClipPlan) -> Started:
     """The first line of a run."""
-    lane = plan.lanes[0]
+    planned = plan.streams[0]
     return Started(
         source=job.clip.name, output=job.output_name, model=upscaler.name, why=upscaler.why,
-        passes=upscaler.pass_names(lane.upscaler.plan), device=upscaler.device_names,
-        precision=lane.upscaler.precision, width=lane.stream.width, height=lane.stream.height,
-        sr_width=lane.upscaler.out_width, sr_height=lane.upscaler.out_height, frames=plan.frames or 0,
-        encoder=lane.track.encoder.name,
+        passes=upscaler.pass_names(planned.upscaler.plan), device=upscaler.device_names,
+        precision=planned.upscaler.precision, width=planned.stream.width, height=planned.stream.height,
+        sr_width=planned.upscaler.out_width, sr_height=planned.upscaler.out_height, frames=plan.frames or 0,
+        encoder=planned.track.encoder.name,
     )  # fmt: skip

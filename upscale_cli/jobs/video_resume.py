@@ -1,9 +1,9 @@
-"""One clip in stretches, so that a run which was killed at any moment can go on.
+"""One clip in segments, so that a run which was killed at any moment can go on.
 
-    VideoReader (after the last recorded frame)  ->  FrameUpscaler  ->  StretchWriter  ->  join  ->  output
+    VideoReader (after the last recorded frame)  ->  FrameUpscaler  ->  SegmentWriter  ->  join  ->  output
 
-What is done lies in the work folder (`media/video/stretches.py`); an uninterrupted run makes the same stretches. Others
-may make them instead (`stretched.py`): then this is what comes before and after.
+What is done lies in the work folder (`media/video/segments.py`); an uninterrupted run makes the same segments. Other
+workers may make them instead (`video_segments.py`): then this is what comes before and after.
 """
 
 import contextlib
@@ -17,19 +17,19 @@ from typing import Any, Final
 
 from upscale_cli.errors import InterruptedRun, OptionError, OutputError
 from upscale_cli.events import ClipFinished, Listener, Say, saying_once
+from upscale_cli.files.output_folder import folder_for
 from upscale_cli.files.work_folder import WorkFolder, job_in, work_folder
 from upscale_cli.inference.upscaler import Upscaler
-from upscale_cli.jobs.fingerprint import digest, wish
+from upscale_cli.jobs.fingerprint import digest, requested_options
 from upscale_cli.jobs.frame_queue import capacity, flow
-from upscale_cli.jobs.photo import folder_for
 from upscale_cli.jobs.video_io import nothing_shown, open_reader
-from upscale_cli.jobs.video_job import ClipJob
-from upscale_cli.jobs.video_plan import ClipPlan, LanePlan, chosen_streams, plan_clip
-from upscale_cli.jobs.video_progress import Watch, started
+from upscale_cli.jobs.video_job import FILE, VideoFacts
+from upscale_cli.jobs.video_plan import ClipPlan, StreamPlan, plan_clip
+from upscale_cli.jobs.video_progress import VideoProgress, started
 from upscale_cli.media.video.carried_streams import upscaled_outputs
 from upscale_cli.media.video.ffmpeg.binary import find_ffmpeg
 from upscale_cli.media.video.opening import open_clip
-from upscale_cli.media.video.segments import Journal, Stretch, StretchWriter, decoding_times, join
+from upscale_cli.media.video.segments import Journal, Segment, SegmentWriter, decoding_times, join
 from upscale_cli.media.video.writer import VideoWriter
 from upscale_cli.models.store import cache_folder
 
@@ -40,8 +40,8 @@ ENCODER: Final = "the encoder"
 
 
 @dataclass(frozen=True, slots=True)
-class Making:
-    """What whoever makes the stretches that are missing has to know.
+class SegmentRun:
+    """What it takes to make the segments that are missing.
 
     Attributes:
         folder: where they are to lie.
@@ -49,29 +49,29 @@ class Making:
         watch: counts them.
     """
 
-    job: ClipJob
+    job: VideoFacts
     plan: ClipPlan
     folder: Path
     journal: Journal
-    watch: Watch
+    progress: VideoProgress
     say: Say
 
     @property
-    def lane(self) -> LanePlan:
-        (lane,) = self.plan.lanes
-        return lane
+    def planned(self) -> StreamPlan:
+        (planned,) = self.plan.streams
+        return planned
 
 
 def run_resumable(
-    job: ClipJob, upscaler: Upscaler, listener: Listener, make: Callable[[Making], None] | None = None
+    job: VideoFacts, upscaler: Upscaler, listener: Listener, make: Callable[[SegmentRun], None] | None = None
 ) -> ClipFinished:
-    """As `video.run_clip`, in stretches. What a former run of the same job has done is not done again.
+    """As `video.run_clip`, in segments. What a former run of the same job has done is not done again.
 
     Args:
-        make: makes all stretches that are missing and completes the journal; None: in turn, in this process.
+        make: makes all segments that are missing and completes the journal; None: in turn, in this process.
 
     Raises:
-        OptionError: the work folder is of another job, or the options do not go with stretches.
+        OptionError: the work folder is of another job, or the options do not go with segments.
         OutputError: the result cannot be written; what is done stays in the work folder.
         InterruptedRun: Ctrl-C; the same.
     """
@@ -87,21 +87,21 @@ def run_resumable(
     encode = replace(job.options.encode, closed_gop=True)
     job = replace(job, options=replace(job.options, encode=encode))
     plan = plan_clip(job, upscaler, say)
-    (lane,) = plan.lanes
-    _check_joinable(job, lane)
+    (planned,) = plan.streams
+    _check_joinable(job, planned)
     with (
         folder_for(output),
         WorkFolder(output, overwrite=job.options.overwrite, resume=True, say=say) as work,
         work.failures(),
     ):
-        journal = Journal(work.path, {**record, ENCODER: _encoder_name(lane)})
+        journal = Journal(work.path, {**record, ENCODER: _encoder_name(planned)})
         if make is None:
             journal.forget_beyond_gaps()
-        watch = Watch(job, plan, listener, already=journal.frames)
+        progress = VideoProgress(job, plan, listener, already=journal.frames)
         listener(started(job, upscaler, plan))
         if journal.frames:
             say(f"{job.clip.name}: going on after frame {journal.frames}.")
-        making = Making(job, plan, work.path, journal, watch, say)
+        making = SegmentRun(job, plan, work.path, journal, progress, say)
         try:
             with work.failures():
                 if not journal.is_complete:
@@ -117,25 +117,25 @@ def run_resumable(
             ) from error
         _remember(output, work.file, record)  # first, so that a kill in between leaves nothing unexplained
         work.deliver()
-    finished = replace(watch.finished(upscaler, repeats=journal.repeats), damage=journal.damage)
+    finished = replace(progress.finished(upscaler, repeats=journal.repeats), damage=journal.damage)
     listener(finished)
     return finished
 
 
-def _checked(job: ClipJob) -> Path:
-    """The output, if the options go with stretches.
+def _checked(job: VideoFacts) -> Path:
+    """The output, if the options go with segments.
 
     Raises:
         OptionError: they do not.
     """
-    for option in not_in_stretches(job):
+    for option in not_in_segments(job):
         raise OptionError(f"--resume does not go with {option}. Leave one of them out.")
     assert isinstance(job.output, Path)
     return job.output
 
 
-def not_in_stretches(job: ClipJob) -> list[str]:
-    """What of a job does not go with stretches, by the names that the user knows."""
+def not_in_segments(job: VideoFacts) -> list[str]:
+    """What of a job does not go with segments, by the names that the user knows."""
     options = job.options
     excluded = {
         "--realtime=strict": options.realtime == "strict",
@@ -144,19 +144,19 @@ def not_in_stretches(job: ClipJob) -> list[str]:
         "--preview": options.preview is not None,
         "--video-stream all": options.video_stream == "all" and len(job.clip.video) > 1,
         "-o -": not isinstance(job.output, Path),
-        "a clip from a pipe": job.once is not None,
+        "a clip from a pipe": job.tee is not None,
     }
     return [option for option, is_given in excluded.items() if is_given]
 
 
-def job_record(job: ClipJob, upscaler: Upscaler) -> dict[str, Any]:
+def job_record(job: VideoFacts, upscaler: Upscaler) -> dict[str, Any]:
     """What makes a job the same job: the input's content and everything that decides about a pixel or a packet, each
     under the name that the user knows. Neither the clock nor --hwaccel has a part."""
     decode, encode = job.options.decode, job.encode
     record = {
-        "the input": digest(Path(job.clip.source.removeprefix("file:"))),
+        "the input": digest(Path(job.clip.source.removeprefix(FILE))),
         "the container": job.container.name,
-        **wish(upscaler, job.target),
+        **requested_options(upscaler, job.target),
         "--start": decode.start, "--end": decode.end, "--frames": decode.frames, "--fps": decode.fps,
         "--deinterlace": decode.deinterlace, "--video-stream": job.options.video_stream,
         "--codec": encode.codec, "--crf": encode.crf, "--preset": encode.preset, "--pix-fmt": encode.pix_fmt,
@@ -167,27 +167,27 @@ def job_record(job: ClipJob, upscaler: Upscaler) -> dict[str, Any]:
     return plain
 
 
-def _encoder_name(lane: LanePlan) -> str:
+def _encoder_name(planned: StreamPlan) -> str:
     """What "auto" has come to on this machine."""
-    encoder = lane.track.encoder
+    encoder = planned.track.encoder
     return f"{encoder.name} {encoder.pix_fmt} {encoder.width} x {encoder.height}"
 
 
-def _check_joinable(job: ClipJob, lane: LanePlan) -> None:
+def _check_joinable(job: VideoFacts, planned: StreamPlan) -> None:
     """Refuses what would come out of the join with less than it has.
 
     Raises:
         OptionError: the codec, in that container.
     """
-    if lane.track.encoder.name == "ffv1" and job.container.muxer == "mov":
+    if planned.track.encoder.name == "ffv1" and job.container.muxer == "mov":
         raise OptionError(
             "--resume would lose the colour tags of ffv1 in QuickTime. Choose an -o in .mkv, or another --codec."
         )
 
 
-def _make_in_turn(making: Making) -> None:
-    """All frames that are not recorded yet, one stretch after the other."""
-    job, lane, journal, watch = making.job, making.lane, making.journal, making.watch
+def _make_in_turn(making: SegmentRun) -> None:
+    """All frames that are not recorded yet, one segment after the other."""
+    job, planned, journal, progress = making.job, making.planned, making.journal, making.progress
     wanted = job.options.decode.frames
     if wanted is not None and journal.frames >= wanted:
         journal.complete(damage_of("", journal))
@@ -196,24 +196,24 @@ def _make_in_turn(making: Making) -> None:
         job.options.decode, after=journal.last_pts, frames=None if wanted is None else wanted - journal.frames
     )
     with (
-        open_reader(job, making.plan, lane, decode, making.say) as reader,
-        StretchWriter(making.folder, job.output_name, lane.track, journal, making.plan.ffmpeg) as writer,
+        open_reader(job, making.plan, planned, decode, making.say) as reader,
+        SegmentWriter(making.folder, job.output_name, planned.track, journal, making.plan.ffmpeg) as writer,
     ):
         flow(
             reader,
-            {lane.stream.index: lane.upscaler},
+            {planned.stream.index: planned.upscaler},
             writer.write,
-            tally=watch.tally,
+            tally=progress.tally,
             stop_reading=reader.stop,
             dedup=job.options.dedup,
-            on_frame=lambda: watch.tell([reader], writer.seconds),
-            lr_capacity=capacity(lane.lr_bytes),
-            sr_capacity=capacity(lane.sr_bytes),
+            on_frame=lambda: progress.report([reader], writer.seconds),
+            lr_capacity=capacity(planned.lr_bytes),
+            sr_capacity=capacity(planned.sr_bytes),
         )
-        if not journal.frames and not watch.tally.frames:
+        if not journal.frames and not progress.tally.frames:
             raise nothing_shown(job.clip)
         writer.finish()
-        watch.end([reader], writer.seconds)
+        progress.end([reader], writer.seconds)
         journal.complete(damage_of(reader.damage(), journal))
 
 
@@ -228,21 +228,21 @@ def damage_of(found: str, journal: Journal) -> str:
     return f"the source is damaged: {journal.repeats} lost frames are the frame before again"
 
 
-def _join(job: ClipJob, plan: ClipPlan, work: WorkFolder, journal: Journal) -> None:
-    """The stretches and everything else of the source into the output; nothing is encoded again."""
-    (lane,) = plan.lanes
-    track = replace(lane.track, below_zero=-decoding_times(journal.stretches)[0])  # pipes begin at zero
+def _join(job: VideoFacts, plan: ClipPlan, work: WorkFolder, journal: Journal) -> None:
+    """The segments and everything else of the source into the output; nothing is encoded again."""
+    (planned,) = plan.streams
+    track = replace(planned.track, below_zero=-decoding_times(journal.segments)[0])  # pipes begin at zero
     writer = VideoWriter(
         work.file, job.output_name, [track], job.container, plan.ffmpeg,
         clip=job.clip, slots=plan.slots, cut=plan.cut, is_join=True,
     )  # fmt: skip
     with writer:
-        join(work.path, journal.stretches, writer)
+        join(work.path, journal.segments, writer)
         writer.finish()
-    _check_join(job, plan, work.file, journal.stretches)
+    _check_join(job, plan, work.file, journal.segments)
 
 
-def _check_join(job: ClipJob, plan: ClipPlan, file: Path, stretches: list[Stretch]) -> None:
+def _check_join(job: VideoFacts, plan: ClipPlan, file: Path, segments: list[Segment]) -> None:
     """Compares the output's timestamps with those that were recorded.
 
     Raises:
@@ -250,8 +250,8 @@ def _check_join(job: ClipJob, plan: ClipPlan, file: Path, stretches: list[Stretc
             muxer may have shifted everything by one amount.
     """
     (place,) = upscaled_outputs(plan.slots)
-    time_base = plan.lanes[0].track.time_base
-    wanted = [pts * time_base - Fraction(plan.cut.start) for stretch in stretches for pts in stretch.pts]
+    time_base = plan.streams[0].track.time_base
+    wanted = [pts * time_base - Fraction(plan.cut.start) for segment in segments for pts in segment.pts]
     with open_clip(f"file:{file}") as container:
         stream = container.streams[place]
         found = sorted(
@@ -314,10 +314,9 @@ def _memory(output: Path) -> Path:
     return cache_folder() / "finished" / f"{name}.json"
 
 
-def _nothing(job: ClipJob, upscaler: Upscaler) -> ClipFinished:
-    """What is told of a job that was finished before."""
-    (stream,) = chosen_streams(job.clip, job.options.video_stream)[:1]
-    width, height = job.target.size_for(stream.width, stream.height)
+def _nothing(job: VideoFacts, upscaler: Upscaler) -> ClipFinished:
+    """The summary of a job that was finished before."""
+    width, height = job.target.size_for(*job.lr_size)
     return ClipFinished(
         source=job.clip.name, output=job.output_name, width=width, height=height, seconds=0.0, frames=0, fps=0.0,
         realtime=0.0, net=0, fallback=0, same=0, repeated=0, slowest="", stages={}, model=upscaler.name,

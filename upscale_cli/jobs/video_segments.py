@@ -1,9 +1,9 @@
-"""One clip in stretches that many workers make at once, anywhere; joined they are what one run alone makes.
+"""One clip in segments that many workers make at once, anywhere; joined they are what one run alone makes.
 
-    cuts (the packets' timestamps)  ->  StretchJob  ->  perform_stretch, anywhere  ->  Made  ->  journal  ->  join
+    cuts (the packets' timestamps)  ->  SegmentJob  ->  make_segment, anywhere  ->  Made  ->  journal  ->  join
 
-Which frames belong to a stretch is known before any is decoded, from one walk over the packets. Whoever makes a stretch
-compares every decoded frame with that; together the stretches cover all of time, so no frame can be lost or come twice.
+Which frames belong to a segment is known before any is decoded, from one walk over the packets. Each worker
+compares every decoded frame with that; together the segments cover all of time, so no frame can be lost or come twice.
 Where packets and frames are not one to one it is found out then, and the clip is done in turn: `Indivisible`.
 """
 
@@ -15,54 +15,56 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from threading import Lock
-from typing import Final
+from typing import Final, Self
 
 from upscale_cli.errors import FFmpegError, InterruptedRun, UpscaleError
 from upscale_cli.events import ClipFinished, ClipProgress, Event, Listener, Note, saying_once
 from upscale_cli.frames.video import VideoFrame
+from upscale_cli.inference.sizing import Target
 from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.inference.video_upscaler import FrameUpscaler
 from upscale_cli.jobs.frame_queue import Tally, capacity, flow
+from upscale_cli.jobs.job import Output
 from upscale_cli.jobs.video_io import nothing_shown
-from upscale_cli.jobs.video_job import ClipJob
-from upscale_cli.jobs.video_plan import LanePlan, chosen_streams
-from upscale_cli.jobs.video_resume import Making, damage_of, not_in_stretches, run_resumable
+from upscale_cli.jobs.video_job import VideoFacts
+from upscale_cli.jobs.video_plan import StreamPlan
+from upscale_cli.jobs.video_resume import SegmentRun, damage_of, not_in_segments, run_resumable
 from upscale_cli.media.video.colour import complete
 from upscale_cli.media.video.ffmpeg.binary import FFmpeg, find_ffmpeg
 from upscale_cli.media.video.packet_schedule import Schedule
 from upscale_cli.media.video.reader import PREROLL_SECONDS, DecodeOptions, VideoReader, deinterlacing, time_limits
-from upscale_cli.media.video.segments import Stretch, StretchEncoder, stretch_length
+from upscale_cli.media.video.segments import Segment, SegmentEncoder, segment_length
 from upscale_cli.media.video.streams import VideoStream
 from upscale_cli.media.video.writer_arguments import Track
 from upscale_cli.text import counted
 
 POLL_SECONDS: Final = 0.5
-"""How often it is seen whether there are more hands; and on Windows a wait that is longer cannot be interrupted."""
+"""How often it is seen whether there are more workers; and on Windows a wait that is longer cannot be interrupted."""
 
-WORTH_SHARING: Final = 3
-"""Stretches below which a clip is left to one worker."""
+WORTH_DIVIDING: Final = 3
+"""Segments below which a clip is left to one worker."""
 
 
 class Indivisible(Exception):  # noqa: N818  # no error: the clip is done in turn
-    """Nobody knows before decoding which frames a stretch has; the text says why. What is recorded is right."""
+    """Nobody knows before decoding which frames a segment has; the text says why. What is recorded is right."""
 
 
 @dataclass(frozen=True, slots=True)
-class StretchJob:
-    """One stretch, for any process that sees the same files; it can be pickled.
+class SegmentJob:
+    """One segment, for any process that sees the same files; it can be pickled.
 
     Attributes:
         clip: of which it is a part.
         number: from 0.
         pts: of its frames, in ticks; all frames of the clip between `after` and the last of them.
-        after: timestamp of the frame before; None for the first stretch.
+        after: timestamp of the frame before; None for the first segment.
         is_last: no frame comes after it.
         folder: where it is to lie.
-        stream, track: which stream is read, and how it is encoded: as whoever deals out has decided it.
+        stream, track: which stream is read, and how it is encoded: as was decided where the segments are dispatched.
         ffmpeg: the version it has to be made by.
     """
 
-    clip: ClipJob
+    clip: VideoFacts
     number: int
     pts: tuple[int, ...]
     after: int | None
@@ -75,7 +77,43 @@ class StretchJob:
     @property
     def name(self) -> str:
         """For messages."""
-        return f"{self.clip.clip.name}, stretch {self.number + 1}"
+        return f"{self.clip.name}, segment {self.number + 1}"
+
+    @property
+    def source(self) -> Path | str:
+        return self.clip.source
+
+    @property
+    def output(self) -> Output:
+        """That of the clip, beside which it lies."""
+        return self.clip.output
+
+    @property
+    def target(self) -> Target:
+        return self.clip.target
+
+    @property
+    def lr_size(self) -> tuple[int, int]:
+        return self.stream.width, self.stream.height
+
+    @property
+    def overwrite(self) -> bool:
+        """The clip's output says nothing about its segments, which take the place of what is there."""
+        return True
+
+    @property
+    def is_local(self) -> bool:
+        return self.clip.is_local
+
+    def absolute(self) -> Self:
+        return replace(self, clip=self.clip.absolute())
+
+    def check_machine(self) -> None:
+        same_ffmpeg(self)
+
+    def run(self, upscaler: Upscaler, listener: Listener) -> "Made":
+        """As `make_segment`."""
+        return make_segment(self, upscaler, listener)
 
     @property
     def decode(self) -> DecodeOptions:
@@ -87,17 +125,17 @@ class StretchJob:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What became of a stretch.
+    """What became of a segment.
 
     Attributes:
-        stretch: for the journal.
+        segment: for the journal.
         tally, stages: what was done for it, and busy seconds.
         damage: what the source has lost in it, in words; "" for nothing.
-        complaints: of the decoder, about frames of this stretch.
+        complaints: of the decoder, about frames of this segment.
         is_clean_start: decoding began at the clip's first frame.
     """
 
-    stretch: Stretch
+    segment: Segment
     tally: Tally
     stages: dict[str, float] = field(default_factory=dict)
     damage: str = ""
@@ -105,79 +143,79 @@ class Made:
     is_clean_start: bool = False
 
 
-Submit = Callable[[StretchJob, Listener], "Future[Made]"]
-"""Begins with a stretch somewhere; the listener is told of it, from any thread."""
+Submit = Callable[[SegmentJob, Listener], "Future[Made]"]
+"""Begins with a segment somewhere; the listener is called with its events, from any thread."""
 
 
-def is_worth_sharing(job: ClipJob) -> bool:
-    """Whether a clip may go in stretches, and is long enough for that by what its container says."""
-    stream = chosen_streams(job.clip, job.options.video_stream)[0]
+def is_worth_dividing(job: VideoFacts) -> bool:
+    """Whether a clip may go in segments, and is long enough for that by what its container says."""
+    stream = job.streams[0]
     expected = stream.frames or (stream.seconds or 0) * stream.rate
     if job.options.decode.frames is not None:
         expected = min(expected, job.options.decode.frames)
-    return not not_in_stretches(job) and expected > WORTH_SHARING * stretch_length(stream.rate)
+    return not not_in_segments(job) and expected > WORTH_DIVIDING * segment_length(stream.rate)
 
 
-# Whoever deals out
+# Where segments are dispatched
 
 
-def run_stretched(
-    job: ClipJob, upscaler: Upscaler, submit: Submit, listener: Listener, hands: Callable[[], int] = lambda: 4
+def run_in_segments(
+    job: VideoFacts, upscaler: Upscaler, submit: Submit, listener: Listener, workers: Callable[[], int] = lambda: 4
 ) -> ClipFinished:
-    """As `resume.run_resumable`; the stretches are made by others, at most `hands()` of them at once.
+    """As `run_resumable`; the segments are made by others, at most `workers()` of them at once.
 
     Args:
         upscaler: equal to theirs; decides about sizes and the record, and computes nothing.
 
     Raises:
         Indivisible: the clip has to be done in turn; `run_resumable` goes on from what is recorded.
-        UpscaleError: as `run_resumable`, or why a stretch could not be made. What is done stays.
+        UpscaleError: as `run_resumable`, or why a segment could not be made. What is done stays.
     """
 
-    def deal(making: Making) -> None:
-        _deal(making, submit, hands)
+    def dispatch(making: SegmentRun) -> None:
+        _dispatch(making, submit, workers)
 
-    return run_resumable(job, upscaler, listener, deal)
+    return run_resumable(job, upscaler, listener, dispatch)
 
 
-def _deal(making: Making, submit: Submit, hands: Callable[[], int]) -> None:
-    """Has all stretches made that are not recorded yet, and records them as they come."""
+def _dispatch(making: SegmentRun, submit: Submit, workers: Callable[[], int]) -> None:
+    """Has all segments made that are not recorded yet, and records them as they come."""
     jobs, recorded = _jobs(making), making.journal.recorded
     if any(job.number in recorded and recorded[job.number].pts != job.pts for job in jobs):
-        raise Indivisible("other frames are recorded than its packets tell")
+        raise Indivisible("other frames are recorded than its packets announce")
     waiting = deque(job for job in jobs if job.number not in recorded)
     progress = _Progress(making)
-    flights: set[Future[Made]] = set()
+    in_progress: set[Future[Made]] = set()
     made: list[Made] = []
     try:
-        while waiting or flights:
-            while waiting and len(flights) < max(1, hands()):
+        while waiting or in_progress:
+            while waiting and len(in_progress) < max(1, workers()):
                 job = waiting.popleft()
-                flights.add(submit(job, progress.listener_for(job)))
-            done, flights = wait(flights, POLL_SECONDS, FIRST_COMPLETED)
+                in_progress.add(submit(job, progress.listener_for(job)))
+            done, in_progress = wait(in_progress, POLL_SECONDS, FIRST_COMPLETED)
             for future in done:
                 made.append(future.result())
-                making.journal.add(made[-1].stretch)
+                making.journal.add(made[-1].segment)
                 progress.take(made[-1])
     except (KeyboardInterrupt, InterruptedRun):
-        _cancel(flights)
+        _cancel(in_progress)
         raise
     except Exception:
-        _cancel(flights)
-        wait(flights)  # nobody shall write into the folder any more
+        _cancel(in_progress)
+        wait(in_progress)  # nobody shall write into the folder any more
         raise
-    making.watch.end_of_others()
+    making.progress.end_of_others()
     making.journal.complete(damage_of(_damage(made), making.journal))
 
 
-def _cancel(flights: "set[Future[Made]]") -> None:
-    for future in flights:
+def _cancel(in_progress: "set[Future[Made]]") -> None:
+    for future in in_progress:
         future.cancel()
 
 
 def _damage(made: Sequence[Made]) -> str:
-    """What is wrong with the source by the words of all stretches; complaints count as in `VideoReader.damage`."""
-    words = [one.damage for one in sorted(made, key=lambda one: -one.stretch.number) if one.damage]
+    """What is wrong with the source by the words of all segments; complaints count as in `VideoReader.damage`."""
+    words = [one.damage for one in sorted(made, key=lambda one: -one.segment.number) if one.damage]
     if not words and any(one.complaints for one in made) and any(one.is_clean_start for one in made):
         words.append("the source is damaged: the decoder complains of it")  # how often, two may have heard
     more = [f"and more in {counted(len(words) - 1, 'place')}"] if len(words) > 1 else []
@@ -185,15 +223,15 @@ def _damage(made: Sequence[Made]) -> str:
 
 
 class _Progress:
-    """Progress of all stretches under way, from any thread, as one."""
+    """Progress of all segments in progress, from any thread, as one."""
 
-    def __init__(self, making: Making) -> None:
+    def __init__(self, making: SegmentRun) -> None:
         self._making = making
         self._frames: dict[int, int] = {}
         self._lock = Lock()
 
-    def listener_for(self, job: StretchJob) -> Listener:
-        """Takes what is told of one stretch."""
+    def listener_for(self, job: SegmentJob) -> Listener:
+        """Takes the events of one segment."""
 
         def listen(event: Event) -> None:
             if isinstance(event, Note):
@@ -201,46 +239,47 @@ class _Progress:
             elif isinstance(event, ClipProgress):
                 with self._lock:
                     self._frames[job.number] = event.done
-                    self._making.watch.tell_of_others(sum(self._frames.values()))
+                    self._making.progress.report_of_others(sum(self._frames.values()))
 
         return listen
 
     def take(self, made: Made) -> None:
-        """A stretch is done."""
+        """A segment is done."""
         with self._lock:
-            self._frames.pop(made.stretch.number, None)
-            self._making.watch.take(made.tally, made.stages)
-            self._making.watch.tell_of_others(sum(self._frames.values()))
+            self._frames.pop(made.segment.number, None)
+            self._making.progress.take(made.tally, made.stages)
+            self._making.progress.report_of_others(sum(self._frames.values()))
 
 
-def _jobs(making: Making) -> list[StretchJob]:
-    """All stretches of a clip.
+def _jobs(making: SegmentRun) -> list[SegmentJob]:
+    """All segments of a clip.
 
     Raises:
         Indivisible: their frames are not known.
         InputError: there is no frame.
     """
-    job, lane = making.job, making.lane
-    pts = promised_times(job, lane)
+    job, planned = making.job, making.planned
+    pts = expected_times(job, planned)
     if not pts:
         raise nothing_shown(job.clip)
-    length = stretch_length(lane.track.rate)
+    length = segment_length(planned.track.rate)
     return [
-        StretchJob(
+        SegmentJob(
             job, number, tuple(pts[begin : begin + length]), pts[begin - 1] if begin else None,
-            begin + length >= len(pts), making.folder.absolute(), lane.stream, lane.track, making.plan.ffmpeg.version,
+            begin + length >= len(pts), making.folder.absolute(), planned.stream, planned.track,
+            making.plan.ffmpeg.version,
         )
         for number, begin in enumerate(range(0, len(pts), length))
     ]  # fmt: skip
 
 
-def promised_times(job: ClipJob, lane: LanePlan) -> list[int]:
+def expected_times(job: VideoFacts, planned: StreamPlan) -> list[int]:
     """The timestamps of all frames that are wanted, in ticks, by one walk over the packets.
 
     Raises:
         Indivisible: they cannot be known so, or could not be found again.
     """
-    clip, stream, decode = job.clip, lane.stream, job.options.decode
+    clip, stream, decode = job.clip, planned.stream, job.options.decode
     if stream.untimed:
         raise Indivisible("it has no timestamps")
     if not clip.seekable:
@@ -261,14 +300,14 @@ def promised_times(job: ClipJob, lane: LanePlan) -> list[int]:
     return times
 
 
-# Whoever makes a stretch
+# Where a segment is made
 
 
-def perform_stretch(job: StretchJob, upscaler: Upscaler, listener: Listener) -> Made:
-    """Makes one stretch: decodes from some seconds before it, so that each frame comes out as in a run from the start.
+def make_segment(job: SegmentJob, upscaler: Upscaler, listener: Listener) -> Made:
+    """Makes one segment: decodes from some seconds before it, so that each frame comes out as in a run from the start.
 
     Raises:
-        Indivisible: other frames come than the packets have told.
+        Indivisible: other frames come than the packets announce.
         UpscaleError: it cannot be made; nothing is left of it.
     """
     say = saying_once(listener)
@@ -276,29 +315,29 @@ def perform_stretch(job: StretchJob, upscaler: Upscaler, listener: Listener) -> 
     frames, tally = _frame_upscaler(job, upscaler), Tally()
     with (
         VideoReader(job.clip.clip, job.stream, job.track.format, ffmpeg, options=job.decode, say=say) as reader,
-        StretchEncoder(job.folder, job.number, job.clip.output_name, job.track, ffmpeg) as encoder,
+        SegmentEncoder(job.folder, job.number, job.clip.output_name, job.track, ffmpeg) as encoder,
     ):
         errors = _Errors(reader)
 
-        def tell() -> None:
+        def report() -> None:
             listener(ClipProgress(job.clip.clip.name, tally.frames, len(job.pts), 0.0, 0.0, None, ""))
 
         flow(
-            _as_promised(errors.counted(reader), job),
+            _as_expected(errors.counted(reader), job),
             {job.stream.index: frames},
             encoder.write,
             tally=tally,
             stop_reading=reader.stop,
             dedup=job.clip.options.dedup,
-            on_frame=tell,
+            on_frame=report,
             lr_capacity=capacity(job.track.format.frame_bytes(frames.width, frames.height)),
             sr_capacity=capacity(job.track.format.frame_bytes(frames.out_width, frames.out_height)),
         )
-        stretch = encoder.finish()
+        segment = encoder.finish()
         stages = {"decode": reader.seconds, **frames.seconds, "encode": encoder.seconds}
         is_damaged = reader.repeated or job.is_last  # else it may be no more than complaints, which are counted
         damage = reader.damage() if is_damaged else ""
-        return Made(stretch, tally, stages, damage, errors.count, reader.is_clean_start)
+        return Made(segment, tally, stages, damage, errors.count, reader.is_clean_start)
 
 
 class _Errors:
@@ -319,8 +358,8 @@ class _Errors:
             yield frame
 
 
-def _as_promised(frames: Iterator[VideoFrame], job: StretchJob) -> Iterator[VideoFrame]:
-    """The frames, if they come at the times that the packets have told.
+def _as_expected(frames: Iterator[VideoFrame], job: SegmentJob) -> Iterator[VideoFrame]:
+    """The frames, if they come at the times that the packets announce.
 
     Raises:
         Indivisible: they do not.
@@ -332,10 +371,10 @@ def _as_promised(frames: Iterator[VideoFrame], job: StretchJob) -> Iterator[Vide
         count += 1
         yield frame
     if count < len(job.pts):
-        raise Indivisible("fewer frames come out of it than its packets tell")
+        raise Indivisible("fewer frames come out of it than its packets announce")
 
 
-def same_ffmpeg(job: StretchJob) -> FFmpeg:
+def same_ffmpeg(job: SegmentJob) -> FFmpeg:
     """This machine's, if it is of the version that the clip was begun with.
 
     Raises:
@@ -350,7 +389,7 @@ def same_ffmpeg(job: StretchJob) -> FFmpeg:
     return ffmpeg
 
 
-def _frame_upscaler(job: StretchJob, upscaler: Upscaler) -> FrameUpscaler:
+def _frame_upscaler(job: SegmentJob, upscaler: Upscaler) -> FrameUpscaler:
     """As `clip_plan` makes it; what it might say has been said there.
 
     Raises:

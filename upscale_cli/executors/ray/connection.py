@@ -11,6 +11,7 @@ from upscale_cli.events import Say
 from upscale_cli.executors.ray.library import one_line, ray
 
 AUTO: Final = "auto"
+
 REACHING_SECONDS: Final = 5.0
 """How long a cluster may take to answer."""
 
@@ -25,7 +26,7 @@ def connect(address: str, say: Say, *, start: bool = True) -> dict[str, Any]:
         start: begin one on this machine, where none is named and none runs.
 
     Raises:
-        OptionError, DeviceError: as `open_ray_crew`.
+        OptionError, DeviceError: as `open_ray_executor`.
     """
     given = os.environ.get("RAY_ADDRESS", AUTO) if address == AUTO else address
     if "://" in given:

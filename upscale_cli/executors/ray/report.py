@@ -13,7 +13,7 @@ from upscale_cli.events import Say
 from upscale_cli.executors.ray.connection import connect
 from upscale_cli.executors.ray.library import GetTimeoutError, RayError, is_not_installed, ray, why_gone
 from upscale_cli.executors.ray.nodes import Node, nodes, on_node
-from upscale_cli.executors.ray.shared_files import Sign, Tokens
+from upscale_cli.executors.ray.shared_files import Probe, Probes
 from upscale_cli.executors.ray.worker import Facts, look
 
 ANSWERING_SECONDS: Final = 60.0
@@ -62,12 +62,12 @@ def examine_cluster(address: str, folder: Path | None, say: Say) -> ClusterRepor
         folder: that all nodes should see.
 
     Raises:
-        OptionError, DeviceError: as `open_ray_crew`.
+        OptionError, DeviceError: as `open_ray_executor`.
         OutputError: nothing can be written into the folder.
     """
-    tokens = Tokens()
+    probes = Probes()
     try:
-        sign = None if folder is None else tokens.token_in(folder.absolute())
+        probe = None if folder is None else probes.probe_in(folder.absolute())
     except OSError as error:
         raise OutputError(
             f"{folder}: cannot be written ({error.strerror}). Choose a folder you may write to."
@@ -76,17 +76,17 @@ def examine_cluster(address: str, folder: Path | None, say: Say) -> ClusterRepor
         info = connect(address, say, start=False)
         alive = nodes()
         with ThreadPoolExecutor(max(1, len(alive))) as pool:
-            reports = tuple(pool.map(lambda node: _examine(node, sign), alive))
+            reports = tuple(pool.map(lambda node: _examine(node, probe), alive))
         return ClusterReport(info["address"], ray.__version__, str(Path(info["session_dir"]) / "logs"), reports)
     finally:
-        tokens.close()
+        probes.close()
         ray.shutdown()
 
 
-def _examine(node: Node, sign: Sign | None) -> NodeReport:
+def _examine(node: Node, probe: Probe | None) -> NodeReport:
     look_there = ray.remote(num_cpus=0, scheduling_strategy=on_node(node))(look)
     try:
-        facts: Facts = ray.get(look_there.remote(sign), timeout=ANSWERING_SECONDS)
+        facts: Facts = ray.get(look_there.remote(probe), timeout=ANSWERING_SECONDS)
         seconds = []
         for _ in range(NO_OPS):
             begin = time.perf_counter()

@@ -1,11 +1,11 @@
 """What a format cannot hold, made into what it can: depth, alpha, ink, profile. Each loss is said once."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
 
+from upscale_cli.events import Say, each_once
 from upscale_cli.frames.image import Frame, Layout, Pixels
 from upscale_cli.frames.pixels import by_strips, from_float, on_white, to_8_bits
 from upscale_cli.media.image import icc
@@ -13,18 +13,14 @@ from upscale_cli.media.image.formats import Format
 from upscale_cli.media.image.metadata import Metadata
 
 
-@dataclass(slots=True)
 class Notes:
     """Tells the user each thing once, however many frames it is true of."""
 
-    say: Callable[[str], None]
-    name: str
-    _said: set[str] = field(default_factory=set)
+    def __init__(self, say: Say, name: str) -> None:
+        self._say, self.name = each_once(say), name
 
     def __call__(self, text: str) -> None:
-        if text not in self._said:
-            self._said.add(text)
-            self.say(f"{self.name}: {text}")
+        self._say(f"{self.name}: {text}")
 
 
 def fitted(frame: Frame, metadata: Metadata, row: Format, notes: Notes) -> tuple[Frame, Metadata]:

@@ -1,7 +1,7 @@
 """Clips that are no files: standard input, addresses and devices; and addresses as outputs.
 
 A live source is received by an ffmpeg of its own, which copies its packets into a pipe. From there on it is what
-standard input is: bytes that come once (`once.py`).
+standard input is: bytes that come once (`tee.py`).
 
     rtsp://, udp://, v4l2:...  ->  ffmpeg -c copy -f nut pipe:1  ->  Once
     standard input             ->                                    Once
@@ -30,7 +30,7 @@ from upscale_cli.media.video.ffmpeg.process import LOG_ARGUMENTS, Child
 from upscale_cli.media.video.opening import DEVICES, live_arguments
 from upscale_cli.media.video.probe import probe
 from upscale_cli.media.video.streams import Clip
-from upscale_cli.media.video.tee import CHUNK_BYTES, HEAD_BYTES, Once
+from upscale_cli.media.video.tee import CHUNK_BYTES, HEAD_BYTES, Tee
 
 _MUXERS: Final = {
     **dict.fromkeys(("udp", "srt", "tcp", "rtp"), "mpegts"),
@@ -72,7 +72,7 @@ def container_of(address: str) -> Container:
 # Standard input
 
 
-def open_stdin(max_pixels: int) -> tuple[Clip, Once | None]:
+def open_stdin(max_pixels: int) -> tuple[Clip, Tee | None]:
     """The clip on standard input, and the bytes to read it from; no bytes where it is a file that has a name.
 
     Raises:
@@ -83,8 +83,8 @@ def open_stdin(max_pixels: int) -> tuple[Clip, Once | None]:
     path = _redirected()
     if path is not None:
         return probe(path, max_pixels=max_pixels, name="standard input"), None
-    once = Once("standard input", _Stdin())
-    return _probed(once, max_pixels), once
+    tee = Tee("standard input", _Stdin())
+    return _probed(tee, max_pixels), tee
 
 
 def _redirected() -> Path | None:
@@ -141,17 +141,17 @@ class _Stdin:
 # Live sources
 
 
-def open_live(address: str, max_pixels: int) -> tuple[Clip, Once]:
+def open_live(address: str, max_pixels: int) -> tuple[Clip, Tee]:
     """A live stream or device, received from now on.
 
     Raises:
         InputError: nothing comes, or no pictures; the text has the receiver's reason.
     """
     child = Child(_receiving(address, find_ffmpeg()), stdout=True, stall_seconds=None)
-    once = Once(address, lambda: child.stdout.read(CHUNK_BYTES), stop=child.interrupt, release=child.kill, is_live=True)
+    tee = Tee(address, lambda: child.stdout.read(CHUNK_BYTES), stop=child.interrupt, release=child.kill, is_live=True)
     atexit.register(child.kill)  # should the run never begin
     try:
-        return _probed(once, max_pixels), once
+        return _probed(tee, max_pixels), tee
     except InputError as error:
         reason = child.reason()
         if not reason:
@@ -170,30 +170,30 @@ def _receiving(address: str, ffmpeg: FFmpeg) -> list[str]:
     ]
 
 
-def _probed(once: Once, max_pixels: int) -> Clip:
+def _probed(tee: Tee, max_pixels: int) -> Clip:
     """What is in it, by its head.
 
     Raises:
         InputError: as `probe`; or its index is at its end.
     """
-    tap = once.tap(HEAD_BYTES)
+    tap = tee.tap(HEAD_BYTES)
     try:
-        _check_index(once)
-        return probe(tap, max_pixels=max_pixels, name=once.name)
+        _check_index(tee)
+        return probe(tap, max_pixels=max_pixels, name=tee.name)
     except BaseException:
-        once.close()
+        tee.close()
         raise
     finally:
         tap.close()
 
 
-def _check_index(once: Once) -> None:
+def _check_index(tee: Tee) -> None:
     """Refuses MP4 and QuickTime whose index (moov) comes after the media data (mdat): it would have to be sought.
 
     Raises:
         InputError: so it is.
     """
-    tap = once.tap(CHUNK_BYTES)
+    tap = tee.tap(CHUNK_BYTES)
     head = tap.read()
     while _MP4.match(head) and not {b"moov", b"mdat"} & {*_boxes(head)}:
         more = tap.read()
@@ -204,7 +204,7 @@ def _check_index(once: Once) -> None:
     kinds = _boxes(head)
     if b"mdat" in kinds and b"moov" not in kinds[: kinds.index(b"mdat")]:
         raise InputError(
-            f"{once.name}: this MP4 has its index at its end, so it cannot be read from a pipe. Name the file, "
+            f"{tee.name}: this MP4 has its index at its end, so it cannot be read from a pipe. Name the file, "
             "redirect it (`< clip.mp4`), or move its index (`ffmpeg -i clip.mp4 -c copy -movflags +faststart`)."
         )
 

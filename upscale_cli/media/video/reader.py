@@ -27,7 +27,7 @@ from upscale_cli.media.video.ffmpeg.process import BUFFER_BYTES, LOG_ARGUMENTS, 
 from upscale_cli.media.video.opening import decoder_limit, input_arguments
 from upscale_cli.media.video.packet_schedule import Schedule
 from upscale_cli.media.video.streams import Clip, VideoStream
-from upscale_cli.media.video.tee import Feed, Once
+from upscale_cli.media.video.tee import Feed, Tee
 from upscale_cli.text import counted
 
 Deinterlace = Literal["auto", "off", "frame", "field"]
@@ -98,7 +98,7 @@ class VideoReader(Closing):
         ffmpeg: FFmpeg,
         *,
         options: DecodeOptions = DecodeOptions(),
-        once: Once | None = None,
+        tee: Tee | None = None,
         say: Say,
     ) -> None:
         self._clip, self.stream, self.format, self._options, self._say = clip, stream, format, options, say
@@ -120,7 +120,7 @@ class VideoReader(Closing):
         self._lock = threading.Lock()
         self._first_error = ""
         self._ffmpeg = ffmpeg
-        self._once = once
+        self._tee = tee
         self._feed: Feed | None = None
         self._has_sought = self._seek_seconds() > 0
         self._child = self._start(self._seek_seconds())
@@ -204,11 +204,11 @@ class VideoReader(Closing):
     # Out of the pipe
 
     def _start(self, seek: float) -> Child:
-        if self._once is None:
+        if self._tee is None:
             return Child(self._command(seek), stdout=True, on_line=self._on_line)
         # Whoever sends the bytes may pause for as long as they like: no stall limit.
         child = Child(self._command(seek), stdin=True, stdout=True, on_line=self._on_line, stall_seconds=None)
-        self._feed = Feed(self._once.tap(), child.stdin)
+        self._feed = Feed(self._tee.tap(), child.stdin)
         return child
 
     def _decoded(self) -> Iterator[tuple[int, NDArray[Any]]]:

@@ -1,11 +1,11 @@
-"""A clip encoded in stretches, so that a killed run can go on; and their join, which encodes nothing again.
+"""A clip encoded in segments, so that a killed run can go on; and their join, which encodes nothing again.
 
-    frames  ->  stretch 0, 1, 2, ... (each a fresh encoder)  ->  journal  ->  join (packets are copied)  ->  output
+    frames  ->  segment 0, 1, 2, ... (each a fresh encoder)  ->  journal  ->  join (packets are copied)  ->  output
 
-A stretch counts once its line is in the journal and on the disk: after its encoder has ended with code 0, and its file
-was read back and holds the right number of frames. Its name has a part drawn by lot, so that an encoder which
-outlives a killed run never writes into a file that the next run uses. One run makes the stretches in turn
-(`StretchWriter`), or many workers make them at once and in no order (`upscale_cli/stretched.py`).
+A segment counts once its line is in the journal and on the disk: after its encoder has ended with code 0, and its file
+was read back and holds the right number of frames. Its name has a random part, so that an encoder which
+outlives a killed run never writes into a file that the next run uses. One run makes the segments in turn
+(`SegmentWriter`), or many workers make them at once and in no order (`jobs/video_segments.py`).
 """
 
 import json
@@ -24,7 +24,7 @@ from typing import Any, Final
 import av
 
 from upscale_cli.errors import OutputError
-from upscale_cli.files.work_folder import JOINED, JOURNAL_FILE, STRETCH, claim, replace_text, synced
+from upscale_cli.files.work_folder import JOINED, JOURNAL_FILE, SEGMENT, claim, replace_text, synced
 from upscale_cli.frames.video import VideoFrame
 from upscale_cli.media.video.container import CONTAINERS
 from upscale_cli.media.video.ffmpeg.binary import FFmpeg
@@ -33,17 +33,17 @@ from upscale_cli.media.video.opening import open_clip
 from upscale_cli.media.video.writer import VideoWriter
 from upscale_cli.media.video.writer_arguments import Track
 
-STRETCH_SECONDS: Final = 5
-"""Of clip in a stretch: what a kill can cost, and how often the encoder has to begin anew."""
+SEGMENT_SECONDS: Final = 5
+"""Of clip in a segment: what a kill can cost, and how often the encoder has to begin anew."""
 
 
-def stretch_length(rate: Fraction) -> int:
-    """Frames in a stretch, by frames per second alone: stretches begin at the same frames in every run."""
-    return min(600, max(24, round(rate * STRETCH_SECONDS)))
+def segment_length(rate: Fraction) -> int:
+    """Frames in a segment, by frames per second alone: segments begin at the same frames in every run."""
+    return min(600, max(24, round(rate * SEGMENT_SECONDS)))
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class Segment:
     """One line of the journal.
 
     Attributes:
@@ -63,9 +63,9 @@ class Stretch:
 
 
 class Journal:
-    """What a work folder records: the job, the finished stretches, and whether they are all.
+    """What a work folder records: the job, the finished segments, and whether they are all.
 
-    Whatever cannot be trusted is forgotten, and done again: without a record of the job, everything; else the stretches
+    Whatever cannot be trusted is forgotten, and done again: without a record of the job, everything; else the segments
     from the first one that is torn, missing or of another size than was recorded. Stray files go.
 
     Args:
@@ -78,7 +78,7 @@ class Journal:
 
     def __init__(self, folder: Path, job: Mapping[str, object]) -> None:
         self._folder, self._path = folder, folder / JOURNAL_FILE
-        self._recorded: dict[int, Stretch] = {}
+        self._recorded: dict[int, Segment] = {}
         self.is_complete = False
         self.damage = ""
         claim(folder, job)
@@ -86,24 +86,24 @@ class Journal:
         self._tidy()
 
     @property
-    def stretches(self) -> list[Stretch]:
+    def segments(self) -> list[Segment]:
         """Those before the first that is missing, in order."""
         return list(map(self._recorded.__getitem__, range(self._first_missing)))
 
     @property
-    def recorded(self) -> Mapping[int, Stretch]:
+    def recorded(self) -> Mapping[int, Segment]:
         """All that are done, by number."""
         return self._recorded
 
     @property
     def frames(self) -> int:
         """How many are done."""
-        return sum(len(stretch.pts) for stretch in self._recorded.values())
+        return sum(len(segment.pts) for segment in self._recorded.values())
 
     @property
     def repeats(self) -> int:
         """How many of them stand in for lost ones."""
-        return sum(stretch.repeats for stretch in self._recorded.values())
+        return sum(segment.repeats for segment in self._recorded.values())
 
     @property
     def last_pts(self) -> int | None:
@@ -114,16 +114,16 @@ class Journal:
     def _first_missing(self) -> int:
         return next(number for number in count() if number not in self._recorded)
 
-    def add(self, stretch: Stretch) -> None:
-        """Records a stretch; it is on the disk when this returns."""
-        self._append(asdict(stretch))
-        self._recorded[stretch.number] = stretch
+    def add(self, segment: Segment) -> None:
+        """Records a segment; it is on the disk when this returns."""
+        self._append(asdict(segment))
+        self._recorded[segment.number] = segment
 
     def forget_beyond_gaps(self) -> None:
-        """For whoever makes stretches in turn: forgets those behind the first that is missing."""
-        kept = self.stretches
+        """Where segments are made in turn: forgets those behind the first that is missing."""
+        kept = self.segments
         if len(kept) < len(self._recorded):
-            replace_text(self._path, "".join(_line(asdict(stretch)) for stretch in kept))
+            replace_text(self._path, "".join(_line(asdict(segment)) for segment in kept))
             self._recorded = dict(enumerate(kept))
             self._tidy()
 
@@ -150,21 +150,23 @@ class Journal:
         """One line of the journal; raises whatever a torn one leads to."""
         if record.get("complete"):
             if len(self._recorded) != self._first_missing:
-                raise ValueError("a stretch is missing")
+                raise ValueError("a segment is missing")
             self.is_complete, self.damage = True, str(record["damage"])
             return
-        stretch = Stretch(**{**record, "pts": tuple(record["pts"])})
-        if Path(stretch.file).name != stretch.file:  # whoever wrote the journal: nothing outside of the folder is read
-            raise ValueError(f"{stretch.file} is no file of ours")
-        file = self._folder / stretch.file
-        if stretch.number in self._recorded or not file.is_file() or file.stat().st_size != stretch.size:
-            raise ValueError(f"stretch {stretch.number} is not what was recorded")
-        self._recorded[stretch.number] = stretch
+        segment = Segment(**{**record, "pts": tuple(record["pts"])})
+        if (
+            Path(segment.file).name != segment.file
+        ):  # a journal may come from anywhere: nothing outside of the folder is read
+            raise ValueError(f"{segment.file} is no file of ours")
+        file = self._folder / segment.file
+        if segment.number in self._recorded or not file.is_file() or file.stat().st_size != segment.size:
+            raise ValueError(f"segment {segment.number} is not what was recorded")
+        self._recorded[segment.number] = segment
 
     def _tidy(self) -> None:
-        """Takes away what killed runs have left: stretches that were never recorded, and halves of the join."""
-        kept = {stretch.file for stretch in self._recorded.values()}
-        for file in (*self._folder.glob(f"{STRETCH}*"), *self._folder.glob(f"{JOINED}*")):
+        """Takes away what killed runs have left: segments that were never recorded, and halves of the join."""
+        kept = {segment.file for segment in self._recorded.values()}
+        for file in (*self._folder.glob(f"{SEGMENT}*"), *self._folder.glob(f"{JOINED}*")):
             if file.name not in kept:
                 with suppress(OSError):  # an encoder that outlived its run may still hold it
                     file.unlink()
@@ -180,8 +182,8 @@ def _line(record: dict[str, Any]) -> str:
     return json.dumps(record) + "\n"
 
 
-class StretchEncoder(Closing):
-    """One stretch on its way into its file, which goes again unless `finish` has seen that it is whole.
+class SegmentEncoder(Closing):
+    """One segment on its way into its file, which goes again unless `finish` has seen that it is whole.
 
     Args:
         folder: where it comes to lie.
@@ -195,7 +197,7 @@ class StretchEncoder(Closing):
 
     def __init__(self, folder: Path, number: int, name: str, track: Track, ffmpeg: FFmpeg) -> None:
         self._number, self._name = number, name
-        self._file = folder / f"{STRETCH}{number:05d}-{secrets.token_hex(4)}.mkv"
+        self._file = folder / f"{SEGMENT}{number:05d}-{secrets.token_hex(4)}.mkv"
         self._writer = VideoWriter(self._file, name, [track], CONTAINERS["Matroska"], ffmpeg, is_part=True)
         self._pts: list[int] = []
         self._repeats = 0
@@ -225,7 +227,7 @@ class StretchEncoder(Closing):
         self._pts.append(frame.pts)
         self._repeats += frame.is_repeat
 
-    def finish(self) -> Stretch:
+    def finish(self) -> Segment:
         """Closes the file, waits until it is on the disk, and reads it back.
 
         Raises:
@@ -236,7 +238,7 @@ class StretchEncoder(Closing):
         delay = _delay(self._file, len(self._pts), self._name)
         self._is_whole = True
         size = self._file.stat().st_size
-        return Stretch(self._number, self._file.name, size, tuple(self._pts), delay, self._repeats)
+        return Segment(self._number, self._file.name, size, tuple(self._pts), delay, self._repeats)
 
     def close(self) -> None:
         """Ends the encoder."""
@@ -246,14 +248,14 @@ class StretchEncoder(Closing):
                 self._file.unlink(missing_ok=True)
 
 
-class StretchWriter(Closing):
-    """Writes frames as stretches, in turn. A stretch is closed and read back while the next one is being encoded.
+class SegmentWriter(Closing):
+    """Writes frames as segments, in turn. A segment is closed and read back while the next one is being encoded.
 
     Args:
         folder: the work folder.
         name: of the output, for messages.
         track: how frames are encoded; its encoder begins every run with a closed group.
-        journal: where finished stretches are recorded.
+        journal: where finished segments are recorded.
 
     Attributes:
         seconds: how long we have been waiting for the encoders.
@@ -262,10 +264,10 @@ class StretchWriter(Closing):
     def __init__(self, folder: Path, name: str, track: Track, journal: Journal, ffmpeg: FFmpeg) -> None:
         self._folder, self._name, self._track, self._ffmpeg = folder, name, track, ffmpeg
         self._journal = journal
-        self._length = stretch_length(track.rate)
-        self._next = len(journal.stretches)
-        self._encoder: StretchEncoder | None = None
-        self._closer = ThreadPoolExecutor(1, "stretch")
+        self._length = segment_length(track.rate)
+        self._next = len(journal.segments)
+        self._encoder: SegmentEncoder | None = None
+        self._closer = ThreadPoolExecutor(1, "segment")
         self._closing: Future[None] | None = None
         self.seconds = 0.0
 
@@ -276,7 +278,7 @@ class StretchWriter(Closing):
             OutputError: an encoder fails.
         """
         if self._encoder is None:
-            self._encoder = StretchEncoder(self._folder, self._next, self._name, self._track, self._ffmpeg)
+            self._encoder = SegmentEncoder(self._folder, self._next, self._name, self._track, self._ffmpeg)
         before = self._encoder.seconds
         self._encoder.write(frame)
         self.seconds += self._encoder.seconds - before
@@ -284,19 +286,19 @@ class StretchWriter(Closing):
             self._hand_over(self._encoder)
 
     def finish(self) -> None:
-        """Closes the last stretch; all are recorded when this returns."""
+        """Closes the last segment; all are recorded when this returns."""
         if self._encoder is not None:
             self._hand_over(self._encoder)
         self._wait()
 
     def close(self) -> None:
-        """Ends what is under way; finished stretches stay."""
+        """Ends what is in progress; finished segments stay."""
         if self._encoder is not None:
             self._encoder.close()
         self._closer.shutdown(wait=True)
 
-    def _hand_over(self, encoder: StretchEncoder) -> None:
-        """Lets the stretch in hand be closed in the background, one at a time."""
+    def _hand_over(self, encoder: SegmentEncoder) -> None:
+        """Lets the segment in progress be closed in the background, one at a time."""
         self._wait()
         self._closing = self._closer.submit(self._record, encoder)
         self._encoder = None
@@ -307,43 +309,43 @@ class StretchWriter(Closing):
             self._closing.result()
             self._closing = None
 
-    def _record(self, encoder: StretchEncoder) -> None:
+    def _record(self, encoder: SegmentEncoder) -> None:
         with encoder:
             self._journal.add(encoder.finish())
 
 
-def join(folder: Path, stretches: Sequence[Stretch], writer: VideoWriter) -> None:
-    """Copies the packets of all stretches into one stream, each with the timestamp that was recorded for it.
+def join(folder: Path, segments: Sequence[Segment], writer: VideoWriter) -> None:
+    """Copies the packets of all segments into one stream, each with the timestamp that was recorded for it.
 
-    Decoding timestamps are made anew from all presentation timestamps: those of a stretch's own beginning would
-    reach back into the stretch before.
+    Decoding timestamps are made anew from all presentation timestamps: those of a segment's own beginning would
+    reach back into the segment before.
 
     Raises:
-        OutputError: a stretch does not hold what the journal says, or ffmpeg fails.
+        OutputError: a segment does not hold what the journal says, or ffmpeg fails.
     """
-    dts = decoding_times(stretches)
+    dts = decoding_times(segments)
     steps = [later - earlier for earlier, later in pairwise(dts)]
     steps.append(steps[-1] if steps else 0)
     done = 0
-    for stretch in stretches:
-        ranks = _checked_ranks(folder / stretch.file, len(stretch.pts), writer.name)
-        with open_clip(f"file:{folder / stretch.file}") as source:
+    for segment in segments:
+        ranks = _checked_ranks(folder / segment.file, len(segment.pts), writer.name)
+        with open_clip(f"file:{folder / segment.file}") as source:
             stream = source.streams.video[0]
             writer.take_shape(stream)
             packets = (packet for packet in source.demux(stream) if packet.size)
             for number, (packet, rank) in enumerate(zip(packets, ranks, strict=True)):
-                writer.copy(packet, stretch.pts[rank], dts[done + number], steps[done + number])
-        done += len(stretch.pts)
+                writer.copy(packet, segment.pts[rank], dts[done + number], steps[done + number])
+        done += len(segment.pts)
 
 
-def decoding_times(stretches: Sequence[Stretch]) -> list[int]:
+def decoding_times(segments: Sequence[Segment]) -> list[int]:
     """When each packet of the join is decoded, in ticks: rising, and never after it is shown.
 
     As encoders do it: the packet in place n is decoded when frame n - delay is shown, and the first ones before any,
     as much earlier as the frame in place `delay` is shown later than the first.
     """
-    pts = [time for stretch in stretches for time in stretch.pts]
-    delay = min(max(stretch.delay for stretch in stretches), len(pts) - 1)
+    pts = [time for segment in segments for time in segment.pts]
+    delay = min(max(segment.delay for segment in segments), len(pts) - 1)
     lead = pts[delay] - pts[0]
     return [time - lead for time in pts[:delay]] + pts[: len(pts) - delay]
 
@@ -364,7 +366,7 @@ def _ranks(times: Sequence[int]) -> list[int]:
 
 
 def _delay(file: Path, frames: int, name: str) -> int:
-    """Reads a stretch back: by how many places its packets come before their turn."""
+    """Reads a segment back: by how many places its packets come before their turn."""
     return max(number - rank for number, rank in enumerate(_checked_ranks(file, frames, name)))
 
 
@@ -372,7 +374,7 @@ def _checked_ranks(file: Path, frames: int, name: str) -> list[int]:
     """See `_ranks`.
 
     Raises:
-        OutputError: the stretch does not hold as many frames as went in, or cannot be read.
+        OutputError: the segment does not hold as many frames as went in, or cannot be read.
     """
     try:
         ranks = _ranks(_times(file))

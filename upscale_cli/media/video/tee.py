@@ -4,8 +4,8 @@
    (thread)               ->  tap: decoder's standard input
                           ->  tap: encoder, which copies sound and all else from it
 
-Each reader sees every byte from the first on, at its own pace. A chunk is let go when all have passed it, so memory
-holds what lies between the fastest and the slowest: the frames under way, in their coded form.
+Each reader sees every byte from the first on, at its own pace. A chunk is released when all have passed it, so memory
+holds what lies between the fastest and the slowest: the frames in progress, in their coded form.
 """
 
 import contextlib
@@ -37,7 +37,7 @@ _ENDING_SECONDS: Final = 0.5
 _POLL_SECONDS: Final = 0.5  # waits are cut into pieces, because on Windows Ctrl-C does not end one
 
 
-class Once(Closing):
+class Tee(Closing):
     """Owner of a source that can be read once.
 
     Args:
@@ -45,7 +45,7 @@ class Once(Closing):
         read: gives some bytes, b"" at the end; called in a thread of its own.
         stop: asks the source to end, after which `read` comes to its end, and does not wait for that; None where nobody
             can be asked.
-        release: lets go of it.
+        release: releases it.
         is_live: it sets the pace itself.
     """
 
@@ -177,9 +177,9 @@ class Once(Closing):
 
 
 class Tap:
-    """One reader's view of a `Once`: a file without a seek, as PyAV takes it."""
+    """One reader's view of a `Tee`: a file without a seek, as PyAV takes it."""
 
-    def __init__(self, source: Once, limit: int | None) -> None:
+    def __init__(self, source: Tee, limit: int | None) -> None:
         self._source, self._left = source, limit
         self._rest = memoryview(b"")
         self.number = 0  # of the chunk that comes next
@@ -197,7 +197,7 @@ class Tap:
         return bytes(taken)
 
     def close(self) -> None:
-        """No more is wanted; a `read` under way ends."""
+        """No more is wanted; a `read` in progress ends."""
         with self._source.changed:
             self.is_closed = True
             self._source.moved()

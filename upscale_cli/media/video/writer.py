@@ -2,7 +2,7 @@
 
 VideoFrame  ->  NUT around its samples  ->  ffmpeg -f nut -i pipe:0 -i file:CLIP ... OUTPUT
 
-Stretches that are joined come as packets, encoded already; PyAV muxes those.
+Segments that are joined come as packets, encoded already; PyAV muxes those.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ from upscale_cli.media.video.ffmpeg.closing import Closing
 from upscale_cli.media.video.ffmpeg.process import BUFFER_BYTES, LOG_ARGUMENTS, STALL_SECONDS, Child
 from upscale_cli.media.video.opening import input_arguments, pictures
 from upscale_cli.media.video.streams import Clip
-from upscale_cli.media.video.tee import Once, SecondInput
+from upscale_cli.media.video.tee import SecondInput, Tee
 from upscale_cli.media.video.writer_arguments import (
     MP4_FAMILY,
     WHOLE,
@@ -74,7 +74,7 @@ class VideoWriter(Closing):
         container: what is written.
         clip, slots: whence the other streams come, and which; None: the video alone.
         cut: which part of them.
-        is_part: a stretch, to be joined later: nothing that belongs to the final container is written.
+        is_part: a segment, to be joined later: nothing that belongs to the final container is written.
         once: gives the bytes of a clip that can be read once only.
         is_join: packets come instead of samples, already encoded; `take_shape` and `copy` instead of `write`.
 
@@ -100,7 +100,7 @@ class VideoWriter(Closing):
         cut: Cut = WHOLE,
         is_part: bool = False,
         is_join: bool = False,
-        once: Once | None = None,
+        tee: Tee | None = None,
     ) -> None:
         self.name, self._tracks, self._container = name, tracks, container
         self._is_part, self._is_join = is_part, is_join
@@ -112,8 +112,8 @@ class VideoWriter(Closing):
         self.frames = 0
         self.seconds = self.held_seconds = 0.0
         self._is_stream = not isinstance(output, Path)
-        self._second = SecondInput() if once is not None else None
-        self._head = once.head() if once is not None else b""
+        self._second = SecondInput() if tee is not None else None
+        self._head = tee.head() if tee is not None else b""
         self._child = Child(
             self._command(output, ffmpeg, clip, slots, cut),
             stdin=True,
@@ -122,9 +122,9 @@ class VideoWriter(Closing):
             environment=ENVIRONMENT,
             inherited=self._second.inherited if self._second is not None else (),
         )
-        if self._second is not None and once is not None:
+        if self._second is not None and tee is not None:
             is_carried = any(slot.action != "upscale" for slot in slots)
-            self._second.begin(once.tap() if is_carried else io.BytesIO(self._head))
+            self._second.begin(tee.tap() if is_carried else io.BytesIO(self._head))
         self._muxer: Any = None
         self._joined: Any = None
         self._headers = b""

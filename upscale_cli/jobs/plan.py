@@ -1,0 +1,159 @@
+"""A plan is made once: inputs -> what upscales each -> sizes -> names -> reservations -> jobs.
+
+Planner.order  ->  Planner.open (a look, the model)  ->  Planner.prepare (size, name, reservation)  ->  Prepared
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from upscale_cli.events import Listener, Note
+from upscale_cli.files.object_names import is_object
+from upscale_cli.inference.upscaler import Upscaler
+from upscale_cli.jobs.inputs import Input
+from upscale_cli.jobs.job import FileOptions, Job
+from upscale_cli.jobs.naming import Naming
+from upscale_cli.jobs.outputs import Outputs
+from upscale_cli.jobs.prepare import prepare_photo
+from upscale_cli.models.select import best_clip_model
+
+if TYPE_CHECKING:  # what clips and objects need is imported with the first of them
+    from upscale_cli.jobs.prepare_video import OpenedClip
+    from upscale_cli.jobs.video_job import ClipOptions
+
+USUAL_CODEC: Final = "h264"
+"""What an object is taken for, where the codec of a clip decides about the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One source by one model.
+
+    Attributes:
+        model: as given; None for the default.
+        clip_options: of a clip; None for a photo.
+    """
+
+    source: Input
+    model: str | None
+    clip_options: "ClipOptions | None"
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What was wanted, and what upscales it; of a clip that was looked into also what is in it."""
+
+    wanted: Wanted
+    upscaler: Upscaler
+    clip: "OpenedClip | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """One source by one model: all is known that its header tells, and its output's place is reserved."""
+
+    source: Input
+    upscaler: Upscaler
+    job: Job
+
+    @property
+    def output(self) -> Path | str | None:
+        """The file that will be made, or the URL of an object; None for a stream."""
+        output = self.job.output
+        return output if isinstance(output, Path) or (isinstance(output, str) and is_object(output)) else None
+
+    def replacing(self) -> Self:
+        """The same, and its output takes the place of what is there."""
+        return replace(self, job=self.job.replacing())
+
+
+class Planner:
+    """Makes jobs of inputs. Upscalers are kept: one for all sources that take the same model.
+
+    Args:
+        naming: where outputs go.
+        photos: how pictures are read and written.
+        clip_options: makes the options for clips, once a clip is among the sources.
+        upscaler_options: of every `Upscaler`.
+    """
+
+    def __init__(
+        self,
+        naming: Naming,
+        photos: FileOptions,
+        clip_options: "Callable[[], ClipOptions]",
+        upscaler_options: dict[str, Any],
+        listener: Listener,
+    ) -> None:
+        self.naming, self.photos, self._clip_options = naming, photos, clip_options
+        self._upscaler_options, self.listener = upscaler_options, listener
+        self._upscalers: dict[str | None, Upscaler] = {}
+
+    def order(self, sources: Sequence[Input], models: Sequence[str | None]) -> Iterator[Wanted]:
+        """Every source by every model, photos before clips.
+
+        Raises:
+            UpscaleError: an option or a model is wrong for all of them.
+        """
+        clip_options = self._clip_options() if any(source.is_clip for source in sources) else None
+        if clip_options is not None and self.photos.quality is not None:
+            self.listener(Note("--quality is for photos; clips take --crf."))
+        for model in models:
+            if model is not None or not all(source.is_clip for source in sources):
+                self._upscaler(model)
+            for source in sorted(sources, key=lambda source: source.is_clip):
+                yield Wanted(source, model, clip_options if source.is_clip else None)
+
+    def open(self, wanted: Wanted) -> Opened:
+        """What upscales a source; of a clip, that takes a look into it, unless an object comes or goes.
+
+        Raises:
+            InputError: the clip cannot be read.
+        """
+        source, options = wanted.source, wanted.clip_options
+        if options is None:
+            return Opened(wanted, self._upscaler(wanted.model))
+        if self._is_remote(source):
+            return Opened(wanted, self._upscaler(wanted.model, USUAL_CODEC))
+        from upscale_cli.jobs.prepare_video import open_clip
+        from upscale_cli.jobs.video_job import chosen_streams
+
+        clip = open_clip(source, options)
+        codec = chosen_streams(clip.clip, options.video_stream)[0].codec
+        return Opened(wanted, self._upscaler(wanted.model, codec), clip)
+
+    def prepare(self, opened: Opened, outputs: Outputs) -> Prepared:
+        """What is to be done with one source.
+
+        Args:
+            outputs: where the output's place is reserved.
+
+        Raises:
+            OptionError: output and format contradict each other.
+            InputError: the input cannot be read.
+            OutputError: its place is taken.
+        """
+        return Prepared(opened.wanted.source, opened.upscaler, self._job(opened, outputs))
+
+    def _job(self, opened: Opened, outputs: Outputs) -> Job:
+        source, clip_options, upscaler = opened.wanted.source, opened.wanted.clip_options, opened.upscaler
+        if self._is_remote(source):
+            from upscale_cli.jobs.object_job import prepare_object
+
+            return prepare_object(source, upscaler, self.naming, outputs, clip_options or self.photos)
+        if clip_options is None or opened.clip is None:
+            return prepare_photo(source, upscaler, self.naming, outputs, self.photos)
+        from upscale_cli.jobs.prepare_video import prepare_video
+
+        return prepare_video(source, opened.clip, upscaler, self.naming, outputs, clip_options)
+
+    def _is_remote(self, source: Input) -> bool:
+        """Whether a source is an object, or what becomes of it."""
+        return source.is_object or is_object(self.naming.output or "")
+
+    def _upscaler(self, model: str | None, clip_codec: str | None = None) -> Upscaler:
+        chosen = model or (clip_codec and best_clip_model(clip_codec)[0])
+        if chosen not in self._upscalers:
+            self._upscalers[chosen] = Upscaler(model, clip_codec=clip_codec, **self._upscaler_options)
+        return self._upscalers[chosen]

@@ -1,0 +1,101 @@
+"""A job of one clip and one model: as `prepare`, and apart from it because only clips need PyAV."""
+
+import sys
+from pathlib import PurePath
+from typing import NamedTuple
+
+from upscale_cli.errors import OptionError
+from upscale_cli.inference.sizing import Target
+from upscale_cli.inference.upscaler import Upscaler
+from upscale_cli.jobs.inputs import STDIO, Input
+from upscale_cli.jobs.naming import Naming
+from upscale_cli.jobs.outputs import Outputs
+from upscale_cli.jobs.video import VideoJob
+from upscale_cli.jobs.video_job import DEFAULT_CLIP_SCALE, ClipOptions, chosen_streams
+from upscale_cli.media.video.container import CONTAINERS, Container, container_like, container_named
+from upscale_cli.media.video.live import container_of, is_address, open_live, open_stdin
+from upscale_cli.media.video.probe import probe
+from upscale_cli.media.video.streams import Clip
+from upscale_cli.media.video.tee import Tee
+
+PLAYER = "player"
+"""What the output is called where a player shows it."""
+
+
+class OpenedClip(NamedTuple):
+    """What is in a clip, and its bytes where they come once only."""
+
+    clip: Clip
+    tee: Tee | None = None
+
+
+def open_clip(given: Input, options: ClipOptions) -> OpenedClip:
+    """Looks into a clip.
+
+    Raises:
+        InputError: the clip cannot be read.
+    """
+    if given.is_live:
+        return OpenedClip(*open_live(given.name, options.max_pixels))
+    if given.is_stdin:
+        return OpenedClip(*open_stdin(options.max_pixels))
+    return OpenedClip(probe(given.path, max_pixels=options.max_pixels))
+
+
+def video_target(upscaler: Upscaler, naming: Naming) -> Target:
+    """How large the result shall be; scale 2, where nothing else is asked for and the model has it."""
+    return naming.target or Target(scale=upscaler.only_scale or DEFAULT_CLIP_SCALE)
+
+
+def prepare_video(
+    given: Input, opened: OpenedClip, upscaler: Upscaler, naming: Naming, outputs: Outputs, options: ClipOptions
+) -> VideoJob:
+    """What is to be done with one clip by one model; see `prepare_photo`.
+
+    Raises:
+        OptionError: output and format contradict each other.
+        InputError: the clip cannot be read.
+        OutputError: its place is taken, or its ending names no container.
+    """
+    target = video_target(upscaler, naming)
+    clip, tee = opened
+    if options.live and naming.output is not None and is_address(naming.output):
+        sent = container_of(naming.output)
+        return VideoJob(clip, naming.output, naming.output, sent, target, options, tee=tee)
+    if options.play:
+        return VideoJob(clip, None, PLAYER, CONTAINERS["Matroska"], target, options, tee=tee)
+    stream = chosen_streams(clip, options.video_stream)[0]
+    lr_size = stream.width, stream.height
+    own, note = (CONTAINERS["Matroska"], None) if given.is_live else container_like(clip)
+    ending = given.path.suffix if given.path.suffix.lower() in own.extensions else own.extensions[0]
+    if naming.format is not None:
+        ending, note = f".{naming.format.lower().removeprefix('.')}", None
+    size, label = target.size_for(*lr_size), preview_label(options)
+    path = naming.place_clip(given, lr_size, size, upscaler.name, ending, label)
+    outputs.reserve(given, path, may_exist=options.resume)
+    if path is None:
+        if naming.format is not None and container_named(naming.format).name != "Matroska":
+            raise OptionError(
+                f"--format {naming.format}: standard output gets Matroska. Leave it out, or give -o FILE."
+            )
+        return VideoJob(clip, sys.stdout.buffer, STDIO, CONTAINERS["Matroska"], target, options, tee=tee)
+    container = container_of_output(path, naming)
+    return VideoJob(clip, path, str(path), container, target, options, note if container == own else None, tee)
+
+
+def preview_label(options: ClipOptions) -> str:
+    """What tells a preview from the whole clip, in a name that is not the user's own."""
+    return "" if options.preview is None else "_preview"
+
+
+def container_of_output(place: PurePath | str, naming: Naming) -> Container:
+    """What is written there, by its ending.
+
+    Raises:
+        OptionError: the ending and --format contradict each other.
+        OutputError: the ending names no container.
+    """
+    container = container_named(PurePath(place).suffix)
+    if naming.format is not None and container_named(naming.format) != container:
+        raise OptionError(f"output {place} and --format {naming.format} contradict each other. Leave one of them out.")
+    return container
