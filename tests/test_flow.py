@@ -20,10 +20,10 @@ from upscale_cli.jobs.frame_queue import CHANNEL_BYTES, CHANNEL_FRAMES, Tally, c
 
 @dataclass
 class Doubling:
-    """A lane whose SR frame is the LR frame times 2; as a GPU it computes nothing before it is asked for the result.
+    """A pipeline whose SR frame is LR times 2; as a GPU it computes nothing before it is asked for the result.
 
     Attributes:
-        depth: of the lane.
+        depth: of the pipeline.
         ways: of every frame that was submitted: by the net or not.
         most: frames that were under way at once.
     """
@@ -71,7 +71,7 @@ class Sink:
 
 def run(source: Iterable[VideoFrame], write: Callable[[VideoFrame], None], **given: Any) -> Tally:
     tally = given.pop("tally", None) or Tally()
-    pipelines = given.pop("lanes", None) or {0: Doubling()}
+    pipelines = given.pop("pipelines", None) or {0: Doubling()}
     flow(source, pipelines, write, tally=tally, stop_reading=given.pop("stop_reading", lambda: None), **given)
     return tally
 
@@ -96,7 +96,7 @@ def _no_thread_is_left() -> Iterator[None]:
 def test_every_frame_of_every_stream_comes_out_once_and_in_order(
     shown: list[tuple[int, int]], depth: int, channels: tuple[int, int], dedup: bool
 ) -> None:
-    """Frames of three streams, few values so that many are equal; lanes that give their results later."""
+    """Frames of three streams, few values so that many are equal; pipelines that give their results later."""
     pipelines = {stream: Doubling(depth if stream else 0) for stream in range(3)}
     source = [frame(value, at, stream) for at, (stream, value) in enumerate(shown)]
     sink = Sink()
@@ -186,7 +186,7 @@ def test_large_frames_make_small_channels() -> None:
 
 
 class Raising(Doubling):
-    """A lane that raises at one frame."""
+    """A pipeline that raises at one frame."""
 
     def __init__(self, error: BaseException, at: int, *, in_collect: bool = False) -> None:
         super().__init__(depth=2 if in_collect else 0)
