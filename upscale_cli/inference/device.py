@@ -13,8 +13,8 @@ import psutil
 import torch
 
 from upscale_cli.errors import DeviceError, OptionError
+from upscale_cli.models.interface import Precision
 
-Precision = Literal["fp16", "bf16", "fp32"]
 Wanted = Literal["auto", "fp16", "bf16", "fp32"]
 
 DTYPES: Final[dict[Precision, torch.dtype]] = {

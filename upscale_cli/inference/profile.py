@@ -7,8 +7,12 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
+from upscale_cli.models.interface import SCALE_INPUT, Descriptor, LoadedNet, Scale
+from upscale_cli.models.loading import build_net
+
 _SIDES: Final = (16, 64)  # the second for nets that refuse the first; borders cost nothing extra, so small will do
 _HELD: Final = 1.5  # skip connections and activations that outlive the layer that needs them
+_SAMPLE_SIDE: Final = 15  # of arrays whose sides are free, such as blur kernels
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,24 +28,34 @@ class Profile:
     elements: float
 
 
-def profile(net: nn.Module, channels: int, multiple_of: int = 1) -> Profile:
-    """Runs `net`, on the CPU in fp32, on a blank picture of 16 x 16 pixels: some milliseconds.
+def profile(net: LoadedNet, scale: Scale) -> Profile:
+    """Runs the net, on the CPU in fp32, on a blank picture of 16 x 16 pixels: some milliseconds.
 
     (torch's meta device would compute nothing at all, but to start it takes a second of imports.)
-
-    Args:
-        channels: that the net takes.
-        multiple_of: what its sides must divide by.
     """
-    small, large = (math.ceil(side / multiple_of) * multiple_of for side in _SIDES)
+    facts, module = net.descriptor, build_net(net)
+    multiple_of = math.lcm(facts.multiple_of, scale.denominator)
+    small, large = (math.ceil(max(side, facts.least_side) / multiple_of) * multiple_of for side in _SIDES)
     try:
-        return _watched(net, torch.zeros(1, channels, small, small))
+        return _watched(module, facts, small, scale)
     except (RuntimeError, ValueError, AssertionError):  # a least size, known to the net alone
-        return _watched(net, torch.zeros(1, channels, large, large))
+        return _watched(module, facts, large, scale)
 
 
-def _watched(net: nn.Module, lr: Tensor) -> Profile:
+def blank_conditions(net: Descriptor, side: int, scale: Scale, device: torch.device) -> dict[str, Tensor]:
+    """What a net wants beside a picture of side x side LR pixels, without content: of the right shapes, in a batch of 1."""
+    given = {}
+    for spec in net.inputs:
+        free = side if spec.tiled else _SAMPLE_SIDE
+        shape = (1, *(free if length is None else length for length in spec.shape))
+        given[spec.name] = torch.full(shape, float(scale) if spec.name == SCALE_INPUT else 0.0, device=device)
+    return given
+
+
+def _watched(module: nn.Module, facts: Descriptor, side: int, scale: Scale) -> Profile:
     macs = worst = 0
+    lr = torch.zeros(1, facts.channels, side, side)
+    given = blank_conditions(facts, side, scale, torch.device("cpu"))
 
     def watch(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         nonlocal macs, worst
@@ -51,12 +65,12 @@ def _watched(net: nn.Module, lr: Tensor) -> Profile:
         if isinstance(module, nn.Conv2d | nn.Linear):
             macs += output.numel() * module.weight[0].numel()
 
-    handles = [module.register_forward_hook(watch) for module in net.modules()]
+    handles = [one.register_forward_hook(watch) for one in module.modules()]
     try:
         with torch.no_grad():
-            net(lr)
+            module(lr, **given)
     finally:
         for handle in handles:
             handle.remove()
-    pixels = lr.shape[-1] * lr.shape[-2]
+    pixels = side**2
     return Profile(macs / pixels, worst * _HELD / pixels)

@@ -1,188 +1,236 @@
-"""Deals windows to the devices that hold a net: those of one kind that wait at the same time go together.
+"""Dispatches requests to devices, several at a time: windows of photos, frames of clips.
 
-Nothing waits for company: while the devices are busy windows gather, and whoever waits for one of them sends off, as
-soon as a device is free, the one that came first and all that are like it. So the tiles of many small pictures, each
-upscaled by a thread of its own, share batches, and a picture alone is computed as if there were no others. There is no
-thread in here: the callers do the work.
+    submit  ->  queue  ->  Runner.launch (requests of one kind that wait at the same time, as one batch)  ->  collect
+
+Nothing waits for company: while the devices are busy requests gather, and whichever thread waits for one of them sends
+off, as soon as a device is free, the one that came first and all that are like it. So the tiles of many small pictures,
+each upscaled by a thread of its own, share batches, and a picture alone is computed as if there were no others. There
+is no thread in here: the callers do the work. A device that fails is left out, and its requests go to the others.
 """
 
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
 
-from torch import Tensor
+import torch
 
 from upscale_cli.events import Say
-from upscale_cli.inference.backends.torch_eager import DeviceNet, Flight, Window
 from upscale_cli.inference.device import device_failure
 
 _POLL_SECONDS = 0.5
 """Waits are cut into pieces of this length, because on Windows Ctrl-C does not end one."""
 
 
-@dataclass(slots=True, eq=False)
-class Ticket:
-    """A window that waits, is under way, or is done."""
+class Request(Protocol):
+    """What a device is to compute."""
 
-    window: Window
-    flight: "_Dealt | None" = None
-    place: int = 0  # in the flight
+    @property
+    def kind(self) -> Hashable:
+        """Requests of one kind can go as one batch."""
+
+
+RequestT = TypeVar("RequestT", bound=Request)
+RequestT_contra = TypeVar("RequestT_contra", bound=Request, contravariant=True)
+ResultT = TypeVar("ResultT")
+ResultT_co = TypeVar("ResultT_co", covariant=True)
+
+
+class InFlight(Protocol[ResultT_co]):
+    """A batch that a device has begun with."""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether there is nothing to wait for."""
+
+    def wait(self) -> None:
+        """Returns once the results are there, or raises what has come in the way."""
+
+    def result(self, place: int) -> ResultT_co:
+        """Of one of its requests, by its place in the batch; after `wait`."""
+
+
+class Runner(Protocol[RequestT_contra, ResultT_co]):
+    """A device at work on requests; all runners of a scheduler give the same for the same."""
+
+    @property
+    def device(self) -> torch.device: ...
+
+    @property
+    def concurrency(self) -> int:
+        """How many batches in progress keep it busy."""
+
+    def launch(self, requests: Sequence[RequestT_contra]) -> InFlight[ResultT_co]:
+        """Begins with some requests of one kind."""
+
+
+@dataclass(slots=True, eq=False)
+class Future(Generic[RequestT, ResultT]):
+    """A request that waits, is in progress, or is done."""
+
+    request: RequestT
+    batch: "_Batch[RequestT, ResultT] | None" = None
+    place: int = 0  # in the batch
     error: BaseException | None = None
 
 
 @dataclass(slots=True, eq=False)
-class _Dealt:
-    """A flight, who runs it, and for whom."""
+class _Batch(Generic[RequestT, ResultT]):
+    """Requests that were sent off together."""
 
-    device: DeviceNet
-    tickets: list[Ticket]
-    flight: Flight | None = None
+    runner: Runner[RequestT, ResultT]
+    futures: list[Future[RequestT, ResultT]]
+    in_flight: InFlight[ResultT] | None = None
     is_over: bool = False
 
 
 @dataclass(slots=True, eq=False)
-class _Seat:
-    """A device at work."""
+class _Slot(Generic[RequestT, ResultT]):
+    """A device, and the batches it has in progress."""
 
-    net: DeviceNet
-    flights: deque[_Dealt] = field(default_factory=deque)
+    runner: Runner[RequestT, ResultT]
+    batches: deque[_Batch[RequestT, ResultT]] = field(default_factory=deque)
 
 
-class Dealer:
-    """Windows in, SR windows out; safe to be used by several threads.
+class Scheduler(Generic[RequestT, ResultT]):
+    """Requests in, results out; safe to be used by several threads.
 
     Args:
-        nets: of the devices; all give the same for the same.
-        together: how many windows like this one may go as one.
+        runners: of the devices, at least one.
+        together: how many requests like this one may go as one batch.
         say: takes what the user should know.
     """
 
-    def __init__(self, nets: Sequence[DeviceNet], together: Callable[[Window], int], say: Say) -> None:
-        self._seats = [_Seat(net) for net in nets]
+    def __init__(
+        self, runners: Sequence[Runner[RequestT, ResultT]], together: Callable[[RequestT], int], say: Say
+    ) -> None:
+        self._slots = [_Slot(runner) for runner in runners]
         self._together, self._say = together, say
-        self._begins_at_once = any(net.device.type == "cuda" for net in nets)  # to launch does not keep the caller
-        self._waiting: deque[Ticket] = deque()
+        self._begins_at_once = any(runner.device.type == "cuda" for runner in runners)  # to launch keeps no caller
+        self._waiting: deque[Future[RequestT, ResultT]] = deque()
         self._changed = threading.Condition()
 
     @property
-    def hands(self) -> int:
-        """How many windows keep all devices busy."""
-        return sum(seat.net.hands for seat in self._seats)
+    def concurrency(self) -> int:
+        """How many batches keep all devices busy."""
+        return sum(slot.runner.concurrency for slot in self._slots)
 
-    def submit(self, window: Window) -> Ticket:
-        """Puts a window into the queue; a GPU that has nothing to do begins with it."""
-        ticket = Ticket(window)
+    def submit(self, request: RequestT) -> Future[RequestT, ResultT]:
+        """Puts a request into the queue; a GPU that has nothing to do begins with it."""
+        future: Future[RequestT, ResultT] = Future(request)
         with self._changed:
-            self._waiting.append(ticket)
+            self._waiting.append(future)
         if self._begins_at_once:
-            self._deal()
-        return ticket
+            self._dispatch()
+        return future
 
-    def collect(self, ticket: Ticket) -> tuple[Tensor, Tensor]:
-        """Waits for a window: its kept part, (scale * h, scale * w, C) float32 on the host, and its health.
+    def collect(self, future: Future[RequestT, ResultT]) -> ResultT:
+        """Waits for a request.
 
         Raises:
-            DeviceError: no device can do it.
+            DeviceError: no device can do it. Else what the runner raised.
         """
-        while not self._is_done(ticket):
-            if self._deal():
+        while not self._is_done(future):
+            if self._dispatch():
                 continue
             with self._changed:
-                busy = [seat.flights[0] for seat in self._seats if seat.flights]
-                ours = ticket.flight or next((dealt for dealt in busy if dealt.flight is not None), None)
-                if ours is None or ours.flight is None:
+                busy = [slot.batches[0] for slot in self._slots if slot.batches]
+                ours = future.batch or next((batch for batch in busy if batch.in_flight is not None), None)
+                if ours is None or ours.in_flight is None:
                     self._changed.wait(_POLL_SECONDS)
                     continue
             self._land(ours)
-        if ticket.error is not None:
-            raise ticket.error
-        assert ticket.flight is not None
-        assert ticket.flight.flight is not None
-        return ticket.flight.flight.kept[ticket.place], ticket.flight.flight.health[ticket.place]
+        if future.error is not None:
+            raise future.error
+        assert future.batch is not None
+        assert future.batch.in_flight is not None
+        return future.batch.in_flight.result(future.place)
 
-    def forget(self, ticket: Ticket) -> None:
-        """Nobody waits for that window any more."""
+    def forget(self, future: Future[RequestT, ResultT]) -> None:
+        """Nothing waits for that request any more."""
         with self._changed:
-            if ticket in self._waiting:
-                self._waiting.remove(ticket)
+            if future in self._waiting:
+                self._waiting.remove(future)
 
     @staticmethod
-    def _is_done(ticket: Ticket) -> bool:
-        return ticket.error is not None or (ticket.flight is not None and ticket.flight.is_over)
+    def _is_done(future: Future[RequestT, ResultT]) -> bool:
+        return future.error is not None or (future.batch is not None and future.batch.is_over)
 
-    def _deal(self) -> bool:
-        """Sends off the windows that come next, if a device is free for them. Says whether it did."""
+    def _dispatch(self) -> bool:
+        """Sends off the requests that come next, if a device is free for them. Says whether it did."""
         with self._changed:
-            free = [seat for seat in self._seats if len(seat.flights) < seat.net.hands]
+            free = [slot for slot in self._slots if len(slot.batches) < slot.runner.concurrency]
             if not (free and self._waiting):
                 return False
-            seat = min(free, key=lambda seat: len(seat.flights))
-            dealt = _Dealt(seat.net, self._take())
-            seat.flights.append(dealt)
+            slot = min(free, key=lambda slot: len(slot.batches))
+            batch = _Batch(slot.runner, self._take())
+            slot.batches.append(batch)
         try:
-            dealt.flight = dealt.device.launch([ticket.window for ticket in dealt.tickets])
+            batch.in_flight = batch.runner.launch([future.request for future in batch.futures])
         except Exception as error:
-            self._fail(dealt, error)
+            self._fail(batch, error)
             return True
         except BaseException as error:  # Ctrl-C: the others must not wait for ever
-            self._end(dealt, error)
+            self._end(batch, error)
             raise
         with self._changed:
-            for place, ticket in enumerate(dealt.tickets):
-                ticket.flight, ticket.place = dealt, place
+            for place, future in enumerate(batch.futures):
+                future.batch, future.place = batch, place
             self._changed.notify_all()
-        if dealt.flight.arrived is None:
-            self._end(dealt)
+        if batch.in_flight.is_done:
+            self._end(batch)
         return True
 
-    def _take(self) -> list[Ticket]:
-        """The window that came first, and those that may go with it."""
+    def _take(self) -> list[Future[RequestT, ResultT]]:
+        """The request that came first, and those that may go with it."""
         first = self._waiting.popleft()
-        alike = [ticket for ticket in self._waiting if ticket.window.kind == first.window.kind]
-        alike = alike[: self._together(first.window) - 1]
-        for ticket in alike:
-            self._waiting.remove(ticket)
+        alike = [future for future in self._waiting if future.request.kind == first.request.kind]
+        alike = alike[: self._together(first.request) - 1]
+        for future in alike:
+            self._waiting.remove(future)
         return [first, *alike]
 
-    def _land(self, dealt: _Dealt) -> None:
-        """Waits for a flight on a GPU."""
-        assert dealt.flight is not None
+    def _land(self, batch: _Batch[RequestT, ResultT]) -> None:
+        """Waits for a batch on a GPU."""
+        assert batch.in_flight is not None
         try:
-            dealt.flight.wait()
+            batch.in_flight.wait()
         except Exception as error:
-            self._fail(dealt, error)
+            self._fail(batch, error)
         else:
-            self._end(dealt)
-        self._deal()  # the device has nothing to do: first that, then the picture
+            self._end(batch)
+        self._dispatch()  # the device has nothing to do: first that, then the picture
 
-    def _end(self, dealt: _Dealt, error: BaseException | None = None) -> None:
-        """A flight is over; its device is free for another."""
+    def _end(self, batch: _Batch[RequestT, ResultT], error: BaseException | None = None) -> None:
+        """A batch is over; its device is free for another."""
         with self._changed:
-            for seat in self._seats:
-                if dealt in seat.flights:
-                    seat.flights.remove(dealt)
-            for ticket in dealt.tickets:
-                ticket.error = ticket.error or error
-            dealt.tickets = []  # they know the flight: in a circle, SR windows would stay until Python looks for such
-            dealt.is_over = True
+            for slot in self._slots:
+                if batch in slot.batches:
+                    slot.batches.remove(batch)
+            for future in batch.futures:
+                future.error = future.error or error
+            batch.futures = []  # they know the batch: in a circle, SR windows would stay until Python looks for such
+            batch.is_over = True
             self._changed.notify_all()
 
-    def _fail(self, dealt: _Dealt, error: Exception) -> None:
-        """A flight has come to nothing. Where the device is to blame, the others take over what it had in hand."""
-        failure = device_failure(error, dealt.device.device)
+    def _fail(self, batch: _Batch[RequestT, ResultT], error: Exception) -> None:
+        """A batch has failed. Where the device is to blame, the others take over what it had in progress."""
+        failure = device_failure(error, batch.runner.device)
         with self._changed:
-            seat = next((seat for seat in self._seats if seat.net is dealt.device), None)
-            if seat is None:
-                return  # it was told before: all flights of a GPU fail together
-            if failure is None or len(self._seats) == 1:
-                self._end(dealt, failure or error)
+            slot = next((slot for slot in self._slots if slot.runner is batch.runner), None)
+            if slot is None:
+                return  # it was reported before: all batches of a GPU fail together
+            if failure is None or len(self._slots) == 1:
+                if failure is not None and failure is not error:
+                    failure.__cause__ = error
+                self._end(batch, failure or error)
                 return
-            self._seats.remove(seat)
-            orphans = [ticket for flight in seat.flights for ticket in flight.tickets]
-            for ticket in orphans:
-                ticket.flight = None
+            self._slots.remove(slot)
+            orphans = [future for batch in slot.batches for future in batch.futures]
+            for future in orphans:
+                future.batch = None
             self._waiting.extendleft(reversed(orphans))
-            left = ", ".join(str(other.net.device) for other in self._seats)
+            left = ", ".join(str(other.runner.device) for other in self._slots)
             self._changed.notify_all()
         self._say(f"{str(failure).split('. ')[0]}: going on with {left}.")

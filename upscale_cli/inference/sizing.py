@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from upscale_cli.errors import OptionError
+from upscale_cli.models.interface import Scale
 
 MAX_SCALE: Final = 1024.0
 """Beyond this a number is a slip of the finger, not a wish."""
@@ -84,7 +85,7 @@ def parse_size(text: str) -> Target:
     return Target(box=(sides[0], sides[1]), stretch=stretch)
 
 
-def cheapest_chain(costs: Mapping[int, float], needed: float) -> tuple[int, ...]:
+def cheapest_chain(costs: Mapping[Scale, float], needed: float) -> tuple[Scale, ...]:
     """The cheapest sequence of passes whose scales multiply to at least `needed`; always at least one pass.
 
     Args:
@@ -99,8 +100,8 @@ def cheapest_chain(costs: Mapping[int, float], needed: float) -> tuple[int, ...]
     """
     if needed > max(costs) == 1:
         raise OptionError(f"this net keeps the size: scale {needed:g} is out of its reach. Choose -s 1 or less.")
-    open_chains: list[tuple[float, int, tuple[int, ...]]] = [(0.0, 1, ())]
-    settled: set[int] = set()
+    open_chains: list[tuple[float, Scale, tuple[Scale, ...]]] = [(0.0, 1, ())]
+    settled: set[Scale] = set()
     while True:  # the cheapest first; of two chains that make one scale only the cheaper goes on
         cost, product, chain = heapq.heappop(open_chains)
         if chain and product >= needed:
@@ -110,4 +111,4 @@ def cheapest_chain(costs: Mapping[int, float], needed: float) -> tuple[int, ...]
         settled.add(product)
         for scale, price in costs.items():
             if scale > 1 or needed <= 1:
-                heapq.heappush(open_chains, (cost + price * product**2, product * scale, (*chain, scale)))
+                heapq.heappush(open_chains, (cost + price * float(product) ** 2, product * scale, (*chain, scale)))

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from upscale_cli.errors import OptionError
+from upscale_cli.models.interface import Scale, scaled
 
 MIN_TILE: Final = 8
 """LR pixels that are kept of a window at least."""
@@ -41,6 +42,23 @@ class Span:
     @property
     def length(self) -> int:
         return self.stop - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """How the tiles of a pass lie, whatever the picture's size.
+
+    Attributes:
+        scale: SR pixels per LR pixel.
+        halo: LR pixels read around a tile and thrown away.
+        multiple_of: what sides of windows divide by, and where they begin.
+        overlap: LR pixels that neighbours share, to be blended.
+    """
+
+    scale: Scale
+    halo: int
+    multiple_of: int
+    overlap: int
 
 
 def check_tile(tile: int, overlap: int) -> None:
@@ -134,7 +152,7 @@ def automatic_tiles(
     return max(row_window - margin, overlap + 1), max(column_window - margin, overlap + 1)
 
 
-def blend_weights(spans: Sequence[Span], overlap: int, scale: int) -> list[Tensor]:
+def blend_weights(spans: Sequence[Span], overlap: int, scale: Scale) -> list[Tensor]:
     """How much each tile counts along one axis; over all tiles the weights of a pixel add up to 1.
 
     A tile's weight rises smoothly (sin ** 2) over `overlap` pixels from an inner edge, is flat in the middle, and
@@ -143,21 +161,21 @@ def blend_weights(spans: Sequence[Span], overlap: int, scale: int) -> list[Tenso
     Returns:
         One float32 vector a span, of `scale * span.length` SR pixels.
     """
-    length = spans[-1].stop * scale
+    length = scaled(spans[-1].stop, scale)
     total = torch.zeros(length, dtype=torch.float64)
-    ramp_length = overlap * scale
+    ramp_length = scaled(overlap, scale)
     ramp = torch.sin((torch.arange(ramp_length, dtype=torch.float64) + 0.5) / max(ramp_length, 1) * math.pi / 2) ** 2
     raw = []
     for span in spans:
-        weight = torch.ones(span.length * scale, dtype=torch.float64)
+        weight = torch.ones(scaled(span.length, scale), dtype=torch.float64)
         if span.start > 0:
             weight[:ramp_length] *= ramp
-        if span.stop * scale < length:
+        if scaled(span.stop, scale) < length:
             weight[len(weight) - ramp_length :] *= ramp.flip(0)
         raw.append(weight)
-        total[span.start * scale : span.stop * scale] += weight
+        total[scaled(span.start, scale) : scaled(span.stop, scale)] += weight
     return [
-        (weight / total[span.start * scale : span.stop * scale]).float()
+        (weight / total[scaled(span.start, scale) : scaled(span.stop, scale)]).float()
         for span, weight in zip(spans, raw, strict=True)
     ]
 
@@ -170,7 +188,7 @@ class RowBlender:
     Args:
         rows, columns: the spans of both axes.
         overlap: LR pixels over which neighbours blend; 0 cuts.
-        scale: SR pixels per LR pixel.
+        scale: SR pixels per LR pixel; spans begin and end where it makes whole pixels.
         channels: of a tile.
         device: where the rows are put together; None: on the host.
     """
@@ -180,16 +198,16 @@ class RowBlender:
         rows: Sequence[Span],
         columns: Sequence[Span],
         overlap: int,
-        scale: int,
+        scale: Scale,
         channels: int,
         device: torch.device | None = None,
     ) -> None:
         self._rows, self._columns, self._scale = rows, columns, scale
         self._row_weights = [weight.to(device) for weight in blend_weights(rows, overlap, scale)]
         self._column_weights = [weight.to(device) for weight in blend_weights(columns, overlap, scale)]
-        width = columns[-1].stop * scale
-        height = max(row.length for row in rows) * scale
-        self._strip = torch.zeros(height, width, channels, device=device)  # the row of tiles in hand, blended along x
+        width = scaled(columns[-1].stop, scale)
+        height = scaled(max(row.length for row in rows), scale)
+        self._strip = torch.zeros(height, width, channels, device=device)  # one row of tiles, blended along x
         self._carry = torch.zeros(
             0, width, channels, device=device
         )  # rows begun by earlier tiles, blended along y so far
@@ -199,7 +217,7 @@ class RowBlender:
         if column == 0:
             self._strip.zero_()
         span = self._columns[column]
-        left, right = span.start * self._scale, span.stop * self._scale
+        left, right = scaled(span.start, self._scale), scaled(span.stop, self._scale)
         weight = self._column_weights[column][:, None]
         self._strip[: sr.shape[0], left:right].addcmul_(sr, weight)
 
@@ -209,12 +227,12 @@ class RowBlender:
         The tensor is the blender's own memory: use it before the next `add`.
         """
         span = self._rows[row]
-        top, bottom = span.start * self._scale, span.stop * self._scale
+        top, bottom = scaled(span.start, self._scale), scaled(span.stop, self._scale)
         band = self._strip[: bottom - top]
         band *= self._row_weights[row][:, None, None]
         shared = self._carry.shape[0]  # rows top .. top + shared, begun by the rows of tiles before
         band[:shared] += self._carry
-        final = self._rows[row + 1].start * self._scale if row + 1 < len(self._rows) else bottom
+        final = scaled(self._rows[row + 1].start, self._scale) if row + 1 < len(self._rows) else bottom
         self._carry = band[final - top :].clone()
         return top, band[: final - top]
 
@@ -229,10 +247,10 @@ class RowJoiner:
     """
 
     def __init__(
-        self, rows: Sequence[Span], columns: Sequence[Span], scale: int, channels: int, dtype: np.dtype[Any]
+        self, rows: Sequence[Span], columns: Sequence[Span], scale: Scale, channels: int, dtype: np.dtype[Any]
     ) -> None:
         self._rows, self._columns, self._scale = rows, columns, scale
-        self._shape = max(row.length for row in rows) * scale, columns[-1].stop * scale, channels
+        self._shape = scaled(max(row.length for row in rows), scale), scaled(columns[-1].stop, scale), channels
         self._dtype = dtype
         self._strip = np.empty(0, dtype)
 
@@ -240,14 +258,14 @@ class RowJoiner:
         """Takes one tile's kept part, (scale * h, scale * w, C); column 0 begins a row of tiles."""
         if column == 0:
             self._strip = np.empty(self._shape, self._dtype)  # a new one: who got the last may still have it
-        left = self._columns[column].start * self._scale
+        left = scaled(self._columns[column].start, self._scale)
         self._strip[: sr.shape[0], left : left + sr.shape[1]] = sr
 
     def finish_row(self, row: int) -> tuple[int, NDArray[Any]]:
         """Ends a row of tiles; gives (first SR row, (h, W, C)) for the rows that no later tile touches."""
         start, stop = self._rows[row].start, self._rows[row].stop
         final = self._rows[row + 1].start if row + 1 < len(self._rows) else stop
-        return start * self._scale, self._strip[: (final - start) * self._scale]
+        return scaled(start, self._scale), self._strip[: scaled(final - start, self._scale)]
 
 
 def _round_up(value: int, multiple_of: int) -> int:

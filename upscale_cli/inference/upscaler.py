@@ -18,14 +18,17 @@ from typing import Final, Literal, TypeVar, cast, get_args
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from upscale_cli.errors import OptionError
 from upscale_cli.events import Listener, Note, ignore
 from upscale_cli.frames.image import Frame, Layout, Pixels, channels_of
 from upscale_cli.frames.rows import Constant, Held, Rows, Scan
+from upscale_cli.inference.backends.base import Backend
+from upscale_cli.inference.backends.torch_eager import TORCH_EAGER
 from upscale_cli.inference.color import bleed
-from upscale_cli.inference.color_adapter import PictureNet
-from upscale_cli.inference.device import Precision, Wanted, choose_devices, choose_precision, release_memory
+from upscale_cli.inference.conditions import check_names, identity_of, read_condition, resolve
+from upscale_cli.inference.device import Wanted, choose_devices, choose_precision, release_memory
 from upscale_cli.inference.planes import (
     OPAQUE,
     PLANES,
@@ -40,9 +43,10 @@ from upscale_cli.inference.planes import (
 )
 from upscale_cli.inference.resample import Resampled
 from upscale_cli.inference.sizing import Target, cheapest_chain
-from upscale_cli.inference.tiled import Engine
+from upscale_cli.inference.tiled import TiledNet
 from upscale_cli.inference.tiling import check_tile
-from upscale_cli.models.loading import LoadedNet, interpolate, load_net, load_spec, net_digest
+from upscale_cli.models.interface import Descriptor, LoadedNet, Precision, Scale, scaled
+from upscale_cli.models.loading import interpolate, load_net, load_spec, net_digest
 from upscale_cli.models.obtain import obtain_telling
 from upscale_cli.models.registry import MODELS, Kernel, Spec, kernel_named, rows_of
 from upscale_cli.models.select import best_clip_model, best_model, is_checkpoint_path, rows_at_hand
@@ -58,6 +62,10 @@ OnTile = Callable[[], object]
 """Called after each tile."""
 
 
+ConditionValue = float | str | Path | NDArray[Any]
+"""What a user may give for an input of a net: a number, an array, or the path of a file that holds one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """How a picture of one size becomes one of another.
@@ -68,10 +76,15 @@ class Plan:
         kernel: what resamples what the passes made to that size.
     """
 
-    passes: tuple[int, ...]
+    passes: tuple[Scale, ...]
     width: int
     height: int
     kernel: Kernel
+
+
+def scale_key(net: Descriptor) -> str:
+    """What a checkpoint file is called in fingerprints: by its scale, as former versions did."""
+    return ", ".join(map(str, net.scales)) if isinstance(net.scales, tuple) else str(net.scales)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +124,11 @@ class Upscaler:
         tta: average over eight flips and rotations; eight times slower, a little cleaner.
         alpha: how transparency is upscaled: by the net, by Lanczos, or not at all (dropped).
         wrap: the picture continues on its opposite side (tileable textures).
+        conditions: what the net wants beside the picture, by name: numbers, arrays, or files that hold them (see
+            `conditions.read_condition`).
         progress: show a tqdm bar (for notebooks and scripts).
         clip_codec: without `model`, take the one that suits moving pictures of this codec (ffmpeg's name).
+        backend: runs the nets.
         listener: receives every event instead; see `upscale_cli.events`.
 
     Raises:
@@ -136,8 +152,10 @@ class Upscaler:
         tta: bool = False,
         alpha: Alpha = "net",
         wrap: bool = False,
+        conditions: Mapping[str, ConditionValue] | None = None,
         progress: bool = False,
         clip_codec: str | None = None,
+        backend: Backend = TORCH_EAGER,
         listener: Listener = ignore,
     ) -> None:
         if not 0 <= denoise <= 1:
@@ -152,13 +170,16 @@ class Upscaler:
             {
                 "device": device, "precision": precision, "tile": tile, "overlap": overlap, "denoise": denoise,
                 "tta": tta, "alpha": alpha, "wrap": wrap, "clip_codec": clip_codec,
+                "conditions": None if conditions is None else dict(conditions),
             },
         )  # fmt: skip
+        self._conditions = {name: read_condition(value, name) for name, value in (conditions or {}).items()}
+        self._backend = backend
         self._listener, self._bar = listener, progress
         self._denoise, self.alpha, self.wrap = denoise, alpha, wrap
         self._wanted_precision: Wanted = precision
         self._tile, self._overlap, self._tta = tile, overlap, tta
-        self._engines: dict[tuple[int, Precision], Engine] = {}
+        self._nets: dict[tuple[Scale, Precision], TiledNet] = {}
         self._memory: int | None = None
         self._sharing = 1
         self.why = "asked for"
@@ -186,17 +207,20 @@ class Upscaler:
         self.name = Path(model).stem if is_file else model.lower()
         self.kernel = None if is_file else kernel_named(self.name)
         self._rows: Mapping[int, Spec] = {}
-        self._loaded: dict[int, LoadedNet] = {}
-        self.only_scale: int | None = None  # of a model that has no other
+        self._loaded: dict[int, LoadedNet] = {}  # of rows, by scale
+        self._own: LoadedNet | None = None  # of a checkpoint file
+        self.only_scale: Scale | None = None  # of a model that has no other
         if is_file:
-            loaded = load_net(Path(model).expanduser(), say=self._say)
-            self._loaded[loaded.scale] = loaded
-            self.only_scale = loaded.scale
+            self._own = load_net(Path(model).expanduser(), say=self._say)
+            facts = self._own.descriptor
+            self.only_scale = facts.only_scale
+            check_names([facts], self._conditions, self.name)
+            resolve(facts, self._conditions)  # what is missing is said before anything is read
         elif self.kernel is None:
             scales = [spec.scale for spec in rows_of(self.name)]
             self.only_scale = scales[0] if len(scales) == 1 else None
             self._rows = rows_at_hand(self.name, chosen_for_user=chosen_for_user, say=self._say)
-        self.default_scale = self.only_scale or DEFAULT_SCALE
+        self.default_scale = float(self.only_scale or DEFAULT_SCALE)
         if self._denoise != 1 and not any(spec.weak_denoise for spec in self._rows.values()):
             able = ", ".join(dict.fromkeys(spec.model for spec in MODELS if spec.weak_denoise))
             raise OptionError(
@@ -245,12 +269,13 @@ class Upscaler:
         sr_width, sr_height = target.size_for(width, height)
         if self.kernel is not None:
             return Plan((), sr_width, sr_height, self.kernel)
-        passes = cheapest_chain(self._costs(), max(sr_width / width, sr_height / height))
+        needed = max(sr_width / width, sr_height / height)
+        passes = cheapest_chain(self._costs(needed), needed)
         return Plan(passes, sr_width, sr_height, "lanczos")
 
     def pass_names(self, plan: Plan) -> tuple[str, ...]:
         """What each pass runs, for people: the checkpoint's name."""
-        return tuple(self._rows[scale].stem if scale in self._rows else self.name for scale in plan.passes)
+        return tuple(row.stem if (row := self._row(scale)) else self.name for scale in plan.passes)
 
     def upscale(self, frame: Frame, plan: Plan, on_tile: OnTile | None = None) -> Frame:
         """One LR frame to one SR frame of the same layout and depth, rounded once.
@@ -290,18 +315,18 @@ class Upscaler:
 
     def tile_count(self, lr: Frame | Scan, plan: Plan) -> int:
         """How often `upscale` will call `on_tile`."""
-        return sum(engine.tile_count(height, width) for engine, height, width in self._steps(lr, plan))
+        return sum(net.tile_count(height, width) for net, height, width in self._steps(lr, plan))
 
     def expected_seconds(self, lr: Frame | Scan, plan: Plan) -> float:
         """How long `upscale` is likely to take on this device; 0 where that is too little to be worth knowing."""
-        return sum(engine.expected_seconds(height, width) for engine, height, width in self._steps(lr, plan))
+        return sum(net.expected_seconds(height, width) for net, height, width in self._steps(lr, plan))
 
     def layout(self, lr: Frame | Scan) -> Layout:
         """Of the SR picture."""
         return OPAQUE.get(lr.layout, lr.layout) if self.alpha == "drop" else lr.layout
 
-    def _steps(self, lr: Frame | Scan, plan: Plan) -> Iterator[tuple[Engine, int, int]]:
-        """Every run of a net over some planes of a frame: (engine, height, width of what goes in)."""
+    def _steps(self, lr: Frame | Scan, plan: Plan) -> Iterator[tuple[TiledNet, int, int]]:
+        """Every run of a net over some planes of a frame: (net, height, width of what goes in)."""
         for planes in planes_of(self.layout(lr)):
             if self._is_interpolated(planes):
                 continue
@@ -309,8 +334,8 @@ class Upscaler:
                 continue
             height, width = lr.height, lr.width
             for scale in plan.passes:
-                yield self._engine_for(scale, lr), height, width
-                height, width = height * scale, width * scale
+                yield self._net_for(scale, lr), height, width
+                height, width = scaled(height, scale), scaled(width, scale)
 
     def _is_interpolated(self, planes: Planes) -> bool:
         return planes.kind == "smooth" or (planes.kind == "alpha" and self.alpha == "lanczos")
@@ -333,16 +358,18 @@ class Upscaler:
         """The passes of a plan and the final resampling, to the dtype of `lr`."""
         picture = lr
         for number, scale in enumerate(plan.passes, start=1):
-            size = picture.width * scale, picture.height * scale
+            size = scaled(picture.width, scale), scaled(picture.height, scale)
             is_final = number == len(plan.passes) and size == (plan.width, plan.height)
             if self.wrap and not isinstance(picture, Held):
                 picture = Held(picture.whole())  # its first rows need its last ones
-            picture = self._engine_for(scale, source).rows(
+            net = self._net_for(scale, source)
+            picture = net.rows(
                 picture,
                 lr.dtype if is_final else np.float32,
                 transfer="display" if planes.kind == "alpha" else source.transfer,
                 clip=lr.dtype != np.float32,
                 on_tile=on_tile,
+                given=net.conditions_for(picture.height, picture.width, lr.height, lr.width),
             )
         if (picture.width, picture.height, picture.dtype) == (plan.width, plan.height, lr.dtype):
             return picture
@@ -362,78 +389,89 @@ class Upscaler:
         if self._rows:
             sums = {str(scale): spec.sha256 for scale, spec in self._rows.items()}
         else:
-            sums = {str(scale): net_digest(loaded.net) for scale, loaded in self._loaded.items()}
+            sums = {} if self._own is None else {scale_key(self._own.descriptor): net_digest(self._own)}
         return {
             "model": self.name, "checkpoints": sums, "denoise": self._denoise, "alpha": self.alpha, "wrap": self.wrap,
             "precision": self._wanted_precision, "tile": self._tile, "overlap": self._overlap, "tta": self._tta,
-            "device": self.device.type,
+            "device": self.device.type, **({"condition": identity_of(self._conditions)} if self._conditions else {}),
         }  # fmt: skip
 
     def share(self, threads: int) -> None:
         """So many threads will use it at a time, each on its share of the processor and of the memory."""
         with self._loading:
             self._sharing = threads
-            for engine in self._engines.values():
-                engine.share(threads)
+            for net in self._nets.values():
+                net.share(threads)
 
     def limit_memory(self, memory: int | None) -> None:
         """Bounds what a row of tiles may take, in bytes, and on a CPU a window too; None: by what is free."""
         self._memory = memory
-        for engine in self._engines.values():
-            engine.limit_memory(memory)
+        for net in self._nets.values():
+            net.limit_memory(memory)
 
     def close(self) -> None:
-        """Lets go of the nets and of the device's memory."""
-        self._engines.clear()
-        self._loaded = {} if self._rows else self._loaded  # a file given by path is not read twice
+        """Releases the nets and the device's memory."""
+        self._nets.clear()
+        self._loaded.clear()  # a file given by path stays: it is not read twice
         for device in self.devices:
             release_memory(device)
 
     # Nets
 
-    def _costs(self) -> dict[int, float]:
-        if self._rows:
-            return {scale: float(spec.macs) for scale, spec in self._rows.items()}
-        return dict.fromkeys(self._loaded, 1.0)
+    def _costs(self, needed: float) -> dict[Scale, float]:
+        """Per pixel that goes in, of every pass that may be part of a plan for so many SR pixels per LR pixel."""
+        if self._own is not None:
+            return dict.fromkeys(self._own.descriptor.steps(needed), 1.0)
+        return {scale: float(spec.macs) for scale, spec in self._rows.items()}
 
-    def _precision(self, scale: int, bits: int) -> Precision:
-        spec = self._rows.get(scale)
-        loaded = self._loaded.get(scale)
-        wanted = self._wanted_precision
-        if wanted == "auto" and loaded is not None and not loaded.fp16 and self.device.type == "cuda":
+    def _row(self, scale: Scale) -> Spec | None:
+        return self._rows.get(int(scale)) if scale == int(scale) else None
+
+    def _precision(self, scale: Scale, bits: int) -> Precision:
+        spec, wanted = self._row(scale), self._wanted_precision
+        bears_fp16 = self._own is None or "fp16" in self._own.descriptor.precisions
+        if wanted == "auto" and not bears_fp16 and self.device.type == "cuda":
             return "fp32"
         blended = self._denoise != 1 and spec is not None and spec.weak_denoise is not None
         bf16_is_close = spec is not None and spec.bf16 and not blended  # measured for the row's own weights only
         return choose_precision(wanted, self.device, bits=bits, bf16_is_close=bf16_is_close)
 
-    def _engine_for(self, scale: int, lr: Frame | Scan) -> Engine:
-        return self.engine(scale, 8 * (lr.dtype if isinstance(lr, Scan) else lr.pixels.dtype).itemsize)
+    def _net_for(self, scale: Scale, lr: Frame | Scan) -> TiledNet:
+        return self.net(scale, 8 * (lr.dtype if isinstance(lr, Scan) else lr.pixels.dtype).itemsize)
 
-    def engine(self, scale: int, bits: int) -> Engine:
-        """The net of that scale at work on the device, in the precision that pictures of `bits` a channel need."""
+    def net(self, scale: Scale, bits: int) -> TiledNet:
+        """The net of that scale at work on the devices, in the precision that pictures of `bits` a channel need.
+
+        Raises:
+            OptionError: it wants something beside the picture that was not given, or cannot take what was.
+        """
         with self._loading:
-            loaded = self._net(scale)
+            loaded = self._loaded_net(scale)
             precision = self._precision(scale, bits)
             key = scale, precision
-            if key not in self._engines:
-                net = PictureNet(loaded.net, loaded.colour, loaded.luma_range)
-                self._engines[key] = Engine(
-                    net, self.devices, precision, tile=self._tile, overlap=self._overlap, wrap=self.wrap,
-                    tta=self._tta, memory=self._memory, say=self._say,
+            if key not in self._nets:
+                self._nets[key] = TiledNet(
+                    loaded, self.devices, precision, tile=self._tile, overlap=self._overlap, wrap=self.wrap,
+                    tta=self._tta, memory=self._memory, scale=scale, given=self._conditions, backend=self._backend,
+                    say=self._say,
                 )  # fmt: skip
-                self._engines[key].share(self._sharing)
-            return self._engines[key]
+                self._nets[key].share(self._sharing)
+            return self._nets[key]
 
-    def _net(self, scale: int) -> LoadedNet:
+    def _loaded_net(self, scale: Scale) -> LoadedNet:
         """The net of that scale, loaded (and fetched) the first time."""
-        if scale not in self._loaded:
-            spec = self._rows[scale]
+        if self._own is not None:
+            return self._own
+        place = int(scale)
+        if place not in self._loaded:
+            spec = self._rows[place]
             loaded = self._load(spec)
             if self._denoise != 1 and spec.weak_denoise:
-                (twin,) = rows_of(spec.weak_denoise)
-                loaded = interpolate(loaded, self._load(twin), self._denoise)
-            self._loaded[scale] = loaded
-        return self._loaded[scale]
+                (second,) = rows_of(spec.weak_denoise)
+                loaded = interpolate(loaded, self._load(second), self._denoise)
+            check_names([loaded.descriptor], self._conditions, self.name)
+            self._loaded[place] = loaded
+        return self._loaded[place]
 
     def _load(self, spec: Spec) -> LoadedNet:
         return load_spec(spec, obtain_telling(spec, self._listener))

@@ -1,126 +1,31 @@
-"""LR frames of a clip to SR frames: a frame goes to the device once, its planes stay there, and it comes back once.
+"""LR frames of a clip to SR frames, on as many devices as there are.
 
-flat samples  ->  planes  ->  luma through the net, chroma by bicubic            ->  planes  ->  flat samples
-                          ->  R'G'B' by the stream's matrix through the net, back ->
-                          ->  every plane by a kernel                             ->
+LR samples  ->  Scheduler  ->  FrameUpscaler  ->  SR samples, in order
+                (where)        (one device)
 """
 
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from upscale_cli.errors import UpscaleError
 from upscale_cli.events import Say
 from upscale_cli.frames.colour_tags import ColourTags
 from upscale_cli.frames.pixel_format import PixelFormat
-from upscale_cli.inference.device import memory_explained
+from upscale_cli.inference.frame_upscaler import FrameRequest, FrameUpscaler
+from upscale_cli.inference.scheduler import Future, Scheduler
 from upscale_cli.inference.sizing import Target
-from upscale_cli.inference.tiled import is_sound
-from upscale_cli.inference.upscaler import Upscaler
-from upscale_cli.inference.yuv import (
-    LUMA_WEIGHTS,
-    USUAL_MATRIX,
-    Grid,
-    Resampler,
-    chroma_grid,
-    full_levels,
-    luma_levels,
-    pixel_grid,
-    planes_in,
-    store,
-    to_rgb,
-)
-from upscale_cli.models.registry import Kernel
-
-HALF_IS_ENOUGH: Final = 10
-"""Bits a sample up to which the upscaler's own precision will do: near white, fp16 steps by half a code of 10 bits."""
-
-CHROMA: Final[Kernel] = "bicubic"
-"""What chroma is resampled by where the net does not make it."""
-
-STAND_IN: Final[Kernel] = "bicubic"
-"""What takes a net's place in frames that would come too late."""
-
-WARM_UPS: Final = 3
-"""Runs before a CUDA graph is captured: in them cuDNN chooses its algorithms and memory is laid out."""
+from upscale_cli.inference.upscaler import Plan, Upscaler
 
 
-def _unheard(text: str) -> None:
-    """Takes what nobody wants to know."""
+class VideoUpscaler:
+    """LR frames of one video stream to SR frames, on all devices of an `Upscaler`; they come back in order.
 
+    Submit up to `depth` frames before the oldest is collected. One thread at a time may use it. A device that fails
+    hands its frames to the others.
 
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """What is to be done with a frame, beyond its size; equal recipes launch the same work.
-
-    Attributes:
-        net: by the net, or by bicubic.
-        alpha: the one code value of a constant plane of transparency; None where it varies, or there is none.
-        judged: wait for the device after each pass and compute again, in fp32, what half precision spoilt.
-    """
-
-    net: bool
-    alpha: int | None = None
-    judged: bool = True
-
-
-class _Stopwatch:
-    """Two marks in a stream of the GPU: the time between them, known once the second has passed."""
-
-    def __init__(self) -> None:
-        self.begin, self.end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
-
-    @property
-    def seconds(self) -> float:
-        return float(self.begin.elapsed_time(self.end)) / 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Flight:
-    """What `collect` needs of a frame on its way back from a GPU: all is there once `download.end` has passed."""
-
-    recipe: Recipe
-    lr: Tensor  # on the device, to compute it again
-    healths: Tensor  # (passes, 5) on the host
-    upload: _Stopwatch
-    net: _Stopwatch
-    download: _Stopwatch
-
-
-@dataclass(frozen=True, slots=True)
-class Pending:
-    """A frame under way: SR samples on the host, which are there at once or when `flight` has landed."""
-
-    samples: Tensor
-    flight: Flight | None = None
-
-
-class FrameUpscaler:
-    """LR frames of one video stream to SR frames, with the nets of one `Upscaler`. Owns its buffers on the device.
-
-    On a GPU a frame is uploaded, computed and downloaded while its neighbours are: submit up to `depth` frames before
-    the oldest is collected. One thread at a time may use it.
-
-    A luma net sees Y (code values below black and above white included), and chroma goes straight to its SR size by
-    bicubic; RGB and YCbCr nets see R'G'B' of the stream's own matrix and range. A kernel resamples each plane for
-    itself. Chroma keeps its siting. A plane of transparency goes as the upscaler's `alpha` says ("drop": opaque), and
-    not at all where it is constant. The upscaler's `wrap` and `tta` hold here too.
-
-    Args:
-        upscaler: shared with others, if need be.
-        format, width, height: of the LR frames, in pixels; SR frames have the same format.
-        tags: matrix and range are known by now; a chroma location of None means left.
-        target: the size that is wanted.
-        graph: on CUDA, replay the computation as one CUDA graph; without effect elsewhere, and for formats with alpha,
-            whose work depends on the frame.
-        place: of the device that does it among the upscaler's.
-        say: takes what the user should know.
+    Args: as `FrameUpscaler`.
 
     Raises:
         OptionError, CheckpointError, FetchError, DeviceError: see `upscale_cli.errors`.
@@ -136,292 +41,60 @@ class FrameUpscaler:
         target: Target,
         *,
         graph: bool = False,
-        place: int = 0,
         say: Say = _unheard,
     ) -> None:
-        self._upscaler, self._format, self._tags, self._say = upscaler, format, tags, say
-        self.plan = upscaler.plan(width, height, target)
+        self._frames = [
+            FrameUpscaler(upscaler, format, width, height, tags, target, graph=graph, place=place, say=say)
+            for place in range(len(upscaler.devices))
+        ]
+        self._format = format
+        self._scheduler: Scheduler[FrameRequest, Tensor] = Scheduler(self._frames, lambda _: 1, say)
+        first = self._frames[0]
+        self.plan: Plan = first.plan
+        self.precision, self.device = first.precision, first.device
         self.width, self.height = width, height
-        self.sr_width, self.sr_height = self.plan.width, self.plan.height
+        self.sr_width, self.sr_height = first.sr_width, first.sr_height
         self.out_width, self.out_height = self.sr_width, self.sr_height
-        bits = 8 if format.bits <= HALF_IS_ENOUGH else format.bits
-        self._engines = [upscaler.engine(scale, bits) for scale in self.plan.passes]
-        self.precision = upscaler.precision_for(self.plan, bits)
-        self._sees_colour = format.model == "rgb" or (
-            format.model == "yuv" and any(engine.colour != "luma" for engine in self._engines)
-        )
-        if self._sees_colour and format.model == "yuv" and tags.matrix not in LUMA_WEIGHTS:
-            say(f"the net sees colours of matrix {tags.matrix or 'unknown'} as if they were {USUAL_MATRIX}'s.")
-        self._luma = luma_levels(format.bits, tags.range)
-        self._to_rgb = to_rgb(format, tags)
-        self._lr_grid, self._sr_grid = pixel_grid(height, width), pixel_grid(self.sr_height, self.sr_width)
-        self._lr_chroma, self._sr_chroma = (
-            chroma_grid(format, grid.y.count, grid.x.count, tags.chroma_location)
-            for grid in (self._lr_grid, self._sr_grid)
-        )
-        self._resamplers: dict[tuple[Grid, Grid, Kernel], Resampler] = {}
 
-        self.device, self._place = upscaler.devices[place], place
-        self.seconds = {"upload": 0.0, "net": 0.0, "download": 0.0}
-        self._pipe = _Pipe(self.device) if self.device.type == "cuda" else None
-        self.depth = 2 if self._pipe else 0
-        self._wants_graph = graph and self._pipe is not None and not format.alpha
-        self._graph: _Graph | None = None  # recorded with the first frame
+    @property
+    def depth(self) -> int:
+        """How many frames may be in progress before the oldest is collected; 0: a CPU does one after the other."""
+        return self._scheduler.concurrency if len(self._frames) > 1 or self.device.type == "cuda" else 0
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Busy seconds of a stage: devices work at the same time, so it is their mean."""
+        stages = self._frames[0].seconds
+        return {stage: sum(one.seconds[stage] for one in self._frames) / len(self._frames) for stage in stages}
 
     def pad_to(self, width: int, height: int) -> None:
         """Makes SR frames that large by repeating their last column and row, for encoders that need even sides."""
-        assert (width, height) == (max(width, self.sr_width), max(height, self.sr_height)), "SR frames are never cut"
+        for one in self._frames:
+            one.pad_to(width, height)
         self.out_width, self.out_height = width, height
-        self._graph = None
 
     def expected_seconds(self) -> float:
         """How long a frame is likely to take on a CPU; 0 where that is too little to be worth knowing, and on a GPU."""
-        if self.device.type != "cpu":
-            return 0.0
-        seconds, height, width = 0.0, self.height, self.width
-        for engine in self._engines:
-            seconds += engine.expected_seconds(height, width)
-            height, width = height * engine.scale, width * engine.scale
-        return seconds
+        return self._frames[0].expected_seconds() / len(self._frames)
 
-    # A frame's way
-
-    def submit(self, samples: NDArray[Any], *, net: bool = True) -> Pending:
-        """Begins with a frame; on a CPU it is done when this returns.
+    def submit(self, samples: NDArray[Any], *, net: bool = True) -> Future[FrameRequest, Tensor]:
+        """Begins with a frame, or puts it into the queue.
 
         Args:
-            samples: (n,) uint8 or uint16, as `PixelFormat.plane_sizes` says; free to be overwritten afterwards.
+            samples: (n,) uint8 or uint16, as `PixelFormat.plane_sizes` says; not to be changed until it is collected.
             net: False: by bicubic, for frames that would come too late.
-
-        Raises:
-            CheckpointError: the net gives NaN or Inf in full precision.
-            DeviceError: memory is too small.
         """
-        recipe = Recipe(net, alpha=self._constant_alpha(samples), judged=self._pipe is None)
-        if self._pipe is not None:
-            with torch.cuda.device(self.device):  # streams and graphs are made on the current one
-                return self._launch(self._pipe, samples, recipe)
-        begin = time.perf_counter()
-        lr = self._on_host(samples).to(self.device)
-        uploaded = time.perf_counter()
-        sr, _ = self._compute(lr, recipe)
-        computed = time.perf_counter()
-        pending = Pending(sr.cpu())
-        self._took(uploaded - begin, computed - uploaded, time.perf_counter() - computed)
-        return pending
+        return self._scheduler.submit(FrameRequest(samples, net))
 
-    def collect(self, pending: Pending) -> NDArray[Any]:
+    def collect(self, future: Future[FrameRequest, Tensor]) -> NDArray[Any]:
         """The SR samples of a frame, when they have come: flat, of `out_width` x `out_height` pixels, yours to keep.
 
         Raises:
-            CheckpointError, DeviceError: as `submit`.
+            CheckpointError: the net gives NaN or Inf in full precision.
+            DeviceError: memory is too small, or no device is left.
         """
-        samples, flight = pending.samples, pending.flight
-        if flight is not None:
-            flight.download.end.synchronize()
-            self._took(flight.upload.seconds, flight.net.seconds, flight.download.seconds)
-            if not all(is_sound(health) for health in flight.healths):
-                self._wants_graph, self._graph = False, None  # it holds the net in half precision
-                recipe = Recipe(flight.recipe.net, flight.recipe.alpha)
-                samples = self._compute(flight.lr, recipe)[0].cpu()
-        flat: NDArray[Any] = samples.numpy()
+        flat: NDArray[Any] = self._scheduler.collect(future).numpy()
         return flat if self._format.bits == 8 else flat.view(np.uint16).astype(self._format.dtype, copy=False)
-
-    def _took(self, upload: float, net: float, download: float) -> None:
-        for stage, seconds in (("upload", upload), ("net", net), ("download", download)):
-            self.seconds[stage] += seconds
-
-    def _on_host(self, samples: NDArray[Any]) -> Tensor:
-        """A copy that torch may keep, pinned where a GPU fetches it. 16-bit samples become int16, which they fit."""
-        dtype = torch.uint8 if self._format.bits == 8 else torch.int16
-        host = torch.empty(samples.size, dtype=dtype, pin_memory=self._pipe is not None)
-        np.copyto(host.numpy(), samples, casting="unsafe")
-        return host
-
-    def _constant_alpha(self, samples: NDArray[Any]) -> int | None:
-        """The code value of an alpha plane that has but one: an opaque clip costs nothing more."""
-        if not self._format.alpha:
-            return None
-        if self._upscaler.alpha == "drop":
-            return self._format.white
-        alpha = samples[-self.width * self.height :]
-        low = int(alpha.min())
-        return low if low == alpha.max() else None
-
-    # On a GPU
-
-    def _launch(self, pipe: "_Pipe", samples: NDArray[Any], recipe: Recipe) -> Pending:
-        """Upload, computation and download, each on a stream of its own, without waiting for any of them."""
-        upload, net, download = _Stopwatch(), _Stopwatch(), _Stopwatch()
-        compute = torch.cuda.current_stream(self.device)
-        with memory_explained(self.device), torch.cuda.stream(pipe.upload):
-            host = self._on_host(samples)
-            upload.begin.record()
-            lr = host.to(self.device, non_blocking=True)
-            upload.end.record()
-        compute.wait_event(upload.end)
-        lr.record_stream(compute)
-        if recipe.net and self._wants_graph and self._graph is None:
-            self._record(lr, recipe)
-        net.begin.record(compute)
-        sr, healths = self._graph(lr) if recipe.net and self._graph else self._compute(lr, recipe)
-        net.end.record(compute)
-        pipe.download.wait_event(net.end)
-        with memory_explained(self.device), torch.cuda.stream(pipe.download):
-            download.begin.record()
-            sr_host, healths_host = _fetched(sr), _fetched(healths)
-            download.end.record()
-        return Pending(sr_host, Flight(recipe, lr, healths_host, upload, net, download))
-
-    def _record(self, lr: Tensor, recipe: Recipe) -> None:
-        """Makes the graph, or goes on without."""
-        try:
-            self._graph = _Graph(lambda static: self._compute(static, recipe), lr)
-        except (RuntimeError, UpscaleError) as error:
-            self._wants_graph = False
-            self._say(f"no CUDA graph for this net ({str(error).splitlines()[0]}): going on without.")
-
-    # On the device
-
-    @torch.no_grad()
-    def _compute(self, lr: Tensor, recipe: Recipe) -> tuple[Tensor, Tensor]:
-        """Flat LR samples to flat SR samples, both on the device; and the healths of the passes, (n, 5).
-
-        Raises:
-            CheckpointError, DeviceError: see `Engine.upscale_tensor`.
-        """
-        size = self._format.frame_samples(self.out_width, self.out_height)
-        healths: list[Tensor] = []
-        with memory_explained(self.device):
-            sr = torch.empty(size, dtype=lr.dtype, device=self.device)
-            planes = planes_in(lr, self._format, self.width, self.height)
-            out = planes_in(sr, self._format, self.out_width, self.out_height)
-            if self._format.alpha:
-                self._alpha(planes.pop(), out.pop(), recipe, healths)
-            if self._is_interpolated(recipe):
-                self._interpolate(planes, out)
-            elif self._sees_colour:
-                self._colour(planes, out, recipe, healths)
-            else:
-                self._gray(planes, out, recipe, healths)
-        return sr, torch.stack(healths) if healths else torch.empty(0, 5, device=self.device)
-
-    def _is_interpolated(self, recipe: Recipe) -> bool:
-        return not recipe.net or not self._engines
-
-    @property
-    def _kernel(self) -> Kernel:
-        """What frames without a net are interpolated by: the model itself, or the stand-in for a net."""
-        return STAND_IN if self._engines else self.plan.kernel
-
-    def _interpolate(self, planes: list[Tensor], out: list[Tensor]) -> None:
-        """Every plane by itself; code values need not be anything else for that."""
-        for number, (plane, sr) in enumerate(zip(planes, out, strict=True)):
-            is_chroma = number > 0 and self._format.model == "yuv"
-            source, target = (self._lr_chroma, self._sr_chroma) if is_chroma else (self._lr_grid, self._sr_grid)
-            store(self._resampled(plane[None], source, target, self._kernel)[0], sr, self._format.white)
-
-    def _gray(self, planes: list[Tensor], out: list[Tensor], recipe: Recipe, healths: list[Tensor]) -> None:
-        """Y through a net that knows no colour; chroma from its LR size straight to its SR size."""
-        luma = self._passes(self._luma.values(planes[0])[None, None], recipe, healths)
-        store(self._luma.codes(self._to_plan(luma[0])[0]), out[0], self._format.white)
-        for plane, sr in zip(planes[1:], out[1:], strict=True):
-            chroma = self._resampled(plane[None], self._lr_chroma, self._sr_chroma, CHROMA)[0]
-            store(chroma, sr, self._format.white)
-
-    def _colour(self, planes: list[Tensor], out: list[Tensor], recipe: Recipe, healths: list[Tensor]) -> None:
-        """The three colour planes as R'G'B' through the net.
-
-        What lies outside of [0, 1] goes in as it is: nets were seen to carry -0.1 and 1.1 through within 0.03, as they
-        do what lies inside. To clip would lose sub-black and super-white, and bend colours at saturated edges, whose
-        coarse chroma leaves the cube in nearly every frame.
-        """
-        luma, chroma = planes[0][None], torch.stack(planes[1:])
-        chroma = self._resampled(chroma, self._lr_chroma, self._lr_grid, CHROMA)
-        rgb = self._to_rgb.rgb(torch.cat((luma.to(torch.float32), chroma.to(torch.float32))))
-        made = self._passes(rgb[None], recipe, healths)[0]
-        codes = self._to_rgb.codes(made)
-        store(self._to_plan(codes[:1])[0], out[0], self._format.white)
-        if self._format.model == "rgb":
-            chroma = self._to_plan(codes[1:])
-        else:
-            chroma = self._resampled(codes[1:], pixel_grid(*codes.shape[1:]), self._sr_chroma, CHROMA)
-        for plane, sr in zip(chroma, out[1:], strict=True):
-            store(plane, sr, self._format.white)
-
-    def _alpha(self, plane: Tensor, out: Tensor, recipe: Recipe, healths: list[Tensor]) -> None:
-        """Transparency, which is full range in every clip: a gray picture for the net."""
-        if recipe.alpha is not None:
-            out.fill_(recipe.alpha)
-        elif self._upscaler.alpha == "lanczos" or self._is_interpolated(recipe):
-            kernel: Kernel = "lanczos" if self._upscaler.alpha == "lanczos" else self._kernel
-            store(self._resampled(plane[None], self._lr_grid, self._sr_grid, kernel)[0], out, self._format.white)
-        else:
-            levels = full_levels(self._format.bits)
-            made = self._passes(levels.values(plane)[None, None], recipe, healths)
-            store(levels.codes(self._to_plan(made[0])[0]), out, self._format.white)
-
-    def _passes(self, unit: Tensor, recipe: Recipe, healths: list[Tensor]) -> Tensor:
-        """(1, C, height, width) in [0, 1] through the nets of the plan."""
-        for engine in self._engines:
-            if recipe.judged:
-                unit = engine.upscale_tensor(unit, self._place)
-            else:
-                unit, health = engine.unjudged(unit, self._place)
-                healths.append(health)
-        return unit
-
-    def _to_plan(self, planes: Tensor) -> Tensor:
-        """(n, h, w), as large as the passes made them, to the exact size."""
-        return self._resampled(planes, pixel_grid(*planes.shape[1:]), self._sr_grid, self.plan.kernel)
-
-    def _resampled(self, planes: Tensor, source: Grid, target: Grid, kernel: Kernel) -> Tensor:
-        key = source, target, kernel
-        if key not in self._resamplers:
-            self._resamplers[key] = Resampler(source, target, kernel, self.device, wrap=self._upscaler.wrap)
-        return self._resamplers[key](planes)
 
 
 # What only a GPU needs
-
-
-class _Pipe:
-    """The streams beside the one that computes."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.upload, self.download = (torch.cuda.Stream(device) for _ in range(2))  # type: ignore[no-untyped-call]
-
-
-def _fetched(tensor: Tensor) -> Tensor:
-    """A pinned copy on the host, which is under way in the current stream. torch pools pinned memory by itself."""
-    host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
-    host.copy_(tensor, non_blocking=True)
-    tensor.record_stream(torch.cuda.current_stream(tensor.device))
-    return host
-
-
-class _Graph:
-    """The computation of a frame, recorded once and replayed as a whole: the GPU no longer waits for Python.
-
-    Raises:
-        RuntimeError, UpscaleError: something in it cannot be recorded.
-    """
-
-    def __init__(self, compute: Callable[[Tensor], tuple[Tensor, Tensor]], lr: Tensor) -> None:
-        self._lr = lr.clone()
-        apart = torch.cuda.Stream(lr.device)  # type: ignore[no-untyped-call]
-        apart.wait_stream(torch.cuda.current_stream(lr.device))
-        with torch.cuda.stream(apart):
-            for _ in range(WARM_UPS):
-                compute(self._lr)
-        torch.cuda.current_stream(lr.device).wait_stream(apart)
-        self._graph = torch.cuda.CUDAGraph()
-        # Only this thread's doings are recorded: others may pin memory or ask for events meanwhile.
-        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
-            self._sr, self._healths = compute(self._lr)
-
-    def __call__(self, lr: Tensor) -> tuple[Tensor, Tensor]:
-        """As `compute`; the results are copies, for the next replay writes where this one did."""
-        self._lr.copy_(lr)
-        self._graph.replay()
-        return self._sr.clone(), self._healths.clone()

@@ -1,44 +1,226 @@
-"""What every net file offers, and what a checkpoint's keys cannot tell. Knows no particular net.
+"""What a net is, as values; nothing of how it runs. Knows no particular net, and imports no torch.
 
-A file `models/<arch>.py` holds the net, an `nn.Module` with the attributes of `Net`, and a function
-`recognise(state_dict, card) -> Recognised | None` that knows its checkpoints by keys and shapes.
+    checkpoint  ->  Architecture.recognise  ->  Descriptor + state_dict  ->  Session (inference/backends)
+
+A file `models/archs/<arch>.py` holds a net and its `Architecture`; plugins bring more of them (`models/plugins.py`).
 """
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from torch import Tensor, nn
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 Colour = Literal["rgb", "luma", "ycbcr"]
 
 LumaRange = Literal["full", "studio"]
 """Of luma: 0..255, or 16..235 of 255."""
 
+Precision = Literal["fp16", "bf16", "fp32"]
 
-class Net(Protocol):
-    """A super-resolution net, as the tiles see it.
+Scale = int | Fraction
+"""SR pixels per LR pixel; a Fraction only where it is no whole number, so that sizes stay exact."""
 
-    Attributes:
-        scale: SR pixels per LR pixel.
-        halo: LR pixels around a tile that its SR pixels depend on.
-        exact: the halo is the whole receptive field, so that tiles equal the whole picture.
-        multiple_of: what LR sides must divide by.
+MOST_DENOMINATOR: Final = 8
+"""Of the scales that are taken from an interval. Windows start at multiples of it, so it cannot be large."""
+
+SCALE_INPUT: Final = "scale"
+"""The name of the input that a pass fills in by itself."""
+
+
+def as_scale(value: float | Fraction) -> Scale:
+    """The number as a `Scale`: whole where it is whole.
+
+    >>> as_scale(2.0), as_scale(1.5)
+    (2, Fraction(3, 2))
     """
+    exact = Fraction(value).limit_denominator(1000)
+    return exact.numerator if exact.denominator == 1 else exact
 
-    scale: int
-    halo: int
-    exact: bool
-    multiple_of: int
 
-    def __call__(self, lr: Tensor) -> Tensor:
-        """(N, C, H, W) in [0, 1] to (N, C, scale * H, scale * W), not clamped."""
+def scaled(length: int, scale: Scale) -> int:
+    """SR pixels of that many LR pixels; rounded up, where `scale` is no whole number and does not divide.
+
+    >>> scaled(7, 2), scaled(7, Fraction(3, 2))
+    (14, 11)
+    """
+    return math.ceil(length * scale)
 
 
 @dataclass(frozen=True, slots=True)
-class Card:
-    """What keys and shapes cannot tell; None where nobody said it.
+class Interval:
+    """The scales of a net that makes any scale between two."""
+
+    least: float
+    most: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.least <= self.most:
+            raise ValueError(f"scales from {self.least} to {self.most} are no interval")
+
+    def nearest(self, needed: float) -> Scale:
+        """The least scale of a small denominator that makes at least `needed`, or the largest there is.
+
+        >>> Interval(1, 4).nearest(1.3), Interval(1, 4).nearest(9)
+        (Fraction(4, 3), 4)
+        """
+        lower = max(needed, self.least)
+        above = [
+            Fraction(math.ceil(Fraction(lower).limit_denominator(10**6) * parts), parts)
+            for parts in range(1, MOST_DENOMINATOR + 1)
+        ]
+        within = [scale for scale in above if scale <= self.most]
+        return as_scale(min(within) if within else Fraction(self.most).limit_denominator(MOST_DENOMINATOR))
+
+
+Scales = tuple[Scale, ...] | Interval
+"""What a net can do in one pass: one scale, some (nets with several tails), or any within an interval."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputSpec:
+    """Something that a net wants beside the picture.
+
+    Attributes:
+        name: by which the net's `forward` takes it, and the user gives it. "scale" is that of the pass.
+        shape: () a number, one for the picture; else of an array, None where any length will do; the last two axes of
+            an array of two or more are spatial, (height, width), and are turned with the picture.
+        tiled: the array is a map of the LR picture, (C, H, W), and cut with its tiles; else all tiles get all of it.
+        least, most: of the values; None: no bound.
+        default: of a number that nobody gave; None: it has to be given.
+        about: what it is, for people, in one phrase with its unit.
+    """
+
+    name: str
+    shape: tuple[int | None, ...] = ()
+    tiled: bool = False
+    least: float | None = None
+    most: float | None = None
+    default: float | None = None
+    about: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.name.isidentifier():
+            raise ValueError(f"{self.name!r} can be no name of an argument")
+        if self.tiled and len(self.shape) != 3:
+            raise ValueError(f"{self.name}: what is cut with the tiles has the shape (C, None, None)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Descriptor:
+    """What a net is.
+
+    Attributes:
+        arch: its `Architecture`, by name.
+        config: keyword arguments of the architecture's net: widths, depths, whatever its keys and shapes tell.
+        scales: that one pass can have.
+        channels: that it takes and gives, 1 or 3.
+        colour: what they mean.
+        luma_range: of the luma it expects; "full" for RGB, where nothing depends on it.
+        halo: LR pixels around a tile that its SR pixels depend on.
+        exact: the halo is the whole receptive field, so that tiles equal the whole picture.
+        multiple_of: what LR sides must divide by.
+        least_side: LR pixels that a side must have.
+        sees_whole: it looks at the whole picture (global pooling), so that a tile is not what the whole would be.
+        precisions: that it was measured or made to run in; "auto" takes no other.
+        inputs: what it wants beside the picture.
+        variant: what a family of architectures calls this one; "" for all that have one name only.
+    """
+
+    arch: str
+    config: Mapping[str, Any] = field(default_factory=dict)
+    scales: Scales
+    channels: int = 3
+    colour: Colour = "rgb"
+    luma_range: LumaRange = "full"
+    halo: int
+    exact: bool = False
+    multiple_of: int = 1
+    least_side: int = 1
+    sees_whole: bool = False
+    precisions: frozenset[Precision] = frozenset({"fp32", "fp16"})
+    inputs: tuple[InputSpec, ...] = ()
+    variant: str = ""
+
+    @property
+    def name(self) -> str:
+        """Of the architecture, for people."""
+        return self.variant or self.arch
+
+    @property
+    def only_scale(self) -> Scale | None:
+        """The scale of a net that has but one."""
+        return self.scales[0] if isinstance(self.scales, tuple) and len(self.scales) == 1 else None
+
+    def steps(self, needed: float) -> tuple[Scale, ...]:
+        """Scales of passes that are worth a thought, where `needed` SR pixels per LR pixel are to be reached."""
+        if isinstance(self.scales, tuple):
+            return self.scales
+        steps = [self.scales.nearest(needed)]
+        while needed > self.scales.most > 1:
+            needed /= self.scales.most
+            steps += [self.scales.nearest(self.scales.most), self.scales.nearest(needed)]
+        return tuple(dict.fromkeys(steps))
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedNet:
+    """A net and its weights.
+
+    Attributes:
+        state_dict: float32 on the CPU, under the architecture's keys.
+    """
+
+    descriptor: Descriptor
+    state_dict: "Mapping[str, Tensor]"
+
+
+@dataclass(frozen=True, slots=True)
+class Recognised:
+    """A state_dict that an architecture knows as its own.
+
+    Attributes:
+        descriptor: of the net it makes.
+        state_dict: the tensors under this project's keys.
+        assumed: what neither keys nor sidecar metadata told and was therefore taken as usual; reported to the user.
+    """
+
+    descriptor: Descriptor
+    state_dict: "Mapping[str, Tensor]"
+    assumed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """A kind of net; one file of `models/archs`, or a plugin.
+
+    Attributes:
+        name: what descriptors and registry rows call it.
+        recognise: knows its checkpoints by keys and shapes; None for all others. It must not rely on anything: a file
+            may hold whatever its maker likes.
+        net: makes the net, untrained, from a descriptor's `config`: an `nn.Module` whose keys are those of
+            `Recognised.state_dict`; it takes (N, C, H, W) in [0, 1], and its inputs by their names, each with a batch
+            axis in front, and gives (N, C, scale * H, scale * W), not clamped.
+        lacks: the first key that is missing where the others look like this architecture; None where they do not.
+        load: makes the net with its weights in it, where `net` and `load_state_dict` will not do.
+        about: the paper, for people: authors, year, link.
+    """
+
+    name: str
+    recognise: "Callable[[Mapping[str, Tensor], SidecarMetadata], Recognised | None]"
+    net: "Callable[..., nn.Module]"
+    lacks: "Callable[[Mapping[str, Tensor]], str | None] | None" = None
+    load: "Callable[[Descriptor, Mapping[str, Tensor]], nn.Module] | None" = None
+    about: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SidecarMetadata:
+    """What keys and shapes cannot tell; None where nothing says it.
 
     It comes from a safetensors file's metadata or from NAME.json beside the checkpoint: either these field
     names, or the free text of a model card ("5x5, 1->64, tanh"; "luma only, full range").
@@ -50,7 +232,7 @@ class Card:
     colour: Colour | None = None
 
     @classmethod
-    def read(cls, facts: Mapping[str, Any]) -> "Card":
+    def read(cls, facts: Mapping[str, Any]) -> "SidecarMetadata":
         """Takes what it understands of a card or of safetensors metadata, and leaves the rest."""
         arch = facts.get("arch")
         layers = {str(key): str(text).lower() for key, text in arch.items()} if isinstance(arch, Mapping) else {}
@@ -73,27 +255,6 @@ class Card:
                 else None
             ),
         )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Recognised:
-    """A state_dict that a net file knows as its own.
-
-    Attributes:
-        arch: name of the net file.
-        build: makes the untrained net.
-        state_dict: the tensors under this project's keys.
-        colour: what its channels mean.
-        luma_range: of the luma it expects; "full" for RGB nets, where nothing depends on it.
-        assumed: what neither keys nor card told and was therefore taken as usual; to be said to the user.
-    """
-
-    arch: str
-    build: Callable[[], nn.Module]
-    state_dict: Mapping[str, Tensor]
-    colour: Colour
-    luma_range: LumaRange = "full"
-    assumed: tuple[str, ...] = ()
 
 
 def natural_order(names: Iterable[str]) -> list[str]:

@@ -5,19 +5,17 @@ writes, through `torch.load(weights_only=True)`. What a hostile file can do shor
 sizes that it does not have, is checked before memory is taken for it.
 """
 
-import copy
 import hashlib
-import importlib
 import io
 import json
 import re
 import struct
 import warnings
 import zipfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import fields, replace
 from pathlib import Path, PurePosixPath
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import numpy as np
 import safetensors.torch
@@ -27,8 +25,9 @@ from torch import Tensor, nn
 from upscale_cli.errors import CheckpointError
 from upscale_cli.events import Say
 from upscale_cli.models.archs import spandrel_adapter
-from upscale_cli.models.interface import Card, Colour, LumaRange, Recognised
-from upscale_cli.models.registry import ARCHITECTURES, Spec
+from upscale_cli.models.interface import Interval, LoadedNet, Recognised, Scales, SidecarMetadata
+from upscale_cli.models.plugins import architecture, architectures
+from upscale_cli.models.registry import Spec
 from upscale_cli.models.store import Found, quiet
 
 Container = Literal["safetensors", "zip", "pickle"]
@@ -51,7 +50,7 @@ TIED: Final = 4
 LONGEST_KEY: Final = 256
 """Characters; ours have up to 30."""
 
-LARGEST_CARD: Final = 1 << 20
+LARGEST_SIDECAR: Final = 1 << 20
 """Bytes of a NAME.json; model cards have some kB."""
 
 
@@ -61,59 +60,32 @@ LEGACY_MAGIC: Final = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"
 ASK_THE_MAKER: Final = "Ask its maker for a .safetensors file, or for the state_dict alone"
 
 
-@dataclass(frozen=True, slots=True)
-class LoadedNet:
-    """A net with its weights, ready to run: float32, on the CPU, in eval mode, without gradients.
-
-    Attributes:
-        net: (N, C, H, W) in [0, 1] to (N, C, scale * H, scale * W).
-        arch: name of the net file, or spandrel's name for a net that comes from there.
-        scale: SR pixels per LR pixel.
-        colour: what the channels mean.
-        luma_range: of the luma it expects; "full" for RGB, where nothing depends on it.
-        halo: LR pixels around a tile that its SR pixels depend on.
-        multiple_of: what LR sides must divide by.
-        fp16: whether its authors let it run in float16.
-    """
-
-    net: nn.Module
-    arch: str
-    scale: int
-    colour: Colour
-    luma_range: LumaRange
-    halo: int
-    multiple_of: int
-    fp16: bool = True
-
-
 def load_net(path: Path, *, say: Say = quiet) -> LoadedNet:
-    """The net in any checkpoint file. What had to be assumed about it is said.
+    """The net in any checkpoint file. What had to be assumed about it is reported.
 
     Raises:
         CheckpointError: not a checkpoint, damaged, unsafe, incomplete, or of no known architecture.
     """
-    state_dict, card = load_state_dict(path)
-    recognised = recognise(state_dict, card)
+    state_dict, metadata = load_state_dict(path)
+    recognised = recognise(state_dict, metadata, say=say)
     if recognised is None:
         _refuse_fragment(path, state_dict)
-        return _from_spandrel(spandrel_adapter.load(path, state_dict))
+        return LoadedNet(spandrel_adapter.describe(path, state_dict), state_dict)
     if recognised.assumed:
         say(f"{path}: assumed, for its keys do not tell: {', '.join(recognised.assumed)} ({path.stem}.json can tell)")
-    return _built(recognised, path)
+    return _checked(recognised, path)
 
 
 def _refuse_fragment(path: Path, state_dict: Mapping[str, Tensor]) -> None:
-    """Names what is missing of a net that one of our net files knows as its own but for the gap.
+    """Names what is missing of a net that one of the architectures knows as its own but for the gap.
 
     Raises:
         CheckpointError: there is such a gap.
     """
-    for arch in ARCHITECTURES:
-        lacks: Callable[[Mapping[str, Tensor]], str | None] | None
-        lacks = getattr(importlib.import_module(f"upscale_cli.models.archs.{arch}"), "lacks", None)
-        missing = lacks(state_dict) if lacks else None
+    for arch in architectures():
+        missing = arch.lacks(state_dict) if arch.lacks else None
         if missing:
-            raise CheckpointError(f"{path}: looks like {arch}, but lacks {missing}. Get a whole copy of the file")
+            raise CheckpointError(f"{path}: looks like {arch.name}, but lacks {missing}. Get a whole copy of the file")
 
 
 def load_spec(spec: Spec, found: Found) -> LoadedNet:
@@ -122,14 +94,15 @@ def load_spec(spec: Spec, found: Found) -> LoadedNet:
     Raises:
         CheckpointError: as `load_net`; or the file holds another architecture, scale or channels than the row says.
     """
-    state_dict, card = load_state_dict(found.path)
-    recognised = recognise(state_dict, card)
+    state_dict, metadata = load_state_dict(found.path)
+    recognised = recognise(state_dict, metadata)
     holds = "a net of no known architecture"
     if recognised is not None:
-        loaded = _built(recognised, found.path)
-        if (loaded.arch, loaded.scale, loaded.colour) == (spec.arch, spec.scale, spec.channels):
+        loaded = _checked(recognised, found.path)
+        net = loaded.descriptor
+        if (net.arch, net.scales, net.colour) == (spec.arch, (spec.scale,), spec.channels):
             return loaded
-        holds = f"{loaded.arch} x{loaded.scale} for {loaded.colour}"
+        holds = f"{net.arch} {scales_named(net.scales)} for {net.colour}"
     raise CheckpointError(
         f"{found.path}: holds {holds}, but {spec.model} x{spec.scale} is {spec.arch} x{spec.scale} for "
         f"{spec.channels}. Rename or remove the file"
@@ -145,48 +118,64 @@ def interpolate(a: LoadedNet, b: LoadedNet, weight: float) -> LoadedNet:
     Raises:
         CheckpointError: the two differ in more than their weights.
     """
-    ours, theirs = a.net.state_dict(), b.net.state_dict()
-    if replace(a, net=b.net) != b or _shapes(ours) != _shapes(theirs):
+    ours, theirs = a.state_dict, b.state_dict
+    if a.descriptor != b.descriptor or _shapes(ours) != _shapes(theirs):
+        first, second = (f"{net.descriptor.name} {scales_named(net.descriptor.scales)}" for net in (a, b))
         raise CheckpointError(
-            f"a {a.arch} x{a.scale} and a {b.arch} x{b.scale} cannot be blended: only nets that differ in nothing but "
-            f"their weights can"
+            f"a {first} and a {second} cannot be blended: only nets that differ in nothing but their weights can"
         )
-    blend = {key: weight * tensor + (1 - weight) * theirs[key] for key, tensor in ours.items()}
-    net = copy.deepcopy(a.net)
-    net.load_state_dict(blend)
-    return replace(a, net=net)
+    return replace(a, state_dict={key: weight * tensor + (1 - weight) * theirs[key] for key, tensor in ours.items()})
 
 
-def net_digest(net: nn.Module) -> str:
+def net_digest(net: LoadedNet) -> str:
     """sha256 of a net's weights, in the order of their keys."""
     digest = hashlib.sha256()
-    for key, tensor in sorted(net.state_dict().items()):
+    for key, tensor in sorted(build_net(net).state_dict().items()):  # under the keys that former versions used
         digest.update(key.encode())
         digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
 
 
-def recognise(state_dict: Mapping[str, Tensor], card: Card) -> Recognised | None:
-    """Asks every net file, in the registry's order, whether it knows these keys and shapes; None when none does."""
+def recognise(state_dict: Mapping[str, Tensor], metadata: SidecarMetadata, *, say: Say = quiet) -> Recognised | None:
+    """Asks every architecture, in the order of their table, whether it knows these keys and shapes; None: none does.
+
+    Args:
+        say: takes what is wrong with a plugin.
+    """
     if any(tensor.numel() == 0 or len(key) > LONGEST_KEY for key, tensor in state_dict.items()):
         return None  # no net of ours has either, and their arithmetic and patterns may rely on it
-    for arch in ARCHITECTURES:
-        module = importlib.import_module(f"upscale_cli.models.archs.{arch}")
-        recognised: Recognised | None = module.recognise(state_dict, card)
+    for arch in architectures(say):
+        recognised = arch.recognise(state_dict, metadata)
         if recognised is not None:
             return recognised
     return None
 
 
-def _built(recognised: Recognised, path: Path) -> LoadedNet:
-    """The net with its weights; strict: every tensor has its place, every place its tensor.
+def build_net(net: LoadedNet) -> nn.Module:
+    """The module with its weights in it, which it shares with `net`: in eval mode, without gradients.
 
-    It is built on the meta device, which takes no memory: a lying shape costs nothing before it is found out, and
-    weights that are replaced anyway need no random values.
+    It is built on the meta device, which takes no memory: weights that are replaced anyway need no random values.
     """
-    with torch.device("meta"):
-        net = recognised.build()
-    needed, given = _shapes(net.state_dict()), _shapes(recognised.state_dict)
+    arch = architecture(net.descriptor.arch)
+    if arch.load is not None:
+        module = arch.load(net.descriptor, net.state_dict)
+    else:
+        with torch.device("meta"):
+            module = arch.net(**net.descriptor.config)
+        module.load_state_dict(net.state_dict, assign=True)
+    return module.eval().requires_grad_(False)
+
+
+def _checked(recognised: Recognised, path: Path) -> LoadedNet:
+    """The net, if every tensor has its place and every place its tensor.
+
+    Raises:
+        CheckpointError: one is missing, too many, or of another shape.
+    """
+    descriptor = recognised.descriptor
+    with torch.device("meta"):  # a lying shape costs nothing before it is found out
+        module = architecture(descriptor.arch).net(**descriptor.config)
+    needed, given = _shapes(module.state_dict()), _shapes(recognised.state_dict)
     faults = (
         ("lacks", sorted(needed.keys() - given.keys())),
         ("has no place for", sorted(given.keys() - needed.keys())),
@@ -196,40 +185,27 @@ def _built(recognised: Recognised, path: Path) -> LoadedNet:
         if keys:
             more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
             raise CheckpointError(
-                f"{path}: looks like {recognised.arch}, but {fault} {keys[0]}{more}. Get a whole copy of the file"
+                f"{path}: looks like {descriptor.arch}, but {fault} {keys[0]}{more}. Get a whole copy of the file"
             )
-    net.load_state_dict(recognised.state_dict, assign=True)
-    net.eval().requires_grad_(False)
-    facts: Any = net  # every net has the attributes of net.Net, which is no nn.Module to the type checker
-    return LoadedNet(
-        net=net,
-        arch=recognised.arch,
-        scale=facts.scale,
-        colour=recognised.colour,
-        luma_range=recognised.luma_range,
-        halo=facts.halo,
-        multiple_of=facts.multiple_of,
-    )
+    return LoadedNet(descriptor, recognised.state_dict)
 
 
-def _from_spandrel(net: spandrel_adapter.ForeignNet) -> LoadedNet:
-    return LoadedNet(
-        net=net.eval().requires_grad_(False),
-        arch=net.arch,
-        scale=net.scale,
-        colour="rgb" if net.channels == 3 else "luma",
-        luma_range="full",
-        halo=net.halo,
-        multiple_of=net.multiple_of,
-        fp16=net.fp16,
-    )
+def scales_named(scales: Scales) -> str:
+    """For people.
+
+    >>> scales_named((2, 4)), scales_named(Interval(1, 4))
+    ('x2, x4', 'x1 to x4')
+    """
+    if isinstance(scales, Interval):
+        return f"x{scales.least:g} to x{scales.most:g}"
+    return ", ".join(f"x{float(scale):g}" for scale in scales)
 
 
 def _shapes(state_dict: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
     return {key: tuple(tensor.shape) for key, tensor in state_dict.items()}
 
 
-def load_state_dict(path: Path) -> tuple[dict[str, Tensor], Card]:
+def load_state_dict(path: Path) -> tuple[dict[str, Tensor], SidecarMetadata]:
     """The weights in a file, without what trainers wrap around them, and what is written about them.
 
     Floating tensors come as float32, all of them in the CPU's memory: the file may go afterwards. The card is
@@ -249,7 +225,7 @@ def load_state_dict(path: Path) -> tuple[dict[str, Tensor], Card]:
     except _DamagedError as error:
         raise CheckpointError(f"{path}: {error}") from error
     metadata = _safetensors_metadata(data) if container == "safetensors" else {}
-    return state_dict, _completed(_read_card(path.with_suffix(".json")), Card.read(metadata))
+    return state_dict, _completed(_read_sidecar(path.with_suffix(".json")), SidecarMetadata.read(metadata))
 
 
 class _DamagedError(Exception):
@@ -394,7 +370,7 @@ def _without_prefix(named: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return plain
 
 
-def _read_card(path: Path) -> Card:
+def _read_sidecar(path: Path) -> SidecarMetadata:
     """What NAME.json says; nothing when there is none, or when it is about something else.
 
     Raises:
@@ -402,15 +378,15 @@ def _read_card(path: Path) -> Card:
     """
     try:
         with path.open("rb") as file:
-            facts = json.loads(file.read(LARGEST_CARD).decode("utf-8-sig"))
+            facts = json.loads(file.read(LARGEST_SIDECAR).decode("utf-8-sig"))
     except OSError:
-        return Card()
+        return SidecarMetadata()
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: is not JSON ({_first_line(error)}). Correct the card, or remove it") from error
-    return Card.read(facts) if isinstance(facts, Mapping) else Card()
+    return SidecarMetadata.read(facts) if isinstance(facts, Mapping) else SidecarMetadata()
 
 
-def _completed(card: Card, other: Card) -> Card:
+def _completed(card: SidecarMetadata, other: SidecarMetadata) -> SidecarMetadata:
     """A card whose gaps are filled from another."""
     gaps = [field.name for field in fields(card) if getattr(card, field.name) is None]
     return replace(card, **{name: getattr(other, name) for name in gaps})

@@ -1,7 +1,7 @@
 """Which models there are: one frozen row per checkpoint. Pure facts; imports neither torch nor a net.
 
-A model is what `-m` names; its rows differ in scale. A new checkpoint is a new row in `MODELS`;
-a new kind of net is that row and the file `models/<arch>.py` it points to.
+A model is what a user names; its rows differ in scale. A new checkpoint is a new row in `MODELS`; a new kind of net is
+a file and a line in `archs`.
 """
 
 import difflib
@@ -29,7 +29,7 @@ class Spec:
     Attributes:
         model: what `-m` names; rows of one model differ in `scale`.
         scale: SR pixels per LR pixel of one pass.
-        arch: the module `upscale_cli.models.<arch>` that holds the net.
+        arch: the architecture that holds the net, by its name in `archs.ARCHS`.
         channels: what the net works on. "luma": Y alone, while chroma goes by bicubic.
         file: name of the checkpoint file; the same name with .safetensors is its twin.
         sha256: of that file.
@@ -170,9 +170,6 @@ KERNELS: Final[dict[Kernel, str]] = {
     "lanczos": "no net: Lanczos-3 interpolation, any scale",
 }
 """The honest baselines: models without a checkpoint."""
-
-ARCHITECTURES: Final[tuple[str, ...]] = tuple(dict.fromkeys(spec.arch for spec in MODELS))
-"""Modules under `upscale_cli.models` that hold a net, in the order a checkpoint of unknown kind is tried on them."""
 
 
 def model_names() -> tuple[str, ...]:

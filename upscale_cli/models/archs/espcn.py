@@ -8,11 +8,19 @@ import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from torch import Tensor, nn
 
-from upscale_cli.models.interface import Card, Colour, LumaRange, Recognised, natural_order
+from upscale_cli.models.interface import (
+    Architecture,
+    Colour,
+    Descriptor,
+    LumaRange,
+    Recognised,
+    SidecarMetadata,
+    natural_order,
+)
 
 Activation = Literal["tanh", "relu", "identity"]
 
@@ -45,9 +53,6 @@ class ESPCN(nn.Module):
     Shapes: (N, C, H, W) in [0, 1] to (N, C, scale * H, scale * W), not clamped; C is `hidden[0].channels_in`.
     """
 
-    multiple_of = 1
-    exact = True
-
     def __init__(
         self,
         scale: int,
@@ -58,9 +63,7 @@ class ESPCN(nn.Module):
     ) -> None:
         super().__init__()
         last = Layer(hidden[-1].channels_out, hidden[0].channels_in * scale**2, last_kernel)
-        self.scale = scale
         self.depth = len(hidden) + 1
-        self.halo = sum(layer.kernel // 2 for layer in (*hidden, last))  # the exact receptive field: 4 as published
         for number, layer in enumerate((*hidden, last), start=1):
             conv = nn.Conv2d(layer.channels_in, layer.channels_out, layer.kernel, padding=layer.kernel // 2)
             self.add_module(f"conv{number}", conv)
@@ -77,7 +80,7 @@ class ESPCN(nn.Module):
         return out
 
 
-def recognise(state_dict: Mapping[str, Tensor], card: Card) -> Recognised | None:
+def recognise(state_dict: Mapping[str, Tensor], metadata: SidecarMetadata) -> Recognised | None:
     """An ESPCN in any of the usual layouts: conv1.., conv_1.., first_part/last_part, feature_maps/sub_pixel.
 
     They differ in names only: a plain row of biased convolutions with odd kernels, whose last one makes
@@ -98,36 +101,45 @@ def recognise(state_dict: Mapping[str, Tensor], card: Card) -> Recognised | None
         return None
 
     assumed: list[str] = []
-    activation = card.activation
+    activation = metadata.activation
     if activation is None:
         activation = "tanh" if len(layers) == 3 else "relu"  # the paper's net; the PyTorch tutorial's four layers
         assumed.append(f"activation {activation}")
-    colour: Colour = "luma" if channels == 1 else "rgb" if card.colour == "rgb" else "ycbcr"
-    if channels == 3 and card.colour is None:
+    colour: Colour = "luma" if channels == 1 else "rgb" if metadata.colour == "rgb" else "ycbcr"
+    if channels == 3 and metadata.colour is None:
         assumed.append("YCbCr input")
-    luma_range: LumaRange = card.luma_range or ("studio" if colour == "ycbcr" else "full")
-    if colour != "rgb" and card.luma_range is None:
+    luma_range: LumaRange = metadata.luma_range or ("studio" if colour == "ycbcr" else "full")
+    if colour != "rgb" and metadata.luma_range is None:
         assumed.append(f"{luma_range} luma range")
-    final: Activation = "tanh" if card.final_activation == "tanh" else "identity"
+    final: Activation = "tanh" if metadata.final_activation == "tanh" else "identity"
 
-    def build() -> nn.Module:
-        return ESPCN(
-            scale,
-            hidden=tuple(layers[:-1]),
-            activation="tanh" if activation == "tanh" else "relu",
-            final_activation=final,
-            last_kernel=layers[-1].kernel,
-        )
-
+    descriptor = Descriptor(
+        arch=ARCH.name,
+        config={
+            "scale": scale,
+            "hidden": tuple(layers[:-1]),
+            "activation": "tanh" if activation == "tanh" else "relu",
+            "final_activation": final,
+            "last_kernel": layers[-1].kernel,
+        },
+        scales=(scale,),
+        channels=channels,
+        colour=colour,
+        luma_range=luma_range,
+        halo=sum(layer.kernel // 2 for layer in layers),  # the whole receptive field: 4 as published
+        exact=True,
+    )
     return Recognised(
-        arch="espcn",
-        build=build,
+        descriptor,
         state_dict={
             f"conv{number}.{part}": state_dict[f"{stem}.{part}"]
             for number, stem in enumerate(stems, start=1)
             for part in ("weight", "bias")
         },
-        colour=colour,
-        luma_range=luma_range,
         assumed=tuple(assumed),
     )
+
+
+ARCH: Final = Architecture(
+    name="espcn", recognise=recognise, net=ESPCN, about="Shi et al., CVPR 2016, https://arxiv.org/abs/1609.05158"
+)

@@ -7,12 +7,13 @@ https://arxiv.org/abs/2107.10833
 
 import re
 from collections.abc import Mapping
+from typing import Final
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from upscale_cli.models.interface import Card, Recognised
+from upscale_cli.models.interface import Architecture, Descriptor, Recognised, SidecarMetadata
 
 RESIDUAL_SCALING = 0.2
 """beta of the paper: how much of a dense block is added to its input."""
@@ -64,17 +65,12 @@ class RRDBNet(nn.Module):
     not clamped; scale = 2 ** num_up / unshuffle.
     """
 
-    exact = False
-
     def __init__(
         self, num_in_ch: int = 3, num_feat: int = 64, num_block: int = 23, num_grow_ch: int = 32,
         num_up: int = 2, unshuffle: int = 1,
     ) -> None:  # fmt: skip
         super().__init__()
         self.num_up = num_up
-        self.scale = 2**num_up // unshuffle
-        self.multiple_of = unshuffle
-        self.halo = DEFAULT_HALO * unshuffle
         self.fold = nn.PixelUnshuffle(unshuffle)
         self.conv_first = nn.Conv2d(num_in_ch * unshuffle**2, num_feat, 3, padding=1)
         self.body = nn.Sequential(*(RRDB(num_feat, num_grow_ch) for _ in range(num_block)))
@@ -103,7 +99,7 @@ NEEDED = ("conv_first.weight", "conv_body.weight", "conv_hr.weight", "conv_last.
 """Keys that every RRDBNet has."""
 
 
-def recognise(state_dict: Mapping[str, Tensor], card: Card) -> Recognised | None:  # noqa: ARG001  # every net takes it
+def recognise(state_dict: Mapping[str, Tensor], metadata: SidecarMetadata) -> Recognised | None:  # noqa: ARG001  # every one takes it
     """Real-ESRGAN's and BasicSR's keys, those of the first ESRGAN code, and the older model.N ones."""
     renamed = {_new_key(key): tensor for key, tensor in _without_sequence_numbers(state_dict).items()}
     shapes = {key: tuple(tensor.shape) for key, tensor in renamed.items()}
@@ -119,17 +115,23 @@ def recognise(state_dict: Mapping[str, Tensor], card: Card) -> Recognised | None
     if num_in_ch not in (1, 3) or num_in_ch * unshuffle**2 != folded_ch or 2**num_up < unshuffle:
         return None
 
-    def build() -> nn.Module:
-        return RRDBNet(
-            num_in_ch,
-            num_feat,
-            num_block=len(blocks),  # not the highest number: a file could claim any
-            num_grow_ch=shapes["body.0.rdb1.conv1.weight"][0],
-            num_up=num_up,
-            unshuffle=unshuffle,
-        )
-
-    return Recognised(arch="rrdbnet", build=build, state_dict=renamed, colour="rgb" if num_in_ch == 3 else "luma")
+    descriptor = Descriptor(
+        arch=ARCH.name,
+        config={
+            "num_in_ch": num_in_ch,
+            "num_feat": num_feat,
+            "num_block": len(blocks),  # not the highest number: a file could claim any
+            "num_grow_ch": shapes["body.0.rdb1.conv1.weight"][0],
+            "num_up": num_up,
+            "unshuffle": unshuffle,
+        },
+        scales=(2**num_up // unshuffle,),
+        channels=num_in_ch,
+        colour="rgb" if num_in_ch == 3 else "luma",
+        halo=DEFAULT_HALO * unshuffle,
+        multiple_of=unshuffle,
+    )
+    return Recognised(descriptor, renamed)
 
 
 def lacks(state_dict: Mapping[str, Tensor]) -> str | None:
@@ -176,3 +178,9 @@ def _new_key(key: str) -> str:
     for pattern, new in _RENAMED:
         key = re.sub(pattern, new, key)
     return key
+
+
+ARCH: Final = Architecture(
+    name="rrdbnet", recognise=recognise, net=RRDBNet, lacks=lacks,
+    about="Wang et al., ESRGAN, ECCVW 2018, https://arxiv.org/abs/1809.00219",
+)  # fmt: skip

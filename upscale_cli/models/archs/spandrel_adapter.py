@@ -11,38 +11,31 @@ from typing import Any, Final
 from torch import Tensor, nn
 
 from upscale_cli.errors import CheckpointError
+from upscale_cli.models.interface import Architecture, Descriptor
 
 DEFAULT_HALO: Final = 32
 """LR pixels. Most of these nets see further or attend in windows of 8 to 64; the overlap blends away what remains."""
 
 
-class ForeignNet(nn.Module):
-    """A spandrel model with the attributes of `net.Net`.
+class SpandrelNet(nn.Module):
+    """A model of spandrel's as one of ours.
 
     Shapes: (N, C, H, W) in [0, 1] to (N, C, scale * H, scale * W), clamped by spandrel, which also pads what is
     smaller than the net's smallest side.
     """
 
-    exact = False
-
-    def __init__(self, descriptor: Any) -> None:
+    def __init__(self, model: Any) -> None:
         super().__init__()
-        self.net: nn.Module = descriptor.model  # registered, so that .to() reaches it
-        self.scale = int(descriptor.scale)
-        self.channels = int(descriptor.input_channels)
-        self.multiple_of = int(descriptor.size_requirements.multiple_of)
-        self.halo = -(-DEFAULT_HALO // self.multiple_of) * self.multiple_of  # windows of neighbours then coincide
-        self.fp16 = bool(descriptor.supports_half)
-        self.arch = str(descriptor.architecture.name)
-        self._descriptor = descriptor
+        self.net: nn.Module = model.model  # registered, so that .to() reaches it
+        self._model = model
 
     def forward(self, lr: Tensor) -> Tensor:
-        out: Tensor = self._descriptor(lr)
+        out: Tensor = self._model(lr)
         return out
 
 
-def load(path: Path, state_dict: Mapping[str, Tensor]) -> ForeignNet:
-    """A net that only spandrel knows.
+def describe(path: Path, state_dict: Mapping[str, Tensor]) -> Descriptor:
+    """What a net is that only spandrel knows.
 
     Raises:
         CheckpointError: spandrel is not installed, broken, or does not know it; or it does not make one picture of one.
@@ -62,18 +55,48 @@ def load(path: Path, state_dict: Mapping[str, Tensor]) -> ForeignNet:
             f"Install torch and torchvision versions that belong together"
         ) from error
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about its own code: nothing a user could act on
-            descriptor = spandrel.ModelLoader(device="cpu").load_from_state_dict(dict(state_dict))
+        model = _loaded(state_dict)
     except Exception as error:  # its detectors read hyperparameters out of whatever keys there are: anything can fail
         raise CheckpointError(
             f"{path}: is of no architecture that is known here or to spandrel {spandrel.__version__}"
         ) from error
-    if not isinstance(descriptor, spandrel.ImageModelDescriptor) or descriptor.purpose == "FaceSR":
-        raise CheckpointError(f"{path}: is a {descriptor.architecture.name} for {descriptor.purpose}, no upscaler")
-    if descriptor.input_channels != descriptor.output_channels or descriptor.input_channels not in (1, 3):
+    if not isinstance(model, spandrel.ImageModelDescriptor) or model.purpose == "FaceSR":
+        raise CheckpointError(f"{path}: is a {model.architecture.name} for {model.purpose}, no upscaler")
+    if model.input_channels != model.output_channels or model.input_channels not in (1, 3):
         raise CheckpointError(
-            f"{path}: turns {descriptor.input_channels} channels into {descriptor.output_channels}; "
+            f"{path}: turns {model.input_channels} channels into {model.output_channels}; "
             f"grey or RGB pictures need 1 or 3 and the same number out"
         )
-    return ForeignNet(descriptor)
+    multiple_of = int(model.size_requirements.multiple_of)
+    return Descriptor(
+        arch=ARCH.name,
+        variant=str(model.architecture.name),
+        scales=(int(model.scale),),
+        channels=int(model.input_channels),
+        colour="rgb" if model.input_channels == 3 else "luma",
+        halo=-(-DEFAULT_HALO // multiple_of) * multiple_of,  # windows of neighbours then coincide
+        multiple_of=multiple_of,
+        precisions=frozenset({"fp32", "fp16"} if model.supports_half else {"fp32"}),
+    )
+
+
+def _loaded(state_dict: Mapping[str, Tensor]) -> Any:
+    """spandrel's own descriptor, with the model in it; what it raises is its own."""
+    import spandrel
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about its own code: nothing a user could act on
+        return spandrel.ModelLoader(device="cpu").load_from_state_dict(dict(state_dict))
+
+
+def _load(_: Descriptor, state_dict: Mapping[str, Tensor]) -> nn.Module:
+    return SpandrelNet(_loaded(state_dict))
+
+
+ARCH: Final = Architecture(
+    name="spandrel",
+    recognise=lambda _state_dict, _metadata: None,  # `describe` is asked last, for it has more to say
+    net=SpandrelNet,
+    load=_load,
+    about="some forty architectures, https://github.com/chaiNNer-org/spandrel",
+)

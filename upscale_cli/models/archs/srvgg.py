@@ -8,12 +8,12 @@ https://github.com/xinntao/Real-ESRGAN (BSD-3-Clause).
 import math
 import re
 from collections.abc import Mapping
-from typing import Literal
+from typing import Final, Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from upscale_cli.models.interface import Card, Recognised, natural_order
+from upscale_cli.models.interface import Architecture, Descriptor, Recognised, SidecarMetadata, natural_order
 
 Activation = Literal["prelu", "relu", "leakyrelu"]
 
@@ -24,16 +24,12 @@ class SRVGGNetCompact(nn.Module):
     Shapes: (N, num_in_ch, H, W) in [0, 1] to (N, num_in_ch, upscale * H, upscale * W), not clamped.
     """
 
-    multiple_of = 1
-    exact = True
-
     def __init__(
         self, num_in_ch: int = 3, num_feat: int = 64, num_conv: int = 32, upscale: int = 4,
         act_type: Activation = "prelu",
     ) -> None:  # fmt: skip
         super().__init__()
         self.scale = upscale
-        self.halo = num_conv + 2  # every 3x3 convolution reaches one pixel further: exact
         layers: list[nn.Module] = [nn.Conv2d(num_in_ch, num_feat, 3, padding=1), _activation(act_type, num_feat)]
         for _ in range(num_conv):
             layers += [nn.Conv2d(num_feat, num_feat, 3, padding=1), _activation(act_type, num_feat)]
@@ -56,7 +52,7 @@ def _activation(act_type: Activation, num_feat: int) -> nn.Module:
             return nn.LeakyReLU(negative_slope=0.1, inplace=True)
 
 
-def recognise(state_dict: Mapping[str, Tensor], card: Card) -> Recognised | None:
+def recognise(state_dict: Mapping[str, Tensor], metadata: SidecarMetadata) -> Recognised | None:
     """body.0, body.2, ... convolutions of one width; body.1, body.3, ... PReLU slopes where there are any."""
     stems = natural_order({key.rpartition(".")[0] for key in state_dict})
     convs = [stem for stem in stems if state_dict.get(f"{stem}.weight", _NOTHING).ndim == 4]
@@ -77,19 +73,23 @@ def recognise(state_dict: Mapping[str, Tensor], card: Card) -> Recognised | None
     act_type: Activation = "prelu"
     assumed: tuple[str, ...] = ()
     if not slopes:
-        act_type = "leakyrelu" if card.activation == "leakyrelu" else "relu"
-        assumed = () if card.activation else ("activation relu",)
+        act_type = "leakyrelu" if metadata.activation == "leakyrelu" else "relu"
+        assumed = () if metadata.activation else ("activation relu",)
 
-    def build() -> nn.Module:
-        return SRVGGNetCompact(num_in_ch, num_feat, num_conv=len(convs) - 2, upscale=upscale, act_type=act_type)
-
-    return Recognised(
-        arch="srvgg",
-        build=build,
-        state_dict=dict(state_dict),
+    num_conv = len(convs) - 2
+    descriptor = Descriptor(
+        arch=ARCH.name,
+        config={
+            "num_in_ch": num_in_ch, "num_feat": num_feat, "num_conv": num_conv, "upscale": upscale,
+            "act_type": act_type,
+        },
+        scales=(upscale,),
+        channels=num_in_ch,
         colour="rgb" if num_in_ch == 3 else "luma",
-        assumed=assumed,
-    )
+        halo=num_conv + 2,  # every 3x3 convolution reaches one pixel further
+        exact=True,
+    )  # fmt: skip
+    return Recognised(descriptor, dict(state_dict), assumed)
 
 
 def lacks(state_dict: Mapping[str, Tensor]) -> str | None:
@@ -108,3 +108,8 @@ def lacks(state_dict: Mapping[str, Tensor]) -> str | None:
 
 
 _NOTHING = Tensor()
+
+ARCH: Final = Architecture(
+    name="srvgg", recognise=recognise, net=SRVGGNetCompact, lacks=lacks,
+    about="Wang et al., Real-ESRGAN's compact nets, ICCVW 2021, https://arxiv.org/abs/2107.10833",
+)  # fmt: skip

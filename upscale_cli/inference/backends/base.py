@@ -1,0 +1,50 @@
+"""How a net runs on a device: the seam between what we do with pictures and whatever computes nets.
+
+Colours, padding, health, memory that runs out, and blending stay outside of it.
+"""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from upscale_cli.models.interface import LoadedNet, Precision
+
+
+class Session(Protocol):
+    """A net on a device, in one precision. Used by one thread at a time or by several: it must bear both."""
+
+    def run(self, batch: Tensor, conditions: Mapping[str, Tensor]) -> Tensor:
+        """Runs the net.
+
+        Args:
+            batch: (N, C, H, W) float32 on the device, C the descriptor's channels, in [0, 1] and a little beyond;
+                sides divide by `multiple_of`.
+            conditions: (N,) or (N, ...) float32 there, one for each of the descriptor's inputs.
+
+        Returns:
+            (N, C, scale * H, scale * W) float32 there, not clamped.
+
+        Raises:
+            RuntimeError, MemoryError: as the library raises them; `device.is_out_of_memory` and
+                `device.device_failure` know what they mean.
+        """
+
+
+class Backend(Protocol):
+    """Makes sessions."""
+
+    @property
+    def name(self) -> str:
+        """What users call it."""
+
+    def load(self, net: LoadedNet, device: torch.device, precision: Precision) -> Session:
+        """A net at work on a device.
+
+        Args:
+            net: stays as it is; a session may share its tensors.
+
+        Raises:
+            RuntimeError, MemoryError: as the library raises them.
+        """

@@ -1,0 +1,224 @@
+"""What a net wants beside the picture (`InputSpec`), on its way: given, checked, cut with the tiles, put on a device.
+
+    given by the user  ->  resolved (complete, of the right shapes)  ->  cut with each window  ->  tensors of a batch
+
+Pure functions, but for `read_condition`.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from upscale_cli.errors import InputError, OptionError
+from upscale_cli.inference.tiling import Span
+from upscale_cli.models.interface import SCALE_INPUT, Descriptor, InputSpec, Scale
+
+Condition = float | NDArray[Any]
+"""A number, or an array of float32: (n,), (k, k), (C, H, W), ... as the `InputSpec` says."""
+
+Conditions = Mapping[str, Condition]
+
+LARGEST_ARRAY: Final = 2**28
+"""Bytes of an array in a file, at most."""
+
+
+def read_condition(value: "float | str | Path | NDArray[Any]", name: str) -> Condition:
+    """What a user gave for an input: a number, an array, or a file that holds one.
+
+    Args:
+        value: a number (also as text); an array; the path of a .npy file, or of a picture, which becomes
+            (C, H, W) float32 in [0, 1].
+
+    Raises:
+        OptionError: neither a number nor a file. InputError: a file that holds no array.
+    """
+    if isinstance(value, np.ndarray):
+        return value.astype(np.float32)
+    if not isinstance(value, Path):
+        try:
+            return float(value)
+        except ValueError:
+            pass
+    path = Path(str(value))
+    if not path.is_file():
+        raise OptionError(f"{name} {str(value)!r} is neither a number nor a file. Give one of them.")
+    if path.suffix.lower() != ".npy":
+        return _picture(path)
+    try:
+        if path.stat().st_size > LARGEST_ARRAY:
+            raise InputError(f"{path}: is larger than {LARGEST_ARRAY / 1e6:.0f} MB, which no {name} is. Give another.")
+        array = np.load(path, allow_pickle=False)
+        return np.asarray(array, dtype=np.float32)
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{path}: holds no array of numbers. Give a file that numpy.save wrote.") from error
+
+
+def _picture(path: Path) -> NDArray[np.float32]:
+    from upscale_cli.frames.pixels import white_of
+    from upscale_cli.media.image.reader_writer import ImageReader
+
+    with ImageReader(path) as reader:
+        pixels = next(iter(reader)).pixels
+    unit = pixels.astype(np.float32) / white_of(pixels)
+    return np.ascontiguousarray(np.moveaxis(unit, 2, 0))
+
+
+def resolve(net: Descriptor, given: Conditions) -> Conditions:
+    """The inputs of a net, each with its value; those of no use to it are not there.
+
+    Raises:
+        OptionError: one is missing, out of range or of the wrong shape.
+    """
+    values: dict[str, Condition] = {}
+    for spec in net.inputs:
+        if spec.name == SCALE_INPUT:
+            continue
+        value = given.get(spec.name, spec.default)
+        if value is None:
+            raise OptionError(
+                f"{net.name} needs {_described(spec)}, which is not given. "
+                f"Give {_option()} {spec.name}={'NUMBER' if not spec.shape else 'FILE'}."
+            )
+        _check(net, spec, value)
+        values[spec.name] = value
+    return values
+
+
+def check_names(nets: Sequence[Descriptor], given: Conditions, model: str) -> None:
+    """Refuses what no net of a model takes.
+
+    Raises:
+        OptionError: there is such a thing.
+    """
+    known = [spec.name for net in nets for spec in net.inputs if spec.name != SCALE_INPUT]
+    for name in given:
+        if name not in known:
+            takes = f"takes {', '.join(dict.fromkeys(known))}" if known else "takes nothing beside the picture"
+            raise OptionError(f"{_option()} {name}: {model} {takes}. Leave it out, or choose another model.")
+
+
+def _option() -> str:
+    return "--condition"
+
+
+def _described(spec: InputSpec) -> str:
+    kind = "a number" if not spec.shape else f"an array of shape {_shape(spec.shape)}"
+    bounds = ""
+    if spec.least is not None and spec.most is not None:
+        bounds = f" from {spec.least:g} to {spec.most:g}"
+    return f"{spec.name} ({spec.about or kind}{bounds})"
+
+
+def _shape(shape: Sequence[int | None]) -> str:
+    return f"({', '.join('any' if side is None else str(side) for side in shape)})"
+
+
+def _check(net: Descriptor, spec: InputSpec, value: Condition) -> None:
+    shape = np.shape(value)
+    fits = len(shape) == len(spec.shape) and all(
+        wanted in (None, side) for wanted, side in zip(spec.shape, shape, strict=True)
+    )
+    if not fits:
+        raise OptionError(
+            f"{spec.name} of shape {_shape(shape)} is not what {net.name} takes: {_described(spec)}, "
+            f"of shape {_shape(spec.shape)}. Give another."
+        )
+    low, high = float(np.min(value, initial=np.inf)), float(np.max(value, initial=-np.inf))
+    least, most = spec.least, spec.most
+    if not np.isfinite([low, high]).all() or (least is not None and low < least) or (most is not None and high > most):
+        raise OptionError(f"{spec.name} {low:g} is out of range for {net.name}: {_described(spec)}. Give another.")
+
+
+def check_maps(net: Descriptor, values: Conditions, height: int, width: int) -> None:
+    """Refuses a map that is not as large as the LR picture.
+
+    Raises:
+        OptionError: so it is.
+    """
+    for spec in net.inputs:
+        if spec.tiled and (size := np.shape(values[spec.name])[1:]) != (height, width):
+            raise OptionError(
+                f"{spec.name} is {size[1]} x {size[0]}, but the picture is {width} x {height}. Give one of that size."
+            )
+
+
+def enlarged(net: Descriptor, values: Conditions, height: int, width: int) -> Conditions:
+    """Maps of the LR picture for a later pass, whose picture is larger: by the nearest value."""
+    out = dict(values)
+    for spec in net.inputs:
+        if spec.tiled:
+            array = np.asarray(values[spec.name])
+            rows = np.arange(height) * array.shape[1] // height
+            columns = np.arange(width) * array.shape[2] // width
+            out[spec.name] = array[:, rows[:, None], columns]
+    return out
+
+
+def padded(net: Descriptor, values: Conditions, margins: tuple[int, int, int, int], how: str) -> Conditions:
+    """Maps with the margins that the picture gets; `how` is a mode of `numpy.pad`."""
+    top, bottom, left, right = margins
+    tiled = {spec.name for spec in net.inputs if spec.tiled}
+    sides: Any = ((0, 0), (top, bottom), (left, right))
+    mode: Any = how
+    return {name: np.pad(value, sides, mode) if name in tiled else value for name, value in values.items()}
+
+
+def cut(net: Descriptor, values: Conditions, rows: Span, columns: Span) -> Conditions:
+    """What belongs to one window."""
+    if not values:
+        return values
+    y, x = slice(rows.window_start, rows.window_stop), slice(columns.window_start, columns.window_stop)
+    tiled = {spec.name for spec in net.inputs if spec.tiled}
+    return {name: np.asarray(value)[:, y, x] if name in tiled else value for name, value in values.items()}
+
+
+def kind_of(values: Conditions) -> tuple[Any, ...]:
+    """Equal for conditions that can share a batch."""
+    return tuple((name, np.shape(value)) for name, value in values.items())
+
+
+def batch_of(net: Descriptor, values: Sequence[Conditions], scale: Scale, device: torch.device) -> dict[str, Tensor]:
+    """The conditions of some windows as a session takes them: (n,) float32 of numbers, (n, ...) of arrays.
+
+    Args:
+        scale: of the pass, for a net that wants to know.
+    """
+    batch: dict[str, Tensor] = {}
+    for spec in net.inputs:
+        if spec.name == SCALE_INPUT:
+            batch[spec.name] = torch.full((len(values),), float(scale), device=device)
+        else:
+            stacked = np.stack([np.asarray(one[spec.name], dtype=np.float32) for one in values])
+            batch[spec.name] = torch.from_numpy(stacked).to(device)
+    return batch
+
+
+def cut_batch(net: Descriptor, batch: Mapping[str, Tensor], rows: Span, columns: Span) -> dict[str, Tensor]:
+    """`cut`, for what is on a device already."""
+    y, x = slice(rows.window_start, rows.window_stop), slice(columns.window_start, columns.window_stop)
+    tiled = {spec.name for spec in net.inputs if spec.tiled}
+    return {name: value[..., y, x].contiguous() if name in tiled else value for name, value in batch.items()}
+
+
+def turned(net: Descriptor, batch: Mapping[str, Tensor], turns: int, *, mirrored: bool) -> dict[str, Tensor]:
+    """What goes with a picture that is mirrored and then turned by so many quarters."""
+    out = dict(batch)
+    for spec in net.inputs:
+        if len(spec.shape) >= 2:
+            value = out[spec.name]
+            out[spec.name] = torch.rot90(value.flip(-1) if mirrored else value, turns, dims=(-2, -1)).contiguous()
+    return out
+
+
+def identity_of(given: Conditions) -> dict[str, float | str]:
+    """What tells two sets of conditions apart, for fingerprints: numbers as they are, arrays by their sha256."""
+    return {
+        name: value if isinstance(value, float) else hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
+        for name, value in sorted(given.items())
+    }

@@ -1,0 +1,178 @@
+"""Where the tiles of a pass lie in a picture of a given size, and how large they may be.
+
+net, scale, tile, overlap, wrap  ->  geometry  ->  margins, spans of both axes
+memory that is free              ->  limits    ->  size of the windows
+"""
+
+import functools
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final, Literal
+
+import torch
+
+from upscale_cli.frames.rows import Padded, Rows
+from upscale_cli.inference import conditions
+from upscale_cli.inference.color_adapter import CHROMA_REACH
+from upscale_cli.inference.conditions import Conditions
+from upscale_cli.inference.device import DTYPES, tile_budget
+from upscale_cli.inference.tiling import Geometry, Limits, Span, automatic_tiles, check_tile, tile_spans
+from upscale_cli.models.interface import Descriptor, Precision, Scale
+
+MAX_WINDOW: Final = 1024
+"""LR pixels of a window's side that is never exceeded by itself: larger ones make no device faster."""
+
+WINDOW_PER_HALO: Final = 32
+"""How many halos a window is wide where memory allows: what is computed in vain is then about an eighth."""
+
+BATCH_PIXELS: Final = 512**2
+"""LR pixels that go through a net together at most, where several small pictures wait."""
+
+BLENDED_BYTES: Final = 3 * (4 + 2)
+JOINED_BYTES: Final = 3 * 2
+"""Of an SR pixel in a row of tiles, until it is final: as float and then in its depth, or in its depth at once."""
+
+DEFAULT_OVERLAP: Final = 16
+"""LR pixels over which the tiles blend, for nets whose halo is less than their field."""
+
+Margins = tuple[int, int, int, int]
+"""LR pixels added to a picture: top, bottom, left, right."""
+
+
+def geometry_of(net: Descriptor, scale: Scale, tile: int, overlap: int | None) -> Geometry:
+    """How a net's tiles lie. Where the scale is no whole number, they begin where it makes whole SR pixels.
+
+    Args:
+        tile: side in LR pixels of the square a tile keeps, as asked for; 0: by the memory.
+        overlap: LR pixels over which tiles blend, as asked for; None: 0 where the halo is exact, else 16 (half of a
+            small `tile`).
+    """
+    usual = 0 if net.exact else min(DEFAULT_OVERLAP, tile // 2 if tile else DEFAULT_OVERLAP)
+    parts = scale.denominator
+    shared = math.ceil((usual if overlap is None else overlap) / parts) * parts
+    return Geometry(scale, max(net.halo, CHROMA_REACH), math.lcm(net.multiple_of, parts), shared)
+
+
+class TileLayout:
+    """The tiles of a net's pass.
+
+    Args:
+        geometry: see `geometry_of`.
+        tile: side in LR pixels of the square a tile keeps; 0 chooses by the free memory.
+        wrap: the picture continues on its opposite side.
+        devices: that the tiles go to; all tiles have the size that the smallest memory allows.
+        elements: activations per LR pixel of a window that are alive at the worst moment.
+        precision: they are held in.
+        memory: bytes of host memory that a row of tiles may take, and on a CPU a window too; None: by what is free.
+
+    Raises:
+        OptionError: the overlap leaves no room in the tile.
+    """
+
+    def __init__(
+        self,
+        net: Descriptor,
+        geometry: Geometry,
+        *,
+        tile: int,
+        wrap: bool,
+        devices: Sequence[torch.device],
+        elements: float,
+        precision: Precision,
+        memory: int | None,
+    ) -> None:
+        if tile:
+            check_tile(tile, geometry.overlap)
+        self._net, self.geometry, self._tile, self.wrap = net, geometry, tile, wrap
+        self._devices, self._elements, self._precision = devices, elements, precision
+        self._memory, self._sharing = memory, 1
+
+    def margins(self, height: int, width: int) -> Margins:
+        """LR pixels to add: for sides that the net can take, and around what wraps."""
+        multiple_of = self.geometry.multiple_of
+        around = math.ceil(self.geometry.halo / multiple_of) * multiple_of if self.wrap else 0
+
+        def after(length: int) -> int:
+            least = max(length, self._net.least_side - 2 * around)
+            return around + math.ceil(least / multiple_of) * multiple_of - length
+
+        return around, after(height), around, after(width)
+
+    def padded(self, lr: Rows) -> Rows:
+        """The picture with its margins."""
+        margins = self.margins(lr.height, lr.width)
+        return Padded(lr, *margins, self._padding(lr.height, lr.width)) if any(margins) else lr
+
+    def padded_conditions(self, given: Conditions, height: int, width: int) -> Conditions:
+        """Conditions whose maps have the margins of a picture of that size.
+
+        Raises:
+            OptionError: a map is not as large as the picture.
+        """
+        if not any(spec.tiled for spec in self._net.inputs):
+            return given
+        conditions.check_maps(self._net, given, height, width)
+        return conditions.padded(self._net, given, self.margins(height, width), self._padding(height, width))
+
+    def _padding(self, height: int, width: int) -> Literal["wrap", "reflect", "edge"]:
+        top, bottom, left, right = self.margins(height, width)
+        reflects = max(top, bottom) < height and max(left, right) < width
+        return "wrap" if self.wrap else "reflect" if reflects else "edge"
+
+    def grid(self, height: int, width: int, limits: Limits | None = None) -> tuple[list[Span], list[Span]]:
+        """The tiles of an LR picture of that size, margins included: along y, along x.
+
+        Args:
+            limits: None: the usual ones.
+        """
+        top, bottom, left, right = self.margins(height, width)
+        height, width = height + top + bottom, width + left + right
+        shape = self.geometry
+        if self._tile:
+            tiles = (self._tile, self._tile)
+        else:
+            usual = limits or self._limits
+            tiles = automatic_tiles(height, width, shape.overlap, shape.halo, shape.multiple_of, usual)
+        rows, columns = (
+            tile_spans(length, tile, shape.overlap, shape.halo, shape.multiple_of)
+            for length, tile in zip((height, width), tiles, strict=True)
+        )
+        return rows, columns
+
+    @functools.cached_property
+    def _limits(self) -> Limits:
+        """How large windows may be: by the memory that is free at first, and by what is of any use."""
+        per_pixel = math.ceil(self.geometry.scale**2) * (BLENDED_BYTES if self.geometry.overlap else JOINED_BYTES)
+        row = self._host_budget() // per_pixel
+        if self._net.sees_whole:  # one window, if memory has room for it
+            return replace(self.affordable, row=row)
+        side = min(MAX_WINDOW, max(MAX_WINDOW // 2, WINDOW_PER_HALO * self.geometry.halo))
+        return Limits(side, min(side**2, self.affordable.pixels), row)
+
+    @functools.cached_property
+    def affordable(self) -> Limits:
+        """How large windows may be by the memory that is free at first, alone."""
+        bytes_per_pixel = self._elements * DTYPES[self._precision].itemsize
+        on_host = self._devices[0].type == "cpu"
+        budget = self._host_budget() if on_host else min(tile_budget(device) for device in self._devices)
+        pixels = int(budget / bytes_per_pixel)
+        return Limits(side=pixels, pixels=pixels)
+
+    def _host_budget(self) -> int:
+        return (self._memory or tile_budget(torch.device("cpu"))) // self._sharing
+
+    def share(self, threads: int) -> None:
+        """So many threads will use it at a time, each with its share of the memory."""
+        self._sharing = threads
+        self.limit_memory(self._memory)
+
+    def limit_memory(self, memory: int | None) -> None:
+        """From the next picture on, another bound; see `memory`."""
+        self._memory = memory
+        for name in ("_limits", "affordable"):
+            self.__dict__.pop(name, None)
+
+    def batch_size(self, height: int, width: int) -> int:
+        """How many windows of that size make a batch that is worth it, and that memory has room for."""
+        return max(1, min(self.affordable.pixels, BATCH_PIXELS) // (height * width))
