@@ -9,6 +9,7 @@ from typing import Any
 
 from upscale_cli.errors import CheckpointError, UpscaleError, printable
 from upscale_cli.events import Failed, Listener, Note
+from upscale_cli.models.interface import Descriptor, InputSpec, scales_named
 from upscale_cli.models.obtain import obtain_telling
 from upscale_cli.models.registry import KERNELS, MODELS, Spec, kernel_named, rows_of
 from upscale_cli.models.select import is_checkpoint_path
@@ -140,9 +141,24 @@ def _file_record(path: Path) -> dict[str, Any]:
 
     notes: list[str] = []
     loaded = load_net(path, say=notes.append)
-    facts = {name: getattr(loaded, name) for name in ("arch", "scale", "colour", "luma_range", "halo", "multiple_of")}
-    parameters = sum(parameter.numel() for parameter in loaded.net.parameters())
-    return {"path": str(path), **facts, "parameters": parameters, "notes": "; ".join(notes)}
+    net = loaded.descriptor
+    parameters = sum(tensor.numel() for tensor in loaded.state_dict.values())
+    return {
+        "path": str(path), "arch": net.name, "scale": _scale(net), "colour": net.colour, "luma_range": net.luma_range,
+        "halo": net.halo, "multiple_of": net.multiple_of, "inputs": [_input(spec) for spec in net.inputs],
+        "parameters": parameters, "notes": "; ".join(notes),
+    }  # fmt: skip
+
+
+def _scale(net: Descriptor) -> float | str:
+    """A number where there is one."""
+    if net.only_scale is None:
+        return scales_named(net.scales)
+    return net.only_scale if isinstance(net.only_scale, int) else float(net.only_scale)
+
+
+def _input(spec: InputSpec) -> str:
+    return f"{spec.name}: {spec.about}" if spec.about else spec.name
 
 
 def _size(size: int | None) -> str:

@@ -1,4 +1,4 @@
-"""LR frames of a clip to SR frames on one device: a frame goes there once, its planes stay there, and it comes back once.
+"""LR frames of a clip to SR frames on one device: a frame goes there once, and it comes back once.
 
 flat samples  ->  planes  ->  luma through the net, chroma by bicubic            ->  planes  ->  flat samples
                           ->  R'G'B' by the stream's matrix through the net, back ->
@@ -50,8 +50,8 @@ STAND_IN: Final[Kernel] = "bicubic"
 """What takes a net's place in frames that would come too late."""
 
 
-def _unheard(text: str) -> None:
-    """Takes what nobody wants to know."""
+def unheard(text: str) -> None:
+    """Takes notes that are of no use."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,7 +130,7 @@ class DownloadingFrame:
 
 
 class FrameUpscaler:
-    """LR frames of one video stream to SR frames on one device, with the nets of one `Upscaler`. Owns its buffers there.
+    """LR frames of one video stream to SR frames on one device, with the nets of one `Upscaler`. Owns its buffers.
 
     On a GPU a frame is uploaded, computed and downloaded while its neighbours are. One thread at a time may use it.
 
@@ -164,7 +164,7 @@ class FrameUpscaler:
         *,
         graph: bool = False,
         place: int = 0,
-        say: Say = _unheard,
+        say: Say = unheard,
     ) -> None:
         self._upscaler, self._format, self._tags, self._say = upscaler, format, tags, say
         self.plan = upscaler.plan(width, height, target)

@@ -209,18 +209,19 @@ class Upscaler:
         self._rows: Mapping[int, Spec] = {}
         self._loaded: dict[int, LoadedNet] = {}  # of rows, by scale
         self._own: LoadedNet | None = None  # of a checkpoint file
-        self.only_scale: Scale | None = None  # of a model that has no other
+        self.only_scale: float | None = None  # of a model that has no other; an int where it is whole
         if is_file:
             self._own = load_net(Path(model).expanduser(), say=self._say)
             facts = self._own.descriptor
-            self.only_scale = facts.only_scale
+            only = facts.only_scale
+            self.only_scale = only if only is None or isinstance(only, int) else float(only)
             check_names([facts], self._conditions, self.name)
             resolve(facts, self._conditions)  # what is missing is said before anything is read
         elif self.kernel is None:
             scales = [spec.scale for spec in rows_of(self.name)]
             self.only_scale = scales[0] if len(scales) == 1 else None
             self._rows = rows_at_hand(self.name, chosen_for_user=chosen_for_user, say=self._say)
-        self.default_scale = float(self.only_scale or DEFAULT_SCALE)
+        self.default_scale = self.only_scale or DEFAULT_SCALE
         if self._denoise != 1 and not any(spec.weak_denoise for spec in self._rows.values()):
             able = ", ".join(dict.fromkeys(spec.model for spec in MODELS if spec.weak_denoise))
             raise OptionError(

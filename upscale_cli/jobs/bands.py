@@ -23,6 +23,7 @@ from upscale_cli.media.image.codecs.tiff_writer import TILE
 from upscale_cli.media.image.formats import Format
 from upscale_cli.media.image.metadata import PhotoInfo
 from upscale_cli.media.image.reader_writer import ImageReader
+from upscale_cli.models.interface import scaled
 
 LEAST_BUDGET: Final = 16 * 2**20
 """Bytes for a row of tiles below which a picture cannot well be upscaled."""
@@ -91,10 +92,10 @@ def plan_bands(
 
 def _resamples(info: PhotoInfo, plan: Plan) -> bool:
     """Whether what the passes make is not the size that is wanted."""
-    scale = 1
-    for step in plan.passes:
-        scale *= step
-    return (info.width * scale, info.height * scale) != (plan.width, plan.height)
+    width, height = info.width, info.height
+    for scale in plan.passes:
+        width, height = scaled(width, scale), scaled(height, scale)
+    return (width, height) != (plan.width, plan.height)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ from upscale_cli.jobs.photo_progress import PhotoProgress
 from upscale_cli.media.image.formats import Format, check_size
 from upscale_cli.media.image.metadata import PhotoInfo
 from upscale_cli.media.image.reader_writer import ImageReader, ImageWriter, frames_kept
+from upscale_cli.models.interface import scaled
 
 WORK_MEMORY: Final = 256 * 2**20
 """Bytes for tiles and encoders beside the pictures themselves."""
@@ -251,10 +252,10 @@ def memory_needed(info: PhotoInfo, plan: Plan, format: Format, frames: int = 1, 
     lr, sr = pixels * channels * depth, sr_pixels * channels * depth
     computing = lr + sr
     if wrap:
-        made = pixels
+        width, height = info.width, info.height
         for scale in plan.passes:
-            made *= scale**2
-            computing += made * channels * 4
+            width, height = scaled(width, scale), scaled(height, scale)
+            computing += width * height * channels * 4
     if info.layout in OPAQUE:
         computing += pixels * 40  # measured on a picture with much to fill
     sequence = frames if format.frames == "animation" and frames > 1 else 1

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upscale_cli.frames.pixel_format import PixelFormat
-from upscale_cli.inference.frame_scheduler import Frames
+from upscale_cli.inference.video_upscaler import VideoUpscaler
 from upscale_cli.media.video.reader import DecodeOptions
 from upscale_cli.media.video.streams import Clip
 
@@ -19,7 +19,7 @@ class SideBySide:
         format: of its samples.
     """
 
-    def __init__(self, frames: Frames, format: PixelFormat) -> None:
+    def __init__(self, frames: VideoUpscaler, format: PixelFormat) -> None:
         self._frames, self._format = frames, format
 
     @property

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from upscale_cli.events import Listener, saying_once
 from upscale_cli.frames.colour_tags import ColourTags
 from upscale_cli.frames.pixel_format import PixelFormat
-from upscale_cli.inference.frame_scheduler import frames_of
 from upscale_cli.inference.sizing import Target
 from upscale_cli.inference.upscaler import Upscaler
+from upscale_cli.inference.video_upscaler import VideoUpscaler
 from upscale_cli.inference.yuv import Resampler, chroma_grid, luma_levels, pixel_grid, planes_in, to_rgb
 from upscale_cli.jobs.video_job import ClipOptions, chosen_streams
 from upscale_cli.media.video.colour import complete
@@ -83,7 +83,7 @@ def sr_frames(
     stream = chosen_streams(clip, options.video_stream)[0]
     format, _ = nearest_format(stream.pixel_format)
     tags, _ = complete(stream.tags, stream.width, stream.height, format)
-    pipeline = frames_of(upscaler, format, stream.width, stream.height, tags, target, say=say)
+    pipeline = VideoUpscaler(upscaler, format, stream.width, stream.height, tags, target, say=say)
     decode = replace(options.decode, max_pixels=options.max_pixels)
     with VideoReader(clip, stream, format, find_ffmpeg(), options=decode, say=say) as reader:
         for frame in reader:

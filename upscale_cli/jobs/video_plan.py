@@ -9,9 +9,9 @@ from upscale_cli.errors import InputError, OptionError, OutputError
 from upscale_cli.events import Say
 from upscale_cli.frames.pixel_format import PixelFormat, opaque
 from upscale_cli.inference.device import free_host_memory
-from upscale_cli.inference.frame_scheduler import Frames, frames_of
 from upscale_cli.inference.sizing import Target
 from upscale_cli.inference.upscaler import Upscaler
+from upscale_cli.inference.video_upscaler import VideoUpscaler
 from upscale_cli.jobs.frame_queue import Pipeline, capacity
 from upscale_cli.jobs.preview import SideBySide
 from upscale_cli.jobs.video_job import VideoFacts
@@ -33,7 +33,7 @@ class StreamPlan:
 
     stream: VideoStream
     format: PixelFormat
-    upscaler: Frames
+    upscaler: VideoUpscaler
     track: Track
     side_by_side: bool = False
 
@@ -161,7 +161,9 @@ def _stream_plan(job: VideoFacts, upscaler: Upscaler, stream: VideoStream, ffmpe
         say(f"{name}: {why if stream.interlaced else 'deinterlaced by bwdif, as asked'}.")
     if stream.dynamic_hdr:
         say(f"{name}: {' and '.join(stream.dynamic_hdr)} dynamic metadata is dropped; HDR10 stays.")
-    frames = frames_of(upscaler, format, stream.width, stream.height, tags, job.target, graph=options.hurries, say=say)
+    frames = VideoUpscaler(
+        upscaler, format, stream.width, stream.height, tags, job.target, graph=options.hurries, say=say
+    )
     rate, time_base = _timing(stream, options.decode)
     picture = Picture(
         format=format, width=frames.sr_width, height=frames.sr_height, rate=rate, tags=tags,
@@ -176,7 +178,7 @@ def _stream_plan(job: VideoFacts, upscaler: Upscaler, stream: VideoStream, ffmpe
     return StreamPlan(stream, format, frames, track, side_by_side=options.preview is not None)
 
 
-def _fitted_encoder(job: VideoFacts, frames: Frames, picture: Picture, ffmpeg: FFmpeg, say: Say) -> Encoder:
+def _fitted_encoder(job: VideoFacts, frames: VideoUpscaler, picture: Picture, ffmpeg: FFmpeg, say: Say) -> Encoder:
     """The encoder, and frames made to fit it: even sides where it needs them."""
     if job.options.preview is not None:
         frames.pad_to(frames.sr_width + frames.sr_width % 2, frames.sr_height)
@@ -204,7 +206,7 @@ def _timing(stream: VideoStream, decode: DecodeOptions) -> tuple[Fraction, Fract
     return rate, time_base
 
 
-def _pixel_aspect(stream: VideoStream, frames: Frames, target: Target) -> Fraction:
+def _pixel_aspect(stream: VideoStream, frames: VideoUpscaler, target: Target) -> Fraction:
     """The SAR that shows the SR picture with the shape of the LR one; as it was where the user stretches it."""
     if target.stretch:
         return stream.sar

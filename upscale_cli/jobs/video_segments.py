@@ -22,7 +22,7 @@ from upscale_cli.events import ClipFinished, ClipProgress, Event, Listener, Note
 from upscale_cli.frames.video import VideoFrame
 from upscale_cli.inference.sizing import Target
 from upscale_cli.inference.upscaler import Upscaler
-from upscale_cli.inference.video_upscaler import FrameUpscaler
+from upscale_cli.inference.video_upscaler import VideoUpscaler
 from upscale_cli.jobs.frame_queue import Tally, capacity, flow
 from upscale_cli.jobs.job import Output
 from upscale_cli.jobs.video_io import nothing_shown
@@ -389,7 +389,7 @@ def same_ffmpeg(job: SegmentJob) -> FFmpeg:
     return ffmpeg
 
 
-def _frame_upscaler(job: SegmentJob, upscaler: Upscaler) -> FrameUpscaler:
+def _frame_upscaler(job: SegmentJob, upscaler: Upscaler) -> VideoUpscaler:
     """As `clip_plan` makes it; what it might say has been said there.
 
     Raises:
@@ -397,7 +397,7 @@ def _frame_upscaler(job: SegmentJob, upscaler: Upscaler) -> FrameUpscaler:
     """
     stream, encoder = job.stream, job.track.encoder
     tags, _ = complete(stream.tags, stream.width, stream.height, job.track.format)
-    frames = FrameUpscaler(
+    frames = VideoUpscaler(
         upscaler, job.track.format, stream.width, stream.height, tags, job.clip.target, graph=job.clip.options.hurries
     )
     if frames.sr_width > encoder.width or frames.sr_height > encoder.height:

@@ -81,6 +81,17 @@ Scales = tuple[Scale, ...] | Interval
 """What a net can do in one pass: one scale, some (nets with several tails), or any within an interval."""
 
 
+def scales_named(scales: Scales) -> str:
+    """For people.
+
+    >>> scales_named((2, 4)), scales_named(Interval(1, 4))
+    ('x2, x4', 'x1 to x4')
+    """
+    if isinstance(scales, Interval):
+        return f"x{scales.least:g} to x{scales.most:g}"
+    return ", ".join(f"x{float(scale):g}" for scale in scales)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputSpec:
     """Something that a net wants beside the picture.

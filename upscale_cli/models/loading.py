@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from upscale_cli.errors import CheckpointError
 from upscale_cli.events import Say
 from upscale_cli.models.archs import spandrel_adapter
-from upscale_cli.models.interface import Interval, LoadedNet, Recognised, Scales, SidecarMetadata
+from upscale_cli.models.interface import LoadedNet, Recognised, SidecarMetadata, scales_named
 from upscale_cli.models.plugins import architecture, architectures
 from upscale_cli.models.registry import Spec
 from upscale_cli.models.store import Found, quiet
@@ -188,17 +188,6 @@ def _checked(recognised: Recognised, path: Path) -> LoadedNet:
                 f"{path}: looks like {descriptor.arch}, but {fault} {keys[0]}{more}. Get a whole copy of the file"
             )
     return LoadedNet(descriptor, recognised.state_dict)
-
-
-def scales_named(scales: Scales) -> str:
-    """For people.
-
-    >>> scales_named((2, 4)), scales_named(Interval(1, 4))
-    ('x2, x4', 'x1 to x4')
-    """
-    if isinstance(scales, Interval):
-        return f"x{scales.least:g} to x{scales.most:g}"
-    return ", ".join(f"x{float(scale):g}" for scale in scales)
 
 
 def _shapes(state_dict: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:

@@ -11,7 +11,7 @@ from upscale_cli.executors.ray.connection import AUTO
 from upscale_cli.executors.ray.library import NodeAffinitySchedulingStrategy, RayError, one_line, ray
 from upscale_cli.inference.device import GPU_SHARE
 from upscale_cli.inference.sizing import Target
-from upscale_cli.inference.tiled import MAX_WINDOW
+from upscale_cli.inference.tile_layout import MAX_WINDOW
 from upscale_cli.inference.upscaler import Upscaler
 
 THREADS: Final = (4, 2, 1)
@@ -128,7 +128,7 @@ def gpu_share(needed: int, memory: int) -> float:
 def gpu_bytes(upscaler: Upscaler) -> int:
     """What the largest window takes of a GPU's memory, in half precision, with CUDA itself."""
     passes = upscaler.plan(1000, 1000, Target(scale=upscaler.default_scale)).passes
-    worst = max((upscaler.engine(scale, 8).elements for scale in passes), default=0.0)
+    worst = max((upscaler.net(scale, 8).elements for scale in passes), default=0.0)
     return CUDA_BYTES + int(worst * 2 * MAX_WINDOW**2)
 
 

@@ -179,7 +179,7 @@ def _load(work: Work[object], upscaler: Upscaler) -> None:
     """Loads the nets that work takes: what is wrong with them is this machine's fault and no picture's."""
     if all(work.lr_size):
         for scale in upscaler.plan(*work.lr_size, work.target).passes:
-            upscaler.engine(scale, 8)
+            upscaler.net(scale, 8)
 
 
 @dataclass(frozen=True, slots=True)
