@@ -38,6 +38,38 @@ def show_list(*, as_json: bool) -> None:
     _print(table)
 
 
+def show_archs(listener: Listener, *, as_json: bool) -> None:
+    """One line per architecture: its name, the package it comes from ("" for ours), how many models have it, the paper.
+
+    Args:
+        listener: told of plugins that are of no use.
+    """
+    from upscale_cli.models.plugins import architecture, architectures, origin
+
+    known = [*architectures(lambda text: listener(Note(text))), architecture("spandrel")]
+    records = [
+        {
+            "name": arch.name,
+            "from": origin(arch.name),
+            "models": len({spec.model for spec in MODELS if spec.arch == arch.name}),
+            "about": arch.about,
+        }
+        for arch in known
+    ]
+    if as_json:
+        for record in records:
+            print(json.dumps(record))
+        return
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for heading in ("architecture", "from", "models", "about"):
+        table.add_column(heading, justify="right" if heading == "models" else "left")
+    for record in records:
+        table.add_row(*(str(record[key]) for key in ("name", "from", "models", "about")))
+    _print(table)
+
+
 def show_info(name: str, *, as_json: bool) -> None:
     """Everything about a model, or about a checkpoint file.
 

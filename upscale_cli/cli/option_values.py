@@ -1,6 +1,7 @@
 """What users write on the command line, turned into values. Pure."""
 
 import re
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Final
 
@@ -120,3 +121,18 @@ def encoder_arguments(given: list[str]) -> tuple[tuple[str, str], ...]:
             raise OptionError(f"--encoder-arg {text!r} is not understood. Write KEY=VALUE.")
         pairs.append((key.strip().removeprefix("-"), value))
     return tuple(pairs)
+
+
+def conditions(given: Sequence[str]) -> dict[str, str]:
+    """`--condition NAME=VALUE`, by name.
+
+    Raises:
+        OptionError: it has no name or no value.
+    """
+    found = {}
+    for text in given:
+        name, _, value = text.partition("=")
+        if not (name.isidentifier() and value):
+            raise OptionError(f"--condition {text!r} is not understood. Write NAME=VALUE, such as noise_level=0.2.")
+        found[name] = value
+    return found

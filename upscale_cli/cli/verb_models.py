@@ -1,4 +1,4 @@
-"""`upscale models list|info|fetch|verify|path`."""
+"""`upscale models list|archs|info|fetch|verify|path`."""
 
 from typing import Annotated
 
@@ -20,6 +20,16 @@ def models_list(as_json: Json = False) -> None:
     from upscale_cli.cli import models_report
 
     models_report.show_list(as_json=as_json)
+
+
+@models_app.command("archs")
+def models_archs(as_json: Json = False) -> None:
+    """Show the architectures whose checkpoints are understood, those of plugins too."""
+    from upscale_cli.cli import models_report
+    from upscale_cli.cli.console import listening
+
+    with listening(as_json=as_json) as listener:
+        models_report.show_archs(listener, as_json=as_json)
 
 
 @models_app.command("info")

@@ -102,6 +102,11 @@ def upscale(
         Literal["net", "lanczos", "drop"],
         typer.Option("--alpha", rich_help_panel=MODEL, help="How transparency is upscaled."),
     ] = "net",
+    condition: Annotated[
+        list[str] | None,
+        typer.Option("--condition", metavar="NAME=VALUE", show_default=False, rich_help_panel=MODEL,
+                     help="What a net wants beside the picture: a number, or a file; repeatable. See `models info`."),
+    ] = None,
     wrap: Annotated[
         bool, typer.Option("--wrap", rich_help_panel=MODEL, help="Tileable texture: edges continue on the other side.")
     ] = False,
@@ -306,7 +311,7 @@ def upscale(
     [bold]upscale photos/ -o large/ -r[/bold]
     """
     from upscale_cli.cli.console import listening
-    from upscale_cli.cli.option_values import gpus, memory_bound
+    from upscale_cli.cli.option_values import conditions, gpus, memory_bound
     from upscale_cli.jobs.inputs import STDIO, Input
     from upscale_cli.jobs.naming import Naming
     from upscale_cli.jobs.outputs import single_output
@@ -346,7 +351,7 @@ def upscale(
         )  # fmt: skip
         upscaler_options = {
             "device": device, "precision": precision, "tile": tile, "overlap": overlap, "denoise": denoise, "tta": tta,
-            "alpha": alpha, "wrap": wrap, "listener": listener,
+            "alpha": alpha, "wrap": wrap, "conditions": conditions(condition or []), "listener": listener,
         }  # fmt: skip
 
         bound = memory_bound(max_memory)
