@@ -87,6 +87,15 @@ def noise() -> "Callable[..., Pixels]":
     return make
 
 
+@pytest.fixture
+def stubs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For the time of a test there is an architecture more, by the line in the table that any other has."""
+    from tests.nets import MADE_UP
+    from upscale_cli.models.archs import ARCHS
+
+    monkeypatch.setitem(ARCHS, MADE_UP.name, "tests.nets:MADE_UP")
+
+
 @pytest.fixture(scope="session")
 def server() -> "Iterator[Store]":
     """An S3 server for all tests that want one."""

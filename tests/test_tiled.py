@@ -8,18 +8,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.nets import CPU, loaded, stub
 from upscale_cli.errors import CheckpointError, DeviceError, OptionError
 from upscale_cli.frames.image import Pixels
 from upscale_cli.frames.pixels import white_of
-from upscale_cli.inference.backends.torch_eager import DeviceNet
 from upscale_cli.inference.color import display_to_linear, linear_to_display
-from upscale_cli.inference.color_adapter import PictureNet
-from upscale_cli.inference.tiled import Engine
+from upscale_cli.inference.device_net import DeviceNet
+from upscale_cli.inference.tiled import TiledNet
 from upscale_cli.models.archs.espcn import ESPCN
 from upscale_cli.models.archs.rrdbnet import RRDBNet
 from upscale_cli.models.archs.srvgg import SRVGGNetCompact
+from upscale_cli.models.interface import LoadedNet
 
-CPU = torch.device("cpu")
+pytestmark = pytest.mark.usefixtures("stubs")
 WHOLE = 10_000
 
 
@@ -27,55 +28,55 @@ def nothing_said(text: str) -> None:
     raise AssertionError(f"unexpected: {text}")
 
 
-def espcn(scale: int = 2) -> PictureNet:
+def espcn(scale: int = 2) -> LoadedNet:
     torch.manual_seed(0)
-    return PictureNet(ESPCN(scale), "luma", "full")
+    return loaded(ESPCN(scale))
 
 
-def srvgg(num_conv: int = 3, scale: int = 4) -> PictureNet:
+def srvgg(num_conv: int = 3, scale: int = 4) -> LoadedNet:
     torch.manual_seed(0)
-    return PictureNet(SRVGGNetCompact(num_feat=16, num_conv=num_conv, upscale=scale), "rgb", "full")
+    return loaded(SRVGGNetCompact(num_feat=16, num_conv=num_conv, upscale=scale))
 
 
-def rrdbnet(unshuffle: int = 1) -> PictureNet:
+def rrdbnet(unshuffle: int = 1) -> LoadedNet:
     torch.manual_seed(0)
-    return PictureNet(RRDBNet(num_feat=16, num_block=2, num_grow_ch=8, unshuffle=unshuffle), "rgb", "full")
+    return loaded(RRDBNet(num_feat=16, num_block=2, num_grow_ch=8, unshuffle=unshuffle))
 
 
-def engine(net: PictureNet, **options: Any) -> Engine:
-    return Engine(net, CPU, options.pop("precision", "fp32"), **{"say": nothing_said, **options})
+def tiled_net(net: LoadedNet, **options: Any) -> TiledNet:
+    return TiledNet(net, CPU, options.pop("precision", "fp32"), **{"say": nothing_said, **options})
 
 
 @pytest.mark.parametrize("make", [espcn, srvgg])
 @pytest.mark.parametrize(("tile", "overlap"), [(32, 0), (32, 8), (48, 47), (7, 3), (0, None)])
 @pytest.mark.parametrize("shape", [(64, 64, 3), (33, 97, 3), (20, 20, 1), (1, 1, 3), (3, 130, 3)])
 def test_tiles_with_an_exact_halo_equal_the_whole_picture(
-    make: Callable[[], PictureNet],
+    make: Callable[[], LoadedNet],
     tile: int,
     overlap: int | None,
     shape: tuple[int, ...],
     noise: Callable[..., Pixels],
 ) -> None:
     lr = noise(*shape)
-    whole = engine(make(), tile=WHOLE).upscale(lr, np.float32)
-    tiled = engine(make(), tile=tile, overlap=overlap).upscale(lr, np.float32)
+    whole = tiled_net(make(), tile=WHOLE).upscale(lr, np.float32)
+    tiled = tiled_net(make(), tile=tile, overlap=overlap).upscale(lr, np.float32)
     np.testing.assert_allclose(tiled, whole, rtol=0, atol=2e-6)
 
 
 def test_no_memory_for_the_net_itself_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_room(*_: object) -> PictureNet:
+    def no_room(*_: object) -> object:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(DeviceNet, "net", no_room)
+    monkeypatch.setattr(DeviceNet, "load", no_room)
     with pytest.raises(DeviceError, match=r"out of memory on cpu\. Close other programs"):
-        engine(espcn())
+        tiled_net(espcn())
 
 
 @pytest.mark.parametrize("unshuffle", [1, 2, 4])
 def test_tiles_of_a_deep_net_come_close_to_the_whole_picture(unshuffle: int, noise: Callable[..., Pixels]) -> None:
     lr = noise(191, 173, 3)
-    whole = engine(rrdbnet(unshuffle), tile=WHOLE).upscale(lr, np.float32, clip=False)
-    tiled = engine(rrdbnet(unshuffle), tile=40).upscale(lr, np.float32, clip=False)
+    whole = tiled_net(rrdbnet(unshuffle), tile=WHOLE).upscale(lr, np.float32, clip=False)
+    tiled = tiled_net(rrdbnet(unshuffle), tile=40).upscale(lr, np.float32, clip=False)
     assert whole.shape == (191 * 4 // unshuffle, 173 * 4 // unshuffle, 3)
     assert 10 * np.log10(np.ptp(whole) ** 2 / np.mean((tiled - whole) ** 2)) > 50
 
@@ -84,16 +85,16 @@ def test_tiles_of_a_deep_net_come_close_to_the_whole_picture(unshuffle: int, noi
 def test_sides_that_do_not_divide_are_padded_and_cut_again(
     shape: tuple[int, ...], noise: Callable[..., Pixels]
 ) -> None:
-    assert engine(rrdbnet(4)).upscale(noise(*shape), np.uint8).shape == shape
+    assert tiled_net(rrdbnet(4)).upscale(noise(*shape), np.uint8).shape == shape
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 def test_depth_is_kept_and_agrees_between_depths(dtype: type, noise: Callable[..., Pixels]) -> None:
     lr = noise(24, 24, 3)
-    reference = engine(espcn()).upscale(lr, np.float32)
+    reference = tiled_net(espcn()).upscale(lr, np.float32)
     white = white_of(np.empty(0, dtype))
     deeper: Pixels = (lr.astype(np.float64) / 255 * white).astype(dtype)
-    sr = engine(espcn()).upscale(deeper, dtype)
+    sr = tiled_net(espcn()).upscale(deeper, dtype)
     assert sr.dtype == dtype
     np.testing.assert_allclose(sr / white, reference, atol=0.5 / white + 1e-5 if white > 1 else 1e-5)
 
@@ -101,36 +102,36 @@ def test_depth_is_kept_and_agrees_between_depths(dtype: type, noise: Callable[..
 def test_a_linear_picture_goes_through_the_net_in_display_values(noise: Callable[..., Pixels]) -> None:
     linear = noise(16, 16, 3, dtype=np.float32)
     display = linear_to_display(torch.from_numpy(linear)).numpy()
-    expected = display_to_linear(torch.from_numpy(engine(espcn()).upscale(display, np.float32, clip=False)))
-    sr = engine(espcn()).upscale(linear, np.float32, transfer="linear", clip=False)
+    expected = display_to_linear(torch.from_numpy(tiled_net(espcn()).upscale(display, np.float32, clip=False)))
+    sr = tiled_net(espcn()).upscale(linear, np.float32, transfer="linear", clip=False)
     np.testing.assert_allclose(sr, expected.numpy(), atol=1e-5)
 
 
 def test_a_texture_wraps_without_a_seam(noise: Callable[..., Pixels]) -> None:
     lr = noise(24, 30, 3)
-    wrapped = engine(espcn(), wrap=True, tile=16).upscale(lr, np.float32)
-    shifted = engine(espcn(), wrap=True).upscale(np.roll(lr, (7, 11), axis=(0, 1)), np.float32)
+    wrapped = tiled_net(espcn(), wrap=True, tile=16).upscale(lr, np.float32)
+    shifted = tiled_net(espcn(), wrap=True).upscale(np.roll(lr, (7, 11), axis=(0, 1)), np.float32)
     np.testing.assert_allclose(np.roll(shifted, (-14, -22), axis=(0, 1)), wrapped, atol=2e-6)
 
 
 def test_the_ensemble_does_not_care_how_the_picture_is_turned(noise: Callable[..., Pixels]) -> None:
     lr = noise(12, 18, 3)
-    sr = engine(espcn(), tta=True).upscale(lr, np.float32)
-    turned = engine(espcn(), tta=True).upscale(np.rot90(lr)[:, ::-1].copy(), np.float32)
+    sr = tiled_net(espcn(), tta=True).upscale(lr, np.float32)
+    turned = tiled_net(espcn(), tta=True).upscale(np.rot90(lr)[:, ::-1].copy(), np.float32)
     np.testing.assert_allclose(turned, np.rot90(sr)[:, ::-1], atol=2e-6)
-    assert not np.allclose(sr, engine(espcn()).upscale(lr, np.float32), atol=1e-4)
+    assert not np.allclose(sr, tiled_net(espcn()).upscale(lr, np.float32), atol=1e-4)
 
 
 def test_every_tile_is_counted(noise: Callable[..., Pixels]) -> None:
     seen: list[int] = []
-    eng = engine(espcn(), tile=16)
-    eng.upscale(noise(50, 40, 3), np.uint8, on_tile=lambda: seen.append(1))
-    assert len(seen) == eng.tile_count(50, 40) > 4
+    net = tiled_net(espcn(), tile=16)
+    net.upscale(noise(50, 40, 3), np.uint8, on_tile=lambda: seen.append(1))
+    assert len(seen) == net.tile_count(50, 40) > 4
 
 
 def test_overlap_beyond_the_tile_is_refused() -> None:
     with pytest.raises(OptionError, match="overlap 64 leaves no room in a tile of 64"):
-        engine(espcn(), tile=64, overlap=64)
+        tiled_net(espcn(), tile=64, overlap=64)
 
 
 # Memory
@@ -139,13 +140,12 @@ def test_overlap_beyond_the_tile_is_refused() -> None:
 class _Hungry(nn.Module):
     """ESPCN that cannot allocate for windows of more than `room` pixels."""
 
-    scale, halo, multiple_of, exact = 2, 4, 1, True
+    room = WHOLE**2
 
     def __init__(self, error: Exception) -> None:
         super().__init__()
         torch.manual_seed(0)
         self.net = ESPCN(2)
-        self.room = WHOLE**2
         self.error = error
 
     def forward(self, lr: Tensor) -> Tensor:
@@ -155,23 +155,29 @@ class _Hungry(nn.Module):
         return out
 
 
-def hungry(room: int, error: Exception, **options: Any) -> Engine:
-    """An engine whose memory gets short once it is made."""
-    net = _Hungry(error)
-    made = engine(PictureNet(net, "luma", "full"), tile=WHOLE, **options)
-    net.room = room
-    return made
+@pytest.fixture
+def hungry(monkeypatch: pytest.MonkeyPatch) -> Callable[..., TiledNet]:
+    """Makes nets whose memory gets short once they are there."""
+
+    def make(room: int, error: Exception, **options: Any) -> TiledNet:
+        made = tiled_net(stub(lambda: _Hungry(error), colour="luma", halo=4), tile=WHOLE, **options)
+        monkeypatch.setattr(_Hungry, "room", room)
+        return made
+
+    return make
 
 
 CPU_ALLOCATOR = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
 
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("no"), CPU_ALLOCATOR, MemoryError()])
-def test_out_of_memory_halves_the_window_and_goes_on(error: Exception, noise: Callable[..., Pixels]) -> None:
+def test_out_of_memory_halves_the_window_and_goes_on(
+    error: Exception, hungry: Callable[..., TiledNet], noise: Callable[..., Pixels]
+) -> None:
     said: list[str] = []
     lr = noise(90, 120, 3)
     short = hungry(40 * 40, error, say=said.append)
-    expected = engine(espcn(), tile=WHOLE).upscale(lr, np.float32)
+    expected = tiled_net(espcn(), tile=WHOLE).upscale(lr, np.float32)
     np.testing.assert_allclose(short.upscale(lr, np.float32), expected, atol=2e-6)
     assert [line.split(":")[0] for line in said] == ["out of memory on cpu"] * 2
     said.clear()
@@ -179,12 +185,16 @@ def test_out_of_memory_halves_the_window_and_goes_on(error: Exception, noise: Ca
     assert not said, "what was learnt is kept"
 
 
-def test_memory_that_holds_nothing_is_one_clear_error(noise: Callable[..., Pixels]) -> None:
+def test_memory_that_holds_nothing_is_one_clear_error(
+    hungry: Callable[..., TiledNet], noise: Callable[..., Pixels]
+) -> None:
     with pytest.raises(DeviceError, match=r"out of memory on cpu even for a window of \d+ pixels.*Close other"):
         hungry(10, CPU_ALLOCATOR, say=lambda _: None).upscale(noise(64, 64, 3), np.uint8)
 
 
-def test_other_errors_of_a_net_are_not_mistaken_for_memory(noise: Callable[..., Pixels]) -> None:
+def test_other_errors_of_a_net_are_not_mistaken_for_memory(
+    hungry: Callable[..., TiledNet], noise: Callable[..., Pixels]
+) -> None:
     with pytest.raises(RuntimeError, match="a bug"):
         hungry(10, RuntimeError("a bug")).upscale(noise(64, 64, 3), np.uint8)
 
@@ -194,8 +204,6 @@ def test_other_errors_of_a_net_are_not_mistaken_for_memory(noise: Callable[..., 
 
 class _Nearest(nn.Module):
     """Doubles pixels; in half precision it gives what `failure` says instead."""
-
-    scale, halo, multiple_of, exact = 2, 0, 1, True
 
     def __init__(self, failure: float | None = None, fails_in: tuple[torch.dtype, ...] = (torch.bfloat16,)) -> None:
         super().__init__()
@@ -216,37 +224,36 @@ def test_a_black_tile_is_computed_again_in_fp32_and_the_rest_with_it(
 ) -> None:
     said: list[str] = []
     lr = noise(32, 32, 3)
-    eng = engine(PictureNet(_Nearest(failure), "rgb", "full"), precision="bf16", tile=16, say=said.append)
-    eng._ahead = ahead
-    np.testing.assert_array_equal(eng.upscale(lr, np.uint8), lr.repeat(2, axis=0).repeat(2, axis=1))
-    assert eng.precision == "fp32"
+    net = tiled_net(stub(lambda: _Nearest(failure)), precision="bf16", tile=16, say=said.append)
+    net._ahead = ahead
+    np.testing.assert_array_equal(net.upscale(lr, np.uint8), lr.repeat(2, axis=0).repeat(2, axis=1))
+    assert net.precision == "fp32"
     assert len(said) == 1
     assert "fp32" in said[0]
 
 
 def test_a_tile_that_is_blank_in_fp32_too_is_accepted(noise: Callable[..., Pixels]) -> None:
-    net = _Nearest(0.5, fails_in=(torch.bfloat16, torch.float32))
-    eng = engine(PictureNet(net, "rgb", "full"), precision="bf16")
-    assert (eng.upscale(noise(16, 16, 3), np.uint8) == 128).all()
-    assert eng.precision == "bf16"
+    made_up = stub(lambda: _Nearest(0.5, fails_in=(torch.bfloat16, torch.float32)))
+    net = tiled_net(made_up, precision="bf16")
+    assert (net.upscale(noise(16, 16, 3), np.uint8) == 128).all()
+    assert net.precision == "bf16"
 
 
 def test_a_blank_input_is_no_reason_to_doubt() -> None:
-    net = _Nearest(0.5)
-    eng = engine(PictureNet(net, "rgb", "full"), precision="bf16")
-    eng.upscale(np.full((16, 16, 3), 77, np.uint8), np.uint8)
-    assert eng.precision == "bf16"
+    net = tiled_net(stub(lambda: _Nearest(0.5)), precision="bf16")
+    net.upscale(np.full((16, 16, 3), 77, np.uint8), np.uint8)
+    assert net.precision == "bf16"
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_nan_in_full_precision_is_an_error_never_a_picture(precision: str, noise: Callable[..., Pixels]) -> None:
-    net = _Nearest(float("nan"), fails_in=(torch.bfloat16, torch.float32))
+    made_up = stub(lambda: _Nearest(float("nan"), fails_in=(torch.bfloat16, torch.float32)))
     with pytest.raises(CheckpointError, match="NaN or Inf in full precision"):
-        engine(PictureNet(net, "rgb", "full"), precision=precision).upscale(noise(16, 16, 3), np.uint8)
+        tiled_net(made_up, precision=precision).upscale(noise(16, 16, 3), np.uint8)
 
 
 def test_half_precision_reaches_the_net_and_only_the_net(noise: Callable[..., Pixels]) -> None:
     lr = noise(32, 32, 3)
-    half = engine(espcn(), precision="bf16").upscale(lr, np.float32)
-    full = engine(espcn()).upscale(lr, np.float32)
+    half = tiled_net(espcn(), precision="bf16").upscale(lr, np.float32)
+    full = tiled_net(espcn()).upscale(lr, np.float32)
     assert 30 < 10 * np.log10(1 / np.mean((half - full) ** 2)) < 90
