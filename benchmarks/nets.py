@@ -5,9 +5,9 @@ from pathlib import Path
 import torch
 
 from tests.goldens.recipes import Shapes, rrdbnet, seeded
-from upscale_cli.inference.color_adapter import PictureNet
 from upscale_cli.models.archs.rrdbnet import RRDBNet
-from upscale_cli.models.loading import LoadedNet, load_net
+from upscale_cli.models.interface import LoadedNet, SidecarMetadata
+from upscale_cli.models.loading import load_net, recognise
 from upscale_cli.models.registry import MODELS, Spec
 from upscale_cli.models.store import locate
 
@@ -35,12 +35,7 @@ def trained(spec: Spec) -> LoadedNet:
     return load_net(path)
 
 
-def pictures(net: LoadedNet) -> PictureNet:
-    """As `Upscaler` wraps it."""
-    return PictureNet(net.net, net.colour, net.luma_range)
-
-
-def random_rrdbnet(num_block: int = 23, unshuffle: int = 1, far_sight: float = 1) -> PictureNet:
+def random_rrdbnet(num_block: int = 23, unshuffle: int = 1, far_sight: float = 1) -> LoadedNet:
     """realesrgan's net with weights that keep the signal alive (see tests/goldens/recipes.py).
 
     Its answer is brought to the range of a picture: mean 1/2, spread 1/4.
@@ -61,4 +56,6 @@ def random_rrdbnet(num_block: int = 23, unshuffle: int = 1, far_sight: float = 1
         weight, bias = net.conv_last.parameters()
         weight.mul_(shrink)
         bias.sub_(sr.mean(dim=(0, 2, 3))).mul_(shrink).add_(0.5)
-    return PictureNet(net, "rgb", "full")
+    recognised = recognise(net.state_dict(), SidecarMetadata())
+    assert recognised is not None
+    return LoadedNet(recognised.descriptor, recognised.state_dict)

@@ -1,12 +1,11 @@
-"""How near bf16 and fp16 stay to fp32 on real pictures, and what bf16 saves on this CPU.
+"""How near bf16 and fp16 stay to fp32 on real and what bf16 saves on this CPU.
 
     python -m benchmarks.precision [FOLDER]
 
 Every checkpoint of the registry that is on this machine (UPSCALE_WEIGHTS), and realesrgan with random weights. Before
-rounding to pixels: PSNR of the float SR pictures, clipped to [0, 1]. Above 50 dB a row may set `bf16`.
+rounding to pixels: PSNR of the float SR clipped to [0, 1]. Above 50 dB a row may set `bf16`.
 """
 
-import copy
 import math
 import sys
 from collections.abc import Iterator
@@ -18,12 +17,12 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.nets import checkpoint, pictures, random_rrdbnet, trained
+from benchmarks.nets import checkpoint, random_rrdbnet, trained
 from benchmarks.report import SHARED, alternating, photo, ratio, summary, write
 from upscale_cli.evaluation.metrics import psnr
-from upscale_cli.inference.color_adapter import PictureNet
-from upscale_cli.inference.device import Precision, cpu_is_fast_at_bf16
-from upscale_cli.inference.tiled import Engine
+from upscale_cli.inference.device import cpu_is_fast_at_bf16
+from upscale_cli.inference.tiled import TiledNet
+from upscale_cli.models.interface import LoadedNet, Precision
 from upscale_cli.models.registry import MODELS
 
 LONGEST_SIDE: dict[Precision, int] = {"bf16": 448, "fp16": 128}
@@ -40,7 +39,7 @@ def main() -> None:
     """Every net; the worst picture decides."""
     torch.set_num_threads(2)
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else SHARED / "samples" / "images" / "photos"
-    nets = {f"{spec.model}-x{spec.scale}": pictures(trained(spec)) for spec in MODELS if checkpoint(spec)}
+    nets = {f"{spec.model}-x{spec.scale}": trained(spec) for spec in MODELS if checkpoint(spec)}
     nets |= {"rrdbnet-6b-random": random_rrdbnet(6)}
     results = {}
     for name, net in nets.items():
@@ -48,7 +47,7 @@ def main() -> None:
         print(name, results[name], flush=True)
     write(
         "precision",
-        f"PSNR in dB of half precision against fp32 on real pictures, float SR, and bf16's gain on {TIMED_SIDE}x"
+        f"PSNR in dB of half precision against fp32 on real float SR, and bf16's gain on {TIMED_SIDE}x"
         f"{TIMED_SIDE}; 2 threads.",
         {
             "cpu_multiplies_bf16": cpu_is_fast_at_bf16(),
@@ -70,7 +69,7 @@ def lr_pictures(folder: Path, longest: int) -> Iterator[tuple[str, NDArray[np.ui
             yield path.name, pixels[top : top + longest, left : left + longest]
 
 
-def nearness(net: PictureNet, folder: Path) -> dict[str, Any]:
+def nearness(net: LoadedNet, folder: Path) -> dict[str, Any]:
     """Worst and median PSNR of both half precisions."""
     found: dict[str, Any] = {}
     for precision, longest in LONGEST_SIDE.items():
@@ -88,12 +87,12 @@ def nearness(net: PictureNet, folder: Path) -> dict[str, Any]:
     return found
 
 
-def engine(net: PictureNet, precision: Precision) -> Engine:
+def engine(net: LoadedNet, precision: Precision) -> TiledNet:
     """One that takes every picture in one piece."""
-    return Engine(copy.deepcopy(net), torch.device("cpu"), precision, tile=WHOLE, say=print)
+    return TiledNet(net, torch.device("cpu"), precision, tile=WHOLE, say=print)
 
 
-def gain(net: PictureNet) -> dict[str, Any]:
+def gain(net: LoadedNet) -> dict[str, Any]:
     """Seconds of a picture in fp32 and bf16, from pixels to pixels."""
     lr = photo(TIMED_SIDE, TIMED_SIDE)
     full, half = engine(net, "fp32"), engine(net, "bf16")

@@ -130,7 +130,7 @@ def registry_models(bench: Bench) -> tuple[list[Figures], list[Figures]]:
 
 def parameters(spec: Spec) -> int:
     """Of a row's net."""
-    return sum(parameter.numel() for parameter in nets.trained(spec).net.parameters())
+    return sum(tensor.numel() for tensor in nets.trained(spec).state_dict.values())
 
 
 def files_of_others(pattern: str) -> list[Path]:
@@ -144,7 +144,7 @@ def espcn_of_others(bench: Bench) -> list[Figures]:
     """ESPCN files of others: on the field's LR, and on aliased LR, which some were trained on."""
     records = []
     for path in files_of_others("espcn-*"):
-        scale = Upscaler(path, device=bench.device).default_scale
+        scale = int(Upscaler(path, device=bench.device).default_scale)
         for kernel in ("bicubic", "bicubic-aliased"):
             protocol = Protocol(shrinking=kernel)
             for record in bench.figures(str(path), scale, ("Set5",), protocol):
@@ -169,7 +169,7 @@ def espcn_as_reported(bench: Bench) -> list[Figures]:
     records = []
     for path in files_of_others("espcn-ycbcr-*"):
         net = Contestant(Upscaler(path, device=bench.device), path.stem)
-        scale = net.upscaler.default_scale
+        scale = int(net.upscaler.default_scale)
         for case in cases_of(bench.sets, [scale]):
             reference = read_reference(case, Protocol(), print)
             if reference.hr.shape[2] == 3:

@@ -18,12 +18,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.nets import checkpoint, pictures, random_rrdbnet, row, trained
+from benchmarks.nets import checkpoint, random_rrdbnet, row, trained
 from benchmarks.report import alternating, photo, ratio, summary, write
-from upscale_cli.inference.color_adapter import PictureNet
-from upscale_cli.inference.device import Precision, choose_precision
+from upscale_cli.inference.device import choose_precision
 from upscale_cli.inference.profile import profile
-from upscale_cli.inference.tiled import Engine
+from upscale_cli.inference.tiled import TiledNet
+from upscale_cli.models.interface import LoadedNet, Precision
 
 SIDE = 512
 MATRIX_SIDE = 8192
@@ -40,15 +40,15 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     if arguments.device == "cuda":
-        write("speed-cuda", f"{SIDE}x{SIDE} pictures, from pixels in host memory to pixels in host memory.", on_cuda())
+        write("speed-cuda", f"{SIDE}x{SIDE} from pixels in host memory to pixels in host memory.", on_cuda())
     else:
-        question = f"{SIDE}x{SIDE} pictures, from pixels to pixels, alternating, {arguments.threads} threads."
+        question = f"{SIDE}x{SIDE} from pixels to pixels, alternating, {arguments.threads} threads."
         write("speed", question, {"threads": arguments.threads, **on_cpu()})
 
 
-def engine(net: PictureNet, precision: Precision, device: str = "cpu") -> Engine:
+def engine(net: LoadedNet, precision: Precision, device: str = "cpu") -> TiledNet:
     """As `Upscaler` makes it without options."""
-    return Engine(net, torch.device(device), precision, say=print)
+    return TiledNet(net, torch.device(device), precision, say=print)
 
 
 def on_cpu() -> dict[str, Any]:
@@ -57,11 +57,11 @@ def on_cpu() -> dict[str, Any]:
     lr = photo(SIDE, SIDE)
     auto = choose_precision("auto", torch.device("cpu"), bits=8, bf16_is_close=spec.bf16)
     peer = Peer(lr, torch.get_num_threads())
-    fp32 = ours(engine(pictures(trained(spec)), "fp32"), lr)
+    fp32 = ours(engine(trained(spec), "fp32"), lr)
     candidates: dict[str, Callable[[], object]] = {
         "spandrel": peer,
         "ours_fp32": fp32,
-        "ours_bf16": ours(engine(pictures(trained(spec)), "bf16"), lr),
+        "ours_bf16": ours(engine(trained(spec), "bf16"), lr),
     }
     seconds = alternating(candidates, repeats=REPEATS)
     difference = int(np.abs(fp32().astype(int) - peer.sr.astype(int)).max())
@@ -118,7 +118,7 @@ def serve(pipe: "Connection[Any, Any]", path: str, lr: Pixels, threads: int) -> 
         pipe.send(time.perf_counter() - begin)
 
 
-def ours(upscaler: Engine, lr: Pixels) -> Callable[[], Pixels]:
+def ours(upscaler: TiledNet, lr: Pixels) -> Callable[[], Pixels]:
     """The engine: tiles, checks for blank tiles and rounding included."""
 
     def run() -> Pixels:
@@ -132,9 +132,9 @@ def per_megapixel() -> dict[str, float]:
     """Seconds per LR megapixel, the best of three; the large nets on a smaller picture."""
     found = {}
     for name, net, side in (
-        ("espcn_x4", pictures(trained(row("espcn"))), 1024),
-        ("espcn_x2", pictures(trained(row("espcn", 2))), 1024),
-        ("realesr_animevideo_x4", pictures(trained(row("realesr-animevideo"))), 384),
+        ("espcn_x4", trained(row("espcn")), 1024),
+        ("espcn_x2", trained(row("espcn", 2)), 1024),
+        ("realesr_animevideo_x4", trained(row("realesr-animevideo")), 384),
         ("realesrgan_anime_x4", random_rrdbnet(6), 192),
         ("realesrgan_x4", random_rrdbnet(23), 192),
         ("realesrgan_x2", random_rrdbnet(23, unshuffle=2), 256),
@@ -149,7 +149,7 @@ def on_cuda() -> dict[str, Any]:
     """realesrgan in fp16 beside the fp16 product of two 8192-cubed matrices on the same GPU, in turn."""
     device = torch.device("cuda")
     net = random_rrdbnet(23)
-    macs = profile(net, channels=3).macs * SIDE**2
+    macs = profile(net, 4).macs * SIDE**2
     left, right = (torch.randn(MATRIX_SIDE, MATRIX_SIDE, device=device, dtype=torch.float16) for _ in range(2))
     product = torch.empty_like(left)
     seconds = alternating(

@@ -6,18 +6,20 @@ Pictures are synthetic, of odd and even sides, larger than a tile and smaller. I
 """
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.nets import checkpoint, pictures, random_rrdbnet, row, trained
+from benchmarks.nets import checkpoint, random_rrdbnet, row, trained
 from benchmarks.report import photo, write
 from upscale_cli.evaluation.metrics import psnr
-from upscale_cli.inference.color_adapter import PictureNet
-from upscale_cli.inference.tiled import DEFAULT_OVERLAP, Engine
+from upscale_cli.inference.tile_layout import DEFAULT_OVERLAP
+from upscale_cli.inference.tiled import TiledNet
 from upscale_cli.models.archs.rrdbnet import DEFAULT_HALO
+from upscale_cli.models.interface import LoadedNet
 
 EXACT = (("espcn", 2), ("espcn", 3), ("espcn", 4), ("realesr-general", 4), ("realesr-animevideo", 4))
 SIZES = ((33, 97), (120, 140), (41, 40))
@@ -70,7 +72,7 @@ def compared_exactly(model: str, scale: int) -> list[dict[str, Any]]:
         differences = []
         for height, width in SIZES:
             lr = photo(height, width, seed=height)
-            net = pictures(trained(row(model, scale)))
+            net = trained(row(model, scale))
             whole, tiled = upscaled(net, lr, 4096, 0), upscaled(net, lr, tile, overlap)
             differences.append(int(np.abs(whole.astype(int) - tiled.astype(int)).max()))
         found.append({"net": f"{model}-x{scale}", "tile": tile, "overlap": overlap, "max_levels": max(differences)})
@@ -78,7 +80,7 @@ def compared_exactly(model: str, scale: int) -> list[dict[str, Any]]:
     return found
 
 
-def compared_nearly(name: str, net: PictureNet) -> list[dict[str, Any]]:
+def compared_nearly(name: str, net: LoadedNet) -> list[dict[str, Any]]:
     """One line a size and tile, at the default overlap."""
     found = []
     for height, width in LARGE_SIZES:
@@ -93,7 +95,7 @@ def compared_nearly(name: str, net: PictureNet) -> list[dict[str, Any]]:
                     "size": f"{width}x{height}",
                     "tile": tile,
                     "overlap": DEFAULT_OVERLAP,
-                    "halo": net.halo,
+                    "halo": net.descriptor.halo,
                     "max_levels": int(np.abs(whole.astype(int) - tiled.astype(int)).max()),
                     "psnr_db": None if math.isinf(decibel) else round(decibel, 1),
                     "contrast_levels": round(float(whole.std()), 1),
@@ -111,16 +113,17 @@ def by_halo() -> list[dict[str, Any]]:
         net = random_rrdbnet(23, far_sight=far_sight)
         whole = upscaled(net, lr, 4096, 0)
         decibels = {}
-        for net.halo in (0, 4, DEFAULT_HALO):
-            decibels[f"halo_{net.halo}_db"] = round(psnr(upscaled(net, lr, 64, DEFAULT_OVERLAP), whole), 1)
+        for halo in (0, 4, DEFAULT_HALO):
+            nearer = replace(net, descriptor=replace(net.descriptor, halo=halo))
+            decibels[f"halo_{halo}_db"] = round(psnr(upscaled(nearer, lr, 64, DEFAULT_OVERLAP), whole), 1)
         found.append({"far_sight": far_sight, "tile": 64, "overlap": DEFAULT_OVERLAP, **decibels})
         print(found[-1])
     return found
 
 
-def upscaled(net: PictureNet, lr: Pixels, tile: int, overlap: int) -> Pixels:
-    """Through the engine."""
-    sr: Pixels = Engine(net, torch.device("cpu"), "fp32", tile=tile, overlap=overlap, say=print).upscale(lr, np.uint8)
+def upscaled(net: LoadedNet, lr: Pixels, tile: int, overlap: int) -> Pixels:
+    """As `Upscaler` does it."""
+    sr: Pixels = TiledNet(net, torch.device("cpu"), "fp32", tile=tile, overlap=overlap, say=print).upscale(lr, np.uint8)
     return sr
 
 

@@ -33,7 +33,8 @@ from training.patches import Batch, cut_patches, read_lumas
 from training.soap import Soap
 from upscale_cli.evaluation.metrics import Plane, bicubic, crop_to_multiple, full_luma, studio_luma, to_8_bit
 from upscale_cli.models.archs.espcn import ESPCN, recognise
-from upscale_cli.models.interface import Card
+from upscale_cli.models.interface import LoadedNet, SidecarMetadata
+from upscale_cli.models.loading import build_net
 from upscale_cli.models.registry import rows_of
 
 REPOSITORY = Path(__file__).parent.parent
@@ -72,12 +73,11 @@ def bundled(scale: int, kind: Kind = "espcn") -> ESPCN:
     """The net of a bundled checkpoint, built as the command builds it: from keys, shapes and metadata alone."""
     with safe_open(WEIGHTS / f"{kind}-x{scale}.safetensors", framework="pt") as file:
         state_dict = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        recognised = recognise(state_dict, Card.read(file.metadata()))
+        recognised = recognise(state_dict, SidecarMetadata.read(file.metadata()))
     assert recognised is not None
     assert not recognised.assumed
-    assert (recognised.colour, recognised.luma_range) == ("luma", "full")
-    net = recognised.build()
-    net.load_state_dict(dict(recognised.state_dict))
+    assert (recognised.descriptor.colour, recognised.descriptor.luma_range) == ("luma", "full")
+    net = build_net(LoadedNet(recognised.descriptor, recognised.state_dict))
     assert isinstance(net, ESPCN)
     assert net.scale == scale
     return net.eval()
@@ -223,7 +223,7 @@ def test_metadata_tells_what_keys_cannot(activation: Literal["relu", "tanh"], tm
     write_checkpoint(ESPCN(3, activation=activation), path, data="rendered")
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata()
-    assert Card.read(metadata) == Card(activation=activation, luma_range="full", colour="luma")
+    assert SidecarMetadata.read(metadata) == SidecarMetadata(activation=activation, luma_range="full", colour="luma")
     assert metadata["scale"] == "3"
     assert metadata["data"] == "rendered"
     assert metadata["licence"] == rows_of("espcn")[0].licence

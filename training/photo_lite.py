@@ -34,7 +34,7 @@ from training.soap import Soap
 from upscale_cli.evaluation.metrics import psnr
 from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.models.archs.srvgg import SRVGGNetCompact
-from upscale_cli.models.loading import load_net
+from upscale_cli.models.loading import build_net, load_net
 
 SCALE: Final = 4
 TEACHER: Final = "realesr-general-x4v3 (BSD-3-Clause, (c) 2021 Xintao Wang)"
@@ -166,7 +166,7 @@ class _Worker:
         torch.set_num_threads(1)
         self.recipe = recipe
         self.pictures = [read(path) for path in large_enough(data, recipe)]
-        self.teacher = _channels_last(load_net(teacher, say=print).net.eval().bfloat16())
+        self.teacher = _channels_last(build_net(load_net(teacher, say=print)).eval().bfloat16())
         self.lr, self.sr = (np.load(cache / f"{name}.npy", mmap_mode="r+") for name in ("lr", "sr"))
 
     def make(self, start: int) -> int:
@@ -405,7 +405,7 @@ class Curve:
 def make_checkpoint(arguments: argparse.Namespace, recipe: Recipe) -> None:
     """Makes the pairs, trains, writes the checkpoint and its log."""
     pairs = make_pairs(arguments.data, arguments.teacher, arguments.cache, recipe, arguments.workers)
-    teacher = _channels_last(load_net(arguments.teacher, say=print).net.eval())
+    teacher = _channels_last(build_net(load_net(arguments.teacher, say=print)).eval())
     lrs = held_out(arguments.eval, recipe)
     teachers = [true_teacher(teacher, lr) for lr in lrs]
     curve = Curve(lrs, teachers, recipe, arguments.checkpoint)
@@ -413,7 +413,7 @@ def make_checkpoint(arguments: argparse.Namespace, recipe: Recipe) -> None:
     names = sorted(path.name for path in arguments.data.iterdir() if path.is_dir())
     path = arguments.out / "photo-lite-x4.safetensors"
     write_checkpoint(student, path, data=", ".join(names))
-    written = _channels_last(load_net(path, say=print).net.eval())
+    written = _channels_last(build_net(load_net(path, say=print)).eval())
     seconds = seconds_each({"teacher": teacher, "student": written})
     log = {
         "file": path.name,

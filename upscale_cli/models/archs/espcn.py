@@ -6,7 +6,7 @@ Neural Network", CVPR 2016, https://arxiv.org/abs/1609.05158
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -40,6 +40,11 @@ PUBLISHED = (Layer(1, 64, 5), Layer(64, 32, 3))
 """The paper's 5-3-3 net without its last layer, which depends on the scale."""
 
 
+def reach(layers: Iterable[Layer]) -> int:
+    """LR pixels on each side that an SR pixel depends on: the whole receptive field, 4 as published."""
+    return sum(layer.kernel // 2 for layer in layers)
+
+
 class ESPCN(nn.Module):
     """ESPCN of any depth; keys conv1, conv2, ... as in the published net.
 
@@ -63,7 +68,9 @@ class ESPCN(nn.Module):
     ) -> None:
         super().__init__()
         last = Layer(hidden[-1].channels_out, hidden[0].channels_in * scale**2, last_kernel)
+        self.scale = scale
         self.depth = len(hidden) + 1
+        self.halo = reach((*hidden, last))
         for number, layer in enumerate((*hidden, last), start=1):
             conv = nn.Conv2d(layer.channels_in, layer.channels_out, layer.kernel, padding=layer.kernel // 2)
             self.add_module(f"conv{number}", conv)
@@ -126,7 +133,7 @@ def recognise(state_dict: Mapping[str, Tensor], metadata: SidecarMetadata) -> Re
         channels=channels,
         colour=colour,
         luma_range=luma_range,
-        halo=sum(layer.kernel // 2 for layer in layers),  # the whole receptive field: 4 as published
+        halo=reach(layers),
         exact=True,
     )
     return Recognised(
