@@ -1,5 +1,6 @@
 """Frames keep their colours, their siting and their range, whatever net sees them, and come back whole."""
 
+import contextlib
 import os
 import subprocess
 from collections.abc import Callable, Sequence
@@ -14,20 +15,24 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from tests.nets import CPU, stub
 from upscale_cli import Upscaler
 from upscale_cli.errors import CheckpointError
 from upscale_cli.frames.colour_tags import ColourTags
 from upscale_cli.frames.image import Pixels
 from upscale_cli.frames.pixel_format import FORMATS, PixelFormat
-from upscale_cli.inference.color_adapter import PictureNet
-from upscale_cli.inference.device import Precision
+from upscale_cli.inference import frame_upscaler
+from upscale_cli.inference.conditions import Conditions
+from upscale_cli.inference.frame_upscaler import FrameRequest, FrameUpscaler
+from upscale_cli.inference.scheduler import Future
 from upscale_cli.inference.sizing import Target
-from upscale_cli.inference.tiled import Engine
-from upscale_cli.inference.video_upscaler import Flight, FrameUpscaler, Pending, Recipe
-from upscale_cli.models.interface import Colour
+from upscale_cli.inference.tiled import TiledNet
+from upscale_cli.inference.video_upscaler import VideoUpscaler
+from upscale_cli.models.interface import Colour, LoadedNet, LumaRange, Precision
+
+pytestmark = pytest.mark.usefixtures("stubs")
 
 Samples = NDArray[Any]
-CPU = torch.device("cpu")
 TV, PC = ColourTags(matrix="bt709", range="tv"), ColourTags(matrix="bt709", range="pc")
 ALL = pytest.mark.parametrize("name", list(FORMATS))
 TWICE = Target(scale=2)
@@ -35,12 +40,12 @@ TWICE = Target(scale=2)
 
 def frames_of(
     model: Upscaler | str, name: str, width: int, height: int, tags: ColourTags = TV, target: Target = TWICE
-) -> FrameUpscaler:
+) -> VideoUpscaler:
     upscaler = Upscaler(model, device="cpu") if isinstance(model, str) else model
-    return FrameUpscaler(upscaler, FORMATS[name], width, height, tags, target, say=lambda text: pytest.fail(text))
+    return VideoUpscaler(upscaler, FORMATS[name], width, height, tags, target, say=lambda text: pytest.fail(text))
 
 
-def upscaled(frames: FrameUpscaler, samples: Samples, *, net: bool = True) -> Samples:
+def upscaled(frames: VideoUpscaler, samples: Samples, *, net: bool = True) -> Samples:
     return frames.collect(frames.submit(samples, net=net))
 
 
@@ -84,8 +89,6 @@ def smooth_frame(name: str, width: int, height: int) -> Samples:
 class _Stub(nn.Module):
     """Doubles pixels; gives what `failure` says instead in the dtypes of `fails_in`."""
 
-    scale, halo, multiple_of, exact = 2, 2, 1, True
-
     def __init__(
         self, failure: float | None = None, fails_in: tuple[torch.dtype, ...] = (torch.bfloat16,), multiple_of: int = 1
     ) -> None:
@@ -101,18 +104,26 @@ class _Stub(nn.Module):
         return sr
 
 
+def made_up(
+    colour: Colour, failure: float | None = None, *, like: type[_Stub] = _Stub, multiple_of: int = 1, **options: Any
+) -> LoadedNet:
+    """A net that is such a stub."""
+    luma_range: LumaRange = "studio" if colour == "ycbcr" else "full"
+    return stub(
+        lambda: like(failure, multiple_of=multiple_of, **options),
+        colour=colour, luma_range=luma_range, halo=2, multiple_of=multiple_of,
+    )  # fmt: skip
+
+
 def with_net(
-    net: nn.Module,
-    colour: Colour,
+    net: LoadedNet,
     precision: Precision = "fp32",
     say: Callable[[str], None] = lambda text: pytest.fail(text),
     **options: Any,
 ) -> Upscaler:
     """An upscaler whose only net is that one."""
     upscaler = Upscaler("espcn", device="cpu", precision=precision, **options)
-    picture = PictureNet(net, colour, "studio" if colour == "ycbcr" else "full")
-    engine = Engine(picture, CPU, precision, say=say, wrap=upscaler.wrap)
-    upscaler._engines[2, precision] = engine
+    upscaler._nets[2, precision] = TiledNet(net, CPU, precision, say=say, wrap=upscaler.wrap)
     return upscaler
 
 
@@ -158,7 +169,7 @@ def test_every_format_to_any_size(model: str, name: str, target: Target) -> None
 def test_flat_colours_come_back_whatever_the_net_sees(colour: Colour, tags: ColourTags, name: str) -> None:
     """Within a code, also where they leave the RGB cube, or lie below black and above white."""
     white = FORMATS[name].white
-    frames = frames_of(with_net(_Stub(), colour), name, 6, 4, tags)
+    frames = frames_of(with_net(made_up(colour)), name, 6, 4, tags)
     for values in ((0.5, 0.5, 0.5), (0.02, 0.5, 0.5), (0.98, 0.5, 0.5), (0.3, 0.9, 0.2), (0.7, 0.1, 0.6)):
         codes = [round(value * white) for value in values][: len(FORMATS[name].plane_sizes(6, 4))]
         sr = upscaled(frames, flat_frame(name, 6, 4, *codes))
@@ -199,7 +210,11 @@ def test_a_chroma_ramp_stays_in_its_place(colour: Colour, location: str, name: s
 
     luma = np.full((height, width), 500)
     frames = frames_of(
-        with_net(_Smooth(), colour), name, width, height, ColourTags("bt709", range="tv", chroma_location=location)
+        with_net(made_up(colour, like=_Smooth)),
+        name,
+        width,
+        height,
+        ColourTags("bt709", range="tv", chroma_location=location),
     )
     samples = joined([luma, *(np.rint(ramp) for ramp in ramps((width, height), 1))], name)
     sr = split(upscaled(frames, samples), name, 2 * width, 2 * height)
@@ -217,8 +232,8 @@ class _Smooth(_Stub):
 
 def test_a_picture_is_nearly_the_same_through_luma_and_through_rgb() -> None:
     samples = smooth_frame("yuv420p", 40, 30)
-    by_luma = upscaled(frames_of(with_net(_Smooth(), "luma"), "yuv420p", 40, 30), samples)
-    by_rgb = upscaled(frames_of(with_net(_Smooth(), "rgb"), "yuv420p", 40, 30), samples)
+    by_luma = upscaled(frames_of(with_net(made_up("luma", like=_Smooth)), "yuv420p", 40, 30), samples)
+    by_rgb = upscaled(frames_of(with_net(made_up("rgb", like=_Smooth)), "yuv420p", 40, 30), samples)
     assert np.abs(by_luma.astype(int) - by_rgb).max() <= 2
 
 
@@ -237,7 +252,7 @@ def test_a_matrix_we_cannot_compute_with_is_told_where_it_matters() -> None:
     said: list[str] = []
     tags = ColourTags(matrix="ictcp", range="tv")
     for colour in ("luma", "rgb"):
-        FrameUpscaler(with_net(_Stub(), colour), FORMATS["yuv420p"], 8, 8, tags, TWICE, say=said.append)
+        FrameUpscaler(with_net(made_up(colour)), FORMATS["yuv420p"], 8, 8, tags, TWICE, say=said.append)
     assert said == ["the net sees colours of matrix ictcp as if they were bt709's."]
 
 
@@ -272,7 +287,7 @@ def test_padding_repeats_the_border(model: str, name: str) -> None:
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (3, 130), (17, 5)])
 def test_odd_and_tiny_frames(multiple_of: int, width: int, height: int) -> None:
     samples = random_frame("yuv420p", width, height)
-    sr = upscaled(frames_of(with_net(_Stub(multiple_of=multiple_of), "luma"), "yuv420p", width, height), samples)
+    sr = upscaled(frames_of(with_net(made_up("luma", multiple_of=multiple_of)), "yuv420p", width, height), samples)
     luma = split(samples, "yuv420p", width, height)[0]
     np.testing.assert_array_equal(
         split(sr, "yuv420p", 2 * width, 2 * height)[0], luma.repeat(2, axis=0).repeat(2, axis=1)
@@ -286,7 +301,7 @@ def test_a_texture_wraps_without_a_seam(colour: Colour, multiple_of: int) -> Non
     width, height = 12, 8
     planes = split(random_frame("yuv420p", width, height), "yuv420p", width, height)
     turned = [np.roll(plane, (4, 2) if number == 0 else (2, 1), axis=(0, 1)) for number, plane in enumerate(planes)]
-    upscaler = with_net(_Smooth(multiple_of=multiple_of), colour, wrap=True)
+    upscaler = with_net(made_up(colour, like=_Smooth, multiple_of=multiple_of), wrap=True)
     frames = frames_of(upscaler, "yuv420p", width, height)
     one, other = (split(upscaled(frames, joined(each, "yuv420p")), "yuv420p", 24, 16) for each in (planes, turned))
     for number, (plane, moved) in enumerate(zip(one, other, strict=True)):
@@ -300,7 +315,7 @@ def test_pieces_equal_the_whole() -> None:
     tiled = upscaled(frames_of(Upscaler("espcn", device="cpu", tile=24), "yuv420p", 90, 70), samples)
     blended = upscaled(frames_of(Upscaler("espcn", device="cpu", tile=24, overlap=8), "yuv420p", 90, 70), samples)
     short_upscaler = Upscaler("espcn", device="cpu")
-    short_upscaler.engine(2, 8)._nets[0]._limit = 40  # as after memory ran out
+    short_upscaler.net(2, 8)._nets[0]._limit = 40  # as after memory ran out
     short = upscaled(frames_of(short_upscaler, "yuv420p", 90, 70), samples)
     for other in (tiled, blended, short):
         assert np.abs(whole.astype(int) - other).max() <= 1
@@ -355,13 +370,13 @@ def test_alpha_goes_as_asked(name: str, option: Any, model: str) -> None:
 @pytest.mark.parametrize("value", [0, 77, 255])
 def test_a_constant_alpha_costs_nothing_and_stays(value: int, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
-    whole = Engine.upscale_tensor
+    whole = TiledNet.upscale_tensor
 
-    def counted(self: Engine, lr: Tensor, place: int) -> Tensor:
+    def counted(self: TiledNet, lr: Tensor, place: int, given: Conditions) -> Tensor:
         seen.append(1)
-        return whole(self, lr, place)
+        return whole(self, lr, place, given)
 
-    monkeypatch.setattr(Engine, "upscale_tensor", counted)
+    monkeypatch.setattr(TiledNet, "upscale_tensor", counted)
     samples = with_alpha("yuva420p", np.full((10, 12), value))
     sr = split(upscaled(frames_of("espcn", "yuva420p", 12, 10), samples), "yuva420p", 24, 20)
     assert (sr[-1] == value).all()
@@ -381,12 +396,15 @@ def test_a_frame_that_would_be_late_is_bicubic(name: str) -> None:
 def test_what_was_given_back_stays_and_what_was_given_is_free() -> None:
     frames = frames_of("espcn", "yuv420p", 16, 12)
     samples = random_frame("yuv420p", 16, 12).copy()
-    pending = frames.submit(samples)
+    (one,) = frames._frames
+    launched = one.launch([FrameRequest(samples)])
     samples[:] = 0
-    first = frames.collect(pending)
+    launched.wait()
+    first = launched.result(0).numpy()
     kept = first.copy()
     upscaled(frames, random_frame("yuv420p", 16, 12, seed=1))
     np.testing.assert_array_equal(first, kept)
+    np.testing.assert_array_equal(first, upscaled(frames, random_frame("yuv420p", 16, 12)))
 
 
 def test_time_is_told_by_stage() -> None:
@@ -405,7 +423,7 @@ def test_one_upscaler_serves_several_streams() -> None:
     for frames, name in ((small, "yuv420p"), (large, "gray10le"), (small, "yuv420p")):
         samples = random_frame(name, frames.width, frames.height)
         assert upscaled(frames, samples).size == FORMATS[name].frame_samples(frames.sr_width, frames.sr_height)
-    assert len(upscaler._engines) == 1
+    assert len(upscaler._nets) == 1
 
 
 # Precision
@@ -421,57 +439,119 @@ def test_twelve_bits_are_computed_in_fp32(monkeypatch: pytest.MonkeyPatch) -> No
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("later", [False, True], ids=["judged at once", "judged when collected, as on CUDA"])
+class _Marks:
+    """Two marks in a stream, of which there is none."""
+
+    def __init__(self) -> None:
+        self.begin = self.end = SimpleNamespace(record=lambda *_: None, synchronize=lambda: None)
+        self.seconds = 0.001
+
+
+class _Replayed:
+    """A CUDA graph that computes what it was made of."""
+
+    made = 0
+
+    def __init__(self, compute: Callable[[Tensor], tuple[Tensor, Tensor]], lr: Tensor) -> None:
+        type(self).made += 1
+        self._compute = compute
+        compute(lr)
+
+    def __call__(self, lr: Tensor) -> tuple[Tensor, Tensor]:
+        return self._compute(lr)
+
+
+@pytest.fixture
+def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> Callable[[VideoUpscaler, bool], None]:
+    """Makes frames on the CPU go the way of those on a GPU: judged only when they are waited for.
+
+    Only what torch has on GPUs alone is replaced: streams, events, pinned memory and graphs.
+    """
+
+    def no_stream(*_: object) -> contextlib.nullcontext[None]:
+        return contextlib.nullcontext()
+
+    def pageable(*size: int, pin_memory: bool = False, **options: Any) -> Tensor:
+        assert pin_memory in (False, True)
+        return empty(*size, **options)
+
+    empty = torch.empty
+    stream: Any = SimpleNamespace(wait_event=lambda _: None)
+
+    def change(frames: VideoUpscaler, graph: bool = False) -> None:
+        for name in ("stream", "device"):
+            monkeypatch.setattr(torch.cuda, name, no_stream)
+        monkeypatch.setattr(torch.cuda, "current_stream", lambda _: stream)
+        monkeypatch.setattr(torch, "empty", pageable)
+        monkeypatch.setattr(Tensor, "record_stream", lambda *_: None)
+        monkeypatch.setattr(frame_upscaler, "Stopwatch", _Marks)
+        monkeypatch.setattr(frame_upscaler, "FrameGraph", _Replayed)
+        monkeypatch.setattr(frame_upscaler, "fetched", Tensor.clone)
+        monkeypatch.setattr(_Replayed, "made", 0)
+        for one in frames._frames:
+            monkeypatch.setattr(one, "_streams", SimpleNamespace(upload=None, download=stream))
+            monkeypatch.setattr(one, "_wants_graph", graph)
+
+    return change
+
+
+LATER = pytest.mark.parametrize("later", ["no", "yes", "graph"], ids=["at once", "as on CUDA", "in a graph, as there"])
+
+
+@LATER
 @pytest.mark.parametrize("colour", ["luma", "rgb"])
 @pytest.mark.parametrize("failure", [float("nan"), float("inf"), 0.0])
 def test_a_black_frame_is_computed_again_in_fp32_and_the_rest_with_it(
-    failure: float, colour: Colour, later: bool
+    failure: float, colour: Colour, later: str, as_on_a_gpu: Callable[[VideoUpscaler, bool], None]
 ) -> None:
     said: list[str] = []
-    upscaler = with_net(_Stub(failure), colour, "bf16", said.append)
-    frames = frames_of(upscaler, "yuv420p", 16, 12)
+    upscaler = with_net(made_up(colour, failure), "bf16", said.append)
     samples = smooth_frame("yuv420p", 16, 12)
-    expected = upscaled(frames_of(with_net(_Stub(), colour), "yuv420p", 16, 12), samples)
+    expected = upscaled(frames_of(with_net(made_up(colour)), "yuv420p", 16, 12), samples)
+    frames = frames_of(upscaler, "yuv420p", 16, 12)
+    if later != "no":
+        as_on_a_gpu(frames, later == "graph")
     for _ in range(2):
-        sr = frames.collect(under_way(frames, samples)) if later else upscaled(frames, samples)
-        np.testing.assert_array_equal(sr, expected)
-    assert upscaler.engine(2, 8).precision == "fp32"
+        np.testing.assert_array_equal(upscaled(frames, samples), expected)
+    assert _Replayed.made == (later == "graph"), "what was recorded in half precision is not replayed again"
+    assert upscaler.net(2, 8).precision == "fp32"
     assert len(said) == 1
     assert "the frame was computed again" in said[0]
 
 
-def under_way(frames: FrameUpscaler, samples: Samples) -> Pending:
-    """What `submit` gives on a GPU, computed here."""
-    lr = frames._on_host(samples)
-    recipe = Recipe(net=True, judged=False)
-    sr, healths = frames._compute(lr, recipe)
-    clock: Any = SimpleNamespace(end=SimpleNamespace(synchronize=lambda: None), seconds=0.001)
-    return Pending(sr, Flight(recipe, lr, healths, clock, clock, clock))
-
-
-def test_a_blank_frame_is_no_reason_to_doubt() -> None:
-    upscaler = with_net(_Stub(0.25), "luma", "bf16")
+@LATER
+def test_a_blank_frame_is_no_reason_to_doubt(later: str, as_on_a_gpu: Callable[[VideoUpscaler, bool], None]) -> None:
+    upscaler = with_net(made_up("luma", 0.25), "bf16")
     frames = frames_of(upscaler, "gray", 8, 8)
+    if later != "no":
+        as_on_a_gpu(frames, later == "graph")
     upscaled(frames, flat_frame("gray", 8, 8, 99))
-    frames.collect(under_way(frames, flat_frame("gray", 8, 8, 99)))
-    assert upscaler.engine(2, 8).precision == "bf16"
+    assert upscaler.net(2, 8).precision == "bf16"
 
 
-def test_a_net_that_means_a_blank_frame_is_believed() -> None:
-    upscaler = with_net(_Stub(0.5, fails_in=(torch.bfloat16, torch.float32)), "luma", "bf16")
-    sr = upscaled(frames_of(upscaler, "gray", 8, 8, PC), random_frame("gray", 8, 8))
-    assert (sr == 128).all()
-    assert upscaler.engine(2, 8).precision == "bf16"
+@LATER
+def test_a_net_that_means_a_blank_frame_is_believed(
+    later: str, as_on_a_gpu: Callable[[VideoUpscaler, bool], None]
+) -> None:
+    upscaler = with_net(made_up("luma", 0.5, fails_in=(torch.bfloat16, torch.float32)), "bf16")
+    frames = frames_of(upscaler, "gray", 8, 8, PC)
+    if later != "no":
+        as_on_a_gpu(frames, later == "graph")
+    assert (upscaled(frames, random_frame("gray", 8, 8)) == 128).all()
+    assert upscaler.net(2, 8).precision == "bf16"
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("later", [False, True])
-def test_nan_in_full_precision_is_an_error_never_a_frame(precision: Precision, later: bool) -> None:
-    net = _Stub(float("nan"), fails_in=(torch.bfloat16, torch.float32))
-    frames = frames_of(with_net(net, "luma", precision), "gray", 8, 8)
-    samples = random_frame("gray", 8, 8)
+@LATER
+def test_nan_in_full_precision_is_an_error_never_a_frame(
+    precision: Precision, later: str, as_on_a_gpu: Callable[[VideoUpscaler, bool], None]
+) -> None:
+    net = made_up("luma", float("nan"), fails_in=(torch.bfloat16, torch.float32))
+    frames = frames_of(with_net(net, precision), "gray", 8, 8)
+    if later != "no":
+        as_on_a_gpu(frames, later == "graph")
     with pytest.raises(CheckpointError, match="NaN or Inf in full precision"):
-        frames.collect(under_way(frames, samples) if later else frames.submit(samples))
+        upscaled(frames, random_frame("gray", 8, 8))
 
 
 # Against others
@@ -525,13 +605,13 @@ def cuda() -> str:
 def test_a_gpu_agrees_with_the_cpu_frame_by_frame(cuda: str, model: str, name: str, graph: bool) -> None:
     """Several frames under way, in order, each its own."""
     form: PixelFormat = FORMATS[name]
-    frames = FrameUpscaler(
+    frames = VideoUpscaler(
         Upscaler(model, device=cuda, precision="fp32"), form, 90, 70, TV, TWICE,
         graph=graph, say=lambda text: pytest.fail(text),
     )  # fmt: skip
     reference = frames_of(model, name, 90, 70)
     samples = [random_frame(name, 90, 70, seed) for seed in range(6)]
-    pending: list[Pending] = []
+    pending: list[Future[FrameRequest, Tensor]] = []
     results = []
     for number, each in enumerate(samples):
         pending.append(frames.submit(each, net=number != 3))
@@ -548,12 +628,12 @@ def test_a_frame_that_fp16_spoils_on_a_gpu_comes_out_in_fp32(cuda: str) -> None:
     said: list[str] = []
     device = torch.device(cuda, 0)
     upscaler = Upscaler("espcn", device=cuda, precision="fp16")
-    net = PictureNet(_Stub(float("nan"), fails_in=(torch.float16,)), "luma", "full")
-    upscaler._engines[2, "fp16"] = Engine(net, device, "fp16", say=said.append)
-    frames = FrameUpscaler(upscaler, FORMATS["gray"], 16, 12, TV, TWICE, graph=True)
+    net = made_up("luma", float("nan"), fails_in=(torch.float16,))
+    upscaler._nets[2, "fp16"] = TiledNet(net, device, "fp16", say=said.append)
+    frames = VideoUpscaler(upscaler, FORMATS["gray"], 16, 12, TV, TWICE, graph=True)
     samples = [random_frame("gray", 16, 12, seed) for seed in range(4)]
     pending = [frames.submit(each) for each in samples]
-    for each, flight in zip(samples, pending, strict=True):
+    for each, future in zip(samples, pending, strict=True):
         wanted = each.reshape(12, 16).repeat(2, axis=0).repeat(2, axis=1).ravel()
-        np.testing.assert_array_equal(frames.collect(flight), wanted)
+        np.testing.assert_array_equal(frames.collect(future), wanted)
     assert len(said) == 1

@@ -13,7 +13,7 @@ from upscale_cli.frames.colour_tags import ColourTags
 from upscale_cli.frames.pixel_format import FORMATS
 from upscale_cli.inference.sizing import Target
 from upscale_cli.inference.upscaler import Upscaler
-from upscale_cli.inference.video_upscaler import FrameUpscaler
+from upscale_cli.inference.video_upscaler import VideoUpscaler
 from upscale_cli.jobs.preview import SideBySide, preview_part
 from upscale_cli.media.video.reader import DecodeOptions
 from upscale_cli.media.video.streams import Clip, VideoStream
@@ -60,7 +60,7 @@ def test_both_halves_are_what_each_would_be_alone(name: str, size: tuple[int, in
     samples = rng.integers(0, format.white, format.frame_samples(*size), format.dtype, endpoint=True)
     tags = ColourTags("bt709", "bt709", "bt709", "tv", "left")
     upscaler = Upscaler("espcn", device="cpu")
-    frames = FrameUpscaler(upscaler, format, width, height, tags, Target(scale=2))
+    frames = VideoUpscaler(upscaler, format, width, height, tags, Target(scale=2))
     pipeline = SideBySide(frames, format)
     joined = pipeline.collect(pipeline.submit(samples))
     before, after = (frames.collect(frames.submit(samples, net=net)) for net in (False, True))

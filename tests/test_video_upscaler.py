@@ -1,5 +1,6 @@
 """Frames on several devices come back in order, whatever becomes of a device."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -7,90 +8,130 @@ import av
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from tests.clips import Clips
 from tests.test_frame_upscaler import TV, TWICE, random_frame
 from upscale_cli.api import upscale_video
 from upscale_cli.errors import CheckpointError, DeviceError
 from upscale_cli.frames.pixel_format import FORMATS
-from upscale_cli.inference.frame_scheduler import FrameDealer, frames_of
+from upscale_cli.inference.frame_upscaler import FrameUpscaler
+from upscale_cli.inference.scheduler import InFlight
 from upscale_cli.inference.upscaler import Upscaler
-from upscale_cli.inference.video_upscaler import FrameUpscaler
+from upscale_cli.inference.video_upscaler import VideoUpscaler
 from upscale_cli.jobs.video_job import ClipOptions
 from upscale_cli.media.video.encoding import EncodeOptions
 
 SIZE = 24, 16
 
 
-def dealer(count: int, said: list[str], monkeypatch: pytest.MonkeyPatch, model: str = "espcn") -> FrameDealer:
+def frames_on(count: int, said: list[str], monkeypatch: pytest.MonkeyPatch, model: str = "espcn") -> VideoUpscaler:
+    """On so many devices, which are all the CPU."""
     upscaler = Upscaler(model, device="cpu")
     monkeypatch.setattr(upscaler, "devices", [torch.device("cpu")] * count)
-    made = frames_of(upscaler, FORMATS["yuv420p"], *SIZE, TV, TWICE, say=said.append)
-    assert isinstance(made, FrameDealer)
-    return made
+    return VideoUpscaler(upscaler, FORMATS["yuv420p"], *SIZE, TV, TWICE, say=said.append)
 
 
-def failing_after(lane: FrameUpscaler, number: int, where: str, failure: Exception) -> None:
-    original, count = getattr(lane, where), 0
+@dataclass(frozen=True, slots=True, eq=False)
+class Arriving:
+    """A frame that is there once it is waited for, as on a GPU, or that never arrives."""
 
-    def fail(*arguments: Any, **options: Any) -> Any:
+    frame: InFlight[Tensor] | None
+    failure: Exception | None = None
+
+    @property
+    def is_done(self) -> bool:
+        return False
+
+    def wait(self) -> None:
+        if self.failure is not None:
+            raise self.failure
+
+    def result(self, place: int) -> Tensor:
+        assert self.frame is not None
+        return self.frame.result(place)
+
+
+def as_on_a_gpu(one: FrameUpscaler) -> None:
+    """Its frames take their time, so that the next ones are begun meanwhile."""
+    launch: Any = one.launch
+    one.launch = lambda requests: Arriving(launch(requests))  # type: ignore[method-assign, assignment, return-value]
+
+
+def failing_after(one: FrameUpscaler, number: int, where: str, failure: Exception) -> None:
+    """Its frame of that number does not come about: it fails to begin, or what was begun fails."""
+    original, count = one.launch, 0
+
+    def launch(requests: Any) -> Any:
         nonlocal count
         count += 1
-        if count > number:
+        if count <= number:
+            return original(requests)
+        if where == "launch":
             raise failure
-        return original(*arguments, **options)
+        return Arriving(None, failure)
 
-    setattr(lane, where, fail)
+    one.launch = launch  # type: ignore[method-assign]
 
 
-def run(frames: Any, samples: list[Any], depth: int) -> list[Any]:
-    """As `flow` does it: several under way, collected in order."""
-    under_way, done = [], []
+def run(frames: VideoUpscaler, samples: list[Any], depth: int) -> list[Any]:
+    """As `frame_queue` does it: several in progress, collected in order."""
+    in_progress: list[Any] = []
+    done: list[Any] = []
     for one in samples:
-        under_way.append(frames.submit(one))
-        if len(under_way) > depth:
-            done.append(frames.collect(under_way.pop(0)))
-    return done + [frames.collect(pending) for pending in under_way]
+        in_progress.append(frames.submit(one))
+        if len(in_progress) > depth:
+            done.append(frames.collect(in_progress.pop(0)))
+    return done + [frames.collect(future) for future in in_progress]
 
 
-def test_frames_are_dealt_out_and_come_back_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_frames_go_to_all_devices_and_come_back_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     samples = [random_frame("yuv420p", *SIZE, seed=number) for number in range(9)]
-    one = frames_of(Upscaler("espcn", device="cpu"), FORMATS["yuv420p"], *SIZE, TV, TWICE, say=pytest.fail)
+    one = VideoUpscaler(Upscaler("espcn", device="cpu"), FORMATS["yuv420p"], *SIZE, TV, TWICE, say=pytest.fail)
     wanted = run(one, samples, 0)
-    several = dealer(3, [], monkeypatch)
+    several = frames_on(3, [], monkeypatch)
+    for each in several._frames:
+        as_on_a_gpu(each)
     for made, frame in zip(run(several, samples, 5), wanted, strict=True):
         np.testing.assert_array_equal(made, frame)
-    assert all(lane.seconds["net"] > 0 for lane in several._all)
-    assert several.seconds["net"] < sum(lane.seconds["net"] for lane in several._all)
+    assert all(each.seconds["net"] > 0 for each in several._frames)
+    assert several.seconds["net"] < sum(each.seconds["net"] for each in several._frames)
 
 
-@pytest.mark.parametrize("where", ["submit", "collect"])
+def test_the_time_of_a_stage_is_the_mean_of_the_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    several = frames_on(3, [], monkeypatch)
+    for number, one in enumerate(several._frames, start=1):
+        one.seconds = {"upload": 1.0, "net": 2.0 * number, "download": 0.0}
+    assert several.seconds == {"upload": 1.0, "net": 4.0, "download": 0.0}
+
+
+@pytest.mark.parametrize("where", ["launch", "wait"])
 @pytest.mark.parametrize("number", [0, 2])
 def test_a_device_that_fails_hands_its_frames_on(where: str, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     samples = [random_frame("yuv420p", *SIZE, seed=seed) for seed in range(12)]
-    wanted = run(dealer(2, [], monkeypatch), samples, 3)
-    frames = dealer(3, said, monkeypatch)
-    failing_after(frames._all[1], number, where, RuntimeError("CUDA error: the GPU is lost"))
+    wanted = run(frames_on(2, [], monkeypatch), samples, 3)
+    frames = frames_on(3, said, monkeypatch)
+    failing_after(frames._frames[0], number, where, RuntimeError("CUDA error: the GPU is lost"))
     for made, frame in zip(run(frames, samples, 5), wanted, strict=True):
         np.testing.assert_array_equal(made, frame)
     assert said == ["cpu has failed (CUDA error: the GPU is lost): going on with cpu, cpu."]
-    assert len(frames._lanes) == 2
+    assert frames.depth == 2
 
 
 def test_the_last_device_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
-    frames = dealer(2, [], monkeypatch)
-    for lane in frames._all:
-        failing_after(lane, 0, "submit", RuntimeError("CUDA error: the GPU is lost"))
+    frames = frames_on(2, [], monkeypatch)
+    for one in frames._frames:
+        failing_after(one, 0, "launch", RuntimeError("CUDA error: the GPU is lost"))
     with pytest.raises(DeviceError, match="the GPU is lost"):
-        frames.submit(random_frame("yuv420p", *SIZE))
+        frames.collect(frames.submit(random_frame("yuv420p", *SIZE)))
 
 
 def test_what_is_wrong_with_the_net_is_no_failure_of_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    frames = dealer(2, [], monkeypatch)
-    failing_after(frames._all[0], 0, "submit", CheckpointError("NaN"))
+    frames = frames_on(2, [], monkeypatch)
+    failing_after(frames._frames[0], 0, "launch", CheckpointError("NaN"))
     with pytest.raises(CheckpointError):
-        frames.submit(random_frame("yuv420p", *SIZE))
+        frames.collect(frames.submit(random_frame("yuv420p", *SIZE)))
 
 
 def test_a_clip_on_several_devices(clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
