@@ -1,9 +1,9 @@
-"""How near bf16 and fp16 stay to fp32 on real and what bf16 saves on this CPU.
+"""How near bf16 and fp16 stay to fp32 on real pictures, and what bf16 saves on this CPU.
 
     python -m benchmarks.precision [FOLDER]
 
 Every checkpoint of the registry that is on this machine (UPSCALE_WEIGHTS), and realesrgan with random weights. Before
-rounding to pixels: PSNR of the float SR clipped to [0, 1]. Above 50 dB a row may set `bf16`.
+rounding to pixels: PSNR of the float SR pictures, clipped to [0, 1]. Above 50 dB a row may set `bf16`.
 """
 
 import math
@@ -47,7 +47,7 @@ def main() -> None:
         print(name, results[name], flush=True)
     write(
         "precision",
-        f"PSNR in dB of half precision against fp32 on real float SR, and bf16's gain on {TIMED_SIDE}x"
+        f"PSNR in dB of half precision against fp32 on real pictures, float SR, and bf16's gain on {TIMED_SIDE}x"
         f"{TIMED_SIDE}; 2 threads.",
         {
             "cpu_multiplies_bf16": cpu_is_fast_at_bf16(),

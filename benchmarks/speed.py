@@ -40,9 +40,9 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     if arguments.device == "cuda":
-        write("speed-cuda", f"{SIDE}x{SIDE} from pixels in host memory to pixels in host memory.", on_cuda())
+        write("speed-cuda", f"{SIDE}x{SIDE} pictures, from pixels in host memory to pixels in host memory.", on_cuda())
     else:
-        question = f"{SIDE}x{SIDE} from pixels to pixels, alternating, {arguments.threads} threads."
+        question = f"{SIDE}x{SIDE} pictures, from pixels to pixels, alternating, {arguments.threads} threads."
         write("speed", question, {"threads": arguments.threads, **on_cpu()})
 
 
@@ -119,7 +119,7 @@ def serve(pipe: "Connection[Any, Any]", path: str, lr: Pixels, threads: int) -> 
 
 
 def ours(upscaler: TiledNet, lr: Pixels) -> Callable[[], Pixels]:
-    """The engine: tiles, checks for blank tiles and rounding included."""
+    """Tiles, checks for blank tiles and rounding included."""
 
     def run() -> Pixels:
         sr: Pixels = upscaler.upscale(lr, np.uint8)

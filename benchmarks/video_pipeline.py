@@ -37,7 +37,7 @@ LIMIT = 0.9
 
 
 class PixelRepetition:
-    """The cheapest upscaling there is, with the interface of `FrameUpscaler`: each sample becomes four.
+    """The cheapest upscaling there is, with the interface of `VideoUpscaler`: each sample becomes four.
 
     Only for scale 2 and even sides.
     """
@@ -137,7 +137,7 @@ def compared(clip: Path, folder: Path, repeats: int) -> dict[str, Any]:
         "two_commands": lambda: two_commands(clip, two),
         "one_command": lambda: one_command(clip, theirs),
     }
-    with mock.patch("upscale_cli.jobs.video_plan.frames_of", PixelRepetition):
+    with mock.patch("upscale_cli.jobs.video_plan.VideoUpscaler", PixelRepetition):
         results = race(candidates, frames, repeats)
     return {
         "frames": frames,

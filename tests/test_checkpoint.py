@@ -1,7 +1,6 @@
 """Checkpoint files: what is recognised, what is refused, and that nothing a file brings is ever run."""
 
 import contextlib
-import dataclasses
 import io
 import json
 import os
@@ -12,6 +11,7 @@ import sys
 import types
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,14 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from tests.nets import loaded as net_of
 from upscale_cli.errors import CheckpointError, printable
 from upscale_cli.models.archs.espcn import ESPCN, Layer
 from upscale_cli.models.archs.rrdbnet import RRDBNet
 from upscale_cli.models.archs.srvgg import SRVGGNetCompact
-from upscale_cli.models.interface import Card
-from upscale_cli.models.loading import LoadedNet, interpolate, load_net, load_spec, load_state_dict, recognise
+from upscale_cli.models.interface import SidecarMetadata
+from upscale_cli.models.loading import build_net, interpolate, load_net, load_spec, load_state_dict, recognise
+from upscale_cli.models.plugins import architecture
 from upscale_cli.models.registry import MODELS
 from upscale_cli.models.store import Found, bundled_folder
 
@@ -123,10 +125,11 @@ RRDBNETS = {
 def test_rrdbnet_is_known_under_all_its_keys(tmp_path: Path, name: str, wrap: Callable[[StateDict], object]) -> None:
     net, scale, multiple_of = RRDBNETS[name]
     loaded = load_net(saved(wrap(net.state_dict()), tmp_path / "net.pth"))
-    assert (loaded.arch, loaded.scale, loaded.multiple_of) == ("rrdbnet", scale, multiple_of)
+    facts = loaded.descriptor
+    assert (facts.arch, facts.scales, facts.multiple_of) == ("rrdbnet", (scale,), multiple_of)
     channels = 1 if "grey" in name else 3
-    assert loaded.colour == ("rgb" if channels == 3 else "luma")
-    torch.testing.assert_close(run(loaded.net, channels), run(net, channels), rtol=0, atol=0)
+    assert (facts.channels, facts.colour) == (channels, "rgb" if channels == 3 else "luma")
+    torch.testing.assert_close(run(build_net(loaded), channels), run(net, channels), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(
@@ -139,9 +142,10 @@ def test_srvgg_of_any_depth_is_known(tmp_path: Path, num_conv: int, num_feat: in
         (tmp_path / "net.json").write_text('{"activation": "LeakyReLU"}')
     said: list[str] = []
     loaded = load_net(saved({"params": net.state_dict()}, tmp_path / "net.pth"), say=said.append)
-    assert (loaded.arch, loaded.scale, loaded.halo, loaded.colour) == ("srvgg", upscale, num_conv + 2, "rgb")
+    facts = loaded.descriptor
+    assert (facts.arch, facts.scales, facts.halo, facts.colour) == ("srvgg", (upscale,), num_conv + 2, "rgb")
     assert [re.search("activation relu", line) is not None for line in said] == [True] * (act_type == "relu")
-    torch.testing.assert_close(run(loaded.net, 3), run(net, 3), rtol=0, atol=0)
+    torch.testing.assert_close(run(build_net(loaded), 3), run(net, 3), rtol=0, atol=0)
 
 
 ESPCN_LAYOUTS = {
@@ -163,9 +167,10 @@ def test_espcn_is_known_in_the_usual_layouts(tmp_path: Path, layout: str, channe
     weights = {f"{names[key[:5]]}{key[5:]}": tensor for key, tensor in net.state_dict().items()}
     said: list[str] = []
     loaded = load_net(saved(weights, tmp_path / "net.pth"), say=said.append)
-    assert (loaded.arch, loaded.scale, loaded.halo) == ("espcn", scale, 4)
-    assert (loaded.colour, loaded.luma_range) == (("luma", "full") if channels == 1 else ("ycbcr", "studio"))
-    torch.testing.assert_close(run(loaded.net, channels), run(net, channels), rtol=0, atol=0)
+    facts = loaded.descriptor
+    assert (facts.arch, facts.scales, facts.channels, facts.halo) == ("espcn", (scale,), channels, 4)
+    assert (facts.colour, facts.luma_range) == (("luma", "full") if channels == 1 else ("ycbcr", "studio"))
+    torch.testing.assert_close(run(build_net(loaded), channels), run(net, channels), rtol=0, atol=0)
     (line,) = said
     assert "activation tanh" in line
     assert "luma range" in line
@@ -178,10 +183,10 @@ def test_a_card_beside_the_file_goes_before_its_metadata(tmp_path: Path) -> None
     save_file(net.state_dict(), tmp_path / "net.safetensors", metadata=metadata)
     said: list[str] = []
     loaded = load_net(tmp_path / "net.safetensors", say=said.append)
-    assert loaded.luma_range == "studio"
-    torch.testing.assert_close(run(loaded.net, 1), run(net, 1), rtol=0, atol=0)
+    assert loaded.descriptor.luma_range == "studio"
+    torch.testing.assert_close(run(build_net(loaded), 1), run(net, 1), rtol=0, atol=0)
     (tmp_path / "net.json").write_bytes(b"\xef\xbb\xbf" + json.dumps({"luma_range": "full"}).encode())
-    assert load_net(tmp_path / "net.safetensors", say=said.append).luma_range == "full"
+    assert load_net(tmp_path / "net.safetensors", say=said.append).descriptor.luma_range == "full"
     assert said == []
 
 
@@ -197,7 +202,7 @@ def test_a_card_that_is_no_json_is_not_guessed_past(tmp_path: Path, text: str) -
 def test_a_card_about_something_else_is_passed_over(tmp_path: Path, text: str) -> None:
     path = saved(ESPCN(2).state_dict(), tmp_path / "net.pth")
     (tmp_path / "net.json").write_text(text)
-    assert load_state_dict(path)[1] == Card()
+    assert load_state_dict(path)[1] == SidecarMetadata()
 
 
 SMALL = SRVGGNetCompact(num_feat=8, num_conv=1).state_dict()
@@ -212,7 +217,7 @@ def test_a_file_is_known_by_its_contents_whatever_its_ending(tmp_path: Path, for
     else:
         torch.save({"params": SMALL}, path, _use_new_zipfile_serialization=form == "zip")
     loaded, card = load_state_dict(path)
-    assert card == Card()
+    assert card == SidecarMetadata()
     assert list(loaded) == list(SMALL) or set(loaded) == set(SMALL)
     for key, tensor in SMALL.items():
         torch.testing.assert_close(loaded[key], tensor, rtol=0, atol=0)
@@ -259,12 +264,12 @@ def test_the_file_may_go_once_it_is_loaded(tmp_path: Path) -> None:
     save_file(net.state_dict(), tmp_path / "net.safetensors")
     loaded = load_net(tmp_path / "net.safetensors")
     (tmp_path / "net.safetensors").write_bytes(b"")
-    torch.testing.assert_close(run(loaded.net, 3), run(net, 3), rtol=0, atol=0)
+    torch.testing.assert_close(run(build_net(loaded), 3), run(net, 3), rtol=0, atol=0)
 
 
 def test_a_loaded_net_is_ready_to_run(tmp_path: Path) -> None:
     before = torch.get_rng_state()
-    net = load_net(saved(SMALL, tmp_path / "net.pth")).net
+    net = build_net(load_net(saved(SMALL, tmp_path / "net.pth")))
     assert not net.training
     assert all(
         weight.device.type == "cpu" and weight.dtype == torch.float32 and not weight.requires_grad
@@ -419,14 +424,14 @@ def test_odd_names_are_no_hindrance(tmp_path: Path, name: str, form: str) -> Non
     except OSError:
         pytest.skip("this file system does not hold such a name")
     save_file(SMALL, path) if form == "safetensors" else path.write_bytes(WHOLE_ZIP)
-    assert load_net(path).arch == "srvgg"
+    assert load_net(path).descriptor.arch == "srvgg"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere file names are Unicode")
 def test_a_name_that_is_no_unicode(tmp_path: Path) -> None:
     path = tmp_path / os.fsdecode(b"\xff.pth")
     path.write_bytes(WHOLE_ZIP)
-    assert load_net(path).arch == "srvgg"
+    assert load_net(path).descriptor.arch == "srvgg"
 
 
 def test_an_unreadable_file_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -462,7 +467,7 @@ def test_an_incomplete_checkpoint_is_refused(
     change(weights)
     path = saved({"params_ema": weights}, tmp_path / "net.pth")
     if reason is None:  # a smaller net, as far as anybody can tell
-        assert load_net(path).arch == "rrdbnet"
+        assert load_net(path).descriptor.arch == "rrdbnet"
     else:
         assert reason in refusal(path)
 
@@ -505,8 +510,10 @@ SHAPES = st.lists(st.integers(0, 4), max_size=5)
 @settings(max_examples=300, deadline=None)
 @given(shapes=st.dictionaries(KEYS, SHAPES, max_size=12))
 def test_no_keys_and_shapes_upset_a_recogniser(shapes: dict[str, list[int]]) -> None:
-    recognised = recognise({key: torch.zeros(shape) for key, shape in shapes.items()}, Card())
-    assert recognised is None or recognised.build() is not None
+    recognised = recognise({key: torch.zeros(shape) for key, shape in shapes.items()}, SidecarMetadata())
+    if recognised is not None:
+        with torch.device("meta"):
+            architecture(recognised.descriptor.arch).net(**recognised.descriptor.config)
 
 
 # Registry rows --------------------------------------------------------------------------------------------------------
@@ -515,7 +522,8 @@ def test_no_keys_and_shapes_upset_a_recogniser(shapes: dict[str, list[int]]) -> 
 @pytest.mark.parametrize("spec", [spec for spec in MODELS if spec.bundled], ids=lambda spec: spec.file)
 def test_the_bundled_weights_are_what_their_rows_say(spec: Any) -> None:
     loaded = load_spec(spec, Found(bundled_folder() / spec.file, pinned=True))
-    assert (loaded.arch, loaded.scale, loaded.colour) == (spec.arch, spec.scale, spec.channels)
+    facts = loaded.descriptor
+    assert (facts.arch, facts.scales, facts.colour) == (spec.arch, (spec.scale,), spec.channels)
     said: list[str] = []
     load_net(bundled_folder() / spec.file, say=said.append)
     assert said == []  # our own files tell everything
@@ -525,7 +533,7 @@ def test_a_file_that_is_not_what_its_row_says_is_refused(tmp_path: Path) -> None
     row = next(spec for spec in MODELS if spec.arch == "srvgg")
     good = SRVGGNetCompact(num_feat=8, num_conv=1)
     found = Found(saved(good.state_dict(), tmp_path / "net.pth"), pinned=False)
-    assert load_spec(row, found).scale == row.scale
+    assert load_spec(row, found).descriptor.only_scale == row.scale
     for other in (SRVGGNetCompact(num_feat=8, num_conv=1, upscale=2), ESPCN(4), nn.Conv2d(3, 3, 3)):
         torch.save(other.state_dict(), found.path)
         with pytest.raises(CheckpointError, match=rf"{row.model} x4 is srvgg x4 for rgb"):
@@ -533,20 +541,20 @@ def test_a_file_that_is_not_what_its_row_says_is_refused(tmp_path: Path) -> None
 
 
 def test_interpolation_goes_weight_by_weight() -> None:
-    a, b = (
-        LoadedNet(SRVGGNetCompact(num_feat=8, num_conv=1).eval(), "srvgg", 4, "rgb", "full", 3, 1) for _ in range(2)
-    )
+    a, b = (net_of(SRVGGNetCompact(num_feat=8, num_conv=1)) for _ in range(2))
     for weight in (0.0, 0.25, 1.0):
         blend = interpolate(a, b, weight)
-        for key, tensor in blend.net.state_dict().items():
-            expected = weight * a.net.state_dict()[key] + (1 - weight) * b.net.state_dict()[key]
+        assert blend.descriptor == a.descriptor
+        assert set(blend.state_dict) == set(a.state_dict)
+        for key, tensor in blend.state_dict.items():
+            expected = weight * a.state_dict[key] + (1 - weight) * b.state_dict[key]
             torch.testing.assert_close(tensor, expected, rtol=0, atol=0)
-    torch.testing.assert_close(run(interpolate(a, b, 1.0).net, 3), run(a.net, 3), rtol=0, atol=0)
-    other = dataclasses.replace(b, net=SRVGGNetCompact(num_feat=12, num_conv=1))
+    torch.testing.assert_close(run(build_net(interpolate(a, b, 1.0)), 3), run(build_net(a), 3), rtol=0, atol=0)
+    other = net_of(SRVGGNetCompact(num_feat=12, num_conv=1))
     with pytest.raises(CheckpointError, match="cannot be blended"):
         interpolate(a, other, 0.5)
     with pytest.raises(CheckpointError, match="cannot be blended"):
-        interpolate(a, dataclasses.replace(b, scale=2), 0.5)
+        interpolate(a, replace(b, descriptor=replace(b.descriptor, scales=(2,))), 0.5)
 
 
 # The published files --------------------------------------------------------------------------------------------------
@@ -571,11 +579,12 @@ OURS = {
 def test_published_files_are_known_with_what_their_cards_say(name: str) -> None:
     said: list[str] = []
     loaded = load_net(SHARED_WEIGHTS / f"{name}.safetensors", say=said.append)
-    assert (loaded.arch, loaded.scale, loaded.colour, loaded.luma_range) == OURS[name]
-    if loaded.arch == "espcn":
+    facts, net = loaded.descriptor, build_net(loaded)
+    assert (facts.arch, facts.only_scale, facts.colour, facts.luma_range) == OURS[name]
+    if facts.arch == "espcn":
         relu, tanh_at_the_end = "tf" in name or "tutorial" in name, "tf" in name
-        assert isinstance(loaded.net.activation, nn.ReLU if relu else nn.Tanh)
-        assert isinstance(loaded.net.final_activation, nn.Tanh if tanh_at_the_end else nn.Identity)
+        assert isinstance(net.activation, nn.ReLU if relu else nn.Tanh)
+        assert isinstance(net.final_activation, nn.Tanh if tanh_at_the_end else nn.Identity)
     assert len(said) == (1 if name == "espcn-tutorial-x3" else 0)  # its card says "luma / 255", and no range
 
 
@@ -629,12 +638,15 @@ def test_a_net_from_spandrel_looks_like_one_of_ours(tmp_path: Path, monkeypatch:
     descriptor = Descriptor()
     pretend_spandrel(monkeypatch, descriptor)
     loaded = load_net(saved({"x": torch.ones(1)}, tmp_path / "net.pth"))
-    assert (loaded.arch, loaded.scale, loaded.colour, loaded.multiple_of) == ("SwinIR", 2, "rgb", 12)
-    assert loaded.halo == 36
-    assert not loaded.fp16
+    facts = loaded.descriptor
+    assert (facts.name, facts.scales, facts.colour, facts.multiple_of) == ("SwinIR", (2,), "rgb", 12)
+    assert facts.halo == 36
+    assert not facts.exact
+    assert facts.precisions == {"fp32"}
+    net = build_net(loaded)
     assert not any(weight.requires_grad for weight in descriptor.model.parameters())
-    torch.testing.assert_close(run(loaded.net, 3), run(descriptor, 3))  # type: ignore[arg-type]
-    assert run(loaded.net.to(torch.float64).float(), 3).shape == (1, 3, 24, 32)
+    torch.testing.assert_close(run(net, 3), run(descriptor, 3))  # type: ignore[arg-type]
+    assert run(net.to(torch.float64).float(), 3).shape == (1, 3, 24, 32)
 
 
 def test_a_broken_spandrel_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -674,8 +686,9 @@ def test_spandrel_itself(tmp_path: Path) -> None:
 
     net = SAFMN(dim=8, n_blocks=2, upscaling_factor=4)
     loaded = load_net(saved({"params": net.state_dict()}, tmp_path / "net.pth"))
-    assert (loaded.arch, loaded.scale, loaded.multiple_of) == ("SAFMN", 4, 8)
-    assert run(loaded.net, 3).shape == (1, 3, 48, 64)
+    facts = loaded.descriptor
+    assert (facts.name, facts.scales, facts.multiple_of) == ("SAFMN", (4,), 8)
+    assert run(build_net(loaded), 3).shape == (1, 3, 48, 64)
     assert "no architecture that is known" in refusal(saved({"x": torch.ones(1)}, tmp_path / "other.pth"))
 
 
@@ -685,6 +698,6 @@ def test_a_header_of_any_length_is_told_from_a_pickle(tmp_path: Path) -> None:
     for padding in range(0, 256, 8):
         path = tmp_path / f"{padding}.safetensors"
         save_file(net.state_dict(), path, metadata={"activation": "tanh", "note": "x" * padding})
-        assert load_net(path, say=print).scale == 2
+        assert load_net(path, say=print).descriptor.only_scale == 2
     first_bytes = {path.read_bytes()[0] for path in tmp_path.iterdir()}
     assert 0x80 in first_bytes

@@ -11,18 +11,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
+from tests.nets import loaded
 from tests.test_frame_upscaler import TV, TWICE, random_frame
 from upscale_cli import Upscaler
 from upscale_cli.frames.image import Pixels
 from upscale_cli.frames.pixel_format import FORMATS
-from upscale_cli.inference.color_adapter import PictureNet
-from upscale_cli.inference.device import Precision
-from upscale_cli.inference.frame_scheduler import frames_of
-from upscale_cli.inference.tiled import Engine
+from upscale_cli.inference.tiled import TiledNet
+from upscale_cli.inference.video_upscaler import VideoUpscaler
 from upscale_cli.models.archs.espcn import ESPCN
 from upscale_cli.models.archs.rrdbnet import RRDBNet
 from upscale_cli.models.archs.srvgg import SRVGGNetCompact
+from upscale_cli.models.interface import LoadedNet, Precision
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -33,18 +34,22 @@ def _gpu() -> None:
         pytest.skip("no CUDA device")
 
 
-def net(kind: str) -> PictureNet:
+def module(kind: str) -> nn.Module:
     torch.manual_seed(0)
     if kind == "espcn":
-        return PictureNet(ESPCN(2), "luma", "full")
+        return ESPCN(2)
     if kind == "srvgg":
-        return PictureNet(SRVGGNetCompact(num_feat=32, num_conv=6), "rgb", "full")
-    return PictureNet(RRDBNet(num_feat=32, num_block=3, num_grow_ch=16, unshuffle=2), "rgb", "full")
+        return SRVGGNetCompact(num_feat=32, num_conv=6)
+    return RRDBNet(num_feat=32, num_block=3, num_grow_ch=16, unshuffle=2)
+
+
+def net(kind: str) -> LoadedNet:
+    return loaded(module(kind))
 
 
 def sr(kind: str, device: str, precision: Precision, lr: Pixels, tile: int = 48) -> Pixels:
-    engine = Engine(net(kind), torch.device(device), precision, tile=tile, say=lambda text: pytest.fail(text))
-    return engine.upscale(lr, np.float32, clip=False)
+    made = TiledNet(net(kind), torch.device(device), precision, tile=tile, say=lambda text: pytest.fail(text))
+    return made.upscale(lr, np.float32, clip=False)
 
 
 def psnr(one: Pixels, other: Pixels) -> float:
@@ -74,19 +79,19 @@ def test_a_net_that_overflows_in_fp16_goes_on_in_fp32(noise: Callable[..., Pixel
     """Weights blown up between two layers and shrunk after them: fine in fp32, Inf in fp16."""
     said: list[str] = []
     lr = noise(100, 100, 3)
-    weak = net("srvgg")
-    plain = Engine(net("srvgg"), torch.device("cuda"), "fp32", tile=32, say=said.append).upscale(lr, np.float32)
-    first, last = (weak.net.get_submodule(name) for name in ("body.0", "body.14"))
+    weak = module("srvgg")
+    plain = TiledNet(net("srvgg"), torch.device("cuda"), "fp32", tile=32, say=said.append).upscale(lr, np.float32)
+    first, last = (weak.get_submodule(name) for name in ("body.0", "body.14"))
     for factor, layer in ((1e6, first), (1e-6, last)):
         for parameter in layer.parameters():
             parameter.data.mul_(factor)
-    for name, parameter in weak.net.named_parameters():
+    for name, parameter in weak.named_parameters():
         if name.endswith("bias") and name not in ("body.0.bias", "body.14.bias"):
             parameter.data.mul_(1e6)
-    weak.net.get_submodule("body.14").bias.data.mul_(1e6)  # type: ignore[operator]
-    engine = Engine(weak, torch.device("cuda"), "fp16", tile=32, say=said.append)
-    np.testing.assert_allclose(engine.upscale(lr, np.float32), plain, atol=1e-3)
-    assert engine.precision == "fp32"
+    last.bias.data.mul_(1e6)  # type: ignore[operator]
+    made = TiledNet(loaded(weak), torch.device("cuda"), "fp16", tile=32, say=said.append)
+    np.testing.assert_allclose(made.upscale(lr, np.float32), plain, atol=1e-3)
+    assert made.precision == "fp32"
     assert len(said) == 1
 
 
@@ -106,12 +111,12 @@ def test_memory_that_runs_out_for_real_halves_the_window(noise: Callable[..., Pi
     said: list[str] = []
     lr = noise(700, 700, 3)
     expected = sr("espcn", "cuda", "fp32", lr, 4000)
-    engine = Engine(net("espcn"), torch.device("cuda"), "fp32", tile=4000, say=said.append)
+    made = TiledNet(net("espcn"), torch.device("cuda"), "fp32", tile=4000, say=said.append)
     torch.cuda.empty_cache()
     free, _ = torch.cuda.mem_get_info()
     taken = torch.empty(free - 160 * 2**20, dtype=torch.uint8, device="cuda")
     try:
-        np.testing.assert_allclose(engine.upscale(lr, np.float32, clip=False), expected, atol=1e-5)
+        np.testing.assert_allclose(made.upscale(lr, np.float32, clip=False), expected, atol=1e-5)
     finally:
         del taken
         torch.cuda.empty_cache()
@@ -120,16 +125,16 @@ def test_memory_that_runs_out_for_real_halves_the_window(noise: Callable[..., Pi
 
 def test_pictures_in_several_threads_share_batches(noise: Callable[..., Pixels]) -> None:
     pictures = [noise(64, 80, 3) for _ in range(24)]
-    engine = Engine(net("srvgg"), torch.device("cuda"), "fp32", say=lambda text: pytest.fail(text))
-    alone = [engine.upscale(lr, np.float32) for lr in pictures]
+    made = TiledNet(net("srvgg"), torch.device("cuda"), "fp32", say=lambda text: pytest.fail(text))
+    alone = [made.upscale(lr, np.float32) for lr in pictures]
     with ThreadPoolExecutor(8) as threads:
-        together = list(threads.map(lambda lr: engine.upscale(lr, np.float32), pictures))
+        together = list(threads.map(lambda lr: made.upscale(lr, np.float32), pictures))
     for one, other in zip(alone, together, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
 
 
 def gpus() -> list[torch.device]:
-    """All of them; of one alone, twice: to the dealer those are two."""
+    """All of them; of one alone, twice: to the scheduler those are two."""
     found = [torch.device("cuda", number) for number in range(torch.cuda.device_count())]
     return found * 2 if len(found) == 1 else found
 
@@ -137,19 +142,19 @@ def gpus() -> list[torch.device]:
 @pytest.mark.parametrize("kind", ["espcn", "rrdbnet"])
 def test_several_gpus_give_what_one_gives(kind: str, noise: Callable[..., Pixels]) -> None:
     lr = noise(300, 310, 3)
-    several = Engine(net(kind), gpus(), "fp32", tile=48, say=lambda text: pytest.fail(text))
+    several = TiledNet(net(kind), gpus(), "fp32", tile=48, say=lambda text: pytest.fail(text))
     np.testing.assert_allclose(several.upscale(lr, np.float32, clip=False), sr(kind, "cuda", "fp32", lr), atol=1e-5)
 
 
 def test_frames_on_several_gpus_come_back_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     samples = [random_frame("yuv420p", 64, 48, seed=number) for number in range(20)]
     upscaler = Upscaler("espcn", device="cuda", precision="fp32")
-    one = frames_of(upscaler, FORMATS["yuv420p"], 64, 48, TV, TWICE, say=pytest.fail)
-    wanted = [one.collect(one.submit(frame)) for frame in samples]  # type: ignore[arg-type]
+    one = VideoUpscaler(upscaler, FORMATS["yuv420p"], 64, 48, TV, TWICE, say=pytest.fail)
+    wanted = [one.collect(one.submit(frame)) for frame in samples]
     monkeypatch.setattr(upscaler, "devices", gpus())
-    monkeypatch.setattr(upscaler, "_engines", {})
-    several = frames_of(upscaler, FORMATS["yuv420p"], 64, 48, TV, TWICE, graph=True, say=lambda _: None)
-    under_way = [several.submit(frame) for frame in samples]
-    for pending, frame in zip(under_way, wanted, strict=True):
-        made = several.collect(pending)  # type: ignore[arg-type]
+    monkeypatch.setattr(upscaler, "_nets", {})
+    several = VideoUpscaler(upscaler, FORMATS["yuv420p"], 64, 48, TV, TWICE, graph=True, say=lambda _: None)
+    in_progress = [several.submit(frame) for frame in samples]
+    for future, frame in zip(in_progress, wanted, strict=True):
+        made = several.collect(future)
         assert np.abs(made.astype(int) - frame.astype(int)).max() <= 1

@@ -5,7 +5,6 @@ trained nets with the PSNR on their cards where the files are on this machine.
 """
 
 import hashlib
-import importlib
 import json
 import os
 import re
@@ -23,12 +22,15 @@ from torch import Tensor
 from tests.goldens import recipes
 from tests.goldens.recipes import RECIPES, TRAINED, Recipe, Trained, first_esrgan_keys, numbered_keys, seeded
 from tests.goldens.reference import espcn
+from tests.nets import picture_net
 from upscale_cli.evaluation import metrics
-from upscale_cli.inference.color_adapter import PictureNet
 from upscale_cli.inference.profile import profile
-from upscale_cli.models.interface import Card, natural_order
-from upscale_cli.models.loading import LoadedNet, load_net, load_spec
-from upscale_cli.models.registry import ARCHITECTURES, MODELS, Spec
+from upscale_cli.inference.tile_layout import geometry_of
+from upscale_cli.models.archs import ARCHS, rrdbnet
+from upscale_cli.models.interface import LoadedNet, SidecarMetadata, natural_order
+from upscale_cli.models.loading import build_net, load_net, load_spec
+from upscale_cli.models.plugins import architecture
+from upscale_cli.models.registry import MODELS, Spec
 from upscale_cli.models.store import Found, bundled_folder
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -91,6 +93,13 @@ def loaded(spec: Spec, folder: Path) -> LoadedNet:
     return load_spec(spec, Found(path, pinned=False))
 
 
+def scale_of(net: LoadedNet) -> int:
+    """Of a net that has but one, a whole one."""
+    scale = net.descriptor.only_scale
+    assert isinstance(scale, int)
+    return scale
+
+
 def golden(path: Path) -> tuple[Tensor, Tensor]:
     """(1, C, H, W) float64 in [0, 1], and what another implementation made of it, float64."""
     kept = safetensors.torch.load_file(path)
@@ -108,19 +117,18 @@ def relative_error(sr: Tensor, reference: Tensor) -> float:
 @pytest.mark.parametrize("spec", MODELS, ids=name_of)
 def test_a_row_builds_saves_loads_and_costs_what_it_says(spec: Spec, tmp_path: Path) -> None:
     net = loaded(spec, tmp_path)
-    assert (net.arch, net.scale, net.colour) == (spec.arch, spec.scale, spec.channels)
-    picture_net = PictureNet(net.net, net.colour, net.luma_range)
-    channels = 1 if spec.channels == "luma" else 3
-    assert profile(picture_net, channels, picture_net.multiple_of).macs == spec.macs
-    side = 2 * net.multiple_of
-    sr = picture_net(torch.rand(1, 3, side, 2 * side))
+    facts = net.descriptor
+    assert (facts.arch, facts.scales, facts.colour) == (spec.arch, (spec.scale,), spec.channels)
+    assert facts.channels == (1 if spec.channels == "luma" else 3)
+    assert profile(net, spec.scale).macs == spec.macs
+    side = 2 * facts.multiple_of
+    sr = picture_net(net)(torch.rand(1, 3, side, 2 * side))
     assert sr.shape == (1, 3, side * spec.scale, 2 * side * spec.scale)
 
-    again = load_net(saved(dict(net.net.state_dict()), tmp_path / "again.safetensors"))
-    assert {key: tensor.shape for key, tensor in again.net.state_dict().items()} == {
-        key: tensor.shape for key, tensor in net.net.state_dict().items()
-    }
-    assert all(torch.equal(tensor, net.net.state_dict()[key]) for key, tensor in again.net.state_dict().items())
+    again = load_net(saved(dict(build_net(net).state_dict()), tmp_path / "again.safetensors"))
+    assert again.descriptor == facts
+    assert again.state_dict.keys() == net.state_dict.keys()
+    assert all(torch.equal(tensor, net.state_dict[key]) for key, tensor in again.state_dict.items())
 
 
 def test_no_two_rows_are_the_same_pass() -> None:
@@ -137,13 +145,14 @@ def test_twins_for_denoising_differ_in_weights_only() -> None:
             assert (twin.scale, twin.arch, SHAPES[twin.stem]) == (spec.scale, spec.arch, SHAPES[spec.stem])
 
 
-@pytest.mark.parametrize("arch", ARCHITECTURES)
-def test_an_architecture_is_a_module_that_recognises_its_own(arch: str) -> None:
-    recognise = importlib.import_module(f"upscale_cli.models.{arch}").recognise
+@pytest.mark.parametrize("arch", ARCHS)
+def test_an_architecture_recognises_its_own(arch: str) -> None:
+    assert architecture(arch).name == arch
+    recognise = architecture(arch).recognise
     stems = {spec.stem: spec.arch for spec in MODELS}
     for stem, of_arch in stems.items():
         state_dict = {key: torch.empty(shape, device="meta") for key, shape in SHAPES[stem].items()}
-        assert (recognise(state_dict, Card()) is not None) == (of_arch == arch)
+        assert (recognise(state_dict, SidecarMetadata()) is not None) == (of_arch == arch)
 
 
 @pytest.mark.parametrize("spec", [spec for spec in MODELS if spec.bundled], ids=name_of)
@@ -178,15 +187,15 @@ def exact_nets() -> dict[str, recipes.Shapes]:
 @pytest.mark.parametrize("shapes", exact_nets().values(), ids=exact_nets().keys())
 def test_the_halo_is_the_field_of_an_exact_net(shapes: recipes.Shapes, tmp_path: Path) -> None:
     net = load_net(saved(tensors(shapes), tmp_path / "net.pth"))
-    assert getattr(net.net, "exact")  # noqa: B009
-    channels = 1 if net.colour == "luma" else 3
-    assert reach(net.net, channels, net.scale, net.halo + 2) == net.halo
+    facts = net.descriptor
+    assert facts.exact
+    assert reach(build_net(net), facts.channels, scale_of(net), facts.halo + 2) == facts.halo
 
 
 def test_the_halo_of_a_luma_net_holds_for_chroma_too(tmp_path: Path) -> None:
     net = load_net(saved(tensors(espcn_shapes(2)), tmp_path / "net.pth"))
-    picture_net = PictureNet(net.net, net.colour, net.luma_range)
-    assert reach(picture_net, 3, 2, picture_net.halo + 2) <= picture_net.halo
+    halo = geometry_of(net.descriptor, 2, tile=0, overlap=None).halo
+    assert reach(picture_net(net), 3, 2, halo + 2) <= halo
 
 
 def test_the_field_of_rrdbnet_grows_by_15_a_block(tmp_path: Path) -> None:
@@ -194,8 +203,8 @@ def test_the_field_of_rrdbnet_grows_by_15_a_block(tmp_path: Path) -> None:
     fields = []
     for blocks in (1, 2):
         net = load_net(saved(tensors(recipes.rrdbnet(blocks, num_feat=8)), tmp_path / f"{blocks}.pth"))
-        assert not getattr(net.net, "exact")  # noqa: B009
-        fields.append(reach(net.net, 3, 4, 36))
+        assert not net.descriptor.exact
+        fields.append(reach(build_net(net), 3, 4, 36))
     assert fields[1] - fields[0] == 15
 
 
@@ -209,12 +218,13 @@ def test_random_nets_agree_with_spandrel(recipe: Recipe, tmp_path: Path) -> None
     path = saved(state_dict, tmp_path / "net.pth")
     if recipe.act_type in ("relu", "leakyrelu"):
         path.with_suffix(".json").write_text(json.dumps({"activation": recipe.act_type}))
-    net = load_net(path)
+    loaded = load_net(path)
     lr, reference = golden(recipe.path)
-    assert net.scale == recipe.scale
+    assert loaded.descriptor.scales == (recipe.scale,)
+    net = build_net(loaded)
     with torch.inference_mode():
-        assert relative_error(net.net(lr.float()), reference) < 1e-5
-        assert relative_error(net.net.double()(lr), reference) < 1e-7
+        assert relative_error(net(lr.float()), reference) < 1e-5
+        assert relative_error(net.double()(lr), reference) < 1e-7
 
 
 @pytest.mark.parametrize("keys", [first_esrgan_keys, numbered_keys])
@@ -222,7 +232,7 @@ def test_random_nets_agree_with_spandrel(recipe: Recipe, tmp_path: Path) -> None
 def test_older_keys_name_the_same_tensors(recipe: Recipe, keys: Any) -> None:
     """So the goldens hold for them, too: make.py had spandrel read all three kinds of keys."""
     new = {key: torch.empty(shape, device="meta") for key, shape in recipe.shapes.items()}
-    recognised = importlib.import_module("upscale_cli.models.archs.rrdbnet").recognise(keys(new), Card())
+    recognised = rrdbnet.recognise(keys(new), SidecarMetadata())
     assert recognised is not None
     assert recognised.state_dict.keys() == new.keys()
     assert all(tensor is new[key] for key, tensor in recognised.state_dict.items())
@@ -232,14 +242,14 @@ def test_older_keys_name_the_same_tensors(recipe: Recipe, keys: Any) -> None:
 def test_no_tensor_could_be_wrong_unseen(recipe: Recipe, tmp_path: Path) -> None:
     """The goldens are not blind: to lose any one tensor would change the output by far more than the tolerance."""
     state_dict = {key: torch.from_numpy(array) for key, array in recipe.weights().items()}
-    net = load_net(saved(state_dict, tmp_path / "net.pth"))
-    net.net.requires_grad_(True)
+    net = build_net(load_net(saved(state_dict, tmp_path / "net.pth")))
+    net.requires_grad_(True)
     lr, reference = golden(recipe.path)
-    sr = net.net(lr.float())
+    sr = net(lr.float())
     torch.manual_seed(0)
     (sr * torch.randn_like(sr) / reference.std()).sum().backward()
     count = reference.numel() ** 0.5  # what a change of the golden's own size would add to that sum
-    for name, weight in net.net.named_parameters():
+    for name, weight in net.named_parameters():
         assert weight.grad is not None
         assert (weight.grad * weight).detach().norm() / count > 5e-5, name
 
@@ -258,14 +268,17 @@ def test_bundled_espcn_agrees_with_numpy(spec: Spec) -> None:
     assert_like_numpy(load_net(path), {key: kept[key].numpy() for key in natural_order(kept)}, activation="relu")
 
 
-def assert_like_numpy(net: LoadedNet, weights: Mapping[str, Any], activation: Literal["tanh", "relu"] = "tanh") -> None:
+def assert_like_numpy(
+    loaded: LoadedNet, weights: Mapping[str, Any], activation: Literal["tanh", "relu"] = "tanh"
+) -> None:
     """In float64 to its last digits, in float32 to a relative error below 1e-5."""
     luma = metrics.full_luma(recipes.picture(33, 47)) / 255
-    reference = torch.from_numpy(espcn(luma[None], weights, net.scale, activation))[None]
+    reference = torch.from_numpy(espcn(luma[None], weights, scale_of(loaded), activation))[None]
     lr = torch.from_numpy(luma)[None, None]
+    net = build_net(loaded)
     with torch.inference_mode():
-        assert relative_error(net.net(lr.float()), reference) < 1e-5
-        assert relative_error(net.net.double()(lr), reference) < 1e-12
+        assert relative_error(net(lr.float()), reference) < 1e-5
+        assert relative_error(net.double()(lr), reference) < 1e-12
 
 
 # Trained nets, where they are on this machine
@@ -292,7 +305,7 @@ def test_trained_nets_agree_with_spandrel(trained: Trained) -> None:
         pytest.skip(f"{path.name} is not the file that the golden was made with")
     lr, reference = golden(trained.path)
     with torch.inference_mode():
-        assert relative_error(load_net(path).net(lr.float()), reference) < 1e-5
+        assert relative_error(build_net(load_net(path))(lr.float()), reference) < 1e-5
 
 
 @pytest.mark.parametrize(
@@ -306,16 +319,16 @@ def test_other_peoples_espcn_reaches_the_psnr_on_its_card(stem: str) -> None:
     verified = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["verified"]
     (promised,) = re.findall(r"MATLAB-style[^;]*?-> this net: [\d.]+ -> ([\d.]+)", "; ".join(verified))
     net = load_net(path)
-    picture_net = PictureNet(net.net, net.colour, net.luma_range)
-    assert np.mean([set5_psnr(picture_net, name) for name in SET5]) == pytest.approx(float(promised), abs=0.02)
+    assert np.mean([set5_psnr(net, name) for name in SET5]) == pytest.approx(float(promised), abs=0.02)
 
 
-def set5_psnr(net: PictureNet, name: str) -> float:
+def set5_psnr(net: LoadedNet, name: str) -> float:
     """Luma PSNR in dB as the cards have it: LR rounded to 8 bits, SR not."""
+    scale = scale_of(net)
     with Image.open(SHARED / "eval" / "Set5" / f"{name}.png") as image:
-        hr = metrics.crop_to_multiple(np.asarray(image.convert("RGB")), net.scale)
-    planes = [metrics.to_8_bit(metrics.bicubic(hr[..., channel].astype(float), 1 / net.scale)) for channel in range(3)]
+        hr = metrics.crop_to_multiple(np.asarray(image.convert("RGB")), scale)
+    planes = [metrics.to_8_bit(metrics.bicubic(hr[..., channel].astype(float), 1 / scale)) for channel in range(3)]
     with torch.inference_mode():
-        sr = net(torch.from_numpy(np.stack(planes))[None].float() / 255)[0].clamp(0, 1)
+        sr = picture_net(net)(torch.from_numpy(np.stack(planes))[None].float() / 255)[0].clamp(0, 1)
     sr_luma, hr_luma = (metrics.studio_luma(picture) for picture in (sr.permute(1, 2, 0).numpy() * 255, hr))
-    return metrics.psnr(metrics.crop_border(sr_luma, net.scale), metrics.crop_border(hr_luma, net.scale))
+    return metrics.psnr(metrics.crop_border(sr_luma, scale), metrics.crop_border(hr_luma, scale))
