@@ -20,7 +20,7 @@ from tests.command import Run
 from upscale_cli import Upscaler, upscale_file, upscale_video
 from upscale_cli.errors import OptionError
 from upscale_cli.jobs.video_job import ClipOptions
-from upscale_cli.media.video.encoder_choice import EncodeOptions
+from upscale_cli.media.video.encoding import EncodeOptions
 from upscale_cli.models import plugins
 from upscale_cli.models.loading import load_net
 
