@@ -26,6 +26,7 @@ PACKAGES: Final = (
     "pillow",
     "tifffile",
     "imagecodecs",
+    "openimageio",
     "safetensors",
     "imageio-ffmpeg",
     "av",

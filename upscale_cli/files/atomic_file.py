@@ -175,6 +175,18 @@ def hold(file: IO[bytes]) -> None:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+@contextmanager
+def scratch_file(folder: Path | None) -> Iterator[tuple[Path, IO[bytes]]]:
+    """A temporary file for a library that writes to names only; in a folder, or where the system likes it."""
+    path = (folder or Path(tempfile.gettempdir())) / f"{TEMPORARY}{secrets.token_hex(6)}.part"
+    try:
+        with path.open("xb+") as file:
+            hold(file)
+            yield path, file
+    finally:
+        path.unlink(missing_ok=True)
+
+
 def remove_abandoned(folder: Path) -> int:
     """Removes the temporary files in a folder whose runs were killed; says how many there were."""
     removed = 0

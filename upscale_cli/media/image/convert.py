@@ -65,17 +65,23 @@ def _in_a_layout_of(frame: Frame, metadata: Metadata, row: Format, notes: Notes)
 
 
 def _with_a_profile_of(frame: Frame, metadata: Metadata, row: Format, notes: Notes) -> tuple[Frame, Metadata]:
-    """Convert to sRGB where the profile would be lost and it matters."""
+    if row.icc:
+        return frame, metadata
+    return without_profile(frame, metadata, f"{row.name} as written here holds no ICC profile", notes)
+
+
+def without_profile(frame: Frame, metadata: Metadata, reason: str, notes: Notes) -> tuple[Frame, Metadata]:
+    """The same in sRGB, in the same layout, where the profile would be lost and it matters; `reason` says why."""
     profile = metadata.icc
-    if profile is None or row.icc:
+    if profile is None:
         return frame, metadata
     base = frame.layout.removesuffix("A") if frame.layout in ("LA", "RGBA") else frame.layout
     if icc.is_srgb(profile) or icc.space(profile) != base:
         return frame, replace(metadata, icc=None)
     if frame.pixels.dtype == np.float32:
-        notes(f"{row.name} holds no ICC profile: it is lost, the values stay as they were")
+        notes(f"{reason}: it is lost, the values stay as they were")
         return frame, replace(metadata, icc=None)
-    notes(f"{row.name} as written here holds no ICC profile: colours converted to sRGB")
+    notes(f"{reason}: colours converted to sRGB")
     converted, metadata = _to_srgb(frame, metadata, notes)
     if base == "L":
         alpha = converted.pixels[..., 3:]

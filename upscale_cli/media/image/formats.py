@@ -139,6 +139,7 @@ _ROWS = (
         layouts=_WITH_ALPHA,
         depths=(8, 16, 32),
         max_side=2**30,
+        icc=True,
         exif=True,
         xmp=True,
         quality=90,

@@ -313,7 +313,7 @@ def _encoder(job: Encoding) -> Encoder:
 
         return Netpbm(job)
     if name == "JPEG XL":
-        from upscale_cli.media.image.codecs.jxl import JpegXl
+        from upscale_cli.media.image.codecs.jxl_writer import JpegXl
 
         return JpegXl(job)
     if name == "JPEG 2000":
