@@ -1,7 +1,7 @@
 """JPEG XL, written: colour, and gray with a profile, by OpenImageIO; other gray by imagecodecs.
 
-OpenImageIO writes profiles, and says what samples of more than 8 bits mean; but it refuses gray with alpha, and any word
-on gray's curve (3.2.2). imagecodecs writes every layout, with neither.
+OpenImageIO writes profiles, and says what samples of more than 8 bits mean; but it refuses gray with alpha, and to
+declare gray's curve (3.2.2). imagecodecs writes every layout, with neither.
 """
 
 import numpy as np
