@@ -1,90 +1,47 @@
 """TIFF: every page, at its full depth.
 
-The directory is read by `media.exif`, which knows its shape. Raw samples come from tifffile and are made into a
-frame's here; Pillow (libtiff, which writes its complaints past us to stderr) is asked only where tifffile cannot.
-
-Sources: TIFF 6.0 (1992); Adobe Photoshop TIFF Technical Notes (2002) for LAB and float; BigTIFF as in libtiff.
+Raw samples come from tifffile and are made into a frame's here; Pillow (libtiff, which writes its complaints past us to
+stderr) is asked only where tifffile cannot decode. What the directories say is `tiff_directory`'s business.
 """
 
-import logging
-import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Any, Final, Literal, cast
+from dataclasses import replace
+from typing import Any, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from upscale_cli.errors import InputError
-from upscale_cli.frames.image import Frame, Layout, Transfer
+from upscale_cli.frames.image import Frame, Transfer
 from upscale_cli.frames.pixels import stretched, unpremultiplied, upright_pixels, white_of
 from upscale_cli.frames.rows import BAND_BYTES, Scan
-from upscale_cli.media.image import exif, icc
+from upscale_cli.media.image import icc
 from upscale_cli.media.image.codecs.netpbm import float_white
 from upscale_cli.media.image.codecs.pillow_reader import pixels_of, plan
-from upscale_cli.media.image.formats import RAW_REMEDY
-from upscale_cli.media.image.metadata import Bits, Metadata, PhotoInfo, upright_metadata
+from upscale_cli.media.image.codecs.tiff_directory import (
+    BASES,
+    FLOAT,
+    IS_LAB,
+    IS_PALETTE,
+    IS_RGB,
+    JPEG,
+    MIN_IS_BLACK,
+    MIN_IS_WHITE,
+    OLD_JPEG,
+    SIGNED,
+    UNSIGNED,
+    Page,
+    opened,
+    pages_of,
+)
+from upscale_cli.media.image.metadata import Metadata, PhotoInfo
 from upscale_cli.media.image.source import Picture, Source, calm_pillow, decoding
 
-SUBFILE, WIDTH, LENGTH, BITS, COMPRESSION, PHOTOMETRIC = 254, 256, 257, 258, 259, 262
-SAMPLES, MAX_VALUE, X_RESOLUTION, Y_RESOLUTION, UNIT, COLOR_MAP = 277, 281, 282, 283, 296, 320
-EXTRA_SAMPLES, SAMPLE_FORMAT, XMP, ICC_PROFILE, DNG_VERSION = 338, 339, 700, 34675, 50706
-DESCRIPTIVE = frozenset((269, 270, 271, 272, 285, 305, 306, 315, 316, 33432, 33723, 18246, 18249, 40091, 40092, 40093))
-DESCRIPTIVE |= frozenset((40094, 40095, exif.EXIF_IFD, exif.GPS_IFD))
-"""Tags of IFD0 that speak of the picture and not of how it is stored: who, when, with what, where."""
-
-MIN_IS_WHITE, MIN_IS_BLACK, IS_RGB, IS_PALETTE, IS_MASK, IS_INK, IS_YCBCR, IS_LAB = 0, 1, 2, 3, 4, 5, 6, 8
-_UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3
-_OLD_JPEG, _JPEG = 6, 7
-_LOSSY = (_OLD_JPEG, _JPEG, 34892)
-_REDUCED_OR_MASK = 1 | 4
-_BASES: dict[int, tuple[Layout, int]] = {
-    MIN_IS_WHITE: ("L", 1),
-    MIN_IS_BLACK: ("L", 1),
-    IS_RGB: ("RGB", 3),
-    IS_PALETTE: ("RGB", 1),
-    IS_INK: ("CMYK", 4),
-    IS_YCBCR: ("RGB", 3),
-    IS_LAB: ("LAB", 3),
-}
-_MAX_PAGES = 100_000
+_LOSSY = (OLD_JPEG, JPEG, 34892)
 
 SMALL_SEGMENTS: Final = 64 * 2**20
 """Bytes of decoded strips or tiles, side by side, that are bands however small the picture is; else a quarter of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """What one IFD says. `index` counts all IFDs of the file."""
-
-    index: int
-    width: int
-    height: int
-    bits: int
-    samples: int
-    kind: int
-    photometric: int
-    compression: int
-    alpha: Literal["none", "straight", "premultiplied"]
-    largest: int | None
-    orientation: int
-    metadata: Metadata
-    palette: tuple[float, ...] = ()
-
-    @property
-    def needs_libtiff(self) -> bool:
-        """Codings that tifffile does not decode: chroma at half the resolution, unless JPEG's own; the old JPEG."""
-        return self.compression == _OLD_JPEG or (self.photometric == IS_YCBCR and self.compression != _JPEG)
-
-    @property
-    def layout(self) -> Layout:
-        base = _BASES[self.photometric][0]
-        return cast(Layout, base + "A") if self.alpha != "none" and base in ("L", "RGB") else base
-
-    @property
-    def depth(self) -> Bits:
-        return 32 if self.kind == _FLOAT else 8 if self.bits <= 8 else 16
 
 
 def open_tiff(source: Source) -> Picture:
@@ -94,7 +51,7 @@ def open_tiff(source: Source) -> Picture:
         InputError: damaged, too large, camera RAW in TIFF's clothes, or of a coding that nothing here decodes.
     """
     with decoding(source):
-        pages = list(_pages(source))
+        pages = list(pages_of(source))
         if not pages:
             raise InputError(f"{source.name}: the TIFF holds no picture. The file is damaged.")
         whites = {page.index: _white(source, page) for page in pages}
@@ -123,7 +80,7 @@ def _can_be_scanned(page: Page) -> bool:
         not page.needs_libtiff
         and page.layout in ("L", "RGB")
         and page.photometric in (MIN_IS_WHITE, MIN_IS_BLACK, IS_RGB)
-        and page.kind == _UNSIGNED
+        and page.kind == UNSIGNED
         and page.bits in (8, 16)
         and page.largest is None
         and page.orientation == 1
@@ -216,102 +173,6 @@ def _with_white(metadata: Metadata, white: float) -> Metadata:
     return metadata if white == 1 else replace(metadata, white=white)
 
 
-def _pages(source: Source) -> Iterator[Page]:
-    """Follow the chain of IFDs; a chain that bites its tail ends there."""
-    order, big, offset = header_of(source)
-    seen: set[int] = set()
-    index = 0
-    while offset and offset not in seen and index < _MAX_PAGES:
-        seen.add(offset)
-        fields, offset = exif.read_ifd(source.file, offset, order, big)
-        if not fields and index == 0:
-            raise InputError(f"{source.name}: the TIFF's directory is cut off. The file is damaged.")
-        page = _page(source, index, fields, order)
-        if page is not None:
-            yield page
-        index += 1
-
-
-def header_of(source: Source) -> tuple[str, bool, int]:
-    """Byte order, whether it is BigTIFF, and where the first IFD is."""
-    source.file.seek(0)
-    head = source.file.read(16).ljust(16, b"\0")
-    order = "<" if head[:2] == b"II" else ">"
-    big = struct.unpack_from(order + "H", head, 2)[0] == 43
-    return order, big, struct.unpack_from(order + ("Q" if big else "I"), head, 8 if big else 4)[0]
-
-
-def _page(source: Source, index: int, fields: list[exif.Field], order: str) -> Page | None:
-    """One page, checked for its size and for a coding that makes sense; None for a thumbnail or a mask."""
-    values = {field.tag: _numbers(field, order) for field in fields}
-
-    def one(tag: int, default: int) -> int:
-        found = values.get(tag)
-        return int(found[0]) if found else default
-
-    if DNG_VERSION in values:
-        raise InputError(f"{source.name}: {RAW_REMEDY}.")
-    if one(SUBFILE, 0) & _REDUCED_OR_MASK and index > 0:
-        return None
-    source.check_size(one(WIDTH, 0), one(LENGTH, 0))
-    bits = {int(value) for value in values.get(BITS) or (1,)}
-    kinds = {int(value) for value in values.get(SAMPLE_FORMAT) or (_UNSIGNED,)}
-    photometric, samples = one(PHOTOMETRIC, -1), one(SAMPLES, 1)
-    known = photometric in _BASES and samples >= _BASES[photometric][1]
-    if not known or samples > 16 or len(bits) != 1 or len(kinds) != 1 or not kinds <= {1, 2, 3, 4}:
-        raise InputError(
-            f"{source.name}: page {index + 1} is coded as {samples} samples of {sorted(bits)} bits with photometric "
-            f"interpretation {photometric}, which is not read. Convert it to RGB first."
-        )
-    extras = values.get(EXTRA_SAMPLES) or ()
-    if samples > _BASES[photometric][1] + 1 or (samples > _BASES[photometric][1] and (not extras or extras[0] == 0)):
-        source.say(f"{source.name}: page {index + 1} has extra channels, which are left out")
-    alpha = {1: "premultiplied", 2: "straight"}.get(int(extras[0]) if extras else 0, "none")
-    palette = _numbers(next((f for f in fields if f.tag == COLOR_MAP), None), order, 3 * 2**16)
-    metadata, orientation = _metadata(fields, values, order)
-    return Page(
-        index=index,
-        width=one(WIDTH, 0),
-        height=one(LENGTH, 0),
-        bits=bits.pop(),
-        samples=samples,
-        kind=kinds.pop() % 4 or _UNSIGNED,
-        photometric=photometric,
-        compression=one(COMPRESSION, 1),
-        alpha=cast(Any, alpha if samples > _BASES[photometric][1] else "none"),
-        largest=one(MAX_VALUE, 0) or None,
-        orientation=orientation,
-        metadata=metadata,
-        palette=palette,
-    )
-
-
-_NUMBER_CODES = {1: "B", 3: "H", 4: "I", 8: "h", 9: "i", 13: "I", 16: "Q"}
-
-
-def _numbers(field: exif.Field | None, order: str, most: int = 32) -> tuple[float, ...]:
-    """The first few numbers of a field; none for text and bytes."""
-    if field is None:
-        return ()
-    count = min(field.count, most)
-    if field.type in _NUMBER_CODES:
-        return struct.unpack_from(f"{order}{count}{_NUMBER_CODES[field.type]}", field.data)
-    if field.type == 5:
-        pairs = struct.unpack_from(f"{order}{2 * count}I", field.data)
-        return tuple(up / down if down else 0.0 for up, down in zip(pairs[::2], pairs[1::2], strict=True))
-    return ()
-
-
-def _metadata(fields: list[exif.Field], values: dict[int, tuple[float, ...]], order: str) -> tuple[Metadata, int]:
-    data = {field.tag: field.data for field in fields}
-    kept = [field for field in fields if field.tag in DESCRIPTIVE or field.tag == exif.ORIENTATION]
-    dpi = None
-    unit = {2: 1.0, 3: 2.54}.get(int((values.get(UNIT) or (2,))[0]))
-    if unit and values.get(X_RESOLUTION) and values.get(Y_RESOLUTION):
-        dpi = values[X_RESOLUTION][0] * unit, values[Y_RESOLUTION][0] * unit
-    return upright_metadata(icc=data.get(ICC_PROFILE), exif=exif.block_of(kept, order), xmp=data.get(XMP), dpi=dpi)
-
-
 def _frame(source: Source, page: Page, white: float) -> Frame:
     with decoding(source):
         linear = page.layout != "CMYK" and icc.is_linear(page.metadata.icc)
@@ -334,24 +195,8 @@ def _decoded_by_pillow(source: Source, page: Page, transfer: Transfer) -> Frame:
 
 
 @contextmanager
-def _quiet_tifffile() -> Iterator[None]:
-    """tifffile tells of oddities through its logger, which would reach stderr where nobody listens."""
-    logger = logging.getLogger("tifffile")
-    handler = logging.NullHandler()
-    logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-
-
-@contextmanager
 def _opened_page(source: Source, page: Page) -> Iterator[Any]:
-    """The page as tifffile knows it."""
-    import tifffile
-
-    source.file.seek(0)
-    with _quiet_tifffile(), tifffile.TiffFile(source.file, name=source.name) as file:
+    with opened(source) as file:
         yield file.pages[page.index]
 
 
@@ -370,7 +215,7 @@ def _samples(source: Source, page: Page) -> NDArray[Any]:
 
 def _white(source: Source, page: Page) -> float:
     """Which float value is white; needs the pixels, for no tag tells it reliably."""
-    if page.kind != _FLOAT:
+    if page.kind != FLOAT:
         return 1.0
     white = float_white(_samples(source, page))
     if white != 1:
@@ -385,9 +230,9 @@ def _decoded_by_tifffile(source: Source, page: Page, transfer: Transfer, white: 
 
 def _pixels(source: Source, page: Page, samples: NDArray[Any], white: float) -> NDArray[Any]:
     """Samples (H, W, S) as the pixels that they mean, not turned yet."""
-    channels = _BASES[page.photometric][1]
+    channels = BASES[page.photometric][1]
     values = samples[..., : channels + (page.layout in ("LA", "RGBA"))]
-    if page.kind == _FLOAT:
+    if page.kind == FLOAT:
         pixels = values.astype(np.float32)
         if white != 1:
             pixels /= np.float32(white)
@@ -426,7 +271,7 @@ def _full_range(source: Source, page: Page, values: NDArray[Any]) -> NDArray[Any
     signed samples without a negative one, the largest positive value. 32 bits that hold 16 are taken as 16.
     """
     largest = int(values.max(initial=0))
-    if page.kind == _SIGNED:
+    if page.kind == SIGNED:
         half = 2 ** (8 * values.dtype.itemsize - 1)
         if int(values.min(initial=0)) < 0:
             source.say(f"{source.name}: signed samples, shifted to begin at 0")

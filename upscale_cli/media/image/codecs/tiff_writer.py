@@ -14,7 +14,7 @@ from upscale_cli.frames.image import Frame, Layout, channels_of
 from upscale_cli.frames.rows import BAND_BYTES, Held, Rows
 from upscale_cli.media.image import exif
 from upscale_cli.media.image.codecs.pyramid import halving, level_count
-from upscale_cli.media.image.codecs.tiff import DESCRIPTIVE
+from upscale_cli.media.image.codecs.tiff_directory import DESCRIPTIVE
 from upscale_cli.media.image.encoder import Encoder, Encoding
 from upscale_cli.media.image.exif import Field
 from upscale_cli.media.image.metadata import Metadata

@@ -1,0 +1,198 @@
+"""TIFF directories, read by tifffile and made into what a page is: size, coding, metadata.
+
+What EXIF keeps in directories of its own is read by `exif`, which also writes it again.
+
+Sources: TIFF 6.0 (1992); Adobe Photoshop TIFF Technical Notes (2002) for LAB and float; BigTIFF as in libtiff.
+"""
+
+import logging
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+import numpy as np
+
+from upscale_cli.errors import InputError
+from upscale_cli.frames.image import Layout
+from upscale_cli.media.image import exif
+from upscale_cli.media.image.formats import RAW_REMEDY
+from upscale_cli.media.image.metadata import Bits, Metadata, upright_metadata
+from upscale_cli.media.image.source import Source
+
+SUBFILE, WIDTH, LENGTH, BITS, COMPRESSION, PHOTOMETRIC = 254, 256, 257, 258, 259, 262
+SAMPLES, MAX_VALUE, X_RESOLUTION, Y_RESOLUTION, UNIT, COLOR_MAP = 277, 281, 282, 283, 296, 320
+EXTRA_SAMPLES, SAMPLE_FORMAT, XMP, ICC_PROFILE, DNG_VERSION = 338, 339, 700, 34675, 50706
+DESCRIPTIVE = frozenset((269, 270, 271, 272, 285, 305, 306, 315, 316, 33432, 33723, 18246, 18249, 40091, 40092, 40093))
+DESCRIPTIVE |= frozenset((40094, 40095, exif.EXIF_IFD, exif.GPS_IFD))
+"""Tags of IFD0 that speak of the picture and not of how it is stored: who, when, with what, where."""
+
+MIN_IS_WHITE, MIN_IS_BLACK, IS_RGB, IS_PALETTE, IS_INK, IS_YCBCR, IS_LAB = 0, 1, 2, 3, 5, 6, 8
+UNSIGNED, SIGNED, FLOAT = 1, 2, 3
+OLD_JPEG, JPEG = 6, 7
+_REDUCED_OR_MASK = 1 | 4
+BASES: dict[int, tuple[Layout, int]] = {
+    MIN_IS_WHITE: ("L", 1),
+    MIN_IS_BLACK: ("L", 1),
+    IS_RGB: ("RGB", 3),
+    IS_PALETTE: ("RGB", 1),
+    IS_INK: ("CMYK", 4),
+    IS_YCBCR: ("RGB", 3),
+    IS_LAB: ("LAB", 3),
+}
+_MAX_PAGES = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What one IFD says. `index` counts all IFDs of the file."""
+
+    index: int
+    width: int
+    height: int
+    bits: int
+    samples: int
+    kind: int
+    photometric: int
+    compression: int
+    alpha: Literal["none", "straight", "premultiplied"]
+    largest: int | None
+    orientation: int
+    metadata: Metadata
+    palette: tuple[float, ...] = ()
+
+    @property
+    def needs_libtiff(self) -> bool:
+        """Codings that tifffile does not decode: chroma at half the resolution, unless JPEG's own; the old JPEG."""
+        return self.compression == OLD_JPEG or (self.photometric == IS_YCBCR and self.compression != JPEG)
+
+    @property
+    def layout(self) -> Layout:
+        base = BASES[self.photometric][0]
+        return cast(Layout, base + "A") if self.alpha != "none" and base in ("L", "RGB") else base
+
+    @property
+    def depth(self) -> Bits:
+        return 32 if self.kind == FLOAT else 8 if self.bits <= 8 else 16
+
+
+def pages_of(source: Source) -> Iterator[Page]:
+    """Follow the chain of IFDs; a chain that bites its tail ends there."""
+    seen: set[int] = set()
+    try:
+        with opened(source) as file:
+            for index in range(_MAX_PAGES):
+                found = _directory(file, index)
+                if found is None or found.offset in seen:
+                    return
+                seen.add(found.offset)
+                page = _page(source, index, found)
+                if page is not None:
+                    yield page
+    except (ValueError, TypeError, LookupError, ArithmeticError, struct.error) as error:
+        raise InputError(f"{source.name}: the TIFF's directory makes no sense. The file is damaged.") from error
+
+
+def _directory(file: Any, index: int) -> Any:
+    try:
+        return file.pages[index]
+    except IndexError:
+        return None
+
+
+def _page(source: Source, index: int, found: Any) -> Page | None:
+    """One page, checked for its size and for a coding that makes sense; None for a thumbnail or a mask."""
+
+    def numbers(tag: int, *defaults: int) -> tuple[float, ...]:
+        return _numbers(found.tags.valueof(tag)) or defaults
+
+    def one(tag: int, default: int) -> int:
+        return int(numbers(tag, default)[0])
+
+    if DNG_VERSION in found.tags:
+        raise InputError(f"{source.name}: {RAW_REMEDY}.")
+    if one(SUBFILE, 0) & _REDUCED_OR_MASK and index > 0:
+        return None
+    source.check_size(one(WIDTH, 0), one(LENGTH, 0))
+    bits = {int(value) for value in numbers(BITS, 1)}
+    kinds = {int(value) for value in numbers(SAMPLE_FORMAT, UNSIGNED)}
+    photometric, samples = one(PHOTOMETRIC, -1), one(SAMPLES, 1)
+    known = photometric in BASES and samples >= BASES[photometric][1]
+    if not known or samples > 16 or len(bits) != 1 or len(kinds) != 1 or not kinds <= {1, 2, 3, 4}:
+        raise InputError(
+            f"{source.name}: page {index + 1} is coded as {samples} samples of {sorted(bits)} bits with photometric "
+            f"interpretation {photometric}, which is not read. Convert it to RGB first."
+        )
+    extras = numbers(EXTRA_SAMPLES)
+    if samples > BASES[photometric][1] + 1 or (samples > BASES[photometric][1] and (not extras or extras[0] == 0)):
+        source.say(f"{source.name}: page {index + 1} has extra channels, which are left out")
+    alpha = {1: "premultiplied", 2: "straight"}.get(int(extras[0]) if extras else 0, "none")
+    metadata, orientation = _metadata(source, found)
+    return Page(
+        index=index,
+        width=one(WIDTH, 0),
+        height=one(LENGTH, 0),
+        bits=bits.pop(),
+        samples=samples,
+        kind=kinds.pop() % 4 or UNSIGNED,
+        photometric=photometric,
+        compression=one(COMPRESSION, 1),
+        alpha=cast(Any, alpha if samples > BASES[photometric][1] else "none"),
+        largest=one(MAX_VALUE, 0) or None,
+        orientation=orientation,
+        metadata=metadata,
+        palette=numbers(COLOR_MAP),
+    )
+
+
+def _numbers(value: Any) -> tuple[float, ...]:
+    """The numbers of a tag; none where it is missing, or text or bytes."""
+    if value is None or isinstance(value, str | bytes):
+        return ()
+    return tuple(np.ravel(value).tolist())
+
+
+def _metadata(source: Source, found: Any) -> tuple[Metadata, int]:
+    tags = found.tags
+    kept = [_field(source, found, tag) for tag in tags if tag.code in DESCRIPTIVE or tag.code == exif.ORIENTATION]
+    dpi = None
+    unit = {2: 1.0, 3: 2.54}.get(int((_numbers(tags.valueof(UNIT)) or (2,))[0]))
+    sides = [_numbers(tags.valueof(code)) for code in (X_RESOLUTION, Y_RESOLUTION)]
+    if unit and all(len(side) == 2 and side[1] for side in sides):
+        dpi = sides[0][0] / sides[0][1] * unit, sides[1][0] / sides[1][1] * unit
+    profile, packet = (value if isinstance(value := tags.valueof(code), bytes) else None for code in (ICC_PROFILE, XMP))
+    order = found.parent.byteorder
+    return upright_metadata(icc=profile, exif=exif.block_of(kept, order), xmp=packet, dpi=dpi)
+
+
+def _field(source: Source, found: Any, tag: Any) -> exif.Field:
+    """A tag as EXIF holds it, its sub-directory included."""
+    file = found.parent
+    if tag.code in (exif.EXIF_IFD, exif.GPS_IFD):
+        children = exif.read_ifd(source.file, tag.valueoffset, file.byteorder, file.is_bigtiff, depth=1)[0]
+        return exif.Field(tag.code, int(tag.dtype), tag.count, b"", children=tuple(children))
+    source.file.seek(tag.valueoffset)
+    return exif.Field(tag.code, int(tag.dtype), tag.count, source.file.read(tag.valuebytecount))
+
+
+@contextmanager
+def _quiet_tifffile() -> Iterator[None]:
+    """tifffile tells of oddities through its logger, which would reach stderr where nobody listens."""
+    logger = logging.getLogger("tifffile")
+    handler = logging.NullHandler()
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+@contextmanager
+def opened(source: Source) -> Iterator[Any]:
+    """The file as tifffile knows it."""
+    import tifffile
+
+    source.file.seek(0)
+    with _quiet_tifffile(), tifffile.TiffFile(source.file, name=source.name) as file:
+        yield file
