@@ -143,7 +143,7 @@ _ROWS = (
         exif=True,
         xmp=True,
         quality=90,
-        copies=2.0,
+        copies=3.0,
     ),
     Format(
         "JPEG 2000",
