@@ -196,6 +196,7 @@ def test_nothing_is_printed_and_no_file_is_left(
     read(path)
     assert openimageio.profile_of(b"\xff\x0a no picture") is None
     assert openimageio.encode(frame_of("LA").pixels, None, {}, 13, None) is None
+    assert openimageio.encode(frame_of("RGB").pixels, profile_for("L"), {}, 13, None) is None
     assert capfd.readouterr() == ("", "")
     assert list((tmp_path / "scratch").iterdir()) == []
     assert list((tmp_path / "out").iterdir()) == [path]

@@ -68,8 +68,9 @@ def encode(
             return None
         written = output.open(str(path), spec) and output.write_image(pixels)
         closed = output.close()  # encodes
-        output.geterror()
-        if written and closed:
+        # A profile for gray makes gray of a picture in colour, and only this says so.
+        refused = output.geterror()
+        if written and closed and not refused:
             return file.read()
         file.seek(0, 2)
         file.write(bytes(_PROBE_BYTES))  # a full disk says so itself
