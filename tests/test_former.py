@@ -6,10 +6,14 @@
     upscale in -o bicubic -r -m bicubic -s 2 -j 1                       (killed)
     upscale in -o espcn -r -m espcn -s 2 -j 1 --include "*.bmp"         (killed)
 
-FOLDER stands for where that was, and [0, 0] for the size and time of a file.
+FOLDER stands for where that was, and [0, 0] for the size and time of a file. `former/job-*.json` lay in the work
+folders of killed runs with --resume, of a clip (x2) and of a photo in bands (x4); "..." stands for what differs from
+machine to machine.
 """
 
 import json
+from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +23,20 @@ from tests.albums import paint
 from tests.clips import Clips
 from tests.command import Run
 from upscale_cli.batch.manifest import MANIFEST_NAME, JobOptions
+from upscale_cli.files.work_folder import SEGMENT
+from upscale_cli.inference.sizing import Target
+from upscale_cli.inference.upscaler import Upscaler
+from upscale_cli.jobs import photo, video_resume
+from upscale_cli.jobs.bands_resume import BUDGET
+from upscale_cli.jobs.inputs import Input
+from upscale_cli.jobs.job import FileOptions
+from upscale_cli.jobs.naming import Naming
+from upscale_cli.jobs.outputs import Outputs
+from upscale_cli.jobs.prepare import prepare_photo
+from upscale_cli.jobs.prepare_video import open_clip, prepare_video
+from upscale_cli.jobs.video_job import ClipOptions
+from upscale_cli.jobs.video_resume import ENCODER
+from upscale_cli.media.video.segments import Segment
 
 FORMER = Path(__file__).parent / "former"
 SOURCES = ("a.bmp", "b.bmp", "sub/c.bmp")
@@ -73,3 +91,35 @@ def test_a_folder_run_of_the_former_version_goes_on(run: Run, folder: Path, mode
 def test_jobs_of_the_former_version_have_the_same_digest(model: str) -> None:
     jobs = [line for line in records(model) if "options" in line]
     assert [JobOptions(line["options"]).digest for line in jobs] == [line["job"] for line in jobs]
+
+
+# Killed runs with --resume
+
+
+def assert_same_job(kind: str, now: Mapping[str, Any]) -> None:
+    former = json.loads((FORMER / f"job-{kind}.json").read_text(encoding="utf-8"))
+    of_machine = [key for key, value in former.items() if value == "..."]
+    assert {**json.loads(json.dumps(now)), **dict.fromkeys(of_machine, "...")} == former
+    assert set(of_machine) - set(now) <= {BUDGET, ENCODER}
+
+
+def test_a_clip_of_the_former_version_is_the_same_job(clips: Clips, tmp_path: Path) -> None:
+    given, net, options = Input(str(clips("plain"))), Upscaler("bicubic", device="cpu"), ClipOptions(resume=True)
+    naming, outputs = Naming(str(tmp_path / "out.mp4"), None, Target(scale=2)), Outputs([given], overwrite=False)
+    job = prepare_video(given, open_clip(given, options), net, naming, outputs, options)
+    assert_same_job("clip", video_resume.job_record(job, net))
+
+
+def test_a_photo_of_the_former_version_is_the_same_job(tmp_path: Path) -> None:
+    given, net = Input(str(paint(tmp_path / "lr.png"))), Upscaler("bicubic", device="cpu")
+    naming, outputs = Naming(str(tmp_path / "out.tif"), None, Target(scale=4)), Outputs([given], overwrite=False)
+    job = prepare_photo(given, net, naming, outputs, FileOptions(resume=True))
+    assert_same_job("photo", photo.job_record(job, net))
+
+
+def test_a_journal_of_the_former_version_is_read() -> None:
+    line = (
+        '{"number": 0, "file": "stretch-00000-a5dc2ddc.mkv", "size": 11413, "pts": [0, 512], "delay": 2, "repeats": 0}'
+    )
+    assert [field.name for field in fields(Segment)] == list(json.loads(line))
+    assert line.split('"')[5].startswith(SEGMENT)
