@@ -577,7 +577,7 @@ def test_standard_output_holds_one_picture(photo: Path) -> None:
 def test_what_is_missing_of_a_model_asked_for_by_name_is_fetched(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from upscale_cli.models.select import rows_at_hand
+    from upscale_cli.models.resolve import rows_at_hand
 
     (tmp_path / "RealESRGAN_x2plus.safetensors").write_bytes(b"a twin")
     monkeypatch.setenv("UPSCALE_WEIGHTS", str(tmp_path))

@@ -148,7 +148,6 @@ def test_imports_point_down() -> None:
     assert not set(OFFENDERS) - found, "they offend no more: take them off the list"
 
 
-@pytest.mark.xfail(strict=False, reason="jobs.perform and jobs.object_job still import each other")
 def test_no_import_leads_back_to_where_it_began() -> None:
     assert not [sorted(circle) for circle in circles()]
 
@@ -202,7 +201,7 @@ def test_help_loads_neither_torch_nor_numpy() -> None:
 # Sizes
 
 
-@pytest.mark.xfail(strict=False, reason="cli/verb_upscale.py is still longer")
+@pytest.mark.xfail(strict=False, reason="cli/verb_upscale.py and inference/upscaler.py are still longer")
 def test_a_file_is_read_at_once() -> None:
     lengths = {module: len(text.splitlines()) for module, text in texts().items()}
     assert not {module: length for module, length in lengths.items() if length > MOST_LINES}
@@ -243,7 +242,6 @@ def test_public_functions_name_their_options() -> None:
     assert not swallowing
 
 
-@pytest.mark.xfail(strict=False, reason="jobs are still told apart by their class")
 def test_jobs_are_not_told_apart() -> None:
     """A job knows how it is run; nobody asks which class it is of, but the file that defines it."""
     homes = {node.name: module for module, node in nodes()[ast.ClassDef] if node.name.endswith("Job")}

@@ -12,8 +12,8 @@ import pytest
 from tests.server import Server
 from upscale_cli.errors import CheckpointError, FetchError
 from upscale_cli.models import store
-from upscale_cli.models.obtain import obtain
 from upscale_cli.models.registry import MODELS, Spec
+from upscale_cli.models.resolve import obtain
 from upscale_cli.models.store import Found, locate, weights_folders
 
 RIGHT, WRONG = b"the official file", b"something else..."  # of one length, so that only the sum tells them apart

@@ -186,7 +186,7 @@ def _ffmpeg() -> list[Finding]:
 
 def _weights() -> list[Finding]:
     from upscale_cli.models.registry import MODELS
-    from upscale_cli.models.select import best_model
+    from upscale_cli.models.resolve import best_model
     from upscale_cli.models.store import is_offline, locate, weights_folders
 
     notes: list[str] = []

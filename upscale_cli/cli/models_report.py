@@ -10,9 +10,8 @@ from typing import Any
 from upscale_cli.errors import CheckpointError, UpscaleError, printable
 from upscale_cli.events import Failed, Listener, Note
 from upscale_cli.models.interface import Descriptor, InputSpec, scales_named
-from upscale_cli.models.obtain import obtain_telling
 from upscale_cli.models.registry import KERNELS, MODELS, Spec, kernel_named, rows_of
-from upscale_cli.models.select import is_checkpoint_path
+from upscale_cli.models.resolve import is_checkpoint_path, obtain_telling
 from upscale_cli.models.store import Found, candidates, locate, sha256_of, weights_folders
 
 

@@ -47,9 +47,8 @@ from upscale_cli.inference.tiled import TiledNet
 from upscale_cli.inference.tiling import check_tile
 from upscale_cli.models.interface import Descriptor, LoadedNet, Precision, Scale, scaled
 from upscale_cli.models.loading import interpolate, load_net, load_spec, net_digest
-from upscale_cli.models.obtain import obtain_telling
 from upscale_cli.models.registry import MODELS, Kernel, Spec, kernel_named, rows_of
-from upscale_cli.models.select import best_clip_model, best_model, is_checkpoint_path, rows_at_hand
+from upscale_cli.models.resolve import best_clip_model, best_model, is_checkpoint_path, obtain_telling, rows_at_hand
 
 Alpha = Literal["net", "lanczos", "drop"]
 

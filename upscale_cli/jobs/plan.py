@@ -16,7 +16,7 @@ from upscale_cli.jobs.job import FileOptions, Job
 from upscale_cli.jobs.naming import Naming
 from upscale_cli.jobs.outputs import Outputs
 from upscale_cli.jobs.prepare import prepare_photo
-from upscale_cli.models.select import best_clip_model
+from upscale_cli.models.resolve import best_clip_model
 
 if TYPE_CHECKING:  # what clips and objects need is imported with the first of them
     from upscale_cli.jobs.prepare_video import OpenedClip

@@ -24,7 +24,7 @@ from upscale_cli.files.object_names import is_object
 from upscale_cli.files.stamp import Stamp
 from upscale_cli.inference.upscaler import Recipe, Upscaler
 from upscale_cli.jobs.job import Work
-from upscale_cli.models.select import is_checkpoint_path
+from upscale_cli.models.resolve import is_checkpoint_path
 
 REPORTING_SECONDS: Final = 0.5
 """How often a worker reports progress: what many workers report has to go through one process."""

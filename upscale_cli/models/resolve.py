@@ -1,15 +1,19 @@
-"""Which model a run uses: what `-m` names, or else the best one on this machine. Imports no torch."""
+"""Which model a run uses, and where its checkpoints come from. Imports no torch.
+
+A model is what `-m` names, or else the best one on this machine; a checkpoint is looked for on this machine first, then
+fetched.
+"""
 
 import os
 from collections.abc import Mapping
 from typing import Final
 
-from upscale_cli.events import Say
+from upscale_cli.events import Fetching, Listener, Note, Say
+from upscale_cli.models import store
 from upscale_cli.models.registry import KERNELS, MODELS, Spec, rows_of
-from upscale_cli.models.store import is_offline, locate, quiet
+from upscale_cli.models.store import Found, Progress, is_offline, locate, quiet
 
 CHECKPOINT_ENDINGS: Final = (".pth", ".pt", ".ckpt", ".safetensors")
-
 
 CLIP_MODEL: Final = "espcn-robust"
 CLEAN_CLIP_MODEL: Final = "espcn"
@@ -58,3 +62,27 @@ def rows_at_hand(model: str, *, chosen_for_user: bool, say: Say = quiet) -> Mapp
     if not chosen_for_user and not is_offline():
         return rows
     return {scale: spec for scale, spec in rows.items() if locate(spec, say=say)} or rows
+
+
+def obtain(spec: Spec, *, say: Say = quiet, progress: Progress = quiet) -> Found:
+    """The checkpoint of a registry row: from the search path, else downloaded into the cache folder.
+
+    Raises:
+        FetchError: it is not on this machine and could not be downloaded, or something else came in its place.
+        CheckpointError: it is bundled, yet not there.
+    """
+    found = locate(spec, say=say)
+    if found is not None:
+        return found
+    from upscale_cli.models.fetch import fetch  # with it come ssl and http, which nobody else needs at start
+
+    return Found(fetch(spec, store.cache_folder(), progress=progress, say=say), pinned=True)
+
+
+def obtain_telling(spec: Spec, listener: Listener) -> Found:
+    """`obtain`, with what happens on the way told as events."""
+
+    def arrived(done: int, total: int | None) -> None:
+        listener(Fetching(spec.file, done, total))
+
+    return obtain(spec, say=lambda text: listener(Note(text)), progress=arrived)
