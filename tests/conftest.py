@@ -30,9 +30,11 @@ def pytest_configure(config: pytest.Config) -> None:
     if "PYTEST_XDIST_WORKER" in os.environ:  # tests run side by side, one on each core
         os.environ.setdefault("OMP_NUM_THREADS", "1")
     if config.getoption("dist", "no") == "no":
-        from hypothesis import settings
+        from hypothesis import HealthCheck, settings
 
-        settings.register_profile("no clock", deadline=None, derandomize=True)  # nothing that is timed belongs in tests
+        # Nothing that is timed belongs in tests, nor whether examples come quickly.
+        slow = [HealthCheck.too_slow]
+        settings.register_profile("no clock", deadline=None, derandomize=True, suppress_health_check=slow)
         settings.load_profile("no clock")
 
 

@@ -9,6 +9,7 @@ import contextlib
 import http.server
 import socket
 import struct
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -126,7 +127,7 @@ def reset(after: int) -> Answer:
 
     def answer(handler: Handler) -> None:
         handler.wfile.write(handler.begin_content()[:after])
-        time.sleep(0.05)  # else the reset overtakes the bytes
+        until_sent(handler.connection)  # else the reset overtakes the bytes
         handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         handler.connection.close()
 
@@ -185,24 +186,33 @@ def dribbling(piece: int, pause_seconds: float) -> Answer:
     return answer
 
 
-def silent(seconds: float) -> Answer:
-    """Takes the request and says nothing."""
-
-    def answer(_: Handler) -> None:
-        time.sleep(seconds)
-
-    return answer
+def silent(handler: Handler) -> None:
+    """Takes the request and says nothing, until the client has gone."""
+    with contextlib.suppress(OSError):
+        handler.connection.recv(1)
 
 
-def stalling(after: int, seconds: float) -> Answer:
+def stalling(after: int) -> Answer:
     """Begins well, then says nothing more."""
 
     def answer(handler: Handler) -> None:
         handler.wfile.write(handler.begin_content()[:after])
         handler.wfile.flush()
-        time.sleep(seconds)
+        silent(handler)
 
     return answer
+
+
+def until_sent(connection: socket.socket) -> None:
+    """Waits until the other side's system has everything."""
+    if sys.platform != "linux":
+        time.sleep(0.05)  # the best that can be done there
+        return
+    import fcntl
+    import termios
+
+    while struct.unpack("i", fcntl.ioctl(connection, termios.TIOCOUTQ, bytes(4)))[0]:
+        time.sleep(0.001)
 
 
 def garbage(handler: Handler) -> None:

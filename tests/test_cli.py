@@ -21,6 +21,7 @@ from PIL import Image, PngImagePlugin
 
 from tests.command import Outcome
 from tests.conftest import REPOSITORY
+from tests.waiting import PATIENCE
 from upscale_cli.cli.group import MAIN_VERB
 from upscale_cli.frames.image import Pixels
 
@@ -503,7 +504,7 @@ def test_an_interrupted_run_leaves_nothing_behind(tmp_path: Path, noise: Callabl
         assert len(files(tmp_path)) == 2, "the temporary file"
         time.sleep(0.1)
         running.send_signal(getattr(signal, sign))
-        _, err = running.communicate(timeout=60)
+        _, err = running.communicate(timeout=PATIENCE)
     assert running.returncode == {"SIGINT": 130, "SIGTERM": 143}[sign]
     assert "Traceback" not in err
     assert files(tmp_path) == {"photo.png"}
@@ -592,11 +593,11 @@ def test_named_pipes_are_read_once_and_never_replaced(photo: Path) -> None:
     pipe = photo.parent / "pipe.png"
     os.mkfifo(pipe)
     with subprocess.Popen(["sh", "-c", f'cat "{photo}" > "{pipe}"']) as writer:
-        done = process(pipe, "-m", "bicubic", "-m", "lanczos", "-s", 2, timeout=60)
-        assert writer.wait(timeout=10) == 0
+        done = process(pipe, "-m", "bicubic", "-m", "lanczos", "-s", 2, timeout=PATIENCE)
+        assert writer.wait(timeout=PATIENCE) == 0
     assert done.returncode == 0, done.stderr
     assert size_of(photo.parent / "pipe_bicubic_2x.png") == size_of(photo.parent / "pipe_lanczos_2x.png") == (32, 24)
-    refused = process(photo, *FAST, "-o", pipe, "--overwrite", timeout=60)
+    refused = process(photo, *FAST, "-o", pipe, "--overwrite", timeout=PATIENCE)
     assert refused.returncode == 1
     assert b"is no regular file" in refused.stderr
     assert pipe.is_fifo()

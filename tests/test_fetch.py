@@ -20,6 +20,7 @@ import pytest
 
 from tests import server as web
 from tests.server import Answer, Server
+from tests.waiting import PATIENCE, until
 from upscale_cli.errors import CheckpointError, FetchError
 from upscale_cli.models import fetch as fetch_module
 from upscale_cli.models.fetch import Patience, fetch
@@ -27,7 +28,11 @@ from upscale_cli.models.registry import MODELS, Spec
 
 CONTENT = random.Random(0).randbytes(300_000)
 NAME = "RealESRGAN_x4plus.pth"
-HASTY = Patience(timeout_seconds=2, failures=3, pause_seconds=0.001, longest_pause_seconds=0.01, progress_bytes=50_000)
+HASTY = Patience(
+    timeout_seconds=PATIENCE, failures=3, pause_seconds=0.001, longest_pause_seconds=0.01, progress_bytes=50_000
+)
+SILENCE = 0.8
+"""Seconds after which a server that says nothing is given up; one that answers needs much less."""
 
 
 @pytest.fixture(autouse=True)
@@ -94,12 +99,12 @@ def test_the_request_says_who_asks_and_no_more(folder: Path) -> None:
     [
         pytest.param(web.cut(after=100_000), id="cut"),
         pytest.param(web.reset(after=100_000), id="reset"),
-        pytest.param(web.stalling(after=100_000, seconds=1), id="stall"),
+        pytest.param(web.stalling(after=100_000), id="stall"),
         pytest.param(web.chunked(broken_after=100_000), id="broken chunk"),
     ],
 )
 def test_what_breaks_off_goes_on_where_it_broke(folder: Path, first: Answer) -> None:
-    patience = dataclasses.replace(HASTY, timeout_seconds=0.4)
+    patience = dataclasses.replace(HASTY, timeout_seconds=SILENCE)
     said: list[str] = []
     with Server(CONTENT, first, web.whole) as server:
         fetch(spec_for(server), folder, say=said.append, patience=patience)
@@ -118,12 +123,12 @@ def test_what_breaks_off_goes_on_where_it_broke(folder: Path, first: Answer) -> 
         pytest.param(web.status(429, Retry_After="Wed, 21 Oct 2026 07:28:00 GMT"), id="429 until a date"),
         pytest.param(web.garbage, id="no HTTP"),
         pytest.param(web.reset(after=0), id="reset at once"),
-        pytest.param(web.silent(1), id="silence"),
+        pytest.param(web.silent, id="silence"),
     ],
 )
 def test_what_may_pass_is_tried_again(folder: Path, first: Answer) -> None:
     with Server(CONTENT, first, web.whole) as server:
-        fetch(spec_for(server), folder, patience=dataclasses.replace(HASTY, timeout_seconds=0.4))
+        fetch(spec_for(server), folder, patience=dataclasses.replace(HASTY, timeout_seconds=SILENCE))
         assert len(server.requests) == 2
     assert files_in(folder) == {NAME: CONTENT}
 
@@ -142,7 +147,7 @@ def test_a_connection_that_breaks_often_gets_there_as_long_as_it_brings_somethin
         pytest.param(web.status(403, b"<html>go away"), 1, "HTTP 403 Forbidden", id="403"),
         pytest.param(web.status(500), 3, "HTTP 500 Internal Server Error, 3 times in a row", id="500"),
         pytest.param(web.web_page, 1, "a web page in place of the file", id="login page"),
-        pytest.param(web.silent(1), 3, "timed out", id="silence"),
+        pytest.param(web.silent, 3, "timed out", id="silence"),
         pytest.param(web.garbage, 3, "does not answer", id="no HTTP"),
         pytest.param(web.status(302, Location="file:///etc/passwd"), 1, "HTTP 302", id="redirect to a file"),
         pytest.param(web.status(302, Location="/again"), 5, "HTTP 302", id="redirect in a circle"),
@@ -155,7 +160,7 @@ def test_what_cannot_be_had_gives_one_line_that_says_how_to_do_it_by_hand(
     with Server(CONTENT, answer) as server:
         spec = spec_for(server)
         with pytest.raises(FetchError) as error:
-            fetch(spec, folder, patience=dataclasses.replace(HASTY, timeout_seconds=0.4))
+            fetch(spec, folder, patience=dataclasses.replace(HASTY, timeout_seconds=SILENCE))
         assert len(server.requests) == requests
     text = str(error.value)
     assert reason in text
@@ -391,7 +396,15 @@ def test_a_wrong_file_under_the_final_name_is_replaced(folder: Path) -> None:
 
 def test_of_two_threads_one_downloads_and_the_other_waits(folder: Path) -> None:
     said: list[str] = []
-    with Server(CONTENT, web.dribbling(piece=30_000, pause_seconds=0.03)) as server:
+
+    def slow(handler: web.Handler) -> None:
+        """Until the other has come."""
+        body = handler.begin_content()
+        handler.wfile.write(body[:30_000])
+        until(lambda: said)
+        handler.wfile.write(body[30_000:])
+
+    with Server(CONTENT, slow) as server:
         spec = spec_for(server)
         threads = [
             threading.Thread(target=fetch, args=(spec, folder), kwargs={"say": said.append, "patience": HASTY})
@@ -420,7 +433,7 @@ def test_of_two_processes_one_downloads_and_the_other_finds_the_file(folder: Pat
         processes = [
             subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) for _ in range(2)
         ]
-        outputs = [process.communicate(timeout=30)[0].strip() for process in processes]
+        outputs = [process.communicate(timeout=PATIENCE)[0].strip() for process in processes]
         assert len(server.requests) == 1
     assert outputs == [str(folder / NAME)] * 2
     assert files_in(folder) == {NAME: CONTENT}

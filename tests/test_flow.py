@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from tests.waiting import PATIENCE
 from upscale_cli.frames.video import VideoFrame
 from upscale_cli.jobs.frame_queue import CHANNEL_BYTES, CHANNEL_FRAMES, Tally, capacity, flow
 
@@ -63,7 +64,7 @@ class Sink:
 
     def __call__(self, frame: VideoFrame) -> None:
         if self._gate is not None:
-            assert self._gate.wait(10)
+            assert self._gate.wait(PATIENCE)
         if len(self.written) == self._error_at:
             raise OSError("the disk is full")
         self.written.append((frame.stream, frame.pts, int(frame.samples[0])))
@@ -260,7 +261,7 @@ def test_the_first_error_counts_not_what_stopping_the_reader_causes() -> None:
 
     def source() -> Iterator[VideoFrame]:
         yield from frames(3)
-        assert stopped.wait(10)
+        assert stopped.wait(PATIENCE)
         raise ValueError("I/O operation on closed file")
 
     with pytest.raises(OSError, match="full"):
@@ -273,7 +274,7 @@ def test_ctrl_c_ends_a_reader_that_waits(where: str) -> None:
 
     def source() -> Iterator[VideoFrame]:
         yield from frames(2)
-        assert stopped.wait(10)
+        assert stopped.wait(PATIENCE)
 
     def interrupt() -> None:
         raise KeyboardInterrupt

@@ -22,6 +22,7 @@ from PIL import Image
 from tests.albums import mixed_folder, paint
 from tests.clips import Clips
 from tests.command import Run
+from tests.waiting import PATIENCE
 from upscale_cli.api import upscale_folder
 from upscale_cli.batch.manifest import LOCK_NAME, MANIFEST_NAME, Manifest
 from upscale_cli.errors import InputError, OptionError
@@ -465,9 +466,9 @@ def test_ctrl_c_with_several_in_hand(run: Run, album: Path, out: Path, monkeypat
     both, is_done = threading.Barrier(2), threading.Event()
 
     def pressed(job: Any, upscaler: Any, listener: Any) -> str:
-        both.wait(30)
+        both.wait(PATIENCE)
         if job.source.name == "b.jpg":
-            is_done.wait(30)
+            is_done.wait(PATIENCE)
             raise KeyboardInterrupt
         damage = RUN(job, upscaler, listener)
         is_done.set()
@@ -487,10 +488,10 @@ def test_fail_fast_ends_what_is_in_hand(run: Run, album: Path, out: Path, monkey
     both, is_over = threading.Barrier(2), threading.Event()
 
     def failing(job: Any, upscaler: Any, listener: Any) -> str:
-        both.wait(30)
+        both.wait(PATIENCE)
         if job.source.name == "a.png":
             raise InputError("a.png: no good.")
-        is_over.wait(30)  # the run is about to end
+        is_over.wait(PATIENCE)  # the run is about to end
         return RUN(job, upscaler, listener)
 
     def closed(self: ThreadExecutor) -> None:

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -22,6 +22,7 @@ from tests.clips import Clips
 from tests.command import Run
 from tests.examine import examine
 from tests.test_video_resume import assert_same_file, work_of
+from tests.waiting import PATIENCE, until
 from upscale_cli.errors import DeviceError, InputError, InterruptedRun, OptionError
 from upscale_cli.events import Event, Finished, Started, ignore
 from upscale_cli.executors.ray.shared_files import Probe
@@ -49,8 +50,9 @@ pytestmark = [
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 STORE = 80 * 2**20
-QUICK = {"health_check_initial_delay_ms": 500, "health_check_period_ms": 500, "health_check_failure_threshold": 3}
-"""How soon a node that has gone is known to have."""
+QUICK = {"health_check_initial_delay_ms": 500, "health_check_period_ms": 500, "health_check_failure_threshold": 3,
+         "worker_register_timeout_seconds": int(PATIENCE)}  # fmt: skip
+"""How soon a node that has gone is known to have; and how long a worker may take to start."""
 
 
 @pytest.fixture(scope="session")
@@ -69,6 +71,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         }.items():  # fmt: skip
             patch.setenv(name, value)
         patch.delenv("RAY_ADDRESS", raising=False)
+        waiting = Cluster._wait_for_node  # half a minute by itself
+        patch.setattr(Cluster, "_wait_for_node", lambda nodes, node: waiting(nodes, node, PATIENCE))
         store = {"object_store_memory": STORE, "plasma_directory": str(tmp_path_factory.mktemp("store"))}
         head = {"num_cpus": 0, "include_dashboard": False, "_system_config": QUICK, **store}
         nodes = Cluster(initialize_head=True, head_node_args=head)
@@ -91,6 +95,7 @@ def executor(cluster: Any, said: list[str], monkeypatch: pytest.MonkeyPatch) -> 
     from upscale_cli.executors.ray.executor import open_ray_executor
 
     monkeypatch.setattr(executor, "PATIENCE_SECONDS", math.inf)
+    monkeypatch.setattr(executor, "STOPPING_SECONDS", PATIENCE)
     made = open_ray_executor(cluster.address, said.append)
     yield made
     made.close()
@@ -172,12 +177,6 @@ def gate(tmp_path: Path) -> Iterator[Gate]:
     made = Gate(tmp_path / "gate")
     yield made
     made.open()
-
-
-def until(there: Callable[[], object]) -> None:
-    """Waits."""
-    while not there():
-        time.sleep(0.01)
 
 
 def log_folder() -> Path:
@@ -528,6 +527,13 @@ def test_an_address_that_leads_nowhere_is_one_line(address: str, kind: type[Exce
 # The doctor
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long a node takes to answer."""
+    monkeypatch.setattr("upscale_cli.executors.ray.report.ANSWERING_SECONDS", PATIENCE)
+
+
+@pytest.mark.usefixtures("patient")
 def test_the_doctor_looks_at_every_node(cluster: Any, run: Run, tmp_path: Path) -> None:
     outcome = run("doctor", "--ray", cluster.address, "--folder", tmp_path, "--json")
     assert outcome.code == 0, outcome.out + outcome.err
@@ -539,6 +545,7 @@ def test_the_doctor_looks_at_every_node(cluster: Any, run: Run, tmp_path: Path) 
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.usefixtures("patient")
 def test_the_doctor_tells_what_is_wrong(
     cluster: Any, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

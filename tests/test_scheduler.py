@@ -14,6 +14,7 @@ import torch
 
 from tests.nets import CPU
 from tests.test_tiled import espcn, nothing_said, rrdbnet
+from tests.waiting import PATIENCE
 from upscale_cli.errors import DeviceError, OptionError
 from upscale_cli.frames.image import Pixels
 from upscale_cli.inference.backends.torch_eager import TORCH_EAGER
@@ -76,7 +77,7 @@ class Device:
     def launch(self, requests: Sequence[Number]) -> Sums:
         self.begun.set()
         if self._hold is not None:
-            self._hold.wait(30)
+            self._hold.wait(PATIENCE)
         if self._fails is not None and len(self.sizes) >= self._fails:
             raise self._failure
         self.sizes.append(len(requests))
@@ -134,7 +135,7 @@ def test_alike_requests_that_wait_at_the_same_time_go_together() -> None:
 
     first = threading.Thread(target=upscale, args=(0,))
     first.start()
-    assert device.begun.wait(30)
+    assert device.begun.wait(PATIENCE)
     others = [threading.Thread(target=upscale, args=(number,)) for number in range(1, 10)]
     for thread in others:
         thread.start()
@@ -142,7 +143,7 @@ def test_alike_requests_that_wait_at_the_same_time_go_together() -> None:
         threading.Event().wait(0.01)
     hold.set()
     for thread in (first, *others):
-        thread.join(30)
+        thread.join(PATIENCE)
     assert results == {number: number + 1 for number in range(10)}
     assert sorted(device.sizes) == [1, 2, 7]  # the first alone, then the seven like it, and the two others
 

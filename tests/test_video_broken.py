@@ -17,6 +17,7 @@ from tests.clips import X264, Clips, corrupted, ffmpeg, moving, tone, truncated
 from tests.command import Outcome
 from tests.conftest import REPOSITORY
 from tests.examine import assert_same_packets, assert_same_times, examine, likeness, planes, ticks, upscale
+from tests.waiting import PATIENCE, until
 
 FAST = ("-m", "bicubic", "--preset", "ultrafast")
 posix = pytest.mark.skipif(os.name == "nt", reason="signals and shell scripts as on Linux and macOS")
@@ -320,11 +321,11 @@ def test_ctrl_c(place: Path, who: str) -> None:
         os.killpg(job.pid, signal.SIGINT)
     else:
         job.send_signal(signal.SIGINT)
-    _, err = job.communicate(timeout=60)
+    _, err = job.communicate(timeout=PATIENCE)
     assert job.returncode == 130, err
     assert "Traceback" not in err
     assert len([line for line in err.splitlines() if "interrupted" in line.lower()]) == 1, err
-    psutil.wait_procs(children, timeout=10)
+    psutil.wait_procs(children, timeout=60)
     assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
     for name in names(place) - {"long.mp4"}:
         assert name in err, f"{name} is left and not named"
@@ -332,15 +333,15 @@ def test_ctrl_c(place: Path, who: str) -> None:
 
 def _wait_for_children(job: "subprocess.Popen[str]") -> list[psutil.Process]:
     """Both ffmpegs of the job, once it has done some work."""
-    for _ in range(600):
-        children: list[psutil.Process] = psutil.Process(job.pid).children(recursive=True)
-        if len(children) >= 2 and all(child.is_running() for child in children):
-            time.sleep(1)
-            return children
-        assert job.poll() is None, job.communicate()
-        time.sleep(0.1)
-    job.kill()
-    raise AssertionError("no ffmpeg was started")
+    children: list[psutil.Process] = []
+
+    def are_there() -> bool:
+        children[:] = psutil.Process(job.pid).children(recursive=True)
+        return len(children) >= 2 and all(child.is_running() for child in children)
+
+    until(are_there, of=job)
+    time.sleep(1)
+    return children
 
 
 # What is meant to do harm

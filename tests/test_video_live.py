@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -22,6 +21,7 @@ from imageio_ffmpeg import get_ffmpeg_exe
 from tests.clips import AAC, X264, Clips, ffmpeg, moving, tone
 from tests.conftest import REPOSITORY
 from tests.examine import assert_kept, examine, upscale
+from tests.waiting import PATIENCE, until, until_listening
 from upscale_cli.media.video import tee as once_module
 from upscale_cli.media.video.live import container_of, is_address
 from upscale_cli.media.video.player import player_arguments
@@ -29,7 +29,6 @@ from upscale_cli.media.video.tee import Feed, SecondInput, Tee
 
 FAST = ("-m", "bicubic", "--preset", "ultrafast", "--device", "cpu")
 UPSCALE = (sys.executable, "-m", "upscale_cli")
-PATIENCE = 120  # seconds, after which a test has hung
 posix = pytest.mark.skipif(os.name == "nt", reason="signals and shell scripts as on Linux and macOS")
 
 
@@ -39,7 +38,7 @@ def _nobody_is_left() -> Iterator[None]:
     before = {process.pid for process in psutil.Process().children(recursive=True)}
     yield
     left = [process for process in psutil.Process().children(recursive=True) if process.pid not in before]
-    _, left = psutil.wait_procs(left, timeout=5)
+    _, left = psutil.wait_procs(left, timeout=60)
     assert not left, [process.cmdline() for process in left]
 
 
@@ -229,22 +228,12 @@ def test_ctrl_c_closes_the_player(tmp_path: Path) -> None:
     ffmpeg(*moving(frames=500), "-frames:v", 500, *X264, source)
     command = [*UPSCALE, str(source), "--play", "-m", "bicubic", "--device", "cpu"]
     job = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, env=env, start_new_session=True)
-    wait_for(tmp_path / "began", job)
+    until((tmp_path / "began").exists, of=job)
     time.sleep(1)
     job.send_signal(signal.SIGINT)
     _, err = job.communicate(timeout=PATIENCE)
     assert job.returncode == 130, err
     assert b"Traceback" not in err
-
-
-def wait_for(path: Path, job: "subprocess.Popen[Any]") -> None:
-    for _ in range(PATIENCE * 10):
-        if path.exists():
-            return
-        assert job.poll() is None, job.communicate()
-        time.sleep(0.1)
-    job.kill()
-    raise AssertionError(f"{path.name} did not appear")
 
 
 def test_players_are_told_the_title_and_take_no_option_from_it() -> None:
@@ -275,7 +264,7 @@ def sender(source: Path, address: str, *, loops: int = 0) -> "subprocess.Popen[b
 def test_a_live_stream_into_a_file(tmp_path: Path, live_source: Path, port: int) -> None:
     address = f"tcp://127.0.0.1:{port}"
     with sender(live_source, f"{address}?listen=1") as sending:
-        time.sleep(1)
+        until_listening(sending, port)
         done = run("--live", address, "-o", tmp_path / "out.mkv", "-m", "bicubic", "--device", "cpu", "--json")
         assert sending.wait(PATIENCE) == 0
     report = examine(tmp_path / "out.mkv")
@@ -289,15 +278,21 @@ def test_ctrl_c_is_how_a_live_recording_ends(tmp_path: Path, live_source: Path, 
     address = f"udp://127.0.0.1:{port}"
     output = tmp_path / "out.mp4"
     with sender(live_source, f"{address}?pkt_size=1316", loops=-1) as sending:
-        command = [*UPSCALE, "--live", address, "-o", str(output), "-m", "bicubic", "--device", "cpu"]
-        job = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, start_new_session=True)
+        command = [*UPSCALE, "--live", address, "-o", str(output), "-m", "bicubic", "--device", "cpu", "--json"]
+        job = subprocess.Popen(
+            command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+        )
         work = output.with_name("out.mp4.work") / "out.mp4"
-        wait_for(work, job)
-        time.sleep(2)
+        assert job.stdout is not None
+        written = 0
+        while written < 20:
+            event = json.loads(job.stdout.readline())
+            written = event["done"] if event["event"] == "clip_progress" else 0
+        assert work.exists()
         job.send_signal(signal.SIGINT)
-        _, err = job.communicate(timeout=PATIENCE)
+        out, err = job.communicate(timeout=PATIENCE)
         sending.kill()
-    assert b"ended by Ctrl-C" in err, err
+    assert b"ended by Ctrl-C" in out, err
     assert b"Traceback" not in err
     assert not work.parent.exists()
     report = examine(output)
@@ -311,7 +306,7 @@ def test_a_file_sent_to_an_address(clips: Clips, tmp_path: Path, port: int) -> N
     received = tmp_path / "received.ts"
     command = [get_ffmpeg_exe(), "-v", "error", "-nostdin", "-i", f"{address}?listen=1", "-c", "copy", str(received)]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as receiving:
-        time.sleep(1)
+        until_listening(receiving, port)
         run("--live", clips("long_gop"), "-o", address, "-m", "bicubic", "--device", "cpu")
         assert receiving.wait(PATIENCE) == 0
     report = examine(received)

@@ -232,7 +232,7 @@ def test_what_a_wrapper_script_has_started_goes_with_it() -> None:
         shell = psutil.Process(child._process.pid)
         while not (started := shell.children()):
             time.sleep(0.02)
-    psutil.wait_procs(started, timeout=10)
+    psutil.wait_procs(started, timeout=60)
     assert not [one for one in started if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
 
 
