@@ -35,7 +35,7 @@ from benchmarks.report import photo, write
 from upscale_cli.batch.choice import Choice, Sources
 from upscale_cli.batch.discovery import find_sources
 from upscale_cli.batch.folder import FolderRun, Rules
-from upscale_cli.batch.manifest import MANIFEST_NAME
+from upscale_cli.batch.manifest_file import MANIFEST_NAME
 from upscale_cli.events import Event, Surveyed, ignore
 from upscale_cli.executors.executor import Executor
 from upscale_cli.files import object_listing

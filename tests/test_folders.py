@@ -24,7 +24,8 @@ from tests.clips import Clips
 from tests.command import Run
 from tests.waiting import PATIENCE
 from upscale_cli.api import upscale_folder
-from upscale_cli.batch.manifest import LOCK_NAME, MANIFEST_NAME, Manifest
+from upscale_cli.batch.manifest import Manifest
+from upscale_cli.batch.manifest_file import LOCK_NAME, MANIFEST_NAME
 from upscale_cli.errors import InputError, OptionError
 from upscale_cli.events import Event, Finished, FolderFinished, FolderProgress, Started, Surveyed
 from upscale_cli.executors import threads

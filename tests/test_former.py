@@ -22,7 +22,8 @@ import pytest
 from tests.albums import paint
 from tests.clips import Clips
 from tests.command import Run
-from upscale_cli.batch.manifest import MANIFEST_NAME, JobOptions
+from upscale_cli.batch.manifest import JobOptions
+from upscale_cli.batch.manifest_file import MANIFEST_NAME
 from upscale_cli.files.work_folder import SEGMENT
 from upscale_cli.inference.sizing import Target
 from upscale_cli.inference.upscaler import Upscaler

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from upscale_cli.batch.manifest import MANIFEST_NAME, JobOptions, Manifest, outputs_listed_in
+from upscale_cli.batch.manifest import JobOptions, Manifest, outputs_listed_in
+from upscale_cli.batch.manifest_file import MANIFEST_NAME
 from upscale_cli.errors import OutputError
 from upscale_cli.jobs.inputs import Input
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from upscale_cli.batch import manifest_storage
+from upscale_cli.batch import manifest_objects
 from upscale_cli.batch.manifest import JobOptions, Manifest, outputs_listed_in
-from upscale_cli.batch.manifest_storage import LINES_PREFIX
+from upscale_cli.batch.manifest_objects import LINES_PREFIX
 from upscale_cli.errors import OutputError
 from upscale_cli.files.object_listing import stamp
 from upscale_cli.jobs.inputs import Input
@@ -124,7 +124,7 @@ def test_lines_that_can_wait_are_put_together(
     store.requests.clear()
     manifest.finish(record)
     assert store.requests["PUT"] == 0
-    monkeypatch.setattr(manifest_storage, "PUT_SECONDS", 0.0)
+    monkeypatch.setattr(manifest_objects, "PUT_SECONDS", 0.0)
     manifest.finish(record)
     storage: Any = manifest._storage
     storage._lines._aside.join(30)  # the run itself does not wait
@@ -140,7 +140,7 @@ def test_what_cannot_be_put_aside_is_told_in_the_end(bucket: "Bucket", monkeypat
         raise OutputError("no.")
 
     with monkeypatch.context() as patch:
-        patch.setattr(manifest_storage, "PUT_SECONDS", 0.0)
+        patch.setattr(manifest_objects, "PUT_SECONDS", 0.0)
         patch.setattr("upscale_cli.files.object_store.write", fails)
         manifest.finish(record)
         storage: Any = manifest._storage
@@ -152,7 +152,7 @@ def test_what_cannot_be_put_aside_is_told_in_the_end(bucket: "Bucket", monkeypat
 
 
 def test_a_run_begins_another_object_before_one_grows_large(bucket: "Bucket", monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(manifest_storage, "OBJECT_BYTES", 500)
+    monkeypatch.setattr(manifest_objects, "OBJECT_BYTES", 500)
     manifest = opened(bucket)
     for number in range(6):
         manifest.begin(source(bucket, f"{number}.png"), place(bucket, f"{number}.png"), JOB)
@@ -178,7 +178,7 @@ def test_what_another_run_adds_is_seen(bucket: "Bucket", monkeypatch: pytest.Mon
     made(bucket, given)
     ours.refresh()
     assert ours.finished(given, JOB) is None  # it is not looked for all the time
-    monkeypatch.setattr(manifest_storage, "LOOK_SECONDS", -1.0)
+    monkeypatch.setattr(manifest_objects, "LOOK_SECONDS", -1.0)
     ours.refresh()
     assert ours.finished(given, JOB) is not None
 
@@ -186,8 +186,8 @@ def test_what_another_run_adds_is_seen(bucket: "Bucket", monkeypatch: pytest.Mon
 @pytest.fixture
 def merging(monkeypatch: pytest.MonkeyPatch) -> None:
     """Objects are many from three on, and old at once."""
-    monkeypatch.setattr(manifest_storage, "MANY_OBJECTS", 3)
-    monkeypatch.setattr(manifest_storage, "OLD_SECONDS", -60.0)
+    monkeypatch.setattr(manifest_objects, "MANY_OBJECTS", 3)
+    monkeypatch.setattr(manifest_objects, "OLD_SECONDS", -60.0)
 
 
 def looked_at(bucket: "Bucket") -> None:
@@ -263,7 +263,7 @@ def test_a_run_that_lives_loses_nothing_to_a_merger(bucket: "Bucket") -> None:
 
 
 def test_young_ones_are_left_alone(bucket: "Bucket", monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(manifest_storage, "MANY_OBJECTS", 3)
+    monkeypatch.setattr(manifest_objects, "MANY_OBJECTS", 3)
     in_three_runs(bucket)
     looked_at(bucket)
     assert len(line_objects(bucket)) == 3

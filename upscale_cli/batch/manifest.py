@@ -17,8 +17,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
-from upscale_cli.batch.manifest_storage import LOCK_NAME as LOCK_NAME
-from upscale_cli.batch.manifest_storage import MANIFEST_NAME as MANIFEST_NAME
 from upscale_cli.batch.manifest_storage import storage_in
 from upscale_cli.files.object_names import as_prefix, is_object, parent
 from upscale_cli.files.stamp import Stamp as Stamp

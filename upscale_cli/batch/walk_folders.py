@@ -9,7 +9,8 @@ from pathlib import Path, PurePath
 
 from upscale_cli.batch.choice import BELOW, EXCLUDED, HIDDEN, OTHER, OURS, RAW, Choice, Sources
 from upscale_cli.batch.globs import matches
-from upscale_cli.batch.manifest import MANIFEST_NAME, outputs_listed_in
+from upscale_cli.batch.manifest import outputs_listed_in
+from upscale_cli.batch.manifest_file import MANIFEST_NAME
 from upscale_cli.batch.source_names import (
     AMBIGUOUS_ENDINGS,
     has_clip_in_it,

@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 
 from upscale_cli.batch.choice import BELOW, EXCLUDED, HIDDEN, OTHER, OURS, RAW, Choice, Sources
 from upscale_cli.batch.manifest import outputs_listed_in
-from upscale_cli.batch.manifest_storage import prefixes_with_lines
+from upscale_cli.batch.manifest_objects import prefixes_with_lines
 from upscale_cli.batch.source_names import (
     AMBIGUOUS_ENDINGS,
     has_clip_in_it,
