@@ -21,9 +21,11 @@ from PIL import Image
 from benchmarks.report import alternating, photo, summary, write
 from upscale_cli.batch.choice import Choice
 from upscale_cli.batch.discovery import find_sources
-from upscale_cli.batch.folder import FolderRun, Rules
+from upscale_cli.batch.folder import FolderRun
+from upscale_cli.batch.options import Rules
 from upscale_cli.events import ignore
 from upscale_cli.executors.threads import default_concurrency
+from upscale_cli.inference.options import UpscalerOptions
 from upscale_cli.inference.sizing import Target
 from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.jobs.job import FileOptions
@@ -128,7 +130,7 @@ def run(folder: Path, model: str, device: str, jobs: int | None) -> None:
     """As the command line does it; everything again."""
     naming = Naming(f"{folder / 'out'}/", None, Target(scale=SCALE))
     photos = FileOptions(overwrite=True)
-    planner = Planner(naming, photos, ClipOptions, {"device": device, "listener": ignore}, ignore)
+    planner = Planner(naming, photos, ClipOptions, UpscalerOptions(device=device), ignore)
     rules = Rules(skip_existing=False, jobs=jobs)
     failed = FolderRun(planner, [model], rules).all(find_sources([str(folder / "in")], (), Choice()))
     assert failed == 0

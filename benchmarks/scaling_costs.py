@@ -34,13 +34,15 @@ from benchmarks.clips import cpu_seconds, ffmpeg, make_clip, pan
 from benchmarks.report import photo, write
 from upscale_cli.batch.choice import Choice, Sources
 from upscale_cli.batch.discovery import find_sources
-from upscale_cli.batch.folder import FolderRun, Rules
+from upscale_cli.batch.folder import FolderRun
 from upscale_cli.batch.manifest_file import MANIFEST_NAME
+from upscale_cli.batch.options import Rules
 from upscale_cli.events import Event, Surveyed, ignore
 from upscale_cli.executors.executor import Executor
 from upscale_cli.files import object_listing
 from upscale_cli.files.stamp import Stamp
 from upscale_cli.frames.image import Frame
+from upscale_cli.inference.options import UpscalerOptions
 from upscale_cli.inference.sizing import Target
 from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.jobs.job import FileOptions
@@ -207,8 +209,7 @@ def folder_run(executor: Executor, files: Path, output: Path, listener: "Listene
 
 def run_of(naming: Naming, executor: Executor, sources: Sources, listener: "Listener") -> int:
     """The same of any sources."""
-    options = {"device": "cpu", "listener": ignore}
-    planner = Planner(naming, FileOptions(), ClipOptions, options, listener)
+    planner = Planner(naming, FileOptions(), ClipOptions, UpscalerOptions(device="cpu"), listener)
     folder = FolderRun(planner, ["bicubic"], Rules(), executor)
     assert folder.all(sources) == 0
     return folder.tally.done

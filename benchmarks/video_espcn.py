@@ -20,7 +20,7 @@ from benchmarks.report import write
 from upscale_cli.api import upscale_frames
 from upscale_cli.evaluation.metrics import psnr
 from upscale_cli.events import ClipFinished
-from upscale_cli.inference.device import Wanted
+from upscale_cli.inference.options import Wanted
 from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.jobs.video_job import ClipOptions
 from upscale_cli.media.video.encoding import EncodeOptions

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from upscale_cli import cli
+from upscale_cli.messages import MARK
 
 
 class Outcome:
@@ -36,6 +37,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         with pytest.raises(SystemExit) as ended:
             cli.main()
         captured = capsys.readouterr()
+        assert MARK not in captured.out + captured.err
         return Outcome(ended.value.code if isinstance(ended.value.code, int) else 0, captured.out, captured.err)
 
     return run

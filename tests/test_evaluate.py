@@ -129,7 +129,7 @@ def test_pairs_get_the_scale_of_their_sizes(tmp_path: Path, told: list[Event]) -
     assert not told
     assert [case.scale for case in pair_cases(tmp_path / "hr", tmp_path / "lr", [2], told.append)] == [2]
     assert len(failures(told)) == 2
-    assert "--scale asks for 2" in failures(told)[0]
+    assert "scale= asks for 2" in failures(told)[0]
     (alone,) = pair_cases(tmp_path / "hr/c_HR.png", tmp_path / "lr/cx2.png", [], ignore)
     assert (alone.group, alone.scale) == ("pictures", 2)
 

@@ -393,7 +393,7 @@ def test_a_pyramid_in_another_format_is_nothing(tmp_path: Path) -> None:
     write(tmp_path / "lr.png", frame_of())
     told: list[Event] = []
     upscale_file(tmp_path / "lr.png", scale=2, model="bicubic", pyramid=True, listener=told.append)
-    assert any("--pyramid means nothing" in event.text for event in told if isinstance(event, Note))
+    assert any("pyramid=True means nothing" in event.text for event in told if isinstance(event, Note))
 
 
 # Killed and gone on with
@@ -476,7 +476,7 @@ def test_rows_that_cannot_be_trusted_are_made_again(photo: Path, monkeypatch: py
 def test_the_work_of_another_job_is_not_gone_on_with(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     output = photo.with_name("sr.tif")
     killed(photo, output, monkeypatch, rows=200, scale=2, model="bicubic")
-    with pytest.raises(OptionError, match=r"holds the work of another job: --scale \(2 then, 3 now\)"):
+    with pytest.raises(OptionError, match=r"holds the work of another job: scale= \(2 then, 3 now\)"):
         upscale_file(photo, output, resume=True, scale=3, model="bicubic")
 
 
@@ -493,7 +493,7 @@ def test_an_interrupted_run_says_how_to_go_on(photo: Path, monkeypatch: pytest.M
 @pytest.mark.usefixtures("little_memory")
 def test_resume_needs_a_file(photo: Path) -> None:
     job = PhotoJob(photo, "lr.png", io.BytesIO(), "-", FORMATS["PNG"], Target(scale=2), FileOptions(resume=True))
-    with pytest.raises(OptionError, match="--resume needs an output file"):
+    with pytest.raises(OptionError, match="resume=True needs an output file"):
         job.run(Upscaler("bicubic"))
 
 
@@ -503,7 +503,7 @@ def test_resume_needs_a_file(photo: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("sr.webp", {}, r"--format tiff, png or jpg \(which are written in bands\), or close other programs"),
+        ("sr.webp", {}, r"format=.tiff., png or jpg \(which are written in bands\), or close other programs"),
         ("sr.tif", {"wrap": True}, "need .* of memory, .* are free"),
     ],
 )
@@ -517,7 +517,7 @@ def test_what_cannot_go_in_bands_is_refused(name: str, options: dict[str, Any], 
 
 def test_too_little_memory_even_for_bands_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "lr.png", frame_of("RGB", np.uint8, 61, 37))
-    with pytest.raises(OutputError, match=r"are left by --max-memory.*or allow more"):
+    with pytest.raises(OutputError, match=r"are left by max_memory=.*or allow more"):
         upscale_file(tmp_path / "lr.png", scale=2, model="espcn", max_memory=10**8)
 
 

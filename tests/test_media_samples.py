@@ -72,8 +72,8 @@ REFUSED = {
     "broken/broken.png": "damaged",
     "broken/decompression_bomb.gif": "65535 x 66601",
     "broken/oom.tif": "directory makes no sense",
-    "broken/truncated_image.png": "--salvage",
-    "broken/truncated_jpeg.jpg": "--salvage",
+    "broken/truncated_image.png": "salvage=True",
+    "broken/truncated_jpeg.jpg": "salvage=True",
     "broken/zero_width.gif": "0 x ",
 }
 LOSSY = ("JPEG", "AVIF", "HEIC")

@@ -220,7 +220,7 @@ def test_parts_that_fail_for_good_leave_nothing(store: Store, bucket: Bucket, tm
 
 def test_what_is_there_is_kept(bucket: Bucket, file: Path) -> None:
     url = bucket.put("a", b"somebody's")
-    with pytest.raises(OutputError, match=r"is kept\. .*--overwrite"):
+    with pytest.raises(OutputError, match=r"is kept\. .*overwrite=True"):
         object_store.put(file, url, overwrite=False)
     assert bucket.get("a") == b"somebody's"
     object_store.put(file, url, overwrite=True)

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from upscale_cli.cli.option_values import encoder_arguments, frame_rate, memory_bound, preview_seconds, seconds_of
+from upscale_cli.cli.option_values import encoder_arguments, frame_rate, memory_bound, seconds_of
 from upscale_cli.errors import OptionError
+from upscale_cli.jobs.video_job import ClipOptions
 
 
 @pytest.mark.parametrize(
@@ -32,7 +33,6 @@ def test_times(text: str, seconds: float) -> None:
 def test_nothing_is_nothing() -> None:
     assert seconds_of("--start", None) is None
     assert frame_rate(None) is None
-    assert preview_seconds(None) is None
     assert encoder_arguments([]) == ()
     assert memory_bound(None) is None
 
@@ -85,13 +85,13 @@ def test_what_is_no_frame_rate(text: str) -> None:
 
 @pytest.mark.parametrize("seconds", [0.1, 5, 3600])
 def test_previews(seconds: float) -> None:
-    assert preview_seconds(seconds) == seconds
+    assert ClipOptions(preview=seconds).preview == seconds
 
 
 @pytest.mark.parametrize("seconds", [0, 0.09, -5, 3601, float("inf"), float("nan")])
 def test_what_is_no_preview(seconds: float) -> None:
-    with pytest.raises(OptionError, match="--preview"):
-        preview_seconds(seconds)
+    with pytest.raises(OptionError, match="preview="):
+        ClipOptions(preview=seconds)
 
 
 def test_encoder_arguments() -> None:

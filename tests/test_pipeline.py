@@ -89,7 +89,7 @@ def test_an_output_too_large_for_memory_is_refused_before_the_net_is_loaded(
     monkeypatch.setattr(
         "upscale_cli.inference.upscaler.Upscaler._loaded_net", lambda *_: pytest.fail("the net was loaded")
     )
-    with pytest.raises(OutputError, match=r"need 1\.\d GB of memory.*--format tiff, png or jpg"):
+    with pytest.raises(OutputError, match=r"need 1\.\d GB of memory.*format=.tiff., png or jpg"):
         upscale_file(photo, scale=300, model="espcn", format="bmp", max_memory=600_000_000)
 
 

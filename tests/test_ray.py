@@ -26,6 +26,7 @@ from tests.waiting import PATIENCE, until
 from upscale_cli.errors import DeviceError, InputError, InterruptedRun, OptionError
 from upscale_cli.events import Event, Finished, Started, ignore
 from upscale_cli.executors.ray.shared_files import Probe
+from upscale_cli.inference.options import UpscalerOptions
 from upscale_cli.inference.sizing import Target
 from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.jobs import video_resume
@@ -455,7 +456,7 @@ def test_gpus_are_shared_where_two_workers_fit(monkeypatch: pytest.MonkeyPatch) 
 
     cluster = [Node("a", "a", 8.0, 2.0), Node("b", "b", 8.0, 0.0)]
     net = upscaler()
-    monkeypatch.setitem(net.recipe.options, "device", "auto")
+    monkeypatch.setattr(net, "recipe", replace(net.recipe, options=UpscalerOptions(device="auto")))
     for memory, share in ((80, 0.5), (1, 1.0)):
         monkeypatch.setattr(nodes, "gpu_memory", lambda _, memory=memory: memory * 2**30)
         need = need_of(net, cluster)
@@ -480,7 +481,7 @@ def test_a_device_that_no_node_has_is_refused(monkeypatch: pytest.MonkeyPatch) -
     net = upscaler()
     with pytest.raises(DeviceError, match="no node of the cluster has a CPU"):
         need_of(net, [Node("a", "a", 0.0, 0.0)])
-    monkeypatch.setitem(net.recipe.options, "device", "cuda")
+    monkeypatch.setattr(net, "recipe", replace(net.recipe, options=UpscalerOptions(device="cuda")))
     with pytest.raises(DeviceError, match="no node of the cluster has a GPU"):
         need_of(net, [Node("a", "a", 8.0, 0.0)])
 

@@ -191,7 +191,7 @@ def test_exclude_goes_before_include(tmp_path: Path) -> None:
 @pytest.mark.parametrize("glob", ["", "/", "/home/*.jpg"])
 def test_globs_that_match_nothing_are_refused(glob: str) -> None:
     with pytest.raises(OptionError, match="matches nothing"):
-        check_globs("--include", [glob])
+        check_globs("include", [glob])
 
 
 # Lists

@@ -13,9 +13,9 @@ from upscale_cli import Upscaler
 from upscale_cli.errors import CheckpointError, OptionError, UnknownModelError
 from upscale_cli.events import Event, Note
 from upscale_cli.frames.image import Frame, Layout, Pixels, channels_of
+from upscale_cli.inference.options import Alpha
 from upscale_cli.inference.planes import without_holes
 from upscale_cli.inference.sizing import Target
-from upscale_cli.inference.upscaler import Alpha
 
 LAYOUTS: tuple[Layout, ...] = ("L", "LA", "RGB", "RGBA", "CMYK", "LAB")
 
@@ -211,7 +211,7 @@ def test_without_a_model_the_best_on_the_machine_is_taken() -> None:
 def test_on_a_fresh_machine_that_is_the_bundled_one() -> None:
     upscaler = Upscaler(device="cpu")
     assert upscaler.name == "photo-lite"
-    assert "upscale models fetch" in upscaler.why
+    assert "gets a better one" in upscaler.why
 
 
 def test_an_unknown_model_gets_the_nearest_names() -> None:
@@ -228,9 +228,9 @@ def test_a_missing_checkpoint_offline_says_what_to_do() -> None:
     ("options", "message"),
     [
         ({"denoise": 1.5}, "denoise 1.5 is out of range"),
-        ({"denoise": 0.5}, "--denoise does not go with espcn.*-m realesr-general"),
+        ({"denoise": 0.5}, "denoise= does not go with espcn.*model='realesr-general'"),
         ({"tile": 16, "overlap": 16}, "overlap 16 leaves no room"),
-        ({"device": "gpu"}, "device 'gpu' is unknown"),
+        ({"device": "gpu"}, "device='gpu' is unknown"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(options: dict[str, Any], message: str) -> None:

@@ -29,6 +29,7 @@ from upscale_cli.media.video.encoder_pixel_format import loss, nearest
 from upscale_cli.media.video.encoding import EncodeOptions, Encoder, Picture
 from upscale_cli.media.video.ffmpeg.binary import FFmpeg, find_ffmpeg
 from upscale_cli.media.video.streams import Orientation
+from upscale_cli.messages import Message
 
 SUFFIX = {"mp4": "mp4", "mov": "mov", "matroska": "mkv", "webm": "webm", "mpegts": "ts", "nut": "nut", "avi": "avi"}
 BT709 = ColourTags("bt709", "bt709", "bt709", "tv", "left")
@@ -77,7 +78,7 @@ def picture(pix_fmt: str = "yuv420p", width: int = 128, height: int = 128, **mor
 def choose(what: Picture, container: str, ffmpeg: FFmpeg, **options: Any) -> tuple[Encoder, str]:
     """The encoder, and what was said about it."""
     said: list[str] = []
-    return choose_encoder(EncodeOptions(**options), what, container, ffmpeg, said.append), " ".join(said)
+    return choose_encoder(EncodeOptions(**options), what, container, ffmpeg, said.append), Message(" ".join(said))
 
 
 def frames_of(what: Picture, chosen: Encoder, count: int = 4) -> list[Samples]:
@@ -181,25 +182,25 @@ def test_what_an_encoder_cannot_take_is_said(ffmpeg: FFmpeg, needs: Callable[[st
 @pytest.mark.parametrize(
     ("container", "options", "message"),
     [
-        ("mp4", {"codec": "x264"}, r"--codec x264 is unknown\. This ffmpeg has: auto, .*ffv1"),
+        ("mp4", {"codec": "x264"}, r"codec='x264' is unknown\. This ffmpeg has: auto, .*ffv1"),
         ("mp4", {"codec": "prores_ks"}, r"mp4 cannot hold prores\. Choose one of libx264"),
         ("webm", {"codec": "libx264"}, r"webm cannot hold h264\. Choose one of .*libvpx-vp9"),
         ("ogg", {}, r"ogg can hold nothing"),
-        ("mp4", {"crf": 52}, r"--crf 52: libx264 takes numbers from 0 \(best\) to 51 \(worst\)"),
-        ("webm", {"crf": 20.5}, r"--crf 20\.5: libvpx-vp9 takes whole numbers from 0"),
-        ("matroska", {"codec": "ffv1", "crf": 10}, r"--crf 10: ffv1 has no such scale"),
-        ("mp4", {"preset": "quick"}, r"--preset quick: libx264 does not know it\. It takes ultrafast"),
+        ("mp4", {"crf": 52}, r"crf=52: libx264 takes numbers from 0 \(best\) to 51 \(worst\)"),
+        ("webm", {"crf": 20.5}, r"crf=20\.5: libvpx-vp9 takes whole numbers from 0"),
+        ("matroska", {"codec": "ffv1", "crf": 10}, r"crf=10: ffv1 has no such scale"),
+        ("mp4", {"preset": "quick"}, r"preset='quick': libx264 does not know it\. It takes ultrafast"),
         ("mov", {"codec": "prores_ks", "preset": "fast"}, r"It has none; leave it out"),
-        ("mp4", {"pix_fmt": "yuv"}, r"--pix-fmt yuv is none of: "),
+        ("mp4", {"pix_fmt": "yuv"}, r"pix_fmt='yuv' is none of: "),
         (
             "mp4",
             {"codec": "libx264", "pix_fmt": "gray12le"},
-            r"--pix-fmt gray12le: libx264 does not take it\. It takes ",
+            r"pix_fmt='gray12le': libx264 does not take it\. It takes ",
         ),
-        ("mp4", {"extra": (("i", "/etc/passwd"),)}, r"--encoder-arg i=/etc/passwd: libx264 has no option 'i'"),
+        ("mp4", {"extra": (("i", "/etc/passwd"),)}, r"extra='i=/etc/passwd': libx264 has no option 'i'"),
         ("mp4", {"extra": (("vf", "hflip"),)}, r"libx264 has no option 'vf'"),
         ("mp4", {"extra": (("passlogfile", "x"),)}, r"libx264 has no option 'passlogfile'"),
-        ("mp4", {"extra": (("profile", "nonsense"),)}, r"libx264 fails with --encoder-arg profile=nonsense"),
+        ("mp4", {"extra": (("profile", "nonsense"),)}, r"libx264 fails with extra='profile=nonsense'"),
     ],
 )
 def test_what_makes_no_sense_is_one_line(ffmpeg: FFmpeg, container: str, options: Any, message: str) -> None:
@@ -210,7 +211,7 @@ def test_what_makes_no_sense_is_one_line(ffmpeg: FFmpeg, container: str, options
 
 def test_an_encoder_that_is_not_in_the_build_is_told_from_an_unknown_one(ffmpeg: FFmpeg) -> None:
     small = replace(ffmpeg, encoders=ffmpeg.encoders - {"libx265"})
-    with pytest.raises(OptionError, match=r"--codec libx265: ffmpeg .* is built without it\. It has: libx264"):
+    with pytest.raises(OptionError, match=r"codec='libx265': ffmpeg .* is built without it\. It has: libx264"):
         choose(picture(), "mp4", small, codec="libx265")
 
 
@@ -505,7 +506,7 @@ def test_a_bit_rate_of_the_users_ends_constant_quality(ffmpeg: FFmpeg) -> None:
 def test_a_pixel_format_that_is_asked_for_is_made_aloud(tmp_path: Path, ffmpeg: FFmpeg) -> None:
     what = picture("yuv444p")
     chosen, said = choose(what, "mp4", ffmpeg, pix_fmt="yuv420p")
-    assert "without its chroma resolution: as --pix-fmt says" in said
+    assert "without its chroma resolution: as pix_fmt= says" in said
     _, frames = read(encode(what, chosen, "mp4", tmp_path, ffmpeg))
     assert frames[0].format.name == "yuv420p"
 
@@ -524,7 +525,7 @@ def test_the_nearest_format_is_the_same_one_where_there_is_one(name: str, offere
 def test_a_hardware_encoder_that_fails_says_why(ffmpeg: FFmpeg, monkeypatch: pytest.MonkeyPatch) -> None:
     pretended = replace(ffmpeg, encoders=ffmpeg.encoders | {"h264_vaapi"})
     monkeypatch.setattr(encoder_choice, "trial", lambda *_: "No VA display found")
-    with pytest.raises(DeviceError, match=r'h264_vaapi does not work here \("No VA display found"\)'):
+    with pytest.raises(DeviceError, match=r'codec=.h264_vaapi. does not work here \("No VA display found"\)'):
         choose(picture(), "mp4", pretended, codec="h264_vaapi")
 
 

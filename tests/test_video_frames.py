@@ -558,7 +558,7 @@ def test_an_encoder_that_dies_is_quoted_with_the_frame_and_a_remedy(
     assert "code 228 after frame " in text
     assert 5 < int(text.partition("after frame ")[2].split()[0]) < 40
     assert "No space left on device" in text
-    assert text.endswith("Free space, or choose another -o.")
+    assert text.endswith("Free space, or choose another output=.")
 
 
 @posix
@@ -566,7 +566,7 @@ def test_an_encoder_that_dies_at_the_very_end(tmp_path: Path, fake: Callable[[st
     fake("sys.stdin.buffer.read()\nprint('[error] Error writing trailer: -5', file=sys.stderr)\nsys.exit(251)")
     text = failing(tmp_path, 4)
     assert 'code 251 after frame 4 ("Error writing trailer: -5")' in text
-    assert text.endswith("Choose another --codec or -o.")
+    assert text.endswith("Choose another codec= or output=.")
 
 
 @posix

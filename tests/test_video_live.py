@@ -324,10 +324,10 @@ def test_nobody_at_an_address(tmp_path: Path, port: int) -> None:
     ("arguments", "says"),
     [
         (("udp://127.0.0.1:9", "-o", "x.mkv"), "--live"),
-        (("--live", "udp://127.0.0.1:9"), "-o FILE"),
+        (("--live", "udp://127.0.0.1:9"), "-o a file"),
         (("--live", "clip.mp4", "-o", "x.mkv"), "neither"),
         (("--live", "clip.mp4", "-o", "gopher://x/"), "gopher"),
-        (("--live", "udp://127.0.0.1:9", "udp://127.0.0.1:8", "-o", "x/"), "one INPUT"),
+        (("--live", "udp://127.0.0.1:9", "udp://127.0.0.1:8", "-o", "x/"), "one input"),
         (("clip.mp4", "--play", "-o", "x.mkv"), "exclude"),
     ],
 )

@@ -89,7 +89,7 @@ def test_what_can_go_on_is_not_cleared(output: Path, said: list[str]) -> None:
     work_folder(output).mkdir()
     job = work_folder(output) / JOB_FILE
     job.write_text("{}", encoding="utf-8")
-    with pytest.raises(OutputError, match="--resume"):
+    with pytest.raises(OutputError, match="resume=True"):
         WorkFolder(output, overwrite=False, say=said.append).__enter__()
     assert job.exists()
 

@@ -4,11 +4,11 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Unpack
 
-from upscale_cli.errors import OptionError
 from upscale_cli.events import Listener, ignore
-from upscale_cli.inference.sizing import Target
+from upscale_cli.inference.options import UpscalerKeywords, UpscalerOptions
+from upscale_cli.inference.sizing import Target, chosen_target
 from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.jobs.inputs import Input
 from upscale_cli.jobs.job import FileOptions
@@ -43,7 +43,7 @@ def upscale_file(
     resume: bool = False,
     pyramid: bool = False,
     listener: Listener = ignore,
-    **options: Any,
+    **options: Unpack[UpscalerKeywords],
 ) -> Path:
     """Upscales a picture file; metadata, profile, depth, alpha, frames and pages are kept as on the command line.
 
@@ -71,9 +71,8 @@ def upscale_file(
     Raises:
         UpscaleError: with one line for the user; nothing is left of an output that failed.
     """
-    if isinstance(model, Upscaler) and options:
-        raise TypeError(f"{', '.join(options)}: say this to the Upscaler that is given as model")
-    upscaler = model if isinstance(model, Upscaler) else Upscaler(model, listener=listener, **options)
+    how = _how(model, options)
+    upscaler = model if isinstance(model, Upscaler) else Upscaler(model, listener=listener, **how.keywords)
     wanted = upscaler.target(scale, target)
     given = Input(os.fspath(source))
     naming = Naming(os.fspath(output) if output is not None else None, format, wanted)
@@ -95,7 +94,7 @@ def upscale_video(
     model: str | os.PathLike[str] | Upscaler | None = None,
     options: "ClipOptions | None" = None,
     listener: Listener = ignore,
-    **upscaler_options: Any,
+    **upscaler_options: Unpack[UpscalerKeywords],
 ) -> Path:
     """Upscales a clip; sound, subtitles, chapters, timestamps, colours and HDR are kept as on the command line.
 
@@ -116,15 +115,18 @@ def upscale_video(
     Raises:
         UpscaleError: with one line for the user.
     """
+    from upscale_cli.jobs.checks import check_live
     from upscale_cli.jobs.prepare_video import open_clip, prepare_video
     from upscale_cli.jobs.video_job import ClipOptions
 
-    options = options or ClipOptions()
+    how, options = _how(model, upscaler_options), options or ClipOptions()
     given = Input(os.fspath(source), may_be_live=options.live)
+    place = None if output is None else os.fspath(output)
+    check_live([given], place, 1, play=options.play, live=options.live)
     opened = open_clip(given, options)
-    made = _for_clip(model, opened.clip, options, listener, upscaler_options)
+    made = _for_clip(model, opened.clip, options, listener, how)
     wanted = None if scale is None and target is None else made.target(scale, target)
-    naming = Naming(os.fspath(output) if output is not None else None, None, wanted)
+    naming = Naming(place, None, wanted)
     job = prepare_video(given, opened, made, naming, Outputs([given], overwrite=options.overwrite), options)
     job.run(made, listener)
     return Path(job.output_name)
@@ -148,7 +150,7 @@ def upscale_folder(
     photos: FileOptions | None = None,
     clips: "ClipOptions | None" = None,
     listener: Listener = ignore,
-    **options: Any,
+    **options: Unpack[UpscalerKeywords],
 ) -> "FolderFinished":
     """Upscales the photos and clips of folders, several at a time, as `upscale FOLDER -o OUTPUT` does.
 
@@ -176,17 +178,20 @@ def upscale_folder(
     Raises:
         UpscaleError: with one line for the user, where it is wrong for all sources.
     """
-    from upscale_cli.batch.choice import Choice
     from upscale_cli.batch.discovery import find_sources
-    from upscale_cli.batch.folder import FolderRun, Rules
-    from upscale_cli.batch.globs import check_globs
-    from upscale_cli.batch.manifest import manifest_folder
+    from upscale_cli.batch.folder import FolderRun
+    from upscale_cli.batch.options import BatchOptions, jobs_within
     from upscale_cli.events import FolderFinished
     from upscale_cli.jobs.plan import Planner
     from upscale_cli.jobs.video_job import ClipOptions
 
-    if scale is not None and target is not None:
-        raise OptionError("give either a scale or a target; they exclude each other.")
+    how = UpscalerOptions(**options)
+    wanted = None if scale is None and target is None else chosen_target(scale, target)
+    batch = BatchOptions(
+        recursive=recursive, include=tuple(include), exclude=tuple(exclude), overwrite=overwrite,
+        skip_existing=skip_existing and not overwrite,
+        jobs=jobs_within(jobs, is_bounded=photos is not None and photos.max_memory is not None),
+    )  # fmt: skip
     names = [os.fspath(source)] if isinstance(source, str | os.PathLike) else [os.fspath(one) for one in source]
     folder = None if output is None else os.fspath(output)
     if folder is not None and "{" not in folder:
@@ -199,22 +204,15 @@ def upscale_folder(
         listener(event)
 
     planner = Planner(
-        Naming(folder, format, Target(scale=scale) if scale is not None else target),
+        Naming(folder, format, wanted),
         replace(photos or FileOptions(), overwrite=overwrite),
         lambda: replace(clips or ClipOptions(), overwrite=overwrite),
-        {**options, "listener": listen},
+        how,
         listen,
     )
-    choice = Choice(
-        recursive=recursive,
-        include=check_globs("include", tuple(include)),
-        exclude=check_globs("exclude", tuple(exclude)),
-        output=None if folder is None else manifest_folder(folder, Input("")),
-    )
-    rules = Rules(skip_existing=skip_existing and not overwrite, jobs=jobs)
-    FolderRun(planner, [None if model is None else os.fspath(model)], rules, executor).all(
-        find_sources(names, (), choice)
-    )
+    rules = batch.rules(skips=skip_existing)
+    run = FolderRun(planner, [None if model is None else os.fspath(model)], rules, executor)
+    run.all(find_sources(names, (), batch.choice(folder)))
     return ends[-1]
 
 
@@ -226,7 +224,7 @@ def upscale_frames(
     model: str | os.PathLike[str] | Upscaler | None = None,
     options: "ClipOptions | None" = None,
     listener: Listener = ignore,
-    **upscaler_options: Any,
+    **upscaler_options: Unpack[UpscalerKeywords],
 ) -> "Iterator[SRFrame]":
     """The upscaled frames of a clip, one after the other, for programs that do something else with them.
 
@@ -244,9 +242,9 @@ def upscale_frames(
     from upscale_cli.jobs.video_job import DEFAULT_CLIP_SCALE, ClipOptions
     from upscale_cli.media.video.probe import probe
 
-    options = options or ClipOptions()
+    how, options = _how(model, upscaler_options), options or ClipOptions()
     clip = probe(source, max_pixels=options.max_pixels)
-    made = _for_clip(model, clip, options, listener, upscaler_options)
+    made = _for_clip(model, clip, options, listener, how)
     if scale is None and target is None:
         scale = made.only_scale or DEFAULT_CLIP_SCALE
     return sr_frames(clip, made, made.target(scale, target), options, listener)
@@ -257,13 +255,23 @@ def _for_clip(
     clip: "Clip",
     clip_options: "ClipOptions",
     listener: Listener,
-    options: dict[str, Any],
+    how: UpscalerOptions,
 ) -> Upscaler:
     from upscale_cli.jobs.video_job import chosen_streams
 
-    if not isinstance(model, Upscaler):
-        codec = chosen_streams(clip, clip_options.video_stream)[0].codec
-        return Upscaler(model, listener=listener, clip_codec=codec, **options)
-    if options:
-        raise TypeError(f"{', '.join(options)}: say this to the Upscaler that is given as model")
-    return model
+    if isinstance(model, Upscaler):
+        return model
+    codec = chosen_streams(clip, clip_options.video_stream)[0].codec
+    return Upscaler(model, listener=listener, **replace(how, clip_codec=how.clip_codec or codec).keywords)
+
+
+def _how(model: str | os.PathLike[str] | Upscaler | None, keywords: UpscalerKeywords) -> UpscalerOptions:
+    """The keywords, checked, before anything is opened.
+
+    Raises:
+        TypeError: there is no such keyword, or the `Upscaler` is made already.
+        OptionError: a value makes no sense.
+    """
+    if isinstance(model, Upscaler) and keywords:
+        raise TypeError(f"{', '.join(keywords)}: say this to the Upscaler that is given as model")
+    return UpscalerOptions(**keywords)

@@ -17,14 +17,8 @@ A message is one line: the value, the rule it breaks, the remedy.
 Whatever is not an `UpscaleError` is a bug and keeps its traceback.
 """
 
-
-def printable(text: str) -> str:
-    """Text fit for one line of a terminal: line breaks, control characters and bytes of no character are escaped.
-
-    >>> printable("a\\nb")
-    'a\\\\nb'
-    """
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+from upscale_cli.messages import Message, marked
+from upscale_cli.messages import printable as printable
 
 
 def causes_of(error: BaseException) -> tuple[str, ...]:
@@ -39,12 +33,27 @@ def causes_of(error: BaseException) -> tuple[str, ...]:
 
 
 class UpscaleError(Exception):
-    """Base of everything a user can mend. `str(error)` is one line: value, rule, remedy."""
+    """Base of everything a user can mend. `str(error)` is one line: value, rule, remedy.
+
+    Attributes:
+        message: that line, in which each face writes options in its own way.
+    """
 
     exit_code = 1
 
-    def __str__(self) -> str:
-        return printable(super().__str__())
+    def __init__(self, text: str) -> None:
+        self.message = text if isinstance(text, Message) else Message(printable(text))
+        super().__init__(self.message)
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The options that it is about, by the names that Python knows them by; the first is the one to look at."""
+        return self.message.options
+
+    @property
+    def marked(self) -> str:
+        """The line, to be put into another message: its options stay marked."""
+        return marked(self.message)
 
 
 class OptionError(UpscaleError):

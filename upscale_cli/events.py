@@ -1,10 +1,21 @@
-"""What happens on the way, as values: the pipeline tells, a listener shows (bar, JSON line, nothing)."""
+"""What happens on the way, as values: the pipeline tells, a listener shows (bar, JSON line, nothing).
+
+Texts for users are `messages.Message`: they read as Python users see them, and each face writes their options anew.
+"""
 
 import dataclasses
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+
+from upscale_cli.messages import Message
+
+
+def _make_messages(event: object, *names: str) -> None:
+    """What a user reads of an event becomes a `Message`, whoever made it."""
+    for name in names:
+        object.__setattr__(event, name, Message(getattr(event, name)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +24,9 @@ class Note:
 
     text: str
     source: str = ""
+
+    def __post_init__(self) -> None:
+        _make_messages(self, "text")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +55,9 @@ class Started:
     sr_height: int
     frames: int
     encoder: str = ""
+
+    def __post_init__(self) -> None:
+        _make_messages(self, "why")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +141,9 @@ class ClipFinished:
     damage: str = ""
     advice: str = ""
 
+    def __post_init__(self) -> None:
+        _make_messages(self, "damage", "advice")
+
 
 @dataclass(frozen=True, slots=True)
 class Failed:
@@ -131,7 +151,7 @@ class Failed:
 
     Attributes:
         message: one line for the user.
-        causes: the exceptions behind it, nearest first, for `--verbose`.
+        causes: the exceptions behind it, nearest first.
         traceback: of a bug of ours; "" for what a user can mend.
     """
 
@@ -139,6 +159,9 @@ class Failed:
     message: str
     causes: tuple[str, ...] = ()
     traceback: str = ""
+
+    def __post_init__(self) -> None:
+        _make_messages(self, "message")
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,8 +265,31 @@ def ignore(event: Event) -> None:
     """The listener that shows nothing."""
 
 
+def rewritten(event: Event, write: Callable[[str], str]) -> Event:
+    """An event in the words of another face.
+
+    Args:
+        write: gives what that face says for a `Message`.
+    """
+    changed: Event = _rewritten(event, write)
+    return changed
+
+
+def _rewritten(value: Any, write: Callable[[str], str]) -> Any:
+    if isinstance(value, Message):
+        return write(value)
+    if isinstance(value, dict):
+        return {_rewritten(key, write): item for key, item in value.items()}
+    if isinstance(value, tuple):
+        return tuple(_rewritten(item, write) for item in value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        return type(value)(**{name: _rewritten(field, write) for name, field in fields.items()})
+    return value
+
+
 def as_record(event: Event) -> dict[str, Any]:
-    """For `--json`: {"event": "started", ...fields}."""
+    """For programs that read JSON: {"event": "started", ...fields}."""
     name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(event).__name__).lower()
     return {"event": name, **{key: _encodable(value) for key, value in dataclasses.asdict(event).items()}}
 

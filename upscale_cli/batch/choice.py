@@ -7,13 +7,14 @@ from typing import Final
 
 from upscale_cli.batch.globs import matches
 from upscale_cli.jobs.inputs import Input
+from upscale_cli.messages import Message, option
 
 HIDDEN: Final = "hidden"
 OTHER: Final = "neither photo nor clip"
 RAW: Final = "camera RAW (to be developed first)"
 OURS: Final = "an output of ours"
-EXCLUDED: Final = "left out by --include or --exclude"
-BELOW: Final = "a folder, without -r"
+EXCLUDED: Final = Message(f"left out by {option('include')} or {option('exclude')}")
+BELOW: Final = Message(f"a folder, without {option('recursive', True)}")
 """Why something was passed over."""
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from upscale_cli.batch.manifest import JobOptions, Manifest, Record, manifest_folder, template_below
+from upscale_cli.batch.options import Rules
 from upscale_cli.batch.pending import Pending
 from upscale_cli.errors import CheckpointError, InterruptedRun, OptionError, OutputError, UpscaleError, causes_of
 from upscale_cli.events import Failed, FolderFinished, FolderProgress, Planned, Skipped, Surveyed, Surveying
@@ -22,6 +23,7 @@ from upscale_cli.inference.sizing import Target
 from upscale_cli.jobs.job import sr_size
 from upscale_cli.jobs.outputs import Outputs
 from upscale_cli.jobs.plan import Planner, Prepared, Wanted
+from upscale_cli.messages import option
 from upscale_cli.text import counted
 
 if TYPE_CHECKING:
@@ -29,27 +31,6 @@ if TYPE_CHECKING:
     from upscale_cli.inference.upscaler import Upscaler
     from upscale_cli.jobs.inputs import Input
     from upscale_cli.jobs.video_job import ClipOptions
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
-    """How a run treats what is there and what fails.
-
-    Attributes:
-        skip_existing: what is done already is not done again.
-        fail_fast: the first failure ends the run.
-        dry_run: only say what would be done.
-        watches: more runs are to come: nets are kept, and no option is wrong for all that will come.
-        jobs: pictures in progress at a time; None: by the machine.
-        keeps_manifest: what is done is remembered where the outputs are.
-    """
-
-    skip_existing: bool = True
-    fail_fast: bool = False
-    dry_run: bool = False
-    watches: bool = False
-    jobs: int | None = None
-    keeps_manifest: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,13 +336,13 @@ class FolderRun:
         except UpscaleError as error:
             if isinstance(error, OptionError) and refused is not None:
                 refused.append(error)
-            self._fail(source.name, str(error), causes_of(error))
+            self._fail(source.name, error.message, causes_of(error))
         except FailedFast:
             raise
         except Exception as error:
             what = f"{type(error).__name__}: {error}"
             trace = "".join(traceback.format_exception(error))
-            message = f"{source.name}: a bug of ours ({what}). Please report it; -v shows where."
+            message = f"{source.name}: a bug of ours ({what}). Please report it; {option('verbose')} shows where."
             self._fail(source.name, message, trace=trace)
 
 

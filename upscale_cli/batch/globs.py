@@ -6,7 +6,8 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import PurePath
 
-from upscale_cli.errors import OptionError, printable
+from upscale_cli.errors import OptionError
+from upscale_cli.messages import option
 
 
 def matches(path: PurePath, glob: str) -> bool:
@@ -51,7 +52,7 @@ def _plain(text: str) -> str:
     return unicodedata.normalize("NFC", text).casefold()
 
 
-def check_globs(option: str, globs: Iterable[str]) -> tuple[str, ...]:
+def check_globs(name: str, globs: Iterable[str]) -> tuple[str, ...]:
     """Globs as given.
 
     Raises:
@@ -60,6 +61,6 @@ def check_globs(option: str, globs: Iterable[str]) -> tuple[str, ...]:
     for glob in globs:
         if not glob.strip("/") or glob.startswith("/"):
             raise OptionError(
-                f"{option} {printable(glob)!r} matches nothing. Write a name or a path below the folder, like '*.jpg'."
+                f"{option(name, glob)} matches nothing. Write a name or a path below the folder, like '*.jpg'."
             )
     return tuple(globs)

@@ -9,6 +9,7 @@ from typing import Final
 
 from upscale_cli.errors import OutputError
 from upscale_cli.files.stamp import Stamp
+from upscale_cli.messages import option
 
 MANIFEST_NAME: Final = ".upscale-manifest.jsonl"
 LOCK_NAME: Final = ".upscale-manifest.lock"
@@ -91,7 +92,7 @@ class FileStorage:
         except OSError as error:
             raise OutputError(
                 f"{self.folder}: outputs and the list of them cannot be written there ({error.strerror}). "
-                "Choose a folder you may write to with -o."
+                f"Choose a folder you may write to with {option('output')}."
             ) from error
 
 

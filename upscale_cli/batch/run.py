@@ -68,7 +68,7 @@ class Run:
 
         before = source.path if isinstance(opened, str) else opened
         comparison = Comparison(before, source.name, output, is_clip=source.is_clip)
-        outputs.reserve(replace(source, name=f"{source.name} --compare"), comparison.place)
+        outputs.reserve(replace(source, name=f"the comparison of {source.name}"), comparison.place)
         self._comparisons[source] = comparison
 
     def _compare(self) -> None:
@@ -87,4 +87,4 @@ class Run:
             raise
         except UpscaleError as error:
             self._failed += 1
-            self._listener(Failed(source, str(error), causes_of(error)))
+            self._listener(Failed(source, error.message, causes_of(error)))

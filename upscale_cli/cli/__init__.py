@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from upscale_cli.cli.flags import in_flags
 from upscale_cli.cli.group import MAIN_VERB, MainVerb, PathDecides
 from upscale_cli.cli.options import Json
 from upscale_cli.cli.verb_compare import compare
@@ -71,7 +72,7 @@ def main() -> None:
         _check_current_folder()
         app(prog_name=called if called == "upscale-cli" else "upscale")
     except UpscaleError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {in_flags(error.message)}", file=sys.stderr)
         if "-v" in sys.argv or "--verbose" in sys.argv:
             for line in cause_lines(causes_of(error)):
                 print(line, file=sys.stderr)

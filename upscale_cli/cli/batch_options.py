@@ -1,4 +1,4 @@
-"""The options for folders and lists, checked. Imports neither torch nor numpy."""
+"""The inputs of the main verb: whether they are done one by one, or as one run. Imports neither torch nor numpy."""
 
 import os
 from collections.abc import Iterator
@@ -9,37 +9,29 @@ from typing import TYPE_CHECKING
 
 from upscale_cli.errors import InputError, OptionError, printable
 from upscale_cli.files.object_names import is_object
+from upscale_cli.messages import marked
 
 if TYPE_CHECKING:
     from upscale_cli.batch.choice import Choice, Sources
+    from upscale_cli.batch.options import BatchOptions
     from upscale_cli.executors.executor import Executor
     from upscale_cli.jobs.inputs import Input
     from upscale_cli.jobs.plan import Planner
 
 
 @dataclass(frozen=True, slots=True)
-class ManyOptions:
-    """What the user says about many files; each as given.
+class Batch:
+    """The inputs, and how many they are taken for.
 
     Attributes:
         inputs: the arguments.
         lists: of --from-list.
-        skip_existing: None where nothing is said.
-        jobs: pictures in progress at a time; None: by the machine.
         ray: address of the cluster that does the work; None: this machine.
     """
 
     inputs: tuple[str, ...]
     lists: tuple[str, ...]
-    recursive: bool
-    include: tuple[str, ...]
-    exclude: tuple[str, ...]
-    skip_existing: bool | None
-    overwrite: bool
-    dry_run: bool
-    fail_fast: bool
-    watch: bool
-    jobs: int | None = None
+    options: "BatchOptions"
     ray: str | None = None
 
     @property
@@ -52,7 +44,7 @@ class ManyOptions:
     @property
     def keeps_manifest(self) -> bool:
         """Whether it is remembered what is done: not of files named one by one, unless that is asked for."""
-        return self.has_many or bool(self.skip_existing) or self.dry_run or self.fail_fast or self.watch
+        return self.has_many or self.options.keeps_manifest
 
     @property
     def is_one_run(self) -> bool:
@@ -84,10 +76,8 @@ class ManyOptions:
         if not self.is_one_run:
             self._check_unused()
             return output
-        if self.watch:
-            self._check_watch()
-        if self.skip_existing and self.overwrite:
-            raise OptionError("--skip-existing and --overwrite exclude each other. Give one of them.")
+        if self.options.watch:
+            self._check_watched()
         if is_stream or STDIO in self.inputs or output == STDIO:
             raise OptionError("folders, lists, --dry-run, --fail-fast, --skip-existing and --ray take files and write "
                               "files. Leave - and streams out, or give them alone.")  # fmt: skip
@@ -97,8 +87,8 @@ class ManyOptions:
             raise OptionError(f"output {printable(output)} is a file, and many need a folder. Choose another -o.")
         return f"{output}/"
 
-    def _check_watch(self) -> None:
-        """Refuses what cannot be watched, or not for long."""
+    def _check_watched(self) -> None:
+        """Refuses what is no folder, and so cannot be watched."""
         others = [name for name in (*self.lists, *self.inputs) if not os.path.isdir(name)]
         if others and is_object(others[0]):
             raise OptionError(
@@ -107,40 +97,15 @@ class ManyOptions:
             )
         if others:
             raise OptionError(f"--watch takes folders, and {printable(others[0])} is none. Name one that is there.")
-        given = {"--dry-run": self.dry_run, "--fail-fast": self.fail_fast, "--overwrite": self.overwrite,
-                 "--no-skip-existing": self.skip_existing is False}  # fmt: skip
-        for option, is_given in given.items():
-            if is_given:
-                raise OptionError(f"--watch does not go with {option}. Leave one of them out.")
 
     def _check_unused(self) -> None:
         """Refuses options that would have no effect on files named one by one."""
-        given = {"-r": self.recursive, "--include": self.include, "--exclude": self.exclude,
-                 "-j": (self.jobs or 1) > 1 and len(self.inputs) == 1}  # fmt: skip
+        options = self.options
+        given = {"-r": options.recursive, "--include": options.include, "--exclude": options.exclude,
+                 "-j": (options.jobs or 1) > 1 and len(self.inputs) == 1}  # fmt: skip
         unused = [name for name, value in given.items() if value]
         if unused and all(is_object(name) or os.path.lexists(name) for name in self.inputs):
             raise OptionError(f"{unused[0]} is for folders and lists, and there is none. Leave it out.")
-
-    def choice(self, output: str | None) -> "Choice":
-        """Which files are taken.
-
-        Args:
-            output: as given with -o.
-
-        Raises:
-            OptionError: a glob that matches nothing.
-        """
-        from upscale_cli.batch.choice import Choice
-        from upscale_cli.batch.globs import check_globs
-        from upscale_cli.batch.manifest import manifest_folder
-        from upscale_cli.jobs.inputs import Input
-
-        return Choice(
-            recursive=self.recursive,
-            include=check_globs("--include", self.include),
-            exclude=check_globs("--exclude", self.exclude),
-            output=None if output is None else manifest_folder(output, Input("")),
-        )
 
     def run(self, planner: "Planner", models: list[str | None]) -> int:
         """Finds the sources and upscales them; gives how many failed.
@@ -149,37 +114,32 @@ class ManyOptions:
             InputError: there is none.
         """
         from upscale_cli.batch.discovery import find_sources
-        from upscale_cli.batch.folder import FolderRun, Rules
+        from upscale_cli.batch.folder import FolderRun
 
-        choice = self.choice(planner.naming.output)
-        if self.watch:
+        choice = self.options.choice(planner.naming.output)
+        if self.options.watch:
             return self._watch(planner, models, choice)
         sources = find_sources(self.inputs, self.lists, choice)
         if not (sources.inputs or sources.failed):
             raise InputError(self._nothing(sources))
-        is_skipping = self.has_many if self.skip_existing is None else self.skip_existing
-        rules = Rules(
-            skip_existing=is_skipping and not self.overwrite,
-            fail_fast=self.fail_fast,
-            dry_run=self.dry_run,
-            jobs=self.jobs,
-            keeps_manifest=self.keeps_manifest,
-        )
+        rules = self.options.rules(skips=self.has_many, keeps_manifest=self.keeps_manifest)
         with self._executor(planner) as executor:
             return FolderRun(planner, models, rules, executor).all(sources)
 
     @contextmanager
     def _executor(self, planner: "Planner") -> "Iterator[Executor | None]":
         """What runs the jobs; None: threads of this process."""
-        if self.ray is None or self.dry_run:
+        if self.ray is None or self.options.dry_run:
             yield None
             return
-        from upscale_cli.events import saying
+        from upscale_cli.events import Note
         from upscale_cli.executors.ray.executor import open_ray_executor
 
-        if self.jobs is not None:
-            raise OptionError(f"-j {self.jobs} is for this machine; with --ray the cluster decides. Leave it out.")
-        executor = open_ray_executor(self.ray, saying(planner.listener))
+        if self.options.jobs is not None:
+            raise OptionError(
+                f"-j {self.options.jobs} is for this machine; with --ray the cluster decides. Leave it out."
+            )
+        executor = open_ray_executor(self.ray, lambda text: planner.listener(Note(text)))
         try:
             yield executor
         finally:
@@ -187,21 +147,21 @@ class ManyOptions:
 
     def _watch(self, planner: "Planner", models: list[str | None], choice: "Choice") -> int:
         from upscale_cli.batch.discovery import find_sources
-        from upscale_cli.batch.folder import FolderRun, Rules
+        from upscale_cli.batch.folder import FolderRun
         from upscale_cli.batch.watch import watch
 
         output = choice.output if isinstance(choice.output, Path) else None
         with self._executor(planner) as executor:
             return watch(
-                FolderRun(planner, models, Rules(watches=True, jobs=self.jobs), executor),
+                FolderRun(planner, models, self.options.rules(skips=True), executor),
                 lambda: find_sources(self.inputs, (), choice), list(self.inputs), output, planner.listener,
-                recursive=self.recursive,
+                recursive=self.options.recursive,
             )  # fmt: skip
 
     def _nothing(self, sources: "Sources") -> str:
         from upscale_cli.batch.choice import BELOW
 
         name = printable((*self.inputs, *self.lists)[0])
-        others = ", ".join(f"{count:,} {why}" for why, count in sources.passed_over.items())
+        others = ", ".join(f"{count:,} {marked(why)}" for why, count in sources.passed_over.items())
         remedy = "Give -r to take what is in its folders." if sources.passed_over[BELOW] else "Name another one."
         return f"{name}: there is no photo and no clip{f' (passed over: {others})' if others else ''}. {remedy}"

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Final, TextIO
 
+from upscale_cli.cli.flags import event_in_flags
 from upscale_cli.cli.progress_bars import bars
 from upscale_cli.errors import InterruptedRun, UpscaleError, printable
 from upscale_cli.events import (
@@ -58,7 +59,7 @@ def listening(
         try:
             yield lines
         except (UpscaleError, KeyboardInterrupt) as error:
-            lines(Failed("", str(InterruptedRun() if isinstance(error, KeyboardInterrupt) else error)))
+            lines(Failed("", (InterruptedRun() if isinstance(error, KeyboardInterrupt) else error).message))
             raise
         return
     from rich.console import Console
@@ -80,7 +81,9 @@ class JsonLines:
     def __call__(self, event: Event) -> None:
         if isinstance(event, Surveying):
             return  # a bar is all it is good for
-        self._stream.write(f"{json.dumps(as_record(event))}\n")  # at once: notes come from other threads too
+        self._stream.write(
+            f"{json.dumps(as_record(event_in_flags(event)))}\n"
+        )  # at once: notes come from other threads too
         self._stream.flush()
 
 
@@ -95,6 +98,7 @@ class Terminal:
         self._folder: FolderView | None = None  # takes over where many files are one run
 
     def __call__(self, event: Event) -> None:
+        event = event_in_flags(event)
         if self._folder is None and isinstance(event, (Surveying, Surveyed)):
             self._folder = _folder_view(self._console, quiet=self._quiet)
         if self._folder is not None:

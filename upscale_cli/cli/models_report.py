@@ -104,7 +104,7 @@ def fetch_all(names: Sequence[str], listener: Listener) -> None:
             listener(Note(f"{spec.model} x{spec.scale}: {found.path}"))
         except UpscaleError as error:
             failures.append(error)
-            listener(Failed(spec.file, str(error)))
+            listener(Failed(spec.file, error.message))
     if failures:
         raise CheckpointError(f"{len(failures)} of {len(_rows(names))} checkpoints could not be had (see above).")
 

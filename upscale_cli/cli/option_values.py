@@ -10,8 +10,6 @@ from upscale_cli.errors import OptionError
 LONGEST: Final = 10_000_000.0
 """Seconds, some four months: a time beyond that is a slip, and ffmpeg would not take it."""
 
-LONGEST_PREVIEW: Final = 3600.0
-
 LEAST_MEMORY: Final = 300_000_000
 """Bytes; torch by itself takes nearly as many."""
 
@@ -35,17 +33,6 @@ def seconds_of(option: str, text: str | None) -> float | None:
     if total > LONGEST:
         raise OptionError(f"{option} {text!r} is beyond any clip. Write at most {LONGEST:.0f} seconds.")
     return total
-
-
-def preview_seconds(seconds: float | None) -> float | None:
-    """How long a preview lasts.
-
-    Raises:
-        OptionError: less than a tenth of a second, more than an hour, or no number.
-    """
-    if seconds is not None and not 0.1 <= seconds <= LONGEST_PREVIEW:
-        raise OptionError(f"--preview {seconds:g} is no length. Write seconds, from 0.1 to {LONGEST_PREVIEW:.0f}.")
-    return seconds
 
 
 def frame_rate(text: str | None) -> Fraction | None:

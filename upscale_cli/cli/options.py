@@ -1,18 +1,29 @@
-"""What several verbs share: panels of the help screen, options, completion. Imports neither torch nor numpy."""
+"""What several verbs share: the help's panels, options and their types, completion. Imports neither torch nor numpy."""
 
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Final
 
 import typer
 
+from upscale_cli.inference.options import Wanted
 from upscale_cli.media.image.formats import FORMATS
 
-SIZE = "Size of the result"
-MODEL = "Model"
-OUTPUT = "Output"
-FOLDERS = "Folders"
-COMPUTE = "Computation"
-VIDEO = "Clips"
-MESSAGES = "Messages"
+SIZE: Final = "Size of the result"
+MODEL: Final = "Model"
+OUTPUT: Final = "Output"
+FOLDERS: Final = "Folders"
+COMPUTE: Final = "Computation"
+VIDEO: Final = "Clips"
+MESSAGES: Final = "Messages"
+
+in_size = partial(typer.Option, rich_help_panel=SIZE)
+in_model = partial(typer.Option, rich_help_panel=MODEL)
+in_output = partial(typer.Option, rich_help_panel=OUTPUT)
+in_folders = partial(typer.Option, rich_help_panel=FOLDERS)
+in_compute = partial(typer.Option, rich_help_panel=COMPUTE)
+in_video = partial(typer.Option, rich_help_panel=VIDEO)
+in_messages = partial(typer.Option, rich_help_panel=MESSAGES)
+"""An option, in its panel."""
 
 
 def complete_model(incomplete: str) -> list[str]:
@@ -26,24 +37,20 @@ def complete_format(incomplete: str) -> list[str]:
     return [ending for ending in endings if ending.startswith(incomplete)]
 
 
-Json = Annotated[
-    bool, typer.Option("--json", help="One JSON object per line: events and results.", rich_help_panel=MESSAGES)
-]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Show errors only.", rich_help_panel=MESSAGES)]
+Json = Annotated[bool, in_messages("--json", help="One JSON object per line: events and results.")]
+Quiet = Annotated[bool, in_messages("-q", "--quiet", help="Show errors only.")]
 
-Tile = Annotated[
-    int, typer.Option("-t", "--tile", rich_help_panel=COMPUTE, help="Side of a tile in LR pixels; 0: by free memory.")
-]
+Denoise = Annotated[float, in_model("--denoise", help="0 keeps grain and noise, 1 removes them (realesr-general).")]
+Tta = Annotated[bool, in_model("-x", "--tta", help="Average over 8 flips and rotations: 8x slower.")]
+
+Tile = Annotated[int, in_compute("-t", "--tile", help="Side of a tile in LR pixels; 0: by free memory.")]
 Overlap = Annotated[
     int | None,
-    typer.Option(
-        "--overlap", show_default=False, rich_help_panel=COMPUTE,
-        help="LR pixels over which tiles blend. Default: by the model.",
-    ),
-]  # fmt: skip
+    in_compute("--overlap", show_default=False, help="LR pixels over which tiles blend. Default: by the model."),
+]
 Device = Annotated[
-    str,
-    typer.Option(
-        "--device", rich_help_panel=COMPUTE, help="auto, cuda, cuda:N, mps or cpu; several GPUs: cuda:0,cuda:1 or all."
-    ),
+    str, in_compute("--device", help="auto, cuda, cuda:N, mps or cpu; several GPUs: cuda:0,cuda:1 or all.")
+]
+Precision = Annotated[
+    Wanted, in_compute("--precision", help="auto: fp16 on CUDA, fp32 for pictures of more than 8 bits.")
 ]

@@ -8,14 +8,16 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 from rich.markup import escape
 
-from upscale_cli.cli.options import COMPUTE, Device, Overlap, Tile, complete_model
+from upscale_cli.cli.options import MODEL, Denoise, Device, Overlap, Precision, Tile, Tta, complete_model
 from upscale_cli.errors import OptionError, OutputError, printable
+from upscale_cli.inference.options import UpscalerOptions
 from upscale_cli.text import counted
 
 if TYPE_CHECKING:
@@ -44,7 +46,6 @@ DECIMALS: Final = {"psnr_y": 2, "psnr_rgb": 2, "niqe": 2}
 """What the field prints; all others have four."""
 
 PICTURES = "Pictures"
-MODEL = "Models"
 LR = "How LR is made"
 RESULT = "Result"
 
@@ -119,19 +120,12 @@ def evaluate(
         bool, typer.Option("--json", rich_help_panel=RESULT, help="One JSON object per line: events and rows.")
     ] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", rich_help_panel=RESULT, help="No notes, no bar.")] = False,
-    denoise: Annotated[
-        float, typer.Option("--denoise", rich_help_panel=MODEL, help="0 keeps grain and noise, 1 removes them.")
-    ] = 1.0,
-    tta: Annotated[
-        bool, typer.Option("-x", "--tta", rich_help_panel=MODEL, help="Average over 8 flips and rotations: 8x slower.")
-    ] = False,
+    denoise: Denoise = 1.0,
+    tta: Tta = False,
     tile: Tile = 0,
     overlap: Overlap = None,
     device: Device = "auto",
-    precision: Annotated[
-        Literal["auto", "fp16", "bf16", "fp32"],
-        typer.Option("--precision", rich_help_panel=COMPUTE, help="auto: fp16 on CUDA, fp32 elsewhere."),
-    ] = "auto",
+    precision: Precision = "auto",
 ) -> None:  # fmt: skip
     """Measure how well models upscale: PSNR, SSIM, MS-SSIM, LPIPS; NIQE where there is no reference.
 
@@ -146,17 +140,17 @@ def evaluate(
         _check_pictures(inputs or [], hr, lr, making, blind=no_reference)
         if no_reference:
             _check_blind(making + comparing, has_scale=bool(scale), has_model=bool(model))
+        options = UpscalerOptions(
+            device=device, precision=precision, tile=tile, overlap=overlap, tta=tta, denoise=denoise
+        )
         result = Result(csv_file, overwrite=overwrite, as_json=as_json, per_picture=per_picture)
 
-        from upscale_cli.evaluation.contestants import contestants
+        from upscale_cli.evaluation.contestants import contestants  # torch comes with it: nothing is left to be refused
         from upscale_cli.evaluation.reference import Protocol
-        from upscale_cli.inference.upscaler import Upscaler
+        from upscale_cli.inference.upscaler import Recipe
 
         def make(name: str | None) -> "Upscaler":
-            return Upscaler(
-                name, device=device, precision=precision, tile=tile, overlap=overlap, tta=tta,
-                denoise=1.0 if name == "bicubic" else denoise, listener=listener,
-            )  # fmt: skip
+            return Recipe(name, replace(options, denoise=1.0) if name == "bicubic" else options).make(listener)
 
         listener = Counting(tell)
         protocol = Protocol(channels, lr_kernel, lr_jpeg, border, lpips)

@@ -23,6 +23,7 @@ from upscale_cli.compare.measure import Likeness, likeness
 from upscale_cli.compare.pairing import Subject
 from upscale_cli.errors import InputError, OutputError, UpscaleError, printable
 from upscale_cli.files.atomic_file import OutputFile, Stream
+from upscale_cli.messages import marked
 
 LARGEST_PAGE: Final = 10**9
 """Bytes; larger ones no browser opens with pleasure, and some not at all."""
@@ -93,14 +94,14 @@ def write_page(
             except UpscaleError as error:
                 if len(subjects) == 1:
                     raise
-                failed.append((subject.name, str(error)))
+                failed.append((subject.name, error.message))
                 continue
             alike = _measured(pictures)
             entries.append(_entry(subject, pictures, alike, len(entries)))
             measured += _named(subject, pictures, alike)
             _write_pictures(stream, pictures, len(entries) - 1, output)
         if not entries:
-            raise InputError(f"none of the {len(subjects)} pictures can be compared; the first: {failed[0][1]}")
+            raise InputError(f"none of the {len(subjects)} pictures can be compared; the first: {marked(failed[0][1])}")
         stream.write(template.tail(entries))
         size = stream.tell()
     return Compared(str(output), len(entries), size, time.perf_counter() - begin, tuple(measured), tuple(failed))

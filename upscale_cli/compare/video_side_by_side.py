@@ -32,6 +32,7 @@ from upscale_cli.media.video.nearest_format import nearest_format
 from upscale_cli.media.video.opening import input_arguments, open_clip
 from upscale_cli.media.video.probe import probe
 from upscale_cli.media.video.streams import Clip, VideoStream
+from upscale_cli.messages import option
 
 _SCALE: Final = "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
 
@@ -298,7 +299,10 @@ def _encode(command: list[str], name: str, seconds: Fraction, rate: Fraction, li
         code = child.wait()
         if code:
             reason = child.reason() or "no reason given"
-            raise FFmpegError(f'{name}: ffmpeg ended with code {code} ("{reason}"). Choose another -o, or other clips.')
+            raise FFmpegError(
+                f'{name}: ffmpeg ended with code {code} ("{reason}"). '
+                f"Choose another {option('output')}, or other clips."
+            )
 
 
 class _Raw(io.RawIOBase):

@@ -13,6 +13,7 @@ from upscale_cli.evaluation.reporting import telling
 from upscale_cli.events import Failed, Listener
 from upscale_cli.media.image.formats import is_picture_ending
 from upscale_cli.media.image.reader_writer import ImageReader
+from upscale_cli.messages import option
 from upscale_cli.text import counted
 
 SUFFIXES: Final = re.compile(r"([_-](HR|LR|GT|SRF_\d|LRBI|bicubic|mod\d+)|[_-]?x[2-9])$", re.IGNORECASE)
@@ -109,7 +110,9 @@ def pair_cases(hr: Path, lr: Path, scales: Sequence[int], listener: Listener) ->
             scale = scale_between(_size_of(hr_path), _size_of(lr_path), hr_path, lr_path)
             if scales and scale not in scales:
                 asked = ", ".join(map(str, scales))
-                raise InputError(f"{hr_path}: is {scale} times as large as {lr_path}, and --scale asks for {asked}.")
+                raise InputError(
+                    f"{hr_path}: is {scale} times as large as {lr_path}, and {option('scale')} asks for {asked}."
+                )
             cases.append(Case(label, scale, hr_path, lr_path))
     return sorted(cases, key=lambda case: case.scale)
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from upscale_cli.errors import CheckpointError, OptionError
 from upscale_cli.evaluation.reference import Picture
+from upscale_cli.messages import option
 
 Perceptual = Callable[[Picture, Picture], float]
 """A distance between SR and HR; 0 for equal ones."""
@@ -28,14 +29,17 @@ def lpips_distance() -> Perceptual:
         from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity as Lpips
     except (ImportError, RuntimeError) as error:  # the latter of a torchvision made for another torch
         raise OptionError(
-            "--lpips needs torchmetrics, and torchvision for this torch. Install them: pip install 'upscale-cli[lpips]'"
+            f"{option('lpips', True)} needs torchmetrics, and torchvision for this torch. Install them: "
+            "pip install 'upscale-cli[lpips]'"
         ) from error
     import torch
 
     url: str = torchvision.models.AlexNet_Weights.IMAGENET1K_V1.url
     place = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
     if not place.is_file():
-        raise CheckpointError(f"--lpips needs the weights of AlexNet at {place}. Download them from {url}")
+        raise CheckpointError(
+            f"{option('lpips', True)} needs the weights of AlexNet at {place}. Download them from {url}"
+        )
     net = Lpips(net_type="alex", normalize=True)
 
     def tensor(picture: Picture) -> torch.Tensor:

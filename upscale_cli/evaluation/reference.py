@@ -15,6 +15,7 @@ from upscale_cli.events import Say
 from upscale_cli.frames.image import Frame
 from upscale_cli.frames.pixels import from_float, on_white, to_8_bits, white_of
 from upscale_cli.media.image.reader_writer import ImageReader
+from upscale_cli.messages import option
 from upscale_cli.models.registry import Channels
 
 Picture = NDArray[np.uint8]
@@ -138,7 +139,7 @@ def read_reference(case: Case, protocol: Protocol, say: Say) -> Reference:
     if min(hr.shape[:2]) < 2 * border + SSIM_TAPS:
         raise InputError(
             f"{case.hr}: {whole.shape[1]} x {whole.shape[0]} pixels are too few: with {border} cut from each side, "
-            f"SSIM needs {2 * border + SSIM_TAPS}. Take a larger picture, or a smaller --border."
+            f"SSIM needs {2 * border + SSIM_TAPS}. Take a larger picture, or a smaller {option('border')}."
         )
     is_studio_luma = protocol.channels == "luma" and hr.shape[2] == 3
     if is_studio_luma:

@@ -30,4 +30,4 @@ def telling(source: str, listener: Listener) -> Iterator[None]:
     except OptionError:
         raise
     except UpscaleError as error:
-        listener(Failed(source, str(error)))
+        listener(Failed(source, error.message))

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import IO, BinaryIO, Final
 
 from upscale_cli.errors import OutputError, printable
+from upscale_cli.messages import option
 
 TEMPORARY: Final = ".upscale-"
 
@@ -90,15 +91,22 @@ class OutputFile:
     def check(self, path: Path) -> None:
         """Refuses a name that could not be written in the end, before anything is computed."""
         if path.is_dir():
-            raise OutputError(f"{self.name}: is a folder. Give a file name, or end -o with a slash.")
+            raise OutputError(f"{self.name}: is a folder. Give a file name, or end {option('output')} with a slash.")
         if not self._overwrite and os.path.lexists(path):
             raise OutputError(
-                f"{self.name}: already exists. Allow replacing it with --overwrite, or choose another -o."
+                f"{self.name}: already exists. Allow replacing it with {option('overwrite', True)}, or choose "
+                f"another {option('output')}."
             )
         if path.exists() and not path.is_file():
-            raise OutputError(f"{self.name}: is no regular file. Send the picture there with -o - and a redirection.")
+            raise OutputError(
+                f"{self.name}: is no regular file. Send the picture there with {option('output', '-')} and a "
+                "redirection."
+            )
         if path.parent.exists() and not path.parent.is_dir():
-            raise OutputError(f"{self.name}: {printable(str(path.parent))} is a file, not a folder. Choose another -o.")
+            raise OutputError(
+                f"{self.name}: {printable(str(path.parent))} is a file, not a folder. "
+                f"Choose another {option('output')}."
+            )
         if not path.parent.is_dir():
             raise OutputError(f"{self.name}: the folder {printable(str(path.parent))} does not exist. Create it first.")
 
@@ -153,7 +161,7 @@ class OutputFile:
         except FileExistsError as error:
             raise OutputError(
                 f"{self.name}: appeared while the picture was computed, and is kept. "
-                "Allow replacing it with --overwrite, or choose another -o."
+                f"Allow replacing it with {option('overwrite', True)}, or choose another {option('output')}."
             ) from error
         except OSError as error:
             raise OutputError(f"{self.name}: cannot be written ({_reason(error)}).{_remedy(error)}") from error
@@ -248,9 +256,9 @@ def _reason(error: OSError) -> str:
 
 def _remedy(error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return " Free space, or choose another -o."
+        return f" Free space, or choose another {option('output')}."
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return " Choose a folder you may write to with -o."
+        return f" Choose a folder you may write to with {option('output')}."
     if error.errno == errno.ENAMETOOLONG:
-        return " Choose a shorter name with -o."
-    return " Choose another -o."
+        return f" Choose a shorter name with {option('output')}."
+    return f" Choose another {option('output')}."

@@ -4,6 +4,8 @@ import errno
 from collections.abc import Iterator
 from typing import Final
 
+from upscale_cli.messages import option
+
 
 class IncompleteError(ConnectionError):
     """Not all bytes came, or not of one object."""
@@ -53,7 +55,7 @@ def reason_of(error: Exception, tries: int) -> str:
         return f"the store does not answer as it should ({label}), after {tries} tries. Try again later."
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return "no space is left for it on the disk. Free space, or set TMPDIR to a larger place."
-    return f"the store cannot do it ({label}). -v shows what it says."
+    return f"the store cannot do it ({label}). {option('verbose')} shows what it says."
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -17,6 +17,7 @@ from upscale_cli.files.object_access import Kind, path_of, patiently, stoppable,
 from upscale_cli.files.object_errors import IncompleteError, status_of
 from upscale_cli.files.object_listing import REQUESTS_AT_ONCE, looked_up, seen
 from upscale_cli.files.stamp import Stamp
+from upscale_cli.messages import option
 
 PART_BYTES = 2**24
 """Of a multipart upload or a download in pieces; objects below two parts take one request."""
@@ -77,7 +78,7 @@ def put(file: Path, url: str, *, overwrite: bool) -> Stamp:
             if not _is_copy(file, url):  # made by a try whose answer was lost
                 raise OutputError(
                     f"{url}: appeared while its source was upscaled, and is kept. "
-                    "Allow replacing it with --overwrite, or choose another -o."
+                    f"Allow replacing it with {option('overwrite', True)}, or choose another {option('output')}."
                 ) from error
         made = looked_up(url, OutputError)
         if made is None or made.size != size:

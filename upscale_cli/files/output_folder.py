@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from upscale_cli.errors import OutputError
+from upscale_cli.messages import option
 
 
 @contextmanager
@@ -23,7 +24,9 @@ def folder_for(output: object) -> Iterator[None]:
                 folder.mkdir(exist_ok=True)
                 made.append(folder)
     except OSError as error:
-        raise OutputError(f"{output}: its folder cannot be made ({error.strerror}). Choose another -o.") from error
+        raise OutputError(
+            f"{output}: its folder cannot be made ({error.strerror}). Choose another {option('output')}."
+        ) from error
     try:
         yield
     except BaseException:

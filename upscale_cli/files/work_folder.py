@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 from upscale_cli.errors import OptionError, OutputError, printable
 from upscale_cli.events import Say
 from upscale_cli.files.atomic_file import OutputFile, move_into_place
+from upscale_cli.messages import option
 
 SUFFIX: Final = ".work"
 
@@ -141,12 +142,14 @@ class WorkFolder:
         if self.path.is_symlink() or foreign:
             why = f"holds {printable(foreign[0])}, which no run has left there" if foreign else "is a link"
             raise OutputError(
-                f"{printable(str(self.path))} is needed as a work folder, but {why}. Rename it, or choose another -o."
+                f"{printable(str(self.path))} is needed as a work folder, but {why}. "
+                f"Rename it, or choose another {option('output')}."
             )
 
     def _acquire(self) -> None:
         busy = OutputError(
-            f"{printable(str(self._output))}: another run is writing it. Wait for that, or choose another -o."
+            f"{printable(str(self._output))}: another run is writing it. "
+            f"Wait for that, or choose another {option('output')}."
         )
         try:
             self._lock.acquire()
@@ -162,10 +165,33 @@ class WorkFolder:
         if (self.path / JOB_FILE).exists():
             self._lock.release()
             raise OutputError(
-                f"{name} holds the work of a run that can go on. Give --resume to go on with it, or remove the folder."
+                f"{name} holds the work of a run that can go on. "
+                f"Give {option('resume', True)} to go on with it, or remove the folder."
             )
         self.clear()
         self._say(f"{name} was left by a run that was killed; what it had written is removed.")
+
+
+_KEYS: Final = {"box": "size", "conditions": "condition", "extra": "encoder-arg"}
+"""What a job's record calls an option, where it is not by its own name."""
+
+
+def under_keys(**options: object) -> dict[str, object]:
+    """Options as a job's record has had them from the first: `pix_fmt` is "--pix-fmt", whatever faces there are.
+
+    >>> under_keys(crf=18, extra=[])
+    {'--crf': 18, '--encoder-arg': []}
+    """
+    return {f"--{_KEYS.get(name, name.replace('_', '-'))}": value for name, value in options.items()}
+
+
+def _spoken(key: str) -> str:
+    """A record's key, in words."""
+    if not key.startswith("--"):
+        return key
+    names = {written: name for name, written in _KEYS.items()}
+    written = key.removeprefix("--")
+    return option(names.get(written, written.replace("-", "_")))
 
 
 def job_in(folder: Path) -> dict[str, object] | None:
@@ -202,9 +228,9 @@ def claim(folder: Path, job: Mapping[str, object]) -> None:
 
 def _difference(key: str, recorded: Mapping[str, object], now: Mapping[str, object]) -> str:
     """One thing in which two jobs differ, in words."""
-    values = [recorded.get(key), now.get(key)]
+    what, values = _spoken(key), [recorded.get(key), now.get(key)]
     shown = ["not given" if value in (None, [], False) else str(value) for value in values]
-    return f"{key} ({shown[0]} then, {shown[1]} now)" if max(map(len, shown)) <= LONGEST_SHOWN else f"{key} differs"
+    return f"{what} ({shown[0]} then, {shown[1]} now)" if max(map(len, shown)) <= LONGEST_SHOWN else f"{what} differs"
 
 
 def replace_text(path: Path, text: str) -> None:

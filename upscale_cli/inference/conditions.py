@@ -17,6 +17,7 @@ from torch import Tensor
 
 from upscale_cli.errors import InputError, OptionError
 from upscale_cli.inference.tiling import Span
+from upscale_cli.messages import option
 from upscale_cli.models.interface import SCALE_INPUT, Descriptor, InputSpec, Scale
 
 Condition = float | NDArray[Any]
@@ -83,7 +84,7 @@ def resolve(net: Descriptor, given: Conditions) -> Conditions:
         if value is None:
             raise OptionError(
                 f"{net.name} needs {_described(spec)}, which is not given. "
-                f"Give {_option()} {spec.name}={'NUMBER' if not spec.shape else 'FILE'}."
+                f"Give {option('conditions', {spec.name: 'NUMBER' if not spec.shape else 'FILE'})}."
             )
         _check(net, spec, value)
         values[spec.name] = value
@@ -100,11 +101,9 @@ def check_names(nets: Sequence[Descriptor], given: Conditions, model: str) -> No
     for name in given:
         if name not in known:
             takes = f"takes {', '.join(dict.fromkeys(known))}" if known else "takes nothing beside the picture"
-            raise OptionError(f"{_option()} {name}: {model} {takes}. Leave it out, or choose another model.")
-
-
-def _option() -> str:
-    return "--condition"
+            raise OptionError(
+                f"{option('conditions')}: {model} {takes}, and {name} is given. Leave it out, or choose another model."
+            )
 
 
 def _described(spec: InputSpec) -> str:

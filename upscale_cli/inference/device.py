@@ -7,15 +7,15 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final, Literal
+from typing import Final
 
 import psutil
 import torch
 
 from upscale_cli.errors import DeviceError, OptionError
+from upscale_cli.inference.options import Wanted
+from upscale_cli.messages import option
 from upscale_cli.models.interface import Precision
-
-Wanted = Literal["auto", "fp16", "bf16", "fp32"]
 
 DTYPES: Final[dict[Precision, torch.dtype]] = {
     "fp16": torch.float16,
@@ -48,14 +48,16 @@ def choose_device(name: str) -> torch.device:
     """
     match = re.fullmatch(r"(auto|cpu|mps|cuda)(?::(\d+))?", name.strip().lower())
     if not match or (match[2] is not None and match[1] != "cuda"):
-        raise OptionError(f"device {name!r} is unknown. Choose auto, cpu, mps, cuda or cuda:N.")
+        raise OptionError(f"{option('device', name)} is unknown. Choose auto, cpu, mps, cuda or cuda:N.")
     kind, number = match[1], int(match[2] or 0)
     if kind == "auto":
         kind = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     if kind == "cuda" and number >= torch.cuda.device_count():
         raise DeviceError(_no_cuda(name))
     if kind == "mps" and not torch.backends.mps.is_available():
-        raise DeviceError("device mps needs an Apple GPU and a torch build for it. Choose --device cpu or auto.")
+        raise DeviceError(
+            f"device mps needs an Apple GPU and a torch build for it. Choose {option('device', 'cpu')} or auto."
+        )
     return torch.device(kind, number) if kind == "cuda" else torch.device(kind)
 
 
@@ -74,9 +76,11 @@ def choose_devices(names: str) -> list[torch.device]:
         return devices
     for device in devices:
         if device.type != "cuda":
-            raise OptionError(f"--device {names}: work is dealt out to GPUs only, and {device} is none. Leave it out.")
+            raise OptionError(
+                f"{option('device', names)}: work is dealt out to GPUs only, and {device} is none. Leave it out."
+            )
         if devices.count(device) > 1:
-            raise OptionError(f"--device {names}: {device} is named twice. Name it once.")
+            raise OptionError(f"{option('device', names)}: {device} is named twice. Name it once.")
     return devices
 
 
@@ -85,8 +89,10 @@ def _no_cuda(name: str) -> str:
     if count:
         return f"device {name} is not there: this machine has cuda:0 to cuda:{count - 1}. Choose one of them."
     if torch.version.cuda is None and torch.version.hip is None:
-        return f"device {name}: this torch is a CPU build. Install a CUDA build of torch, or choose --device cpu."
-    return f"device {name}: torch finds no GPU (see `upscale doctor`). Check the driver, or choose --device cpu."
+        why, remedy = "this torch is a CPU build", "Install a CUDA build of torch"
+    else:
+        why, remedy = "torch finds no GPU (see `upscale doctor`)", "Check the driver"
+    return f"device {name}: {why}. {remedy}, or choose {option('device', 'cpu')}."
 
 
 def choose_precision(wanted: Wanted, device: torch.device, *, bits: int, bf16_is_close: bool) -> Precision:
@@ -150,7 +156,7 @@ def device_failure(error: BaseException, device: torch.device) -> DeviceError | 
     is_named = isinstance(error, RuntimeError) and any(name in text.lower() for name in _DEVICE_ERRORS)
     if not (is_named or (accelerator is not None and isinstance(error, accelerator))):
         return None
-    return DeviceError(f"{device} has failed ({text}). Restart it, or choose another --device, such as cpu.")
+    return DeviceError(f"{device} has failed ({text}). Restart it, or choose another {option('device')}, such as cpu.")
 
 
 @contextmanager
@@ -166,7 +172,7 @@ def memory_explained(device: torch.device) -> Iterator[None]:
         if not is_out_of_memory(error):
             raise
         raise DeviceError(
-            f"out of memory on {device}. Close other programs, or choose --device cpu or a smaller model."
+            f"out of memory on {device}. Close other programs, or choose {option('device', 'cpu')} or a smaller model."
         ) from error
 
 

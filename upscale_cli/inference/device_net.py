@@ -24,6 +24,7 @@ from upscale_cli.inference.conditions import Conditions
 from upscale_cli.inference.device import computing, is_out_of_memory, memory_explained, release_memory
 from upscale_cli.inference.health import health_of
 from upscale_cli.inference.tiling import MIN_TILE, Geometry, RowBlender, Span, tile_spans
+from upscale_cli.messages import option
 from upscale_cli.models.interface import LoadedNet, Precision, scaled
 
 
@@ -210,7 +211,8 @@ class DeviceNet:
         if smaller - 2 * halo < least:
             raise DeviceError(
                 f"out of memory on {self.device} even for a window of {side} pixels. "
-                f"Close other programs, or choose --device cpu, a smaller model or --precision fp16."
+                f"Close other programs, or choose {option('device', 'cpu')}, a smaller model or "
+                f"{option('precision', 'fp16')}."
             )
         self._limit = smaller
         self._say(f"out of memory on {self.device}: going on with windows of {smaller} pixels instead of {side}.")

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from upscale_cli.errors import CheckpointError
 from upscale_cli.events import Say
+from upscale_cli.messages import option
 from upscale_cli.models.interface import Precision
 
 Result = TypeVar("Result")
@@ -102,5 +103,5 @@ def _accept(finite: bool) -> None:
     if not finite:
         raise CheckpointError(
             "the net gives NaN or Inf in full precision: its weights are damaged or unfit for this picture. "
-            "Fetch the checkpoint again, or choose another -m."
+            f"Fetch the checkpoint again, or choose another {option('model')}."
         )

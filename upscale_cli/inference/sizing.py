@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from upscale_cli.errors import OptionError
+from upscale_cli.messages import option
 from upscale_cli.models.interface import Scale
 
 MAX_SCALE: Final = 1024.0
@@ -38,17 +39,24 @@ class Target:
     def __post_init__(self) -> None:
         given = [value for value in (self.scale, self.box, self.long_side, self.megapixels) if value is not None]
         if len(given) != 1:
-            raise OptionError("give one of --scale, --size, --long-side and --megapixels; they exclude each other.")
+            raise OptionError(
+                f"give one of {option('scale')}, {option('box')}, {option('long_side')} and "
+                f"{option('megapixels')}; they exclude each other."
+            )
         if self.scale is not None and not 0 < self.scale <= MAX_SCALE:
             raise OptionError(
-                f"scale {self.scale:g} is out of range. Choose a number above 0 and up to {MAX_SCALE:g}, such as -s 4."
+                f"scale {self.scale:g} is out of range. Choose a number above 0 and up to {MAX_SCALE:g}, such as "
+                f"{option('scale', 4)}."
             )
         for side in (self.long_side, *(self.box or ())):
             if side is not None and not 1 <= side <= MAX_SIDE:
-                raise OptionError(f"a side of {min(side, 10**15):,} pixels is no picture. Choose 1 to {MAX_SIDE:,}.")
+                name = "box" if self.long_side is None else "long_side"
+                raise OptionError(
+                    f"{option(name)}: a side of {min(side, 10**15):,} pixels is no picture. Choose 1 to {MAX_SIDE:,}."
+                )
         if self.megapixels is not None and not 0 < self.megapixels <= MAX_SIDE:
             raise OptionError(
-                f"{self.megapixels:g} megapixels is no picture. Choose --megapixels from 0 to {MAX_SIDE:,}."
+                f"{self.megapixels:g} megapixels is no picture. Choose {option('megapixels')} from 0 to {MAX_SIDE:,}."
             )
 
     def size_for(self, width: int, height: int) -> tuple[int, int]:
@@ -68,6 +76,22 @@ class Target:
         return max(1, round(width * factor)), max(1, round(height * factor))
 
 
+def chosen_target(scale: float | None, target: Target | None, default: float | None = None) -> Target:
+    """A scale or a target, whichever is given.
+
+    Args:
+        default: the scale where neither is.
+
+    Raises:
+        OptionError: both are given, or the scale is out of range.
+    """
+    if target is None:
+        return Target(scale=default if scale is None else scale)
+    if scale is not None:
+        raise OptionError(f"{option('scale', scale)} and {option('target')} exclude each other. Give one of them.")
+    return target
+
+
 def parse_size(text: str) -> Target:
     """`--size`: WxH fits inside and keeps the aspect, WxH! stretches, W or xH set one side.
 
@@ -81,7 +105,9 @@ def parse_size(text: str) -> Target:
     sides = [int(side) if side else None for side in match.groups()[:2]] if match else [None, None]
     stretch = bool(match and match[3])
     if sides == [None, None] or 0 in sides or (stretch and None in sides):
-        raise OptionError(f"size {text!r} is not understood. Write WxH (fits inside), WxH! (stretches), W or xH.")
+        raise OptionError(
+            f"{option('box', text)} is not understood. Write WxH (fits inside), WxH! (stretches), W or xH."
+        )
     return Target(box=(sides[0], sides[1]), stretch=stretch)
 
 
@@ -99,7 +125,9 @@ def cheapest_chain(costs: Mapping[Scale, float], needed: float) -> tuple[Scale, 
     (2, 4)
     """
     if needed > max(costs) == 1:
-        raise OptionError(f"this net keeps the size: scale {needed:g} is out of its reach. Choose -s 1 or less.")
+        raise OptionError(
+            f"this net keeps the size: scale {needed:g} is out of its reach. Choose {option('scale', 1)} or less."
+        )
     open_chains: list[tuple[float, Scale, tuple[Scale, ...]]] = [(0.0, 1, ())]
     settled: set[Scale] = set()
     while True:  # the cheapest first; of two chains that make one scale only the cheaper goes on

@@ -17,7 +17,8 @@ from upscale_cli.inference import conditions
 from upscale_cli.inference.color_adapter import CHROMA_REACH
 from upscale_cli.inference.conditions import Conditions
 from upscale_cli.inference.device import DTYPES, tile_budget
-from upscale_cli.inference.tiling import Geometry, Limits, Span, automatic_tiles, check_tile, tile_spans
+from upscale_cli.inference.options import check_tile
+from upscale_cli.inference.tiling import Geometry, Limits, Span, automatic_tiles, tile_spans
 from upscale_cli.models.interface import Descriptor, Precision, Scale
 
 MAX_WINDOW: Final = 1024

@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from upscale_cli.errors import OptionError
+from upscale_cli.inference.options import check_tile
 from upscale_cli.models.interface import Scale, scaled
 
 MIN_TILE: Final = 8
@@ -59,23 +59,6 @@ class Geometry:
     halo: int
     multiple_of: int
     overlap: int
-
-
-def check_tile(tile: int, overlap: int) -> None:
-    """Refuses a tile that could not advance.
-
-    Raises:
-        OptionError: tile < 1, overlap < 0 or overlap >= tile.
-    """
-    if tile < 1:
-        raise OptionError(f"tile {tile} is too small. Choose --tile of at least 1 pixel, or 0 for automatic.")
-    if overlap < 0:
-        raise OptionError(f"overlap {overlap} is negative. Choose --overlap 0 or more.")
-    if overlap >= tile:
-        raise OptionError(
-            f"overlap {overlap} leaves no room in a tile of {tile} pixels. "
-            f"Choose --overlap below {tile}, or a larger --tile."
-        )
 
 
 def tile_spans(length: int, tile: int, overlap: int, halo: int, multiple_of: int = 1) -> list[Span]:

@@ -4,8 +4,8 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Unpack
 
 if TYPE_CHECKING:
     from upscale_cli.events import Listener
@@ -14,11 +14,10 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final, Literal, TypeVar, cast, get_args
+from typing import Final, TypeVar, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from upscale_cli.errors import OptionError
 from upscale_cli.events import Listener, Note, ignore
@@ -28,7 +27,8 @@ from upscale_cli.inference.backends.base import Backend
 from upscale_cli.inference.backends.torch_eager import TORCH_EAGER
 from upscale_cli.inference.color import bleed
 from upscale_cli.inference.conditions import check_names, identity_of, read_condition, resolve
-from upscale_cli.inference.device import Wanted, choose_devices, choose_precision, release_memory
+from upscale_cli.inference.device import choose_devices, choose_precision, release_memory
+from upscale_cli.inference.options import Alpha, ConditionValue, UpscalerKeywords, UpscalerOptions, Wanted
 from upscale_cli.inference.planes import (
     OPAQUE,
     PLANES,
@@ -42,15 +42,13 @@ from upscale_cli.inference.planes import (
     without_holes,
 )
 from upscale_cli.inference.resample import Resampled
-from upscale_cli.inference.sizing import Target, cheapest_chain
+from upscale_cli.inference.sizing import Target, cheapest_chain, chosen_target
 from upscale_cli.inference.tiled import TiledNet
-from upscale_cli.inference.tiling import check_tile
+from upscale_cli.messages import option
 from upscale_cli.models.interface import Descriptor, LoadedNet, Precision, Scale, scaled
 from upscale_cli.models.loading import interpolate, load_net, load_spec, net_digest
 from upscale_cli.models.registry import MODELS, Kernel, Spec, kernel_named, rows_of
 from upscale_cli.models.resolve import best_clip_model, best_model, is_checkpoint_path, obtain_telling, rows_at_hand
-
-Alpha = Literal["net", "lanczos", "drop"]
 
 DEFAULT_SCALE: Final = 4
 """For photos, unless the model has one scale only."""
@@ -59,10 +57,6 @@ Image = TypeVar("Image")
 
 OnTile = Callable[[], object]
 """Called after each tile."""
-
-
-ConditionValue = float | str | Path | NDArray[Any]
-"""What a user may give for an input of a net: a number, an array, or the path of a file that holds one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,19 +86,18 @@ class Recipe:
 
     Attributes:
         model: a name, or the path of a checkpoint; None for the best there is.
-        options: keyword arguments of `Upscaler`, all but its listener.
     """
 
     model: str | None
-    options: Mapping[str, Any]
+    options: UpscalerOptions
 
-    def make(self, listener: Listener, **changed: Any) -> "Upscaler":
+    def make(self, listener: Listener, **changed: Unpack[UpscalerKeywords]) -> "Upscaler":
         """The upscaler.
 
         Args:
             changed: options that differ there, such as the device.
         """
-        return Upscaler(self.model, listener=listener, **{**self.options, **changed})
+        return Upscaler(self.model, listener=listener, **replace(self.options, **changed).keywords)
 
 
 class Upscaler:
@@ -157,21 +150,11 @@ class Upscaler:
         backend: Backend = TORCH_EAGER,
         listener: Listener = ignore,
     ) -> None:
-        if not 0 <= denoise <= 1:
-            raise OptionError(f"denoise {denoise:g} is out of range. Choose --denoise from 0 (keeps grain) to 1.")
-        for given, allowed in ((precision, get_args(Wanted)), (alpha, get_args(Alpha))):
-            if given not in allowed:
-                raise OptionError(f"{given!r} is not known. Choose one of {', '.join(allowed)}.")
-        if tile or overlap:
-            check_tile(tile or (overlap or 0) + 1, overlap or 0)
-        self.recipe = Recipe(
-            None if model is None else os.fspath(model),
-            {
-                "device": device, "precision": precision, "tile": tile, "overlap": overlap, "denoise": denoise,
-                "tta": tta, "alpha": alpha, "wrap": wrap, "clip_codec": clip_codec,
-                "conditions": None if conditions is None else dict(conditions),
-            },
+        options = UpscalerOptions(
+            device=device, precision=precision, tile=tile, overlap=overlap, denoise=denoise, tta=tta, alpha=alpha,
+            wrap=wrap, conditions=conditions, clip_codec=clip_codec,
         )  # fmt: skip
+        self.recipe = Recipe(None if model is None else os.fspath(model), options)
         self._conditions = {name: read_condition(value, name) for name, value in (conditions or {}).items()}
         self._backend = backend
         self._listener, self._bar = listener, progress
@@ -224,7 +207,8 @@ class Upscaler:
         if self._denoise != 1 and not any(spec.weak_denoise for spec in self._rows.values()):
             able = ", ".join(dict.fromkeys(spec.model for spec in MODELS if spec.weak_denoise))
             raise OptionError(
-                f"--denoise does not go with {self.name}, which has no twin to blend in. Choose -m {able}."
+                f"{option('denoise')} does not go with {self.name}, which has no twin to blend in. "
+                f"Choose {option('model', able)}."
             )
 
     def __call__(self, image: Image, scale: float | None = None, *, target: Target | None = None) -> Image:
@@ -258,11 +242,7 @@ class Upscaler:
         Raises:
             OptionError: scale out of range, or both scale and target.
         """
-        if target is None:
-            return Target(scale=self.default_scale if scale is None else scale)
-        if scale is not None:
-            raise OptionError("give either a scale or a target; they exclude each other.")
-        return target
+        return chosen_target(scale, target, self.default_scale)
 
     def plan(self, width: int, height: int, target: Target) -> Plan:
         """The passes and the exact size for an LR picture of that size."""

@@ -22,6 +22,7 @@ from upscale_cli.files.work_folder import JOURNAL_FILE, ROWS_FILE, WorkFolder, c
 from upscale_cli.frames.image import Pixels
 from upscale_cli.frames.rows import Rows, Streamed
 from upscale_cli.jobs.bands import Bands, Large
+from upscale_cli.messages import option
 
 SYNC_SECONDS: Final = 5.0
 """How much work a kill may cost."""
@@ -136,7 +137,10 @@ def keeping_rows(
         InterruptedRun: Ctrl-C; the same.
     """
     if not isinstance(kept.output, Path):
-        raise OptionError("--resume needs an output file to go on with, and -o - is none. Leave one of them out.")
+        raise OptionError(
+            f"{option('resume', True)} needs an output file to go on with, and {option('output', '-')} is "
+            "none. Leave one of them out."
+        )
     with (
         WorkFolder(kept.output, overwrite=kept.overwrite, resume=True, say=say) as work,
         work.failures(),

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from upscale_cli._version import __version__
+from upscale_cli.files.work_folder import under_keys
 from upscale_cli.inference.sizing import Target
 from upscale_cli.inference.upscaler import Upscaler
 
@@ -29,10 +30,11 @@ def requested_options(upscaler: Upscaler, target: Target) -> dict[str, Any]:
     """Model, its options and the size, each under the name that the user knows."""
     model = upscaler.identity()
     return {
-        "--model": model.pop("model"),
         "its checkpoints": model.pop("checkpoints"),
-        **{f"--{name}": value for name, value in model.items()},
-        "--scale": target.scale, "--size": target.box, "--stretch": target.stretch, "--long-side": target.long_side,
-        "--megapixels": target.megapixels,
+        **under_keys(**model),
+        **under_keys(
+            scale=target.scale, box=target.box, stretch=target.stretch, long_side=target.long_side,
+            megapixels=target.megapixels,
+        ),
         "this program's version": __version__,
     }  # fmt: skip

@@ -16,6 +16,7 @@ from upscale_cli.inference.sizing import Target
 from upscale_cli.jobs.inputs import STDIO, Input
 from upscale_cli.media.image.formats import CLIP_EXTENSIONS, FORMATS, Format, format_named, format_of
 from upscale_cli.media.image.metadata import PhotoInfo
+from upscale_cli.messages import option
 
 FIELDS: Final = ("stem", "ext", "scale", "width", "height", "model", "folder", "name")
 """What an output template may name."""
@@ -46,7 +47,7 @@ class Naming:
             try:
                 format_named(self.format)
             except OutputError as error:
-                raise OptionError(str(error)) from error
+                raise OptionError(error.marked) from error
         if self.output is not None and "{" in self.output:
             check_template(self.output)
 
@@ -115,7 +116,7 @@ class Naming:
         named = [name for _, name, _, _ in Formatter().parse(self.output or "") if name in unknown]
         if named:
             raise OptionError(
-                f"output template {self.output!r} names {{{named[0]}}}, which is not known before an object is read. "
+                f"{option('output', self.output)} names {{{named[0]}}}, which is not known before an object is read. "
                 "Leave it out."
             )
 
@@ -202,7 +203,9 @@ class Naming:
             return format_of(path)
         row = format_named(self.format)
         if path.suffix and path.suffix.lower() not in row.extensions and _names_a_format(path):
-            raise OptionError(f"output {path} and --format {self.format} contradict each other. Leave one of them out.")
+            raise OptionError(
+                f"output {path} and {option('format', self.format)} contradict each other. Leave one of them out."
+            )
         return row
 
 
@@ -215,15 +218,15 @@ def check_template(template: str) -> None:
     try:
         parts = [part for part in Formatter().parse(template) if part[1] is not None]
     except ValueError as error:
-        raise OptionError(f"template {template!r} is not understood ({error}). Close every brace.") from error
+        raise OptionError(f"{option('output', template)} is not understood ({error}). Close every brace.") from error
     for _, named, padding, conversion in parts:
         if named not in FIELDS:
             known = ", ".join(f"{{{name}}}" for name in FIELDS)
-            raise OptionError(f"output template {template!r} names {{{named}}}. Choose from {known}.")
+            raise OptionError(f"{option('output', template)} names {{{named}}}. Choose from {known}.")
         allowed = r"0?\d{0,2}" if named in ("width", "height") else ""
         if conversion or not re.fullmatch(allowed, padding or ""):
             raise OptionError(
-                f"output template {template!r}: {{{named}}} takes no format; only {{width:05}} and {{height:05}} do."
+                f"{option('output', template)}: {{{named}}} takes no format; only {{width:05}} and {{height:05}} do."
             )
 
 

@@ -224,8 +224,8 @@ class _Names:
                 raise InterruptedRun from error  # what it tells of goes with the folder
             raise
         except UpscaleError as error:
-            text = self.shown(str(error))
-            if text == str(error):
+            text = self.shown(error.marked)
+            if text == error.marked:
                 raise
             raise type(error)(text) from error
 

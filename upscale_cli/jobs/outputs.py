@@ -9,6 +9,7 @@ from upscale_cli.errors import OptionError, OutputError
 from upscale_cli.files.object_listing import stamp
 from upscale_cli.jobs.inputs import STDIO, Input
 from upscale_cli.jobs.naming import Naming, is_folder_name
+from upscale_cli.messages import option
 
 
 class Outputs:
@@ -45,23 +46,31 @@ class Outputs:
         """
         if path is None:
             if STDIO in self._reserved:
-                raise OutputError(f"{source.name}: standard output holds one result only. Give -o a folder.")
+                raise OutputError(
+                    f"{source.name}: standard output holds one result only. Give {option('output')} a folder."
+                )
             self._reserved[STDIO] = source.name
             return
         plain = path if isinstance(path, str) else os.path.abspath(path)
         key = folded(plain) if self._folds and not isinstance(path, str) else plain
         if _identity(path) in self._inputs:
-            raise OutputError(f"{path}: is an input, and inputs are never overwritten. Choose another -o.")
+            raise OutputError(
+                f"{path}: is an input, and inputs are never overwritten. Choose another {option('output')}."
+            )
         if self._reserved.get(key) == source.name:
             raise OutputError(f"{source.name}: is given twice, with one output {path}. Name it once.")
         if key in self._reserved:
             raise OutputError(
                 f"{source.name}: its output {path} is that of {self._reserved[key]} already. "
-                f"Name it with another -o, such as the template '{{folder}}/{{name}}_{{model}}_{{scale}}x{{ext}}'."
+                f"Name it with another {option('output')}, such as the template "
+                f"'{{folder}}/{{name}}_{{model}}_{{scale}}x{{ext}}'."
             )
         is_free = self._overwrite or may_exist or not self._is_there(source, path) or self._may_replace(source, path)
         if not is_free:
-            raise OutputError(f"{path}: exists already. Give --overwrite to replace it, or another -o.")
+            raise OutputError(
+                f"{path}: exists already. Give {option('overwrite', True)} to replace it, or another "
+                f"{option('output')}."
+            )
         self._reserved[key] = source.name
 
 
@@ -75,7 +84,7 @@ def single_output(naming: Naming, sources: Sequence[Input], models: int) -> None
     output = naming.output
     if several > 1 and output is not None and "{" not in output and (output == STDIO or not is_folder_name(output)):
         raise OptionError(
-            f"output {output!r} is one file for {several} results. Give a folder (FOLDER/) or a template."
+            f"{option('output', output)} is one file for {several} results. Give a folder (FOLDER/) or a template."
         )
 
 

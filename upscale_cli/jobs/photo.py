@@ -33,6 +33,7 @@ from upscale_cli.jobs.photo_progress import PhotoProgress
 from upscale_cli.media.image.formats import Format, check_size
 from upscale_cli.media.image.metadata import PhotoInfo
 from upscale_cli.media.image.reader_writer import ImageReader, ImageWriter, frames_kept
+from upscale_cli.messages import option
 from upscale_cli.models.interface import scaled
 
 WORK_MEMORY: Final = 256 * 2**20
@@ -207,14 +208,14 @@ def check_room(job: PhotoJob, reader: ImageReader, plan: Plan, upscaler: Upscale
     needed = memory_needed(info, plan, job.format, frames, wrap=upscaler.wrap) + (tile_bytes if on_host else 0)
     if needed <= free and not _was_begun_in_bands(job):
         return None
-    bands, remedy = None, "Choose a smaller --scale"
+    bands, remedy = None, f"Choose a smaller {option('scale')}"
     if frames == 1:
         size = len(job.source) if isinstance(job.source, bytes) else job.source.stat().st_size
         bands = plan_bands(info, reader.scan, plan, job.format, free, size, wrap=upscaler.wrap)
-        remedy += "" if job.format.bands else ", --format tiff, png or jpg (which are written in bands)"
+        remedy += "" if job.format.bands else f", {option('format', 'tiff')}, png or jpg (which are written in bands)"
     if bands is not None and bands.budget:
         return bands
-    allowed = "are free" if job.options.max_memory is None else "are left by --max-memory"
+    allowed = "are free" if job.options.max_memory is None else f"are left by {option('max_memory')}"
     raise OutputError(
         f"{job.name}: {plan.width} x {plan.height} pixels need {_gigabytes(bands.needed if bands else needed)} of "
         f"memory, {_gigabytes(max(free, 0))} {allowed}. {remedy}, or "
@@ -237,7 +238,7 @@ def _check_disk(job: PhotoJob, output: Path, info: PhotoInfo, plan: Plan, frames
     if least > free:
         raise OutputError(
             f"{job.output_name}: at least {_gigabytes(least)} are needed on the disk, {_gigabytes(free)} are free. "
-            f"Free space, or choose another -o."
+            f"Free space, or choose another {option('output')}."
         )
 
 

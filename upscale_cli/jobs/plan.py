@@ -6,16 +6,18 @@ Planner.order  ->  Planner.open (a look, the model)  ->  Planner.prepare (size, 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from upscale_cli.events import Listener, Note
 from upscale_cli.files.object_names import is_object
-from upscale_cli.inference.upscaler import Upscaler
+from upscale_cli.inference.options import UpscalerOptions
+from upscale_cli.inference.upscaler import Recipe, Upscaler
 from upscale_cli.jobs.inputs import Input
 from upscale_cli.jobs.job import FileOptions, Job
 from upscale_cli.jobs.naming import Naming
 from upscale_cli.jobs.outputs import Outputs
 from upscale_cli.jobs.prepare import prepare_photo
+from upscale_cli.messages import option
 from upscale_cli.models.resolve import best_clip_model
 
 if TYPE_CHECKING:  # what clips and objects need is imported with the first of them
@@ -83,7 +85,7 @@ class Planner:
         naming: Naming,
         photos: FileOptions,
         clip_options: "Callable[[], ClipOptions]",
-        upscaler_options: dict[str, Any],
+        upscaler_options: UpscalerOptions,
         listener: Listener,
     ) -> None:
         self.naming, self.photos, self._clip_options = naming, photos, clip_options
@@ -98,7 +100,7 @@ class Planner:
         """
         clip_options = self._clip_options() if any(source.is_clip for source in sources) else None
         if clip_options is not None and self.photos.quality is not None:
-            self.listener(Note("--quality is for photos; clips take --crf."))
+            self.listener(Note(f"{option('quality')} is for photos; clips take {option('crf')}."))
         for model in models:
             if model is not None or not all(source.is_clip for source in sources):
                 self._upscaler(model)
@@ -155,5 +157,6 @@ class Planner:
     def _upscaler(self, model: str | None, clip_codec: str | None = None) -> Upscaler:
         chosen = model or (clip_codec and best_clip_model(clip_codec)[0])
         if chosen not in self._upscalers:
-            self._upscalers[chosen] = Upscaler(model, clip_codec=clip_codec, **self._upscaler_options)
+            options = replace(self._upscaler_options, clip_codec=clip_codec)
+            self._upscalers[chosen] = Recipe(model, options).make(self.listener)
         return self._upscalers[chosen]

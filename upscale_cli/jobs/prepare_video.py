@@ -17,6 +17,7 @@ from upscale_cli.media.video.live import container_of, is_address, open_live, op
 from upscale_cli.media.video.probe import probe
 from upscale_cli.media.video.streams import Clip
 from upscale_cli.media.video.tee import Tee
+from upscale_cli.messages import option
 
 PLAYER = "player"
 """What the output is called where a player shows it."""
@@ -76,7 +77,8 @@ def prepare_video(
     if path is None:
         if naming.format is not None and container_named(naming.format).name != "Matroska":
             raise OptionError(
-                f"--format {naming.format}: standard output gets Matroska. Leave it out, or give -o FILE."
+                f"{option('format', naming.format)}: standard output gets Matroska. "
+                f"Leave it out, or give {option('output')} a file."
             )
         return VideoJob(clip, sys.stdout.buffer, STDIO, CONTAINERS["Matroska"], target, options, tee=tee)
     container = container_of_output(path, naming)
@@ -97,5 +99,7 @@ def container_of_output(place: PurePath | str, naming: Naming) -> Container:
     """
     container = container_named(PurePath(place).suffix)
     if naming.format is not None and container_named(naming.format) != container:
-        raise OptionError(f"output {place} and --format {naming.format} contradict each other. Leave one of them out.")
+        raise OptionError(
+            f"output {place} and {option('format', naming.format)} contradict each other. Leave one of them out."
+        )
     return container

@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from upscale_cli.messages import option
+
 LATENCY_SECONDS: Final = 0.5
 """How far a frame may be behind the clock."""
 
@@ -210,14 +212,14 @@ def advice(slowest: str, *, may_fall_back: bool, device: str, model: str, encode
         encoder: its name.
     """
     if slowest == "decode":
-        return "Decoding is the limit: --hwaccel decodes in hardware."
+        return f"Decoding is the limit: {option('hwaccel')} decodes in hardware."
     if slowest == "encode":
-        quick = (
-            "" if encoder.endswith(("_nvenc", "_qsv", "_vaapi", "_videotoolbox", "_amf")) else "a hardware --codec, "
-        )
-        return f"Encoding is the limit: {quick}a faster --preset, another --codec or a smaller --scale helps."
+        is_hardware = encoder.endswith(("_nvenc", "_qsv", "_vaapi", "_videotoolbox", "_amf"))
+        quick = "" if is_hardware else f"a hardware {option('codec')}, "
+        others = f"a faster {option('preset')}, another {option('codec')} or a smaller {option('scale')}"
+        return f"Encoding is the limit: {quick}{others} helps."
     ways = ["a GPU"] if device == "cpu" else []
-    ways += ["a smaller model (-m espcn)"] if not model.startswith("espcn") else []
-    ways += ["a smaller --scale"]
-    ways += ["--realtime=strict (bicubic where the net would be late)"] if not may_fall_back else []
+    ways += [f"a smaller model ({option('model', 'espcn')})"] if not model.startswith("espcn") else []
+    ways += [f"a smaller {option('scale')}"]
+    ways += [f"{option('realtime', 'strict')} (bicubic where the net would be late)"] if not may_fall_back else []
     return f"{'The net' if slowest == 'net' else 'The way to the device'} is the limit: {', or '.join(ways)} helps."

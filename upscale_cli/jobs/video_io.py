@@ -14,6 +14,7 @@ from upscale_cli.jobs.video_plan import ClipPlan, StreamPlan
 from upscale_cli.media.video.reader import DecodeOptions, VideoReader
 from upscale_cli.media.video.streams import Clip
 from upscale_cli.media.video.writer import VideoWriter
+from upscale_cli.messages import option
 
 
 def open_reader(job: VideoFacts, plan: ClipPlan, planned: StreamPlan, decode: DecodeOptions, say: Say) -> VideoReader:
@@ -33,7 +34,10 @@ def open_writer(job: VideoFacts, plan: ClipPlan, target: Path | str | IO[bytes])
 
 def nothing_shown(clip: Clip) -> InputError:
     """The part that was asked for lies between two frames, or behind the last one."""
-    return InputError(f"{clip.name}: no frame of it is shown in that part. Choose another --start, or a later --end.")
+    return InputError(
+        f"{clip.name}: no frame of it is shown in that part. "
+        f"Choose another {option('start')}, or a later {option('end')}."
+    )
 
 
 def in_order(readers: Sequence[VideoReader]) -> Iterator[VideoFrame]:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, Final, Literal, Self
+from typing import IO, Final, Literal, Self, get_args
 
 from upscale_cli.errors import OptionError
 from upscale_cli.inference.sizing import Target
@@ -14,12 +14,15 @@ from upscale_cli.media.video.ffmpeg.binary import find_ffmpeg
 from upscale_cli.media.video.reader import DecodeOptions
 from upscale_cli.media.video.streams import Clip, VideoStream
 from upscale_cli.media.video.tee import Tee
+from upscale_cli.messages import option
 
 DEFAULT_CLIP_SCALE: Final = 2
 """For clips, unless the model has one scale only."""
 
 FILE: Final = "file:"
 """How the source of a clip begins that is a file."""
+
+LONGEST_PREVIEW: Final = 3600.0
 
 Realtime = Literal["file", "strict"]
 
@@ -54,6 +57,15 @@ class ClipOptions:
     preview: float | None = None
     play: bool = False
     live: bool = False
+
+    def __post_init__(self) -> None:
+        if self.realtime is not None and self.realtime not in get_args(Realtime):
+            known = " or ".join(option("realtime", pace) for pace in get_args(Realtime))
+            raise OptionError(f"{option('realtime', self.realtime)} is not known. Choose {known}.")
+        if self.preview is not None and not 0.1 <= self.preview <= LONGEST_PREVIEW:
+            raise OptionError(
+                f"{option('preview', self.preview)} is no length. Choose seconds, from 0.1 to {LONGEST_PREVIEW:.0f}."
+            )
 
     @property
     def hurries(self) -> bool:
@@ -171,5 +183,5 @@ def chosen_streams(clip: Clip, wanted: str | None) -> tuple[VideoStream, ...]:
         return clip.video
     if not wanted.isdecimal() or int(wanted) >= len(clip.video):
         have = "one video stream, 0" if len(clip.video) == 1 else f"video streams 0 to {len(clip.video) - 1}"
-        raise OptionError(f"--video-stream {wanted}: {clip.name} has {have}. Choose one of them, or all.")
+        raise OptionError(f"{option('video_stream', wanted)}: {clip.name} has {have}. Choose one of them, or all.")
     return (clip.video[int(wanted)],)

@@ -25,6 +25,7 @@ from upscale_cli.media.video.packet_schedule import Schedule, clock_restart, tai
 from upscale_cli.media.video.reader import PREROLL_SECONDS, DecodeOptions, deinterlacing, ticks_below_zero, time_limits
 from upscale_cli.media.video.streams import Clip, VideoStream
 from upscale_cli.media.video.writer_arguments import Cut, Track
+from upscale_cli.messages import option
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +70,14 @@ def plan_clip(job: VideoFacts, upscaler: Upscaler, say: Say) -> ClipPlan:
     start, seconds = options.decode.start, clip.seconds
     if start is not None and seconds is not None and start >= seconds:
         raise InputError(
-            f"{clip.name}: --start {start:g} is not in it; it lasts {seconds:.2f} s. Choose an earlier one."
+            f"{clip.name}: {option('start', start)} is not in it; it lasts {seconds:.2f} s. Choose an earlier one."
         )
-    if options.decode.frames is not None and options.decode.frames < 1:
-        raise OptionError(f"{options.decode.frames} frames are none. Take at least 1.")
     if job.note:
         say(f"{clip.name}: {job.note}")
     _check_hwaccel(options.decode.hwaccel, ffmpeg)
     chosen = job.streams
     if options.decode.fps is not None and not any(stream.untimed for stream in chosen):
-        say(f"{clip.name}: --fps is for streams without timestamps; this clip has its own, which are kept.")
+        say(f"{clip.name}: {option('fps')} is for streams without timestamps; this clip has its own, which are kept.")
     for stream in chosen:
         _check_clock(clip, stream, options.decode)
     streams = tuple(_stream_plan(job, upscaler, stream, ffmpeg, say) for stream in chosen)
@@ -136,14 +135,16 @@ def _check_clock(clip: Clip, stream: VideoStream, decode: DecodeOptions) -> None
     if restart is not None and (decode.end is None or decode.end > restart):
         raise InputError(
             f"{clip.name}: its clock starts anew after {restart:.1f} s, as in recordings that were joined. "
-            "Mend it first (ffmpeg -i INPUT -map 0 -c copy MENDED.mkv), or take the part before with --end."
+            f"Mend it first (ffmpeg -i INPUT -map 0 -c copy MENDED.mkv), or take the part before with {option('end')}."
         )
 
 
 def _check_hwaccel(name: str | None, ffmpeg: FFmpeg) -> None:
     if name is not None and name not in ("auto", "none", *ffmpeg.hwaccels):
         known = ", ".join(sorted(ffmpeg.hwaccels)) or "none"
-        raise OptionError(f"--hwaccel {name} is not in this ffmpeg, which has {known}. Choose one of them, or auto.")
+        raise OptionError(
+            f"{option('hwaccel', name)} is not in this ffmpeg, which has {known}. Choose one of them, or auto."
+        )
 
 
 def _stream_plan(job: VideoFacts, upscaler: Upscaler, stream: VideoStream, ffmpeg: FFmpeg, say: Say) -> StreamPlan:
@@ -157,7 +158,7 @@ def _stream_plan(job: VideoFacts, upscaler: Upscaler, stream: VideoStream, ffmpe
     if guess:
         say(f"{name}: {guess}")
     if deinterlacing(options.decode.deinterlace, stream):
-        why = "interlaced; deinterlaced by bwdif (--deinterlace off keeps the fields)"
+        why = f"interlaced; deinterlaced by bwdif ({option('deinterlace', 'off')} keeps the fields)"
         say(f"{name}: {why if stream.interlaced else 'deinterlaced by bwdif, as asked'}.")
     if stream.dynamic_hdr:
         say(f"{name}: {' and '.join(stream.dynamic_hdr)} dynamic metadata is dropped; HDR10 stays.")
@@ -188,7 +189,7 @@ def _fitted_encoder(job: VideoFacts, frames: VideoUpscaler, picture: Picture, ff
         say(
             f"{job.clip.name}: {picture.width} x {picture.height} becomes {encoder.width} x {encoder.height}, for "
             f"{encoder.name} takes even sides only in {encoder.pix_fmt}; the border is repeated "
-            "(--codec ffv1 keeps it)."
+            f"({option('codec', 'ffv1')} keeps it)."
         )
         sides = 1 if job.options.preview is None else 2
         frames.pad_to(encoder.width // sides, encoder.height)
@@ -242,5 +243,5 @@ def _check_memory(clip: Clip, streams: Sequence[StreamPlan]) -> None:
     if needed > free:
         raise OutputError(
             f"{clip.name}: frames of {streams[0].upscaler.out_width} x {streams[0].upscaler.out_height} pixels need "
-            f"{needed / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB are free. Choose a smaller --scale."
+            f"{needed / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB are free. Choose a smaller {option('scale')}."
         )

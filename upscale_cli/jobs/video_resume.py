@@ -31,6 +31,7 @@ from upscale_cli.media.video.ffmpeg.binary import find_ffmpeg
 from upscale_cli.media.video.opening import open_clip
 from upscale_cli.media.video.segments import Journal, Segment, SegmentWriter, decoding_times, join
 from upscale_cli.media.video.writer import VideoWriter
+from upscale_cli.messages import option
 from upscale_cli.models.store import cache_folder
 
 WITHOUT_NEGATIVE_TIMES: Final = ("mpegts", "flv", "nut")
@@ -113,7 +114,7 @@ def run_resumable(
             ) from None
         except OutputError as error:
             raise OutputError(
-                f"{error} {journal.frames} frames are done; the same command goes on from there."
+                f"{error.marked} {journal.frames} frames are done; the same command goes on from there."
             ) from error
         _remember(output, work.file, record)  # first, so that a kill in between leaves nothing unexplained
         work.deliver()
@@ -128,8 +129,8 @@ def _checked(job: VideoFacts) -> Path:
     Raises:
         OptionError: they do not.
     """
-    for option in not_in_segments(job):
-        raise OptionError(f"--resume does not go with {option}. Leave one of them out.")
+    for other in not_in_segments(job):
+        raise OptionError(f"{option('resume', True)} does not go with {other}. Leave one of them out.")
     assert isinstance(job.output, Path)
     return job.output
 
@@ -138,20 +139,20 @@ def not_in_segments(job: VideoFacts) -> list[str]:
     """What of a job does not go with segments, by the names that the user knows."""
     options = job.options
     excluded = {
-        "--realtime=strict": options.realtime == "strict",
-        "--play": options.play,
-        "--live": options.live,
-        "--preview": options.preview is not None,
-        "--video-stream all": options.video_stream == "all" and len(job.clip.video) > 1,
-        "-o -": not isinstance(job.output, Path),
+        option("realtime", "strict"): options.realtime == "strict",
+        option("play", True): options.play,
+        option("live", True): options.live,
+        option("preview"): options.preview is not None,
+        option("video_stream", "all"): options.video_stream == "all" and len(job.clip.video) > 1,
+        option("output", "-"): not isinstance(job.output, Path),
         "a clip from a pipe": job.tee is not None,
     }
-    return [option for option, is_given in excluded.items() if is_given]
+    return [other for other, is_given in excluded.items() if is_given]
 
 
 def job_record(job: VideoFacts, upscaler: Upscaler) -> dict[str, Any]:
     """What makes a job the same job: the input's content and everything that decides about a pixel or a packet, each
-    under the name that the user knows. Neither the clock nor --hwaccel has a part."""
+    under the name that the user knows. Neither the clock nor `hwaccel` has a part."""
     decode, encode = job.options.decode, job.encode
     record = {
         "the input": digest(Path(job.clip.source.removeprefix(FILE))),
@@ -181,7 +182,8 @@ def _check_joinable(job: VideoFacts, planned: StreamPlan) -> None:
     """
     if planned.track.encoder.name == "ffv1" and job.container.muxer == "mov":
         raise OptionError(
-            "--resume would lose the colour tags of ffv1 in QuickTime. Choose an -o in .mkv, or another --codec."
+            f"{option('resume', True)} would lose the colour tags of ffv1 in QuickTime. "
+            f"Choose an {option('output')} in .mkv, or another {option('codec')}."
         )
 
 
@@ -266,7 +268,8 @@ def _check_join(job: VideoFacts, plan: ClipPlan, file: Path, segments: list[Segm
     if len(wanted) != len(found) or max(off, default=0) > max(tick, time_base):
         raise OutputError(
             f"{job.output_name}: the joined clip has {len(found)} of {len(wanted)} frames, up to "
-            f"{float(max(off, default=Fraction(0))):.3f} s off. Run it without --resume, or write Matroska (-o X.mkv)."
+            f"{float(max(off, default=Fraction(0))):.3f} s off. "
+            f"Run it without {option('resume', True)}, or write Matroska ({option('output', 'X.mkv')})."
         )
 
 

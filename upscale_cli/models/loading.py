@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from upscale_cli.errors import CheckpointError
 from upscale_cli.events import Say
+from upscale_cli.messages import command
 from upscale_cli.models.archs import spandrel_adapter
 from upscale_cli.models.interface import LoadedNet, Recognised, SidecarMetadata, scales_named
 from upscale_cli.models.plugins import architecture, architectures
@@ -224,7 +225,8 @@ class _DamagedError(Exception):
 def _why_unreadable(path: Path, error: OSError | ValueError) -> str:
     match error:
         case FileNotFoundError():
-            return "no such file. Check the path; `upscale models list` shows the models that have a name"
+            names = command("models list", python="upscale_cli.models.registry.model_names()")
+            return f"no such file. Check the path; {names} shows the models that have a name"
         case IsADirectoryError() | PermissionError() if path.is_dir():  # Windows says the latter of folders
             return "is a folder; a checkpoint is a file. Give the file inside it"
         case OSError():

@@ -10,6 +10,7 @@ from pathlib import PurePath
 from typing import Final, Literal
 
 from upscale_cli.errors import UnknownModelError
+from upscale_cli.messages import command
 
 Kernel = Literal["bicubic", "lanczos"]
 Channels = Literal["rgb", "luma"]
@@ -104,7 +105,7 @@ MODELS: Final[tuple[Spec, ...]] = (
         file="realesr-general-x4v3.pth", macs=1_209_024, size=4_885_111,
         sha256="8dc7edb9ac80ccdc30c3a5dca6616509367f05fbc184ad95b731f05bece96292",
         url=REAL_ESRGAN_RELEASES + "v0.2.5.0/realesr-general-x4v3.pth",
-        licence=BSD3, about="photos, small and fast; --denoise", quality=80, weak_denoise="realesr-general-wdn",
+        licence=BSD3, about="photos, small and fast; takes denoise", quality=80, weak_denoise="realesr-general-wdn",
         bf16=True,
     ),
     Spec(
@@ -195,6 +196,7 @@ def rows_of(model: str) -> tuple[Spec, ...]:
         near = difflib.get_close_matches(model.lower(), model_names(), n=3, cutoff=0.55)
         hint = f"Did you mean {' or '.join(near)}?" if near else f"Choose from {', '.join(model_names())}"
         raise UnknownModelError(
-            f"model {model!r} is neither a name in the registry nor a file. {hint} (`upscale models list` shows all.)"
+            f"model {model!r} is neither a name in the registry nor a file. {hint} "
+            f"({command('models list', python='upscale_cli.models.registry.model_names()')} shows all.)"
         )
     return rows

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from upscale_cli.events import Fetching, Listener, Note, Say
+from upscale_cli.messages import Message, option
 from upscale_cli.models import store
 from upscale_cli.models.registry import KERNELS, MODELS, Spec, rows_of
 from upscale_cli.models.store import Found, Progress, is_offline, locate, quiet
@@ -36,8 +37,8 @@ def best_model(*, say: Say = quiet) -> tuple[str, str]:
     for model, quality in ranked:
         if quality and any(locate(spec, say=say) for spec in rows_of(model)):
             above = [name for name, rank in ranked if rank > quality and rank]
-            missing = f"; `upscale models fetch {above[0]}` gets a better one" if above else ""
-            return model, f"the best on this machine{missing}"
+            missing = f"; {option('model', above[0])} gets a better one" if above else ""
+            return model, Message(f"the best on this machine{missing}")
     return next(iter(KERNELS)), "no checkpoint is on this machine"
 
 

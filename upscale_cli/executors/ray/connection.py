@@ -9,6 +9,7 @@ from typing import Any, Final
 from upscale_cli.errors import DeviceError, OptionError
 from upscale_cli.events import Say
 from upscale_cli.executors.ray.library import one_line, ray
+from upscale_cli.messages import option
 
 AUTO: Final = "auto"
 
@@ -30,7 +31,9 @@ def connect(address: str, say: Say, *, start: bool = True) -> dict[str, Any]:
     """
     given = os.environ.get("RAY_ADDRESS", AUTO) if address == AUTO else address
     if "://" in given:
-        raise OptionError(f"--ray {given}: run this on a machine of the cluster, and give HOST:PORT of its head.")
+        raise OptionError(
+            f"{option('address', given)}: run this on a machine of the cluster, and give HOST:PORT of its head."
+        )
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
     _hush()
     if given == AUTO:
@@ -45,7 +48,7 @@ def connect(address: str, say: Say, *, start: bool = True) -> dict[str, Any]:
     try:
         return dict(ray.init(address=given, **options).address_info)
     except (RuntimeError, ValueError, OSError, AssertionError) as error:
-        raise DeviceError(f"--ray {given}: {one_line(error)} Give HOST:PORT of the head node.") from error
+        raise DeviceError(f"{option('address', given)}: {one_line(error)} Give HOST:PORT of the head node.") from error
 
 
 def _check_reachable(address: str) -> None:
@@ -57,12 +60,14 @@ def _check_reachable(address: str) -> None:
     """
     host, colon, port = address.rpartition(":")
     if not (host and colon and port.isdecimal() and 0 < int(port) < 2**16):
-        raise OptionError(f"--ray {address!r} is no address. Give auto, or HOST:PORT of the head node (often :6379).")
+        raise OptionError(
+            f"{option('address', address)} is no address. Give auto, or HOST:PORT of the head node (often :6379)."
+        )
     try:
         socket.create_connection((host.strip("[]"), int(port)), REACHING_SECONDS).close()
     except OSError as error:
         raise DeviceError(
-            f"--ray {address}: no cluster answers there ({error.strerror or error}). Start one with "
+            f"{option('address', address)}: no cluster answers there ({error.strerror or error}). Start one with "
             "`ray start --head`, or give the address of its head node."
         ) from error
 

@@ -25,6 +25,7 @@ from upscale_cli.executors.ray.worker_thread import Task, WorkerThread
 from upscale_cli.files.atomic_file import remove_abandoned
 from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.jobs.job import Job, Result, Work
+from upscale_cli.messages import marked, option
 
 FATAL_DEATHS: Final = 3
 """Workers that may die over a job before it is given up."""
@@ -112,7 +113,10 @@ class RayExecutor:
             DeviceError: the cluster has not what the upscaler's device asks for.
         """
         if job.is_local:
-            raise OptionError("--ray takes files and objects, and writes them. Give -o FILE or a folder, and no pipe.")
+            raise OptionError(
+                f"{option('executor')} takes files and objects, and writes them. "
+                f"Give {option('output')} a file or a folder, and no pipe."
+            )
         self._set_up(upscaler)
         listener = naming_source(listener, job.name)
         divided = job.divided()
@@ -226,7 +230,7 @@ class RayExecutor:
             if node.id not in self._refused:
                 self._refused[node.id] = why
                 self._count_room()
-                self._say(f"{node.name} is not used: {why}.")
+                self._say(f"{node.name} is not used: {marked(why)}.")
             self._wake_all()
 
     def gone(self, worker: WorkerThread, why: str, *, was_ready: bool) -> None:
@@ -275,7 +279,7 @@ class RayExecutor:
         if not usable and self._refused and self._waiting:
             why = next(iter(self._refused.values()))
             for task in self._waiting:
-                self._give_up(task, DeviceError(f"no node of the cluster can be used: {why}."))
+                self._give_up(task, DeviceError(f"no node of the cluster can be used: {marked(why)}."))
             self._waiting.clear()
         free = Counter({node: node.room(self._need) for node in usable})
         free.subtract(worker.node for worker in self._workers if worker.node in free)

@@ -7,6 +7,7 @@ Raises:
 import os
 
 from upscale_cli.errors import OptionError
+from upscale_cli.messages import option
 
 try:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere unless the user wants it
@@ -14,7 +15,9 @@ try:
     os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")  # a late call after the end would start a cluster
     import ray
 except ImportError as error:
-    raise OptionError('--ray needs Ray, which is not installed: pip install "upscale-cli[ray]".') from error
+    raise OptionError(
+        f'{option("executor")} needs Ray, which is not installed: pip install "upscale-cli[ray]".'
+    ) from error
 from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 

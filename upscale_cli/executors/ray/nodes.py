@@ -13,6 +13,7 @@ from upscale_cli.inference.device import GPU_SHARE
 from upscale_cli.inference.sizing import Target
 from upscale_cli.inference.tile_layout import MAX_WINDOW
 from upscale_cli.inference.upscaler import Upscaler
+from upscale_cli.messages import option
 
 THREADS: Final = (4, 2, 1)
 """Of a worker without a GPU: more workers of few threads do more than fewer of many, but each takes a GB of memory."""
@@ -87,12 +88,14 @@ def need_of(upscaler: Upscaler, cluster: Sequence[Node]) -> Need:
     Raises:
         DeviceError: no node has what was asked for.
     """
-    wanted = str(upscaler.recipe.options["device"]).lower()
+    wanted = upscaler.recipe.options.device.lower()
     with_gpu = [node for node in cluster if node.gpus]
     if wanted != "cpu" and with_gpu:
         return Need("cuda", 1, 1, gpu_share(gpu_bytes(upscaler), min(map(gpu_memory, with_gpu))))
     if wanted not in (AUTO, "cpu"):
-        raise DeviceError(f"--device {wanted}: no node of the cluster has a GPU. Choose --device auto or cpu.")
+        raise DeviceError(
+            f"{option('device', wanted)}: no node of the cluster has a GPU. Choose {option('device')} auto or cpu."
+        )
     if not any(node.cpus >= 1 for node in cluster):
         raise DeviceError("no node of the cluster has a CPU to hand out. Start one with `ray start --num-cpus N`.")
     threads = threads_for([int(node.cpus) for node in cluster])
@@ -145,5 +148,5 @@ def gpu_memory(node: Node) -> int:
         return int(ray.get(probe.remote()))
     except RayError as error:
         raise DeviceError(
-            f"{node.name}: its GPU does not answer ({one_line(error)}) See `upscale doctor --ray`."
+            f"{node.name}: its GPU does not answer ({one_line(error)}) See what `upscale doctor` says of the cluster."
         ) from error

@@ -11,7 +11,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +24,7 @@ from upscale_cli.files.object_names import is_object
 from upscale_cli.files.stamp import Stamp
 from upscale_cli.inference.upscaler import Recipe, Upscaler
 from upscale_cli.jobs.job import Work
+from upscale_cli.messages import Message, option
 from upscale_cli.models.resolve import is_checkpoint_path
 
 REPORTING_SECONDS: Final = 0.5
@@ -145,15 +146,15 @@ class Worker:
             upscaler = self._upscaler(request)
             _load(request.work, upscaler)
         except (CheckpointError, DeviceError, FFmpegError) as error:
-            return Outcome(refusal=str(error).removesuffix("."))
+            return Outcome(refusal=Message(error.marked.removesuffix(".")))
         except Exception as error:
             return Outcome(error=_portable(error))
         if _identity(upscaler) != dict(request.identity):
             model = request.identity["model"]
             other = f"has another {model} than where the run began; give all machines the same files"
             if upscaler.name != model:
-                other = f"would take {upscaler.name} where the run began with {model}; say which with -m"
-            return Outcome(refusal=f"it {other}")
+                other = f"would take {upscaler.name} where the run began with {model}; say which with {option('model')}"
+            return Outcome(refusal=Message(f"it {other}"))
         try:
             return Outcome(request.work.run(upscaler, self._listen), put=_put(request.work))
         except Exception as error:
@@ -217,7 +218,7 @@ def request_for(work: Work[object], upscaler: Upscaler, probes: tuple[Probe, ...
     model = upscaler.recipe.model
     if model is not None and is_checkpoint_path(model):
         model = os.path.abspath(Path(model).expanduser())
-    recipe = Recipe(model, {**upscaler.recipe.options, "device": "auto"})
+    recipe = Recipe(model, replace(upscaler.recipe.options, device="auto"))
     return Request(work.absolute(), recipe, upscaler.why, _identity(upscaler), probes)
 
 

@@ -86,7 +86,7 @@ class WorkerThread(threading.Thread):
         except RayError as error:
             why = why_gone(error)
         except Unfit as unfit:
-            self._tasks.refuse(self.node, str(unfit))
+            self._tasks.refuse(self.node, unfit.args[0])
         except Spent:
             pass
         finally:

@@ -13,6 +13,7 @@ from pathlib import Path, PurePath
 from typing import Literal
 
 from upscale_cli.errors import InputError, OutputError
+from upscale_cli.messages import option
 
 Layouts = tuple[str, ...]
 Frames = Literal["one", "animation", "pages"]
@@ -238,7 +239,8 @@ def check_size(row: Format, width: int, height: int) -> None:
         OutputError: a side above `row.max_side`.
     """
     if max(width, height) > row.max_side:
+        other = "" if row.max_side >= 2**30 else f", or {option('format', 'png')} or tiff"
         raise OutputError(
             f"{width} x {height} pixels are more than {row.name} holds ({row.max_side:,} per side). "
-            f"Choose a smaller --scale{'' if row.max_side >= 2**30 else ', or --format png or tiff'}."
+            f"Choose a smaller {option('scale')}{other}."
         )

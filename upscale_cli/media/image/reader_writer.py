@@ -24,6 +24,7 @@ from upscale_cli.media.image.formats import FORMATS, MAX_PIXELS, Format, check_s
 from upscale_cli.media.image.metadata import Metadata, PhotoInfo
 from upscale_cli.media.image.sniff import HEAD_BYTES, format_of_content
 from upscale_cli.media.image.source import Picture, Source
+from upscale_cli.messages import option
 
 __all__ = ["MAX_PIXELS", "ImageReader", "ImageWriter", "Metadata", "PhotoInfo"]
 
@@ -173,9 +174,9 @@ class ImageWriter:
                 f"{self._row.name} as written here holds no {kind}: only the first of {self._info.frames} is kept"
             )
         if self._quality is not None and self._row.quality is None:
-            self._notes(f"--quality means nothing to {self._row.name} as written here")
+            self._notes(f"{option('quality')} means nothing to {self._row.name} as written here")
         if self._pyramid and (self._row.name != "TIFF" or self.frames > 1):
-            self._notes("--pyramid means nothing but to TIFF of one page")
+            self._notes(f"{option('pyramid', True)} means nothing but to TIFF of one page")
         job = Encoding(
             stream, self._row, self._info, self.frames, self._quality, self._target.suffix, self._notes, self._pyramid,
             self._target.folder,
@@ -240,12 +241,13 @@ class ImageWriter:
         except MemoryError as error:
             raise OutputError(
                 f"{self._target.name}: too large to encode as {self._row.name} in the free memory. "
-                "Choose a smaller --scale, or --format tiff."
+                f"Choose a smaller {option('scale')}, or {option('format', 'tiff')}."
             ) from error
         except (RuntimeError, ValueError) as error:
             reason = printable(" ".join(str(error).split()))[:200]
             raise OutputError(
-                f"{self._target.name}: cannot be encoded as {self._row.name} ({reason}). Choose another --format."
+                f"{self._target.name}: cannot be encoded as {self._row.name} ({reason}). "
+                f"Choose another {option('format')}."
             ) from error
 
 

@@ -13,6 +13,7 @@ from upscale_cli.events import Say
 from upscale_cli.frames.image import Frame
 from upscale_cli.frames.rows import Scan
 from upscale_cli.media.image.metadata import PhotoInfo
+from upscale_cli.messages import option
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class Source:
         if width * height > self.max_pixels:
             raise InputError(
                 f"{self.name}: {width} x {height} pixels are more than the limit of {self.max_pixels:,}. "
-                f"If the file is to be trusted, allow it with --max-pixels {width * height}."
+                f"If the file is to be trusted, allow it with {option('max_pixels', width * height)}."
             )
 
 
@@ -70,22 +71,24 @@ def decoding(source: Source) -> Iterator[None]:
     """Turn whatever a decoder throws at damaged data into one InputError.
 
     Decoders raise nearly everything (struct.error, IndexError, AssertionError, RuntimeError, MemoryError ...), so
-    this boundary has to be wide; the cause stays chained for -v.
+    this boundary has to be wide; the cause stays chained.
     """
     try:
         yield
     except UpscaleError as error:
         if str(error).startswith(source.name):
             raise
-        raise InputError(f"{source.name}: {error}. The file is damaged, or of a kind that is not read.") from error
+        raise InputError(
+            f"{source.name}: {error.marked}. The file is damaged, or of a kind that is not read."
+        ) from error
     except MemoryError as error:
         raise InputError(
             f"{source.name}: too large to decode in the free memory. Close programs, or crop it."
         ) from error
     except Exception as error:
         reason = printable(" ".join(str(error).split()))[:200] or type(error).__name__
-        remedy = "The file is damaged." if source.salvage else "The file is damaged; --salvage takes what decodes."
-        raise InputError(f"{source.name}: cannot be decoded ({reason}). {remedy}") from error
+        way_out = "" if source.salvage else f"; {option('salvage', True)} takes what decodes"
+        raise InputError(f"{source.name}: cannot be decoded ({reason}). The file is damaged{way_out}.") from error
 
 
 _PILLOW_LOCK = threading.RLock()

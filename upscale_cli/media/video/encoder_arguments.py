@@ -14,6 +14,7 @@ from upscale_cli.media.video.encoder_pixel_format import loss, pixel_format_for
 from upscale_cli.media.video.encoding import EncodeOptions, Encoder, Picture
 from upscale_cli.media.video.ffmpeg.binary import FFmpeg, ask
 from upscale_cli.media.video.streams import Orientation
+from upscale_cli.messages import option
 
 
 def encoder_for(
@@ -93,10 +94,11 @@ def _conversion_note(codec: Codec, source: PixelFormat, target: PixelFormat, *, 
     if any(lost):
         names = ("transparency", "colour", f"{source.bits} bits", "chroma resolution", "RGB")
         gone = " and ".join(name for name, is_lost in zip(names, lost, strict=True) if is_lost)
-        why = "as --pix-fmt says" if asked else f"{codec.name} takes nothing nearer"
+        why = f"as {option('pix_fmt')} says" if asked else f"{codec.name} takes nothing nearer"
         return f"{source.name} is encoded as {target.name}, without its {gone}: {why}."
     if target.model == "rgb" and codec.kind != "ffv1":
-        return f"RGB is kept as such ({codec.name}); few players show it. --pix-fmt yuv420p makes what all of them do."
+        common = option("pix_fmt", "yuv420p")
+        return f"RGB is kept as such ({codec.name}); few players show it. {common} makes what all of them do."
     same = (source.model, source.bits, source.shift_x, source.shift_y)
     if same == (target.model, target.bits, target.shift_x, target.shift_y) or source.model == "gray":
         return ""
@@ -121,7 +123,8 @@ def _quality(codec: Codec, options: EncodeOptions) -> Iterator[str]:
     if scale is None:
         if options.crf is not None:
             raise OptionError(
-                f"--crf {options.crf:g}: {codec.name} has no such scale. Leave it out, or choose another --codec."
+                f"{option('crf', options.crf)}: {codec.name} has no such scale. "
+                f"Leave it out, or choose another {option('codec')}."
             )
         return
     low, high = sorted((scale.best, scale.worst))
@@ -129,13 +132,13 @@ def _quality(codec: Codec, options: EncodeOptions) -> Iterator[str]:
     if not low <= value <= high or (scale.whole and value != int(value)):
         kind = "whole numbers" if scale.whole else "numbers"
         raise OptionError(
-            f"--crf {value:g}: {codec.name} takes {kind} from {scale.best:g} (best) to {scale.worst:g} (worst)."
+            f"{option('crf', value)}: {codec.name} takes {kind} from {scale.best:g} (best) to {scale.worst:g} (worst)."
         )
     if options.crf is None and any(_bare(key) in _RATE_OPTIONS for key, _ in options.extra):
         return
     yield from scale.fixed
-    for option in scale.options:
-        yield from (option, f"{value:g}")
+    for name in scale.options:
+        yield from (name, f"{value:g}")
 
 
 def _speed(codec: Codec, options: EncodeOptions) -> Iterator[str]:
@@ -143,7 +146,7 @@ def _speed(codec: Codec, options: EncodeOptions) -> Iterator[str]:
     if preset is not None:
         if preset not in codec.presets:
             known = f"It takes {', '.join(codec.presets)}." if codec.presets else "It has none; leave it out."
-            raise OptionError(f"--preset {preset}: {codec.name} does not know it. {known}")
+            raise OptionError(f"{option('preset', preset)}: {codec.name} does not know it. {known}")
         yield from codec.presets[preset]
     if options.realtime:
         yield from codec.realtime
@@ -170,11 +173,11 @@ def _merged(arguments: list[str]) -> tuple[str, ...]:
     """The arguments, all `-*-params` of one name made one; of two values for a key ffmpeg takes the last."""
     merged: dict[str, str] = {}
     others: list[str] = []
-    for option, value in zip(arguments[::2], arguments[1::2], strict=True):
-        if option.endswith("-params"):
-            merged[option] = f"{merged[option]}:{value}" if option in merged else value
+    for name, value in zip(arguments[::2], arguments[1::2], strict=True):
+        if name.endswith("-params"):
+            merged[name] = f"{merged[name]}:{value}" if name in merged else value
         else:
-            others += [option, value]
+            others += [name, value]
     return (*others, *(word for pair in merged.items() for word in pair))
 
 
@@ -187,7 +190,7 @@ def _extra(codec: Codec, options: EncodeOptions, ffmpeg: FFmpeg) -> Iterator[str
         name = _bare(key)
         if name not in _GENERAL_OPTIONS | _private_options(ffmpeg.path, codec.name):
             raise OptionError(
-                f"--encoder-arg {key}={value}: {codec.name} has no option {key!r}. "
+                f"{option('extra', f'{key}={value}')}: {codec.name} has no option {key!r}. "
                 f"`ffmpeg -h encoder={codec.name}` lists its options."
             )
         yield from (f"-{name}", value)

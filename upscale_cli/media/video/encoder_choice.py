@@ -22,6 +22,7 @@ from upscale_cli.media.video.encoder_arguments import encoder_for
 from upscale_cli.media.video.encoder_pixel_format import formats_of, loss, nearest, wanted_format
 from upscale_cli.media.video.encoding import EncodeOptions, Encoder, Picture
 from upscale_cli.media.video.ffmpeg.binary import NO_WINDOW, FFmpeg, last_words
+from upscale_cli.messages import option
 
 ENVIRONMENT: Final[Mapping[str, str]] = {"SVT_LOG": "1"}
 """For every ffmpeg that encodes: SVT-AV1 prints its settings otherwise, and takes no option against it."""
@@ -117,10 +118,12 @@ class _Search:
             refused.append(f"{name} cannot encode {self.picture.width} x {self.picture.height} pixels ({why})")
         if not refused:
             raise OptionError(
-                f"{self.container} can hold nothing that this ffmpeg encodes for us. Choose an -o in .mkv."
+                f"{self.container} can hold nothing that this ffmpeg encodes for us. "
+                f"Choose another {option('output')}, in .mkv."
             )
+        is_huge = max(self.picture.width, self.picture.height) > HUGE
         remedy = (
-            "a smaller --scale or --size" if max(self.picture.width, self.picture.height) > HUGE else "an -o in .mkv"
+            f"a smaller {option('scale')} or {option('box')}" if is_huge else f"another {option('output')}, in .mkv"
         )
         raise FFmpegError(f"{refused[0]}, and no other that {self.container} can hold does. Choose {remedy}.")
 
@@ -152,16 +155,16 @@ class _Search:
         name = self.options.codec
         here = [known for known in CODECS if known in self.ffmpeg.encoders]
         if name not in CODECS:
-            raise OptionError(f"--codec {name} is unknown. This ffmpeg has: auto, {', '.join(here)}.")
+            raise OptionError(f"{option('codec', name)} is unknown. This ffmpeg has: auto, {', '.join(here)}.")
         if name not in here:
             raise OptionError(
-                f"--codec {name}: ffmpeg {self.ffmpeg.version} is built without it. It has: {', '.join(here)}."
+                f"{option('codec', name)}: ffmpeg {self.ffmpeg.version} is built without it. It has: {', '.join(here)}."
             )
         if CODECS[name].kind not in CONTAINERS[self.container]:
             fitting = [known for known in here if CODECS[known].kind in CONTAINERS[self.container]]
             raise OptionError(
-                f"--codec {name}: {self.container} cannot hold {CODECS[name].kind}. "
-                f"Choose one of {', '.join(fitting) or 'none'}, or another -o, in .mkv for one."
+                f"{option('codec', name)}: {self.container} cannot hold {CODECS[name].kind}. "
+                f"Choose one of {', '.join(fitting) or 'none'}, or another {option('output')}, in .mkv for one."
             )
         rgb = name == "libx264" and wanted_format(self.options, self.picture).model == "rgb"
         return "libx264rgb" if rgb and "libx264rgb" in here else name
@@ -211,11 +214,13 @@ class _Search:
 
     def _failure(self, name: str, why: str) -> UpscaleError:
         if CODECS[name].hardware:
-            return DeviceError(f'--codec {name} does not work here ("{why}"). Choose a software encoder, or auto.')
+            return DeviceError(
+                f'{option("codec", name)} does not work here ("{why}"). Choose a software encoder, or auto.'
+            )
         if self.options.extra:
             given = " ".join(f"{key}={value}" for key, value in self.options.extra)
-            return OptionError(f'{name} fails with --encoder-arg {given} ("{why}"). Correct it, or leave it out.')
-        return FFmpegError(f'{name} fails ("{why}"). Choose another --codec.')
+            return OptionError(f'{name} fails with {option("extra", given)} ("{why}"). Correct it, or leave it out.')
+        return FFmpegError(f'{name} fails ("{why}"). Choose another {option("codec")}.')
 
 
 def _size_refusal(plan: _Plan) -> str | None:

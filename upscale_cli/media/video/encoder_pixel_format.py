@@ -5,6 +5,7 @@ from upscale_cli.frames.pixel_format import PixelFormat
 from upscale_cli.media.video.codecs import PIXEL_FORMATS, Codec
 from upscale_cli.media.video.encoding import EncodeOptions, Picture
 from upscale_cli.media.video.ffmpeg.binary import FFmpeg, pixel_formats_of
+from upscale_cli.messages import option
 
 
 def wanted_format(options: EncodeOptions, picture: Picture) -> PixelFormat:
@@ -12,7 +13,7 @@ def wanted_format(options: EncodeOptions, picture: Picture) -> PixelFormat:
     if options.pix_fmt is None:
         return picture.format
     if options.pix_fmt not in PIXEL_FORMATS:
-        raise OptionError(f"--pix-fmt {options.pix_fmt} is none of: {', '.join(PIXEL_FORMATS)}.")
+        raise OptionError(f"{option('pix_fmt', options.pix_fmt)} is none of: {', '.join(PIXEL_FORMATS)}.")
     return PIXEL_FORMATS[options.pix_fmt]
 
 
@@ -66,5 +67,5 @@ def pixel_format_for(
     chosen = nearest(wanted_format(options, picture), formats)
     if options.pix_fmt not in (None, chosen.name):
         names = ", ".join(row.name for row in formats)
-        raise OptionError(f"--pix-fmt {options.pix_fmt}: {codec.name} does not take it. It takes {names}.")
+        raise OptionError(f"{option('pix_fmt', options.pix_fmt)}: {codec.name} does not take it. It takes {names}.")
     return chosen

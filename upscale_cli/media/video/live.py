@@ -31,6 +31,7 @@ from upscale_cli.media.video.opening import DEVICES, live_arguments
 from upscale_cli.media.video.probe import probe
 from upscale_cli.media.video.streams import Clip
 from upscale_cli.media.video.tee import CHUNK_BYTES, HEAD_BYTES, Tee
+from upscale_cli.messages import option
 
 _MUXERS: Final = {
     **dict.fromkeys(("udp", "srt", "tcp", "rtp"), "mpegts"),
@@ -63,7 +64,9 @@ def container_of(address: str) -> Container:
     muxer = _MUXERS.get(scheme)
     if muxer is None:
         known = ", ".join(f"{name}://" for name in _MUXERS)
-        raise OptionError(f"-o {address}: nothing can be sent to such an address. Choose one of {known}, or a file.")
+        raise OptionError(
+            f"{option('output', address)}: nothing can be sent to such an address. Choose one of {known}, or a file."
+        )
     if scheme == "rtp":
         muxer = "rtp_mpegts"
     return replace(CONTAINERS[_LIKE.get(muxer, "MPEG-TS")], muxer=muxer)

@@ -15,6 +15,7 @@ from av.container import InputContainer
 from upscale_cli.errors import InputError
 from upscale_cli.media.image.formats import MAX_PIXELS
 from upscale_cli.media.video.streams import Clip
+from upscale_cli.messages import option
 
 STDIN: Final = "pipe:0"
 
@@ -139,7 +140,10 @@ def _live_source(given: str) -> str:
     scheme, colon, _ = given.partition(":")
     if not colon or scheme not in {*_LIVE_PROTOCOLS, *DEVICES}:
         known = ", ".join(f"{scheme}:" for scheme in _LIVE_PROTOCOLS)
-        raise InputError(f"{given}: this is no live source. Name an address ({known}), or leave out --live for a file.")
+        raise InputError(
+            f"{given}: this is no live source. Name an address ({known}), or leave out {option('live', True)} "
+            "for a file."
+        )
     return given
 
 

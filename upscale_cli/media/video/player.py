@@ -8,6 +8,7 @@ from typing import IO, Final
 from upscale_cli.errors import OptionError, OutputError, printable
 from upscale_cli.media.video.ffmpeg.closing import Closing
 from upscale_cli.media.video.ffmpeg.process import Child
+from upscale_cli.messages import option
 
 PLAYERS: Final = ("mpv", "ffplay")
 """In the order they are looked for: mpv shows HDR as it is meant, and can be paused without losing its place."""
@@ -23,7 +24,8 @@ def find_player() -> str:
         if path := shutil.which(name):
             return path
     raise OptionError(
-        f"--play needs a player, and neither {' nor '.join(PLAYERS)} is on PATH. Install one, or give -o."
+        f"{option('play', True)} needs a player, and neither {' nor '.join(PLAYERS)} is on PATH. "
+        f"Install one, or give {option('output')}."
     )
 
 
@@ -77,7 +79,10 @@ class Player(Closing):
         code = self._child.wait()
         reason = self._child.reason()
         if code and code > 0 and reason:
-            raise OutputError(f'{self._name} ended with code {code} ("{reason}"). Choose -o FILE instead of --play.')
+            raise OutputError(
+                f'{self._name} ended with code {code} ("{reason}"). '
+                f"Give {option('output')} a file instead of {option('play', True)}."
+            )
 
     def close(self) -> None:
         """Ends it."""

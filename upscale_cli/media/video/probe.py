@@ -16,6 +16,7 @@ from upscale_cli.media.image.formats import MAX_PIXELS
 from upscale_cli.media.video.first_frames import Seen, first_frames_of, tags_of
 from upscale_cli.media.video.opening import STDIN, Readable, is_untimed, open_clip
 from upscale_cli.media.video.streams import Clip, OtherStream, VideoStream
+from upscale_cli.messages import option
 
 _TOP_FIRST: Final = (2, 4)  # AVFieldOrder: TT, TB. ffmpeg writes TB and BT for what is shown in the order it is coded.
 _BOTTOM_FIRST: Final = (3, 5)
@@ -60,7 +61,9 @@ def _source(path: str | os.PathLike[str] | Readable) -> tuple[str | Readable, st
     if stat.S_ISDIR(status.st_mode):
         raise InputError(f"{name}: this is a folder. Name a clip in it.")
     if not stat.S_ISREG(status.st_mode):
-        raise InputError(f"{name}: this is no regular file. Pass its bytes on standard input (-), or use --live.")
+        raise InputError(
+            f"{name}: this is no regular file. Pass its bytes on standard input (-), or use {option('live', True)}."
+        )
     if status.st_size == 0:
         raise InputError(f"{name}: the file is empty. Check where it was copied or downloaded from.")
     return f"file:{given}", name
@@ -89,7 +92,7 @@ def _clip(container: InputContainer, source: str, name: str, max_pixels: int) ->
         if width * height > max_pixels:
             raise InputError(
                 f"{name}: frames of {width} x {height} pixels are larger than the {max_pixels:,} pixels allowed. "
-                "Raise --max-pixels if you trust the file."
+                f"Raise {option('max_pixels')} if you trust the file."
             )
     main = _main(container, videos)
     dumped = _dumped(container)

@@ -16,7 +16,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from upscale_cli.errors import InputError
+from upscale_cli.errors import InputError, OptionError
 from upscale_cli.events import Say
 from upscale_cli.frames.pixel_format import PixelFormat
 from upscale_cli.frames.video import VideoFrame
@@ -28,6 +28,7 @@ from upscale_cli.media.video.opening import decoder_limit, input_arguments
 from upscale_cli.media.video.packet_schedule import Schedule
 from upscale_cli.media.video.streams import Clip, VideoStream
 from upscale_cli.media.video.tee import Feed, Tee
+from upscale_cli.messages import option
 from upscale_cli.text import counted
 
 Deinterlace = Literal["auto", "off", "frame", "field"]
@@ -37,6 +38,8 @@ PREROLL_SECONDS: Final = 10.0
 
 FORGETFUL: Final = ("-syncpoints", "none", "-f_strict", "experimental")
 """NUT without points to seek to; see `writer.FORGETFUL`."""
+
+MAX_FPS: Final = 1000
 
 _LOG_GRACE: Final = 0.2
 """Seconds that an error may take from ffmpeg's log to us, while the frame after it has come already."""
@@ -67,6 +70,17 @@ class DecodeOptions:
     after: int | None = None
     paced: bool = False
     max_pixels: int = MAX_PIXELS
+
+    def __post_init__(self) -> None:
+        if self.end is not None and self.end <= (self.start or 0.0):
+            raise OptionError(
+                f"{option('end', self.end)} is not after {option('start', self.start or 0.0)}. "
+                f"Choose a later {option('end')}."
+            )
+        if self.frames is not None and self.frames < 1:
+            raise OptionError(f"{option('frames', self.frames)} is too few. Take at least 1.")
+        if self.fps is not None and not 0 < self.fps <= MAX_FPS:
+            raise OptionError(f"{option('fps', self.fps)} is no frame rate. Choose one above 0 and up to {MAX_FPS}.")
 
 
 class VideoReader(Closing):
@@ -269,7 +283,7 @@ class VideoReader(Closing):
             said = f'"{reason}"' if reason else f"ffmpeg ended with code {code}"
             remedy = "Is the file whole?" if code is None or code >= 0 else "Name another ffmpeg with UPSCALE_FFMPEG."
             if self._options.hwaccel:
-                remedy = f"Try without --hwaccel {self._options.hwaccel}."
+                remedy = f"Try without {option('hwaccel', self._options.hwaccel)}."
             raise InputError(f"{self._clip.name}: no frame of it can be decoded ({said}). {remedy}")
         self._check_stall()
         if code and not self.errors:
@@ -291,7 +305,7 @@ class VideoReader(Closing):
         if self._child.stalled:
             raise InputError(
                 f"{self._clip.name}: the decoder stood still for {STALL_SECONDS:.0f} s after frame {self.decoded}. "
-                "Try without --hwaccel, or with another ffmpeg (UPSCALE_FFMPEG)."
+                f"Try without {option('hwaccel')}, or with another ffmpeg (UPSCALE_FFMPEG)."
             )
 
     # What the packets promised

@@ -32,6 +32,7 @@ from upscale_cli.media.video.ffmpeg.closing import Closing
 from upscale_cli.media.video.opening import open_clip
 from upscale_cli.media.video.writer import VideoWriter
 from upscale_cli.media.video.writer_arguments import Track
+from upscale_cli.messages import option
 
 SEGMENT_SECONDS: Final = 5
 """Of clip in a segment: what a kill can cost, and how often the encoder has to begin anew."""
@@ -381,5 +382,7 @@ def _checked_ranks(file: Path, frames: int, name: str) -> list[int]:
     except (av.error.FFmpegError, IndexError) as error:
         raise OutputError(f"{name}: {file} cannot be read back. Remove the folder, and begin again.") from error
     if len(ranks) != frames:
-        raise OutputError(f"{name}: {frames} frames went into {file}, {len(ranks)} are in it. Choose another --codec.")
+        raise OutputError(
+            f"{name}: {frames} frames went into {file}, {len(ranks)} are in it. Choose another {option('codec')}."
+        )
     return ranks

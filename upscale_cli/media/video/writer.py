@@ -43,6 +43,7 @@ from upscale_cli.media.video.writer_arguments import (
     timescale,
     without_tag,
 )
+from upscale_cli.messages import option
 
 UNSHIFTED: Final = {"avoid_negative_ts": "disabled"}
 FRAME_BY_FRAME: Final = {"movflags": "empty_moov+frag_every_frame"}
@@ -239,7 +240,10 @@ class VideoWriter(Closing):
         if self._is_stream and "Broken pipe" in reason:
             what = "standard output" if self.name == "-" else self.name
             return OutputError(f"{what}: whoever reads it has gone after frame {self.frames} (Broken pipe).")
-        remedy = next((text for words, text in _REMEDIES if words in reason), "Choose another --codec or -o.")
+        remedy = next(
+            (text for words, text in _REMEDIES if words in reason),
+            f"Choose another {option('codec')} or {option('output')}.",
+        )
         return OutputError(
             f'{self.name}: ffmpeg ended with code {code} after frame {self.frames} ("{printable(reason)}"). {remedy}'
         )
@@ -329,8 +333,8 @@ _SIGNALS: Final = {-9: "killed", -11: "it crashed", -15: "ended from outside", -
 _PIPE_OPTIONS: Final = {"mov": FRAME_BY_FRAME, "mp4": FRAME_BY_FRAME, "nut": FORGETFUL}
 
 _REMEDIES: Final = (
-    ("No space left", "Free space, or choose another -o."),
-    ("Disk quota", "Free space, or choose another -o."),
-    ("Permission denied", "Choose a folder you may write to with -o."),
-    ("File too large", "Choose another file system with -o, or a higher --crf."),
+    ("No space left", f"Free space, or choose another {option('output')}."),
+    ("Disk quota", f"Free space, or choose another {option('output')}."),
+    ("Permission denied", f"Choose a folder you may write to with {option('output')}."),
+    ("File too large", f"Choose another file system with {option('output')}, or a higher {option('crf')}."),
 )

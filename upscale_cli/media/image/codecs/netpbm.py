@@ -17,6 +17,7 @@ from upscale_cli.frames.rows import Held, Rows
 from upscale_cli.media.image.encoder import Encoder
 from upscale_cli.media.image.metadata import Metadata, PhotoInfo
 from upscale_cli.media.image.source import Picture, Source, decoding
+from upscale_cli.messages import option
 
 _HEAD_BYTES = 4096
 _LAYOUTS: dict[int, Layout] = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
@@ -146,7 +147,9 @@ def _samples(source: Source, header: Header) -> NDArray[Any]:
     data = source.file.read(header.height * row_bytes)
     if len(data) < header.height * row_bytes:
         if not source.salvage:
-            raise InputError(f"{source.name}: the picture is truncated. --salvage takes the rows that are there.")
+            raise InputError(
+                f"{source.name}: the picture is truncated. {option('salvage', True)} takes the rows that are there."
+            )
         source.say(f"{source.name}: truncated; {len(data) // row_bytes} of {header.height} rows are there")
         data = data.ljust(header.height * row_bytes, b"\0")
     if packed:

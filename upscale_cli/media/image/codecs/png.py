@@ -35,6 +35,7 @@ from upscale_cli.media.image.codecs.png_chunks import (
 )
 from upscale_cli.media.image.metadata import PhotoInfo, upright_metadata
 from upscale_cli.media.image.source import Picture, Source, calm_pillow, decoding, stream_of
+from upscale_cli.messages import option
 
 _CHANNELS = {GRAY: 1, RGB: 3, PALETTE: 1, GRAY_ALPHA: 2, RGB_ALPHA: 4}
 # Where the seven passes of an interlaced picture begin, and how far apart their pixels are: (x, y, step x, step y).
@@ -50,7 +51,9 @@ def open_png(source: Source) -> Picture:
     with decoding(source):
         chunks = read_chunks(source)
         if not chunks.whole and not source.salvage:
-            raise InputError(f"{source.name}: the PNG is truncated. --salvage takes the rows that are there.")
+            raise InputError(
+                f"{source.name}: the PNG is truncated. {option('salvage', True)} takes the rows that are there."
+            )
         metadata, orientation = upright_metadata(icc=chunks.icc, exif=chunks.exif, xmp=chunks.xmp, dpi=chunks.dpi)
         metadata = replace(metadata, png_chunks=tuple(chunks.kept))
         animated = chunks.plays is not None and len(chunks.parts) > 1

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from upscale_cli.errors import InputError
 from upscale_cli.media.image.source import Source
+from upscale_cli.messages import option
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 GRAY, RGB, PALETTE, GRAY_ALPHA, RGB_ALPHA = 0, 2, 3, 4, 6
@@ -88,7 +89,9 @@ def read_chunks(source: Source) -> Chunks:
         sound = complete and zlib.crc32(data, zlib.crc32(kind)) == int.from_bytes(crc, "big")
         if complete and not sound:
             if kind[:1].isupper() and not source.salvage:
-                raise InputError(f"{source.name}: chunk {kind.decode()} is damaged. --salvage takes what decodes.")
+                raise InputError(
+                    f"{source.name}: chunk {kind.decode()} is damaged. {option('salvage', True)} takes what decodes."
+                )
             source.say(
                 f"{source.name}: chunk {kind.decode()} is damaged" + ("" if kind[:1].isupper() else ", left out")
             )

@@ -1,0 +1,57 @@
+"""How the command line writes what messages speak of: the option `overlap` is its `--overlap`.
+
+A test compares this with what the verbs declare. Imports neither torch nor numpy.
+"""
+
+from typing import Final
+
+from upscale_cli.events import Event, rewritten
+from upscale_cli.messages import Command, Message, Option
+
+FLAGS: Final = {
+    "address": "--ray", "box": "--size", "conditions": "--condition", "executor": "--ray", "extra": "--encoder-arg",
+    "jobs": "-j", "model": "-m", "output": "-o", "recursive": "-r", "stretch": "--size", "target": "--size",
+    "verbose": "-v",
+}  # fmt: skip
+"""Of options that Python knows by another name, or that are better known by their letter; all others are written
+out: `max_pixels` is --max-pixels."""
+
+JOINED: Final = ("realtime",)
+"""Options that may stand alone: a value follows a =."""
+
+
+def flag_of(name: str) -> str:
+    """
+    >>> flag_of("output"), flag_of("max_pixels")
+    ('-o', '--max-pixels')
+    """
+    return FLAGS.get(name, f"--{name.replace('_', '-')}")
+
+
+def written(part: Option | Command) -> str:
+    """What a message speaks of, as the command line writes it.
+
+    >>> written(Option("overlap", 64)), written(Option("dedup", False)), written(Option("realtime", "strict"))
+    ('--overlap 64', '--no-dedup', '--realtime=strict')
+    """
+    if isinstance(part, Command):
+        return f"`upscale {part.verb}`"
+    flag, value = flag_of(part.name), part.value
+    if value is None or value is True:
+        return flag
+    if value is False:
+        return f"--no-{part.name.replace('_', '-')}"
+    if isinstance(value, dict):
+        return " ".join(f"{flag} {name}={item}" for name, item in value.items())
+    number = f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{flag}{'=' if part.name in JOINED else ' '}{number}"
+
+
+def in_flags(text: str) -> str:
+    """A text for users, as the command line says it."""
+    return Message(text).written(written)
+
+
+def event_in_flags(event: Event) -> Event:
+    """An event, as the command line tells of it."""
+    return rewritten(event, in_flags)

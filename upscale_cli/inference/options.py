@@ -1,0 +1,103 @@
+"""How an `Upscaler` works, as a value: the same for the command line, Python, and other processes. Imports no torch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Union, cast, get_args
+
+from upscale_cli.errors import OptionError
+from upscale_cli.messages import option
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+ConditionValue = Union[float, str, Path, "NDArray[Any]"]  # an array's type is not imported here
+"""What a user may give for an input of a net: a number, an array, or the path of a file that holds one."""
+
+Alpha = Literal["net", "lanczos", "drop"]
+
+Wanted = Literal["auto", "fp16", "bf16", "fp32"]
+"""A precision, or the choice of it."""
+
+
+class UpscalerKeywords(TypedDict, total=False):
+    """The fields of `UpscalerOptions`, for functions that take them as keywords."""
+
+    device: str
+    precision: Wanted
+    tile: int
+    overlap: int | None
+    denoise: float
+    tta: bool
+    alpha: Alpha
+    wrap: bool
+    conditions: Mapping[str, ConditionValue] | None
+    clip_codec: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpscalerOptions:
+    """How an `Upscaler` works.
+
+    Attributes:
+        device: "auto", "cuda", "cuda:N", "mps" or "cpu"; "cuda:0,cuda:1" or "all" shares out tiles and frames.
+        precision: "auto" is fp16 on CUDA, fp32 elsewhere (bf16 on CPUs that are fast at it, for nets that bear
+            it), and always fp32 for pictures of more than 8 bits.
+        tile: side in LR pixels of the square a tile keeps; 0 chooses by the free memory.
+        overlap: LR pixels over which neighbouring tiles blend; None chooses by the net.
+        denoise: 0 to 1, for models with a second, weakly denoising checkpoint: weights are
+            denoise * model + (1 - denoise) * second.
+        tta: average over eight flips and rotations; eight times slower, a little cleaner.
+        alpha: how transparency is upscaled: by the net, by Lanczos, or not at all (dropped).
+        wrap: the picture continues on its opposite side (tileable textures).
+        conditions: what the net wants beside the picture, by name: numbers, arrays, or files that hold them (see
+            `conditions.read_condition`).
+        clip_codec: without a model, the one is taken that suits moving pictures of this codec (ffmpeg's name).
+
+    Raises:
+        OptionError: a value is out of range, or two exclude each other.
+    """
+
+    device: str = "auto"
+    precision: Wanted = "auto"
+    tile: int = 0
+    overlap: int | None = None
+    denoise: float = 1.0
+    tta: bool = False
+    alpha: Alpha = "net"
+    wrap: bool = False
+    conditions: Mapping[str, ConditionValue] | None = None
+    clip_codec: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.denoise <= 1:
+            raise OptionError(
+                f"denoise {self.denoise:g} is out of range. Choose {option('denoise')} from 0 (keeps grain) to 1."
+            )
+        for name, given, allowed in (("precision", self.precision, Wanted), ("alpha", self.alpha, Alpha)):
+            if given not in get_args(allowed):
+                raise OptionError(f"{option(name, given)} is not known. Choose one of {', '.join(get_args(allowed))}.")
+        if self.tile or self.overlap:
+            check_tile(self.tile or (self.overlap or 0) + 1, self.overlap or 0)
+
+    @property
+    def keywords(self) -> UpscalerKeywords:
+        """The same, for functions that take keywords."""
+        return cast(UpscalerKeywords, {field.name: getattr(self, field.name) for field in fields(self)})
+
+
+def check_tile(tile: int, overlap: int) -> None:
+    """Refuses a tile and an overlap, both in LR pixels, that cannot cover a picture.
+
+    Raises:
+        OptionError: tile < 1, overlap < 0 or overlap >= tile.
+    """
+    if overlap < 0:
+        raise OptionError(f"overlap {overlap} is negative. Choose {option('overlap', 0)} or more.")
+    if tile < 1:
+        raise OptionError(f"tile {tile} is too small. Choose {option('tile')} of at least 1 pixel, or 0 for automatic.")
+    if overlap >= tile:
+        raise OptionError(
+            f"overlap {overlap} leaves no room in a tile of {tile} pixels. "
+            f"Choose {option('overlap')} below {tile}, or a larger {option('tile')}."
+        )
