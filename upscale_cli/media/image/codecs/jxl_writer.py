@@ -16,6 +16,7 @@ from upscale_cli.media.image.codecs.jxl_header import CODESTREAM, HEADER_BYTES, 
 from upscale_cli.media.image.convert import without_profile
 from upscale_cli.media.image.encoder import Encoder
 from upscale_cli.media.image.metadata import Metadata
+from upscale_cli.messages import option
 
 _EFFORT = 5
 _FILE_TYPE = b"jxl \0\0\0\0jxl "
@@ -69,7 +70,7 @@ class JpegXl(Encoder):
 
         pixels = frame.pixels
         if distance and pixels.dtype != np.uint8:
-            self.job.notes("gray JPEG XL with a --quality below 100 is written with 8 bits")
+            self.job.notes(f"gray JPEG XL with a {option('quality')} below 100 is written with 8 bits")
             pixels = to_8_bits(pixels) if pixels.dtype == np.uint16 else from_float(pixels, np.uint8)
         options = {"distance": distance} if distance else {"lossless": True}
         pixels = np.ascontiguousarray(pixels[..., 0] if frame.layout == "L" else pixels)
