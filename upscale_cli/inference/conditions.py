@@ -48,7 +48,9 @@ def read_condition(value: "float | str | Path | NDArray[Any]", name: str) -> Con
             pass
     path = Path(str(value))
     if not path.is_file():
-        raise OptionError(f"{name} {str(value)!r} is neither a number nor a file. Give one of them.")
+        raise OptionError(
+            f"{option('conditions', {name: str(value)})}: that is neither a number nor a file. Give one of them."
+        )
     if path.suffix.lower() != ".npy":
         return _picture(path)
     try:
@@ -125,13 +127,17 @@ def _check(net: Descriptor, spec: InputSpec, value: Condition) -> None:
     )
     if not fits:
         raise OptionError(
-            f"{spec.name} of shape {_shape(shape)} is not what {net.name} takes: {_described(spec)}, "
-            f"of shape {_shape(spec.shape)}. Give another."
+            f"{option('conditions')}: {spec.name} has the shape {_shape(shape)}, but {net.name} takes "
+            f"{_described(spec)} of shape {_shape(spec.shape)}. Give another."
         )
     low, high = float(np.min(value, initial=np.inf)), float(np.max(value, initial=-np.inf))
     least, most = spec.least, spec.most
     if not np.isfinite([low, high]).all() or (least is not None and low < least) or (most is not None and high > most):
-        raise OptionError(f"{spec.name} {low:g} is out of range for {net.name}: {_described(spec)}. Give another.")
+        worst = low if least is not None and low < least else high
+        raise OptionError(
+            f"{option('conditions')}: {spec.name} {worst:g} is out of range for {net.name}, which takes "
+            f"{_described(spec)}. Give another."
+        )
 
 
 def check_maps(net: Descriptor, values: Conditions, height: int, width: int) -> None:
@@ -143,7 +149,8 @@ def check_maps(net: Descriptor, values: Conditions, height: int, width: int) -> 
     for spec in net.inputs:
         if spec.tiled and (size := np.shape(values[spec.name])[1:]) != (height, width):
             raise OptionError(
-                f"{spec.name} is {size[1]} x {size[0]}, but the picture is {width} x {height}. Give one of that size."
+                f"{option('conditions')}: {spec.name} is {size[1]} x {size[0]}, but the picture is {width} x {height}. "
+                "Give one of that size."
             )
 
 
