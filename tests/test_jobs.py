@@ -14,6 +14,7 @@ from upscale_cli.batch.pending import Pending
 from upscale_cli.errors import InterruptedRun, OutputError
 from upscale_cli.events import Event, Listener, Note, Progress, each_once, ignore, naming_source, saying_once
 from upscale_cli.executors.threads import ThreadExecutor
+from upscale_cli.inference.options import UpscalerOptions
 from upscale_cli.inference.sizing import Target
 from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.jobs.inputs import Input
@@ -30,7 +31,7 @@ TWICE = Target(scale=2)
 
 def planner(output: Path, listener: Listener = ignore) -> Planner:
     naming = Naming(f"{output}/", None, TWICE)
-    return Planner(naming, FileOptions(), ClipOptions, {"device": "cpu", "listener": listener}, listener)
+    return Planner(naming, FileOptions(), ClipOptions, UpscalerOptions(device="cpu"), listener)
 
 
 def planned(sources: Sequence[Path], output: Path, *models: str) -> list[Job]:

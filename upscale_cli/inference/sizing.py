@@ -10,6 +10,7 @@ from typing import Final
 from upscale_cli.errors import OptionError
 from upscale_cli.messages import option
 from upscale_cli.models.interface import Scale
+from upscale_cli.models.registry import Kernel
 
 MAX_SCALE: Final = 1024.0
 """Beyond this a number is a slip of the finger, not a wish."""
@@ -140,3 +141,19 @@ def cheapest_chain(costs: Mapping[Scale, float], needed: float) -> tuple[Scale, 
         for scale, price in costs.items():
             if scale > 1 or needed <= 1:
                 heapq.heappush(open_chains, (cost + price * float(product) ** 2, product * scale, (*chain, scale)))
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a picture of one size becomes one of another.
+
+    Attributes:
+        passes: scales of the net passes, in order; none for a kernel.
+        width, height: SR pixels, exactly.
+        kernel: what resamples what the passes made to that size.
+    """
+
+    passes: tuple[Scale, ...]
+    width: int
+    height: int
+    kernel: Kernel

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Unpack
 
+from upscale_cli.inference.sizing import Plan
+
 if TYPE_CHECKING:
     from upscale_cli.events import Listener
 
@@ -57,22 +59,6 @@ Image = TypeVar("Image")
 
 OnTile = Callable[[], object]
 """Called after each tile."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How a picture of one size becomes one of another.
-
-    Attributes:
-        passes: scales of the net passes, in order; none for a kernel.
-        width, height: SR pixels, exactly.
-        kernel: what resamples what the passes made to that size.
-    """
-
-    passes: tuple[Scale, ...]
-    width: int
-    height: int
-    kernel: Kernel
 
 
 def scale_key(net: Descriptor) -> str:

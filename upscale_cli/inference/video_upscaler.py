@@ -15,8 +15,8 @@ from upscale_cli.frames.colour_tags import ColourTags
 from upscale_cli.frames.pixel_format import PixelFormat
 from upscale_cli.inference.frame_upscaler import FrameRequest, FrameUpscaler, unheard
 from upscale_cli.inference.scheduler import Future, Scheduler
-from upscale_cli.inference.sizing import Target
-from upscale_cli.inference.upscaler import Plan, Upscaler
+from upscale_cli.inference.sizing import Plan, Target
+from upscale_cli.inference.upscaler import Upscaler
 
 
 class VideoUpscaler:

@@ -18,7 +18,8 @@ from upscale_cli.frames.image import Frame, Layout, Pixels, Transfer, channels_o
 from upscale_cli.frames.rows import Rows, Scan
 from upscale_cli.inference.device import CPU_BUDGET, free_host_memory
 from upscale_cli.inference.planes import OPAQUE, planes_of
-from upscale_cli.inference.upscaler import Plan, Upscaler
+from upscale_cli.inference.sizing import Plan
+from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.media.image.codecs.tiff_writer import TILE
 from upscale_cli.media.image.formats import Format
 from upscale_cli.media.image.metadata import PhotoInfo

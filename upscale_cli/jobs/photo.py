@@ -23,8 +23,8 @@ from upscale_cli.files.work_folder import ROWS_FILE, work_folder
 from upscale_cli.frames.image import channels_of
 from upscale_cli.inference.device import tile_budget
 from upscale_cli.inference.planes import OPAQUE
-from upscale_cli.inference.sizing import Target
-from upscale_cli.inference.upscaler import Plan, Upscaler
+from upscale_cli.inference.sizing import Plan, Target
+from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.jobs.bands import Bands, Large, plan_bands, room, upscaled_in_bands
 from upscale_cli.jobs.bands_resume import KeptPicture, keeping_rows
 from upscale_cli.jobs.fingerprint import digest, requested_options

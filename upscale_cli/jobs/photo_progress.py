@@ -6,7 +6,8 @@ from typing import Final
 from upscale_cli.events import Estimate, Listener, Progress
 from upscale_cli.frames.image import Frame
 from upscale_cli.frames.rows import Scan
-from upscale_cli.inference.upscaler import Plan, Upscaler
+from upscale_cli.inference.sizing import Plan
+from upscale_cli.inference.upscaler import Upscaler
 
 LONG_RUN_SECONDS: Final = 20
 """A run expected to take longer than this is announced."""
