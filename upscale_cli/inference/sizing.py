@@ -133,7 +133,7 @@ def cheapest_chain(costs: Mapping[Scale, float], needed: float) -> tuple[Scale, 
     settled: set[Scale] = set()
     while True:  # the cheapest first; of two chains that make one scale only the cheaper goes on
         cost, product, chain = heapq.heappop(open_chains)
-        if chain and product >= needed:
+        if chain and product >= needed * (1 - 1e-9):  # as a float, 5/3 is a little more than 5/3
             return chain
         if product in settled:
             continue

@@ -236,6 +236,8 @@ class Upscaler:
         if self.kernel is not None:
             return Plan((), sr_width, sr_height, self.kernel)
         needed = max(sr_width / width, sr_height / height)
+        if target.scale is not None:
+            needed = min(needed, target.scale)  # 3/2 of an odd side is rounded up, by a pass too
         passes = cheapest_chain(self._costs(needed), needed)
         return Plan(passes, sr_width, sr_height, "lanczos")
 

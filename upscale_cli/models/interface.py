@@ -74,7 +74,10 @@ class Interval:
             for parts in range(1, MOST_DENOMINATOR + 1)
         ]
         within = [scale for scale in above if scale <= self.most]
-        return as_scale(min(within) if within else Fraction(self.most).limit_denominator(MOST_DENOMINATOR))
+        if within:
+            return as_scale(min(within))
+        most = Fraction(self.most).limit_denominator(10**6)
+        return as_scale(max(Fraction(math.floor(most * parts), parts) for parts in range(1, MOST_DENOMINATOR + 1)))
 
 
 Scales = tuple[Scale, ...] | Interval
