@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Iterable
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
@@ -95,6 +96,43 @@ def test_no_chain_is_cheaper(needed: float, costs: dict[Scale, float]) -> None:
     found = cheapest_chain(costs, needed)
     assert product(found) >= needed
     others = (chain for length in range(1, 7) for chain in itertools.product(costs, repeat=length))
+    assert cost(found) <= min(cost(chain) for chain in others if product(chain) >= needed) * (1 + 1e-9)
+
+
+HALVES: dict[Scale, float] = {Fraction(3, 2): 1.0}
+
+
+@pytest.mark.parametrize(
+    ("costs", "needed", "chain"),
+    [
+        (HALVES, 1.2, (Fraction(3, 2),)),
+        (HALVES, 1.5, (Fraction(3, 2),)),
+        (HALVES, 2.25, (Fraction(3, 2), Fraction(3, 2))),
+        (HALVES, 2.26, (Fraction(3, 2),) * 3),
+        ({Fraction(5, 3): 1.0}, 5 / 3, (Fraction(5, 3),)),
+        ({Fraction(16, 5): 1.0}, 3.2, (Fraction(16, 5),)),
+        ({Fraction(4, 3): 1.0}, 16 / 9, (Fraction(4, 3), Fraction(4, 3))),
+        ({Fraction(3, 2): 1.0, 2: 2.0}, 3, (Fraction(3, 2), 2)),
+        ({Fraction(3, 2): 1.0, 2: 3.0}, 3, (2, Fraction(3, 2))),
+        ({Fraction(3, 2): 9.0, 2: 1.0}, 3, (2, 2)),
+    ],
+)
+def test_chains_of_fractions_are_exact(costs: dict[Scale, float], needed: float, chain: tuple[Scale, ...]) -> None:
+    """A float that is a hair above 5/3 asks for no second pass."""
+    assert cheapest_chain(costs, needed) == chain
+
+
+FRACTIONS: list[Scale] = [Fraction(3, 2), Fraction(4, 3), Fraction(7, 4), 2, 3]
+
+
+@given(st.floats(0.1, 6), st.dictionaries(st.sampled_from(FRACTIONS), st.floats(0.1, 10), min_size=1, max_size=3))
+def test_no_chain_with_fractions_is_cheaper(needed: float, costs: dict[Scale, float]) -> None:
+    def cost(chain: tuple[Scale, ...]) -> float:
+        return sum(costs[scale] * product(chain[:number]) ** 2 for number, scale in enumerate(chain))
+
+    found = cheapest_chain(costs, needed)
+    assert product(found) >= needed * (1 - 1e-9)
+    others = (chain for length in range(1, 8) for chain in itertools.product(costs, repeat=length))
     assert cost(found) <= min(cost(chain) for chain in others if product(chain) >= needed) * (1 + 1e-9)
 
 

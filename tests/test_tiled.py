@@ -1,11 +1,14 @@
 """Tiles equal the whole picture; memory that runs out and precision that overflows end well."""
 
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from tests.nets import CPU, loaded, stub
@@ -60,6 +63,38 @@ def test_tiles_with_an_exact_halo_equal_the_whole_picture(
     lr = noise(*shape)
     whole = tiled_net(make(), tile=WHOLE).upscale(lr, np.float32)
     tiled = tiled_net(make(), tile=tile, overlap=overlap).upscale(lr, np.float32)
+    np.testing.assert_allclose(tiled, whole, rtol=0, atol=2e-6)
+
+
+class _ThreeHalves(nn.Module):
+    """2 x 2 LR pixels and all that touch them to 3 x 3 SR pixels: what it sees it sees whole, 2 pixels around."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.fold, self.unfold = nn.PixelUnshuffle(2), nn.PixelShuffle(3)
+        self.conv = nn.Conv2d(3 * 4, 3 * 9, 3, padding=1)
+
+    def forward(self, lr: Tensor) -> Tensor:
+        out: Tensor = self.unfold(self.conv(self.fold(lr)))
+        return out
+
+
+@settings(max_examples=40)
+@given(
+    st.tuples(st.integers(1, 60), st.integers(1, 60)),
+    st.tuples(st.integers(2, 40), st.integers(0, 38)).filter(lambda one: one[1] + 1 < one[0]),
+    st.sampled_from([1, 3]),
+)
+def test_tiles_of_a_net_of_three_halves_equal_the_whole_picture(
+    size: tuple[int, int], tile_and_overlap: tuple[int, int], channels: int
+) -> None:
+    tile, overlap = tile_and_overlap
+    lr = np.random.default_rng(0).random((*size, channels), dtype=np.float32)
+    net = stub(_ThreeHalves, scale=Fraction(3, 2), halo=2)
+    whole = tiled_net(net, tile=WHOLE).upscale(lr, np.float32)
+    assert whole.shape == (-(-size[0] * 3 // 2), -(-size[1] * 3 // 2), channels)
+    tiled = tiled_net(net, tile=tile, overlap=overlap).upscale(lr, np.float32)
     np.testing.assert_allclose(tiled, whole, rtol=0, atol=2e-6)
 
 

@@ -1,14 +1,26 @@
 """Tiles cover the picture, keep their distance from the border of what was read, and blend without a trace."""
 
 import itertools
+import math
+from fractions import Fraction
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from upscale_cli.errors import OptionError
-from upscale_cli.inference.tiling import Limits, RowBlender, Span, automatic_tiles, blend_weights, tile_spans
+from upscale_cli.inference.tiling import (
+    Limits,
+    RowBlender,
+    RowJoiner,
+    Span,
+    automatic_tiles,
+    blend_weights,
+    tile_spans,
+)
+from upscale_cli.models.interface import Scale, scaled
 
 geometry = st.tuples(
     st.integers(1, 300), st.integers(1, 80), st.integers(0, 79), st.integers(0, 20), st.sampled_from([1, 2, 4])
@@ -64,6 +76,57 @@ def test_blending_tiles_of_a_picture_gives_the_picture(
         assert top == next_row
         next_row = top + len(band)
         bands.append(band.clone())
+    torch.testing.assert_close(torch.cat(bands), picture, rtol=1e-5, atol=1e-3)
+
+
+FRACTIONS = st.sampled_from([Fraction(3, 2), Fraction(4, 3), Fraction(5, 4), Fraction(7, 8), Fraction(2, 1), 3])
+
+
+def spans_for(scale: Scale, g: tuple[int, int, int, int, int]) -> tuple[list[Span], int]:
+    """Spans as `TileLayout` has them for such a scale, and their overlap: all begins make whole SR pixels."""
+    length, tile, overlap, halo, multiple_of = g
+    parts = math.lcm(multiple_of, scale.denominator)
+    overlap = math.ceil(overlap / scale.denominator) * scale.denominator
+    return tile_spans(math.ceil(length / parts) * parts, max(tile, overlap + 1), overlap, halo, parts), overlap
+
+
+@given(geometry, FRACTIONS)
+def test_tiles_of_any_scale_begin_and_end_with_whole_pixels(g: tuple[int, int, int, int, int], scale: Scale) -> None:
+    spans, overlap = spans_for(scale, g)
+    for span in spans:
+        for place in (span.start, span.stop, span.window_start, span.window_stop):
+            assert scaled(place, scale) == place * scale
+    total = torch.zeros(scaled(spans[-1].stop, scale))
+    for span, weight in zip(spans, blend_weights(spans, overlap, scale), strict=True):
+        assert (weight >= 0).all()
+        total[scaled(span.start, scale) : scaled(span.stop, scale)] += weight
+    torch.testing.assert_close(total, torch.ones_like(total), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("blended", [True, False])
+@given(vertical=geometry, horizontal=geometry, scale=FRACTIONS)
+def test_tiles_of_any_scale_are_put_together_to_the_picture(
+    blended: bool,
+    vertical: tuple[int, int, int, int, int],
+    horizontal: tuple[int, int, int, int, int],
+    scale: Scale,
+) -> None:
+    (rows, down), (columns, across) = spans_for(scale, vertical), spans_for(scale, (*horizontal[:2], *vertical[2:]))
+    overlap = min(down, across)
+    height, width = scaled(rows[-1].stop, scale), scaled(columns[-1].stop, scale)
+    picture = torch.arange(height * width, dtype=torch.float32).reshape(height, width, 1)
+    joiner = RowJoiner(rows, columns, scale, 1, np.dtype(np.float32))
+    blender = RowBlender(rows, columns, overlap, scale, channels=1)
+    bands, next_row = [], 0
+    for row, y in enumerate(rows):
+        for column, x in enumerate(columns):
+            top, bottom, left, right = (scaled(place, scale) for place in (y.start, y.stop, x.start, x.stop))
+            tile = picture[top:bottom, left:right]
+            blender.add(column, tile) if blended else joiner.add(column, tile.numpy())
+        top, band = blender.finish_row(row) if blended else joiner.finish_row(row)
+        assert top == next_row
+        next_row = top + len(band)
+        bands.append(torch.as_tensor(band).clone())
     torch.testing.assert_close(torch.cat(bands), picture, rtol=1e-5, atol=1e-3)
 
 
