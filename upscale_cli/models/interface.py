@@ -174,10 +174,10 @@ class Descriptor:
         """Scales of passes that are worth a thought, where `needed` SR pixels per LR pixel are to be reached."""
         if isinstance(self.scales, tuple):
             return self.scales
-        steps = [self.scales.nearest(needed)]
-        while needed > self.scales.most > 1:
-            needed /= self.scales.most
-            steps += [self.scales.nearest(self.scales.most), self.scales.nearest(needed)]
+        steps, largest = [self.scales.nearest(needed)], self.scales.nearest(self.scales.most)
+        while needed > largest > 1:
+            needed /= float(largest)
+            steps += [largest, self.scales.nearest(needed)]
         return tuple(dict.fromkeys(steps))
 
 
