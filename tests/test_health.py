@@ -57,9 +57,7 @@ def test_what_is_spoilt_is_computed_again_and_the_rest_runs_in_fp32(health: Tens
     assert checked(fallback, health, again) == "again"
     assert fallback.precision == "fp32"
     assert again.count == 1
-    assert said == [
-        f"bf16 is too coarse for this net ({why}): the tile was computed again, and the rest runs in fp32."
-    ]
+    assert said == [f"bf16 is too coarse for this net ({why}): the tile was computed again, and the rest runs in fp32."]
 
 
 @pytest.mark.parametrize("health", [*BROKEN, BLANK])
