@@ -3,6 +3,7 @@
 Nothing heavy is imported here: of several processes (`-n`), the one that only deals tests out needs none of it.
 """
 
+import gc
 import os
 import secrets
 import signal
@@ -36,6 +37,12 @@ def pytest_configure(config: pytest.Config) -> None:
         slow = [HealthCheck.too_slow]
         settings.register_profile("no clock", deadline=None, derandomize=True, suppress_health_check=slow)
         settings.load_profile("no clock")
+
+
+def pytest_collection_finish() -> None:
+    """What the imports have made stays to the end: to look through it at every collection would take most of it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
