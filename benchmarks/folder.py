@@ -28,7 +28,7 @@ from upscale_cli.executors.threads import default_concurrency
 from upscale_cli.inference.options import UpscalerOptions
 from upscale_cli.inference.sizing import Target
 from upscale_cli.inference.upscaler import Upscaler
-from upscale_cli.jobs.job import FileOptions
+from upscale_cli.jobs.job import PhotoOptions
 from upscale_cli.jobs.naming import Naming
 from upscale_cli.jobs.plan import Planner
 from upscale_cli.jobs.video_job import ClipOptions
@@ -129,7 +129,7 @@ def pictures(folder: Path, side: int, count: int) -> list[Path]:
 def run(folder: Path, model: str, device: str, jobs: int | None) -> None:
     """As the command line does it; everything again."""
     naming = Naming(f"{folder / 'out'}/", None, Target(scale=SCALE))
-    photos = FileOptions(overwrite=True)
+    photos = PhotoOptions(overwrite=True)
     planner = Planner(naming, photos, ClipOptions, UpscalerOptions(device=device), ignore)
     rules = Rules(skip_existing=False, jobs=jobs)
     failed = FolderRun(planner, [model], rules).all(find_sources([str(folder / "in")], (), Choice()))

@@ -31,7 +31,7 @@ from upscale_cli.events import Event, ignore
 from upscale_cli.inference.sizing import Target
 from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.jobs.inputs import Input
-from upscale_cli.jobs.job import FileOptions
+from upscale_cli.jobs.job import PhotoOptions
 from upscale_cli.jobs.naming import Naming
 from upscale_cli.jobs.outputs import Outputs
 from upscale_cli.jobs.photo import PhotoJob
@@ -110,7 +110,7 @@ def jobs(given: Sequence[Path], net: Upscaler, count: int) -> list[PhotoJob]:
         source = Input(str(given[number % len(given)]))
         output = given[0].parent / f"{time.monotonic_ns()}-{number}.bmp"
         naming = Naming(str(output), None, Target(scale=4))
-        made.append(prepare_photo(source, net, naming, Outputs([source], overwrite=False), FileOptions()))
+        made.append(prepare_photo(source, net, naming, Outputs([source], overwrite=False), PhotoOptions()))
     return made
 
 

@@ -45,7 +45,7 @@ from upscale_cli.frames.image import Frame
 from upscale_cli.inference.options import UpscalerOptions
 from upscale_cli.inference.sizing import Target
 from upscale_cli.inference.upscaler import Upscaler
-from upscale_cli.jobs.job import FileOptions
+from upscale_cli.jobs.job import PhotoOptions
 from upscale_cli.jobs.naming import Naming
 from upscale_cli.jobs.object_job import ObjectJob
 from upscale_cli.jobs.plan import Planner
@@ -209,7 +209,7 @@ def folder_run(executor: Executor, files: Path, output: Path, listener: "Listene
 
 def run_of(naming: Naming, executor: Executor, sources: Sources, listener: "Listener") -> int:
     """The same of any sources."""
-    planner = Planner(naming, FileOptions(), ClipOptions, UpscalerOptions(device="cpu"), listener)
+    planner = Planner(naming, PhotoOptions(), ClipOptions, UpscalerOptions(device="cpu"), listener)
     folder = FolderRun(planner, ["bicubic"], Rules(), executor)
     assert folder.all(sources) == 0
     return folder.tally.done

@@ -30,7 +30,7 @@ from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.jobs import photo, video_resume
 from upscale_cli.jobs.bands_resume import BUDGET
 from upscale_cli.jobs.inputs import Input
-from upscale_cli.jobs.job import FileOptions
+from upscale_cli.jobs.job import PhotoOptions
 from upscale_cli.jobs.naming import Naming
 from upscale_cli.jobs.outputs import Outputs
 from upscale_cli.jobs.prepare import prepare_photo
@@ -114,7 +114,7 @@ def test_a_clip_of_the_former_version_is_the_same_job(clips: Clips, tmp_path: Pa
 def test_a_photo_of_the_former_version_is_the_same_job(tmp_path: Path) -> None:
     given, net = Input(str(paint(tmp_path / "lr.png"))), Upscaler("bicubic", device="cpu")
     naming, outputs = Naming(str(tmp_path / "out.tif"), None, Target(scale=4)), Outputs([given], overwrite=False)
-    job = prepare_photo(given, net, naming, outputs, FileOptions(resume=True))
+    job = prepare_photo(given, net, naming, outputs, PhotoOptions(resume=True))
     assert_same_job("photo", photo.job_record(job, net))
 
 

@@ -31,7 +31,7 @@ from upscale_cli.inference.resample import FILTERS, Resampled, taps
 from upscale_cli.inference.sizing import Target
 from upscale_cli.jobs.bands import plan_bands
 from upscale_cli.jobs.bands_resume import RowCache
-from upscale_cli.jobs.job import FileOptions
+from upscale_cli.jobs.job import PhotoOptions
 from upscale_cli.jobs.photo import PhotoJob
 from upscale_cli.media.image.formats import FORMATS
 from upscale_cli.media.image.metadata import Metadata
@@ -492,7 +492,7 @@ def test_an_interrupted_run_says_how_to_go_on(photo: Path, monkeypatch: pytest.M
 
 @pytest.mark.usefixtures("little_memory")
 def test_resume_needs_a_file(photo: Path) -> None:
-    job = PhotoJob(photo, "lr.png", io.BytesIO(), "-", FORMATS["PNG"], Target(scale=2), FileOptions(resume=True))
+    job = PhotoJob(photo, "lr.png", io.BytesIO(), "-", FORMATS["PNG"], Target(scale=2), PhotoOptions(resume=True))
     with pytest.raises(OptionError, match="resume=True needs an output file"):
         job.run(Upscaler("bicubic"))
 

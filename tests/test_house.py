@@ -224,7 +224,6 @@ def test_only_the_command_line_prints() -> None:
     assert not [place(module, node.lineno) for module, node in printing if room(module) != "cli"]
 
 
-@pytest.mark.xfail(strict=False, reason="api still takes **options")
 def test_public_functions_name_their_options() -> None:
     """A misspelt option is found by a type checker, and named by a TypeError."""
     functions = [*trees()[f"{PACKAGE}.api"].body]

@@ -18,7 +18,7 @@ from upscale_cli.inference.options import UpscalerOptions
 from upscale_cli.inference.sizing import Target
 from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.jobs.inputs import Input
-from upscale_cli.jobs.job import FileOptions, Job, sr_size
+from upscale_cli.jobs.job import Job, PhotoOptions, sr_size
 from upscale_cli.jobs.naming import Naming
 from upscale_cli.jobs.object_job import ObjectJob, prepare_object
 from upscale_cli.jobs.outputs import Outputs
@@ -31,7 +31,7 @@ TWICE = Target(scale=2)
 
 def planner(output: Path, listener: Listener = ignore) -> Planner:
     naming = Naming(f"{output}/", None, TWICE)
-    return Planner(naming, FileOptions(), ClipOptions, UpscalerOptions(device="cpu"), listener)
+    return Planner(naming, PhotoOptions(), ClipOptions, UpscalerOptions(device="cpu"), listener)
 
 
 def planned(sources: Sequence[Path], output: Path, *models: str) -> list[Job]:
@@ -43,7 +43,7 @@ def planned(sources: Sequence[Path], output: Path, *models: str) -> list[Job]:
 
 def an_object() -> ObjectJob:
     given, naming = Input("s3://bucket/in/lr.png"), Naming("s3://bucket/out/", None, TWICE)
-    return prepare_object(given, BICUBIC, naming, Outputs([given], overwrite=True), FileOptions())
+    return prepare_object(given, BICUBIC, naming, Outputs([given], overwrite=True), PhotoOptions())
 
 
 @pytest.fixture

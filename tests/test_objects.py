@@ -593,11 +593,11 @@ def upscaler() -> "Upscaler":
 
 
 def object_job(source: str, output: str, upscaler: "Upscaler", *, overwrite: bool = False) -> ObjectJob:
-    from upscale_cli.jobs.job import FileOptions
+    from upscale_cli.jobs.job import PhotoOptions
 
     given = Input(source)
     outputs = Outputs([given], overwrite=overwrite)
-    return prepare_object(given, upscaler, Naming(output, None, Target(2)), outputs, FileOptions(overwrite=overwrite))
+    return prepare_object(given, upscaler, Naming(output, None, Target(2)), outputs, PhotoOptions(overwrite=overwrite))
 
 
 def test_a_job_travels_to_another_process(bucket: Bucket, tmp_path: Path, upscaler: "Upscaler") -> None:

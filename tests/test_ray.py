@@ -31,7 +31,7 @@ from upscale_cli.inference.sizing import Target
 from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.jobs import video_resume
 from upscale_cli.jobs.inputs import Input
-from upscale_cli.jobs.job import FileOptions
+from upscale_cli.jobs.job import PhotoOptions
 from upscale_cli.jobs.naming import Naming
 from upscale_cli.jobs.outputs import Outputs
 from upscale_cli.jobs.photo import PhotoJob
@@ -114,7 +114,7 @@ def upscaler(model: str = "espcn") -> Upscaler:
 def photo(source: Path, output: Path, net: Upscaler, **options: Any) -> PhotoJob:
     given = Input(str(source))
     naming = Naming(str(output), None, Target(scale=2))
-    return prepare_photo(given, net, naming, Outputs([given], overwrite=False), FileOptions(**options))
+    return prepare_photo(given, net, naming, Outputs([given], overwrite=False), PhotoOptions(**options))
 
 
 def clip(source: Path, output: Path, **options: Any) -> VideoJob:

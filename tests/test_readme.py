@@ -298,7 +298,7 @@ def test_events_are_those_that_are_printed() -> None:
     stream = io.StringIO()
     listener: Callable[[Any], None] = JsonLines(stream)
     for kind in get_args(Event):
-        listener(kind(**{field.name: None for field in fields(kind)}))
+        listener(kind(**{field.name: "" for field in fields(kind)}))
     printed = {json.loads(line)["event"] for line in stream.getvalue().splitlines()}
     assert set(re.findall(r"`([a-z_]+)`", said)) == printed | {"compared"}
 

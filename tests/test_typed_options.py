@@ -8,11 +8,19 @@ from typing import Any
 
 import pytest
 
-from upscale_cli import ClipOptions, Upscaler, upscale_file, upscale_folder, upscale_frames, upscale_video
+from upscale_cli import (
+    ClipOptions,
+    DecodeOptions,
+    PhotoOptions,
+    Upscaler,
+    upscale_file,
+    upscale_folder,
+    upscale_frames,
+    upscale_video,
+)
 from upscale_cli.batch.options import BatchOptions, jobs_within
 from upscale_cli.errors import OptionError
 from upscale_cli.inference.options import UpscalerKeywords, UpscalerOptions
-from upscale_cli.media.video.reader import DecodeOptions
 
 
 def test_a_misspelt_option_is_found_by_mypy() -> None:
@@ -58,6 +66,8 @@ def test_keywords_are_the_fields() -> None:
         (lambda: DecodeOptions(frames=0), ("frames",)),
         (lambda: ClipOptions(realtime="soon"), ("realtime",)),  # type: ignore[arg-type]
         (lambda: ClipOptions(preview=0), ("preview",)),
+        (lambda: PhotoOptions(quality=101), ("quality",)),
+        (lambda: PhotoOptions(max_pixels=0), ("max_pixels",)),
         (lambda: BatchOptions(jobs=0), ("jobs",)),
         (lambda: BatchOptions(include=("/a",)), ("include",)),
         (lambda: BatchOptions(skip_existing=True, overwrite=True), ("skip_existing", "overwrite")),

@@ -21,15 +21,19 @@ if TYPE_CHECKING:
     from upscale_cli.errors import UpscaleError
     from upscale_cli.inference.sizing import Target
     from upscale_cli.inference.upscaler import Upscaler
+    from upscale_cli.jobs.job import PhotoOptions
     from upscale_cli.jobs.video_job import ClipOptions
+    from upscale_cli.media.video.encoding import EncodeOptions
+    from upscale_cli.media.video.reader import DecodeOptions
 
 __all__ = [
-    "ClipOptions", "Target", "UpscaleError", "Upscaler", "__version__",
-    "upscale_file", "upscale_folder", "upscale_frames", "upscale_video",
+    "ClipOptions", "DecodeOptions", "EncodeOptions", "PhotoOptions", "Target", "UpscaleError", "Upscaler",
+    "__version__", "upscale_file", "upscale_folder", "upscale_frames", "upscale_video",
 ]  # fmt: skip
 
 _HOMES = {
-    "ClipOptions": "jobs.video_job", "Target": "inference.sizing", "UpscaleError": "errors",
+    "ClipOptions": "jobs.video_job", "DecodeOptions": "media.video.reader", "EncodeOptions": "media.video.encoding",
+    "PhotoOptions": "jobs.job", "Target": "inference.sizing", "UpscaleError": "errors",
     "Upscaler": "inference.upscaler",
     "upscale_file": "api", "upscale_folder": "api", "upscale_frames": "api", "upscale_video": "api",
 }  # fmt: skip

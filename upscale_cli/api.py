@@ -11,7 +11,7 @@ from upscale_cli.inference.options import UpscalerKeywords, UpscalerOptions
 from upscale_cli.inference.sizing import Target, chosen_target
 from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.jobs.inputs import Input
-from upscale_cli.jobs.job import FileOptions
+from upscale_cli.jobs.job import PhotoOptions
 from upscale_cli.jobs.naming import Naming
 from upscale_cli.jobs.outputs import Outputs
 from upscale_cli.jobs.prepare import prepare_photo
@@ -76,7 +76,7 @@ def upscale_file(
     wanted = upscaler.target(scale, target)
     given = Input(os.fspath(source))
     naming = Naming(os.fspath(output) if output is not None else None, format, wanted)
-    files = FileOptions(
+    files = PhotoOptions(
         quality=quality, overwrite=overwrite, max_pixels=max_pixels, salvage=salvage, max_memory=max_memory,
         resume=resume, pyramid=pyramid,
     )  # fmt: skip
@@ -147,7 +147,7 @@ def upscale_folder(
     skip_existing: bool = True,
     jobs: int | None = None,
     executor: "Executor | None" = None,
-    photos: FileOptions | None = None,
+    photos: PhotoOptions | None = None,
     clips: "ClipOptions | None" = None,
     listener: Listener = ignore,
     **options: Unpack[UpscalerKeywords],
@@ -205,7 +205,7 @@ def upscale_folder(
 
     planner = Planner(
         Naming(folder, format, wanted),
-        replace(photos or FileOptions(), overwrite=overwrite),
+        replace(photos or PhotoOptions(), overwrite=overwrite),
         lambda: replace(clips or ClipOptions(), overwrite=overwrite),
         how,
         listen,

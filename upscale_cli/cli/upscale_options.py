@@ -35,7 +35,7 @@ from upscale_cli.media.image.formats import MAX_PIXELS
 if TYPE_CHECKING:
     from upscale_cli.batch.options import BatchOptions
     from upscale_cli.inference.sizing import Target
-    from upscale_cli.jobs.job import FileOptions
+    from upscale_cli.jobs.job import PhotoOptions
 
 
 def _show_version(wanted: bool) -> None:
@@ -297,11 +297,11 @@ def upscaler_options(model: ModelGroup, compute: ComputeGroup) -> UpscalerOption
     )  # fmt: skip
 
 
-def photo_options(output: OutputGroup, compute: ComputeGroup, *, resume: bool) -> "FileOptions":
+def photo_options(output: OutputGroup, compute: ComputeGroup, *, resume: bool) -> "PhotoOptions":
     """How photos are read and written."""
-    from upscale_cli.jobs.job import FileOptions
+    from upscale_cli.jobs.job import PhotoOptions
 
-    return FileOptions(
+    return PhotoOptions(
         quality=output.quality, overwrite=output.overwrite, max_pixels=compute.max_pixels, salvage=compute.salvage,
         max_memory=compute.memory, resume=resume, pyramid=output.pyramid,
     )  # fmt: skip

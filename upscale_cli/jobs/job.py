@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol, Self, TypeVar
 
+from upscale_cli.errors import OptionError
 from upscale_cli.inference.sizing import Target
 from upscale_cli.media.image.formats import MAX_PIXELS
+from upscale_cli.messages import option
 
 if TYPE_CHECKING:
     from upscale_cli.events import Listener
@@ -30,8 +32,8 @@ Output = Path | str | IO[bytes] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FileOptions:
-    """How files are read and written.
+class PhotoOptions:
+    """How photos are read and written.
 
     Attributes:
         quality: 0..100 for lossy formats, None for the format's default.
@@ -50,6 +52,13 @@ class FileOptions:
     max_memory: int | None = None
     resume: bool = False
     pyramid: bool = False
+
+    def __post_init__(self) -> None:
+        if self.quality is not None and not 0 <= self.quality <= 100:
+            raise OptionError(f"{option('quality', self.quality)} is out of range. Choose 0 to 100.")
+        for name, number in (("max_pixels", self.max_pixels), ("max_memory", self.max_memory)):
+            if number is not None and number < 1:
+                raise OptionError(f"{option(name, number)} leaves room for nothing. Choose a larger one.")
 
 
 class Work(Protocol[Result_co]):

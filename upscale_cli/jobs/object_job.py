@@ -25,7 +25,7 @@ from upscale_cli.files.stamp import Stamp
 from upscale_cli.inference.sizing import Target
 from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.jobs.inputs import Input
-from upscale_cli.jobs.job import FileOptions, Job, absolute
+from upscale_cli.jobs.job import Job, PhotoOptions, absolute
 from upscale_cli.jobs.naming import Naming
 from upscale_cli.jobs.outputs import Outputs
 from upscale_cli.jobs.prepare import prepare_photo
@@ -72,7 +72,7 @@ class ObjectJob:
     output: Path | str
     output_name: str
     target: Target
-    options: FileOptions | ClipOptions
+    options: PhotoOptions | ClipOptions
     format: str | None = None
     listed: Stamp | None = None
 
@@ -147,7 +147,7 @@ class ObjectJob:
 
 
 def prepare_object(
-    given: Input, upscaler: Upscaler, naming: Naming, outputs: Outputs, options: FileOptions | ClipOptions
+    given: Input, upscaler: Upscaler, naming: Naming, outputs: Outputs, options: PhotoOptions | ClipOptions
 ) -> ObjectJob:
     """What is to be done with one source by one model, by its name alone.
 

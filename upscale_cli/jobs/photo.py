@@ -28,7 +28,7 @@ from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.jobs.bands import Bands, Large, plan_bands, room, upscaled_in_bands
 from upscale_cli.jobs.bands_resume import KeptPicture, keeping_rows
 from upscale_cli.jobs.fingerprint import digest, requested_options
-from upscale_cli.jobs.job import FileOptions, absolute, sr_size
+from upscale_cli.jobs.job import PhotoOptions, absolute, sr_size
 from upscale_cli.jobs.photo_progress import PhotoProgress
 from upscale_cli.media.image.formats import Format, check_size
 from upscale_cli.media.image.metadata import PhotoInfo
@@ -63,7 +63,7 @@ class PhotoJob:
     output_name: str
     format: Format
     target: Target
-    options: FileOptions = field(default_factory=FileOptions)
+    options: PhotoOptions = field(default_factory=PhotoOptions)
     lr_size: tuple[int, int] = (0, 0)
     frames: int = 1
 

@@ -13,7 +13,7 @@ from upscale_cli.files.object_names import is_object
 from upscale_cli.inference.options import UpscalerOptions
 from upscale_cli.inference.upscaler import Recipe, Upscaler
 from upscale_cli.jobs.inputs import Input
-from upscale_cli.jobs.job import FileOptions, Job
+from upscale_cli.jobs.job import Job, PhotoOptions
 from upscale_cli.jobs.naming import Naming
 from upscale_cli.jobs.outputs import Outputs
 from upscale_cli.jobs.prepare import prepare_photo
@@ -83,7 +83,7 @@ class Planner:
     def __init__(
         self,
         naming: Naming,
-        photos: FileOptions,
+        photos: PhotoOptions,
         clip_options: "Callable[[], ClipOptions]",
         upscaler_options: UpscalerOptions,
         listener: Listener,

@@ -2,14 +2,16 @@
 
 from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.jobs.inputs import Input
-from upscale_cli.jobs.job import FileOptions
+from upscale_cli.jobs.job import PhotoOptions
 from upscale_cli.jobs.naming import Naming
 from upscale_cli.jobs.outputs import Outputs
 from upscale_cli.jobs.photo import PhotoJob
 from upscale_cli.media.image.reader_writer import ImageReader, frames_kept
 
 
-def prepare_photo(given: Input, upscaler: Upscaler, naming: Naming, outputs: Outputs, options: FileOptions) -> PhotoJob:
+def prepare_photo(
+    given: Input, upscaler: Upscaler, naming: Naming, outputs: Outputs, options: PhotoOptions
+) -> PhotoJob:
     """What is to be done with one picture by one model.
 
     Args:
