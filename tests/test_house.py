@@ -201,7 +201,6 @@ def test_help_loads_neither_torch_nor_numpy() -> None:
 # Sizes
 
 
-@pytest.mark.xfail(strict=False, reason="cli/verb_upscale.py and inference/upscaler.py are still longer")
 def test_a_file_is_read_at_once() -> None:
     lengths = {module: len(text.splitlines()) for module, text in texts().items()}
     assert not {module: length for module, length in lengths.items() if length > MOST_LINES}
