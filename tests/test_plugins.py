@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -12,9 +13,11 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import save_file
 
-from tests import toy
+from tests import readme, toy
 from tests.clips import Clips
 from tests.command import Run
 from upscale_cli import Upscaler, upscale_file, upscale_video
@@ -204,3 +207,34 @@ def test_as_an_installed_package_it_serves_the_program(tmp_path: Path, photo: Pa
     assert done.returncode == 0, done.stderr
     with Image.open(tmp_path / "photo_1.5x.png") as made:
         assert made.size == (92, 69)
+
+
+def test_the_plugin_that_the_documents_show_runs(
+    tmp_path: Path, photo: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (readme.REPOSITORY / "docs" / "plugins.md").read_text(encoding="utf-8")
+    (source,), (entry_point,) = readme.blocks("python", text), readme.blocks("toml", text)
+    ((_, group),) = tomllib.loads(entry_point)["project"]["entry-points"].items()
+    entry_points = "[upscale_cli.archs]\n" + "\n".join(f"{name} = {place}" for name, place in group.items())
+    monkeypatch.syspath_prepend(str(toy.install(tmp_path / "site", source, entry_points, "detailnet")))
+    forget()
+    try:
+        shapes = {"conv_first.weight": (8, 3, 3, 3), "conv_first.bias": (8,)}
+        shapes |= {"conv_last.weight": (12, 8, 3, 3), "conv_last.bias": (12,)}
+        torch.manual_seed(0)
+        checkpoint = tmp_path / "mine.safetensors"
+        save_file({key: torch.randn(shape) / 10 for key, shape in shapes.items()}, checkpoint)
+
+        lr = np.random.default_rng(1).random((23, 31, 3), dtype=np.float32)
+        whole, tiled = (
+            Upscaler(checkpoint, device="cpu", tile=tile, conditions={"strength": 0.5})(lr) for tile in (0, 8)
+        )
+        assert whole.shape == (46, 62, 3)
+        np.testing.assert_allclose(tiled, whole, atol=1e-5)
+
+        done = run(photo, "-m", checkpoint, "--condition", "strength=0.5", "-o", tmp_path / "out.png")
+        assert done.code == 0, done.err
+        assert "strength (how much detail to add, 0 to 1" in run(photo, "-m", checkpoint).line
+    finally:
+        forget()
+        sys.modules.pop("detailnet", None)

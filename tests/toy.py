@@ -50,10 +50,10 @@ METADATA = "Metadata-Version: 2.1\nName: toy-upscaler\nVersion: 1.0\n"
 ENTRY_POINTS = "[upscale_cli.archs]\ntoynet = toy_upscaler:ARCH\n"
 
 
-def install(folder: Path, source: str = SOURCE, entry_points: str = ENTRY_POINTS) -> Path:
+def install(folder: Path, source: str = SOURCE, entry_points: str = ENTRY_POINTS, module: str = "toy_upscaler") -> Path:
     """Writes the package into a folder, which then belongs on the path."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "toy_upscaler.py").write_text(source, encoding="utf-8")
+    (folder / f"{module}.py").write_text(source, encoding="utf-8")
     metadata = folder / "toy_upscaler-1.0.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text(METADATA, encoding="utf-8")
