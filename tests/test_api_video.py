@@ -24,7 +24,7 @@ from upscale_cli.inference.sizing import Target
 from upscale_cli.jobs.video_frames import SRFrame
 from upscale_cli.jobs.video_job import ClipOptions
 from upscale_cli.media.video.encoding import EncodeOptions
-from upscale_cli.media.video.reader import DecodeOptions
+from upscale_cli.media.video.reader_arguments import DecodeOptions
 
 FAST = ClipOptions(encode=EncodeOptions(preset="ultrafast"))
 

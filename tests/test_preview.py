@@ -15,7 +15,7 @@ from upscale_cli.inference.sizing import Target
 from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.inference.video_upscaler import VideoUpscaler
 from upscale_cli.jobs.preview import SideBySide, preview_part
-from upscale_cli.media.video.reader import DecodeOptions
+from upscale_cli.media.video.reader_arguments import DecodeOptions
 from upscale_cli.media.video.streams import Clip, VideoStream
 
 

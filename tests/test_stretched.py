@@ -37,7 +37,7 @@ from upscale_cli.jobs.video_segments import (
 )
 from upscale_cli.media.video import segments
 from upscale_cli.media.video.encoding import EncodeOptions
-from upscale_cli.media.video.reader import DecodeOptions
+from upscale_cli.media.video.reader_arguments import DecodeOptions
 
 LENGTH = 5
 FAST = EncodeOptions(preset="ultrafast")

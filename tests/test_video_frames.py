@@ -32,7 +32,8 @@ from upscale_cli.media.video.ffmpeg.binary import find_ffmpeg
 from upscale_cli.media.video.ffmpeg.process import Child
 from upscale_cli.media.video.nearest_format import nearest_format
 from upscale_cli.media.video.probe import probe
-from upscale_cli.media.video.reader import DecodeOptions, VideoReader
+from upscale_cli.media.video.reader import VideoReader
+from upscale_cli.media.video.reader_arguments import DecodeOptions
 from upscale_cli.media.video.writer import VideoWriter
 from upscale_cli.media.video.writer_arguments import Track
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from upscale_cli.jobs.job import PhotoOptions
     from upscale_cli.jobs.video_job import ClipOptions
     from upscale_cli.media.video.encoding import EncodeOptions
-    from upscale_cli.media.video.reader import DecodeOptions
+    from upscale_cli.media.video.reader_arguments import DecodeOptions
 
 __all__ = [
     "ClipOptions", "DecodeOptions", "EncodeOptions", "PhotoOptions", "Target", "UpscaleError", "Upscaler",

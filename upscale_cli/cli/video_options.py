@@ -131,7 +131,7 @@ class VideoGroup:
         """
         from upscale_cli.jobs.video_job import ClipOptions
         from upscale_cli.media.video.encoding import EncodeOptions
-        from upscale_cli.media.video.reader import DecodeOptions
+        from upscale_cli.media.video.reader_arguments import DecodeOptions
 
         decode = DecodeOptions(
             start=seconds_of("--start", self.start), end=seconds_of("--end", self.end), frames=self.frames,

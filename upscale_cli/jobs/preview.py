@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from upscale_cli.frames.pixel_format import PixelFormat
 from upscale_cli.inference.video_upscaler import VideoUpscaler
-from upscale_cli.media.video.reader import DecodeOptions
+from upscale_cli.media.video.reader_arguments import DecodeOptions
 from upscale_cli.media.video.streams import Clip
 
 

@@ -11,7 +11,8 @@ from upscale_cli.events import Say
 from upscale_cli.frames.video import VideoFrame
 from upscale_cli.jobs.video_job import VideoFacts
 from upscale_cli.jobs.video_plan import ClipPlan, StreamPlan
-from upscale_cli.media.video.reader import DecodeOptions, VideoReader
+from upscale_cli.media.video.reader import VideoReader
+from upscale_cli.media.video.reader_arguments import DecodeOptions
 from upscale_cli.media.video.streams import Clip
 from upscale_cli.media.video.writer import VideoWriter
 from upscale_cli.messages import option

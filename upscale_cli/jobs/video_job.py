@@ -11,7 +11,7 @@ from upscale_cli.media.image.formats import MAX_PIXELS
 from upscale_cli.media.video.container import Container
 from upscale_cli.media.video.encoding import EncodeOptions
 from upscale_cli.media.video.ffmpeg.binary import find_ffmpeg
-from upscale_cli.media.video.reader import DecodeOptions
+from upscale_cli.media.video.reader_arguments import DecodeOptions
 from upscale_cli.media.video.streams import Clip, VideoStream
 from upscale_cli.media.video.tee import Tee
 from upscale_cli.messages import option

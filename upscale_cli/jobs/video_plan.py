@@ -22,7 +22,13 @@ from upscale_cli.media.video.encoding import Encoder, Picture
 from upscale_cli.media.video.ffmpeg.binary import FFmpeg, find_ffmpeg
 from upscale_cli.media.video.nearest_format import nearest_format
 from upscale_cli.media.video.packet_schedule import Schedule, clock_restart, tail
-from upscale_cli.media.video.reader import PREROLL_SECONDS, DecodeOptions, deinterlacing, ticks_below_zero, time_limits
+from upscale_cli.media.video.reader_arguments import (
+    PREROLL_SECONDS,
+    DecodeOptions,
+    deinterlacing,
+    ticks_below_zero,
+    time_limits,
+)
 from upscale_cli.media.video.streams import Clip, VideoStream
 from upscale_cli.media.video.writer_arguments import Cut, Track
 from upscale_cli.messages import option

@@ -32,7 +32,8 @@ from upscale_cli.jobs.video_resume import SegmentRun, damage_of, not_in_segments
 from upscale_cli.media.video.colour import complete
 from upscale_cli.media.video.ffmpeg.binary import FFmpeg, find_ffmpeg
 from upscale_cli.media.video.packet_schedule import Schedule
-from upscale_cli.media.video.reader import PREROLL_SECONDS, DecodeOptions, VideoReader, deinterlacing, time_limits
+from upscale_cli.media.video.reader import VideoReader
+from upscale_cli.media.video.reader_arguments import PREROLL_SECONDS, DecodeOptions, deinterlacing, time_limits
 from upscale_cli.media.video.segments import Segment, SegmentEncoder, segment_length
 from upscale_cli.media.video.streams import VideoStream
 from upscale_cli.media.video.writer_arguments import Track

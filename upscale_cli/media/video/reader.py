@@ -4,83 +4,40 @@ ffmpeg -i file:CLIP -c:v rawvideo -f nut pipe:1  ->  PyAV demuxes NUT  ->  Video
 """
 
 import contextlib
-import math
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import av
 import numpy as np
 from numpy.typing import NDArray
 
-from upscale_cli.errors import InputError, OptionError
+from upscale_cli.errors import InputError
 from upscale_cli.events import Say
 from upscale_cli.frames.pixel_format import PixelFormat
 from upscale_cli.frames.video import VideoFrame
-from upscale_cli.media.image.formats import MAX_PIXELS
 from upscale_cli.media.video.ffmpeg.binary import FFmpeg
 from upscale_cli.media.video.ffmpeg.closing import Closing
-from upscale_cli.media.video.ffmpeg.process import BUFFER_BYTES, LOG_ARGUMENTS, STALL_SECONDS, Child, Level
-from upscale_cli.media.video.opening import decoder_limit, input_arguments
+from upscale_cli.media.video.ffmpeg.process import BUFFER_BYTES, STALL_SECONDS, Child, Level
 from upscale_cli.media.video.packet_schedule import Schedule
+from upscale_cli.media.video.reader_arguments import (
+    PREROLL_SECONDS,
+    DecodeOptions,
+    decoder_command,
+    deinterlacing,
+    ticks_below_zero,
+    time_limits,
+)
 from upscale_cli.media.video.streams import Clip, VideoStream
 from upscale_cli.media.video.tee import Feed, Tee
 from upscale_cli.messages import option
 from upscale_cli.text import counted
 
-Deinterlace = Literal["auto", "off", "frame", "field"]
-
-PREROLL_SECONDS: Final = 10.0
-"""How long before a wanted frame decoding begins after a seek, so that frames of open groups are whole by then."""
-
-FORGETFUL: Final = ("-syncpoints", "none", "-f_strict", "experimental")
-"""NUT without points to seek to; see `writer.FORGETFUL`."""
-
-MAX_FPS: Final = 1000
-
 _LOG_GRACE: Final = 0.2
 """Seconds that an error may take from ffmpeg's log to us, while the frame after it has come already."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DecodeOptions:
-    """Which frames, and how they are decoded.
-
-    Attributes:
-        start, end: seconds from the clip's start; frames with start <= time < end are taken. None: all.
-        frames: at most so many; None: all.
-        fps: frames per second of a stream that has no timestamps; None: its own guess.
-        deinterlace: "auto" deinterlaces frames that are flagged interlaced, one frame for one; "frame" all of them,
-            "field" too, but into two each.
-        hwaccel: ffmpeg's -hwaccel.
-        after: take only frames later than this timestamp (resume), in ticks.
-        paced: read no faster than the clip plays.
-        max_pixels: no larger frame is decoded, whatever size the stream changes to.
-    """
-
-    start: float | None = None
-    end: float | None = None
-    frames: int | None = None
-    fps: Fraction | None = None
-    deinterlace: Deinterlace = "auto"
-    hwaccel: str | None = None
-    after: int | None = None
-    paced: bool = False
-    max_pixels: int = MAX_PIXELS
-
-    def __post_init__(self) -> None:
-        if self.end is not None and self.end <= (self.start or 0.0):
-            raise OptionError(
-                f"{option('end', self.end)} is not after {option('start', self.start or 0.0)}. "
-                f"Choose a later {option('end')}."
-            )
-        if self.frames is not None and self.frames < 1:
-            raise OptionError(f"{option('frames', self.frames)} is too few. Take at least 1.")
-        if self.fps is not None and not 0 < self.fps <= MAX_FPS:
-            raise OptionError(f"{option('fps', self.fps)} is no frame rate. Choose one above 0 and up to {MAX_FPS}.")
 
 
 class VideoReader(Closing):
@@ -111,7 +68,7 @@ class VideoReader(Closing):
         format: PixelFormat,
         ffmpeg: FFmpeg,
         *,
-        options: DecodeOptions = DecodeOptions(),
+        options: DecodeOptions = WHOLE_CLIP,
         tee: Tee | None = None,
         say: Say,
     ) -> None:
@@ -366,32 +323,10 @@ class VideoReader(Closing):
         return max(0.0, wanted - PREROLL_SECONDS)
 
     def _command(self, seek: float) -> list[str]:
-        options, stream, source = self._options, self.stream, self._clip.source
-        before = ["-copyts", "-noautorotate", "-max_error_rate", "1"]
-        before += ["-max_pixels", str(decoder_limit(options.max_pixels, stream.width, stream.height))]
-        if options.hwaccel:
-            before += ["-hwaccel", options.hwaccel]
-        if stream.alpha_decoder and self.format.alpha:
-            before += [f"-c:{stream.index}", stream.alpha_decoder]
-        if seek:
-            before += ["-ss", f"{seek:.6f}", "-noaccurate_seek"]
-        if options.paced:
-            before += ["-readrate", "1", "-readrate_initial_burst", "1"]
-        filters = []
-        if self._interlaced:
-            which = "interlaced" if options.deinterlace == "auto" else "all"  # who asks for it knows better than flags
-            filters.append(f"bwdif=mode=send_{self._interlaced}:deint={which}")
-        if stream.untimed:
-            filters.append("setpts=N")
-        elif self._below_zero:
-            filters.append(f"setpts=PTS+{self._below_zero}")
-        return [
-            self._ffmpeg.path, *LOG_ARGUMENTS, "-nostdin" if source.startswith("file:") else "-y", *before,
-            *input_arguments(self._clip), "-i", source,
-            "-map", f"0:{stream.index}", *(["-vf", ",".join(filters)] if filters else []),
-            "-c:v", "rawvideo", "-pix_fmt", raw_name(stream, self.format),
-            "-fps_mode", "passthrough", "-enc_time_base", "demux", *FORGETFUL, "-f", "nut", "pipe:1",
-        ]  # fmt: skip
+        return decoder_command(
+            self._ffmpeg, self._clip, self.stream, self.format, self._options,
+            seek=seek, interlaced=self._interlaced, below_zero=self._below_zero,
+        )  # fmt: skip
 
     def _on_line(self, level: Level, text: str) -> None:
         if level in ("error", "fatal", "panic"):
@@ -407,37 +342,3 @@ class VideoReader(Closing):
 
 class _Finished(Exception):  # noqa: N818  # no error: the pipe has ended
     """No more packets."""
-
-
-def raw_name(stream: VideoStream, format: PixelFormat) -> str:
-    """What ffmpeg is told to give. Full-range formats of the old kind (yuvj420p) keep their name: asked for yuv420p,
-    ffmpeg would squeeze them into the studio range."""
-    if stream.pixel_format.startswith("yuvj") and stream.pixel_format.replace("yuvj", "yuv") == format.name:
-        return stream.pixel_format
-    return format.name
-
-
-def ticks_below_zero(stream: VideoStream) -> int:
-    """How far a stream's timestamps reach below zero, which NUT cannot hold: both pipes carry them so much later."""
-    return max(0, -(stream.start or 0))
-
-
-def time_limits(
-    clip: Clip, time_base: Fraction, options: DecodeOptions, *, untimed: bool = False
-) -> tuple[int | None, int | None]:
-    """--start and --end in ticks: the first that is taken, the first that is not. None for no limit."""
-
-    def ticks(seconds: float | None) -> int | None:
-        if seconds is None:
-            return None
-        origin = Fraction(0) if untimed else Fraction(clip.start_seconds).limit_denominator(10**6)
-        return math.ceil((origin + Fraction(seconds).limit_denominator(10**6)) / time_base)
-
-    return ticks(options.start), ticks(options.end)
-
-
-def deinterlacing(wanted: Deinterlace, stream: VideoStream) -> Literal["", "frame", "field"]:
-    """What is done to interlaced frames of this stream; "" for nothing."""
-    if wanted == "off" or not (stream.interlaced or wanted in ("frame", "field")):
-        return ""
-    return "field" if wanted == "field" else "frame"

@@ -24,7 +24,7 @@ class Track:
         rate: frames per second, the best guess.
         last: (timestamp, duration) of the last frame in ticks, where known: an encoder does not hear of durations, so
             the very last one would be a guess.
-        below_zero: by how many ticks all comes later through the pipe; see `reader.ticks_below_zero`.
+        below_zero: by how many ticks all comes later through the pipe; see `reader_arguments.ticks_below_zero`.
     """
 
     format: PixelFormat
