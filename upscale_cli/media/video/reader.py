@@ -25,6 +25,7 @@ from upscale_cli.media.video.ffmpeg.process import BUFFER_BYTES, STALL_SECONDS, 
 from upscale_cli.media.video.packet_schedule import Schedule
 from upscale_cli.media.video.reader_arguments import (
     PREROLL_SECONDS,
+    WHOLE_CLIP,
     DecodeOptions,
     decoder_command,
     deinterlacing,

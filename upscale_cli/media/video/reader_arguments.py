@@ -16,7 +16,6 @@ from upscale_cli.messages import option
 
 Deinterlace = Literal["auto", "off", "frame", "field"]
 
-
 PREROLL_SECONDS: Final = 10.0
 """How long before a wanted frame decoding begins after a seek, so that frames of open groups are whole by then."""
 
