@@ -26,7 +26,7 @@ from benchmarks.report import REPOSITORY, alternating, photo, summary
 from upscale_cli.api import upscale_video
 from upscale_cli.events import ClipFinished, Event
 from upscale_cli.inference.upscaler import Upscaler
-from upscale_cli.jobs.video_job import ClipOptions
+from upscale_cli.jobs.video_facts import ClipOptions
 from upscale_cli.media.video.ffmpeg.binary import find_ffmpeg
 
 Picture = NDArray[np.uint8]

@@ -31,7 +31,7 @@ from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.jobs.job import PhotoOptions
 from upscale_cli.jobs.naming import Naming
 from upscale_cli.jobs.plan import Planner
-from upscale_cli.jobs.video_job import ClipOptions
+from upscale_cli.jobs.video_facts import ClipOptions
 from upscale_cli.media.image.reader_writer import ImageReader
 
 SCALE = 4

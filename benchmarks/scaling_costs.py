@@ -49,7 +49,7 @@ from upscale_cli.jobs.job import PhotoOptions
 from upscale_cli.jobs.naming import Naming
 from upscale_cli.jobs.object_job import ObjectJob
 from upscale_cli.jobs.plan import Planner
-from upscale_cli.jobs.video_job import ClipOptions
+from upscale_cli.jobs.video_facts import ClipOptions
 from upscale_cli.media.image.reader_writer import ImageReader, ImageWriter
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from upscale_cli.evaluation.metrics import psnr
 from upscale_cli.events import ClipFinished
 from upscale_cli.inference.options import Wanted
 from upscale_cli.inference.upscaler import Upscaler
-from upscale_cli.jobs.video_job import ClipOptions
+from upscale_cli.jobs.video_facts import ClipOptions
 from upscale_cli.media.video.encoding import EncodeOptions
 from upscale_cli.media.video.ffmpeg.binary import find_ffmpeg
 

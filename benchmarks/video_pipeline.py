@@ -26,7 +26,7 @@ from upscale_cli.frames.colour_tags import ColourTags
 from upscale_cli.frames.pixel_format import PixelFormat
 from upscale_cli.inference.sizing import Target
 from upscale_cli.inference.upscaler import Upscaler
-from upscale_cli.jobs.video_job import ClipOptions
+from upscale_cli.jobs.video_facts import ClipOptions
 from upscale_cli.media.video.encoding import EncodeOptions
 from upscale_cli.media.video.ffmpeg.binary import find_ffmpeg
 

@@ -25,7 +25,7 @@ from benchmarks.clips import USUAL, Picture, grainy, luma, make_clip, upscaled
 from benchmarks.nets import checkpoint, row
 from benchmarks.report import REPOSITORY, write
 from upscale_cli.inference.upscaler import Upscaler
-from upscale_cli.jobs.video_job import ClipOptions
+from upscale_cli.jobs.video_facts import ClipOptions
 from upscale_cli.media.video.encoding import EncodeOptions
 
 HARBOUR = REPOSITORY / "docs" / "sample" / "harbour.jpg"

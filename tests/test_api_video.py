@@ -21,8 +21,8 @@ from upscale_cli.events import ClipFinished, Event, Note
 from upscale_cli.frames.colour_tags import ColourTags
 from upscale_cli.frames.pixel_format import FORMATS
 from upscale_cli.inference.sizing import Target
+from upscale_cli.jobs.video_facts import ClipOptions
 from upscale_cli.jobs.video_frames import SRFrame
-from upscale_cli.jobs.video_job import ClipOptions
 from upscale_cli.media.video.encoding import EncodeOptions
 from upscale_cli.media.video.reader_arguments import DecodeOptions
 

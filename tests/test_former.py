@@ -35,7 +35,7 @@ from upscale_cli.jobs.naming import Naming
 from upscale_cli.jobs.outputs import Outputs
 from upscale_cli.jobs.prepare import prepare_photo
 from upscale_cli.jobs.prepare_video import open_clip, prepare_video
-from upscale_cli.jobs.video_job import ClipOptions
+from upscale_cli.jobs.video_facts import ClipOptions
 from upscale_cli.jobs.video_resume import ENCODER
 from upscale_cli.media.video.segments import Segment
 

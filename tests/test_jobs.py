@@ -23,7 +23,7 @@ from upscale_cli.jobs.naming import Naming
 from upscale_cli.jobs.object_job import ObjectJob, prepare_object
 from upscale_cli.jobs.outputs import Outputs
 from upscale_cli.jobs.plan import Planner
-from upscale_cli.jobs.video_job import ClipOptions
+from upscale_cli.jobs.video_facts import ClipOptions
 
 BICUBIC = Upscaler("bicubic", device="cpu")
 TWICE = Target(scale=2)

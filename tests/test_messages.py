@@ -23,7 +23,7 @@ from upscale_cli.errors import OptionError, UpscaleError
 from upscale_cli.evaluation.reference import Protocol
 from upscale_cli.inference.sizing import Target
 from upscale_cli.jobs.job import PhotoOptions
-from upscale_cli.jobs.video_job import ClipOptions
+from upscale_cli.jobs.video_facts import ClipOptions
 from upscale_cli.media.video.encoding import EncodeOptions
 from upscale_cli.media.video.reader_arguments import DecodeOptions
 from upscale_cli.messages import WORDS, Message, Option, command, marked, option

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from upscale_cli.cli.option_values import encoder_arguments, frame_rate, memory_bound, seconds_of
 from upscale_cli.errors import OptionError
-from upscale_cli.jobs.video_job import ClipOptions
+from upscale_cli.jobs.video_facts import ClipOptions
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from tests.clips import Clips
 from tests.command import Run
 from upscale_cli import Upscaler, upscale_file, upscale_video
 from upscale_cli.errors import OptionError
-from upscale_cli.jobs.video_job import ClipOptions
+from upscale_cli.jobs.video_facts import ClipOptions
 from upscale_cli.media.video.encoding import EncodeOptions
 from upscale_cli.models import plugins
 from upscale_cli.models.loading import load_net

@@ -38,7 +38,7 @@ from upscale_cli.jobs.photo import PhotoJob
 from upscale_cli.jobs.prepare import prepare_photo
 from upscale_cli.jobs.prepare_video import open_clip, prepare_video
 from upscale_cli.jobs.video import VideoJob
-from upscale_cli.jobs.video_job import ClipOptions
+from upscale_cli.jobs.video_facts import ClipOptions
 from upscale_cli.jobs.video_resume import run_resumable
 from upscale_cli.media.image.reader_writer import ImageWriter
 from upscale_cli.media.video.encoding import EncodeOptions

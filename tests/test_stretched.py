@@ -25,7 +25,7 @@ from upscale_cli.jobs.naming import Naming
 from upscale_cli.jobs.outputs import Outputs
 from upscale_cli.jobs.prepare_video import open_clip, prepare_video
 from upscale_cli.jobs.video import VideoJob, run_clip
-from upscale_cli.jobs.video_job import ClipOptions
+from upscale_cli.jobs.video_facts import ClipOptions
 from upscale_cli.jobs.video_resume import run_resumable
 from upscale_cli.jobs.video_segments import (
     Indivisible,

@@ -19,7 +19,7 @@ from upscale_cli.inference.frame_upscaler import FrameUpscaler
 from upscale_cli.inference.scheduler import InFlight
 from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.inference.video_upscaler import VideoUpscaler
-from upscale_cli.jobs.video_job import ClipOptions
+from upscale_cli.jobs.video_facts import ClipOptions
 from upscale_cli.media.video.encoding import EncodeOptions
 
 SIZE = 24, 16

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from upscale_cli.inference.sizing import Target
     from upscale_cli.inference.upscaler import Upscaler
     from upscale_cli.jobs.job import PhotoOptions
-    from upscale_cli.jobs.video_job import ClipOptions
+    from upscale_cli.jobs.video_facts import ClipOptions
     from upscale_cli.media.video.encoding import EncodeOptions
     from upscale_cli.media.video.reader_arguments import DecodeOptions
 

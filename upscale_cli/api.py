@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from upscale_cli.events import Event, FolderFinished
     from upscale_cli.executors.executor import Executor
+    from upscale_cli.jobs.video_facts import ClipOptions
     from upscale_cli.jobs.video_frames import SRFrame
-    from upscale_cli.jobs.video_job import ClipOptions
     from upscale_cli.media.video.streams import Clip
 
 
@@ -105,7 +105,7 @@ def upscale_video(
         target: instead of `scale`, a size.
         model: a name, a checkpoint file, or an `Upscaler` to use again; None: ESPCN, of the kind that
             suits the clip's compression.
-        options: of `upscale_cli.jobs.video_job.ClipOptions`: codec, part of the clip, real time, resume, ...
+        options: of `upscale_cli.jobs.video_facts.ClipOptions`: codec, part of the clip, real time, resume, ...
         listener: receives every event (see `upscale_cli.events`).
         upscaler_options: of `Upscaler`: device, precision, tile, ...
 
@@ -117,7 +117,7 @@ def upscale_video(
     """
     from upscale_cli.jobs.checks import check_live
     from upscale_cli.jobs.prepare_video import open_clip, prepare_video
-    from upscale_cli.jobs.video_job import ClipOptions
+    from upscale_cli.jobs.video_facts import ClipOptions
 
     how, options = _how(model, upscaler_options), options or ClipOptions()
     given = Input(os.fspath(source), may_be_live=options.live)
@@ -183,7 +183,7 @@ def upscale_folder(
     from upscale_cli.batch.options import BatchOptions, jobs_within
     from upscale_cli.events import FolderFinished
     from upscale_cli.jobs.plan import Planner
-    from upscale_cli.jobs.video_job import ClipOptions
+    from upscale_cli.jobs.video_facts import ClipOptions
 
     how = UpscalerOptions(**options)
     wanted = None if scale is None and target is None else chosen_target(scale, target)
@@ -238,8 +238,8 @@ def upscale_frames(
     Raises:
         UpscaleError: with one line for the user.
     """
+    from upscale_cli.jobs.video_facts import DEFAULT_CLIP_SCALE, ClipOptions
     from upscale_cli.jobs.video_frames import sr_frames
-    from upscale_cli.jobs.video_job import DEFAULT_CLIP_SCALE, ClipOptions
     from upscale_cli.media.video.probe import probe
 
     how, options = _how(model, upscaler_options), options or ClipOptions()
@@ -257,7 +257,7 @@ def _for_clip(
     listener: Listener,
     how: UpscalerOptions,
 ) -> Upscaler:
-    from upscale_cli.jobs.video_job import chosen_streams
+    from upscale_cli.jobs.video_facts import chosen_streams
 
     if isinstance(model, Upscaler):
         return model

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from upscale_cli.batch.choice import Sources
     from upscale_cli.inference.upscaler import Upscaler
     from upscale_cli.jobs.inputs import Input
-    from upscale_cli.jobs.video_job import ClipOptions
+    from upscale_cli.jobs.video_facts import ClipOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,7 +362,7 @@ def planned(prepared: Prepared) -> Planned:
 
 def job_options(planner: Planner, upscaler: "Upscaler", clip_options: "ClipOptions | None") -> dict[str, Any]:
     """What decides about the pixels and the name of an output; neither device nor tile nor the clock has a part."""
-    from upscale_cli.jobs.video_job import DEFAULT_CLIP_SCALE
+    from upscale_cli.jobs.video_facts import DEFAULT_CLIP_SCALE
 
     naming, photos = planner.naming, planner.photos
     scale = upscaler.default_scale if clip_options is None else upscaler.only_scale or DEFAULT_CLIP_SCALE

@@ -7,7 +7,7 @@ from upscale_cli.cli.option_values import encoder_arguments, frame_rate, seconds
 from upscale_cli.cli.options import in_video
 
 if TYPE_CHECKING:
-    from upscale_cli.jobs.video_job import ClipOptions, Realtime
+    from upscale_cli.jobs.video_facts import ClipOptions, Realtime
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ class VideoGroup:
         Raises:
             OptionError: a value is no such thing, or two exclude each other.
         """
-        from upscale_cli.jobs.video_job import ClipOptions
+        from upscale_cli.jobs.video_facts import ClipOptions
         from upscale_cli.media.video.encoding import EncodeOptions
         from upscale_cli.media.video.reader_arguments import DecodeOptions
 

@@ -36,7 +36,7 @@ from upscale_cli.jobs.prepare_video import (
     preview_label,
     video_target,
 )
-from upscale_cli.jobs.video_job import ClipOptions
+from upscale_cli.jobs.video_facts import ClipOptions
 from upscale_cli.media.image.formats import format_of
 from upscale_cli.media.video.container import container_named
 from upscale_cli.media.video.ffmpeg.binary import find_ffmpeg

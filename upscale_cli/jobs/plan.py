@@ -22,7 +22,7 @@ from upscale_cli.models.resolve import best_clip_model
 
 if TYPE_CHECKING:  # what clips and objects need is imported with the first of them
     from upscale_cli.jobs.prepare_video import OpenedClip
-    from upscale_cli.jobs.video_job import ClipOptions
+    from upscale_cli.jobs.video_facts import ClipOptions
 
 USUAL_CODEC: Final = "h264"
 """What an object is taken for, where the codec of a clip decides about the model."""
@@ -119,7 +119,7 @@ class Planner:
         if self._is_remote(source):
             return Opened(wanted, self._upscaler(wanted.model, USUAL_CODEC))
         from upscale_cli.jobs.prepare_video import open_clip
-        from upscale_cli.jobs.video_job import chosen_streams
+        from upscale_cli.jobs.video_facts import chosen_streams
 
         clip = open_clip(source, options)
         codec = chosen_streams(clip.clip, options.video_stream)[0].codec

@@ -11,7 +11,7 @@ from upscale_cli.jobs.inputs import STDIO, Input
 from upscale_cli.jobs.naming import Naming
 from upscale_cli.jobs.outputs import Outputs
 from upscale_cli.jobs.video import VideoJob
-from upscale_cli.jobs.video_job import DEFAULT_CLIP_SCALE, ClipOptions, chosen_streams
+from upscale_cli.jobs.video_facts import DEFAULT_CLIP_SCALE, ClipOptions, chosen_streams
 from upscale_cli.media.video.container import CONTAINERS, Container, container_like, container_named
 from upscale_cli.media.video.live import container_of, is_address, open_live, open_stdin
 from upscale_cli.media.video.probe import probe

@@ -21,8 +21,8 @@ from upscale_cli.jobs.frame_queue import Tally, capacity, flow
 from upscale_cli.jobs.job import Submit
 from upscale_cli.jobs.preview import preview_part
 from upscale_cli.jobs.realtime import PATIENCE_SECONDS, Gate, Pacer
+from upscale_cli.jobs.video_facts import VideoFacts
 from upscale_cli.jobs.video_io import in_order, nothing_shown, open_reader, open_writer
-from upscale_cli.jobs.video_job import VideoFacts
 from upscale_cli.jobs.video_plan import ClipPlan, plan_clip
 from upscale_cli.jobs.video_progress import VideoProgress, started
 from upscale_cli.jobs.video_resume import run_resumable

@@ -16,7 +16,7 @@ from upscale_cli.inference.sizing import Target
 from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.inference.video_upscaler import VideoUpscaler
 from upscale_cli.inference.yuv import Resampler, chroma_grid, luma_levels, pixel_grid, planes_in, to_rgb
-from upscale_cli.jobs.video_job import ClipOptions, chosen_streams
+from upscale_cli.jobs.video_facts import ClipOptions, chosen_streams
 from upscale_cli.media.video.colour import complete
 from upscale_cli.media.video.ffmpeg.binary import find_ffmpeg
 from upscale_cli.media.video.nearest_format import nearest_format

@@ -9,7 +9,7 @@ from typing import IO
 from upscale_cli.errors import InputError
 from upscale_cli.events import Say
 from upscale_cli.frames.video import VideoFrame
-from upscale_cli.jobs.video_job import VideoFacts
+from upscale_cli.jobs.video_facts import VideoFacts
 from upscale_cli.jobs.video_plan import ClipPlan, StreamPlan
 from upscale_cli.media.video.reader import VideoReader
 from upscale_cli.media.video.reader_arguments import DecodeOptions

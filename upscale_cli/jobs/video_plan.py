@@ -14,7 +14,7 @@ from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.inference.video_upscaler import VideoUpscaler
 from upscale_cli.jobs.frame_queue import Pipeline, capacity
 from upscale_cli.jobs.preview import SideBySide
-from upscale_cli.jobs.video_job import VideoFacts
+from upscale_cli.jobs.video_facts import VideoFacts
 from upscale_cli.media.video.carried_streams import Slot, carry
 from upscale_cli.media.video.colour import complete
 from upscale_cli.media.video.encoder_choice import choose_encoder

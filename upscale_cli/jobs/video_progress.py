@@ -8,7 +8,7 @@ from upscale_cli.events import ClipFinished, ClipProgress, Listener, Started
 from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.jobs.frame_queue import Tally
 from upscale_cli.jobs.realtime import advice
-from upscale_cli.jobs.video_job import VideoFacts
+from upscale_cli.jobs.video_facts import VideoFacts
 from upscale_cli.jobs.video_plan import ClipPlan
 from upscale_cli.media.video.reader import VideoReader
 

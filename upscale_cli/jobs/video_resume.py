@@ -22,8 +22,8 @@ from upscale_cli.files.work_folder import WorkFolder, job_in, work_folder
 from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.jobs.fingerprint import digest, requested_options
 from upscale_cli.jobs.frame_queue import capacity, flow
+from upscale_cli.jobs.video_facts import FILE, VideoFacts
 from upscale_cli.jobs.video_io import nothing_shown, open_reader
-from upscale_cli.jobs.video_job import FILE, VideoFacts
 from upscale_cli.jobs.video_plan import ClipPlan, StreamPlan, plan_clip
 from upscale_cli.jobs.video_progress import VideoProgress, started
 from upscale_cli.media.video.carried_streams import upscaled_outputs

@@ -25,8 +25,8 @@ from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.inference.video_upscaler import VideoUpscaler
 from upscale_cli.jobs.frame_queue import Tally, capacity, flow
 from upscale_cli.jobs.job import Output
+from upscale_cli.jobs.video_facts import VideoFacts
 from upscale_cli.jobs.video_io import nothing_shown
-from upscale_cli.jobs.video_job import VideoFacts
 from upscale_cli.jobs.video_plan import StreamPlan
 from upscale_cli.jobs.video_resume import SegmentRun, damage_of, not_in_segments, run_resumable
 from upscale_cli.media.video.colour import complete
