@@ -32,7 +32,7 @@ __all__ = [
 ]  # fmt: skip
 
 _HOMES = {
-    "ClipOptions": "jobs.video_job", "DecodeOptions": "media.video.reader", "EncodeOptions": "media.video.encoding",
+    "ClipOptions": "jobs.video_facts", "DecodeOptions": "media.video.reader", "EncodeOptions": "media.video.encoding",
     "PhotoOptions": "jobs.job", "Target": "inference.sizing", "UpscaleError": "errors",
     "Upscaler": "inference.upscaler",
     "upscale_file": "api", "upscale_folder": "api", "upscale_frames": "api", "upscale_video": "api",
