@@ -178,7 +178,7 @@ def test_what_another_run_adds_is_seen(bucket: "Bucket", monkeypatch: pytest.Mon
     made(bucket, given)
     ours.refresh()
     assert ours.finished(given, JOB) is None  # it is not looked for all the time
-    monkeypatch.setattr(manifest_objects, "LOOK_SECONDS", -1.0)
+    monkeypatch.setattr(manifest_objects, "LOOK_SECONDS", float("-inf"))
     ours.refresh()
     assert ours.finished(given, JOB) is not None
 
