@@ -1,7 +1,13 @@
 """The command line, run in this process."""
 
+import contextlib
+import os
+import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TextIO
 
 import pytest
 
@@ -41,3 +47,72 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         return Outcome(ended.value.code if isinstance(ended.value.code, int) else 0, captured.out, captured.err)
 
     return run
+
+
+Piped = Callable[..., "subprocess.CompletedProcess[bytes]"]
+
+
+@pytest.fixture
+def piped(monkeypatch: pytest.MonkeyPatch) -> Piped:
+    """Runs `upscale ...` in this process between three real pipes, as `subprocess.run` would run it in another."""
+
+    def run(*args: object, source: bytes | None = None) -> "subprocess.CompletedProcess[bytes]":
+        """Nothing comes from standard input where `source` is None."""
+        out, err = _Drain(), _Drain()
+        with monkeypatch.context() as patch, _standard_input(source) as stdin:
+            patch.setattr(sys, "argv", ["upscale", *map(str, args)])
+            patch.setattr(sys, "stdin", stdin)
+            patch.setattr(sys, "stdout", out.end)
+            patch.setattr(sys, "stderr", err.end)
+            patch.setattr("upscale_cli.jobs.inputs._read", {})  # another process has not read anything yet
+            with pytest.raises(SystemExit) as ended:
+                cli.main()
+            code = ended.value.code if isinstance(ended.value.code, int) else 0
+            return subprocess.CompletedProcess([str(each) for each in args], code, out.close(), err.close())
+
+    return run
+
+
+class _Drain:
+    """A pipe whose other end is read all the time.
+
+    Attributes:
+        end: ours, to be written to.
+    """
+
+    def __init__(self) -> None:
+        theirs, ours = os.pipe()
+        self.end = os.fdopen(ours, "w", encoding="utf-8")
+        self._bytes = b""
+        self._reader = threading.Thread(target=self._read, args=(theirs,))
+        self._reader.start()
+
+    def _read(self, descriptor: int) -> None:
+        with os.fdopen(descriptor, "rb") as stream:
+            self._bytes = stream.read()
+
+    def close(self) -> bytes:
+        """All that has come."""
+        self.end.close()
+        self._reader.join()
+        return self._bytes
+
+
+@contextlib.contextmanager
+def _standard_input(data: bytes | None) -> Iterator[TextIO]:
+    """A pipe that gives that; without it, what gives nothing."""
+    if data is None:
+        with Path(os.devnull).open() as stream:
+            yield stream
+        return
+
+    def feed() -> None:
+        with contextlib.suppress(BrokenPipeError), os.fdopen(ours, "wb") as stream:
+            stream.write(data)
+
+    theirs, ours = os.pipe()
+    feeder = threading.Thread(target=feed)
+    feeder.start()
+    with os.fdopen(theirs) as stream:
+        yield stream
+    feeder.join()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.command import piped as piped
 from tests.command import run as run
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ import torch
 from imageio_ffmpeg import get_ffmpeg_exe
 from PIL import Image, PngImagePlugin
 
-from tests.command import Outcome
+from tests.command import Outcome, Piped
 from tests.conftest import REPOSITORY
 from tests.waiting import PATIENCE
 from upscale_cli.cli.group import MAIN_VERB
@@ -467,15 +467,15 @@ def process(*args: object, **options: Any) -> "subprocess.CompletedProcess[bytes
     return subprocess.run(command, capture_output=True, env=environment, check=False, **options)
 
 
-def test_a_photo_through_standard_input_and_output(photo: Path) -> None:
+def test_a_photo_through_standard_input_and_output(photo: Path, piped: Piped) -> None:
     done = process("-", *FAST, "-s", 2, input=photo.read_bytes())
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(b"\x89PNG")
     assert b"32 x 24" in done.stderr
-    as_json = process("-", *FAST, "-o", "-", "-f", "jpg", "--json", input=photo.read_bytes())
+    as_json = piped("-", *FAST, "-o", "-", "-f", "jpg", "--json", source=photo.read_bytes())
     assert as_json.stdout.startswith(b"\xff\xd8")
     assert json.loads(as_json.stderr.splitlines()[-1])["event"] == "finished"
-    empty = process("-", *FAST, input=b"")
+    empty = piped("-", *FAST, source=b"")
     assert (empty.returncode, empty.stdout) == (1, b"")
 
 
@@ -568,8 +568,8 @@ def test_a_template_may_be_a_folder_and_pad_numbers(run: Run, photo: Path) -> No
     assert (photo.parent / "photo-00064.png").exists()
 
 
-def test_standard_output_holds_one_picture(photo: Path) -> None:
-    done = process("-", "-m", "bicubic", "-m", "lanczos", input=photo.read_bytes())
+def test_standard_output_holds_one_picture(photo: Path, piped: Piped) -> None:
+    done = piped("-", "-m", "bicubic", "-m", "lanczos", source=photo.read_bytes())
     assert done.returncode == 1
     assert b"standard output holds one result only" in done.stderr
     assert done.stdout.count(b"IEND") == 1
@@ -589,15 +589,15 @@ def test_what_is_missing_of_a_model_asked_for_by_name_is_fetched(
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
-def test_named_pipes_are_read_once_and_never_replaced(photo: Path) -> None:
+def test_named_pipes_are_read_once_and_never_replaced(photo: Path, piped: Piped) -> None:
     pipe = photo.parent / "pipe.png"
     os.mkfifo(pipe)
     with subprocess.Popen(["sh", "-c", f'cat "{photo}" > "{pipe}"']) as writer:
-        done = process(pipe, "-m", "bicubic", "-m", "lanczos", "-s", 2, timeout=PATIENCE)
+        done = piped(pipe, "-m", "bicubic", "-m", "lanczos", "-s", 2)
         assert writer.wait(timeout=PATIENCE) == 0
     assert done.returncode == 0, done.stderr
     assert size_of(photo.parent / "pipe_bicubic_2x.png") == size_of(photo.parent / "pipe_lanczos_2x.png") == (32, 24)
-    refused = process(photo, *FAST, "-o", pipe, "--overwrite", timeout=PATIENCE)
+    refused = piped(photo, *FAST, "-o", pipe, "--overwrite")
     assert refused.returncode == 1
     assert b"is no regular file" in refused.stderr
     assert pipe.is_fifo()
@@ -846,8 +846,8 @@ def test_a_file_may_be_named_like_the_option(
     assert files(tmp_path) == {"--realtime", "new.mkv"}
 
 
-def test_a_clip_through_standard_output(clip: Path, tmp_path: Path) -> None:
-    done = process(clip, *CLIP, "-o", "-")
+def test_a_clip_through_standard_output(clip: Path, tmp_path: Path, piped: Piped) -> None:
+    done = piped(clip, *CLIP, "-o", "-")
     assert done.returncode == 0, done.stderr
     (tmp_path / "piped.mkv").write_bytes(done.stdout)
     assert shape_of(tmp_path / "piped.mkv") == (96, 64, 8)

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +19,7 @@ import pytest
 from imageio_ffmpeg import get_ffmpeg_exe
 
 from tests.clips import AAC, X264, Clips, ffmpeg, moving, tone
+from tests.command import Piped
 from tests.conftest import REPOSITORY
 from tests.examine import assert_kept, examine, upscale
 from tests.waiting import PATIENCE, until, until_listening
@@ -52,15 +53,25 @@ def port() -> int:
         pytest.skip("sockets are not allowed here")
 
 
-def run(
-    *arguments: object, source: bytes | None = None, code: int = 0, env: dict[str, str] | None = None
-) -> "subprocess.CompletedProcess[bytes]":
-    """`upscale ...` as a process of its own, fed through a pipe."""
-    command = [*UPSCALE, *map(str, arguments)]
-    done = subprocess.run(
-        command, input=source, cwd=REPOSITORY, capture_output=True, timeout=PATIENCE, check=False,
-        env={**os.environ, **(env or {})},
-    )  # fmt: skip
+Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
+
+
+@pytest.fixture
+def run(piped: Piped, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """`upscale ...`, fed through a pipe; with the exit code that it should have."""
+
+    def run(
+        *arguments: object, source: bytes | None = None, code: int = 0, env: dict[str, str] | None = None
+    ) -> "subprocess.CompletedProcess[bytes]":
+        with monkeypatch.context() as patch:
+            for name, value in (env or {}).items():
+                patch.setenv(name, value)
+            return _checked(piped(*arguments, source=source), code)
+
+    return run
+
+
+def _checked(done: "subprocess.CompletedProcess[bytes]", code: int) -> "subprocess.CompletedProcess[bytes]":
     assert done.returncode == code, done.stderr.decode(errors="replace")
     assert b"Traceback" not in done.stderr
     return done
@@ -74,7 +85,7 @@ def run(
     ["long_gop_ts", "faststart", "long_gop_mkv", "srt", "ass_and_font", "chapters", "languages", "cover_mkv", "opus",
      "hdr10", "alpha_vp9", "offset", "vfr_mkv"],
 )  # fmt: skip
-def test_a_clip_through_a_pipe_is_what_it_is_from_a_file(clips: Clips, tmp_path: Path, name: str) -> None:
+def test_a_clip_through_a_pipe_is_what_it_is_from_a_file(run: Run, clips: Clips, tmp_path: Path, name: str) -> None:
     source = clips(name)
     output = tmp_path / f"out{source.suffix}"
     fast = ("-m", "bicubic", "--encoder-arg", "cpu-used=8") if name == "alpha_vp9" else FAST
@@ -82,13 +93,16 @@ def test_a_clip_through_a_pipe_is_what_it_is_from_a_file(clips: Clips, tmp_path:
     assert_kept(examine(source), examine(output))
 
 
-def test_a_raw_stream_through_a_pipe(clips: Clips, tmp_path: Path) -> None:
+def test_a_raw_stream_through_a_pipe(run: Run, clips: Clips, tmp_path: Path) -> None:
     run("-", "-o", tmp_path / "out.mkv", *FAST, source=clips("raw_h264").read_bytes())
     assert len(examine(tmp_path / "out.mkv").of("video")[0].parcels) == 12
 
 
 def test_from_pipe_to_pipe(clips: Clips, tmp_path: Path) -> None:
-    done = run("-", *FAST, source=clips("long_gop_mkv").read_bytes())
+    """In a process of its own, as all of these are for their users."""
+    command, source = [*UPSCALE, "-", *FAST], clips("long_gop_mkv").read_bytes()
+    done = subprocess.run(command, input=source, capture_output=True, timeout=PATIENCE, cwd=REPOSITORY, check=False)
+    _checked(done, 0)
     (tmp_path / "out.mkv").write_bytes(done.stdout)
     assert_kept(examine(clips("long_gop_mkv")), examine(tmp_path / "out.mkv"))
 
@@ -115,7 +129,7 @@ def _write(descriptor: int, data: bytes) -> None:
         stream.write(data)
 
 
-def test_a_pipe_that_cannot_be_read_on_is_refused(clips: Clips, tmp_path: Path) -> None:
+def test_a_pipe_that_cannot_be_read_on_is_refused(run: Run, clips: Clips, tmp_path: Path) -> None:
     done = run("-", "-o", tmp_path / "out.mp4", *FAST, source=clips("long_gop").read_bytes(), code=1)
     line = done.stderr.decode()
     assert "index at its end" in line
@@ -132,14 +146,14 @@ def test_a_redirected_file_is_read_as_the_file_it_is(clips: Clips, tmp_path: Pat
     assert_kept(examine(clips("long_gop")), examine(tmp_path / "out.mp4"))
 
 
-def test_a_torn_clip_through_a_pipe_keeps_what_decodes(clips: Clips, tmp_path: Path) -> None:
+def test_a_torn_clip_through_a_pipe_keeps_what_decodes(run: Run, clips: Clips, tmp_path: Path) -> None:
     data = clips("long_gop_mkv").read_bytes()
     run("-", "-o", tmp_path / "out.mkv", *FAST, source=data[: len(data) // 2], code=1)
     assert examine(tmp_path / "out.mkv").of("video")[0].parcels
 
 
 @pytest.mark.parametrize("options", [("--frames", 7), ("--start", 0.4, "--end", 0.8), ("--end", 0.4)])
-def test_a_part_of_a_pipe(clips: Clips, tmp_path: Path, options: Sequence[object]) -> None:
+def test_a_part_of_a_pipe(run: Run, clips: Clips, tmp_path: Path, options: Sequence[object]) -> None:
     run("-", "-o", tmp_path / "pipe.mkv", *options, *FAST, source=clips("long_gop_mkv").read_bytes())
     run(clips("long_gop_mkv"), "-o", tmp_path / "file.mkv", *options, *FAST)
     pipe, file = examine(tmp_path / "pipe.mkv"), examine(tmp_path / "file.mkv")
@@ -151,7 +165,7 @@ def test_a_part_of_a_pipe(clips: Clips, tmp_path: Path, options: Sequence[object
 # Standard output
 
 
-def test_standard_output_holds_all_that_a_file_would(clips: Clips, tmp_path: Path) -> None:
+def test_standard_output_holds_all_that_a_file_would(run: Run, clips: Clips, tmp_path: Path) -> None:
     for name in ("chapters", "ass_and_font", "languages"):
         done = run(clips(name), "-o", "-", "--json", *FAST)
         (tmp_path / f"{name}.mkv").write_bytes(done.stdout)
@@ -172,7 +186,7 @@ def test_a_reader_that_has_enough_ends_it(clips: Clips) -> None:
     assert len([line for line in err.splitlines() if line.startswith("error")]) == 1, err
 
 
-def test_strict_real_time_counts_every_frame(clips: Clips, tmp_path: Path) -> None:
+def test_strict_real_time_counts_every_frame(run: Run, clips: Clips, tmp_path: Path) -> None:
     output = tmp_path / "out.mp4"
     done = run(clips("long_gop"), "-o", output, "-m", "espcn", "--device", "cpu", "--realtime=strict", "--json")
     last = json.loads(done.stdout.splitlines()[-1])
@@ -193,7 +207,7 @@ def player(folder: Path, body: str) -> dict[str, str]:
 
 
 @posix
-def test_a_player_is_shown_everything(clips: Clips, tmp_path: Path) -> None:
+def test_a_player_is_shown_everything(run: Run, clips: Clips, tmp_path: Path) -> None:
     env = player(tmp_path / "bin", f'cat > "{tmp_path}/shown.mkv"; echo "$@" > "{tmp_path}/arguments"')
     run(clips("languages"), "--play", "-m", "bicubic", "--device", "cpu", env=env)
     shown = examine(tmp_path / "shown.mkv")
@@ -203,20 +217,20 @@ def test_a_player_is_shown_everything(clips: Clips, tmp_path: Path) -> None:
 
 
 @posix
-def test_closing_the_player_is_no_error(clips: Clips, tmp_path: Path) -> None:
+def test_closing_the_player_is_no_error(run: Run, clips: Clips, tmp_path: Path) -> None:
     env = player(tmp_path / "bin", "head -c 3000 > /dev/null; exit 0")
     done = run(clips("long_gop"), "--play", "-m", "bicubic", "-s", 6, "--device", "cpu", env=env)
     assert b"the player was closed" in done.stderr
 
 
 @posix
-def test_a_player_that_fails_is_named_with_its_reason(clips: Clips, tmp_path: Path) -> None:
+def test_a_player_that_fails_is_named_with_its_reason(run: Run, clips: Clips, tmp_path: Path) -> None:
     env = player(tmp_path / "bin", "echo 'no display' >&2; exit 3")
     done = run(clips("long_gop"), "--play", "-m", "bicubic", "-s", 6, "--device", "cpu", env=env, code=1)
     assert b"no display" in done.stderr
 
 
-def test_without_a_player(clips: Clips, tmp_path: Path) -> None:
+def test_without_a_player(run: Run, clips: Clips, tmp_path: Path) -> None:
     done = run(clips("plain"), "--play", "-m", "bicubic", env={"PATH": str(tmp_path)}, code=2)
     assert b"mpv" in done.stderr
 
@@ -261,7 +275,7 @@ def sender(source: Path, address: str, *, loops: int = 0) -> "subprocess.Popen[b
     return subprocess.Popen([*command, "-c", "copy", "-f", "mpegts", address], stderr=subprocess.DEVNULL)
 
 
-def test_a_live_stream_into_a_file(tmp_path: Path, live_source: Path, port: int) -> None:
+def test_a_live_stream_into_a_file(run: Run, tmp_path: Path, live_source: Path, port: int) -> None:
     address = f"tcp://127.0.0.1:{port}"
     with sender(live_source, f"{address}?listen=1") as sending:
         until_listening(sending, port)
@@ -301,7 +315,7 @@ def test_ctrl_c_is_how_a_live_recording_ends(tmp_path: Path, live_source: Path, 
     assert report.of("audio")[0].parcels
 
 
-def test_a_file_sent_to_an_address(clips: Clips, tmp_path: Path, port: int) -> None:
+def test_a_file_sent_to_an_address(run: Run, clips: Clips, tmp_path: Path, port: int) -> None:
     address = f"tcp://127.0.0.1:{port}"
     received = tmp_path / "received.ts"
     command = [get_ffmpeg_exe(), "-v", "error", "-nostdin", "-i", f"{address}?listen=1", "-c", "copy", str(received)]
@@ -314,7 +328,7 @@ def test_a_file_sent_to_an_address(clips: Clips, tmp_path: Path, port: int) -> N
     assert report.of("audio")[0].parcels
 
 
-def test_nobody_at_an_address(tmp_path: Path, port: int) -> None:
+def test_nobody_at_an_address(run: Run, tmp_path: Path, port: int) -> None:
     done = run("--live", f"tcp://127.0.0.1:{port}", "-o", tmp_path / "out.mkv", "-m", "bicubic", code=1)
     assert f"tcp://127.0.0.1:{port}" in done.stderr.decode()
     assert not list(tmp_path.iterdir())
