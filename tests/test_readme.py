@@ -349,10 +349,7 @@ DOCUMENTS = sorted(
     for path in (*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").glob("*.md"), *REPOSITORY.glob("*/README.md"))
     if path.name != "CHANGELOG.md"
 )
-OF_THE_FORMER_HOUSE = {
-    "weights/README.md",
-    *(f"docs/{name}.md" for name in ("architecture", "style", "cluster", "folders", "gigapixel", "objects", "video")),
-}
+OF_THE_FORMER_HOUSE = {"docs/architecture.md"}
 """Documents that are to be rewritten, when all modules have their names."""
 
 
