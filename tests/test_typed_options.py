@@ -86,6 +86,10 @@ def test_what_holds_for_python_is_checked_there(tmp_path: Path) -> None:
         upscale_video("rtsp://camera/1", tmp_path / "a.mkv")
     with pytest.raises(OptionError, match=r"play=True and output='.*a\.mkv' exclude each other"):
         upscale_video("a.mp4", tmp_path / "a.mkv", options=ClipOptions(play=True))
+    with pytest.raises(OptionError, match=r"resume=True does not go with s3://bucket/a"):
+        upscale_folder("s3://bucket/a", tmp_path / "out", photos=PhotoOptions(resume=True))
+    with pytest.raises(OptionError, match=r"max_memory= is for one picture at a time, and jobs=2 is more"):
+        upscale_folder(tmp_path, tmp_path / "out", jobs=2, photos=PhotoOptions(max_memory=10**9))
 
 
 def test_options_are_values() -> None:

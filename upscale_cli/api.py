@@ -182,15 +182,16 @@ def upscale_folder(
     from upscale_cli.batch.folder import FolderRun
     from upscale_cli.batch.options import BatchOptions, jobs_within
     from upscale_cli.events import FolderFinished
+    from upscale_cli.jobs.checks import check_objects
     from upscale_cli.jobs.plan import Planner
     from upscale_cli.jobs.video_facts import ClipOptions
 
-    how = UpscalerOptions(**options)
+    how, photos, clips = UpscalerOptions(**options), photos or PhotoOptions(), clips or ClipOptions()
     wanted = None if scale is None and target is None else chosen_target(scale, target)
     batch = BatchOptions(
         recursive=recursive, include=tuple(include), exclude=tuple(exclude), overwrite=overwrite,
         skip_existing=skip_existing and not overwrite,
-        jobs=jobs_within(jobs, is_bounded=photos is not None and photos.max_memory is not None),
+        jobs=jobs_within(jobs, is_bounded=executor is None and photos.max_memory is not None),
     )  # fmt: skip
     names = [os.fspath(source)] if isinstance(source, str | os.PathLike) else [os.fspath(one) for one in source]
     folder = None if output is None else os.fspath(output)
@@ -203,13 +204,10 @@ def upscale_folder(
             ends.append(event)
         listener(event)
 
-    planner = Planner(
-        Naming(folder, format, wanted),
-        replace(photos or PhotoOptions(), overwrite=overwrite),
-        lambda: replace(clips or ClipOptions(), overwrite=overwrite),
-        how,
-        listen,
-    )
+    naming = Naming(folder, format, wanted)
+    check_objects(map(Input, names), naming, play=clips.play, live=clips.live, resume=photos.resume or clips.resume)
+    photos, clips = replace(photos, overwrite=overwrite), replace(clips, overwrite=overwrite)
+    planner = Planner(naming, photos, lambda: clips, how, listen)
     rules = batch.rules(skips=skip_existing)
     run = FolderRun(planner, [None if model is None else os.fspath(model)], rules, executor)
     run.all(find_sources(names, (), batch.choice(folder)))

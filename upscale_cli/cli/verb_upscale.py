@@ -22,7 +22,6 @@ from upscale_cli.cli.upscale_options import (
 from upscale_cli.cli.verb_compare import show as show_compared
 from upscale_cli.cli.video_options import VideoGroup
 from upscale_cli.errors import OptionError
-from upscale_cli.messages import option
 
 if TYPE_CHECKING:
     from upscale_cli.jobs.inputs import Input
@@ -97,8 +96,7 @@ def _check_together(
     from upscale_cli.jobs.checks import check_live, check_objects
 
     check_live(sources, naming.output, len(sources) * models, play=clips.play, live=clips.live)
-    given = {"play": clips.play, "live": clips.live, "resume": clips.resume, "compare": output.compare}
-    check_objects(sources, naming, *(option(name, True) for name, is_given in given.items() if is_given))
+    check_objects(sources, naming, play=clips.play, live=clips.live, resume=clips.resume, compare=output.compare)
 
 
 def _check_compare(batch: Batch, sources: "list[Input]", clips: VideoGroup, *, to_stdout: bool) -> None:

@@ -45,11 +45,11 @@ def check_live(sources: Iterable[Input], output: str | None, results: int, *, pl
             )
 
 
-def check_objects(sources: Iterable[Input], naming: Naming, *others: str) -> None:
+def check_objects(sources: Iterable[Input], naming: Naming, **options: bool) -> None:
     """Refuses what cannot be done with objects.
 
     Args:
-        others: options that are given and do not go with them, marked for a message.
+        options: those that do not go with them, by name, and whether they are given.
 
     Raises:
         OptionError: so it is.
@@ -59,8 +59,10 @@ def check_objects(sources: Iterable[Input], naming: Naming, *others: str) -> Non
     url = next(filter(is_object, (*(source.name for source in given), output)), None)
     if url is None:
         return
-    for other in others:
-        raise OptionError(f"{other} does not go with {url}: an object comes and goes as a whole. Leave it out.")
+    for name in (name for name, is_given in options.items() if is_given):
+        raise OptionError(
+            f"{option(name, True)} does not go with {url}: an object comes and goes as a whole. Leave it out."
+        )
     if output == STDIO or any(source.is_stdin for source in given):
         raise OptionError(f"{url} and standard input or output do not go together. Name a file or an object instead.")
     naming.check_unseen()
