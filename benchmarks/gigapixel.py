@@ -148,9 +148,9 @@ def compared(case: Case, lr: Pixels, output: Path) -> dict[str, int]:
 def rows_of(path: Path, start: int, count: int) -> Pixels:
     """Some rows of a file, which is not decoded as a whole."""
     with ImageReader(path) as reader:
-        assert reader.scan is not None
+        assert reader.row_reader is not None
         bands, found = [], 0
-        for band in reader.scan.begin(start):
+        for band in reader.row_reader.begin(start):
             bands.append(band)
             found += len(band)
             if found >= count:

@@ -578,14 +578,14 @@ def test_standard_output_holds_one_picture(photo: Path, piped: Piped) -> None:
 def test_what_is_missing_of_a_model_asked_for_by_name_is_fetched(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from upscale_cli.models.resolve import rows_at_hand
+    from upscale_cli.models.resolve import available_rows
 
     (tmp_path / "RealESRGAN_x2plus.safetensors").write_bytes(b"a twin")
     monkeypatch.setenv("UPSCALE_WEIGHTS", str(tmp_path))
-    assert set(rows_at_hand("realesrgan", chosen_for_user=False)) == {2}, "offline"
+    assert set(available_rows("realesrgan", chosen_for_user=False)) == {2}, "offline"
     monkeypatch.delenv("UPSCALE_OFFLINE")
-    assert set(rows_at_hand("realesrgan", chosen_for_user=False)) == {2, 4}
-    assert set(rows_at_hand("realesrgan", chosen_for_user=True)) == {2}
+    assert set(available_rows("realesrgan", chosen_for_user=False)) == {2, 4}
+    assert set(available_rows("realesrgan", chosen_for_user=True)) == {2}
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")

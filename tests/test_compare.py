@@ -32,7 +32,7 @@ from upscale_cli.compare.comparison import Comparison
 from upscale_cli.compare.measure import Likeness, likeness
 from upscale_cli.compare.page import write_page
 from upscale_cli.compare.pairing import Subject, Version, labels, subject_of_files, subjects_of_folders
-from upscale_cli.compare.strip_metadata import bare
+from upscale_cli.compare.strip_metadata import stripped
 from upscale_cli.compare.video_side_by_side import examine
 from upscale_cli.errors import InputError, OutputError, UpscaleError
 from upscale_cli.evaluation import metrics
@@ -220,13 +220,13 @@ SECRETS = (b"Acme", b"Camera 3000", b"at home", b"xpacket", b"GPS", b"Exif", b"E
     ],
 )
 def test_metadata_go_and_pixels_stay(format: str, data: bytes) -> None:
-    result = bare(data, format)
+    result = stripped(data, format)
     assert result is not None
     assert not any(secret in result for secret in SECRETS)
     before, after = (Image.open(io.BytesIO(file)) for file in (data, result))
     assert before.info.get("icc_profile") == after.info.get("icc_profile")
     np.testing.assert_array_equal(np.asarray(before), np.asarray(after))
-    assert bare(result, format) == result
+    assert stripped(result, format) == result
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WebP"])
@@ -234,13 +234,13 @@ def test_metadata_go_and_pixels_stay(format: str, data: bytes) -> None:
     "data", [b"", b"\xff\xd8", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF\0\0\0\0WEBP", b"x" * 99]
 )
 def test_what_is_no_whole_file_is_not_taken_as_it_is(format: str, data: bytes) -> None:
-    assert bare(data, format) is None
+    assert stripped(data, format) is None
 
 
 @pytest.mark.parametrize("cut", [0.3, 0.9])
 @pytest.mark.parametrize(("format", "data"), [("JPEG", jpeg()), ("PNG", encoded(frame_of(), "PNG"))])
 def test_a_cut_file_is_not_taken_as_it_is(format: str, data: bytes, cut: float) -> None:
-    assert bare(data[: int(len(data) * cut)], format) is None
+    assert stripped(data[: int(len(data) * cut)], format) is None
 
 
 def loaded(source: Path | bytes) -> tuple[picture_module.Picture, list[str]]:

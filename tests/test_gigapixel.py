@@ -26,7 +26,7 @@ from upscale_cli import Upscaler, upscale_file
 from upscale_cli.errors import InputError, InterruptedRun, OptionError, OutputError
 from upscale_cli.events import Event, Note, Progress
 from upscale_cli.frames.image import Frame, Layout, Pixels
-from upscale_cli.frames.rows import Edge, Held, Padded, Rows, Scan, Streamed
+from upscale_cli.frames.rows import Edge, Held, Padded, RowReader, Rows, Streamed
 from upscale_cli.inference.resample import FILTERS, Resampled, taps
 from upscale_cli.inference.sizing import Target
 from upscale_cli.jobs.bands import plan_bands
@@ -62,7 +62,7 @@ def nets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return made | {"espcn": "espcn", "bicubic": "bicubic", "lanczos": "lanczos"}
 
 
-def scanned(frame: Frame, heights: list[int]) -> Scan:
+def row_reader(frame: Frame, heights: list[int]) -> RowReader:
     """A frame as a reader would give it, in bands of those heights, over and over."""
 
     def begin(start: int) -> Iterator[Pixels]:
@@ -72,7 +72,7 @@ def scanned(frame: Frame, heights: list[int]) -> Scan:
             yield frame.pixels[start : start + height]
             start, number = start + height, number + 1
 
-    return Scan(frame.height, frame.width, frame.layout, frame.pixels.dtype, frame.transfer, begin)
+    return RowReader(frame.height, frame.width, frame.layout, frame.pixels.dtype, frame.transfer, begin)
 
 
 def read_in_steps(rows: Rows, heights: list[int], start: int = 0) -> Pixels:
@@ -107,7 +107,7 @@ def test_bands_equal_the_whole(nets: dict[str, str], model: str, data: st.DataOb
     np.testing.assert_array_equal(read_in_steps(upscaler.rows(frame, plan), steps, start), whole[start:])
     if layout in ("L", "RGB") and dtype is not np.float32:
         bands = data.draw(st.lists(st.integers(1, 40), min_size=1, max_size=4))
-        np.testing.assert_array_equal(read_in_steps(upscaler.rows(scanned(frame, bands), plan), steps), whole)
+        np.testing.assert_array_equal(read_in_steps(upscaler.rows(row_reader(frame, bands), plan), steps), whole)
 
 
 def test_a_picture_that_wraps_equals_the_whole() -> None:
@@ -124,12 +124,12 @@ def test_a_constant_picture_in_bands_is_constant(value: int) -> None:
     frame = Frame(np.full((40, 9, 3), value, np.uint8), "RGB")
     upscaler = Upscaler("espcn", device="cpu", tile=9)
     plan = upscaler.plan(9, 40, Target(scale=2))
-    assert upscaler.tile_count(scanned(frame, [6]), plan) == 0
-    assert (upscaler.rows(scanned(frame, [6]), plan).whole() == value).all()
+    assert upscaler.tile_count(row_reader(frame, [6]), plan) == 0
+    assert (upscaler.rows(row_reader(frame, [6]), plan).whole() == value).all()
     frame.pixels[39, 8, 2] += 1
-    assert upscaler.tile_count(scanned(frame, [6]), plan) > 0
+    assert upscaler.tile_count(row_reader(frame, [6]), plan) > 0
     np.testing.assert_array_equal(
-        upscaler.rows(scanned(frame, [6]), plan).whole(), upscaler.upscale(frame, plan).pixels
+        upscaler.rows(row_reader(frame, [6]), plan).whole(), upscaler.upscale(frame, plan).pixels
     )
 
 
@@ -144,7 +144,7 @@ def test_few_rows_are_held() -> None:
 
     upscaler = Upscaler("espcn", device="cpu", tile=20)
     plan = upscaler.plan(20, 300, Target(scale=5))  # two passes and a resampling
-    rows = upscaler.rows(Scan(300, 20, "RGB", frame.pixels.dtype, "display", begin), plan)
+    rows = upscaler.rows(RowReader(300, 20, "RGB", frame.pixels.dtype, "display", begin), plan)
     asked.clear()  # the first band was looked at already: is the picture constant?
     rows.read(0, 50)
     assert max(asked) < 80
@@ -290,7 +290,7 @@ def test_lr_that_cannot_be_decoded_in_bands_is_held(
         mode = {"palette.png": "P", "cmyk.tif": "CMYK"}.get(source, "RGB")
         image.convert(mode).save(path)
     with ImageReader(path) as reader:
-        assert reader.scan is None
+        assert reader.row_reader is None
     how: dict[str, Any] = {"scale": 2, "model": Upscaler("espcn", device="cpu", tile=16)}
     expected = whole(path, tmp_path / "sr.tif", monkeypatch, **how)
     np.testing.assert_array_equal(pixels_in(upscale_file(path, tmp_path / "sr.tif", **how)), expected)
@@ -304,7 +304,7 @@ def test_jpeg_through_libvips(mode: str, subsampling: str, tmp_path: Path, monke
     path, noise = tmp_path / "lr.jpg[Q=1]", np.random.default_rng(0).integers(0, 255, (12, 9, 3), np.uint8)
     Image.fromarray(noise).resize((91, 123)).convert(mode).save(path, "JPEG", quality=85, subsampling=subsampling)
     with ImageReader(path) as reader:
-        assert reader.scan is not None
+        assert reader.row_reader is not None
     how: dict[str, Any] = {"scale": 2, "model": Upscaler("espcn", device="cpu", tile=16)}
     expected = whole(path, tmp_path / "sr.tif", monkeypatch, **how)
     np.testing.assert_array_equal(pixels_in(upscale_file(path, tmp_path / "sr.tif", **how)), expected)
@@ -393,7 +393,7 @@ def test_a_pyramid_in_another_format_is_nothing(tmp_path: Path) -> None:
     write(tmp_path / "lr.png", frame_of())
     told: list[Event] = []
     upscale_file(tmp_path / "lr.png", scale=2, model="bicubic", pyramid=True, listener=told.append)
-    assert any("pyramid=True means nothing" in event.text for event in told if isinstance(event, Note))
+    assert any("pyramid=True has an effect on TIFF" in event.text for event in told if isinstance(event, Note))
 
 
 # Killed and gone on with
@@ -566,7 +566,7 @@ def test_memory_in_bands_does_not_grow_with_the_height() -> None:
             **{name: getattr(info, name) for name in info.__slots__} | {"width": 10**4, "height": height}
         )
         plan = Upscaler("espcn").plan(10**4, height, Target(scale=4))
-        bands = plan_bands(large, scanned(frame, [1]), plan, FORMATS["TIFF"], 10**9, 0, wrap=False)
+        bands = plan_bands(large, row_reader(frame, [1]), plan, FORMATS["TIFF"], 10**9, 0, wrap=False)
         assert bands is not None
         needs.add((bands.needed, bands.budget))
     assert len(needs) == 1

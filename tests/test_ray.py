@@ -271,11 +271,11 @@ def test_an_output_that_was_whole_before_its_worker_died_is_not_made_again(
     task = Task(request_for(photo(album[0], output, net), net), ignore)
     assert task.begins()
     output.write_bytes(b"whole")
-    executor.again(task, died_over_it=True, why="killed")
+    executor.again(task, killed_worker=True, why="killed")
     assert task.future.result(timeout=0) == ""
     assert output.read_bytes() == b"whole"
     output.unlink()
-    executor.again(task, died_over_it=True, why="killed")  # just behind it: nothing more is to be done
+    executor.again(task, killed_worker=True, why="killed")  # just behind it: nothing more is to be done
     executor.close()
     assert task.future.result(timeout=0) == ""
 

@@ -288,10 +288,10 @@ class Manifest:
         """Of a source, the same from wherever a run begins."""
         folder, own = self._storage.folder, source.folder
         if isinstance(own, str) or isinstance(folder, str):
-            is_beside = own == folder
+            is_same_folder = own == folder
         else:
-            is_beside = os.path.abspath(own) == os.path.abspath(folder)
-        return source.pure_path.name if is_beside else source.below_root.as_posix()
+            is_same_folder = os.path.abspath(own) == os.path.abspath(folder)
+        return source.pure_path.name if is_same_folder else source.below_root.as_posix()
 
 
 def _absolute(source: Input) -> str:

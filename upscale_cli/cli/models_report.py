@@ -11,7 +11,7 @@ from upscale_cli.errors import CheckpointError, UpscaleError, printable
 from upscale_cli.events import Failed, Listener, Note
 from upscale_cli.models.interface import Descriptor, InputSpec, scales_named
 from upscale_cli.models.registry import KERNELS, MODELS, Spec, kernel_named, rows_of
-from upscale_cli.models.resolve import is_checkpoint_path, obtain_telling
+from upscale_cli.models.resolve import is_checkpoint_path, obtain_reporting
 from upscale_cli.models.store import Found, candidates, locate, sha256_of, weights_folders
 
 
@@ -100,7 +100,7 @@ def fetch_all(names: Sequence[str], listener: Listener) -> None:
     failures: list[UpscaleError] = []
     for spec in _rows(names):
         try:
-            found = obtain_telling(spec, listener)
+            found = obtain_reporting(spec, listener)
             listener(Note(f"{spec.model} x{spec.scale}: {found.path}"))
         except UpscaleError as error:
             failures.append(error)

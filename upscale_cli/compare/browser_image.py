@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from upscale_cli.compare.pairing import Version
-from upscale_cli.compare.strip_metadata import bare
+from upscale_cli.compare.strip_metadata import stripped
 from upscale_cli.errors import InputError
 from upscale_cli.frames.image import Frame
 from upscale_cli.media.image import icc
@@ -87,7 +87,7 @@ def _native(source: Path | bytes, info: PhotoInfo) -> bytes | None:
     if info.format not in _NATIVE or info.frames > 1 or info.bits != 8 or info.layout not in PAGE.layouts:
         return None
     data = source if isinstance(source, bytes) else source.read_bytes()
-    return bare(data, info.format) if _is_stored_upright(data) else None
+    return stripped(data, info.format) if _is_stored_upright(data) else None
 
 
 def _is_stored_upright(data: bytes) -> bool:

@@ -20,7 +20,7 @@ _AFTER_SCAN: Final = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 """A marker; within a scan stand only FF 00, which is the value FF, and restart markers."""
 
 
-def bare(data: bytes, format: str) -> bytes | None:
+def stripped(data: bytes, format: str) -> bytes | None:
     """A still picture without metadata.
 
     Args:
@@ -29,14 +29,14 @@ def bare(data: bytes, format: str) -> bytes | None:
     Returns:
         A file that decodes to the same pixels; None where it is of another format, animated, or laid out unusually.
     """
-    strip = {"JPEG": _bare_jpeg, "PNG": _bare_png, "WebP": _bare_webp}.get(format)
+    strip = {"JPEG": _stripped_jpeg, "PNG": _stripped_png, "WebP": _stripped_webp}.get(format)
     try:
         return strip(data) if strip else None
     except (struct.error, IndexError):
         return None
 
 
-def _bare_jpeg(data: bytes) -> bytes | None:
+def _stripped_jpeg(data: bytes) -> bytes | None:
     """Of the application segments JFIF, the ICC profile and Adobe's flag stay, and nothing of what follows the end."""
     if data[:2] != bytes((0xFF, _START)):
         return None
@@ -61,7 +61,7 @@ def _bare_jpeg(data: bytes) -> bytes | None:
     return None
 
 
-def _bare_png(data: bytes) -> bytes | None:
+def _stripped_png(data: bytes) -> bytes | None:
     if not data.startswith(_PNG_SIGNATURE):
         return None
     kept, at = [_PNG_SIGNATURE], len(_PNG_SIGNATURE)
@@ -77,7 +77,7 @@ def _bare_png(data: bytes) -> bytes | None:
         at = end
 
 
-def _bare_webp(data: bytes) -> bytes | None:
+def _stripped_webp(data: bytes) -> bytes | None:
     kept = []
     for kind, body in _webp_chunks(data):
         if kind == b"VP8X":

@@ -139,7 +139,7 @@ class Padded(Rows):
 
 
 @dataclass(frozen=True)
-class Scan:
+class RowReader:
     """An upright LR picture that is decoded band by band, as often as it is asked for.
 
     Attributes:

@@ -50,7 +50,7 @@ STAND_IN: Final[Kernel] = "bicubic"
 """What takes a net's place in frames that would come too late."""
 
 
-def unheard(text: str) -> None:
+def unreported(text: str) -> None:
     """Takes notes that are of no use."""
 
 
@@ -164,7 +164,7 @@ class FrameUpscaler:
         *,
         graph: bool = False,
         place: int = 0,
-        say: Say = unheard,
+        say: Say = unreported,
     ) -> None:
         self._upscaler, self._format, self._tags, self._say = upscaler, format, tags, say
         self.plan = upscaler.plan(width, height, target)

@@ -24,7 +24,7 @@ import torch
 from upscale_cli.errors import OptionError
 from upscale_cli.events import Listener, Note, ignore
 from upscale_cli.frames.image import Frame, Layout, Pixels, channels_of
-from upscale_cli.frames.rows import Constant, Held, Rows, Scan
+from upscale_cli.frames.rows import Constant, Held, RowReader, Rows
 from upscale_cli.inference.backends.base import Backend
 from upscale_cli.inference.backends.torch_eager import TORCH_EAGER
 from upscale_cli.inference.color import bleed
@@ -50,7 +50,7 @@ from upscale_cli.messages import option
 from upscale_cli.models.interface import Descriptor, LoadedNet, Precision, Scale, scaled
 from upscale_cli.models.loading import interpolate, load_net, load_spec, net_digest
 from upscale_cli.models.registry import MODELS, Kernel, Spec, kernel_named, rows_of
-from upscale_cli.models.resolve import best_clip_model, best_model, is_checkpoint_path, obtain_telling, rows_at_hand
+from upscale_cli.models.resolve import available_rows, best_clip_model, best_model, is_checkpoint_path, obtain_reporting
 
 DEFAULT_SCALE: Final = 4
 """For photos, unless the model has one scale only."""
@@ -188,7 +188,7 @@ class Upscaler:
         elif self.kernel is None:
             scales = [spec.scale for spec in rows_of(self.name)]
             self.only_scale = scales[0] if len(scales) == 1 else None
-            self._rows = rows_at_hand(self.name, chosen_for_user=chosen_for_user, say=self._say)
+            self._rows = available_rows(self.name, chosen_for_user=chosen_for_user, say=self._say)
         self.default_scale = self.only_scale or DEFAULT_SCALE
         if self._denoise != 1 and not any(spec.weak_denoise for spec in self._rows.values()):
             able = ", ".join(dict.fromkeys(spec.model for spec in MODELS if spec.weak_denoise))
@@ -257,7 +257,7 @@ class Upscaler:
         pixels = rows.pixels if isinstance(rows, Held) else rows.whole()
         return Frame(pixels, self.layout(frame), frame.transfer, frame.duration_ms)
 
-    def rows(self, lr: Frame | Scan, plan: Plan, on_tile: OnTile | None = None) -> Rows:
+    def rows(self, lr: Frame | RowReader, plan: Plan, on_tile: OnTile | None = None) -> Rows:
         """The SR picture, computed as its rows are asked for; `upscale` asks for all of them.
 
         Of the SR picture, and of what lies between two passes, no more is held than is still needed. A picture that
@@ -265,8 +265,8 @@ class Upscaler:
         """
         layout = self.layout(lr)
         if not plan.passes and (plan.width, plan.height) == (lr.width, lr.height):
-            return lr.rows() if isinstance(lr, Scan) else Held(lr.pixels[:, :, : channels_of(layout)])
-        if isinstance(lr, Scan):
+            return lr.rows() if isinstance(lr, RowReader) else Held(lr.pixels[:, :, : channels_of(layout)])
+        if isinstance(lr, RowReader):
             channels = channels_of(layout)
             if lr.constant is not None:
                 return Constant(plan.height, plan.width, channels, lr.constant)
@@ -281,24 +281,24 @@ class Upscaler:
             parts.append((planes, self._planes(part, planes, plan, lr, on_tile)))
         return parts[0][1] if len(parts) == 1 and holes is None else Joined(parts, holes)
 
-    def tile_count(self, lr: Frame | Scan, plan: Plan) -> int:
+    def tile_count(self, lr: Frame | RowReader, plan: Plan) -> int:
         """How often `upscale` will call `on_tile`."""
         return sum(net.tile_count(height, width) for net, height, width in self._steps(lr, plan))
 
-    def expected_seconds(self, lr: Frame | Scan, plan: Plan) -> float:
+    def expected_seconds(self, lr: Frame | RowReader, plan: Plan) -> float:
         """How long `upscale` is likely to take on this device; 0 where that is too little to be worth knowing."""
         return sum(net.expected_seconds(height, width) for net, height, width in self._steps(lr, plan))
 
-    def layout(self, lr: Frame | Scan) -> Layout:
+    def layout(self, lr: Frame | RowReader) -> Layout:
         """Of the SR picture."""
         return OPAQUE.get(lr.layout, lr.layout) if self.alpha == "drop" else lr.layout
 
-    def _steps(self, lr: Frame | Scan, plan: Plan) -> Iterator[tuple[TiledNet, int, int]]:
+    def _steps(self, lr: Frame | RowReader, plan: Plan) -> Iterator[tuple[TiledNet, int, int]]:
         """Every run of a net over some planes of a frame: (net, height, width of what goes in)."""
         for planes in planes_of(self.layout(lr)):
             if self._is_interpolated(planes):
                 continue
-            if lr.constant is not None if isinstance(lr, Scan) else is_constant(lr.pixels[:, :, planes.channels]):
+            if lr.constant is not None if isinstance(lr, RowReader) else is_constant(lr.pixels[:, :, planes.channels]):
                 continue
             height, width = lr.height, lr.width
             for scale in plan.passes:
@@ -322,7 +322,7 @@ class Upscaler:
             return Levelled(within, levels, None)
         return Levelled(within, levels, self._resampled(Held(levels.beyond), plan, part.dtype, "lanczos"))
 
-    def _passes(self, lr: Rows, planes: Planes, plan: Plan, source: Frame | Scan, on_tile: OnTile | None) -> Rows:
+    def _passes(self, lr: Rows, planes: Planes, plan: Plan, source: Frame | RowReader, on_tile: OnTile | None) -> Rows:
         """The passes of a plan and the final resampling, to the dtype of `lr`."""
         picture = lr
         for number, scale in enumerate(plan.passes, start=1):
@@ -404,8 +404,8 @@ class Upscaler:
         bf16_is_close = spec is not None and spec.bf16 and not blended  # measured for the row's own weights only
         return choose_precision(wanted, self.device, bits=bits, bf16_is_close=bf16_is_close)
 
-    def _net_for(self, scale: Scale, lr: Frame | Scan) -> TiledNet:
-        return self.net(scale, 8 * (lr.dtype if isinstance(lr, Scan) else lr.pixels.dtype).itemsize)
+    def _net_for(self, scale: Scale, lr: Frame | RowReader) -> TiledNet:
+        return self.net(scale, 8 * (lr.dtype if isinstance(lr, RowReader) else lr.pixels.dtype).itemsize)
 
     def net(self, scale: Scale, bits: int) -> TiledNet:
         """The net of that scale at work on the devices, in the precision that pictures of `bits` a channel need.
@@ -442,7 +442,7 @@ class Upscaler:
         return self._loaded[place]
 
     def _load(self, spec: Spec) -> LoadedNet:
-        return load_spec(spec, obtain_telling(spec, self._listener))
+        return load_spec(spec, obtain_reporting(spec, self._listener))
 
     def _say(self, text: str) -> None:
         self._listener(Note(text))

@@ -13,7 +13,7 @@ from torch import Tensor
 from upscale_cli.events import Say
 from upscale_cli.frames.colour_tags import ColourTags
 from upscale_cli.frames.pixel_format import PixelFormat
-from upscale_cli.inference.frame_upscaler import FrameRequest, FrameUpscaler, unheard
+from upscale_cli.inference.frame_upscaler import FrameRequest, FrameUpscaler, unreported
 from upscale_cli.inference.scheduler import Future, Scheduler
 from upscale_cli.inference.sizing import Plan, Target
 from upscale_cli.inference.upscaler import Upscaler
@@ -41,7 +41,7 @@ class VideoUpscaler:
         target: Target,
         *,
         graph: bool = False,
-        say: Say = unheard,
+        say: Say = unreported,
     ) -> None:
         self._frames = [
             FrameUpscaler(upscaler, format, width, height, tags, target, graph=graph, place=place, say=say)

@@ -1,6 +1,6 @@
 """A picture whose SR does not fit into memory: band by band through the upscaler, to the file as it becomes final.
 
-    ImageReader.scan  ->  Upscaler.rows  ->  ImageWriter.write_rows
+    ImageReader.row_reader  ->  Upscaler.rows  ->  ImageWriter.write_rows
     (media/)              (upscaler)         (media/)
 
 The writer asks for rows, the upscaler for the LR rows that it needs for them; docs/gigapixel.md says why the result is
@@ -15,7 +15,7 @@ from typing import Final
 import psutil
 
 from upscale_cli.frames.image import Frame, Layout, Pixels, Transfer, channels_of
-from upscale_cli.frames.rows import Rows, Scan
+from upscale_cli.frames.rows import RowReader, Rows
 from upscale_cli.inference.device import CPU_BUDGET, free_host_memory
 from upscale_cli.inference.planes import OPAQUE, planes_of
 from upscale_cli.inference.sizing import Plan
@@ -46,12 +46,12 @@ class Bands:
     Attributes:
         needed: bytes of host memory that it takes at least.
         budget: bytes that a row of tiles may take, and on a CPU a window too; 0: there are too few.
-        scan: whether LR is decoded in bands too.
+        reads_rows: whether LR is decoded in bands too.
     """
 
     needed: int
     budget: int
-    scan: bool
+    reads_rows: bool
 
 
 def room(max_memory: int | None) -> int:
@@ -65,12 +65,19 @@ def room(max_memory: int | None) -> int:
 
 
 def plan_bands(
-    info: PhotoInfo, scan: Scan | None, plan: Plan, format: Format, room: int, source_bytes: int, *, wrap: bool
+    info: PhotoInfo,
+    row_reader: RowReader | None,
+    plan: Plan,
+    format: Format,
+    room: int,
+    source_bytes: int,
+    *,
+    wrap: bool,
 ) -> Bands | None:
     """How the first frame of a source goes through in bands; None where it cannot.
 
     Args:
-        scan: of the reader.
+        row_reader: of the reader.
         source_bytes: of the file.
         wrap: a picture that continues on its opposite side is held, and so is what lies between its passes.
     """
@@ -79,8 +86,8 @@ def plan_bands(
         return None
     channels, depth = channels_of(info.layout), info.bits // 8
     lr = info.width * info.height * channels * depth
-    scanned = scan is not None and not wrap
-    holding = scan.held if scan is not None and scanned else int(DECODING * lr) + source_bytes
+    reads_rows = row_reader is not None and not wrap
+    holding = row_reader.held if row_reader is not None and reads_rows else int(DECODING * lr) + source_bytes
     if info.layout in OPAQUE:
         holding += 40 * info.width * info.height
     writing = 3 * TILE * plan.width * channels * depth if format.name == "TIFF" else 0
@@ -88,7 +95,7 @@ def plan_bands(
     shares = 1 + len(plan.passes) * len(planes_of(info.layout))
     budget = int((room - fixed) * SHARE) // shares
     needed = fixed + int(shares * LEAST_BUDGET / SHARE)
-    return Bands(needed, min(budget, CPU_BUDGET) if budget >= LEAST_BUDGET else 0, scanned)
+    return Bands(needed, min(budget, CPU_BUDGET) if budget >= LEAST_BUDGET else 0, reads_rows)
 
 
 def _resamples(info: PhotoInfo, plan: Plan) -> bool:
@@ -118,7 +125,7 @@ def upscaled_in_bands(
     upscaler: Upscaler,
     plan: Plan,
     bands: Bands,
-    begin: Callable[[Frame | Scan, int], Callable[[], None]],
+    begin: Callable[[Frame | RowReader, int], Callable[[], None]],
 ) -> Iterator[Large]:
     """Opens the SR picture of the first frame of `reader`; while it is open, the upscaler keeps to the budget.
 
@@ -128,7 +135,7 @@ def upscaled_in_bands(
     """
     upscaler.limit_memory(bands.budget)
     try:
-        lr = reader.scan if bands.scan and reader.scan is not None else next(iter(reader))
+        lr = reader.row_reader if bands.reads_rows and reader.row_reader is not None else next(iter(reader))
         count = -(-plan.height // TILE)
         report = begin(lr, count)
         rows = upscaler.rows(lr, plan, report)

@@ -211,7 +211,7 @@ def check_room(job: PhotoJob, reader: ImageReader, plan: Plan, upscaler: Upscale
     bands, remedy = None, f"Choose a smaller {option('scale')}"
     if frames == 1:
         size = len(job.source) if isinstance(job.source, bytes) else job.source.stat().st_size
-        bands = plan_bands(info, reader.scan, plan, job.format, free, size, wrap=upscaler.wrap)
+        bands = plan_bands(info, reader.row_reader, plan, job.format, free, size, wrap=upscaler.wrap)
         remedy += "" if job.format.bands else f", {option('format', 'tiff')}, png or jpg (which are written in bands)"
     if bands is not None and bands.budget:
         return bands

@@ -5,7 +5,7 @@ from typing import Final
 
 from upscale_cli.events import Estimate, Listener, Progress
 from upscale_cli.frames.image import Frame
-from upscale_cli.frames.rows import Scan
+from upscale_cli.frames.rows import RowReader
 from upscale_cli.inference.sizing import Plan
 from upscale_cli.inference.upscaler import Upscaler
 
@@ -21,7 +21,7 @@ class PhotoProgress:
         self._done = self._total = self._frames_begun = 0
         self._megapixels = 0.0
 
-    def frame(self, lr: Frame | Scan, plan: Plan, pieces: int = 0) -> Callable[[], None]:
+    def frame(self, lr: Frame | RowReader, plan: Plan, pieces: int = 0) -> Callable[[], None]:
         """What to call after each tile of the next frame; or, without a net, after each of its `pieces`."""
         tiles = self._upscaler.tile_count(lr, plan) or pieces
         megapixels = plan.width * plan.height / 1e6
@@ -43,7 +43,7 @@ class PhotoProgress:
     def _report(self) -> None:
         self._listener(Progress(self._source, self._done, self._total, self._megapixels))
 
-    def frame_of(self, plan: Plan) -> Callable[[Frame | Scan, int], Callable[[], None]]:
+    def frame_of(self, plan: Plan) -> Callable[[Frame | RowReader, int], Callable[[], None]]:
         """`frame`, for a plan that is known before the LR picture."""
         return lambda lr, pieces: self.frame(lr, plan, pieces)
 

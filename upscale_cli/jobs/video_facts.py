@@ -82,7 +82,7 @@ class VideoFacts:
         container: what is written.
         target: how large the result shall be.
         note: why the container is not the source's.
-        once: the source's bytes, where they come once only.
+        tee: the source's bytes, where they can be read once only.
     """
 
     clip: Clip

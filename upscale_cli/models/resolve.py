@@ -53,7 +53,7 @@ def best_clip_model(codec: str) -> tuple[str, str]:
     return CLIP_MODEL, "the usual one for compressed clips"
 
 
-def rows_at_hand(model: str, *, chosen_for_user: bool, say: Say = quiet) -> Mapping[int, Spec]:
+def available_rows(model: str, *, chosen_for_user: bool, say: Say = quiet) -> Mapping[int, Spec]:
     """The rows of a model that a plan may use, by scale.
 
     All of them, as a rule: what is missing is fetched. Where nothing may be fetched, or the user asked for nothing
@@ -80,7 +80,7 @@ def obtain(spec: Spec, *, say: Say = quiet, progress: Progress = quiet) -> Found
     return Found(fetch(spec, store.cache_folder(), progress=progress, say=say), pinned=True)
 
 
-def obtain_telling(spec: Spec, listener: Listener) -> Found:
+def obtain_reporting(spec: Spec, listener: Listener) -> Found:
     """`obtain`, with what happens on the way told as events."""
 
     def arrived(done: int, total: int | None) -> None:

@@ -86,7 +86,7 @@ class RayExecutor:
         self._changed = threading.Condition(lock)  # for the tender
         self._work = threading.Condition(lock)  # for idle workers: of a thousand, a task wakes one
         self._idle = 0
-        self._is_closing = self._has_said_so = False
+        self._is_closing = self._has_reported = False
         self._idle_since = time.monotonic()
         self._probes = Probes()
         self._left_in: set[Path] = set()
@@ -198,7 +198,7 @@ class RayExecutor:
         with self._changed:
             self._in_progress.discard(task)
 
-    def again(self, task: Task, *, died_over_it: bool, why: str) -> None:
+    def again(self, task: Task, *, killed_worker: bool, why: str) -> None:
         """A task has to be done again, by another worker.
 
         Args:
@@ -207,15 +207,15 @@ class RayExecutor:
         name = task.request.work.name
         with self._changed:
             self._in_progress.discard(task)
-            task.deaths += died_over_it
+            task.deaths += killed_worker
             _, output = paths_of(task.request.work)
-            if died_over_it and output is not None:
+            if killed_worker and output is not None:
                 self._left_in.add(output.parent)
             if task.future.done():
                 pass  # its worker has died just behind it
             elif self._is_closing:
                 self._give_up(task, InterruptedRun())
-            elif died_over_it and task.is_there():
+            elif killed_worker and task.is_there():
                 task.future.set_result("")
             elif task.deaths >= FATAL_DEATHS:
                 text = f"{name}: {task.deaths} workers have died over it ({why}). Is it too large for their memory?"
@@ -295,6 +295,6 @@ class RayExecutor:
         """Says once that nothing goes on, where others use the cluster or no node is there."""
         if self._in_progress or not self._waiting:
             self._idle_since = time.monotonic()
-        elif time.monotonic() - self._idle_since > PATIENCE_SECONDS and not self._has_said_so:
-            self._has_said_so = True
+        elif time.monotonic() - self._idle_since > PATIENCE_SECONDS and not self._has_reported:
+            self._has_reported = True
             self._say("waiting for the cluster: none of its nodes has room for a worker, or they are slow to start.")

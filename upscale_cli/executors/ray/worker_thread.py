@@ -54,7 +54,7 @@ class Queue(Protocol):
     def done(self, task: Task) -> None:
         """An task has come to an end."""
 
-    def again(self, task: Task, *, died_over_it: bool, why: str) -> None:
+    def again(self, task: Task, *, killed_worker: bool, why: str) -> None:
         """An task has to be done by somebody else, and why."""
 
     def refuse(self, node: Node, why: str) -> None:
@@ -153,7 +153,7 @@ class WorkerThread(threading.Thread):
             task.future.set_exception(error)
         except (RayError, Unfit) as error:
             died = isinstance(error, RayError) and has_begun
-            self._tasks.again(task, died_over_it=died, why=why_gone(error))
+            self._tasks.again(task, killed_worker=died, why=why_gone(error))
             raise
         except Exception as error:  # the listener has failed; the worker is still at it, and of no more use
             self._tasks.done(task)
@@ -173,7 +173,7 @@ class WorkerThread(threading.Thread):
             raise Unfit(outcome.refusal)
         if outcome.refusal:
             task.request = replace(task.request, probes=())  # a file has changed meanwhile: that is the job's affair
-            self._tasks.again(task, died_over_it=False, why="")
+            self._tasks.again(task, killed_worker=False, why="")
             return
         self._tasks.done(task)
         if outcome.error is None:

@@ -1,4 +1,4 @@
-"""What a format cannot hold, made into what it can: depth, alpha, ink, profile. Each loss is said once."""
+"""What a format cannot hold, made into what it can: depth, alpha, ink, profile. Each loss is reported once."""
 
 from dataclasses import replace
 from typing import cast
@@ -71,7 +71,7 @@ def _with_a_profile_of(frame: Frame, metadata: Metadata, row: Format, notes: Not
 
 
 def without_profile(frame: Frame, metadata: Metadata, reason: str, notes: Notes) -> tuple[Frame, Metadata]:
-    """The same in sRGB, in the same layout, where the profile would be lost and it matters; `reason` says why."""
+    """The same in sRGB, in the same layout, where the profile would be lost and it matters; `reason` is the cause."""
     profile = metadata.icc
     if profile is None:
         return frame, metadata

@@ -1,4 +1,4 @@
-"""What every encoder is: told once what is coming, given frames one by one, asked to finish."""
+"""The protocol of every encoder: it gets what is coming, then frames one by one, then is asked to finish."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -23,9 +23,9 @@ class Encoding:
         frames: how many frames will be written.
         quality: 0..100 as the user asked for; None for the format's default.
         suffix: extension of the target, lower case, with the dot; "" for a stream.
-        notes: tells the user.
+        notes: reports to the user.
         pyramid: add ever smaller versions of the picture, for viewers; TIFF only.
-        folder: where temporary files may lie: beside the target, for there is room; None: where the system likes them.
+        folder: where temporary files may lie: next to the target, for there is room; None: the system's own folder.
     """
 
     stream: Stream
@@ -59,7 +59,7 @@ class Encoder(ABC):
         """Encode one frame; `metadata` are the frame's own where a file has pages, else the file's."""
 
     def add_rows(self, picture: Rows, layout: Layout, metadata: Metadata) -> None:
-        """Encode the only frame of a file band by band; for formats whose row says `bands`."""
+        """Encode the only frame of a file band by band; for formats whose row has `bands`."""
         raise NotImplementedError(f"{self.job.row.name} is not written band by band")
 
     def finish(self) -> None:  # noqa: B027 -- most formats are whole after their only frame

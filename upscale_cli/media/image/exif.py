@@ -95,7 +95,7 @@ def fields(block: bytes) -> tuple[list[Field], str]:
 
 
 def orientation(block: bytes) -> int:
-    """EXIF orientation 1..8 of a block; 1 where it says nothing sensible."""
+    """EXIF orientation 1..8 of a block; 1 where it has none that makes sense."""
     found, order = fields(block)
     for field in found:
         if field.tag == ORIENTATION and field.type in (_SHORT, _LONG):
@@ -133,7 +133,7 @@ def without_orientation(block: bytes) -> bytes:
 
 
 def resized(block: bytes, width: int, height: int) -> bytes:
-    """The block with the picture's new size in every field that tells it."""
+    """The block with the picture's new size in every field that holds it."""
     found, order = fields(block)
     result = bytearray(block)
     values = {IMAGE_WIDTH: width, IMAGE_LENGTH: height, PIXEL_X: width, PIXEL_Y: height}
@@ -170,7 +170,7 @@ def _drop_thumbnail(block: bytearray, found: list[Field], order: str) -> None:
         return
     numbers = {f.tag: int.from_bytes(f.data, "little" if order == "<" else "big") for f in thumbnail if f.count == 1}
     start, length = numbers.get(THUMBNAIL_OFFSET, 0), numbers.get(THUMBNAIL_LENGTH, 0)
-    # A thumbnail that claims bytes of the fields before it is a lie, and stays.
+    # A thumbnail that claims bytes of the fields before it is none, and stays.
     if start >= _end_of(found) and 0 < length <= len(block) - start:
         block[start : start + length] = bytes(length)
 

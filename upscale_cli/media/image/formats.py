@@ -36,7 +36,7 @@ class Format:
         max_side: largest width and height in pixels.
         frames: whether a file holds one picture, an animation or pages.
         icc, exif, xmp, dpi: whether the metadata of that kind can be stored.
-        copies: of the picture that the encoder holds beside it (measured); a sequence counts each frame.
+        copies: of the picture that the encoder holds in addition to it (measured); a sequence counts each frame.
         quality: default of --quality (0..100, 100 is best) where the encoder is lossy; None where it never is.
         extra: the extra of upscale-cli that must be installed, for formats outside the core dependencies.
         bands: whether it is written band by band, so that a picture larger than memory can be made.

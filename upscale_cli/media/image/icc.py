@@ -25,7 +25,7 @@ def space(profile: bytes) -> str | None:
 
 
 def is_linear(profile: bytes | None) -> bool:
-    """Whether an RGB or gray profile says that values are proportional to light."""
+    """Whether an RGB or gray profile declares that values are proportional to light."""
     gamma = _gamma(profile) if profile else None
     return gamma is not None and gamma < LINEAR_GAMMA
 

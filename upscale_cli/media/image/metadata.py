@@ -1,7 +1,7 @@
-"""What travels beside the pixels: profile, EXIF, XMP, resolution; and what a file's header says of its picture.
+"""What is kept in addition to the pixels: profile, EXIF, XMP, resolution; and what a file's header declares.
 
-Orientation is dealt with once, here, when a picture is opened: whoever decodes turns the pixels upright, and every
-place that noted an orientation says 1 from then on. Sizes are brought up to date when the picture is written.
+Orientation is handled once, here, when a picture is opened: the decoders turn the pixels upright, and every
+place that noted an orientation holds 1 from then on. Sizes are brought up to date when the picture is written.
 """
 
 import re
@@ -48,7 +48,7 @@ class Metadata:
 
 @dataclass(frozen=True, slots=True)
 class PhotoInfo:
-    """What the header says, before any pixel is decoded.
+    """What the header declares, before any pixel is decoded.
 
     Attributes:
         name: the source, for messages.
@@ -88,7 +88,7 @@ def upright_metadata(
     """Metadata as found in a file, made upright; and the orientation (1..8) that the pixels still need.
 
     With `turned_already` the decoder has turned the pixels (irot and imir in AVIF and HEIC, the header of JPEG XL), and
-    whatever EXIF and XMP note is left from before that.
+    what EXIF and XMP note is left from before that.
     """
     if exif is not None:
         exif = exif.removeprefix(_EXIF_PREFIX)

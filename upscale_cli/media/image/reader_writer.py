@@ -17,7 +17,7 @@ import numpy as np
 from upscale_cli.errors import InputError, OutputError, printable
 from upscale_cli.files.atomic_file import OutputFile
 from upscale_cli.frames.image import Frame, Layout, Pixels, Transfer
-from upscale_cli.frames.rows import Rows, Scan
+from upscale_cli.frames.rows import RowReader, Rows
 from upscale_cli.media.image.convert import Notes, fitted
 from upscale_cli.media.image.encoder import Encoder, Encoding
 from upscale_cli.media.image.formats import FORMATS, MAX_PIXELS, Format, check_size
@@ -30,7 +30,7 @@ __all__ = ["MAX_PIXELS", "ImageReader", "ImageWriter", "Metadata", "PhotoInfo"]
 
 
 def _silent(text: str) -> None:
-    """Tell nobody."""
+    """Reports nothing."""
 
 
 class ImageReader:
@@ -40,14 +40,14 @@ class ImageReader:
         source: a path, or the file's bytes (from stdin).
         max_pixels: most pixels per frame; checked from the header, before anything is decoded.
         salvage: take what decodes of a truncated or damaged JPEG or PNG.
-        say: told, in one line each, what the user should know.
+        say: gets what the user should know, in one line each.
 
     Raises:
         InputError: missing, empty, no picture, damaged or too large; also while iterating.
     """
 
     info: PhotoInfo
-    scan: Scan | None
+    row_reader: RowReader | None
     """The picture, to be decoded band by band; None where the file, or its format, does not allow that."""
 
     def __init__(
@@ -63,7 +63,7 @@ class ImageReader:
             name = "<stdin>" if isinstance(source, bytes) else printable(str(source))
             head = self._file.read(HEAD_BYTES)
             self._picture = _picture(Source(name, self._file, max_pixels, salvage, say), format_of_content(head, name))
-            self.info, self.scan = self._picture.info, self._picture.scan
+            self.info, self.row_reader = self._picture.info, self._picture.row_reader
         except BaseException:
             self._file.close()
             raise
@@ -133,12 +133,12 @@ class ImageWriter:
     Args:
         target: a path, or a binary stream such as stdout.
         format: key of `formats.FORMATS`.
-        info: what the reader told of the source: metadata, number of frames, depth.
+        info: what the reader found in the source: metadata, number of frames, depth.
         quality: 0..100 for lossy formats. Without it WebP and JPEG XL stay lossless where the source was (16 bits in
             JPEG XL always), and else each format has its own default. JPEG 2000 is always written losslessly.
         overwrite: replace an existing target.
         pyramid: add ever smaller versions of the picture, for viewers; TIFF of one page only.
-        say: told, once each, what the format cannot hold and what became of it.
+        say: gets, once each, what the format cannot hold and what became of it.
 
     Raises:
         OutputError: the target exists or cannot be written; in any case no partial file is left.
@@ -174,9 +174,9 @@ class ImageWriter:
                 f"{self._row.name} as written here holds no {kind}: only the first of {self._info.frames} is kept"
             )
         if self._quality is not None and self._row.quality is None:
-            self._notes(f"{option('quality')} means nothing to {self._row.name} as written here")
+            self._notes(f"{option('quality')} has no effect on {self._row.name} as written here")
         if self._pyramid and (self._row.name != "TIFF" or self.frames > 1):
-            self._notes(f"{option('pyramid', True)} means nothing but to TIFF of one page")
+            self._notes(f"{option('pyramid', True)} has an effect on TIFF of one page only")
         job = Encoding(
             stream, self._row, self._info, self.frames, self._quality, self._target.suffix, self._notes, self._pyramid,
             self._target.folder,
@@ -202,7 +202,7 @@ class ImageWriter:
         self._written += 1
 
     def write_rows(self, picture: Rows, layout: Layout, transfer: Transfer) -> None:
-        """Encode the only frame of a file band by band, in a format whose row says `bands`."""
+        """Encode the only frame of a file band by band, in a format whose row has `bands`."""
         assert self._encoder is not None
         check_size(self._row, picture.width, picture.height)
         metadata = self._info.metadata.resized(picture.width, picture.height)

@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes; and what to tell the user when it is no picture."""
+"""What a file is, by its first bytes; and the message when it is no picture."""
 
 from pathlib import Path
 

@@ -11,7 +11,7 @@ from typing import BinaryIO
 from upscale_cli.errors import InputError, UpscaleError, printable
 from upscale_cli.events import Say
 from upscale_cli.frames.image import Frame
-from upscale_cli.frames.rows import Scan
+from upscale_cli.frames.rows import RowReader
 from upscale_cli.media.image.metadata import PhotoInfo
 from upscale_cli.messages import option
 
@@ -25,7 +25,7 @@ class Source:
         file: seekable; owned by the ImageReader.
         max_pixels: most pixels that one frame may have.
         salvage: take what can be decoded of a damaged file.
-        say: told what the user should know.
+        say: gets what the user should know.
     """
 
     name: str
@@ -58,17 +58,17 @@ class Picture:
     """What a decoder gives back: the header, and the frames one at a time, each decoded when it is asked for.
 
     Attributes:
-        scan: the only frame, to be decoded band by band; None where that cannot be done.
+        row_reader: the only frame, to be decoded band by band; None where that cannot be done.
     """
 
     info: PhotoInfo
     frames: Callable[[], Iterator[Frame]]
-    scan: Scan | None = None
+    row_reader: RowReader | None = None
 
 
 @contextmanager
 def decoding(source: Source) -> Iterator[None]:
-    """Turn whatever a decoder throws at damaged data into one InputError.
+    """Turn any exception of a decoder at damaged data into one InputError.
 
     Decoders raise nearly everything (struct.error, IndexError, AssertionError, RuntimeError, MemoryError ...), so
     this boundary has to be wide; the cause stays chained.
@@ -99,8 +99,8 @@ def calm_pillow(max_pixels: int | None = None) -> Iterator[None]:
     """Pillow without its own pixel limit, or with ours, and without warnings: all process-wide settings.
 
     Our limit is checked from the header; for an animation, whose later frames Pillow alone knows, Pillow's check is a
-    second line of defence. What matters of the warnings is said in our words. The lock keeps two threads from restoring
-    each other's settings: decoding in Pillow is one thread at a time.
+    second line of defence. What matters of the warnings is reported in our words. The lock keeps two threads from
+    restoring each other's settings: decoding in Pillow is one thread at a time.
     """
     from PIL import Image
 

@@ -1,7 +1,7 @@
-"""How everything beside the upscaled pictures gets across: sound, subtitles, cover art, data, tags, chapters.
+"""How everything but the upscaled pictures gets into the output: sound, subtitles, cover art, data, tags, chapters.
 
 Pure: plans values and ffmpeg's arguments, runs nothing. Each stream is copied, converted where the container cannot
-hold it as it is, or left out; the last two are told.
+hold it as it is, or left out; the last two are reported.
 """
 
 from collections.abc import Iterator, Mapping
@@ -197,7 +197,7 @@ def _conversion(position: int, encoder: str) -> list[str]:
     arguments = [f"-c:{position}", encoder]
     if encoder in ("aac", "libopus"):
         arguments += [f"-b:{position}", "256k"]
-    if encoder == "libopus":  # it knows 5.1 with speakers behind the listener, not beside
+    if encoder == "libopus":  # it knows 5.1 with speakers behind the listener, not at the sides
         arguments += [f"-filter:{position}", "aformat=channel_layouts=7.1|6.1|5.1|5.0|quad|3.0|stereo|mono"]
     return arguments
 

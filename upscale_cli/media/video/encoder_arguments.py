@@ -20,7 +20,7 @@ from upscale_cli.messages import option
 def encoder_for(
     codec: Codec, options: EncodeOptions, picture: Picture, container_name: str, ffmpeg: FFmpeg
 ) -> tuple[Encoder, tuple[str, ...]]:
-    """How ffmpeg is told to encode the picture with this encoder, and what the user should know about that.
+    """ffmpeg's arguments that encode the picture with this encoder, and what the user should know about that.
 
     Raises:
         OptionError: quality, preset, pixel format or another option is none of the encoder's.
@@ -56,7 +56,7 @@ def encoder_for(
     if unnamed:
         notes.append(f"this ffmpeg knows no {', '.join(unnamed)}: left untagged.")
     if picture.format.model != "rgb" != target.model and after.range != (before.range or "tv"):
-        notes.append(f"{codec.name} in {container_name} cannot tell full range from limited: made limited range.")
+        notes.append(f"{codec.name} in {container_name} cannot mark full range: converted to limited range.")
     if (picture.mastering or picture.light) and not (hdr_input or hdr_params):
         notes.append(
             f"mastering display and content light level are left out: ffmpeg {ffmpeg.version} cannot write them "

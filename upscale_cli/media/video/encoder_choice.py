@@ -37,10 +37,10 @@ LARGEST_AREA: Final = (2**31 - 1) // 8
 """Of a picture with 128 pixels more on both axes: libavutil refuses larger ones, whatever the encoder."""
 
 HUGE: Final = 16_384
-"""Sides beyond which hardly an encoder goes: then it is the size that has to change."""
+"""Sides beyond the limits of most encoders: then it is the size that has to change."""
 
 _SETTLED: Final = 256
-"""Sides at which every encoder works that works at all."""
+"""Sides at which every working encoder works."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def choose_encoder(options: EncodeOptions, picture: Picture, container_name: str
 
     Args:
         container_name: a key of `CONTAINERS`.
-        say: hears what the picture loses, and that another encoder had to step in.
+        say: gets what the picture loses, and which other encoder is used in place of the first.
 
     Raises:
         OptionError: an option does not fit the encoder, or the encoder does not fit the container or this ffmpeg.
@@ -103,7 +103,7 @@ class _Search:
         return [named, *(name for name in self._ranked() if name != named)]
 
     def first_that_works(self, names: list[str]) -> _Plan:
-        """The plan of the first encoder that takes pictures of this size; a word is said where it is not the first."""
+        """The plan of the first encoder that takes pictures of this size; reported where it is not the first."""
         refused: list[str] = []
         for number, name in enumerate(names):
             # Quality, preset and the like were meant for the first; the others have scales of their own.
@@ -195,7 +195,7 @@ class _Search:
         return loss(wanted, nearest(wanted, formats_of(CODECS[name], self.container, self.ffmpeg)))
 
     def _refusal(self, plan: _Plan) -> str | None:
-        """Why the encoder will not do; tried only where there is doubt."""
+        """Why the encoder cannot be used; tried only where there is doubt."""
         if why := _size_refusal(plan):
             return why
         width, height = plan.encoder.width, plan.encoder.height
@@ -205,7 +205,7 @@ class _Search:
     def _is_about_size(self, plan: _Plan) -> bool:
         """Whether the same encoder with the same arguments takes a picture of a usual size.
 
-        Not asked of hardware: whoever names it wants it, or to know why not.
+        Not asked of hardware: a user who names it wants it, or to know why not.
         """
         if plan.codec.hardware:
             return False
@@ -244,7 +244,7 @@ def trial(path: str, encoder: Encoder, pix_fmt: str, rate: Fraction) -> str | No
         pix_fmt: of the frames that will be fed.
 
     Returns:
-        What ffmpeg says about its failure; None if it works.
+        What ffmpeg logs about its failure; None if it works.
     """
     source = f"nullsrc=size={encoder.width}x{encoder.height}:rate={rate},format={pix_fmt}"
     command = [path, "-hide_banner", "-nostdin", "-loglevel", "error", *encoder.device_arguments]

@@ -77,9 +77,9 @@ def tags_after(
         return replace(tags, matrix="gbr", range="pc", chroma_location=None)
     if target.model == "rgb":
         return replace(tags, matrix="gbr", range="pc", chroma_location=None)
-    # FFV1 carries no tags; beside Matroska, no container that takes it has a place for the range.
-    untold = codec.kind == "ffv1" and container_name != "matroska"
-    ranges: tuple[Range, ...] = ("tv",) if untold else codec.ranges
+    # FFV1 carries no tags; apart from Matroska, no container that takes it has a place for the range.
+    is_untagged = codec.kind == "ffv1" and container_name != "matroska"
+    ranges: tuple[Range, ...] = ("tv",) if is_untagged else codec.ranges
     return replace(tags, range=tags.range if tags.range in ranges else "tv")
 
 
@@ -89,7 +89,7 @@ def filters_for(
     """Tags as they are, conversion if there must be one, tags as they are then."""
     yield _setparams(before)
     if source.model == "gray" and target.model != "gray":
-        # ffmpeg takes grey for full range, whatever it is tagged, and would stretch it. So tell it to keep it so.
+        # ffmpeg takes grey for full range, whatever it is tagged, and would stretch it, unless both ends are given.
         yield f"scale=in_range=pc:out_range=pc,format={_FULL_CHROMA[source.bits]}"
         yield _setparams(before)
     if source.name != target.name or before != after:

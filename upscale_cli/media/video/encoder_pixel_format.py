@@ -21,9 +21,9 @@ def formats_of(codec: Codec, container_name: str, ffmpeg: FFmpeg) -> tuple[Pixel
     """What an encoder of this build can be given for a container."""
     here = codec.formats if codec.upload else pixel_formats_of(ffmpeg.path, codec.name)
     rows = [PIXEL_FORMATS[name] for name in codec.formats if name in here]
-    # VP9 keeps transparency beside the stream, where only Matroska has a place for it.
-    beside = codec.kind == "vp9" and container_name not in ("webm", "matroska")
-    return tuple(row for row in rows if not (row.alpha and beside))
+    # VP9 keeps transparency next to the stream, where only Matroska has a place for it.
+    loses_alpha = codec.kind == "vp9" and container_name not in ("webm", "matroska")
+    return tuple(row for row in rows if not (row.alpha and loses_alpha))
 
 
 def loss(wanted: PixelFormat, given: PixelFormat) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""What is asked of an encoder, what it is to encode, and how ffmpeg is told so. Values only."""
+"""What is asked of an encoder, what it is to encode, and ffmpeg's arguments for it. Values only."""
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -33,7 +33,7 @@ class EncodeOptions:
     closed_gop: bool = False
 
     def without_details(self) -> "EncodeOptions":
-        """The same wish, told to an encoder that the details were not meant for."""
+        """The same request for an encoder that the details were not meant for."""
         return replace(self, crf=None, preset=None, pix_fmt=None, extra=())
 
 
@@ -64,7 +64,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
-    """How ffmpeg is told to encode.
+    """ffmpeg's arguments to encode with one encoder.
 
     Attributes:
         name: of the encoder.

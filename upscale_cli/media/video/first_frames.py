@@ -1,4 +1,4 @@
-"""What the first frames of a clip show that its container does not tell, or tells wrongly: size, colours, HDR."""
+"""What the first frames of a clip show that its container lacks, or has wrong: size, colours, HDR."""
 
 import math
 import re
@@ -115,7 +115,7 @@ _DYNAMIC_HDR: Final = {"DYNAMIC_HDR_PLUS": "HDR10+", "DOVI_RPU_BUFFER": "Dolby V
 
 
 def _sides(frame: Any) -> Iterable[tuple[str, bytes]]:
-    """Side data by name of its kind; kinds that PyAV has no name for are passed over."""
+    """Side data by name of its kind; kinds that PyAV has no name for are ignored."""
     for index in range(len(frame.side_data)):
         try:
             side = frame.side_data[index]

@@ -1,9 +1,9 @@
 """Clips that are no files: standard input, addresses and devices; and addresses as outputs.
 
 A live source is received by an ffmpeg of its own, which copies its packets into a pipe. From there on it is what
-standard input is: bytes that come once (`tee.py`).
+standard input is: bytes that can be read once only (`tee.py`).
 
-    rtsp://, udp://, v4l2:...  ->  ffmpeg -c copy -f nut pipe:1  ->  Once
+    rtsp://, udp://, v4l2:...  ->  ffmpeg -c copy -f nut pipe:1  ->  Tee
     standard input             ->                                    Once
 """
 
@@ -106,7 +106,7 @@ def _name_of(descriptor: int) -> str:
     """The path of an open file, as the system knows it.
 
     Raises:
-        OSError: it does not tell.
+        OSError: the system does not know it.
     """
     if sys.platform == "linux":
         return str(Path(f"/proc/self/fd/{descriptor}").readlink())
@@ -118,7 +118,7 @@ def _name_of(descriptor: int) -> str:
 
 
 class _Stdin:
-    """Bytes of standard input, first those that telling clips from pictures has read ahead.
+    """Bytes of standard input, first those that were read ahead to know whether it is a clip or a picture.
 
     The rest is read past Python's own buffer: its lock, held by a thread that waits for bytes, would stop the exit.
     """
@@ -237,7 +237,7 @@ def ending_at_ctrl_c(end: Callable[[], None]) -> Iterator[Callable[[], bool]]:
     """Within, the first Ctrl-C (or polite kill) calls `end`, and the run comes to its end; the second is as usual.
 
     Yields:
-        Whether it was pressed. Outside of the main thread, which alone hears of signals, nothing changes.
+        Whether it was pressed. Outside of the main thread, which alone gets signals, nothing changes.
     """
     pressed = False
     usual: dict[int, Any] = {}

@@ -3,7 +3,7 @@
 libavformat follows what it reads: a concat script or a playlist named holiday.mp4 would open any other file or address
 (with a protocol whitelist alone that was seen to work). So both libraries get two whitelists, of protocols and of
 demuxers, and only demuxers of real containers and raw streams are on the second. External references inside mov
-(`enable_drefs`) are off in libavformat unless asked for, and nobody asks.
+(`enable_drefs`) are off in libavformat unless asked for, and never asked for here.
 """
 
 from collections.abc import Iterable
@@ -130,7 +130,7 @@ def whitelists(source: str) -> tuple[str, str]:
 
 
 def _live_source(given: str) -> str:
-    """A live source as ffmpeg takes it; a bare device file is a camera of Linux.
+    """A live source as ffmpeg takes it; a device file without a scheme is a camera of Linux.
 
     Raises:
         InputError: an address of a scheme that is no stream, such as file: or concat:.

@@ -1,7 +1,7 @@
-"""What the packets promise: which frames of a clip should come out of its decoder, and when.
+"""The frames that are expected of a clip's decoder, and when, by the packets of its file.
 
-A decoder passes over what is damaged without a word, and a lost frame would leave a hole in the output. So the packets
-are read a second time beside the decoder, without decoding: what was promised and did not come can be made up.
+A decoder ignores what is damaged and does not report it, and a lost frame would leave a hole in the output. So the
+packets are read a second time, without decoding: a frame that was expected and did not come can be made up.
 """
 
 import heapq
@@ -17,13 +17,13 @@ from upscale_cli.media.video.ffmpeg.closing import Closing
 from upscale_cli.media.video.opening import open_clip
 from upscale_cli.media.video.streams import Clip, VideoStream
 
-Promise = tuple[int, int]
+ExpectedFrame = tuple[int, int]
 """pts and duration of a frame, in ticks of its stream; duration 0 where the container does not say."""
 
 _REORDER_PACKETS: Final = 32
 """By how many packets a frame may be stored before one that is shown earlier: H.264 and HEVC reorder up to 16 frames,
 of two fields each."""
-_SCANNED_WHOLE_BYTES: Final = 64 * 1024**2
+_READ_WHOLE_BYTES: Final = 64 * 1024**2
 _TAIL_SECONDS: Final = 10
 RESTART_SECONDS: Final = 1
 """A step back by more than that is no reordering of frames."""
@@ -32,16 +32,16 @@ _FAILURES = (av.FFmpegError, OSError, ValueError, IndexError)  # the last: a str
 
 
 class _Stored(NamedTuple):
-    promise: Promise
+    expected: ExpectedFrame
     is_key: bool
     is_shown: bool
 
 
 class Schedule(Closing):
-    """The promised frames of one video stream, in the order they are shown, in constant memory.
+    """The expected frames of one video stream, in the order they are shown, in constant memory.
 
-    Never raises: a damaged file promises nothing behind the place where it cannot be read on, and a stream without
-    timestamps nothing at all. Frames shown before the first key frame are not promised, for they may depend on what
+    Never raises: of a damaged file nothing is expected behind the place where it cannot be read on, of a stream without
+    timestamps nothing at all. Frames shown before the first key frame are not expected, for they may depend on what
     was never recorded.
 
     Args:
@@ -51,41 +51,41 @@ class Schedule(Closing):
 
     def __init__(self, clip: Clip, stream: VideoStream, *, start: int | None = None) -> None:
         self._container = _open(clip)
-        self._pushed_back: Promise | None = None  # one that was taken too early
-        self._coming: Iterator[Promise] = iter(())
+        self._pushed_back: ExpectedFrame | None = None  # one that was taken too early
+        self._coming: Iterator[ExpectedFrame] = iter(())
         if self._container is not None and (start is None or _seek(self._container, stream, start)):
             self._coming = _in_order(_packets(self._container, stream))
 
     def close(self) -> None:
-        """Let go of the file; nothing more is promised."""
+        """Releases the file; nothing more is expected."""
         self._coming = iter(())
         if self._container is not None:
             self._container.close()
             self._container = None
 
-    def between(self, after: int | None, before: int) -> list[Promise]:
-        """Frames promised with after < pts < before, which are then done with, as are all earlier ones."""
-        return [promise for promise in self._take(before) if after is None or promise[0] > after]
+    def between(self, after: int | None, before: int) -> list[ExpectedFrame]:
+        """Frames expected with after < pts < before, which are then done with, as are all earlier ones."""
+        return [expected for expected in self._take(before) if after is None or expected[0] > after]
 
-    def rest(self, after: int | None) -> Iterator[Promise]:
-        """Frames promised with pts > after, to the end of the stream."""
-        while promise := self._next():
-            if after is None or promise[0] > after:
-                yield promise
+    def rest(self, after: int | None) -> Iterator[ExpectedFrame]:
+        """Frames expected with pts > after, to the end of the stream."""
+        while expected := self._next():
+            if after is None or expected[0] > after:
+                yield expected
 
-    def _take(self, before: int) -> Iterator[Promise]:
-        while promise := self._next():
-            if promise[0] >= before:
-                self._pushed_back = promise
+    def _take(self, before: int) -> Iterator[ExpectedFrame]:
+        while expected := self._next():
+            if expected[0] >= before:
+                self._pushed_back = expected
                 return
-            yield promise
+            yield expected
 
-    def _next(self) -> Promise | None:
-        promise, self._pushed_back = self._pushed_back or next(self._coming, None), None
-        return promise
+    def _next(self) -> ExpectedFrame | None:
+        expected, self._pushed_back = self._pushed_back or next(self._coming, None), None
+        return expected
 
 
-def tail(clip: Clip, stream: VideoStream) -> Promise | None:
+def tail(clip: Clip, stream: VideoStream) -> ExpectedFrame | None:
     """pts and duration of the frame that is shown last.
 
     Found near the end, where the file can be sought; else by reading all of it, if it is small.
@@ -101,7 +101,7 @@ def tail(clip: Clip, stream: VideoStream) -> Promise | None:
             last = _last(container, stream)
             if last is not None:
                 return last
-    if not clip.source.startswith("file:") or os.path.getsize(clip.source.removeprefix("file:")) > _SCANNED_WHOLE_BYTES:  # noqa: PTH202
+    if not clip.source.startswith("file:") or os.path.getsize(clip.source.removeprefix("file:")) > _READ_WHOLE_BYTES:  # noqa: PTH202
         return None
     container = _open(clip)
     if container is None:
@@ -115,8 +115,8 @@ def _near_end(clip: Clip, stream: VideoStream) -> int:
     return max(int(seconds / stream.time_base), stream.start or 0)
 
 
-def _last(container: InputContainer, stream: VideoStream) -> Promise | None:
-    return max((packet.promise for packet in _packets(container, stream) if packet.is_shown), default=None)
+def _last(container: InputContainer, stream: VideoStream) -> ExpectedFrame | None:
+    return max((packet.expected for packet in _packets(container, stream) if packet.is_shown), default=None)
 
 
 def _open(clip: Clip) -> InputContainer | None:
@@ -140,7 +140,7 @@ def clock_restart(clip: Clip, stream: VideoStream) -> float | None:
     jump = RESTART_SECONDS / stream.time_base
     with container:
         for packet in _packets(container, stream):
-            pts = packet.promise[0]
+            pts = packet.expected[0]
             if latest is not None and pts < latest - jump:
                 return float((latest - (stream.start or 0)) * stream.time_base)
             latest = pts if latest is None else max(latest, pts)
@@ -176,7 +176,7 @@ def _is_shown(packet: "Packet[Any]", codec: str) -> bool:
     """False for the hidden reference frames of VP8 and VP9, which have packets of their own.
 
     Sources: RFC 6386 section 9.1 (show_frame is bit 4); VP9 bitstream specification 0.6, uncompressed_header() and
-    annex B (a superframe, told by its last byte, ends with a shown frame).
+    annex B (a superframe, known by its last byte, ends with a shown frame).
     """
     if codec not in ("vp8", "vp9"):
         return True
@@ -191,12 +191,12 @@ def _is_shown(packet: "Packet[Any]", codec: str) -> bool:
     return bool(show_existing or show)
 
 
-def _in_order(packets: Iterator[_Stored]) -> Iterator[Promise]:
+def _in_order(packets: Iterator[_Stored]) -> Iterator[ExpectedFrame]:
     """From the order of storage into the order of time, each time once; whatever jumps back further is left out."""
-    waiting: list[Promise] = []
+    waiting: list[ExpectedFrame] = []
     past: int | None = None
-    for promise in _from_first_key(packets):
-        heapq.heappush(waiting, promise)
+    for expected in _from_first_key(packets):
+        heapq.heappush(waiting, expected)
         if len(waiting) > _REORDER_PACKETS:
             earliest = heapq.heappop(waiting)
             if past is None or earliest[0] > past:
@@ -208,11 +208,11 @@ def _in_order(packets: Iterator[_Stored]) -> Iterator[Promise]:
             yield earliest
 
 
-def _from_first_key(packets: Iterator[_Stored]) -> Iterator[Promise]:
+def _from_first_key(packets: Iterator[_Stored]) -> Iterator[ExpectedFrame]:
     """What is shown from the first key frame on; that one itself may be hidden, where an edit list begins behind it."""
     begin: int | None = None
     for packet in packets:
         if begin is None and packet.is_key:
-            begin = packet.promise[0]
-        if begin is not None and packet.is_shown and packet.promise[0] >= begin:
-            yield packet.promise
+            begin = packet.expected[0]
+        if begin is not None and packet.is_shown and packet.expected[0] >= begin:
+            yield packet.expected

@@ -18,7 +18,7 @@ def find_player() -> str:
     """The path of a player that is installed.
 
     Raises:
-        OptionError: there is none.
+        OptionError: none is installed.
     """
     for name in PLAYERS:
         if path := shutil.which(name):

@@ -44,11 +44,11 @@ _LOG_GRACE: Final = 0.2
 class VideoReader(Closing):
     """The frames of one video stream in presentation order; owner of the ffmpeg process that decodes them.
 
-    A frame that the packets promise and the decoder does not give is the one before it again, counted in
+    A frame that is expected by the packets and does not come from the decoder is the one before it again, counted in
     `repeated`: a lost frame would let sound and picture drift.
 
     Args:
-        once: gives the bytes of a clip whose source is "pipe:0".
+        tee: gives the bytes of a clip whose source is "pipe:0".
 
     Attributes:
         time_base: seconds per tick of `VideoFrame.pts`.
@@ -96,7 +96,7 @@ class VideoReader(Closing):
         self._feed: Feed | None = None
         self._has_sought = self._seek_seconds() > 0
         self._child = self._start(self._seek_seconds())
-        self._schedule = self._promises()
+        self._schedule = self._expected_frames()
 
     def __iter__(self) -> Iterator[VideoFrame]:
         """The frames asked for, each once, with strictly rising timestamps."""
@@ -125,7 +125,7 @@ class VideoReader(Closing):
         """Once more without the seek, which has skipped the frame that was to be found again."""
         self.close()
         self._has_sought = False
-        self._child, self._schedule = self._start(0.0), self._promises()
+        self._child, self._schedule = self._start(0.0), self._expected_frames()
         self.decoded, self._last = 0, None
         if self._is_stopped:  # meanwhile
             self._child.stop()
@@ -137,7 +137,7 @@ class VideoReader(Closing):
         self._child.stop()
 
     def close(self) -> None:
-        """Ends the decoder; nobody may be waiting for its frames any more."""
+        """Ends the decoder; no thread may be waiting for its frames any more."""
         self._child.kill()
         if self._feed is not None:
             self._feed.close()
@@ -148,20 +148,20 @@ class VideoReader(Closing):
         """What is wrong with the source, in words; "" for nothing. Known after the last frame.
 
         Complaints alone count only where decoding began at the clip's first frame: behind a seek, and in recordings
-        that begin between key frames, decoders complain of frames that nobody was to see.
+        that begin between key frames, decoders complain of frames that were never to be shown.
         """
         words = []
         if self.repeated:
             stand = "stands" if self.repeated == 1 else "stand"
-            words.append(f"{counted(self.repeated, 'repeat')} of the frame before {stand} in for lost ones")
+            words.append(f"{counted(self.repeated, 'repeat')} of the frame before {stand} for lost ones")
         if missing := self._missing():
             words.append(f"about {counted(missing, 'frame')} missing at its end")
         complaints = self.errors if self.is_clean_start and not self._options.hwaccel else 0
         if not words and complaints <= 0:
             return ""
-        said = f' (the decoder: "{self._first_error[:120]}")' if self._first_error else ""
+        detail = f' (the decoder: "{self._first_error[:120]}")' if self._first_error else ""
         return (
-            f"the source is damaged: {', '.join(words) or counted(complaints, 'complaint') + ' of the decoder'}{said}"
+            f"the source is damaged: {', '.join(words) or counted(complaints, 'complaint') + ' of the decoder'}{detail}"
         )
 
     def _missing(self) -> int:
@@ -178,7 +178,7 @@ class VideoReader(Closing):
     def _start(self, seek: float) -> Child:
         if self._tee is None:
             return Child(self._command(seek), stdout=True, on_line=self._on_line)
-        # Whoever sends the bytes may pause for as long as they like: no stall limit.
+        # The sender of the bytes may pause for as long as it likes: no stall limit.
         child = Child(self._command(seek), stdin=True, stdout=True, on_line=self._on_line, stall_seconds=None)
         self._feed = Feed(self._tee.tap(), child.stdin)
         return child
@@ -238,11 +238,11 @@ class VideoReader(Closing):
         code = self._child.wait()
         if last is None:
             reason = self._child.reason()
-            said = f'"{reason}"' if reason else f"ffmpeg ended with code {code}"
+            detail = f'"{reason}"' if reason else f"ffmpeg ended with code {code}"
             remedy = "Is the file whole?" if code is None or code >= 0 else "Name another ffmpeg with UPSCALE_FFMPEG."
             if self._options.hwaccel:
                 remedy = f"Try without {option('hwaccel', self._options.hwaccel)}."
-            raise InputError(f"{self._clip.name}: no frame of it can be decoded ({said}). {remedy}")
+            raise InputError(f"{self._clip.name}: no frame of it can be decoded ({detail}). {remedy}")
         self._check_stall()
         if code and not self.errors:
             self.errors = 1
@@ -253,9 +253,9 @@ class VideoReader(Closing):
         code = self._child.wait(2.0)
         self._check_stall()
         if code:
-            said = f' ("{self._child.reason()}")' if self._child.reason() else ""
+            detail = f' ("{self._child.reason()}")' if self._child.reason() else ""
             raise InputError(
-                f"{self._clip.name}: ffmpeg ended with code {code} after frame {self.decoded}{said}. "
+                f"{self._clip.name}: ffmpeg ended with code {code} after frame {self.decoded}{detail}. "
                 "Try again, or with another ffmpeg (UPSCALE_FFMPEG)."
             )
 
@@ -266,10 +266,10 @@ class VideoReader(Closing):
                 f"Try without {option('hwaccel')}, or with another ffmpeg (UPSCALE_FFMPEG)."
             )
 
-    # What the packets promised
+    # Expected frames
 
-    def _promises(self) -> Schedule | None:
-        """The walk over the packets beside the decoder; None where packets and frames are not one to one."""
+    def _expected_frames(self) -> Schedule | None:
+        """The walk over the packets, apart from the decoder; None where packets and frames are not one to one."""
         if self.stream.untimed or self._interlaced == "field" or not self._clip.source.startswith("file:"):
             return None
         seconds = self._seek_seconds() if self._has_sought else 0.0
@@ -277,7 +277,7 @@ class VideoReader(Closing):
         return Schedule(self._clip, self.stream, start=start if seconds else None)
 
     def _with_repeats(self) -> Iterator[VideoFrame]:
-        """The decoded frames, and in the gaps that damage has left the frame before, at the promised times."""
+        """The decoded frames, and in the gaps that damage has left the frame before, at the expected times."""
         last: VideoFrame | None = None
         for pts, samples in self._decoded():
             if last is not None and self._schedule is not None:
@@ -288,7 +288,7 @@ class VideoReader(Closing):
             yield from self._fill(last, self._schedule.rest(last.pts))
 
     def _is_surplus(self) -> bool:
-        """Whether a second frame of one time is a decoder's that is at a loss, which nobody has promised."""
+        """Whether a second frame of one time is an error of the decoder: one that was not expected."""
         return self._schedule is not None and self._has_complained()
 
     def _has_complained(self) -> bool:
@@ -299,11 +299,11 @@ class VideoReader(Closing):
     def _fill(self, last: VideoFrame, gap: Iterable[tuple[int, int]]) -> Iterator[VideoFrame]:
         for pts, _ in gap:
             if not self._has_complained():  # a decoder without complaint: these packets never were to be shown
-                self._forget_promises()
+                self._expect_nothing()
                 return
             yield replace(last, pts=pts, is_repeat=True)
 
-    def _forget_promises(self) -> None:
+    def _expect_nothing(self) -> None:
         assert self._schedule is not None
         self._schedule.close()
         self._schedule = None

@@ -67,7 +67,7 @@ WHOLE_CLIP: Final = DecodeOptions()
 
 
 def raw_name(stream: VideoStream, format: PixelFormat) -> str:
-    """What ffmpeg is told to give. Full-range formats of the old kind (yuvj420p) keep their name: asked for yuv420p,
+    """The pixel format to ask ffmpeg for. Full-range formats of the old kind (yuvj420p) keep their name: for yuv420p
     ffmpeg would squeeze them into the studio range."""
     if stream.pixel_format.startswith("yuvj") and stream.pixel_format.replace("yuvj", "yuv") == format.name:
         return stream.pixel_format

@@ -52,7 +52,7 @@ class Segment:
         file: in the work folder; `size` in bytes.
         pts: of its frames in presentation order, in ticks of the track.
         delay: by how many frames its packets are out of that order at most.
-        repeats: frames that stand in for lost ones.
+        repeats: frames that repeat another in place of a lost one.
     """
 
     number: int
@@ -103,7 +103,7 @@ class Journal:
 
     @property
     def repeats(self) -> int:
-        """How many of them stand in for lost ones."""
+        """How many of them repeat another in place of a lost one."""
         return sum(segment.repeats for segment in self._recorded.values())
 
     @property
@@ -148,7 +148,7 @@ class Journal:
             replace_text(self._path, "".join(whole))
 
     def _take(self, record: Any) -> None:
-        """One line of the journal; raises whatever a torn one leads to."""
+        """One line of the journal; raises any error that a torn one leads to."""
         if record.get("complete"):
             if len(self._recorded) != self._first_missing:
                 raise ValueError("a segment is missing")
@@ -217,7 +217,7 @@ class SegmentEncoder(Closing):
     def write(self, frame: VideoFrame) -> None:
         """Takes one frame.
 
-        The encoder is told of times that are 1 ms apart at least, Matroska's tick: they need only tell the order, for
+        The encoder gets times that are 1 ms apart at least, Matroska's tick: they need only give the order, for
         the join gives every packet the time that is recorded.
 
         Raises:
@@ -284,12 +284,12 @@ class SegmentWriter(Closing):
         self._encoder.write(frame)
         self.seconds += self._encoder.seconds - before
         if self._encoder.frames == self._length:
-            self._hand_over(self._encoder)
+            self._close_in_background(self._encoder)
 
     def finish(self) -> None:
         """Closes the last segment; all are recorded when this returns."""
         if self._encoder is not None:
-            self._hand_over(self._encoder)
+            self._close_in_background(self._encoder)
         self._wait()
 
     def close(self) -> None:
@@ -298,7 +298,7 @@ class SegmentWriter(Closing):
             self._encoder.close()
         self._closer.shutdown(wait=True)
 
-    def _hand_over(self, encoder: SegmentEncoder) -> None:
+    def _close_in_background(self, encoder: SegmentEncoder) -> None:
         """Lets the segment in progress be closed in the background, one at a time."""
         self._wait()
         self._closing = self._closer.submit(self._record, encoder)
@@ -322,7 +322,7 @@ def join(folder: Path, segments: Sequence[Segment], writer: VideoWriter) -> None
     reach back into the segment before.
 
     Raises:
-        OutputError: a segment does not hold what the journal says, or ffmpeg fails.
+        OutputError: a segment does not hold what the journal records, or ffmpeg fails.
     """
     dts = decoding_times(segments)
     steps = [later - earlier for earlier, later in pairwise(dts)]

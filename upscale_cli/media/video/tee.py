@@ -28,11 +28,11 @@ MOST_BYTES: Final = 2**30
 """How far one reader may run ahead of another. More would mean sound and pictures a gigabyte apart."""
 
 LIVE_BYTES: Final = 64 * 2**20
-"""How much of a live source is taken in before anybody asks: a sender does not wait until the model is loaded."""
+"""How much of a live source is taken in before the first read: a sender does not wait until the model is loaded."""
 
 CHUNK_BYTES: Final = 2**16
 _ENDING_SECONDS: Final = 0.5
-"""How long a source may take to notice that nobody reads it any more."""
+"""How long a source may take to notice that it is not read any more."""
 
 _POLL_SECONDS: Final = 0.5  # waits are cut into pieces, because on Windows Ctrl-C does not end one
 
@@ -43,8 +43,8 @@ class Tee(Closing):
     Args:
         name: for messages.
         read: gives some bytes, b"" at the end; called in a thread of its own.
-        stop: asks the source to end, after which `read` comes to its end, and does not wait for that; None where nobody
-            can be asked.
+        stop: asks the source to end, after which `read` comes to its end, and does not wait for that; None where it
+            cannot be asked.
         release: releases it.
         is_live: it sets the pace itself.
     """
@@ -94,14 +94,14 @@ class Tee(Closing):
             self._changed.notify_all()
 
     def cut(self) -> None:
-        """Ends the source here; what has been read of it, and what it says in the end, still reaches everyone."""
+        """Ends the source here; what has been read of it, and the error it may end with, still reach all readers."""
         if self._stop is not None:
             self._stop()
         else:
             self._end()
 
     def close(self) -> None:
-        """Ends the source, and everyone's reading."""
+        """Ends the source, and all readers' reading."""
         for tap in list(self._taps):
             tap.close()
         self._end()
@@ -144,7 +144,7 @@ class Tee(Closing):
             self._dropped += 1
 
     def _pump(self) -> None:
-        """Reads while somebody waits for bytes; else the source waits, if it can."""
+        """Reads while a reader waits for bytes; else the source waits, if it can."""
         while self._is_wanted():
             try:
                 chunk = self._read()
@@ -257,7 +257,7 @@ class Feed:
 
 
 class SecondInput:
-    """A way into a process beside its standard input: an inherited pipe, or on Windows a connection on this machine.
+    """A second way into a process, after its standard input: an inherited pipe, or on Windows a local connection.
 
     Attributes:
         address: what ffmpeg opens.
@@ -298,7 +298,7 @@ class _Accepted:
 
     def __init__(self, listener: socket.socket) -> None:
         self._listener = listener
-        self._listener.settimeout(_POLL_SECONDS)  # closing it wakes nobody who waits for a connection
+        self._listener.settimeout(_POLL_SECONDS)  # closing it does not wake a thread that waits for a connection
         self._connection: socket.socket | None = None
 
     def write(self, data: bytes, /) -> None:

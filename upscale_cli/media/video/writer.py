@@ -1,4 +1,4 @@
-"""Frames into a file: raw planes framed as NUT go to ffmpeg, which encodes them and carries all else along.
+"""Frames into a file: raw planes framed as NUT go to ffmpeg, which encodes them and copies all other streams.
 
 VideoFrame  ->  NUT around its samples  ->  ffmpeg -f nut -i pipe:0 -i file:CLIP ... OUTPUT
 
@@ -51,18 +51,18 @@ FRAME_BY_FRAME: Final = {"movflags": "empty_moov+frag_every_frame"}
 written frame by frame; no other muxer knows that option."""
 
 FORGETFUL: Final = {"syncpoints": "none", "strict": "experimental"}
-"""NUT without points to seek to: nobody seeks in a pipe, and both ends would keep every one of them in memory.
+"""NUT without points to seek to: a pipe is not sought, and both ends would keep every one of them in memory.
 (It is "experimental" because version 4 of NUT, which knows of pipes, was never declared final.)"""
 
 FINISH_SECONDS: Final = 20.0
 """How long an interrupted encoder may take to close its file properly."""
 
 HELD_SECONDS: Final = 0.25
-"""An encoder at work takes a frame sooner; who pauses a player takes longer."""
+"""An encoder at work takes a frame sooner; a paused player takes longer."""
 
 FLUSHED: Final = ("-flush_packets", "1")
 SHORT_CLUSTERS: Final = ("-cluster_time_limit", "100")
-"""For whoever watches: no packet waits in the muxer's buffer, and none in Matroska's clusters for more than 100 ms."""
+"""For live viewing: no packet waits in the muxer's buffer, and none in Matroska's clusters for more than 100 ms."""
 
 
 class VideoWriter(Closing):
@@ -73,16 +73,16 @@ class VideoWriter(Closing):
         name: of what the user asked for, for messages.
         tracks: one for each stream that is upscaled, in the order of `slots`.
         container: what is written.
-        clip, slots: whence the other streams come, and which; None: the video alone.
+        clip, slots: the source of the other streams, and which; None: the video alone.
         cut: which part of them.
         is_part: a segment, to be joined later: nothing that belongs to the final container is written.
-        once: gives the bytes of a clip that can be read once only.
+        tee: gives the bytes of a clip that can be read once only.
         is_join: packets come instead of samples, already encoded; `take_shape` and `copy` instead of `write`.
 
     Attributes:
         frames: how many were taken.
         seconds: how long we have been waiting for the encoder.
-        held_seconds: how much of that in waits so long that whoever reads the output must have stopped to.
+        held_seconds: how much of that in waits so long that the reader of the output must have paused.
 
     Raises:
         OutputError: ffmpeg fails; the text has its reason.
@@ -119,7 +119,7 @@ class VideoWriter(Closing):
             self._command(output, ffmpeg, clip, slots, cut),
             stdin=True,
             stdout=False if isinstance(output, Path | str) else output,
-            stall_seconds=None if self._is_stream else STALL_SECONDS,  # whoever reads a stream may pause
+            stall_seconds=None if self._is_stream else STALL_SECONDS,  # the reader of a stream may pause
             environment=ENVIRONMENT,
             inherited=self._second.inherited if self._second is not None else (),
         )
@@ -218,8 +218,8 @@ class VideoWriter(Closing):
         self._child.stdin.close()
 
     def abandon(self) -> None:
-        """After the run was broken off, while another thread may be at `write`: whoever reads a stream may have paused
-        for good, and nobody waits for that. A file's encoder goes on, so that the file can be closed well."""
+        """After the run was interrupted, while another thread may be in `write`: the reader of a stream may have paused
+        for good, and is not waited for. A file's encoder goes on, so that the file can be closed well."""
         if self._is_stream:
             self._child.stop()
 
@@ -239,7 +239,7 @@ class VideoWriter(Closing):
         reason = self._child.reason() or _SIGNALS.get(code or 0, "no reason given")
         if self._is_stream and "Broken pipe" in reason:
             what = "standard output" if self.name == "-" else self.name
-            return OutputError(f"{what}: whoever reads it has gone after frame {self.frames} (Broken pipe).")
+            return OutputError(f"{what}: its reader has closed it after frame {self.frames} (Broken pipe).")
         remedy = next(
             (text for words, text in _REMEDIES if words in reason),
             f"Choose another {option('codec')} or {option('output')}.",
@@ -316,7 +316,7 @@ class VideoWriter(Closing):
 
 
 def _raw_stream(track: Track) -> nut.RawStream:
-    """What the encoder's ffmpeg is told of the frames that it will read."""
+    """Describes to the encoder's ffmpeg the frames that it will read."""
     raw = av.CodecContext.create("rawvideo", "w")
     raw.width, raw.height, raw.pix_fmt = track.encoder.width, track.encoder.height, track.format.name
     raw.time_base = track.time_base

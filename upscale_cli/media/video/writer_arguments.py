@@ -22,7 +22,7 @@ class Track:
         encoder: what encodes them; its width and height are those of the samples.
         time_base: seconds per tick of the timestamps that come.
         rate: frames per second, the best guess.
-        last: (timestamp, duration) of the last frame in ticks, where known: an encoder does not hear of durations, so
+        last: (timestamp, duration) of the last frame in ticks, where known: an encoder does not know durations, so
             the very last one would be a guess.
         below_zero: by how many ticks all comes later through the pipe; see `reader_arguments.ticks_below_zero`.
     """
@@ -37,7 +37,7 @@ class Track:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cut:
-    """Which part of the source's other streams goes along: seconds from the clip's start."""
+    """Which part of the source's other streams is copied: seconds from the clip's start."""
 
     start: float = 0.0
     seconds: float | None = None

@@ -1,6 +1,6 @@
 """A walk through the blocks of a GIF, for what Pillow trusts and should not: where frames claim to lie.
 
-Pillow lets a frame beyond the screen enlarge the picture, in memory that nobody has allowed.
+Pillow lets a frame beyond the screen enlarge the picture, in memory that was not allowed.
 
 Source: CompuServe, Graphics Interchange Format 89a (1990), sections 17 to 26.
 """
@@ -28,7 +28,7 @@ def extent_of(file: BinaryIO) -> tuple[int, int]:
             file.read(1)  # how wide the codes are at the beginning
         elif kind == b";":
             break
-        else:  # Pillow passes over what it does not know
+        else:  # Pillow ignores what it does not know
             continue
         while length := file.read(1):
             if not length[0]:

@@ -1,6 +1,6 @@
 """HEIC and HEIF through pillow-heif, an extra, for its codec is patented in places and large.
 
-libheif turns the pixels itself (irot, imir); whatever EXIF says of the orientation is done with.
+libheif turns the pixels itself (irot, imir), so the orientation in EXIF no longer holds.
 """
 
 from collections.abc import Iterator

@@ -33,7 +33,7 @@ RAW_SUFFIXES = (".j2k", ".j2c", ".jpc")
 
 @dataclass(slots=True)
 class Header:
-    """What boxes and SIZ marker say."""
+    """What boxes and SIZ marker declare."""
 
     width: int = 0
     height: int = 0
@@ -49,7 +49,7 @@ class Header:
 
 
 def open_jp2(source: Source) -> Picture:
-    """A JP2 file or a bare codestream.
+    """A JP2 file or a codestream without boxes.
 
     Raises:
         InputError: damaged, too large, or signed samples.
@@ -162,18 +162,18 @@ def _without_profile(data: bytes, header: Header) -> bytes:
 
 
 class Jpeg2000(Encoder):
-    """One picture, always lossless (reversible 5-3 wavelet); a bare codestream where the name asks for one."""
+    """One picture, always lossless (reversible 5-3 wavelet); a codestream without boxes where the name asks for one."""
 
     def add(self, frame: Frame, metadata: Metadata) -> None:
         import imagecodecs
 
-        bare = self.job.suffix in RAW_SUFFIXES
+        raw = self.job.suffix in RAW_SUFFIXES
         pixels = np.ascontiguousarray(frame.pixels[..., 0] if frame.layout == "L" else frame.pixels)
-        data = imagecodecs.jpeg2k_encode(pixels, level=0, reversible=True, codecformat="j2k" if bare else "jp2")
-        if not bare:
+        data = imagecodecs.jpeg2k_encode(pixels, level=0, reversible=True, codecformat="j2k" if raw else "jp2")
+        if not raw:
             data = _with_metadata(bytes(data), metadata)
         elif metadata != replace(Metadata(), white=metadata.white):
-            self.job.notes("a bare JPEG 2000 codestream holds no metadata: left out (.jp2 keeps them)")
+            self.job.notes("a raw JPEG 2000 codestream holds no metadata: left out (.jp2 keeps them)")
         self.job.stream.write(data)
 
 

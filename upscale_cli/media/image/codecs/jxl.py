@@ -39,7 +39,7 @@ def open_jxl(source: Source) -> Picture:
         if header.animated:
             source.say(f"{source.name}: JPEG XL animations are not read, only their first frame")
         layout = cast(Layout, ("L" if header.gray else "RGB") + ("A" if header.alpha else ""))
-        # libjxl turns the pixels by the codestream's own word; what EXIF notes is the camera's, and done with.
+        # libjxl turns the pixels as the codestream declares; what EXIF notes is the camera's, and no longer holds.
         metadata, _ = upright_metadata(
             icc=_profile(source, data, header, layout.removesuffix("A")), exif=exif, xmp=xmp, turned_already=True
         )
@@ -63,7 +63,7 @@ def _profile(source: Source, data: bytes, header: Header, space: str) -> bytes |
     """The profile of the pixels, where they are not those of an untagged picture."""
     if not header.needs_profile:
         return None
-    # OpenImageIO would decode every frame and every channel: as many as a hostile header cares to announce.
+    # OpenImageIO would decode every frame and every channel: as many as a hostile header announces.
     if not header.animated and header.extra_channels == int(header.alpha):
         profile = openimageio.profile_of(data)
         if profile is not None and icc.space(profile) == space:

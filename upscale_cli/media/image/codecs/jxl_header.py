@@ -1,6 +1,6 @@
 """The header of a JPEG XL codestream: size, depth, channels, orientation and colour space.
 
-No library tells these without decoding the picture, and they decide whether it may be decoded at all.
+No library reads these without decoding the picture, and they decide whether it may be decoded at all.
 
 Source: ISO/IEC 18181-1:2024, annexes B and D.
 """
@@ -49,8 +49,8 @@ class _Bits:
 class Header:
     """SizeHeader and ImageMetadata, as far as they matter here; defaults are the standard's.
 
-    `extra_channels` are those beside the colours, alpha included. `white` and `primaries` are numbers as well; `curve`
-    is the transfer function's number, or minus its gamma, and `curve_at` the bit of the codestream where it begins.
+    `extra_channels` are all but the colours, alpha included. `white` and `primaries` are numbers as well; `curve` is
+    the transfer function's number, or minus its gamma, and `curve_at` the bit of the codestream where it begins.
     """
 
     width: int
@@ -148,7 +148,7 @@ def _depth(bits: _Bits) -> tuple[int, bool]:
 
 
 def _extra_channel(bits: _Bits) -> tuple[bool, bool]:
-    """Whether a channel beside the colours is alpha, and whether colours were multiplied by it."""
+    """Whether a channel in addition to the colours is alpha, and whether colours were multiplied by it."""
     if bits.flag():
         return True, False
     kind = bits.enum()

@@ -1,6 +1,6 @@
 """JPEG XL, written: colour, and gray with a profile, by OpenImageIO; other gray by imagecodecs.
 
-OpenImageIO writes profiles, and says what samples of more than 8 bits mean; but it refuses gray with alpha, and to
+OpenImageIO writes profiles, and declares what samples of more than 8 bits mean; but it refuses gray with alpha, and to
 declare gray's curve (3.2.2). imagecodecs writes every layout, with neither.
 """
 
@@ -30,7 +30,7 @@ class JpegXl(Encoder):
         distance = 0.0 if self._is_lossless(frame) else distance_of(job.lossy_quality)
         data = None
         if metadata.icc:
-            reason = "JPEG XL as written here holds no ICC profile beside gray with alpha"
+            reason = "JPEG XL as written here holds no ICC profile with gray and alpha"
             if frame.layout != "LA" and icc.space(metadata.icc) == frame.layout.removesuffix("A"):
                 reason = "JPEG XL does not hold an ICC profile of this kind"
                 data = self._by_openimageio(frame, metadata.icc, distance)

@@ -48,7 +48,7 @@ def encode(
     Args:
         profile: None declares sRGB's primaries and `curve`, a number of ITU-T H.273.
         attributes: of the encoder, without their prefix.
-        folder: where the file lies for a moment; None where the system likes it.
+        folder: where the file lies for a moment; None: the system's own folder.
     """
     import OpenImageIO
 
@@ -68,11 +68,11 @@ def encode(
             return None
         written = output.open(str(path), spec) and output.write_image(pixels)
         closed = output.close()  # encodes
-        # A profile for gray makes gray of a picture in colour, and only this says so.
+        # A profile for gray makes gray of a picture in colour, and only this declares them.
         refused = output.geterror()
         if written and closed and not refused:
             return file.read()
         file.seek(0, 2)
-        file.write(bytes(_PROBE_BYTES))  # a full disk says so itself
+        file.write(bytes(_PROBE_BYTES))  # a full disk raises its own error
         file.flush()
     return None

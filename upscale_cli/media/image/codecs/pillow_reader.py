@@ -1,4 +1,4 @@
-"""JPEG, WebP, BMP, GIF, AVIF, TGA and 8-bit JPEG 2000: whatever Pillow decodes in full."""
+"""JPEG, WebP, BMP, GIF, AVIF, TGA and 8-bit JPEG 2000: what Pillow decodes in full."""
 
 import struct
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ from upscale_cli.frames.image import Frame, Layout, Transfer
 from upscale_cli.frames.pixels import empty_upright
 from upscale_cli.media.image import icc
 from upscale_cli.media.image.codecs.gif_reader import extent_of
-from upscale_cli.media.image.codecs.vips_reader import jpeg_scan
+from upscale_cli.media.image.codecs.vips_reader import jpeg_row_reader
 from upscale_cli.media.image.metadata import Metadata, PhotoInfo, upright_metadata
 from upscale_cli.media.image.source import Picture, Source, calm_pillow, decoding, stream_of
 
@@ -68,10 +68,10 @@ def open_with_pillow(source: Source, format: str) -> Picture:
             lossless=_is_lossless(source, format),
             total_pixels=frames * width * height,
         )
-    scan = None
+    row_reader = None
     if format == "JPEG" and orientation == 1:
-        scan = jpeg_scan(source, height, width, layout, _transfer(info))
-    return Picture(info, lambda: _frames(source, image, info, orientation), scan)
+        row_reader = jpeg_row_reader(source, height, width, layout, _transfer(info))
+    return Picture(info, lambda: _frames(source, image, info, orientation), row_reader)
 
 
 def _loaded(source: Source, image: "Image.Image", format: str) -> "Image.Image":
@@ -230,7 +230,7 @@ def _dpi(found: Any) -> tuple[float, float] | None:
 
 
 def _plays(image: "Image.Image", format: str) -> int:
-    """How often an animation is shown; 0 for ever. A GIF counts repetitions, and says nothing if there are none."""
+    """How often an animation is shown; 0 for ever. A GIF counts repetitions, and has no count if there are none."""
     if format == "GIF":
         loop = image.info.get("loop")
         return 1 if loop is None else int(loop) + 1 if loop else 0
@@ -251,7 +251,7 @@ def _webp_size(source: Source) -> tuple[int, int]:
 
 
 def _say_what_is_lost(source: Source, image: "Image.Image", format: str) -> None:
-    """What Pillow leaves aside without a word."""
+    """Reports what Pillow leaves out silently."""
     if format == "JPEG" and getattr(image, "n_frames", 1) > 1:
         source.say(f"{source.name}: holds further pictures (a gain map or a second view), which are left out")
     if format == "AVIF":

@@ -22,8 +22,8 @@ _OPTIMIZED_PIXELS = 16_000_000
 _XMP_HEADER = 29
 _EXIF_HEADER = 6
 _PLUGINS = {"WebP": "WEBP"}
-_BESIDE = ("L", "RGB")
-"""Layouts of JPEGs that are encoded beside other work, where there may be any: in a thread."""
+_CONCURRENT = ("L", "RGB")
+"""Layouts of JPEGs that are encoded without the GIL, where other threads may be at work."""
 
 
 def pillow_image(frame: Frame) -> "Image.Image":
@@ -69,15 +69,15 @@ def save_still(job: Encoding, frame: Frame, metadata: Metadata, stream: Stream |
     else:
         options = {"dpi": metadata.dpi} if metadata.dpi else {}
     is_alone = threading.current_thread() is threading.main_thread()
-    if name == "JPEG" and frame.layout in _BESIDE and options["optimize"] and not is_alone:
-        stream.write(_jpeg_beside(frame, options))
+    if name == "JPEG" and frame.layout in _CONCURRENT and options["optimize"] and not is_alone:
+        stream.write(_jpeg_concurrently(frame, options))
     else:
         pillow_image(frame).save(cast("IO[bytes]", stream), format=_PLUGINS.get(name, name), **options)
 
 
-def _jpeg_beside(frame: Frame, options: dict[str, Any]) -> bytes:
-    """The file that Pillow would write, byte for byte, by way of imagecodecs, which lets other threads go on meanwhile:
-    Pillow's own encoder keeps all of Python waiting. The metadata are still Pillow's."""
+def _jpeg_concurrently(frame: Frame, options: dict[str, Any]) -> bytes:
+    """The file that Pillow would write, byte for byte, by way of imagecodecs, which releases the GIL: Pillow's
+    own encoder does not. The metadata are still Pillow's."""
     import imagecodecs
 
     pixels = np.ascontiguousarray(frame.pixels[:, :, 0] if frame.layout == "L" else frame.pixels)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from upscale_cli.errors import InputError
 from upscale_cli.frames.image import Frame, Layout, Transfer
 from upscale_cli.frames.pixels import turned, upright_pixels
-from upscale_cli.frames.rows import BAND_BYTES, Scan
+from upscale_cli.frames.rows import BAND_BYTES, RowReader
 from upscale_cli.media.image import icc
 from upscale_cli.media.image.codecs.pillow_reader import pixels_of, plan, without_opaque_alpha
 from upscale_cli.media.image.codecs.png_chunks import (
@@ -78,21 +78,21 @@ def open_png(source: Source) -> Picture:
     transfer: Transfer = "linear" if _is_linear(chunks) else "display"
     if animated:
         return Picture(info, lambda: _composed(source, chunks, orientation, transfer))
-    scannable = orientation == 1 and not source.salvage and _can_be_scanned(chunks)
-    scan = _scan(source, chunks, transfer) if scannable else None
-    return Picture(info, lambda: _still(source, chunks, orientation, transfer), scan)
+    by_rows = orientation == 1 and not source.salvage and _can_be_read_by_rows(chunks)
+    row_reader = _row_reader(source, chunks, transfer) if by_rows else None
+    return Picture(info, lambda: _still(source, chunks, orientation, transfer), row_reader)
 
 
-def _can_be_scanned(chunks: Chunks) -> bool:
+def _can_be_read_by_rows(chunks: Chunks) -> bool:
     """Whether rows come from the top down, and rows as they are decoded can stand above others (see `_bands`)."""
     header = chunks.header
     return header.color in (GRAY, RGB) and header.depth >= 8 and not header.interlaced and chunks.transparency is None
 
 
-def _scan(source: Source, chunks: Chunks, transfer: Transfer) -> Scan:
+def _row_reader(source: Source, chunks: Chunks, transfer: Transfer) -> RowReader:
     header = chunks.header
     dtype = np.uint16 if header.depth == 16 else np.uint8
-    return Scan(
+    return RowReader(
         header.height, header.width, _layout(chunks), np.dtype(dtype), transfer,
         lambda start: _bands(source, chunks, start), held=3 * BAND_BYTES + sum(map(len, chunks.rows)),
     )  # fmt: skip
@@ -163,7 +163,7 @@ def _has_gray_palette(chunks: Chunks) -> bool:
 
 
 def _is_linear(chunks: Chunks) -> bool:
-    """By the profile; without one, by gAMA, which tells the encoding exponent in 1/100,000."""
+    """By the profile; without one, by gAMA, which holds the encoding exponent in 1/100,000."""
     if chunks.icc is not None:
         return icc.is_linear(chunks.icc)
     known = dict(chunks.kept)
@@ -276,7 +276,7 @@ def _over(above: NDArray[Any], below: NDArray[Any]) -> NDArray[Any]:
 
 
 def salvaged_rows(source: Source, rows: list[bytes], header: Header) -> list[bytes]:
-    """Damaged compressed rows made whole: what decompresses and makes sense, then empty rows. Says how many."""
+    """Damaged compressed rows made whole: what decompresses and makes sense, then empty rows. Reports how many."""
     lengths = _row_lengths(header)
     raw = _inflated(rows, sum(lengths))
     position = sound = 0

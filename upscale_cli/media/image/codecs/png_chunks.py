@@ -72,7 +72,7 @@ class Chunks:
 
 
 def read_chunks(source: Source) -> Chunks:
-    """Walk through the file; the size is checked as soon as IHDR has told it."""
+    """Walk through the file; the size is checked as soon as IHDR has been read."""
     file = source.file
     file.seek(len(SIGNATURE))
     chunks: Chunks | None = None

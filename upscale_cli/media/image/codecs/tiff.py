@@ -1,7 +1,7 @@
 """TIFF: every page, at its full depth.
 
 Raw samples come from tifffile and are made into a frame's here; Pillow (libtiff, which writes its complaints past us to
-stderr) is asked only where tifffile cannot decode. What the directories say is `tiff_directory`'s business.
+stderr) is asked only where tifffile cannot decode. The directories are read by `tiff_directory`.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from upscale_cli.errors import InputError
 from upscale_cli.frames.image import Frame, Transfer
 from upscale_cli.frames.pixels import stretched, unpremultiplied, upright_pixels, white_of
-from upscale_cli.frames.rows import BAND_BYTES, Scan
+from upscale_cli.frames.rows import BAND_BYTES, RowReader
 from upscale_cli.media.image import icc
 from upscale_cli.media.image.codecs.netpbm import float_white
 from upscale_cli.media.image.codecs.pillow_reader import pixels_of, plan
@@ -45,10 +45,10 @@ SMALL_SEGMENTS: Final = 64 * 2**20
 
 
 def open_tiff(source: Source) -> Picture:
-    """All pages of a TIFF or BigTIFF; thumbnails and masks among them are passed over.
+    """All pages of a TIFF or BigTIFF; thumbnails and masks among them are ignored.
 
     Raises:
-        InputError: damaged, too large, camera RAW in TIFF's clothes, or of a coding that nothing here decodes.
+        InputError: damaged, too large, camera RAW in a TIFF, or of a coding that nothing here decodes.
     """
     with decoding(source):
         pages = list(pages_of(source))
@@ -70,12 +70,12 @@ def open_tiff(source: Source) -> Picture:
         total_pixels=sum(width * height for width, height in sizes),
         pages=tuple(metadata),
     )
-    scan = _scan(source, pages[0]) if len(pages) == 1 and _can_be_scanned(pages[0]) else None
-    return Picture(info, lambda: (_frame(source, page, whites[page.index]) for page in pages), scan)
+    row_reader = _row_reader(source, pages[0]) if len(pages) == 1 and _can_be_read_by_rows(pages[0]) else None
+    return Picture(info, lambda: (_frame(source, page, whites[page.index]) for page in pages), row_reader)
 
 
-def _can_be_scanned(page: Page) -> bool:
-    """Whether a row of samples tells by itself what its pixels are."""
+def _can_be_read_by_rows(page: Page) -> bool:
+    """Whether the pixels of a row can be known from its samples alone."""
     return (
         not page.needs_libtiff
         and page.layout in ("L", "RGB")
@@ -87,14 +87,14 @@ def _can_be_scanned(page: Page) -> bool:
     )
 
 
-def _scan(source: Source, page: Page) -> Scan | None:
+def _row_reader(source: Source, page: Page) -> RowReader | None:
     """The page, to be decoded strip by strip or row of tiles by row of tiles; None where these are too large."""
     with decoding(source), _opened_page(source, page) as found:
         height, count, size = _segments(found)
     if count == 0 or size > max(SMALL_SEGMENTS, page.height * page.width * page.samples * page.bits // 8 // 4):
         return None
     linear = icc.is_linear(page.metadata.icc)
-    return Scan(
+    return RowReader(
         page.height, page.width, page.layout, np.dtype(f"u{page.bits // 8}"), "linear" if linear else "display",
         lambda start: _bands(source, page, start, height, count), held=3 * max(size, BAND_BYTES),
     )  # fmt: skip
@@ -214,7 +214,7 @@ def _samples(source: Source, page: Page) -> NDArray[Any]:
 
 
 def _white(source: Source, page: Page) -> float:
-    """Which float value is white; needs the pixels, for no tag tells it reliably."""
+    """Which float value is white; needs the pixels, for no tag gives it reliably."""
     if page.kind != FLOAT:
         return 1.0
     white = float_white(_samples(source, page))
@@ -267,7 +267,7 @@ def _lab(values: NDArray[Any]) -> NDArray[Any]:
 def _full_range(source: Source, page: Page, values: NDArray[Any]) -> NDArray[Any]:
     """Integers of any width as uint8 or uint16 that use its full range, so that nothing gets darker.
 
-    What stands for white: MaxSampleValue where it is told and true; else the largest value of the declared bits. Of
+    What stands for white: MaxSampleValue where it is given and true; else the largest value of the declared bits. Of
     signed samples without a negative one, the largest positive value. 32 bits that hold 16 are taken as 16.
     """
     largest = int(values.max(initial=0))
@@ -280,7 +280,7 @@ def _full_range(source: Source, page: Page, values: NDArray[Any]) -> NDArray[Any
             return stretched(values, half - 1, page.bits)
     top = 2**page.bits - 1
     if page.largest is not None and largest <= page.largest < top:
-        source.say(f"{source.name}: white is {page.largest:,} by the file's own word, stretched to the full range")
+        source.say(f"{source.name}: white is {page.largest:,} as the file declares, stretched to the full range")
         return stretched(values, page.largest, page.bits)
     if page.bits > 16 and largest <= 65_535:
         return values.astype(np.uint16)

@@ -26,7 +26,7 @@ SAMPLES, MAX_VALUE, X_RESOLUTION, Y_RESOLUTION, UNIT, COLOR_MAP = 277, 281, 282,
 EXTRA_SAMPLES, SAMPLE_FORMAT, XMP, ICC_PROFILE, DNG_VERSION = 338, 339, 700, 34675, 50706
 DESCRIPTIVE = frozenset((269, 270, 271, 272, 285, 305, 306, 315, 316, 33432, 33723, 18246, 18249, 40091, 40092, 40093))
 DESCRIPTIVE |= frozenset((40094, 40095, exif.EXIF_IFD, exif.GPS_IFD))
-"""Tags of IFD0 that speak of the picture and not of how it is stored: who, when, with what, where."""
+"""Tags of IFD0 that describe the picture and not how it is stored: who, when, with what, where."""
 
 MIN_IS_WHITE, MIN_IS_BLACK, IS_RGB, IS_PALETTE, IS_INK, IS_YCBCR, IS_LAB = 0, 1, 2, 3, 5, 6, 8
 UNSIGNED, SIGNED, FLOAT = 1, 2, 3
@@ -46,7 +46,7 @@ _MAX_PAGES = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What one IFD says. `index` counts all IFDs of the file."""
+    """What one IFD declares. `index` counts all IFDs of the file."""
 
     index: int
     width: int
@@ -78,7 +78,7 @@ class Page:
 
 
 def pages_of(source: Source) -> Iterator[Page]:
-    """Follow the chain of IFDs; a chain that bites its tail ends there."""
+    """Follow the chain of IFDs; a chain that comes back to an earlier one ends there."""
     seen: set[int] = set()
     try:
         with opened(source) as file:
@@ -178,7 +178,7 @@ def _field(source: Source, found: Any, tag: Any) -> exif.Field:
 
 @contextmanager
 def _quiet_tifffile() -> Iterator[None]:
-    """tifffile tells of oddities through its logger, which would reach stderr where nobody listens."""
+    """tifffile reports oddities through its logger, which would print to stderr where no handler is set."""
     logger = logging.getLogger("tifffile")
     handler = logging.NullHandler()
     logger.addHandler(handler)

@@ -1,6 +1,6 @@
 """TIFF and BigTIFF: pages of any layout and depth, losslessly compressed, with profile, EXIF, XMP and resolution.
 
-tifffile writes the pages. What EXIF has to say belongs into a page's own directory, so that directory is then read,
+tifffile writes the pages. The fields of EXIF belong into a page's own directory, so that directory is then read,
 completed, and written again at the end of the file; the few bytes of the old one stay unused.
 """
 

@@ -7,14 +7,14 @@ from typing import Any, Final
 import numpy as np
 
 from upscale_cli.frames.image import Layout, Pixels, Transfer, channels_of
-from upscale_cli.frames.rows import BAND_BYTES, Scan
+from upscale_cli.frames.rows import BAND_BYTES, RowReader
 from upscale_cli.media.image.source import Source, decoding
 
 _HELD: Final = 64 * 2**20
 """Bytes that libvips takes for its caches."""
 
 
-def jpeg_scan(source: Source, height: int, width: int, layout: Layout, transfer: Transfer) -> Scan | None:
+def jpeg_row_reader(source: Source, height: int, width: int, layout: Layout, transfer: Transfer) -> RowReader | None:
     """A JPEG as libvips reads it; None without libvips, for layouts that it would convert, and for what is no file.
 
     Both libraries decode by libjpeg-turbo; the pixels are the same.
@@ -22,7 +22,7 @@ def jpeg_scan(source: Source, height: int, width: int, layout: Layout, transfer:
     path = getattr(source.file, "name", None)
     if layout not in ("L", "RGB") or not path or source.salvage or importlib.util.find_spec("pyvips") is None:
         return None
-    return Scan(
+    return RowReader(
         height, width, layout, np.dtype(np.uint8), transfer,
         lambda start: _bands(source, str(path), width, layout, start), held=_HELD,
     )  # fmt: skip

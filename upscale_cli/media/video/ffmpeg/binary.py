@@ -17,7 +17,7 @@ OLDEST: Final = (6, 1)
 """The first version with `-enc_time_base demux`, without which timestamps do not come through exactly."""
 
 _ANSWER_SECONDS: Final = 60
-"""A scanner may look at a binary before its first run; a healthy one then answers within 0.1 s."""
+"""A virus scanner may check a binary before its first run; a healthy one then answers within 0.1 s."""
 
 _VARIABLES: Final = ("UPSCALE_FFMPEG", "IMAGEIO_FFMPEG_EXE")
 
@@ -30,7 +30,7 @@ class FFmpeg:
         path: absolute, or as found on PATH.
         version: as it calls itself ("n9.0.2-17-g2a571b6068", "7.0.2-static", "N-12345-gabcdef0").
         major: of a released version; 0 for builds that count commits or days.
-        encoders: names of those compiled in. Hardware encoders are in many builds; that says nothing about the machine.
+        encoders: names of those compiled in. Hardware encoders are in many builds; which means nothing for the machine.
         hwaccels: ways to decode in hardware that are compiled in.
         has_hdr_options: takes -mastering_display and -content_light before an input (9.0 does, 7.0 does not).
     """
@@ -77,7 +77,7 @@ def _executable(named: str, variable: str) -> str:
 
 @functools.cache
 def _examine(path: str, name: str) -> FFmpeg:
-    """What the binary says of itself; `name` is for messages."""
+    """What the binary prints about itself; `name` is for messages."""
     version = _version(ask(path, "-version", name=name))
     if version is None:
         raise FFmpegError(f"{name}: is no ffmpeg. Name an ffmpeg binary with UPSCALE_FFMPEG, or unset it.")
@@ -146,17 +146,17 @@ def ask(path: str, *arguments: str, name: str | None = None) -> str:
 
 
 def last_words(stderr: str) -> str:
-    """The line of ffmpeg's error output that says why it failed, without the address of the object that said it.
+    """The line of ffmpeg's error output that says why it failed, without the address of the object that logged it.
 
     ffmpeg ends with general lines ("Conversion failed!", "Nothing was written into output file"); the reason stands
-    before them. Empty where it said nothing.
+    before them. Empty where it logged nothing.
 
     >>> last_words("[libx265 @ 0x55d0] Image size is too small (8x8).\\nConversion failed!\\n")
     'libx265: Image size is too small (8x8).'
     """
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
-    telling = [line for line in lines if not _GENERAL.search(line)]
-    line = (telling or lines or [""])[-1]
+    specific = [line for line in lines if not _GENERAL.search(line)]
+    line = (specific or lines or [""])[-1]
     return re.sub(r"^(?:\[(?P<who>[^\]]*?)(?: @ 0x[0-9a-fA-F]+)?\] ?)+", _said_by, line)
 
 

@@ -10,7 +10,7 @@ class Closing(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Lets go of everything."""
+        """Releases everything."""
 
     def __enter__(self) -> Self:
         return self

@@ -30,14 +30,14 @@ _MAX_DISTANCE: Final = 2**15 - 1
 """Bytes a frame may have without a checksum of its header. Ours all have one."""
 
 _SHORT_TIME_BITS: Final = 7
-"""Timestamps below 2 ** this would be taken for the end of one; ours are whole, and told so by this much added."""
+"""Timestamps below 2 ** this would be taken for the end of one; ours are whole, which this much added declares."""
 
 _IS_PIPE: Final = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RawStream:
-    """What a reader is told of a stream of raw frames.
+    """What the headers declare of a stream of raw frames.
 
     Attributes:
         tag: four bytes that name the pixel format, as ffmpeg's raw video has them.
@@ -96,7 +96,7 @@ def _stream(number: int, stream: RawStream) -> bytes:
             _text(stream.tag),
             *map(_number, (number, _SHORT_TIME_BITS, second, 0, 0)),  # time base; a jump; frames out of order; flags
             _text(b""),  # the codec needs no more
-            *map(_number, (stream.width, stream.height, 0, 0, 0)),  # shape of a pixel and colours: not told here
+            *map(_number, (stream.width, stream.height, 0, 0, 0)),  # shape of a pixel and colours: not declared here
         )
     )
 

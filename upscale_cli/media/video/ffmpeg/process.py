@@ -36,7 +36,7 @@ _LEVEL = re.compile(r"^(?:\[[^\]]*\] )*\[(quiet|panic|fatal|error|warning|info|v
 Level = Literal["quiet", "panic", "fatal", "error", "warning", "info", "verbose", ""]
 
 LOG_ARGUMENTS: Final = ("-hide_banner", "-nostats", "-loglevel", "repeat+level+info")
-"""What makes ffmpeg say everything on standard error, each line with its level."""
+"""What makes ffmpeg log everything to standard error, each line with its level."""
 
 
 class Child:
@@ -46,7 +46,7 @@ class Child:
         arguments: the program and its arguments; there is no shell.
         stdin, stdout: whether it is fed, and read. Else it gets nothing, and what it prints is dropped.
         on_line: called from another thread with (level, text) of every line that it logs.
-        stall_seconds: see `STALL_SECONDS`; None never ends it (where someone else sets the pace).
+        stall_seconds: see `STALL_SECONDS`; None never ends it (where another process sets the pace).
         environment: variables to set besides ours.
         inherited: descriptors of ours that it gets under the same numbers (not on Windows).
     """
@@ -102,7 +102,7 @@ class Child:
         return self._process.poll() is None
 
     def reason(self) -> str:
-        """The last words that tell why it failed, in one line; "" where it said nothing."""
+        """The last line of its log that shows why it failed; "" where it logged nothing."""
         if self.stalled:
             return f"nothing moved for {self._stall_seconds:g} s"
         self._log.join(timeout=2)
@@ -144,13 +144,13 @@ class Child:
                 self._process.send_signal(signal.SIGINT)
 
     def stop(self) -> None:
-        """Ends it at once, whatever thread is at its pipes: that one finds them ended, and open still."""
+        """Ends it at once. Another thread may be reading or writing its pipes: it finds them ended, and open still."""
         self._kill()
         self._process.wait()
         self._ended.set()
 
     def kill(self) -> None:
-        """Ends it at once and takes its exit code, so that nothing of it stays. Nobody may be at its pipes any more."""
+        """Ends it at once and takes its exit code, so that nothing of it stays. No thread may use its pipes then."""
         self.stop()
         for end in self._ends:
             with contextlib.suppress(OSError, ValueError):
@@ -167,7 +167,7 @@ class Child:
 
     def _read_log(self) -> None:
         assert self._process.stderr is not None
-        # Unbuffered pipes are read a byte at a time for a line, and a damaged clip has a hundred thousand to say.
+        # Unbuffered pipes are read a byte at a time for a line, and a damaged clip makes a hundred thousand lines.
         with io.BufferedReader(cast(io.RawIOBase, self._process.stderr)) as stream:
             for raw in iter(lambda: _read_line(stream), b""):
                 text = raw.decode("utf-8", "backslashreplace").rstrip()
@@ -189,7 +189,7 @@ class Child:
                 os.killpg(self._process.pid, signal.SIGKILL)
 
     def _watch(self, limit: float) -> None:
-        """Ends the process when we have waited too long: for a pipe to move, or for a sign of life at its end."""
+        """Ends the process when we have waited too long: for a pipe to move, or for any work at its end."""
         effort = _Effort(self._process.pid)
         while not self._ended.wait(min(limit / 4, 1.0)):
             idle = [pipe.waiting_seconds() for pipe in self._pipes]
@@ -201,7 +201,7 @@ class Child:
 
 
 class _Effort:
-    """How long a process and its children have not used a processor, as far as anybody has looked."""
+    """How long a process and its children have not used a processor, as far as was looked."""
 
     def __init__(self, pid: int) -> None:
         self._pid, self._used, self._since = pid, -1.0, 0.0
@@ -254,7 +254,7 @@ class Pipe:
             self._since = None
 
     def lend(self, data: NDArray[Any]) -> None:
-        """Writes what nobody will change any more, without a copy where the system can do that."""
+        """Writes what will not be changed any more, without a copy where the system can do that."""
         flat = data.reshape(-1).view(np.uint8)
         self._move()
         try:
@@ -271,7 +271,7 @@ class Pipe:
         self._end.close()
 
     def waiting_seconds(self) -> float:
-        """How long the read or write under way has not moved."""
+        """How long the read or write in progress has not moved."""
         since = self._since
         return 0.0 if since is None else time.monotonic() - since
 
@@ -287,7 +287,7 @@ def _pipe_or(given: bool | IO[bytes]) -> Any:
 
 
 def _environment(more: Mapping[str, str]) -> dict[str, str]:
-    """Ours and more, without what would colour the log: its levels could not be told any more."""
+    """Ours and more, without what would colour the log: its levels could not be recognised any more."""
     return {name: value for name, value in os.environ.items() if name != "AV_LOG_FORCE_COLOR"} | dict(more)
 
 

@@ -33,7 +33,7 @@ class Lender:
             progress: called whenever it has taken some.
 
         Raises:
-            OSError: nobody reads it.
+            OSError: it has no reader any more.
         """
         taken = 0
         if self._vmsplice is None or not self._capacity:
