@@ -1,4 +1,4 @@
-"""Which frames of a clip are decoded, and how ffmpeg is told so: seeks, limits, fields, pixel formats. Pure."""
+"""Which frames of a clip are decoded, and ffmpeg's arguments for it: seeks, limits, fields, pixel formats. Pure."""
 
 import math
 from dataclasses import dataclass
