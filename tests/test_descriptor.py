@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.nets import loaded
-from tests.test_models import SHAPES, name_of, tensors
+from tests.test_models import name_of, shapes_of, tensors
 from upscale_cli.inference.sizing import cheapest_chain
 from upscale_cli.models.archs.espcn import ESPCN, Layer
 from upscale_cli.models.archs.rrdbnet import RRDBNet
@@ -144,7 +144,7 @@ HALOS = {
 
 @pytest.mark.parametrize("spec", MODELS, ids=name_of)
 def test_every_row_is_described_as_it_is(spec: Spec) -> None:
-    recognised = recognise(tensors(SHAPES[spec.stem]), SidecarMetadata())
+    recognised = recognise(tensors(shapes_of(spec)), SidecarMetadata())
     assert recognised is not None
     net = recognised.descriptor
     is_rrdb, unshuffle = spec.arch == "rrdbnet", 2 if spec.stem == "RealESRGAN_x2plus" else 1

@@ -27,6 +27,7 @@ from tests.clips import AAC, X264, ffmpeg, moving, tone
 from tests.command import Run
 from tests.goldens import recipes
 from tests.readme import PROGRAM, README, REPOSITORY, Line
+from tests.test_models import shapes_of
 from upscale_cli import cli, errors
 from upscale_cli.cli.console import JsonLines
 from upscale_cli.events import Event
@@ -152,14 +153,15 @@ def things(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def nets(folder: Path) -> None:
-    """Small nets of the right kind under the names of the checkpoints that would be fetched, random ones."""
+    """Random nets of the right kind under the names of the checkpoints that would be fetched; small, where we can."""
     folder.mkdir()
     for spec in MODELS:
         if not spec.bundled:
-            shapes = recipes.srvgg(1, num_feat=8) if spec.arch == "srvgg" else recipes.rrdbnet(
-                1, num_feat=8, unshuffle=4 // spec.scale
-            )  # fmt: skip
-            save(shapes, folder / f"{spec.stem}.safetensors")
+            small = {
+                "srvgg": recipes.srvgg(1, num_feat=8, upscale=spec.scale),
+                "rrdbnet": recipes.rrdbnet(1, num_feat=8, unshuffle=4 // spec.scale),
+            }
+            save(small.get(spec.arch) or shapes_of(spec), folder / f"{spec.stem}.safetensors")
 
 
 def save(shapes: recipes.Shapes, path: Path) -> None:

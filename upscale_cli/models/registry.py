@@ -5,7 +5,8 @@ a file and a line in `archs`.
 """
 
 import difflib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Final, Literal
 
@@ -32,6 +33,7 @@ class Spec:
         scale: SR pixels per LR pixel of one pass.
         arch: the architecture that holds the net, by its name in `archs.ARCHS`.
         channels: what the net works on. "luma": Y alone, while chroma goes by bicubic.
+        config: keyword arguments of the architecture's net, those that are not its defaults.
         file: name of the checkpoint file; the same name with .safetensors is its twin.
         sha256: of that file.
         size: bytes of that file; None where its source does not say.
@@ -60,6 +62,7 @@ class Spec:
     weak_denoise: str | None = None
     unconfirmed: bool = False
     bf16: bool = False
+    config: Mapping[str, int] = field(default_factory=dict, hash=False)
 
     @property
     def stem(self) -> str:
@@ -81,7 +84,7 @@ MODELS: Final[tuple[Spec, ...]] = (
     ),
     Spec(
         model="realesrgan", scale=2, arch="rrdbnet", channels="rgb",
-        file="RealESRGAN_x2plus.pth", macs=4_483_008, size=67_061_725,
+        file="RealESRGAN_x2plus.pth", macs=4_483_008, size=67_061_725, config={"unshuffle": 2},
         sha256="49fafd45f8fd7aa8d31ab2a22d14d91b536c34494a5cfe31eb5d89c2fa266abb",
         url=REAL_ESRGAN_RELEASES + "v0.2.1/RealESRGAN_x2plus.pth",
         licence=BSD3, about="photos at scale 2 (pixel-unshuffle)", quality=90,
@@ -95,7 +98,7 @@ MODELS: Final[tuple[Spec, ...]] = (
     ),
     Spec(
         model="realesrgan-anime", scale=4, arch="rrdbnet", channels="rgb",
-        file="RealESRGAN_x4plus_anime_6B.pth", macs=5_706_432, size=17_938_799,
+        file="RealESRGAN_x4plus_anime_6B.pth", macs=5_706_432, size=17_938_799, config={"num_block": 6},
         sha256="f872d837d3c90ed2e05227bed711af5671a6fd1c9f7d7e91c911a61f155e99da",
         url=REAL_ESRGAN_RELEASES + "v0.2.2.4/RealESRGAN_x4plus_anime_6B.pth",
         licence=BSD3, about="drawings and anime stills",
@@ -117,50 +120,50 @@ MODELS: Final[tuple[Spec, ...]] = (
     ),
     Spec(
         model="realesr-animevideo", scale=4, arch="srvgg", channels="rgb",
-        file="realesr-animevideov3.pth", macs=619_200, size=2_504_012,
+        file="realesr-animevideov3.pth", macs=619_200, size=2_504_012, config={"num_conv": 16},
         sha256="b8a8376811077954d82ca3fcf476f1ac3da3e8a68a4f4d71363008000a18b75d",
         url=REAL_ESRGAN_RELEASES + "v0.2.5.0/realesr-animevideov3.pth",
         licence=BSD3, about="anime clips; half the cost of realesr-general", bf16=True,
     ),
     Spec(
         model="photo-lite", scale=4, arch="srvgg", channels="rgb",
-        file="photo-lite-x4.safetensors", macs=125_280, size=255_776,
+        file="photo-lite-x4.safetensors", macs=125_280, size=255_776, config={"num_feat": 32, "num_conv": 12},
         sha256="b81d2638a8b40772e50d3568ee738adca3e512146ec08e8d759700444bd98328",
         url=None, licence=DISTILLED_HERE, about="photos with real-world damage; small, bundled", quality=50,
     ),
     Spec(
         model="espcn", scale=2, arch="espcn", channels="luma",
-        file="espcn-x2.safetensors", macs=21_184, size=85_816,
+        file="espcn-x2.safetensors", macs=21_184, size=85_816, config={"scale": 2},
         sha256="c8e3be8fd5a7a158bf00838ca249ff0f559eb3f0a45f7826b98969ca920adff3",
         url=None, licence=TRAINED_HERE, about="real-time; clean pictures and video", quality=30,
     ),
     Spec(
         model="espcn", scale=3, arch="espcn", channels="luma",
-        file="espcn-x3.safetensors", macs=22_624, size=91_596,
+        file="espcn-x3.safetensors", macs=22_624, size=91_596, config={"scale": 3},
         sha256="d8868537d7bba701099d53e195b60537afd3174ab01e71340d509747e7824d9a",
         url=None, licence=TRAINED_HERE, about="real-time; clean pictures and video", quality=30,
     ),
     Spec(
         model="espcn", scale=4, arch="espcn", channels="luma",
-        file="espcn-x4.safetensors", macs=24_640, size=99_688,
+        file="espcn-x4.safetensors", macs=24_640, size=99_688, config={"scale": 4},
         sha256="9cac12153aa9d5cd116cab0eeede92275f069e4b6fbe4d079a43b4411fe70f57",
         url=None, licence=TRAINED_HERE, about="real-time; clean pictures and video", quality=30,
     ),
     Spec(
         model="espcn-robust", scale=2, arch="espcn", channels="luma",
-        file="espcn-robust-x2.safetensors", macs=21_184, size=85_816,
+        file="espcn-robust-x2.safetensors", macs=21_184, size=85_816, config={"scale": 2},
         sha256="dc245a3a4c477e0e396933ca419afdbcd7ee437c39650e2bbbe87eded86d3161",
         url=None, licence=TRAINED_HERE, about="real-time; compressed pictures and video", quality=25,
     ),
     Spec(
         model="espcn-robust", scale=3, arch="espcn", channels="luma",
-        file="espcn-robust-x3.safetensors", macs=22_624, size=91_596,
+        file="espcn-robust-x3.safetensors", macs=22_624, size=91_596, config={"scale": 3},
         sha256="2fb74f9a6874c67cdee227573bdf8f0b393ed723c08c260442efd7ac13dd75f0",
         url=None, licence=TRAINED_HERE, about="real-time; compressed pictures and video", quality=25,
     ),
     Spec(
         model="espcn-robust", scale=4, arch="espcn", channels="luma",
-        file="espcn-robust-x4.safetensors", macs=24_640, size=99_688,
+        file="espcn-robust-x4.safetensors", macs=24_640, size=99_688, config={"scale": 4},
         sha256="dc1b1f504de94b2e639b1eeaa1189900a263da109e85ac3a93b652dbc0884c7c",
         url=None, licence=TRAINED_HERE, about="real-time; compressed pictures and video", quality=25,
     ),
