@@ -255,7 +255,9 @@ def test_a_job_that_kills_its_workers_is_given_up(executor: Any, album: list[Pat
                 psutil.Process(pid).kill()
                 killed += 1
         time.sleep(0.01)
-    with pytest.raises(DeviceError, match=r"0.png: 3 workers have died over it .its process was killed or crashed"):
+    with pytest.raises(
+        DeviceError, match=r"0.png: 3 workers have died during this job .its process was killed or crashed"
+    ):
         future.result()
     assert killed >= 3
     assert not (tmp_path / "out.png").exists()

@@ -98,7 +98,7 @@ def test_without_events_the_wait_is_short(tmp_path: Path, monkeypatch: pytest.Mo
         wait(600)
         wait(600)
     assert len(said) == 1
-    assert "does not tell of changes" in said[0]
+    assert "does not report changes" in said[0]
 
 
 # The whole

@@ -1,7 +1,7 @@
-"""Files that come into a folder: each is handed over once it is whole.
+"""Files that come into a folder: each is taken once it is whole.
 
-What the system reports of changes only ends the wait; the folder is then listed anew. So nothing is missed, whatever
-happens to events (a queue that runs over, a network drive that sends none).
+What the system reports of changes only ends the wait; the folder is then listed anew. So nothing is missed, even
+where events are lost (a queue that runs over, a network drive that sends none).
 """
 
 import time
@@ -29,7 +29,7 @@ Wait = Callable[[float], None]
 
 
 class Arrivals:
-    """Which files are whole and have not been handed over as they are. Pure: the time is an argument.
+    """Which files are whole and have not been taken as they are. Pure: the time is an argument.
 
     >>> arrivals, stamp = Arrivals(settle=2.0), Stamp(10, 0)
     >>> arrivals.settled({"a.png": stamp}, now=0.0), arrivals.settled({"a.png": stamp}, now=2.0)
@@ -39,21 +39,21 @@ class Arrivals:
     def __init__(self, settle: float) -> None:
         self._settle = settle
         self._since: dict[str, tuple[Stamp, float]] = {}
-        self._handed: dict[str, Stamp] = {}
+        self._taken: dict[str, Stamp] = {}
 
     def settled(self, listed: Mapping[str, Stamp], now: float) -> list[str]:
-        """The files to take now; each counts as handed over.
+        """The files to take now; each counts as taken.
 
         Args:
             listed: all files that are there. An empty one is still to come.
             now: in seconds, by any clock that does not jump.
         """
-        self._handed = {name: stamp for name, stamp in self._handed.items() if name in listed}
-        news = {name: stamp for name, stamp in listed.items() if stamp.size and self._handed.get(name) != stamp}
+        self._taken = {name: stamp for name, stamp in self._taken.items() if name in listed}
+        news = {name: stamp for name, stamp in listed.items() if stamp.size and self._taken.get(name) != stamp}
         self._since = {name: self._seen(name, stamp, now) for name, stamp in news.items()}
         ready = [name for name, (_, since) in self._since.items() if now - since >= self._settle]
         for name in ready:
-            self._handed[name] = self._since.pop(name)[0]
+            self._taken[name] = self._since.pop(name)[0]
         return ready
 
     @property
@@ -72,7 +72,7 @@ def waiting(folders: list[str], output: Path | None, *, recursive: bool, say: Sa
     """What waits for changes in folders.
 
     Args:
-        output: a folder in which our own changes are no news.
+        output: a folder in which our own changes do not count.
     """
     from watchfiles import watch
 
@@ -92,7 +92,7 @@ def waiting(folders: list[str], output: Path | None, *, recursive: bool, say: Sa
                     return
         except (OSError, RuntimeError) as error:  # too many folders for the system, or a file system without events
             is_reporting = False
-            say(f"the system does not tell of changes ({error}); the folder is looked at every {POLL_SECONDS:.0f} s.")
+            say(f"the system does not report changes ({error}); the folder is looked at every {POLL_SECONDS:.0f} s.")
         if not is_reporting:
             time.sleep(min(seconds, POLL_SECONDS))
 

@@ -15,7 +15,7 @@ RAW: Final = "camera RAW (to be developed first)"
 OURS: Final = "an output of ours"
 EXCLUDED: Final = Message(f"left out by {option('include')} or {option('exclude')}")
 BELOW: Final = Message(f"a folder, without {option('recursive', True)}")
-"""Why something was passed over."""
+"""Why something was ignored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +25,7 @@ class Choice:
     Attributes:
         recursive: the folders in it, too.
         include, exclude: globs.
-        output: the folder or prefix that outputs go to, which is never a source; None: beside the inputs.
+        output: the folder or prefix that outputs go to, which is never a source; None: next to the inputs.
     """
 
     recursive: bool = False

@@ -88,7 +88,7 @@ def _take(name: str, root: str | None, choice: Choice, found: Sources) -> None:
 
 def _take_list(name: str, choice: Choice, found: Sources) -> None:
     """Every line of a list."""
-    beside = Path(name).parent if name != STDIO and not is_object(name) else None
+    folder = Path(name).parent if name != STDIO and not is_object(name) else None
     lines = lines_of(bytes_of(name), name)
     seen = stamps([line for line in lines if is_object(line) and not is_prefix_name(line)])
     for line in lines:
@@ -97,7 +97,7 @@ def _take_list(name: str, choice: Choice, found: Sources) -> None:
             continue
         path = line
         if not os.path.lexists(path):
-            path = next((form for form in _other_forms(line, beside) if os.path.lexists(form)), line)
+            path = next((form for form in _other_forms(line, folder) if os.path.lexists(form)), line)
         root = _root_of(path)
         below = PurePath(path) if root is None else PurePath(path).relative_to(root)
         if os.path.isdir(path) or choice.takes(below):
@@ -106,12 +106,12 @@ def _take_list(name: str, choice: Choice, found: Sources) -> None:
             found.passed_over[EXCLUDED] += 1
 
 
-def _other_forms(line: str, beside: Path | None) -> Iterator[str]:
-    """What a line may mean that names nothing as it stands: a file beside the list, accents in another form."""
+def _other_forms(line: str, folder: Path | None) -> Iterator[str]:
+    """What a line may mean that names nothing as it stands: a file next to the list, accents in another form."""
     for form in dict.fromkeys((line, *(unicodedata.normalize(name, line) for name in ("NFC", "NFD")))):
         yield form
-        if beside is not None:
-            yield str(beside / form)
+        if folder is not None:
+            yield str(folder / form)
 
 
 def _root_of(path: str) -> str | None:

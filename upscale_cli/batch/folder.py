@@ -1,4 +1,4 @@
-"""Many files as one run: all are looked at, what is not done yet is done, and the end says what became of each.
+"""Many files as one run: all are looked at, what is not done yet is done, and at the end each is accounted for.
 
 survey (headers, manifest)  ->  some jobs at a time, noted in the manifest  ->  summary
 """
@@ -211,7 +211,7 @@ class FolderRun:
                 self._listener(planned(task.prepared))
             return
         if ready and self._planner.naming.output is not None:
-            next(iter(ready.values()))[0].manifest.check()  # one folder for all: if it is no good, nothing is
+            next(iter(ready.values()))[0].manifest.check()  # one folder for all: without it all would fail
         self._sweep(task.prepared for tasks in ready.values() for task in tasks)
         self._expect([task for tasks in ready.values() for task in tasks])
         self._work_begin = time.monotonic()
@@ -240,7 +240,7 @@ class FolderRun:
             remove_abandoned(folder)
 
     def _expect(self, tasks: list[Task]) -> None:
-        """Says to every manifest what is to come."""
+        """Announces to every manifest what is to come."""
         for manifest in dict.fromkeys(task.manifest for task in tasks):
             own = [(task.prepared, task.job) for task in tasks if task.manifest is manifest]
             manifest.expect([(one.source, one.output, job) for one, job in own if one.output is not None])
@@ -265,7 +265,7 @@ class FolderRun:
             self._report_progress()
 
     def _begin(self, task: Task) -> "Begun | None":
-        """A job, noted in the manifest: a kill at any moment leaves one that tells what there is.
+        """A job, noted in the manifest: a kill at any moment leaves one that is true.
 
         None where another run has done it meanwhile.
         """
@@ -328,10 +328,10 @@ class FolderRun:
 
     @contextmanager
     def _reporting(self, source: "Input", refused: list[OptionError] | None = None) -> Iterator[None]:
-        """A failure of one source is reported, and the others go on: even a bug of ours is no reason to stop them."""
+        """A failure of one source is reported, and the others go on: even a bug of ours does not stop them."""
         try:
             yield
-        except (InterruptedRun, CheckpointError):  # without its net no other source will fare better
+        except (InterruptedRun, CheckpointError):  # without its net every other source would fail too
             raise
         except UpscaleError as error:
             if isinstance(error, OptionError) and refused is not None:

@@ -1,7 +1,7 @@
 """What is done in a folder of outputs: one JSON object per line, added, so that a killed run can go on.
 
-Where lines are kept is the business of `manifest_storage`. The lines, and what follows from
-them, are in docs/folders.md. A line that a kill has torn is passed over.
+Where lines are kept is decided by `manifest_storage`. The lines, and what follows from
+them, are in docs/folders.md. A line that a kill has torn is ignored.
 """
 
 import dataclasses
@@ -101,14 +101,14 @@ class Manifest:
         is_kept: False: it is forgotten with the run.
 
     Raises:
-        OutputError: a store does not tell what is there.
+        OutputError: a store cannot be asked what is there.
     """
 
     def __init__(self, folder: Path | str, *, is_kept: bool = True) -> None:
         self._storage = storage_in(folder, is_kept=is_kept)
         self._run = secrets.token_hex(4)
         self._coming = deque[tuple[Input, Path | str, JobOptions]]()
-        self._noted: dict[str, Record] = {}  # by output: what this run has noted as begun, and not told the end of
+        self._noted: dict[str, Record] = {}  # by output: what this run has noted as begun, and has not ended yet
         self._jobs: set[str] = set()
         self._done: dict[tuple[str, str], Record] = {}  # by input and job
         self._begun: dict[tuple[str, str], dict[str, Record]] = {}  # by input and job, then by run
@@ -163,7 +163,7 @@ class Manifest:
         return (record for records in self._begun.values() for record in records.values())
 
     def _in_place(self, begun: Record) -> Record | None:
-        """An output that was begun and has its name, though no line says so yet: there is another file than before.
+        """An output that was begun and has its name, but no line for that yet: there is another file than before.
         Its run was killed just then, or is about to add the line."""
         made = self._storage.stamp(begun.output)
         return dataclasses.replace(begun, made=made) if made is not None and made != begun.made else None
@@ -171,11 +171,11 @@ class Manifest:
     # What is added
 
     def expect(self, coming: Iterable[tuple[Input, Path | str, JobOptions]]) -> None:
-        """Tells what this run will begin with, in that order: where a line costs a request, many are noted at once."""
+        """What this run will begin with, in that order: where a line costs a request, many are noted at once."""
         self._coming = deque(coming)
 
     def begin(self, source: Input, output: Path | str, job: JobOptions) -> Record:
-        """Notes that a source is about to be read; what comes of it is told by `finish` or `drop`.
+        """Notes that a source is about to be read; what comes of it is noted by `finish` or `drop`.
 
         Raises:
             OutputError: the manifest cannot be written.
@@ -216,7 +216,7 @@ class Manifest:
         self._add([dataclasses.replace(record, made=made, damage=damage).as_line("done")])
 
     def drop(self, record: Record) -> None:
-        """Notes that nothing came of it."""
+        """Notes that it failed."""
         self._noted.pop(record.output, None)
         self._add([self._dropped(record)])
 
@@ -257,7 +257,7 @@ class Manifest:
         """Takes in what has been added since, by this run or another one.
 
         Args:
-            now: by other runs too, whatever it costs.
+            now: by other runs too, even where that costs a request.
         """
         for text in self._storage.fresh(now=now):
             self._take(text)

@@ -1,4 +1,4 @@
-"""A manifest's lines in a file beside the outputs, to which several runs append under a lock."""
+"""A manifest's lines in a file next to the outputs, to which several runs append under a lock."""
 
 import contextlib
 import os
@@ -14,7 +14,7 @@ from upscale_cli.messages import option
 MANIFEST_NAME: Final = ".upscale-manifest.jsonl"
 LOCK_NAME: Final = ".upscale-manifest.lock"
 LOCK_SECONDS: Final = 60
-"""How long another run may hold the lock for one line; whoever holds it longer is stuck."""
+"""How long another run may hold the lock for one line; a run that holds it longer is stuck."""
 
 
 class FileStorage:

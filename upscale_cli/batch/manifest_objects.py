@@ -1,7 +1,7 @@
 """A manifest's lines in objects, below the prefix of the outputs.
 
 Objects cannot be appended to, so each run writes objects of its own, one after the other, and puts the last one anew
-while it grows; whoever wants to know reads all of them, in the order of their names.
+while it grows; a reader reads all of them, in the order of their names.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ MANY_OBJECTS = 64
 """From so many old ones on, a run merges them."""
 
 OLD_SECONDS = 24 * 3600.0
-"""Objects that nobody has put for so long belong to no living run."""
+"""Objects that were not put for so long belong to no living run."""
 
 _MERGED: Final = "-merged"
 
@@ -210,8 +210,8 @@ class _OwnLines:
                     self._number, self._data = number + 1, self._data[len(data) :]
 
     def put_aside(self) -> None:
-        """Makes them safe while the run goes on; lines that can wait need not delay it. `put` tells if it never goes
-        well."""
+        """Makes them safe while the run goes on; lines that can wait need not delay it. `put` raises if it never
+        succeeds."""
         if self._aside is None or not self._aside.is_alive():
             self._aside = threading.Thread(target=self._try, name="manifest", daemon=True)
             self._aside.start()

@@ -1,4 +1,4 @@
-"""Where the lines of a manifest are kept: in a file beside the outputs, in objects beside them, or nowhere."""
+"""Where the lines of a manifest are kept: in a file next to the outputs, in objects next to them, or nowhere."""
 
 import os
 import sys
@@ -14,7 +14,7 @@ from upscale_cli.files.stamp import Stamp
 
 
 class Storage(Protocol):
-    """Where lines are kept, and a view of the outputs that they speak of.
+    """Where lines are kept, and a view of the outputs that they list.
 
     Attributes:
         folder: that the outputs lie in: a path, or the URL of a prefix.
@@ -28,7 +28,7 @@ class Storage(Protocol):
         """The lines that have been added since, by this run or another one.
 
         Args:
-            now: those of other runs, too, whatever it costs.
+            now: those of other runs, too, even where that costs a request.
         """
 
     def add(self, lines: Sequence[bytes], *, at_once: bool) -> None:
@@ -87,7 +87,7 @@ def storage_in(folder: Path | str, *, is_kept: bool = True) -> Storage:
 
 
 class NoStorage:
-    """Lines that nobody will want to know: of files named one by one."""
+    """Lines that are not kept: those of files named one by one."""
 
     ahead = 0
 

@@ -20,9 +20,9 @@ class Rules:
     Attributes:
         skip_existing: what is done already is not done again.
         fail_fast: the first failure ends the run.
-        dry_run: only say what would be done.
+        dry_run: only report what would be done.
         watches: more runs are to come: nets are kept, and no option is wrong for all that will come.
-        jobs: pictures in hand at a time; None: by the machine.
+        jobs: pictures in progress at a time; None: by the machine.
         keeps_manifest: what is done is remembered where the outputs are.
     """
 
@@ -43,9 +43,9 @@ class BatchOptions:
         include, exclude: globs.
         skip_existing: what is done is not done again; None: as usual, which is so for folders and lists.
         overwrite: outputs that exist are replaced.
-        dry_run: it is only said what would be done.
+        dry_run: only report what would be done.
         fail_fast: the first failure ends the run.
-        watch: the run goes on with whatever comes into the folders.
+        watch: the run goes on with the files that come into the folders.
         jobs: pictures in progress at a time; None: by the machine.
 
     Raises:
@@ -89,7 +89,7 @@ class BatchOptions:
         """Which files are taken.
 
         Args:
-            output: where outputs go; None: beside the inputs.
+            output: where outputs go; None: next to the inputs.
         """
         return Choice(
             recursive=self.recursive,
@@ -102,7 +102,7 @@ class BatchOptions:
         """How the run treats what is there.
 
         Args:
-            skips: what is done is not done again, where nothing else is said.
+            skips: what is done is not done again, where no option decides it.
         """
         is_skipping = skips if self.skip_existing is None else self.skip_existing
         return Rules(

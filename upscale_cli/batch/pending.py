@@ -26,8 +26,8 @@ class Pending(Generic[Key]):
 
     def __init__(self, executor: Executor, listener: Listener) -> None:
         self._executor, self._listener = executor, listener
-        self._home = threading.get_ident()
-        self._mail: SimpleQueue[Event | tuple[Key, Future[str]]] = SimpleQueue()
+        self._thread = threading.get_ident()
+        self._queue: SimpleQueue[Event | tuple[Key, Future[str]]] = SimpleQueue()
         self._count = 0
 
     def submit(self, key: Key, job: Job, upscaler: Upscaler) -> None:
@@ -38,25 +38,25 @@ class Pending(Generic[Key]):
         except BaseException as error:  # Ctrl-C in an executor that works in this very thread
             failed: Future[str] = Future()
             failed.set_exception(error)
-            self._mail.put((key, failed))
+            self._queue.put((key, failed))
             raise
-        future.add_done_callback(lambda done: self._mail.put((key, done)))
+        future.add_done_callback(lambda done: self._queue.put((key, done)))
 
     def ended(self, most: int) -> Iterator[tuple[Key, Future[str]]]:
         """The jobs that have ended, as they do, until at most so many are in progress."""
-        while self._count > most or not self._mail.empty():
+        while self._count > most or not self._queue.empty():
             try:
-                mail = self._mail.get(timeout=_POLL_SECONDS)
+                item = self._queue.get(timeout=_POLL_SECONDS)
             except Empty:
                 continue
-            if not isinstance(mail, tuple):
-                self._listener(mail)
+            if not isinstance(item, tuple):
+                self._listener(item)
                 continue
             self._count -= 1
-            yield mail
+            yield item
 
     def _listen(self, event: Event) -> None:
-        if threading.get_ident() == self._home:
+        if threading.get_ident() == self._thread:
             self._listener(event)
         else:
-            self._mail.put(event)
+            self._queue.put(event)

@@ -72,7 +72,7 @@ class Run:
         self._comparisons[source] = comparison
 
     def _compare(self) -> None:
-        """What was made, beside what it was made of."""
+        """Compares what was made with what it was made of."""
         overwrite = self._planner.photos.overwrite
         for source, comparison in self._comparisons.items():
             if comparison.outputs and self._show_comparison is not None:

@@ -1,4 +1,4 @@
-"""What a file's name tells of it: that it is a photo or a clip, or an output or a work folder of ours."""
+"""What a file's name shows: that it is a photo or a clip, or an output or a work folder of ours."""
 
 import re
 from pathlib import PurePath
@@ -17,10 +17,10 @@ WORK_FOLDER_ENDING: Final = ".work"
 
 _OWN_NAME = re.compile(r"(?P<stem>.+)_(?:\d+(?:\.\d+)?x|\d+x\d+)", re.DOTALL)
 _OWN_OBJECT = re.compile(r"(?P<stem>.+)_(?:\d+(?:\.\d+)?x|\d*x\d+|\d+px|\d+(?:\.\d+)?mp)", re.DOTALL)
-"""Names that outputs get beside their inputs."""
+"""Names that outputs get next to their inputs."""
 
 HEAD_BYTES: Final = 4096
-"""What is looked at of an object whose ending does not tell what it is."""
+"""What is looked at of an object whose ending is ambiguous."""
 
 
 def is_source_ending(name: str) -> bool:
@@ -42,7 +42,7 @@ def is_object_named_like_ours(url: str, stems: set[str]) -> bool:
 
 
 def is_named_like_ours(name: str, stems: set[str]) -> bool:
-    """Whether a name is one that we would give to the output of a file beside it."""
+    """Whether a name is one that we would give to the output of a file next to it."""
     return _has_name_of_ours(_OWN_NAME.fullmatch(PurePath(name).stem), stems)
 
 

@@ -83,7 +83,7 @@ def _taken(
 
 
 def _why_not(entry: os.DirEntry[str], root: str, choice: Choice) -> str | None:
-    """Why a file is passed over; None if it is not."""
+    """Why a file is ignored; None if it is not."""
     ending = PurePath(entry.name).suffix.lower()
     if _is_hidden(entry):
         return HIDDEN

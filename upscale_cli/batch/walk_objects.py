@@ -40,7 +40,7 @@ def photos_and_clips_below(prefix: str, root: str, below: Listing, choice: Choic
 
 
 def _why_not_object(url: str, path: PurePosixPath, choice: Choice) -> str | None:
-    """Why an object is passed over; None if it is not."""
+    """Why an object is ignored; None if it is not."""
     ending = path.suffix.lower()
     if _is_hidden_name(url):
         return HIDDEN

@@ -1,4 +1,4 @@
-"""`--watch`: folders are done as they are, and then whatever comes, until Ctrl-C."""
+"""`--watch`: folders are done as they are, and then what comes, until Ctrl-C."""
 
 import time
 from collections import Counter
@@ -26,7 +26,7 @@ def watch(
 
     Args:
         find: lists the folders.
-        output: where outputs go; None: beside the inputs.
+        output: where outputs go; None: next to the inputs.
 
     Returns:
         How many files have failed, and have not been done since.
@@ -74,7 +74,7 @@ class _News:
 
     @property
     def patience(self) -> float:
-        """Seconds until the folders are worth another look, whatever the system reports."""
+        """Seconds until the folders are worth another look, even where the system reports no change."""
         return arrivals.SETTLE_SECONDS if self._arrivals.is_waiting else arrivals.LISTING_SECONDS
 
     def settled(self) -> Sources | None:

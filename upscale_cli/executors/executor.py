@@ -28,7 +28,7 @@ class Executor(Protocol):
             listener: is called with its events, from any thread.
 
         Returns:
-            What the source has lost, in words ("" for nothing), or the `UpscaleError` why nothing came of it.
+            What the source has lost, in words ("" for nothing), or the `UpscaleError` why it failed.
         """
 
     def close(self) -> None:

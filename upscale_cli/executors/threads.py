@@ -1,8 +1,8 @@
-"""Runs jobs in threads of this process, so that pictures are decoded and encoded beside the net.
+"""Runs jobs in threads of this process, so that pictures are decoded and encoded while the net computes.
 
-Each picture goes all its way in one thread. On GPUs their tiles meet (`inference/scheduler`). On a CPU each is computed
-on its share of the cores: a net that had them all would wait, at each of its layers, for the one that encodes a JPEG
-just then.
+Each picture goes all its way in one thread. On GPUs their tiles share batches (`inference/scheduler`). On a CPU each is
+computed on its share of the cores: a net that had them all would wait, at each of its layers, for the one that encodes
+a JPEG just then.
 
 A clip has threads of its own and keeps every core and every GPU busy: clips are done one at a time, in the thread that
 submits them.

@@ -2,7 +2,7 @@
 
     Upscaler.rows  ->  row cache in OUTPUT.work  ->  ImageWriter.write_rows
 
-It holds the samples as they are. The journal beside it says how many of its rows can be trusted.
+It holds the samples as they are. The journal next to it records how many of its rows can be trusted.
 """
 
 import json
@@ -51,7 +51,7 @@ class RowCache:
         self.done = self._trusted()
 
     def fill(self) -> None:
-        """Computes what is missing; whatever ends it, what is done is recorded."""
+        """Computes what is missing; however it ends, what is done is recorded."""
         with self._file.open("r+b" if self.done else "wb") as stream:
             stream.truncate(self.done * self._row_bytes)
             stream.seek(0, os.SEEK_END)
@@ -83,7 +83,7 @@ class RowCache:
                 yield np.frombuffer(data, picture.dtype).reshape(-1, picture.width, picture.channels)
 
     def _trusted(self) -> int:
-        """Rows that the journal tells of, if they are there."""
+        """Rows that the journal records, if they are there."""
         try:
             recorded = int(json.loads(self._journal.read_text(encoding="utf-8"))["rows"])
             held: int = self._file.stat().st_size // self._row_bytes

@@ -36,8 +36,8 @@ class Closed(Exception):  # noqa: N818  # no error: the other side has gone
 class Channel(Generic[Item]):
     """Items from one thread to another, at most `capacity` of them on the way.
 
-    The giver ends with `finish`; the taker's loop then ends after the last item. Either side, or a third, breaks it
-    off with `abort`: the sides that wait, or come later, get `Closed`.
+    The giver ends with `finish`; the taker's loop then ends after the last item. Either side, or a third, ends it
+    early with `abort`: the sides that wait, or come later, get `Closed`.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -50,7 +50,7 @@ class Channel(Generic[Item]):
         """Waits for room.
 
         Raises:
-            Closed: the channel was broken off.
+            Closed: the channel was aborted.
         """
         with self._changed:
             while len(self._items) >= self._capacity and not self._aborted:
@@ -67,7 +67,7 @@ class Channel(Generic[Item]):
             self._changed.notify_all()
 
     def abort(self) -> None:
-        """Breaks it off; what is still on the way is dropped."""
+        """Ends it early; what is still on the way is dropped."""
         with self._changed:
             self._aborted = True
             self._items.clear()
@@ -77,7 +77,7 @@ class Channel(Generic[Item]):
         """The items as they come, until `finish`.
 
         Raises:
-            Closed: the channel was broken off.
+            Closed: the channel was aborted.
         """
         while True:
             with self._changed:
@@ -151,12 +151,12 @@ def flow(
         pipelines: by stream.
         write: called in a thread of its own with SR frames.
         tally: counts as it goes.
-        stop_reading: unblocks `frames`, whatever it waits for; called from here while `frames` may be at work, once.
+        stop_reading: unblocks `frames`, should it wait; called from here while `frames` may be at work, once.
         stop_writing: unblocks `write`, should it wait for something that may never come; called from here while `write`
-            may be at work, where the run is broken off.
+            may be at work, where the run is aborted.
         dedup: a frame with the same samples as the one before in its stream is not computed again.
-        by_net: asked before each frame; False takes the cheap way.
-        on_frame: called here after each frame handed to the writer.
+        by_net: asked before each frame; False: bicubic.
+        on_frame: called here after each frame passed to the writer.
     """
     decoded: Channel[VideoFrame] = Channel(lr_capacity)
     done: Channel[VideoFrame] = Channel(sr_capacity)
@@ -192,7 +192,7 @@ def flow(
         done.finish()
         writing.join_patiently()
     except Closed:
-        pass  # a worker broke off; its reason is raised below
+        pass  # a worker has failed; its reason is raised below
     finally:
         abort()
         stop_reading()

@@ -15,7 +15,7 @@ from upscale_cli.media.image.formats import CLIP_EXTENSIONS, is_picture_ending
 
 STDIO: Final = "-"
 HEAD_BYTES: Final = 4096
-"""What is looked at of standard input to tell a clip from a picture."""
+"""Bytes of standard input that are looked at to tell a clip from a picture."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Input:
 
     @functools.cached_property
     def is_clip(self) -> bool:
-        """Whether it is moving pictures with a time base: by its ending, or where that says nothing by its content. Of
+        """Whether it is moving pictures with a time base: by its ending, or where that is ambiguous by its content. Of
         objects the ending alone counts."""
         if self.is_live:
             return True
@@ -119,7 +119,7 @@ class Input:
 
 
 def _stdin_is_clip() -> bool:
-    """By the first bytes, which stay there for whoever reads."""
+    """By the first bytes, which stay there for later reads."""
     if STDIO in _read or sys.stdin is None or not hasattr(sys.stdin.buffer, "peek"):
         return False
     from upscale_cli.media.video.signatures import looks_like_clip

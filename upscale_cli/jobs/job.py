@@ -88,7 +88,7 @@ class Work(Protocol[Result_co]):
     def is_local(self) -> bool: ...
 
     def absolute(self) -> Self:
-        """The same, wherever the current folder of another process is; names for messages stay."""
+        """The same with absolute paths, for processes with another current folder; names for messages stay."""
 
     def check_machine(self) -> None:
         """
@@ -109,7 +109,7 @@ class Job(Work[str], Protocol):
 
     Attributes:
         output_name: for messages.
-        frames: frames or pages of the result; None where nobody knows.
+        frames: frames or pages of the result; None where unknown.
         megapixels: million SR pixels in all, as expected.
         fills_machine: it has threads of its own and keeps every core and GPU busy, so that one is run at a time.
     """
@@ -127,11 +127,11 @@ class Job(Work[str], Protocol):
         """The same job, and its output takes the place of what is there."""
 
     def divided(self) -> "Divided | None":
-        """What has it done in parts by several workers; None where it is better left to one."""
+        """The same job in parts, for several workers; None where one worker does it better."""
 
 
 class Submit(Protocol):
-    """Begins with work somewhere, at once or when a worker is free; the listener is called from any thread."""
+    """Begins with work on some worker, at once or when one is free; the listener is called from any thread."""
 
     def __call__(self, work: Work[Result], listener: "Listener", /) -> "Future[Result]": ...
 
@@ -140,11 +140,11 @@ class Divided(Protocol):
     """A job in parts."""
 
     def run(self, upscaler: "Upscaler", listener: "Listener", submit: Submit, workers: Callable[[], int]) -> str:
-        """As `Job.run`; the parts are done by others, at most `workers()` of them at once."""
+        """As `Job.run`; the parts are done by workers, at most `workers()` of them at once."""
 
 
 def sr_size(work: Work[object]) -> tuple[int, int]:
-    """(width, height) of what will come out, but for what a codec rounds to even; (0, 0) where nobody knows."""
+    """(width, height) of what will come out, but for what a codec rounds to even; (0, 0) where unknown."""
     return work.target.size_for(*work.lr_size) if all(work.lr_size) else (0, 0)
 
 
@@ -152,5 +152,5 @@ Place = TypeVar("Place")
 
 
 def absolute(place: Place) -> Place:
-    """A path, whatever the current folder is; anything else as it is."""
+    """A path made absolute; anything else as it is."""
     return type(place)(os.path.abspath(place)) if isinstance(place, Path) else place

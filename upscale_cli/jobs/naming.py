@@ -33,8 +33,8 @@ class Naming:
         output: as given with -o: None, "-", a file, a folder (existing, or with a trailing slash) or a template; or the
             URL of an object or a prefix.
         format: as given with -f; None takes the output's ending, or the input's format.
-        target: decides whether names speak of the scale or of the size.
-        several_models: names must tell the models apart.
+        target: decides whether names have the scale or the size in them.
+        several_models: names must have the model in them.
     """
 
     output: str | None
@@ -141,7 +141,7 @@ class Naming:
         return place
 
     def _fields(self, source: Input, ending: str, model: str) -> dict[str, object]:
-        """What an output's name may tell, but for sizes."""
+        """The fields of an output's name, but for sizes."""
         stream = "stdin" if source.is_stdin else "live" if source.is_live else None
         folder = source.below_root.parent
         return {
@@ -176,7 +176,7 @@ class Naming:
         return max(size[0] / lr_size[0], size[1] / lr_size[1])
 
     def _extension(self, source: Input, info: PhotoInfo) -> str:
-        """The input's own ending where it tells the truth, so that .jpeg stays .jpeg."""
+        """The input's own ending where it is that of its format, so that .jpeg stays .jpeg."""
         if self.format is not None:
             return self._asked_extension(self.format)
         row = FORMATS[info.format]
@@ -277,7 +277,7 @@ def _filled_in(template: str, fields: Mapping[str, object]) -> str:
     if excess <= 0 or "{stem}" not in template:
         return filled
     digits = hashlib.sha256(os.fsencode(stem)).hexdigest()[:8]
-    while stem and excess > -len(digits) - 1:  # whole characters, whatever they take
+    while stem and excess > -len(digits) - 1:  # whole characters, of one byte or several
         excess -= len(os.fsencode(stem[-1]))
         stem = stem[:-1]
     return template.format_map({**fields, "stem": f"{stem}~{digits}"})

@@ -2,7 +2,7 @@
 
     object  ->  scratch file  ->  the ordinary job  ->  scratch file  ->  object
 
-Nothing is known of an object before its turn but its name, size and time: a run of many would else read the beginning
+Before its turn nothing is known of an object but its name, size and time: a run of many would else read the beginning
 of each twice. So names of outputs are made from names of inputs, and an ending is believed.
 """
 
@@ -64,7 +64,7 @@ class ObjectJob:
         target: how large the result shall be.
         options: of a photo or of a clip, which tells them apart.
         format: as given with --format.
-        listed: what the source was when it was found; None where nobody looked.
+        listed: what the source was when it was found; None where unknown.
     """
 
     source: Path | str
@@ -122,7 +122,7 @@ class ObjectJob:
         """Fetches, upscales, puts; gives what the source has lost, in words, or "".
 
         Raises:
-            UpscaleError: nothing came of it, and nothing is left of it.
+            UpscaleError: it failed, and nothing is left of it.
         """
         begin = time.perf_counter()
         with scratch() as folder:
@@ -188,7 +188,7 @@ def _local(job: ObjectJob, names: "_Names", upscaler: Upscaler) -> Job:
 
 
 class _Names:
-    """Where a job finds its files, and what they are called before the user.
+    """Where a job finds its files, and what the user knows them by.
 
     Attributes:
         source, output: files; in the scratch folder, if they stand for objects.
@@ -216,12 +216,12 @@ class _Names:
 
     @contextmanager
     def in_errors(self) -> Iterator[None]:
-        """Errors speak of objects, too."""
+        """Errors name objects, too."""
         try:
             yield
         except InterruptedRun as error:
             if str(self._folder) in str(error):
-                raise InterruptedRun from error  # what it tells of goes with the folder
+                raise InterruptedRun from error  # what it describes goes with the folder
             raise
         except UpscaleError as error:
             text = self.shown(error.marked)
@@ -242,7 +242,7 @@ def _fetch(url: str, file: Path, listed: Stamp | None) -> None:
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """A private folder for the files of one job, removed whatever happens; after a kill, by the next run."""
+    """A private folder for the files of one job, removed in any case; after a kill, by the next run."""
     _remove_abandoned_scratch()
     folder = Path(tempfile.mkdtemp(prefix=SCRATCH))
     try:

@@ -39,7 +39,7 @@ class Outputs:
         """Reserves a place: a path, the URL of an object, or standard output (None).
 
         Args:
-            may_exist: what exists already is dealt with where it is written.
+            may_exist: what exists already is handled where it is written.
 
         Raises:
             OutputError: it is an input, another source's output, or exists already and may not be overwritten.
@@ -92,7 +92,7 @@ def is_there(place: Path | str) -> bool:
     """Whether there is something at a path, or an object of that URL.
 
     Raises:
-        OutputError: the store does not tell.
+        OutputError: the store cannot be asked.
     """
     return os.path.lexists(place) if isinstance(place, Path) else stamp(place, OutputError) is not None
 

@@ -37,7 +37,7 @@ from upscale_cli.messages import option
 from upscale_cli.models.interface import scaled
 
 WORK_MEMORY: Final = 256 * 2**20
-"""Bytes for tiles and encoders beside the pictures themselves."""
+"""Bytes for tiles and encoders, in addition to the pictures themselves."""
 
 TILE_SHARE: Final = 4
 """A window may take one part in so many of the memory there is."""
@@ -245,8 +245,8 @@ def _check_disk(job: PhotoJob, output: Path, info: PhotoInfo, plan: Plan, frames
 def memory_needed(info: PhotoInfo, plan: Plan, format: Format, frames: int = 1, *, wrap: bool = False) -> int:
     """Bytes of host memory at the worst moment, tiles apart: while a step is computed, or while the result is encoded.
 
-    Between two passes, and before a final resampling, only the rows at hand are held; of a picture that wraps, which is
-    float32 there, all of them. Under transparent pixels colour is filled in by a pyramid of float pictures.
+    Between two passes, and before a final resampling, only the rows still needed are held; of a picture that wraps,
+    which is float32 there, all of them. Under transparent pixels colour is filled in by a pyramid of float pictures.
     """
     channels, depth = channels_of(info.layout), info.bits // 8
     pixels, sr_pixels = info.width * info.height, plan.width * plan.height

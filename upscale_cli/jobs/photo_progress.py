@@ -1,4 +1,4 @@
-"""The way of a photo, reported: how long it will take, where that is long, and then tiles as progress."""
+"""The progress of a photo, reported: how long it will take, where that is long, and then tiles as progress."""
 
 from collections.abc import Callable
 from typing import Final
@@ -14,7 +14,7 @@ LONG_RUN_SECONDS: Final = 20
 
 
 class PhotoProgress:
-    """Reports the way of a run: how long it will take, where that is long, and then turns tiles into progress."""
+    """Reports the progress of a run: how long it will take, where that is long, and then turns tiles into progress."""
 
     def __init__(self, source: str, upscaler: Upscaler, listener: Listener, frames: int) -> None:
         self._source, self._upscaler, self._listener, self._frames = source, upscaler, listener, frames

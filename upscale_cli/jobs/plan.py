@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # what clips and objects need is imported with the first of t
     from upscale_cli.jobs.video_facts import ClipOptions
 
 USUAL_CODEC: Final = "h264"
-"""What an object is taken for, where the codec of a clip decides about the model."""
+"""The codec that a clip in a store is assumed to have, where the codec decides about the model."""
 
 
 @dataclass(frozen=True, slots=True)

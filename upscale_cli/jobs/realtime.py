@@ -21,7 +21,7 @@ SWITCH_SECONDS: Final = 1.0
 """Seconds of clip from one switch between net and bicubic to the next, at least: less would flicker."""
 
 HOPE_SECONDS: Final = 10.0
-"""With bicubic, over how many seconds of clip the estimate returns to the net's best pace: its trouble may be over."""
+"""With bicubic, over how many seconds of clip the estimate returns to the net's best pace: the delay may be over."""
 
 
 class NetCost:
@@ -37,7 +37,7 @@ class NetCost:
 
     @property
     def is_measured(self) -> bool:
-        """Whether there was a frame to measure; else all is expectation."""
+        """Whether there was a frame to measure; else all is estimated."""
         return self._samples > 0
 
     @property
@@ -72,9 +72,9 @@ class Pacer:
 
     Args:
         rate: frames per second of clip, the best guess; denser moments are noticed.
-        expected: seconds that the net is likely to take for a frame; 0 where nobody knows.
+        expected: seconds that the net is likely to take for a frame; 0 where unknown.
         latency: see `LATENCY_SECONDS`.
-        patience: see `PATIENCE_SECONDS`; None for a clock that waits for nobody.
+        patience: see `PATIENCE_SECONDS`; None for a clock that never waits.
         clock: seconds, of any origin.
 
     Attributes:
@@ -120,7 +120,7 @@ class Pacer:
             self._origin = self._clock() - self._first
 
     def held(self, seconds: float) -> None:
-        """Whoever watches took nothing for so long: their clock stood still, and so does this one, if it is patient."""
+        """The viewer took nothing for so long: that clock stood still, and so does this one, if it is patient."""
         if self._origin is not None and self._patience is not None:
             self._origin += seconds
 
@@ -159,8 +159,8 @@ class Gate:
     Args:
         pacer: decides.
         net_seconds: how long the device has computed so far, by the net and by bicubic together.
-        held_seconds: how long the other end has kept us from writing so far.
-        depth: how many more frames are under way when one is begun (on a GPU). What is measured is the net's if all
+        held_seconds: how long we have waited for the reader of the output so far.
+        depth: how many more frames are in progress when one is begun (on a GPU). What is measured is the net's if all
             of them go through it.
     """
 
@@ -206,7 +206,7 @@ def advice(slowest: str, *, may_fall_back: bool, device: str, model: str, encode
 
     Args:
         slowest: the stage that the others wait for.
-        may_fall_back: bicubic may stand in already.
+        may_fall_back: bicubic is used for late frames already.
         device: what computes, as torch calls it.
         model: its name.
         encoder: its name.

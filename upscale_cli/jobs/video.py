@@ -71,8 +71,8 @@ def run_clip(job: VideoFacts, upscaler: Upscaler, listener: Listener = ignore) -
     Raises:
         InputError: the source cannot be read.
         OutputError: the result cannot be written; only the work folder is left, and named.
-        OptionError, CheckpointError, DeviceError, FFmpegError: as their names say.
-        InterruptedRun: Ctrl-C; the text says what is left.
+        OptionError, CheckpointError, DeviceError, FFmpegError: see `upscale_cli.errors`.
+        InterruptedRun: Ctrl-C; the text names what is left.
     """
     if job.options.resume:
         return run_resumable(job, upscaler, listener)
@@ -156,12 +156,12 @@ def _move(
     if job.tee is not None:
         if job.tee.error is not None:
             raise job.tee.error
-        job.tee.cut()  # sound has no business beyond the last frame that was asked for
+        job.tee.cut()  # no sound beyond the last frame that was asked for
     writer.finish()
 
 
 def _gate(job: VideoFacts, plan: ClipPlan, writer: VideoWriter) -> Gate | None:
-    """What sends late frames around the net; None where no frame can be late."""
+    """What decides which late frames are upscaled by bicubic; None where no frame can be late."""
     if not job.is_clocked:
         return None
     upscalers = [planned.upscaler for planned in plan.streams]
@@ -181,7 +181,7 @@ def _gate(job: VideoFacts, plan: ClipPlan, writer: VideoWriter) -> Gate | None:
 
 @contextmanager
 def _until_closed(player: Player | None, say: Say) -> Iterator[None]:
-    """Whoever closes the player has seen enough: no error."""
+    """The player was closed by the user: no error."""
     try:
         yield
     except OutputError:

@@ -117,13 +117,13 @@ class VideoFacts:
 
     @property
     def frames(self) -> int | None:
-        """Of the first stream, as the container says or by its duration; None where nobody knows."""
+        """Of the first stream, as the container declares or by its duration; None where unknown."""
         stream = self.streams[0]
         return stream.frames or (round(stream.seconds * stream.rate) if stream.seconds else None)
 
     @property
     def megapixels(self) -> float:
-        """Million SR pixels of the first stream; of one frame where nobody knows how many there are."""
+        """Million SR pixels of the first stream; of one frame where their number is unknown."""
         width, height = self.target.size_for(*self.lr_size)
         return width * height * (self.frames or 1) / 1e6
 
@@ -151,14 +151,14 @@ class VideoFacts:
 
     @property
     def encode(self) -> EncodeOptions:
-        """What the user wants of the encoder, and what hurry and an audience want of it."""
+        """What the user wants of the encoder, and what real time and viewers need of it."""
         wanted, hurries = self.options.encode, self.options.hurries
         is_sent = self.options.live or not isinstance(self.output, Path)
         return replace(wanted, realtime=wanted.realtime or hurries, live=wanted.live or (hurries and is_sent))
 
     @property
     def is_clocked(self) -> bool:
-        """Whether frames have a deadline: somebody watches or sends, or the user wants it so."""
+        """Whether frames have a deadline: it is watched or received live, or the user wants it so."""
         options = self.options
         is_passed_on = self.tee is not None or not isinstance(self.output, Path)
         always = options.play or options.live or options.realtime == "strict"
@@ -166,7 +166,7 @@ class VideoFacts:
 
     @property
     def is_paced(self) -> bool:
-        """Whether the source has to be read at the pace it plays at, for those who watch have no more use for it."""
+        """Whether the source has to be read at the pace it plays at, for viewers need no more."""
         is_live = self.tee is not None and self.tee.is_live
         return self.is_clocked and not isinstance(self.output, Path) and not is_live
 

@@ -111,7 +111,7 @@ def _cut(job: VideoFacts, streams: Sequence[StreamPlan]) -> Cut:
 
 
 def _last_frame(clip: Clip, stream: VideoStream, decode: DecodeOptions) -> tuple[int, int] | None:
-    """(timestamp, duration) of the last frame of the part that is taken, as its packet says; None where none does."""
+    """(timestamp, duration) of the last frame of the part that is taken, by its packet; None where there is none."""
     if stream.untimed or not clip.source.startswith("file:"):
         return None
     if decode.end is None and decode.frames is None:
@@ -221,7 +221,7 @@ def _pixel_aspect(stream: VideoStream, frames: VideoUpscaler, target: Target) ->
 
 
 def _frames_expected(streams: Sequence[VideoStream], decode: DecodeOptions) -> int | None:
-    """How many frames will come, for the bar; None where nobody knows."""
+    """How many frames will come, for the bar; None where unknown."""
     total = 0
     for stream in streams:
         rate, _ = _timing(stream, decode)

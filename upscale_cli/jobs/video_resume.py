@@ -169,7 +169,7 @@ def job_record(job: VideoFacts, upscaler: Upscaler) -> dict[str, Any]:
 
 
 def _encoder_name(planned: StreamPlan) -> str:
-    """What "auto" has come to on this machine."""
+    """What "auto" was resolved to on this machine."""
     encoder = planned.track.encoder
     return f"{encoder.name} {encoder.pix_fmt} {encoder.width} x {encoder.height}"
 

@@ -47,7 +47,7 @@ WORTH_DIVIDING: Final = 3
 
 
 class Indivisible(Exception):  # noqa: N818  # no error: the clip is done in turn
-    """Nobody knows before decoding which frames a segment has; the text says why. What is recorded is right."""
+    """Which frames a segment has is not known before decoding; the text has the reason. What is recorded is right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class SegmentJob:
 
     @property
     def output(self) -> Output:
-        """That of the clip, beside which it lies."""
+        """That of the clip, next to which it lies."""
         return self.clip.output
 
     @property
@@ -99,7 +99,7 @@ class SegmentJob:
 
     @property
     def overwrite(self) -> bool:
-        """The clip's output says nothing about its segments, which take the place of what is there."""
+        """It is not asked for the clip's output: segments replace what is there."""
         return True
 
     @property
@@ -145,11 +145,11 @@ class Made:
 
 
 Submit = Callable[[SegmentJob, Listener], "Future[Made]"]
-"""Begins with a segment somewhere; the listener is called with its events, from any thread."""
+"""Begins with a segment on some worker; the listener is called with its events, from any thread."""
 
 
 def is_worth_dividing(job: VideoFacts) -> bool:
-    """Whether a clip may go in segments, and is long enough for that by what its container says."""
+    """Whether a clip may go in segments, and is long enough for that by what its container declares."""
     stream = job.streams[0]
     expected = stream.frames or (stream.seconds or 0) * stream.rate
     if job.options.decode.frames is not None:
@@ -163,10 +163,10 @@ def is_worth_dividing(job: VideoFacts) -> bool:
 def run_in_segments(
     job: VideoFacts, upscaler: Upscaler, submit: Submit, listener: Listener, workers: Callable[[], int] = lambda: 4
 ) -> ClipFinished:
-    """As `run_resumable`; the segments are made by others, at most `workers()` of them at once.
+    """As `run_resumable`; the segments are made by workers, at most `workers()` of them at once.
 
     Args:
-        upscaler: equal to theirs; decides about sizes and the record, and computes nothing.
+        upscaler: equal to the workers' own; decides about sizes and the record, and computes nothing.
 
     Raises:
         Indivisible: the clip has to be done in turn; `run_resumable` goes on from what is recorded.
@@ -203,7 +203,7 @@ def _dispatch(making: SegmentRun, submit: Submit, workers: Callable[[], int]) ->
         raise
     except Exception:
         _cancel(in_progress)
-        wait(in_progress)  # nobody shall write into the folder any more
+        wait(in_progress)  # no worker shall write into the folder any more
         raise
     making.progress.end_of_others()
     making.journal.complete(damage_of(_damage(made), making.journal))
@@ -215,10 +215,10 @@ def _cancel(in_progress: "set[Future[Made]]") -> None:
 
 
 def _damage(made: Sequence[Made]) -> str:
-    """What is wrong with the source by the words of all segments; complaints count as in `VideoReader.damage`."""
+    """What is wrong with the source, by the reports of all segments; complaints count as in `VideoReader.damage`."""
     words = [one.damage for one in sorted(made, key=lambda one: -one.segment.number) if one.damage]
     if not words and any(one.complaints for one in made) and any(one.is_clean_start for one in made):
-        words.append("the source is damaged: the decoder complains of it")  # how often, two may have heard
+        words.append("the source is damaged: the decoder complains of it")  # how often, two segments may have reported
     more = [f"and more in {counted(len(words) - 1, 'place')}"] if len(words) > 1 else []
     return "; ".join(words[:1] + more)
 
@@ -342,7 +342,7 @@ def make_segment(job: SegmentJob, upscaler: Upscaler, listener: Listener) -> Mad
 
 
 class _Errors:
-    """Counts what a decoder complains of; behind a seek from the first wanted frame on: others nobody was to see."""
+    """Counts what a decoder complains of; behind a seek from the first wanted frame on: others are never shown."""
 
     def __init__(self, reader: VideoReader) -> None:
         self._reader = reader
@@ -391,7 +391,7 @@ def same_ffmpeg(job: SegmentJob) -> FFmpeg:
 
 
 def _frame_upscaler(job: SegmentJob, upscaler: Upscaler) -> VideoUpscaler:
-    """As `clip_plan` makes it; what it might say has been said there.
+    """As `clip_plan` makes it; what it may report was reported there.
 
     Raises:
         UpscaleError: this machine's result would be of another size.

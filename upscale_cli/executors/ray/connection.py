@@ -21,7 +21,7 @@ OBJECT_STORE_BYTES: Final = 80 * 2**20
 
 
 def connect(address: str, say: Say, *, start: bool = True) -> dict[str, Any]:
-    """Connects this process to a cluster; gives what Ray tells of it.
+    """Connects this process to a cluster; gives what Ray reports of it.
 
     Args:
         start: begin one on this machine, where none is named and none runs.
@@ -35,7 +35,7 @@ def connect(address: str, say: Say, *, start: bool = True) -> dict[str, Any]:
             f"{option('address', given)}: run this on a machine of the cluster, and give HOST:PORT of its head."
         )
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
-    _hush()
+    _silence_ray()
     if given == AUTO:
         with contextlib.suppress(ConnectionError):
             return dict(ray.init(address=AUTO, **options).address_info)
@@ -56,7 +56,7 @@ def _check_reachable(address: str) -> None:
 
     Raises:
         OptionError: it is no address.
-        DeviceError: nobody answers there.
+        DeviceError: no cluster answers there.
     """
     host, colon, port = address.rpartition(":")
     if not (host and colon and port.isdecimal() and 0 < int(port) < 2**16):
@@ -72,8 +72,8 @@ def _check_reachable(address: str) -> None:
         ) from error
 
 
-def _hush() -> None:
-    """Ray prints what it has to say of dying workers on standard output, which is ours; we tell of them ourselves."""
+def _silence_ray() -> None:
+    """Ray prints about dying workers to standard output, which is ours; we report them ourselves."""
     worker: Any = getattr(ray, "_private", None) and ray._private.worker
     if hasattr(worker, "print_to_stdstream"):
         worker.print_to_stdstream = lambda *_, **__: None

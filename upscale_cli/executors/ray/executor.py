@@ -28,13 +28,13 @@ from upscale_cli.jobs.job import Job, Result, Work
 from upscale_cli.messages import marked, option
 
 FATAL_DEATHS: Final = 3
-"""Workers that may die over a job before it is given up."""
+"""Workers that may die during a job before it is given up."""
 
 TENDING_SECONDS: Final = 2.0
 """How often it is seen whether nodes have come or gone."""
 
 PATIENCE_SECONDS: Final = 30.0
-"""How long nothing may go on before that is said: a worker takes some seconds to start."""
+"""How long nothing may go on before that is reported: a worker takes some seconds to start."""
 
 STOPPING_SECONDS: Final = 10.0
 """How long a worker may take to drop what it has in progress before it is killed."""
@@ -218,14 +218,14 @@ class RayExecutor:
             elif killed_worker and task.is_there():
                 task.future.set_result("")
             elif task.deaths >= FATAL_DEATHS:
-                text = f"{name}: {task.deaths} workers have died over it ({why}). Is it too large for their memory?"
+                text = f"{name}: {task.deaths} workers have died during this job ({why}). Is it too large for their memory?"
                 self._give_up(task, DeviceError(text))
             else:
                 self._waiting.appendleft(task)
             self._wake_all()
 
     def refuse(self, node: Node, why: str) -> None:
-        """Gives up a node and says so; without any left, all that waits."""
+        """Gives up a node and reports it; without any left, all that waits."""
         with self._changed:
             if node.id not in self._refused:
                 self._refused[node.id] = why
@@ -292,7 +292,7 @@ class RayExecutor:
             self._workers[-1].start()
 
     def _report_waiting(self) -> None:
-        """Says once that nothing goes on, where others use the cluster or no node is there."""
+        """Reports once that nothing goes on, where others use the cluster or no node is there."""
         if self._in_progress or not self._waiting:
             self._idle_since = time.monotonic()
         elif time.monotonic() - self._idle_since > PATIENCE_SECONDS and not self._has_reported:

@@ -35,7 +35,7 @@ __all__ = [
 
 
 def one_line(error: BaseException) -> str:
-    """The first sentence of what Ray says, which may be pages."""
+    """The first sentence of an error of Ray's, which may be pages."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = lines[0] if lines else type(error).__name__
     return text if text.endswith((".", "!", "?")) else f"{text}."

@@ -31,7 +31,7 @@ class Node:
 
     Attributes:
         name: for messages.
-        cpus, gpus: that Ray may hand out in all.
+        cpus, gpus: that Ray may give out in all.
     """
 
     id: str
@@ -148,5 +148,5 @@ def gpu_memory(node: Node) -> int:
         return int(ray.get(probe.remote()))
     except RayError as error:
         raise DeviceError(
-            f"{node.name}: its GPU does not answer ({one_line(error)}) See what `upscale doctor` says of the cluster."
+            f"{node.name}: its GPU does not answer ({one_line(error)}) Check it with `upscale doctor --ray`."
         ) from error

@@ -1,4 +1,4 @@
-"""What the nodes of a cluster tell of themselves, for `upscale doctor --ray`."""
+"""What the nodes of a cluster report of themselves, for `upscale doctor --ray`."""
 
 import statistics
 import time
@@ -17,7 +17,7 @@ from upscale_cli.executors.ray.shared_files import Probe, Probes
 from upscale_cli.executors.ray.worker import Facts, look
 
 ANSWERING_SECONDS: Final = 60.0
-"""How long a node may take to tell of itself: its worker imports torch first."""
+"""How long a node may take to report: its worker imports torch first."""
 
 NO_OPS: Final = 20
 """Tasks that do nothing, to see how long that takes."""
@@ -28,8 +28,8 @@ class NodeReport:
     """What was found out about a node.
 
     Attributes:
-        facts: what it says of itself; None: nothing.
-        problem: why it says nothing.
+        facts: what it reports of itself; None: nothing.
+        problem: why it reports nothing.
         seconds: that a task takes which does nothing.
     """
 

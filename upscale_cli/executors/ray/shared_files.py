@@ -35,7 +35,7 @@ class Probe:
 
 
 class Probes:
-    """Small files beside outputs, by which a worker finds out that its folder is this machine's."""
+    """Small files next to outputs, by which a worker finds out that its folder is this machine's."""
 
     def __init__(self) -> None:
         self._held: dict[Path, tuple[Path, str, IO[bytes]]] = {}
@@ -53,7 +53,7 @@ class Probes:
         return tuple(probes)
 
     def probe_in(self, folder: Path) -> Probe:
-        """The file of a folder, or of one above it on the same file system; made anew if somebody took it away.
+        """The file of a folder, or of one above it on the same file system; made anew if it was removed.
 
         Raises:
             OSError: it cannot be written.

@@ -1,4 +1,4 @@
-"""What a worker of a cluster does with work, on whatever machine it lives. Knows nothing of Ray, nor of folders.
+"""What a worker of a cluster does with work, on its machine. Knows nothing of Ray, nor of folders.
 
 Request  ->  is this machine fit for it  ->  Work.run  ->  events ..., Outcome
 """
@@ -39,7 +39,7 @@ class Request:
     """Work for a worker, and what it needs to know for it; it can be pickled.
 
     Attributes:
-        recipe: of the upscaler, with a model's name; `device` is the worker's own matter.
+        recipe: of the upscaler, with a model's name; `device` is chosen by the worker.
         why: that model was chosen, for people.
         identity: what `Upscaler.identity` is where the run began, less the device.
         probes: what the worker has to see.
@@ -54,7 +54,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """The worker has taken the request: should it die now, that may be the request's fault."""
+    """The worker has taken the request: should it die now, the request may be the cause."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Outcome:
         value: what `Work.run` gave.
         error: what it raised.
         refusal: why this worker is of no use for requests like this one.
-        put: with a value, the object that was put, and what the store has told of it; None: there is none.
+        put: with a value, the object that was put, and what the store returned for it; None: there is none.
     """
 
     value: object = None
@@ -97,7 +97,7 @@ class Worker:
         return __version__
 
     def stop(self) -> None:
-        """Breaks off the work in progress, from another thread: at its next event; nothing half-done stays."""
+        """Interrupts the work in progress, from another thread: at its next event; nothing half-done stays."""
         self._is_stopped.set()
 
     def do(self, request: Request) -> Iterator[Begun | Event | Outcome]:
@@ -153,7 +153,7 @@ class Worker:
             model = request.identity["model"]
             other = f"has another {model} than where the run began; give all machines the same files"
             if upscaler.name != model:
-                other = f"would take {upscaler.name} where the run began with {model}; say which with {option('model')}"
+                other = f"would take {upscaler.name} where the run began with {model}; choose {option('model')}"
             return Outcome(refusal=Message(f"it {other}"))
         try:
             return Outcome(request.work.run(upscaler, self._listen), put=_put(request.work))
@@ -177,7 +177,7 @@ class Worker:
 
 
 def _load(work: Work[object], upscaler: Upscaler) -> None:
-    """Loads the nets that work takes: what is wrong with them is this machine's fault and no picture's."""
+    """Loads the nets that work takes: what is wrong with them is an error of this machine and of no picture."""
     if all(work.lr_size):
         for scale in upscaler.plan(*work.lr_size, work.target).passes:
             upscaler.net(scale, 8)
@@ -185,7 +185,7 @@ def _load(work: Work[object], upscaler: Upscaler) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a machine says of itself.
+    """What a machine reports of itself.
 
     Attributes:
         versions: of what matters, by name.

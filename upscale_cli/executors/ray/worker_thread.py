@@ -23,7 +23,7 @@ from upscale_cli.files import object_listing
 
 @dataclass(eq=False, slots=True)
 class Task:
-    """A request in progress: who listens, and how often a worker has died over it."""
+    """A request in progress: its listener, and how often a worker has died during it."""
 
     request: Request
     listener: Listener
@@ -39,7 +39,7 @@ class Task:
         return all(probe.is_seen() for probe in self.request.probes)
 
     def is_there(self) -> bool:
-        """Whether a worker that died over it has given its output its name before that. (No output appears half.)"""
+        """Whether a worker that died during it has given its output its name before that. (No output appears half.)"""
         work = self.request.work
         _, output = paths_of(work)
         return not work.overwrite and output is not None and output.exists()
@@ -52,10 +52,10 @@ class Queue(Protocol):
         """The next task, when there is one; None when there will be none for this worker."""
 
     def done(self, task: Task) -> None:
-        """An task has come to an end."""
+        """A task has come to an end."""
 
     def again(self, task: Task, *, killed_worker: bool, why: str) -> None:
-        """An task has to be done by somebody else, and why."""
+        """A task has to be done by another worker, and why."""
 
     def refuse(self, node: Node, why: str) -> None:
         """A node cannot be used, and why."""
@@ -133,7 +133,7 @@ class WorkerThread(threading.Thread):
             raise Unfit(f"upscale-cli is {version} there and {__version__} here; install the same")
 
     def _do(self, task: Task) -> None:
-        """One task, to whatever end.
+        """One task, to its end.
 
         Raises:
             RayError: the worker died; the task is queued again.
@@ -155,7 +155,7 @@ class WorkerThread(threading.Thread):
             died = isinstance(error, RayError) and has_begun
             self._tasks.again(task, killed_worker=died, why=why_gone(error))
             raise
-        except Exception as error:  # the listener has failed; the worker is still at it, and of no more use
+        except Exception as error:  # the listener has failed; the worker goes on, and its result is of no use
             self._tasks.done(task)
             task.future.set_exception(error)
             raise Spent from error
@@ -172,7 +172,7 @@ class WorkerThread(threading.Thread):
         if outcome.refusal and task.is_as_probed():
             raise Unfit(outcome.refusal)
         if outcome.refusal:
-            task.request = replace(task.request, probes=())  # a file has changed meanwhile: that is the job's affair
+            task.request = replace(task.request, probes=())  # a file has changed meanwhile: the job reports that
             self._tasks.again(task, killed_worker=False, why="")
             return
         self._tasks.done(task)
