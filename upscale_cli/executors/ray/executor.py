@@ -218,7 +218,7 @@ class RayExecutor:
             elif killed_worker and task.is_there():
                 task.future.set_result("")
             elif task.deaths >= FATAL_DEATHS:
-                text = f"{name}: {task.deaths} workers have died during this job ({why}). Is it too large for their memory?"
+                text = f"{name}: {task.deaths} workers have died during this job ({why}). Is it too large for memory?"
                 self._give_up(task, DeviceError(text))
             else:
                 self._waiting.appendleft(task)
