@@ -73,8 +73,6 @@ def tags_after(
     if source.model == "rgb" and target.model != "rgb":
         wide = tags.primaries == "bt2020"
         return replace(tags, matrix="bt2020nc" if wide else "bt709", range="tv", chroma_location="left")
-    if target.model == "rgb" and source.model != "rgb":
-        return replace(tags, matrix="gbr", range="pc", chroma_location=None)
     if target.model == "rgb":
         return replace(tags, matrix="gbr", range="pc", chroma_location=None)
     # FFV1 carries no tags; apart from Matroska, no container that takes it has a place for the range.
