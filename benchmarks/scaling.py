@@ -468,7 +468,7 @@ def picked(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def gigapixel_map(world: World) -> dict[str, Any]:
-    """One gigapixel to 16 by one machine, as it is done today; and the bound if bands were dealt out, but one wrote."""
+    """One gigapixel to 16 by one machine, as it is done today; and the bound if bands were divided, but one wrote."""
     megapixels = 16_000
     whole, written = world["map_s_per_sr_mp"], world["map_written_s_per_sr_mp"]
     return {

@@ -372,5 +372,5 @@ class _Simulation:
 
 
 def _shares(jobs: int, count: int) -> list[int]:
-    """Jobs dealt out to so many, as evenly as it goes."""
+    """Jobs divided among so many, as evenly as it goes."""
     return [jobs // count + (number < jobs % count) for number in range(count)]

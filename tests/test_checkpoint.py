@@ -174,7 +174,7 @@ def test_espcn_is_known_in_the_usual_layouts(tmp_path: Path, layout: str, channe
     (line,) = said
     assert "activation tanh" in line
     assert "luma range" in line
-    assert "net.json can tell" in line
+    assert "net.json can state it" in line
 
 
 def test_a_card_beside_the_file_goes_before_its_metadata(tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_a_card_that_is_no_json_is_not_guessed_past(tmp_path: Path, text: str) -
 
 
 @pytest.mark.parametrize("text", ["[]", "3", '{"arch": "x", "input": null}', '{"activation": {"a": []}}'])
-def test_a_card_about_something_else_is_passed_over(tmp_path: Path, text: str) -> None:
+def test_sidecar_metadata_about_something_else_are_ignored(tmp_path: Path, text: str) -> None:
     path = saved(ESPCN(2).state_dict(), tmp_path / "net.pth")
     (tmp_path / "net.json").write_text(text)
     assert load_state_dict(path)[1] == SidecarMetadata()
@@ -306,9 +306,9 @@ def refusal(path: Path) -> str:
         pytest.param(lambda trap, path: torch.save({"params": {"w": trap}}, path), id="zip"),
         pytest.param(lambda trap, path: torch.save(trap, path, pickle_protocol=4), id="zip, protocol 4"),
         pytest.param(lambda trap, path: torch.save([trap], path, _use_new_zipfile_serialization=False), id="legacy"),
-        pytest.param(lambda trap, path: path.write_bytes(pickle.dumps(trap)), id="bare pickle"),
-        pytest.param(lambda trap, path: path.write_bytes(pickle.dumps(trap, protocol=0)), id="bare pickle, protocol 0"),
-        pytest.param(lambda trap, path: path.write_bytes(pickle.dumps(trap, protocol=2)), id="bare pickle, protocol 2"),
+        pytest.param(lambda trap, path: path.write_bytes(pickle.dumps(trap)), id="plain pickle"),
+        pytest.param(lambda trap, path: path.write_bytes(pickle.dumps(trap, protocol=0)), id="pickle, protocol 0"),
+        pytest.param(lambda trap, path: path.write_bytes(pickle.dumps(trap, protocol=2)), id="pickle, protocol 2"),
     ],
 )
 @pytest.mark.parametrize("ending", [".pth", ".safetensors"])
@@ -369,7 +369,7 @@ ITSELF["state_dict"] = ITSELF
         pytest.param(WHOLE_LEGACY[: len(WHOLE_LEGACY) // 2], "damaged", id="cut legacy"),
         pytest.param(WHOLE_LEGACY[:-1], "damaged", id="legacy without its last byte"),
         pytest.param(WHOLE_LEGACY.replace(b"K\x48", b"J\x00\x00\x00\x40"), "damaged", id="legacy with a lying size"),
-        pytest.param(b"\x80", "bare pickle", id="one byte of a pickle"),
+        pytest.param(b"\x80", "plain pickle", id="one byte of a pickle"),
         pytest.param(zip_of(notes_txt=b"hi"), "is a zip archive, but no checkpoint", id="zip of something else"),
         pytest.param(zip_of(data_pkl=b"", constants_pkl=b""), "TorchScript", id="TorchScript"),
         pytest.param(zip_of(data_pkl=bytes(1 << 20)), "claims to hold more than the file has", id="zip bomb"),

@@ -299,7 +299,7 @@ def test_a_scale_that_is_none(run: Run, photo: Path, scale: str) -> None:
         (("--device", "gpu"), "--device gpu is unknown"),
         (("-g", 0, "--device", "cpu"), "exclude each other"),
         (("-g", "0;1"), "-g .0;1. names no GPUs"),
-        (("--device", "cpu,cpu"), "dealt out to GPUs only"),
+        (("--device", "cpu,cpu"), "divided among GPUs only"),
         (("--denoise", 2), "denoise 2 is out of range"),
         (("-m", "realesrgam"), "Did you mean realesrgan"),
         (("-o", "{title}.png"), "-o .*{title}.*{stem}"),
@@ -580,7 +580,7 @@ def test_what_is_missing_of_a_model_asked_for_by_name_is_fetched(
 ) -> None:
     from upscale_cli.models.resolve import available_rows
 
-    (tmp_path / "RealESRGAN_x2plus.safetensors").write_bytes(b"a twin")
+    (tmp_path / "RealESRGAN_x2plus.safetensors").write_bytes(b"a fallback")
     monkeypatch.setenv("UPSCALE_WEIGHTS", str(tmp_path))
     assert set(available_rows("realesrgan", chosen_for_user=False)) == {2}, "offline"
     monkeypatch.delenv("UPSCALE_OFFLINE")

@@ -64,12 +64,12 @@ def test_a_log_gets_a_line_per_file_and_a_summary() -> None:
     assert shown(RUN, terminal=False).splitlines() == [
         "error: in/bad.jpg: is empty",
         "2 files to do (5.0 MP), 1 done before",
-        "passed over: 2 hidden",
+        "ignored: 2 hidden",
         "espcn (espcn-x4): asked for; cpu, fp32",
         "note: 1.png: alpha is dropped.",
         "out/1.png  40 x 80  3.2 s",
         "2 done, 1 skipped, 1 failed; 4.0 s, 1.25 MP/s",
-        "  said of 2 files: alpha is dropped.",
+        "  reported of 2 files: alpha is dropped.",
         "  failed: in/bad.jpg: is empty",
     ]
 

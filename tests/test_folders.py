@@ -78,7 +78,7 @@ def test_the_tree_is_mirrored_photos_and_clips_mixed(run: Run, album: Path, out:
     outcome = run(album, "-o", out, "-r", *FAST, "--frames", 3)
     assert outcome.code == 0, outcome.err
     assert tree(out) == {"a_2x.png", "b_2x.jpg", "sub/c_2x.png", "sub/film_2x.mp4"}
-    assert "passed over: 1 neither photo nor clip" in outcome.err
+    assert "ignored: 1 neither photo nor clip" in outcome.err
     assert "4 done" in outcome.err
     with av.open(str(out / "sub/film_2x.mp4")) as clip:
         assert sum(1 for _ in clip.decode(video=0)) == 3

@@ -135,8 +135,8 @@ def test_twins_for_denoising_differ_in_weights_only() -> None:
     rows = {spec.model: spec for spec in MODELS}
     for spec in MODELS:
         if spec.weak_denoise:
-            twin = rows[spec.weak_denoise]
-            assert (twin.scale, twin.arch, twin.config) == (spec.scale, spec.arch, spec.config)
+            second = rows[spec.weak_denoise]
+            assert (second.scale, second.arch, second.config) == (spec.scale, spec.arch, spec.config)
 
 
 @pytest.mark.parametrize("arch", ARCHS)

@@ -333,7 +333,7 @@ def test_a_prefix_to_a_prefix(run: Run, bucket: Bucket, tmp_path: Path) -> None:
     outcome = run(url, "-o", f"{bucket.url}/out", "-r", *FAST)
     assert outcome.code == 0, outcome.err
     assert bucket.keys("out/") == outputs_of(tmp_path / "album")
-    assert "passed over: 1 hidden, 1 neither photo nor clip" in outcome.err
+    assert "ignored: 1 hidden, 1 neither photo nor clip" in outcome.err
     assert scratch_left() == []
     assert "4 skipped" in run(url, "-o", f"{bucket.url}/out", "-r", *FAST).err
     direct = tmp_path / "direct"
@@ -514,7 +514,7 @@ def test_names_that_lead_out_of_the_folder_are_refused(key: str, output: str) ->
         (("-o", "OUT/a.png", "--compare"), "--compare does not go with"),
         (("--play",), "--play does not go with"),
         (("-o", "OUT/a.png", "--live"), "--live"),
-        (("-o", "OUT/", "--watch"), "--watch: stores do not tell of what comes"),
+        (("-o", "OUT/", "--watch"), "--watch: stores do not report what comes"),
         (("-o", "OUT/a.png", "-r"), "-r is for folders"),
     ],
 )

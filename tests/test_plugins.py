@@ -160,7 +160,7 @@ def test_what_it_cannot_take_is_one_clear_line(
 def test_our_own_nets_take_nothing(photo: Path, run: Run) -> None:
     done = run(photo, "-m", "espcn", "--condition", "noise_level=1")
     assert done.code == 2
-    assert "espcn takes nothing beside the picture" in done.line
+    assert "espcn takes nothing but the picture" in done.line
 
 
 def test_the_fingerprint_knows_it(checkpoint: Path) -> None:

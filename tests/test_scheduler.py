@@ -357,7 +357,7 @@ def test_names_of_several_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [str(device) for device in choose_devices("auto")] == ["cuda:0"]
     for names, message in (
         ("cuda:0,cuda:0", "cuda:0 is named twice"),
-        ("cuda:0,cpu", "dealt out to GPUs only"),
+        ("cuda:0,cpu", "divided among GPUs only"),
         ("cuda:0,", "device '' is unknown"),
     ):
         with pytest.raises(OptionError, match=message):

@@ -89,7 +89,7 @@ def test_an_official_file_is_found_in_every_folder(folders: Folders, where: str)
 
 def test_the_first_folder_wins_and_the_official_file_goes_before_its_twin(folders: Folders) -> None:
     (folders.cache / "net.pth").write_bytes(RIGHT)
-    (folders.second / "net.safetensors").write_bytes(b"twin")
+    (folders.second / "net.safetensors").write_bytes(b"fallback")
     assert locate(SPEC) == Found(folders.second / "net.safetensors", pinned=False)
     (folders.second / "net.pth").write_bytes(RIGHT)
     assert locate(SPEC) == Found(folders.second / "net.pth", pinned=True)

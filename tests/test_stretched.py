@@ -167,7 +167,7 @@ def test_a_job_can_be_pickled_and_is_small(clips: Clips, tmp_path: Path) -> None
 
 
 def jobs_of(job: VideoJob) -> list[SegmentJob]:
-    """What would be dealt out."""
+    """The segments that would be dispatched."""
     jobs: list[SegmentJob] = []
 
     def submit(one: SegmentJob, _: Listener) -> "Future[Made]":
@@ -242,7 +242,7 @@ def test_a_segment_that_is_lost_again_is_made_again(clips: Clips, tmp_path: Path
     assert_same_file(examine(alone), examine(shared))
 
 
-# What cannot be dealt out
+# What cannot be divided
 
 
 @pytest.mark.parametrize(

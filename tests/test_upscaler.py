@@ -137,8 +137,8 @@ def test_tta_and_denoise_and_wrap_are_passed_on(noise: Callable[..., Pixels]) ->
     lr = noise(16, 16, 3)
     plain = Upscaler("realesr-general", device="cpu", precision="fp32")(lr)
     grainy = Upscaler("realesr-general", device="cpu", precision="fp32", denoise=0)(lr)
-    twin = Upscaler("realesr-general-wdn", device="cpu", precision="fp32")(lr)
-    np.testing.assert_array_equal(grainy, twin)
+    second = Upscaler("realesr-general-wdn", device="cpu", precision="fp32")(lr)
+    np.testing.assert_array_equal(grainy, second)
     assert np.abs(plain.astype(int) - grainy).max() > 3
     for options in ({"tta": True}, {"wrap": True}):
         other = Upscaler("realesr-general", device="cpu", precision="fp32", **options)(lr)  # type: ignore[arg-type]

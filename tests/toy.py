@@ -1,4 +1,4 @@
-"""A throw-away package with an architecture of its own: scale 3/2, and a noise level beside the picture.
+"""A throw-away package with an architecture of its own: scale 3/2, and a noise level in addition to the picture.
 
 It is what somebody else would write to add a net, and is installed by what makes an installed package one: a folder on
 the path, and its metadata with an entry point.

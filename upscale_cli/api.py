@@ -49,7 +49,7 @@ def upscale_file(
 
     Args:
         source: the LR picture.
-        output: a file, a folder, or a template such as "{stem}_{scale}x{ext}"; None: that name beside the source.
+        output: a file, a folder, or a template such as "{stem}_{scale}x{ext}"; None: that name next to the source.
         scale: SR pixels per LR pixel; None: 4, or the model's own.
         target: instead of `scale`, a size.
         model: a name, a checkpoint file, or an `Upscaler` to use again; None: the best on this machine.
@@ -100,7 +100,7 @@ def upscale_video(
 
     Args:
         source: the LR clip.
-        output: a file, a folder, or a template such as "{stem}_{scale}x{ext}"; None: that name beside the source.
+        output: a file, a folder, or a template such as "{stem}_{scale}x{ext}"; None: that name next to the source.
         scale: SR pixels per LR pixel; None: 2, or the model's own.
         target: instead of `scale`, a size.
         model: a name, a checkpoint file, or an `Upscaler` to use again; None: ESPCN, of the kind that
@@ -156,7 +156,7 @@ def upscale_folder(
 
     Args:
         source: a folder, a file, a list (.txt), an s3:// or gs:// prefix; or several of them.
-        output: the folder that outputs go to, or a template; None: outputs lie beside their inputs.
+        output: the folder that outputs go to, or a template; None: outputs lie next to their inputs.
         scale: SR pixels per LR pixel; None: 4 for photos and 2 for clips, or the model's own.
         target: instead of `scale`, a size.
         model: a name or a checkpoint file; None: the best on this machine.
@@ -164,7 +164,7 @@ def upscale_folder(
         include, exclude: globs.
         format: such as "png"; None: the input's.
         overwrite: do everything again, and replace outputs that exist.
-        skip_existing: pass over what the manifest in `output` knows to be done.
+        skip_existing: skip what is done by the manifest in `output`.
         jobs: pictures in progress at a time; None: by the machine.
         executor: runs the jobs, such as what `executors.ray.executor.open_ray_executor(address, print)` gives; it stays
             open.
@@ -226,7 +226,7 @@ def upscale_frames(
 ) -> "Iterator[SRFrame]":
     """The upscaled frames of a clip, one after the other, for programs that do something else with them.
 
-    The clip is opened with the first frame, and let go of with the last or when the iterator is closed.
+    The clip is opened with the first frame, and released with the last or when the iterator is closed.
 
     Args: as `upscale_video`. Of `options` count `decode`, `video_stream` and `max_pixels`.
 
@@ -271,5 +271,5 @@ def _how(model: str | os.PathLike[str] | Upscaler | None, keywords: UpscalerKeyw
         OptionError: a value makes no sense.
     """
     if isinstance(model, Upscaler) and keywords:
-        raise TypeError(f"{', '.join(keywords)}: say this to the Upscaler that is given as model")
+        raise TypeError(f"{', '.join(keywords)}: give this to the Upscaler that is passed as model")
     return UpscalerOptions(**keywords)

@@ -14,7 +14,7 @@ The tree::
     `-- InterruptedRun           exit 130 Ctrl-C
 
 A message is one line: the value, the rule it breaks, the remedy.
-Whatever is not an `UpscaleError` is a bug and keeps its traceback.
+What is not an `UpscaleError` is a bug and keeps its traceback.
 """
 
 from upscale_cli.messages import Message, marked
@@ -22,7 +22,7 @@ from upscale_cli.messages import printable as printable
 
 
 def causes_of(error: BaseException) -> tuple[str, ...]:
-    """What lies behind an error, the nearest cause first: "OSError: no space left"; one line each."""
+    """The causes of an error, the nearest first: "OSError: no space left"; one line each."""
     causes = []
     cause = error.__cause__
     while cause is not None:

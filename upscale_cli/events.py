@@ -1,4 +1,4 @@
-"""What happens on the way, as values: the pipeline tells, a listener shows (bar, JSON line, nothing).
+"""What happens on the way, as values: the pipeline reports, a listener shows (bar, JSON line, nothing).
 
 Texts for users are `messages.Message`: they read as Python users see them, and each face writes their options anew.
 """
@@ -13,7 +13,7 @@ from upscale_cli.messages import Message
 
 
 def _make_messages(event: object, *names: str) -> None:
-    """What a user reads of an event becomes a `Message`, whoever made it."""
+    """What a user reads of an event becomes a `Message`, wherever it was made."""
     for name in names:
         object.__setattr__(event, name, Message(getattr(event, name)))
 
@@ -31,7 +31,7 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Fetching:
-    """Bytes of a checkpoint that have arrived; `total` is None where the server does not say."""
+    """Bytes of a checkpoint that have arrived; `total` is None where unknown."""
 
     file: str
     done: int
@@ -72,7 +72,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """The expected time, told once, before a long run."""
+    """The expected time, reported once, before a long run."""
 
     seconds: float
     device: str
@@ -94,10 +94,10 @@ class ClipProgress:
     """Frames of a clip that are written.
 
     Attributes:
-        done, total: frames; total is None where nobody knows.
+        done, total: frames; total is None where unknown.
         fps: frames per second of work so far.
         realtime: seconds of clip per second of work; 1 keeps up with the clock.
-        seconds_left: None where nobody knows.
+        seconds_left: None where unknown.
         slowest: the stage that the others wait for: "decode", "upload", "net", "download" or "encode".
     """
 
@@ -117,7 +117,7 @@ class ClipFinished:
     Attributes:
         model: what upscaled it.
         frames: written; of them by the `net`, by the `fallback` (bicubic, where the net would have come too late), and
-            the `same` as the frame before; `repeated` stand in for frames that the source has lost.
+            the `same` as the frame before; `repeated` replace frames that the source has lost.
         stages: busy seconds of each stage; they run at the same time.
         damage: what the source has lost, in words; "" for nothing.
         advice: what would help, where real time was wanted and the net could not hold it; "" otherwise.
@@ -174,7 +174,7 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """What would be done with a source (`--dry-run`); `frames` is None, and sizes are 0, where nobody knows: objects
+    """What would be done with a source (`--dry-run`); `frames` is None, and sizes are 0, where unknown: objects
     are read in their turn only."""
 
     source: str
@@ -238,7 +238,7 @@ class FolderFinished:
     """The run is over.
 
     Attributes:
-        to_do: sources that were not come to: all with --dry-run, the rest after --fail-fast.
+        to_do: sources that were not reached: all with --dry-run, the rest after --fail-fast.
         failures: the sources without an output, or with a damaged one, and why.
     """
 
@@ -309,12 +309,12 @@ def saying(listener: Listener) -> Say:
 
 
 def each_once(say: Say) -> Say:
-    """Passes each line on once, however often it comes. Whatever leaves out repeated notes does it by this."""
-    said: set[str] = set()
+    """Passes each line on once, however often it comes. All places that leave out repeated notes do it by this."""
+    reported: set[str] = set()
 
     def say_new(text: str) -> None:
-        if text not in said:
-            said.add(text)
+        if text not in reported:
+            reported.add(text)
             say(text)
 
     return say_new
@@ -326,7 +326,7 @@ def saying_once(listener: Listener) -> Say:
 
 
 def naming_source(listener: Listener, source: str) -> Listener:
-    """A listener that has every note say which source it is about."""
+    """A listener that adds to every note which source it is about."""
 
     def listen(event: Event) -> None:
         listener(dataclasses.replace(event, source=source) if isinstance(event, Note) else event)

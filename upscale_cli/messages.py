@@ -1,4 +1,4 @@
-"""What users are told. A message is written once, with the options in it marked; each face writes those in its own way.
+"""Messages for users. A message is written once, with the options in it marked; each face writes those in its own way.
 
     raise OptionError(f"{option('overlap')} is negative. Choose {option('overlap', 0)} or more.")
 
@@ -25,7 +25,7 @@ WORDS: Final = {"verbose": "its traceback"}
 
 
 class Option(NamedTuple):
-    """An option that a message speaks of, and the value that it speaks of; None for the option as such."""
+    """An option that a message is about, and the value that is meant; None for the option as such."""
 
     name: str
     value: Value = None
@@ -91,7 +91,7 @@ class Message(str):
         text: with what `option` and `command` have marked; a message stays as it is.
 
     Attributes:
-        parts: text, and what is spoken of, in turn.
+        parts: text, and options and commands, in turn.
 
     >>> Message(f"too large: {option('overlap', 64)}")
     'too large: overlap=64'
@@ -109,11 +109,11 @@ class Message(str):
 
     @property
     def options(self) -> tuple[str, ...]:
-        """Names of the options that it speaks of, each once."""
+        """Names of the options in it, each once."""
         return tuple(dict.fromkeys(part.name for part in self.parts if isinstance(part, Option)))
 
     def written(self, write: Callable[[Option | Command], str]) -> str:
-        """As another face says it.
+        """As another face writes it.
 
         Args:
             write: gives the words for what is marked.

@@ -29,12 +29,12 @@ def duration(seconds: float) -> str:
 
 
 def cause_lines(causes: Iterable[str]) -> list[str]:
-    """What lies behind an error (`errors.causes_of`), a line each."""
+    """The causes of an error (`errors.causes_of`), a line each."""
     return [f"  because of {cause}" for cause in causes]
 
 
 def failure_line(failure: Failed) -> str:
-    """What is said of a failure: the message, with the source's name before it if it does not begin with that."""
+    """The line about a failure: the message, with the source's name before it if it does not begin with that."""
     source, message = failure.source, failure.message
     names = (source, printable(source), printable(PurePath(source).name), "<stdin>", "standard input")
     return message if message.startswith(names) else f"{source}: {message}"

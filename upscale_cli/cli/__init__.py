@@ -1,4 +1,4 @@
-"""Options in, exit code out. `upscale INPUT...` is the main verb; beside it: models, eval, compare, doctor.
+"""Options in, exit code out. `upscale INPUT...` is the main verb; the others are models, eval, compare, doctor.
 
 One file per verb, and each imports what it calls inside its function: neither torch nor numpy is needed for `--help`.
 """
@@ -79,7 +79,7 @@ def main() -> None:
         sys.exit(error.exit_code)
     except OSError as error:
         if error.filename is not None:
-            raise  # a file's troubles are told where they arise: this is a bug
+            raise  # a file's failures are reported where they arise: this is a bug
         with suppress(OSError):
             print(f"error: standard output cannot be written ({error.strerror}).", file=sys.stderr)
         sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115  # or Python tries to flush it again at exit
@@ -95,7 +95,7 @@ def _check_current_folder() -> None:
 
 
 def _make_termination_clean() -> None:
-    """A polite kill and a closed terminal unwind like Ctrl-C, so that temporary files go."""
+    """SIGTERM and a closed terminal unwind like Ctrl-C, so that temporary files go."""
 
     def terminate(signum: int, _frame: object) -> None:
         sys.exit(128 + signum)
@@ -109,7 +109,7 @@ def _make_termination_clean() -> None:
 
 def _make_threads_polite() -> None:
     """Waiting threads of torch sleep. By default they spin, and while an encoder wants the same cores, a frame of ESPCN
-    was measured to take seven times as long. It has to be said before torch is loaded."""
+    was measured to take seven times as long. It has to be set before torch is loaded."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 

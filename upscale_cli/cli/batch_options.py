@@ -92,7 +92,7 @@ class Batch:
         others = [name for name in (*self.lists, *self.inputs) if not os.path.isdir(name)]
         if others and is_object(others[0]):
             raise OptionError(
-                f"--watch: stores do not tell of what comes. Leave it out, and run {printable(others[0])} by a timer: "
+                f"--watch: stores do not report what comes. Leave it out, and run {printable(others[0])} by a timer: "
                 "what is done is not done again."
             )
         if others:
@@ -164,4 +164,4 @@ class Batch:
         name = printable((*self.inputs, *self.lists)[0])
         others = ", ".join(f"{count:,} {marked(why)}" for why, count in sources.passed_over.items())
         remedy = "Give -r to take what is in its folders." if sources.passed_over[BELOW] else "Name another one."
-        return f"{name}: there is no photo and no clip{f' (passed over: {others})' if others else ''}. {remedy}"
+        return f"{name}: there is no photo and no clip{f' (ignored: {others})' if others else ''}. {remedy}"

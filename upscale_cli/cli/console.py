@@ -80,7 +80,7 @@ class JsonLines:
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Surveying):
-            return  # a bar is all it is good for
+            return  # only a bar needs it
         self._stream.write(
             f"{json.dumps(as_record(event_in_flags(event)))}\n"
         )  # at once: notes come from other threads too
@@ -94,7 +94,7 @@ class Terminal:
         self._console, self._quiet, self._verbose = console, quiet, verbose
         self._bar: Bar | None = None
         self._task: TaskID | None = None
-        self._what = ""  # source in hand, the bar's label
+        self._what = ""  # source in progress, the bar's label
         self._folder: FolderView | None = None  # takes over where many files are one run
 
     def __call__(self, event: Event) -> None:
@@ -147,7 +147,7 @@ class Terminal:
         self._print(f"error: {message}", style="bold red")
 
     def _explain(self, event: Failed) -> None:
-        """What lies behind a failure, for those who asked to see it."""
+        """The causes of a failure, where asked for."""
         if self._verbose:
             for line in (*cause_lines(event.causes), *event.traceback.splitlines()):
                 self._print(line)

@@ -1,4 +1,4 @@
-"""A run over many files, shown to a person: one bar for all, one for each file in hand, and what became of them."""
+"""A run over many files, shown to a person: one bar for all, one for each file in progress, and the summary."""
 
 import time
 from collections import Counter
@@ -42,7 +42,7 @@ FEW_FILES: Final = 12
 
 @dataclass(slots=True)
 class _Item:
-    """A file in hand.
+    """A file in progress.
 
     Attributes:
         frame_megapixels: SR, of one frame.
@@ -58,7 +58,7 @@ class _Item:
 class FolderView:
     """Lines for people, and bars below them where there is a terminal to draw them on.
 
-    On a terminal a file that went well leaves no line, where there are many: the bars tell. Else each has its own.
+    On a terminal a file that went well leaves no line, where there are many: the bars show it. Else each has its own.
 
     Args:
         output: where the table of --dry-run goes: standard output.
@@ -68,7 +68,7 @@ class FolderView:
         self._console, self._output, self._quiet = console, output, quiet
         self._bars: Bars | None = None
         self._all: TaskID | None = None
-        self._items: dict[str, _Item] = {}  # in hand, by source
+        self._items: dict[str, _Item] = {}  # in progress, by source
         self._begin = 0.0
         self._pace = FolderProgress(0, 0, 0, 0, 0.0, 0.0, 0.0, None)
         self._started: Started | None = None  # the last one
@@ -147,10 +147,10 @@ class FolderView:
         before = f", {event.skipped:,} done before" if event.skipped else ""
         self._print(f"{counted(event.to_do, 'file')} to do ({event.megapixels:,.1f} MP){before}")
         if event.passed_over:
-            self._print(f"passed over: {', '.join(f'{count:,} {why}' for why, count in event.passed_over.items())}")
+            self._print(f"ignored: {', '.join(f'{count:,} {why}' for why, count in event.passed_over.items())}")
 
     def _start(self, event: Started) -> None:
-        """Says by what, where that is not what it was."""
+        """Reports by what, where that has changed."""
         before, self._started = self._started, event
         self._items[event.source] = _Item(event.sr_width * event.sr_height / 1e6)
         if not self._begin:
@@ -166,12 +166,12 @@ class FolderView:
             self._output.print(plan_table(self._planned))
             self._planned = []
         counts = {"to do": event.to_do, "done": event.done, "skipped": event.skipped, "failed": event.failed}
-        told = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count) or "nothing to do"
+        counted_up = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count) or "nothing to do"
         pace = f", {event.megapixels / event.seconds:.2f} MP/s" if event.megapixels and event.seconds else ""
-        self._print(f"{told}; {duration(event.seconds)}{pace}")
+        self._print(f"{counted_up}; {duration(event.seconds)}{pace}")
         for text, count in self._said.items():
             if count > 1:
-                self._print(f"  said of {count:,} files: {text}", style="yellow")
+                self._print(f"  reported of {count:,} files: {text}", style="yellow")
         self._said.clear()
         self._begin = 0.0  # of a folder that is watched: the next files will come when they come
         for failure in event.failures:
@@ -214,7 +214,7 @@ class FolderView:
         )  # fmt: skip
 
     def _draw_item(self, source: str, done: int, total: int | None, megapixels: float = 0.0) -> None:
-        """The line of a file in hand, below that of all."""
+        """The line of a file in progress, below that of all."""
         if not self._console.is_terminal:
             return
         item = self._items.setdefault(source, _Item())
@@ -226,7 +226,7 @@ class FolderView:
         self._bars.update(item.bar, completed=done, total=total)
 
     def _drop_item(self, source: str) -> None:
-        """A file is no longer in hand."""
+        """A file is no longer in progress."""
         item = self._items.pop(source, None)
         if item is not None and item.bar is not None and self._bars is not None:
             self._bars.remove_task(item.bar)

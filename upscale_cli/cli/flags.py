@@ -1,4 +1,4 @@
-"""How the command line writes what messages speak of: the option `overlap` is its `--overlap`.
+"""How the command line writes the options in messages: the option `overlap` is its `--overlap`.
 
 A test compares this with what the verbs declare. Imports neither torch nor numpy.
 """
@@ -29,7 +29,7 @@ def flag_of(name: str) -> str:
 
 
 def written(part: Option | Command) -> str:
-    """What a message speaks of, as the command line writes it.
+    """An option or command in a message, as the command line writes it.
 
     >>> written(Option("overlap", 64)), written(Option("dedup", False)), written(Option("realtime", "strict"))
     ('--overlap 64', '--no-dedup', '--realtime=strict')
@@ -48,10 +48,10 @@ def written(part: Option | Command) -> str:
 
 
 def in_flags(text: str) -> str:
-    """A text for users, as the command line says it."""
+    """A text for users, as the command line writes it."""
     return Message(text).written(written)
 
 
 def event_in_flags(event: Event) -> Event:
-    """An event, as the command line tells of it."""
+    """An event, as the command line reports it."""
     return rewritten(event, in_flags)

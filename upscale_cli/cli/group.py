@@ -8,7 +8,7 @@ from typer.core import TyperCommand, TyperGroup
 from upscale_cli.errors import InterruptedRun
 
 MAIN_VERB: Final = "(input)"
-"""The verb that is meant where none is named; nobody types it, and no message shows it."""
+"""The verb that is meant where none is named; it is never typed, and no message shows it."""
 
 GROUP_OPTIONS: Final = ("--install-completion", "--show-completion")
 
@@ -19,7 +19,7 @@ def _with_values(args: list[str]) -> list[str]:
     >>> _with_values(["a.mp4", "--realtime", "--ray", "-o", "b.mp4"])
     ['a.mp4', '--realtime=file', '--ray=auto', '-o', 'b.mp4']
     """
-    names = args.index("--") if "--" in args else len(args)  # what follows is a file, whatever it looks like
+    names = args.index("--") if "--" in args else len(args)  # what follows is a file, even if it looks like an option
     valued = list(args)
     for at, (word, following) in enumerate(zip(args[:names], [*args[1:], "-"], strict=False)):
         if word == "--realtime":

@@ -41,7 +41,7 @@ def show_archs(listener: Listener, *, as_json: bool) -> None:
     """One line per architecture: its name, the package it comes from ("" for ours), how many models have it, the paper.
 
     Args:
-        listener: told of plugins that are of no use.
+        listener: gets a note on each plugin that does not work.
     """
     from upscale_cli.models.plugins import architecture, architectures, origin
 
@@ -112,8 +112,8 @@ def fetch_all(names: Sequence[str], listener: Listener) -> None:
 def verify(names: Sequence[str], *, as_json: bool) -> bool:
     """Compares what is on this machine with the pinned sha256; False if anything is not what it should be.
 
-    What is absent is no failure, unless it was named. A safetensors twin has no pinned hash; it is shown as unpinned
-    and is no failure.
+    What is absent is no failure, unless it was named. A fallback file in safetensors has no pinned hash; it is
+    shown as unpinned and is no failure.
     """
     good = True
     for spec in _rows(names):

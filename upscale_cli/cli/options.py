@@ -43,10 +43,10 @@ Quiet = Annotated[bool, in_messages("-q", "--quiet", help="Show errors only.")]
 Denoise = Annotated[float, in_model("--denoise", help="0 keeps grain and noise, 1 removes them (realesr-general).")]
 Tta = Annotated[bool, in_model("-x", "--tta", help="Average over 8 flips and rotations: 8x slower.")]
 
-Tile = Annotated[int, in_compute("-t", "--tile", help="Side of a tile in LR pixels; 0: by free memory.")]
+Tile = Annotated[int, in_compute("-t", "--tile", help="Side of a tile in input pixels; 0: by free memory.")]
 Overlap = Annotated[
     int | None,
-    in_compute("--overlap", show_default=False, help="LR pixels over which tiles blend. Default: by the model."),
+    in_compute("--overlap", show_default=False, help="Input pixels over which tiles blend. Default: by the model."),
 ]
 Device = Annotated[
     str, in_compute("--device", help="auto, cuda, cuda:N, mps or cpu; several GPUs: cuda:0,cuda:1 or all.")

@@ -63,7 +63,7 @@ class OutputGroup:
             "--output",
             show_default=False,
             help="File, folder (existing, or with a trailing /), - for standard output, or a template of {stem} {ext} "
-            "{scale} {width} {height} {model} {name} {folder}. Default: {stem}_{scale}x{ext} beside the input.",
+            "{scale} {width} {height} {model} {name} {folder}. Default: {stem}_{scale}x{ext} next to the input.",
         ),
     ] = None
     format: Annotated[
@@ -105,7 +105,7 @@ class SizeGroup:
             "-s",
             "--scale",
             show_default=False,
-            help="SR pixels per LR pixel, any number above 0. Default: 4 for photos, 2 for clips, or the model's own.",
+            help="Output pixels per input pixel, above 0. Default: 4 for photos, 2 for clips, or the model's own.",
         ),
     ] = None
     size: Annotated[
@@ -157,7 +157,7 @@ class ModelGroup:
     condition: Annotated[
         list[str] | None,
         in_model("--condition", metavar="NAME=VALUE", show_default=False,
-                 help="What a net wants beside the picture: a number, or a file; repeatable. See `models info`."),
+                 help="What a model needs besides the picture: a number, or a file; repeatable. See `models info`."),
     ] = None  # fmt: skip
     wrap: Annotated[bool, in_model("--wrap", help="Tileable texture: edges continue on the other side.")] = False
 
@@ -199,12 +199,12 @@ class FolderGroup:
         in_folders(
             "--skip-existing/--no-skip-existing",
             show_default=False,
-            help="Pass over what is done, unless input, model or options have changed. Default for folders and lists.",
+            help="Skip what is done, unless input, model or options have changed. Default for folders and lists.",
         ),
     ] = None
     dry_run: Annotated[bool, in_folders("--dry-run", help="Show what would be done; do nothing.")] = False
     fail_fast: Annotated[bool, in_folders("--fail-fast", help="Stop at the first file that fails.")] = False
-    watch: Annotated[bool, in_folders("--watch", help="Go on with whatever comes into the folder, until Ctrl-C.")] = (
+    watch: Annotated[bool, in_folders("--watch", help="Go on with files that come into the folder, until Ctrl-C.")] = (
         False
     )
     jobs: Annotated[
@@ -216,7 +216,7 @@ class FolderGroup:
             min=1,
             max=64,
             show_default=False,
-            help="Pictures in hand at a time. Default: by the machine.",
+            help="Pictures in progress at a time. Default: by the machine.",
         ),
     ] = None
     ray: Annotated[

@@ -1,4 +1,4 @@
-"""The verb `upscale compare`: which files, where to; it checks combinations, and shows what came of it.
+"""The verb `upscale compare`: which files, where to; it checks combinations, and shows the result.
 
 Imports neither torch nor numpy, so that `--help` is instant.
 """
@@ -32,7 +32,7 @@ def compare(
         str | None,
         typer.Option(
             "-o", "--output", show_default=False,
-            help="The page (.html) or, of clips, the clip. Default: {stem}_compare.html or .mp4 beside B.",
+            help="The page (.html) or, of clips, the clip. Default: {stem}_compare.html or .mp4 next to B.",
         ),
     ] = None,
     hr: Annotated[
@@ -142,7 +142,7 @@ def _told(compared: "Compared", unpaired: "tuple[Unpaired, ...]", listener: "Lis
 
 
 def show(compared: "Compared", *, as_json: bool, quiet: bool) -> None:
-    """Tells what was made: a program on standard output, a person on standard error."""
+    """Reports what was made: a program on standard output, a person on standard error."""
     if as_json:
         print(json.dumps(as_record(compared)))
     elif not quiet:

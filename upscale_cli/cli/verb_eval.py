@@ -40,7 +40,7 @@ HEADINGS: Final = {
     "psnr_y": "PSNR", "ssim_y": "SSIM", "ms_ssim_y": "MS-SSIM", "psnr_rgb": "PSNR rgb", "ssim_rgb": "SSIM rgb",
     "lpips": "LPIPS", "niqe": "NIQE",
 }  # fmt: skip
-"""Columns by metric; those of luma are the field's and go without saying so."""
+"""Columns by metric; those of luma are the field's and need no label."""
 
 DECIMALS: Final = {"psnr_y": 2, "psnr_rgb": 2, "niqe": 2}
 """What the field prints; all others have four."""
@@ -63,7 +63,7 @@ def evaluate(
     lr: Annotated[
         Path | None,
         typer.Option("--lr", metavar="DIR", show_default=False, rich_help_panel=PICTURES,
-                     help="LR pictures, matched with --hr by name (x4, _LR, _HR, LRBI at its end are passed over)."),
+                     help="LR pictures, matched with --hr by name (x4, _LR, _HR, LRBI at its end are ignored)."),
     ] = None,
     no_reference: Annotated[
         bool,
@@ -74,12 +74,12 @@ def evaluate(
         list[str] | None,
         typer.Option("-m", "-n", "--model", show_default=False, rich_help_panel=MODEL, autocompletion=complete_model,
                      help="A name (see `upscale models list`) or a checkpoint file; repeatable. Bicubic is always "
-                     "beside them. Default: the best on this machine."),
+                     "measured too. Default: the best on this machine."),
     ] = None,
     scale: Annotated[
         list[int] | None,
         typer.Option("-s", "--scale", min=2, max=16, show_default=False, rich_help_panel=MODEL,
-                     help="HR pixels per LR pixel; repeatable. Default: 4; with --lr, what the sizes say."),
+                     help="HR pixels per LR pixel; repeatable. Default: 4; with --lr, by the sizes."),
     ] = None,
     lr_kernel: Annotated[
         Literal["bicubic", "bicubic-aliased", "bilinear", "area", "lanczos"],
@@ -189,7 +189,7 @@ def _check_pictures(inputs: list[str], hr: Path | None, lr: Path | None, making:
 
 
 def _check_blind(given: list[str], *, has_scale: bool, has_model: bool) -> None:
-    """Refuses what means nothing without a reference.
+    """Refuses what has no effect without a reference.
 
     Raises:
         OptionError: so it does.

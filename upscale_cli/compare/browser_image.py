@@ -58,7 +58,7 @@ def load(version: Version, say: Callable[[str], None]) -> Picture:
     """Reads a picture; what a browser shows by itself stays coded as it is, all else becomes PNG.
 
     Args:
-        say: told what is lost on the way, in one line each.
+        say: gets what is lost on the way, in one line each.
 
     Raises:
         InputError: it cannot be read, or is larger than a browser shows.
@@ -73,7 +73,7 @@ def load(version: Version, say: Callable[[str], None]) -> Picture:
         if info.frames > 1:
             say(f"{info.name}: only the first of its {info.frames} {'frames' if info.animated else 'pages'} is shown.")
         frame = next(iter(reader))
-    colour = Metadata(icc=info.metadata.icc)  # the rest stays out of the page, which nobody needs to be told
+    colour = Metadata(icc=info.metadata.icc)  # the rest stays out of the page, which needs no note
     frame, metadata = fitted(frame, colour, PAGE, Notes(say, info.name))
     profile = metadata.icc if metadata.icc and icc.space(metadata.icc) == frame.layout.removesuffix("A") else None
     native = _native(version.source, info)
@@ -91,7 +91,7 @@ def _native(source: Path | bytes, info: PhotoInfo) -> bytes | None:
 
 
 def _is_stored_upright(data: bytes) -> bool:
-    """Whether neither EXIF nor XMP turns the picture (browsers do not agree on which counts), as far as can be told."""
+    """Whether neither EXIF nor XMP turns the picture (browsers do not agree on which counts), as far as can be seen."""
     from PIL import Image
 
     try:

@@ -1,4 +1,4 @@
-"""`upscale INPUT --compare`: the comparison of an input with what was made of it, beside the output."""
+"""`upscale INPUT --compare`: the comparison of an input with what was made of it, next to the output."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,7 @@ class Comparison:
     Attributes:
         source: a path, or the bytes that came on standard input (pictures only).
         name: of the input, for labels.
-        first_output: the first that is to be made of it, which need not come to be.
+        first_output: the first that is to be made of it, which may fail.
         is_clip: clips are compared in a clip, with the first that was made.
         outputs: what was made; they exist.
 

@@ -1,6 +1,6 @@
 """The page: one HTML file with everything in it, written picture by picture, so that no more than one is held.
 
-It asks nobody for anything: its policy (CSP) allows the one script and the one style whose hashes it names, and
+It loads nothing: its policy (CSP) allows the one script and the one style whose hashes it names, and
 pictures that are written into it. Names come from files and are never taken for HTML.
 """
 
@@ -26,7 +26,7 @@ from upscale_cli.files.atomic_file import OutputFile, Stream
 from upscale_cli.messages import marked
 
 LARGEST_PAGE: Final = 10**9
-"""Bytes; larger ones no browser opens with pleasure, and some not at all."""
+"""Bytes; larger ones are slow in every browser, and some open them not at all."""
 
 ASPECT_TOLERANCE: Final = 0.02
 """How much the aspect ratios of two versions may differ before they can hardly show the same."""
@@ -72,7 +72,7 @@ def write_page(
     Args:
         subjects: the pictures, in the order they are shown.
         output: an .html file; nothing stands there before it is whole.
-        say: told, in one line each, what the user should know.
+        say: gets what the user should know, in one line each.
 
     Returns:
         What is in it. Of several pictures those that cannot be compared are left out, and named in `failed`.

@@ -51,14 +51,14 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Unpaired:
-    """A file that nothing stands against; why, in one line."""
+    """A file without a partner to compare with; why, in one line."""
 
     file: str
     why: str
 
 
 def kind_of(path: Path) -> Kind:
-    """What a name stands for; a file that is not there counts as what its ending says."""
+    """What a name stands for; a file that is not there counts by its ending."""
     if os.path.isdir(path):
         return "folder"
     return "clip" if Input(os.fspath(path)).is_clip else "picture"

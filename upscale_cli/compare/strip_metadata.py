@@ -1,4 +1,4 @@
-"""A picture file without what only its owner should know: the coded pixels byte for byte, colours too, no EXIF.
+"""A picture file without private metadata: the coded pixels byte for byte, colours too, no EXIF.
 
 Sources: ITU-T T.81, annex B (JPEG); W3C, PNG third edition, chapter 5; RFC 9649 (WebP).
 """

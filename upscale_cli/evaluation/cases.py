@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from upscale_cli.errors import InputError
-from upscale_cli.evaluation.reporting import telling
+from upscale_cli.evaluation.reporting import reporting_failures
 from upscale_cli.events import Failed, Listener
 from upscale_cli.media.image.formats import is_picture_ending
 from upscale_cli.media.image.reader_writer import ImageReader
@@ -45,11 +45,11 @@ class Case:
 def find_sets(names: Iterable[str], listener: Listener) -> dict[str, list[Path]]:
     """The pictures of each folder, by the folder's name; those given one by one are a set called "pictures".
 
-    What does not exist, and a folder without pictures, is told and left out.
+    What does not exist, and a folder without pictures, is reported and left out.
     """
     sets: dict[str, list[Path]] = {}
     for name in names:
-        with telling(name, listener):
+        with reporting_failures(name, listener):
             path = Path(name)
             if not os.path.isdir(path):
                 if not os.path.exists(path):
@@ -95,7 +95,7 @@ def pair_cases(hr: Path, lr: Path, scales: Sequence[int], listener: Listener) ->
     """HR and LR of two folders (or files) by name, at the scale that follows from their sizes.
 
     Names match by their stems, with or without what the field writes behind them (x4, _HR, _LR, LRBI). What has no
-    partner, and what does not fit it, is told and left out.
+    partner, and what does not fit it, is reported and left out.
 
     Args:
         scales: those that may be; none: any.
@@ -106,7 +106,7 @@ def pair_cases(hr: Path, lr: Path, scales: Sequence[int], listener: Listener) ->
     label = hr.resolve().name if os.path.isdir(hr) else "pictures"
     cases = []
     for hr_path, lr_path in _partners(hr, lr, listener):
-        with telling(str(hr_path), listener):
+        with reporting_failures(str(hr_path), listener):
             scale = scale_between(_size_of(hr_path), _size_of(lr_path), hr_path, lr_path)
             if scales and scale not in scales:
                 asked = ", ".join(map(str, scales))
@@ -118,7 +118,7 @@ def pair_cases(hr: Path, lr: Path, scales: Sequence[int], listener: Listener) ->
 
 
 def _partners(hr: Path, lr: Path, listener: Listener) -> Iterator[tuple[Path, Path]]:
-    """Files with one name in both folders; what has no partner, or more than one, is told."""
+    """Files with one name in both folders; what has no partner, or more than one, is reported."""
     if not os.path.isdir(hr) and not os.path.isdir(lr):
         yield hr, lr
         return

@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from upscale_cli.evaluation.reporting import telling
+from upscale_cli.evaluation.reporting import reporting_failures
 from upscale_cli.events import Listener, Note
 from upscale_cli.frames.image import Frame
 from upscale_cli.frames.pixels import white_of
@@ -32,10 +32,10 @@ class Contestant:
     _able: dict[int, bool] = field(default_factory=dict)
 
     def can(self, frame: Frame, scale: int, listener: Listener) -> bool:
-        """Whether its nets load and run. The first time it finds out, and tells what the user should know of it."""
+        """Whether its nets load and run. The first time it finds out, and reports what the user should know of it."""
         if scale not in self._able:
             self._able[scale] = False
-            with telling(self.name, listener):
+            with reporting_failures(self.name, listener):
                 self._warm_up(frame, scale, listener)
                 self._able[scale] = True
         return self._able[scale]
@@ -61,7 +61,7 @@ class Contestant:
 def contestants(
     models: Iterable[str | None], make: Callable[[str | None], Upscaler], listener: Listener
 ) -> list[Contestant]:
-    """Bicubic, which stands beside them always, and the models; one whose file is no checkpoint is told and left out.
+    """Bicubic, which is always measured too, and the models; one whose file is no checkpoint is reported and left out.
 
     Args:
         models: names or checkpoint files; None is the best on this machine.
@@ -72,7 +72,7 @@ def contestants(
     """
     ready: list[Contestant] = []
     for model in dict.fromkeys(("bicubic", *models)):
-        with telling(model or "", listener):
+        with reporting_failures(model or "", listener):
             upscaler = make(model)
             taken = any(upscaler.name == other.name for other in ready)
             if taken and model is None:

@@ -1,8 +1,8 @@
 """How well models upscale, measured: pictures in, rows of figures out. Prints nothing.
 
 What is measured is what users get: every SR comes out of `Upscaler`. `evaluate` compares it with HR, `evaluate_blind`
-asks of pictures without HR how natural they look. A picture or a model that fails is told and left out; the rest goes
-on.
+asks of pictures without HR how natural they look. A picture or a model that fails is reported and left out; the rest
+goes on.
 """
 
 import functools
@@ -88,7 +88,7 @@ def compare(sr: Picture, hr: Picture, *, in_colour: bool) -> dict[Metric, float 
 def evaluate_blind(cases: Iterable[Case], models: Sequence[Contestant], listener: Listener) -> Iterator[Row]:
     """NIQE of each picture as it is, and of what each model makes of it.
 
-    Beside models, a picture that is too small for NIQE as it is has no such row, for what they make of it is larger.
+    With models, a picture that is too small for NIQE as it is has no such row, for what they make of it is larger.
     """
     for case in cases:
         source = str(case.path)

@@ -172,7 +172,7 @@ def resized(plane: Plane, scale: float, shrinking: Shrinking) -> Plane:
 def _resizing(length: int, scale: float, shrinking: Shrinking) -> Plane:
     """(ceil(scale * length), length): row i holds the weights of the input pixels that output pixel i is made of."""
     kernel = KERNELS[shrinking]
-    out_length = math.ceil(length * scale - 1e-9)  # 1/3 of 90 is 30, whatever the last bit of the product says
+    out_length = math.ceil(length * scale - 1e-9)  # 1/3 of 90 is 30, even where the last bit of the product differs
     # Shrinking stretches the kernel over 1/scale as many pixels: the antialiasing.
     stretch = min(scale, 1.0) if kernel.antialiased else 1.0
     taps = math.ceil(2 * kernel.reach / stretch) + 2

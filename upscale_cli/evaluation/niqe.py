@@ -24,7 +24,7 @@ BLOCK: Final = 96
 """Pixels a side of the squares that are described one by one; half as many at half size."""
 
 LEAST_BLOCKS: Final = 4
-"""Below that a picture's mean and covariance say little."""
+"""Below that a picture's mean and covariance mean little."""
 
 WINDOW_TAPS, WINDOW_SIGMA = 7, 7 / 6
 """Gaussian window of the local mean and contrast."""
@@ -86,7 +86,7 @@ def niqe(luma: Plane, photographs: Naturalness | None = None) -> float:
 
 @functools.cache
 def bundled_model() -> Naturalness:
-    """Good photographs, as training/niqe.py has fitted them; the file's metadata says which."""
+    """Good photographs, as training/niqe.py has fitted them; the file's metadata names them."""
     return read_model(bundled_folder() / MODEL_FILE)
 
 

@@ -46,7 +46,7 @@ class Protocol:
 
 
 def read_picture(path: Path, say: Say) -> Picture:
-    """A file as it is measured: 8 bits, gray or RGB; says what had to be reduced for that.
+    """A file as it is measured: 8 bits, gray or RGB; reports what had to be reduced for that.
 
     Raises:
         InputError: no picture, or CMYK or LAB.

@@ -16,15 +16,15 @@ def noting(listener: Listener) -> Say:
 
 
 def attempted(make: Callable[[], Value], source: str, listener: Listener) -> list[Value]:
-    """What `make` gives, alone in a list; an empty one, and the failure told, where it fails."""
-    with telling(source, listener):
+    """What `make` gives, alone in a list; an empty one, and the failure reported, where it fails."""
+    with reporting_failures(source, listener):
         return [make()]
     return []
 
 
 @contextmanager
-def telling(source: str, listener: Listener) -> Iterator[None]:
-    """What fails for one source is told, and the rest goes on; a wrong option ends the run."""
+def reporting_failures(source: str, listener: Listener) -> Iterator[None]:
+    """What fails for one source is reported, and the rest goes on; a wrong option ends the run."""
     try:
         yield
     except OptionError:

@@ -1,4 +1,4 @@
-"""Where the result goes: a temporary file beside the target, renamed when it is whole."""
+"""Where the result goes: a temporary file next to the target, renamed when it is whole."""
 
 import errno
 import os
@@ -115,7 +115,7 @@ class OutputFile:
             if self._path is None:
                 self._file = tempfile.TemporaryFile()
             else:
-                # Short, whatever the target's name is, and made by open(), so that the user's umask holds.
+                # Short for any name of the target, and made by open(), so that the user's umask holds.
                 self._temporary = (
                     self._path.parent / f"{TEMPORARY}{secrets.token_hex(6)}{_foreign(self._path.name)}.part"
                 )
@@ -185,7 +185,7 @@ def hold(file: IO[bytes]) -> None:
 
 @contextmanager
 def scratch_file(folder: Path | None) -> Iterator[tuple[Path, IO[bytes]]]:
-    """A temporary file for a library that writes to names only; in a folder, or where the system likes it."""
+    """A temporary file for a library that writes to names only; in a folder, or in the system's own."""
     path = (folder or Path(tempfile.gettempdir())) / f"{TEMPORARY}{secrets.token_hex(6)}.part"
     try:
         with path.open("xb+") as file:
@@ -196,7 +196,7 @@ def scratch_file(folder: Path | None) -> Iterator[tuple[Path, IO[bytes]]]:
 
 
 def remove_abandoned(folder: Path) -> int:
-    """Removes the temporary files in a folder whose runs were killed; says how many there were."""
+    """Removes the temporary files in a folder whose runs were killed; gives how many there were."""
     removed = 0
     for path in folder.glob(f"{TEMPORARY}*.part"):
         with suppress(OSError):

@@ -1,7 +1,7 @@
 """The way to a store, by fsspec, which only this file imports: a connection for all threads, and patience.
 
-What may pass (no answer, 5xx, throttling) is tried again, after growing pauses; what will not pass is told at once.
-Endpoint, credentials and options are the store's own business: its environment, its profiles, and fsspec's
+What may pass (no answer, 5xx, throttling) is tried again, after growing pauses; what will not pass is reported at once.
+Endpoint, credentials and options are the store's own: its environment, its profiles, and fsspec's
 configuration.
 """
 
@@ -87,7 +87,7 @@ def patiently(url: str, kind: Kind, act: Callable[[], _T]) -> _T:
     """Acts, again and again where that may help.
 
     Raises:
-        InputError, OutputError: it never went well, or there was no hope; in one line.
+        InputError, OutputError: it never succeeded, or cannot; in one line.
     """
     for pause in (*PAUSES, None):
         try:

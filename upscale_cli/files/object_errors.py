@@ -1,4 +1,4 @@
-"""What stores' errors mean: which of them may pass, and what to tell the user. Imports none of their libraries."""
+"""What stores' errors mean: which of them may pass, and the messages about them. Imports none of their libraries."""
 
 import errno
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ def may_pass(error: Exception) -> bool:
 
 
 def reason_of(error: Exception, tries: int) -> str:
-    """What is wrong, and the remedy. Only codes and class names: what a store says in its own words may name keys."""
+    """What is wrong, and the remedy. Only codes and class names: a store's own texts may hold keys."""
     status, code = status_of(error), code_of(error)
     label = " ".join(str(part) for part in (status, code) if part) or type(error).__name__
     if _classes(error) & _NO_CREDENTIALS:
@@ -50,12 +50,12 @@ def reason_of(error: Exception, tries: int) -> str:
     if isinstance(error, FileNotFoundError):
         return "there is no such object. Check its name."
     if isinstance(error, IncompleteError):
-        return f"does not come across as a whole ({error}). Try again later."
+        return f"does not arrive as a whole ({error}). Try again later."
     if may_pass(error):
         return f"the store does not answer as it should ({label}), after {tries} tries. Try again later."
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return "no space is left for it on the disk. Free space, or set TMPDIR to a larger place."
-    return f"the store cannot do it ({label}). {option('verbose')} shows what it says."
+    return f"the store cannot do it ({label}). {option('verbose')} shows its answer."
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -66,7 +66,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _classes(error: BaseException) -> set[str]:
-    """Names of the classes that an error and its causes have: bare, and with the package they come from."""
+    """Names of the classes that an error and its causes have: alone, and with the package they come from."""
     kinds = [
         (kind.__module__.partition(".")[0], kind.__name__) for cause in _chain(error) for kind in type(cause).__mro__
     ]

@@ -64,20 +64,20 @@ def listed(prefix: str, *, deep: bool = True, kind: Kind = InputError) -> Listin
 
 
 _just_put: dict[str, Stamp] = {}
-"""What was seen of objects after they were put, until somebody asks."""
+"""What was seen of objects after they were put, until it is asked for."""
 
 
 def stamp(url: str, kind: Kind = InputError) -> Stamp | None:
     """Of an object as it is now; None where there is none.
 
     Raises:
-        InputError, OutputError: the store does not tell.
+        InputError, OutputError: the store cannot be asked.
     """
     return _just_put.pop(url, None) or looked_up(url, kind)
 
 
 def seen(url: str, made: Stamp) -> None:
-    """What another process has put and seen; nobody need ask the store again."""
+    """What another process has put and seen; the store need not be asked again."""
     _just_put[url] = made
 
 
@@ -104,7 +104,7 @@ def looked_up(url: str, kind: Kind) -> Stamp | None:
 
 
 def _stamp_of(info: Mapping[str, Any]) -> Stamp:
-    """By what a listing or a look at the object itself tells: both must give the same."""
+    """By what a listing or a look at the object itself gives: both must give the same."""
     fields = ("LastModified", "last_modified", "updated", "mtime", "created")
     changed = next((info[name] for name in fields if info.get(name)), 0)
     if isinstance(changed, str):

@@ -55,7 +55,7 @@ def fetch(url: str, file: Path, expected: Stamp | None = None) -> None:
 
 
 def put(file: Path, url: str, *, overwrite: bool) -> Stamp:
-    """Makes an object of a file; nobody ever sees a part of it.
+    """Makes an object of a file; a part of it is never visible.
 
     Args:
         overwrite: replace an object that is there. (Without it, a store without conditional puts still leaves a short
@@ -92,7 +92,7 @@ def put(file: Path, url: str, *, overwrite: bool) -> Stamp:
 
 def _upload(file: Path, url: str, *, overwrite: bool) -> None:
     """One try. It goes on in a thread, so that Ctrl-C can end it in order: the library aborts a multipart upload where
-    anything goes wrong in it, but does not hear of Ctrl-C."""
+    anything goes wrong in it, but does not notice Ctrl-C."""
     stop, store, path = stoppable(), store_of(url, OutputError), path_of(url, OutputError)
     options = _parts(url, file.stat().st_size)
 

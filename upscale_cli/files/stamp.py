@@ -1,4 +1,4 @@
-"""What tells a file or an object from what it was. Pure."""
+"""The size and time of a file or an object, which change when it changes. Pure."""
 
 import os
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Any, Self
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """What tells a file from what it was: its size in bytes and its time of change in nanoseconds.
+    """What changes when a file changes: its size in bytes and its time of change in nanoseconds.
 
     Of an object the time is that of its last change in whole seconds; the rest of a second is filled from a digest of
     its ETag, so that two objects written in one second differ.

@@ -25,7 +25,7 @@ JOB_FILE: Final = "job.json"
 """Lies in the folder of a run that can be resumed."""
 
 JOURNAL_FILE: Final = "journal.jsonl"
-"""Lies beside it: what is done."""
+"""Lies next to it: what is done."""
 
 SEGMENT: Final = "stretch-"
 JOINED: Final = "joined-"
@@ -41,7 +41,7 @@ ROWS_FILE: Final = "rows.raw"
 
 OWN_FILES: Final = (JOB_FILE, f"{JOB_FILE}.new", JOURNAL_FILE, f"{JOURNAL_FILE}.new", ROWS_FILE)
 OWN_BEGINNINGS: Final = (SEGMENT, JOINED, ".")
-"""What runs leave in a work folder, beside the output itself and the lock; and systems, under names with a dot."""
+"""What runs leave in a work folder, apart from the output itself and the lock; and systems, under names with a dot."""
 
 
 def work_folder(output: Path) -> Path:
@@ -60,8 +60,8 @@ class WorkFolder:
 
     Attributes:
         path: the folder.
-        file: where the output is written meanwhile. With `resume` its name is drawn by lot: the encoder of a killed run
-            may still be at work on the one it was given.
+        file: where the output is written meanwhile. With `resume` its name has a random part: the encoder of a killed
+            run may still be at work on the one it was given.
 
     Raises:
         OutputError: the output may not be written there, or another run is at work on it.
@@ -177,7 +177,7 @@ _KEYS: Final = {"box": "size", "conditions": "condition", "extra": "encoder-arg"
 
 
 def under_keys(**options: object) -> dict[str, object]:
-    """Options as a job's record has had them from the first: `pix_fmt` is "--pix-fmt", whatever faces there are.
+    """Options as a job's record has had them from the first: `pix_fmt` is "--pix-fmt" for every face.
 
     >>> under_keys(crf=18, extra=[])
     {'--crf': 18, '--encoder-arg': []}
@@ -195,7 +195,7 @@ def _spoken(key: str) -> str:
 
 
 def job_in(folder: Path) -> dict[str, object] | None:
-    """The job that a work folder is of; None where nothing says so."""
+    """The job that a work folder is of; None where unknown."""
     try:
         return dict(json.loads((folder / JOB_FILE).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
@@ -203,7 +203,7 @@ def job_in(folder: Path) -> dict[str, object] | None:
 
 
 def claim(folder: Path, job: Mapping[str, object]) -> None:
-    """Makes a work folder that of a job; a journal of which nobody knows the job goes.
+    """Makes a work folder that of a job; a journal of an unknown job goes.
 
     Args:
         job: what makes it this job, each under the name that the user knows.

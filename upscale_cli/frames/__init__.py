@@ -1,1 +1,1 @@
-"""The values that travel: pictures, rows, planes of clips, and what tells their colours. They own nothing."""
+"""The values that travel: pictures, rows, planes of clips, and the tags of their colours. They own nothing."""

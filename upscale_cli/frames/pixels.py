@@ -37,7 +37,7 @@ def upright_pixels(pixels: Pixels, orientation: int) -> Pixels:
 def empty_upright(height: int, width: int, channels: int, dtype: Any, orientation: int) -> tuple[Any, Any]:
     """A new upright array for a stored picture of (height, width), and the view of it in stored coordinates.
 
-    Whoever fills the view row by row has turned the picture without a second copy of it.
+    Filling the view row by row turns the picture without a second copy of it.
     """
     upright = np.empty((width, height, channels) if orientation >= 5 else (height, width, channels), dtype)
     return upright, turned(upright, _UNDO.get(orientation, orientation))

@@ -1,4 +1,4 @@
-"""Pictures that are read from the top down, some rows at a time, so that nobody need hold them as a whole. Pure."""
+"""Pictures that are read from the top down, some rows at a time, so that they need not be held as a whole. Pure."""
 
 from abc import ABC, abstractmethod
 from collections import deque
@@ -15,14 +15,14 @@ Edge = Literal["reflect", "edge", "wrap"]
 """How a picture goes on beyond its borders; numpy.pad's names."""
 
 BAND_BYTES: Final = 8 * 2**20
-"""Of a band, where nothing else decides: small beside a row of tiles, large beside what a call costs."""
+"""Of a band, where nothing else decides: small against a row of tiles, large against what a call costs."""
 
 
 class Rows(ABC):
     """A picture of (height, width, channels) of `dtype`, whose rows are asked for from the top down.
 
-    Whoever begins further down than at row 0 gets the same rows, and nothing above them is computed that they do not
-    depend on.
+    A reader that begins further down than at row 0 gets the same rows, and nothing above them is computed that they do
+    not depend on.
     """
 
     def __init__(self, height: int, width: int, channels: int, dtype: Any) -> None:

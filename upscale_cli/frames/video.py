@@ -14,7 +14,7 @@ class VideoFrame:
         samples: (n,) uint8 or uint16, the planes one after the other as `PixelFormat.plane_sizes` says.
         pts: when it is shown, in ticks of its stream's time base.
         stream: index of its stream in the source clip.
-        is_repeat: stands in for a frame that the source has lost.
+        is_repeat: repeats the frame before, in place of one that the source has lost.
     """
 
     samples: NDArray[Any]

@@ -92,7 +92,7 @@ def bleed(colour: Pixels, alpha: Pixels) -> Pixels:
 
 
 def _push_pull(colour: Pixels, weight: Pixels) -> Pixels:
-    """`colour` where weight is 1, elsewhere what the next coarser level says. (H, W, C) and (H, W, 1) float32."""
+    """`colour` where weight is 1, elsewhere what the next coarser level has. (H, W, C) and (H, W, 1) float32."""
     height, width = weight.shape[:2]
     if weight.all() or max(height, width) == 1:
         return colour

@@ -1,4 +1,4 @@
-"""A net as pictures see it: gray or RGB in, the same out, whatever the net itself works on."""
+"""A net as pictures see it: gray or RGB in, the same out, however the net itself works."""
 
 from collections.abc import Mapping
 

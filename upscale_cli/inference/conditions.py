@@ -1,4 +1,4 @@
-"""What a net wants beside the picture (`InputSpec`), on its way: given, checked, cut with the tiles, put on a device.
+"""What a net needs in addition to the picture (`InputSpec`): given, checked, cut with the tiles, put on a device.
 
     given by the user  ->  resolved (complete, of the right shapes)  ->  cut with each window  ->  tensors of a batch
 
@@ -21,7 +21,7 @@ from upscale_cli.messages import option
 from upscale_cli.models.interface import SCALE_INPUT, Descriptor, InputSpec, Scale
 
 Condition = float | NDArray[Any]
-"""A number, or an array of float32: (n,), (k, k), (C, H, W), ... as the `InputSpec` says."""
+"""A number, or an array of float32: (n,), (k, k), (C, H, W), ... by the `InputSpec`."""
 
 Conditions = Mapping[str, Condition]
 
@@ -102,7 +102,7 @@ def check_names(nets: Sequence[Descriptor], given: Conditions, model: str) -> No
     known = [spec.name for net in nets for spec in net.inputs if spec.name != SCALE_INPUT]
     for name in given:
         if name not in known:
-            takes = f"takes {', '.join(dict.fromkeys(known))}" if known else "takes nothing beside the picture"
+            takes = f"takes {', '.join(dict.fromkeys(known))}" if known else "takes nothing but the picture"
             raise OptionError(
                 f"{option('conditions')}: {model} {takes}, and {name} is given. Leave it out, or choose another model."
             )

@@ -22,14 +22,14 @@ class Stopwatch:
 
 
 class Streams:
-    """The streams beside the one that computes."""
+    """The streams in addition to the one that computes."""
 
     def __init__(self, device: torch.device) -> None:
         self.upload, self.download = (torch.cuda.Stream(device) for _ in range(2))  # type: ignore[no-untyped-call]
 
 
 def fetched(tensor: Tensor) -> Tensor:
-    """A pinned copy on the host, which is under way in the current stream. torch pools pinned memory by itself."""
+    """A pinned copy on the host, which is in progress in the current stream. torch pools pinned memory by itself."""
     host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
     host.copy_(tensor, non_blocking=True)
     tensor.record_stream(torch.cuda.current_stream(tensor.device))
@@ -52,7 +52,7 @@ class FrameGraph:
                 compute(self._lr)
         torch.cuda.current_stream(lr.device).wait_stream(apart)
         self._graph = torch.cuda.CUDAGraph()
-        # Only this thread's doings are recorded: others may pin memory or ask for events meanwhile.
+        # Only this thread's calls are recorded: others may pin memory or ask for events meanwhile.
         with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
             self._sr, self._healths = compute(self._lr)
 

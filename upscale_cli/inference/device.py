@@ -24,7 +24,7 @@ DTYPES: Final[dict[Precision, torch.dtype]] = {
 }
 
 CPU_BUDGET: Final = 1536 * 2**20
-"""Bytes of activations at a time on the CPU. More makes nothing faster, and the rest of the machine wants to live."""
+"""Bytes of activations at a time on the CPU. More makes nothing faster, and other programs need memory too."""
 
 GPU_SHARE: Final = 0.7
 """Part of the free GPU memory that a tile may be planned for; convolution workspaces and fragmentation take some."""
@@ -33,7 +33,7 @@ _CUDNN_LOCK = threading.RLock()
 """cuDNN's settings belong to the process; two threads must not restore each other's. It is held for the launches."""
 
 _DEVICE_ERRORS: Final = ("cuda error", "cudnn error", "cublas error", "hip error", "mps backend")
-"""What torch says, in small letters, when it is the device that fails."""
+"""What torch's errors contain, in lower case, when it is the device that fails."""
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 _KEEP: Final = 2**30
@@ -77,7 +77,7 @@ def choose_devices(names: str) -> list[torch.device]:
     for device in devices:
         if device.type != "cuda":
             raise OptionError(
-                f"{option('device', names)}: work is dealt out to GPUs only, and {device} is none. Leave it out."
+                f"{option('device', names)}: work is divided among GPUs only, and {device} is none. Leave it out."
             )
         if devices.count(device) > 1:
             raise OptionError(f"{option('device', names)}: {device} is named twice. Name it once.")
@@ -148,7 +148,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def device_failure(error: BaseException, device: torch.device) -> DeviceError | None:
-    """What is said of a device that is of no more use; None where it is not the device that is to blame."""
+    """The message about a device that has failed; None where it is not the device that has."""
     if isinstance(error, DeviceError):
         return error
     text = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
@@ -161,7 +161,7 @@ def device_failure(error: BaseException, device: torch.device) -> DeviceError | 
 
 @contextmanager
 def memory_explained(device: torch.device) -> Iterator[None]:
-    """What cannot be mended by smaller tiles: the net itself, or a buffer, finds no room.
+    """What smaller tiles cannot avoid: the net itself, or a buffer, finds no room.
 
     Raises:
         DeviceError: instead of torch's own error.
@@ -213,7 +213,7 @@ def computing(device: torch.device, precision: Precision) -> Iterator[None]:
 
 @functools.cache  # the setting stays, and to find out about glibc a file is read
 def keep_memory_between_layers() -> None:
-    """Lets glibc keep big freed blocks instead of handing them back to the system after every layer.
+    """Lets glibc keep big freed blocks instead of returning them to the system after every layer.
 
     By default each activation above 32 MB is mapped afresh and its pages are zeroed on first touch, which was
     measured to take nearly half the time of SRVGGNetCompact on a CPU. Elsewhere than on glibc it does nothing.

@@ -37,7 +37,7 @@ class Window:
         rows, columns: what of it is kept.
         transfer: of the picture.
         precision: to compute in.
-        conditions: what the net wants beside it, cut as it is.
+        conditions: what the net needs in addition to it, cut as it is.
     """
 
     lr: Pixels

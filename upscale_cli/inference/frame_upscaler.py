@@ -46,12 +46,12 @@ HALF_IS_ENOUGH: Final = 10
 CHROMA: Final[Kernel] = "bicubic"
 """What chroma is resampled by where the net does not make it."""
 
-STAND_IN: Final[Kernel] = "bicubic"
-"""What takes a net's place in frames that would come too late."""
+FALLBACK_KERNEL: Final[Kernel] = "bicubic"
+"""Replaces a net in frames that would come too late."""
 
 
 def unreported(text: str) -> None:
-    """Takes notes that are of no use."""
+    """Drops notes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,7 +110,7 @@ class DownloadingFrame:
     """A frame on its way back from a GPU: all is there once `download.end` has passed.
 
     Attributes:
-        check: judges it and computes it again, if need be, then gives the samples that hold.
+        check: judges it and computes it again, if need be, then gives the samples that count.
     """
 
     samples: Tensor
@@ -136,7 +136,7 @@ class FrameUpscaler:
 
     A luma net sees Y (code values below black and above white included), and chroma goes straight to its SR size by
     bicubic; RGB and YCbCr nets see R'G'B' of the stream's own matrix and range. A kernel resamples each plane for
-    itself. Chroma keeps its siting. A plane of transparency goes as the upscaler's `alpha` says ("drop": opaque), and
+    itself. Chroma keeps its siting. A plane of transparency goes by the upscaler's `alpha` ("drop": opaque), and
     not at all where it is constant. The upscaler's `wrap` and `tta` hold here too.
 
     Args:
@@ -330,8 +330,8 @@ class FrameUpscaler:
 
     @property
     def _kernel(self) -> Kernel:
-        """What frames without a net are interpolated by: the model itself, or the stand-in for a net."""
-        return STAND_IN if self._nets else self.plan.kernel
+        """What frames without a net are interpolated by: the model itself, or the kernel that replaces a net."""
+        return FALLBACK_KERNEL if self._nets else self.plan.kernel
 
     def _interpolate(self, planes: list[Tensor], out: list[Tensor]) -> None:
         """Every plane by itself; code values need not be anything else for that."""

@@ -18,7 +18,7 @@ Result = TypeVar("Result")
 def health_of(sr: Tensor) -> Tensor:
     """What `judge` needs to know of SR windows, computed where they are, without waiting for it.
 
-    The mean is there for its faithfulness: NaN and Inf reach it on every device, a maximum may pass NaN by.
+    The mean is there because NaN and Inf reach it on every device; a maximum may ignore NaN.
 
     Args:
         sr: (n, C, h, w).
@@ -89,7 +89,7 @@ class PrecisionFallback:
         full, full_health = again()
         finite_now, constant_now = judge(full_health)
         _accept(finite_now)
-        helped = not (finite and constant_now)  # what is blank in fp32, too, is what the net means
+        helped = not (finite and constant_now)  # what is blank in fp32, too, is the net's own result
         if self.precision != "fp32" and helped:
             self._say(
                 f"{self.precision} is too coarse for this net ({f'a blank {what}' if finite else 'NaN or Inf'}): "

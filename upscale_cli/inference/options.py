@@ -50,8 +50,8 @@ class UpscalerOptions:
         tta: average over eight flips and rotations; eight times slower, a little cleaner.
         alpha: how transparency is upscaled: by the net, by Lanczos, or not at all (dropped).
         wrap: the picture continues on its opposite side (tileable textures).
-        conditions: what the net wants beside the picture, by name: numbers, arrays, or files that hold them (see
-            `conditions.read_condition`).
+        conditions: what the net needs in addition to the picture, by name: numbers, arrays, or files that hold them
+            (see `conditions.read_condition`).
         clip_codec: without a model, the one is taken that suits moving pictures of this codec (ffmpeg's name).
 
     Raises:

@@ -43,7 +43,7 @@ def profile(net: LoadedNet, scale: Scale) -> Profile:
 
 
 def blank_conditions(net: Descriptor, side: int, scale: Scale, device: torch.device) -> dict[str, Tensor]:
-    """What a net wants beside a picture of side x side LR pixels: of the right shapes, in a batch of 1, all zero."""
+    """A net's further inputs for a picture of side x side LR pixels: of the right shapes, in a batch of 1, all zero."""
     given = {}
     for spec in net.inputs:
         free = side if spec.tiled else _SAMPLE_SIDE

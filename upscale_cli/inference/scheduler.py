@@ -2,10 +2,11 @@
 
     submit  ->  queue  ->  Runner.launch (requests of one kind that wait at the same time, as one batch)  ->  collect
 
-Nothing waits for company: while the devices are busy requests gather, and whichever thread waits for one of them sends
-off, as soon as a device is free, the one that came first and all that are like it. So the tiles of many small pictures,
-each upscaled by a thread of its own, share batches, and a picture alone is computed as if there were no others. There
-is no thread in here: the callers do the work. A device that fails is left out, and its requests go to the others.
+No request waits for others to share a batch with: while the devices are busy requests gather, and as soon as a device
+is free, a thread that waits for one of them sends off the one that came first and all that are like it. So the tiles of
+many small pictures, each upscaled by a thread of its own, share batches, and a picture alone is computed as if there
+were no others. There is no thread in here: the callers do the work. A device that fails is left out, and its requests
+go to the others.
 """
 
 import threading
@@ -45,7 +46,7 @@ class InFlight(Protocol[ResultT_co]):
         """Whether there is nothing to wait for."""
 
     def wait(self) -> None:
-        """Returns once the results are there, or raises what has come in the way."""
+        """Returns once the results are there, or raises what has failed."""
 
     def result(self, place: int) -> ResultT_co:
         """Of one of its requests, by its place in the batch; after `wait`."""
@@ -158,7 +159,7 @@ class Scheduler(Generic[RequestT, ResultT]):
         return future.error is not None or (future.batch is not None and future.batch.is_over)
 
     def _dispatch(self) -> bool:
-        """Sends off the requests that come next, if a device is free for them. Says whether it did."""
+        """Sends off the requests that come next, if a device is free for them. Gives whether it did."""
         with self._changed:
             free = [slot for slot in self._slots if len(slot.batches) < slot.runner.concurrency]
             if not (free and self._waiting):
@@ -215,7 +216,7 @@ class Scheduler(Generic[RequestT, ResultT]):
             self._changed.notify_all()
 
     def _fail(self, batch: _Batch[RequestT, ResultT], error: Exception) -> None:
-        """A batch has failed. Where the device is to blame, the others take over what it had in progress."""
+        """A batch has failed. Where the device has failed, the others take over what it had in progress."""
         failure = device_failure(error, batch.runner.device)
         with self._changed:
             slot = next((slot for slot in self._slots if slot.runner is batch.runner), None)

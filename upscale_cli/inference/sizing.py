@@ -13,10 +13,10 @@ from upscale_cli.models.interface import Scale
 from upscale_cli.models.registry import Kernel
 
 MAX_SCALE: Final = 1024.0
-"""Beyond this a number is a slip of the finger, not a wish."""
+"""Beyond this a number is a typing error, not a request."""
 
 MAX_SIDE: Final = 10**8
-"""No format but a few reaches it, and no machine."""
+"""Few formats reach it, and no machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Target:
 
 
 def chosen_target(scale: float | None, target: Target | None, default: float | None = None) -> Target:
-    """A scale or a target, whichever is given.
+    """A scale or a target, the one that is given.
 
     Args:
         default: the scale where neither is.

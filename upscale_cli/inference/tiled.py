@@ -87,7 +87,7 @@ class TiledNet:
         tta: average over the eight flips and rotations (self-ensemble of EDSR, https://arxiv.org/abs/1707.02921).
         memory: bytes of host memory that a row of tiles may take, and on a CPU a window too; None: by what is free.
         scale: of the pass; None: the net's own, which has one only.
-        given: what the net wants beside the picture, by name; see `conditions.resolve`.
+        given: what the net needs in addition to the picture, by name; see `conditions.resolve`.
         backend: runs the net.
         say: takes what the user should know.
     """
@@ -111,7 +111,7 @@ class TiledNet:
         facts = self.descriptor = net.descriptor
         scale = facts.only_scale if scale is None else scale
         if scale is None:
-            raise ValueError(f"{facts.name} has several scales: say which")
+            raise ValueError(f"{facts.name} has several scales: name one")
         self._say, self._tta = say, tta
         self._geometry = geometry_of(facts, scale, tile, overlap)
         self.conditions = conditions.resolve(facts, given or {})
@@ -355,7 +355,7 @@ class TiledNet:
     # Through the devices
 
     def _report_tiling(self, tiles: int) -> None:
-        """A net that looks at the whole picture gives something else for its tiles: that is said, once."""
+        """A net that looks at the whole picture gives something else for its tiles: that is reported, once."""
         if tiles > 1 and not self._is_tiling_reported:
             self._is_tiling_reported = True
             self._say(

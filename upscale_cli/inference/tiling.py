@@ -46,7 +46,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """How the tiles of a pass lie, whatever the picture's size.
+    """How the tiles of a pass lie in a picture of any size.
 
     Attributes:
         scale: SR pixels per LR pixel.

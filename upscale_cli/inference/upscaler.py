@@ -93,17 +93,18 @@ class Upscaler:
 
     Args:
         model: a name of the registry, the path of any checkpoint, or None for the best model on this machine.
-        device: "auto", "cuda", "cuda:N", "mps" or "cpu"; "cuda:0,cuda:1" or "all" deals out tiles and frames.
+        device: "auto", "cuda", "cuda:N", "mps" or "cpu"; "cuda:0,cuda:1" or "all" shares out tiles and frames.
         precision: "auto" is fp16 on CUDA, fp32 elsewhere (bf16 on CPUs that are fast at it, for nets that bear
             it), and always fp32 for pictures of more than 8 bits.
         tile: side in LR pixels of the square a tile keeps; 0 chooses by the free memory.
         overlap: LR pixels over which neighbouring tiles blend; None chooses by the net.
-        denoise: 0 to 1, for models with a weak-denoise twin: weights are denoise * model + (1 - denoise) * twin.
+        denoise: 0 to 1, for models with a second, weakly denoising checkpoint: weights are
+            denoise * model + (1 - denoise) * second.
         tta: average over eight flips and rotations; eight times slower, a little cleaner.
         alpha: how transparency is upscaled: by the net, by Lanczos, or not at all (dropped).
         wrap: the picture continues on its opposite side (tileable textures).
-        conditions: what the net wants beside the picture, by name: numbers, arrays, or files that hold them (see
-            `conditions.read_condition`).
+        conditions: what the net needs in addition to the picture, by name: numbers, arrays, or files that hold them
+            (see `conditions.read_condition`).
         progress: show a tqdm bar (for notebooks and scripts).
         clip_codec: without `model`, take the one that suits moving pictures of this codec (ffmpeg's name).
         backend: runs the nets.
@@ -184,7 +185,7 @@ class Upscaler:
             only = facts.only_scale
             self.only_scale = only if only is None or isinstance(only, int) else float(only)
             check_names([facts], self._conditions, self.name)
-            resolve(facts, self._conditions)  # what is missing is said before anything is read
+            resolve(facts, self._conditions)  # what is missing is reported before anything is read
         elif self.kernel is None:
             scales = [spec.scale for spec in rows_of(self.name)]
             self.only_scale = scales[0] if len(scales) == 1 else None
@@ -193,7 +194,7 @@ class Upscaler:
         if self._denoise != 1 and not any(spec.weak_denoise for spec in self._rows.values()):
             able = ", ".join(dict.fromkeys(spec.model for spec in MODELS if spec.weak_denoise))
             raise OptionError(
-                f"{option('denoise')} does not go with {self.name}, which has no twin to blend in. "
+                f"{option('denoise')} does not go with {self.name}, which has no second checkpoint to blend with. "
                 f"Choose {option('model', able)}."
             )
 
@@ -411,7 +412,7 @@ class Upscaler:
         """The net of that scale at work on the devices, in the precision that pictures of `bits` a channel need.
 
         Raises:
-            OptionError: it wants something beside the picture that was not given, or cannot take what was.
+            OptionError: it needs something in addition to the picture that was not given, or cannot take what was.
         """
         with self._loading:
             loaded = self._loaded_net(scale)

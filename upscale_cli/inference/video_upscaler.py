@@ -23,7 +23,7 @@ class VideoUpscaler:
     """LR frames of one video stream to SR frames, on all devices of an `Upscaler`; they come back in order.
 
     Submit up to `depth` frames before the oldest is collected. One thread at a time may use it. A device that fails
-    hands its frames to the others.
+    leaves its frames to the others.
 
     Args: as `FrameUpscaler`.
 

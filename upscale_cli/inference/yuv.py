@@ -61,7 +61,7 @@ def luma_levels(bits: int, range: Range | None) -> Levels:
 
 
 def full_levels(bits: int) -> Levels:
-    """Of alpha, and of whatever uses all codes."""
+    """Of alpha, and of all that uses all codes."""
     return Levels(0, (1 << bits) - 1)
 
 
@@ -219,7 +219,7 @@ FILTERS: Final[dict[Kernel, tuple[Callable[[NDArray[np.float64]], NDArray[np.flo
 """Each kernel and its reach, in samples of the coarser side."""
 
 BLOCK: Final = 32
-"""Samples that are computed together of one stretch of source samples.
+"""Samples that are computed together from one run of source samples.
 
 A product with a whole matrix would be mostly zeros, and tap by tap every plane would pass through memory four times;
 blocks of 32 were the fastest on a CPU: 0.4 ms for the chroma of 540p to 1080p, against 2.9 and 2.1 ms (4 threads).
@@ -227,7 +227,7 @@ blocks of 32 were the fastest on a CPU: 0.4 ms for the chroma of 540p to 1080p, 
 
 
 class _Line:
-    """Resamples along one axis, which stretches of `taps` source samples make blocks of `block` samples of.
+    """Resamples along one axis, in blocks of `block` samples, each from a run of `taps` source samples.
 
     Attributes:
         index: (blocks * taps,) int64, source samples; beyond the border the last one repeats, or the picture wraps.

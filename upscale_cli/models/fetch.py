@@ -1,11 +1,11 @@
 """One checkpoint file from the network into a folder: whole and verified, or not there.
 
-What decides is the registry's sha256, and nothing that a server says: a file is done when it has the pinned size (or,
+What decides is the registry's sha256, and nothing that a server sends: a file is done when it has the pinned size (or,
 where that is unknown, when the server ends it) and the pinned sum. So a part that was begun elsewhere, or of a file
 that has changed since, needs no ETag to be found out: its sum is wrong, and it is fetched once more from the start.
 
 UPSCALE_MIRROR is an http or https address that holds the files by their names: https://host/folder serves
-https://host/folder/RealESRGAN_x4plus.pth. It stands in for the official address; the two are not mixed.
+https://host/folder/RealESRGAN_x4plus.pth. It replaces the official address; the two are not mixed.
 UPSCALE_OFFLINE=1 keeps off the network altogether. Proxies are those of the environment, as urllib knows them.
 
 Written here on urllib: pooch, the kept library for this, neither resumes nor locks, and needs requests.
@@ -94,7 +94,7 @@ def fetch(
         patience: None for the usual one.
 
     Raises:
-        FetchError: it cannot be had; says why, and how to get it there by hand.
+        FetchError: it cannot be had; the text has the reason, and how to get it by hand.
         CheckpointError: the row's file comes with upscale-cli and has no address.
     """
     url = source(spec, folder)
@@ -102,7 +102,7 @@ def fetch(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _lock(final, say):
-            if not (is_file(final) and sha256_of(final) == spec.sha256):  # nobody else was faster
+            if not (is_file(final) and sha256_of(final) == spec.sha256):  # no other process was faster
                 part = folder / f"{spec.file}.part"
                 _complete(spec, url, part, progress=progress, say=say, patience=patience or Patience())
                 part.replace(final)
@@ -142,7 +142,7 @@ def source(spec: Spec, folder: Path) -> str:
 
 
 def _give_up(spec: Spec, folder: Path, reason: str, cause: BaseException | None = None) -> NoReturn:
-    """The one message for all that can go wrong: what, why, and how to do without us."""
+    """The one message for all that can go wrong: what, why, and how to get the file by hand."""
     raise FetchError(
         f"{spec.file}: {reason}. To get it by hand, download {spec.url} (sha256 {spec.sha256}) into {folder}"
     ) from cause
@@ -302,7 +302,7 @@ def _start_of(response: http.client.HTTPResponse, begun: int) -> int:
 
 
 def _announced(response: http.client.HTTPResponse) -> int | None:
-    """Bytes that are to come, if the server says so."""
+    """Bytes that are to come, if the server announces them."""
     length = response.headers.get("Content-Length", "")
     return int(length) if length.isdecimal() and "Transfer-Encoding" not in response.headers else None
 
@@ -345,7 +345,7 @@ def _seconds(retry_after: str | None) -> float:
 
 
 def _host(url: str) -> str:
-    """Of an address, without a password in it; the whole address is long, and signed ones are nobody's business."""
+    """Of an address, without a password in it; the whole address is long, and signed ones are secret."""
     return urllib.parse.urlsplit(url).netloc.rpartition("@")[2]
 
 

@@ -97,7 +97,7 @@ def scales_named(scales: Scales) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputSpec:
-    """Something that a net wants beside the picture.
+    """Something that a net needs in addition to the picture.
 
     Attributes:
         name: by which the net's `forward` takes it, and the user gives it. "scale" is that of the pass.
@@ -105,7 +105,7 @@ class InputSpec:
             an array of two or more are spatial, (height, width), and are turned with the picture.
         tiled: the array is a map of the LR picture, (C, H, W), and cut with its tiles; else all tiles get all of it.
         least, most: of the values; None: no bound.
-        default: of a number that nobody gave; None: it has to be given.
+        default: of a number that was not given; None: it has to be given.
         about: what it is, for people, in one phrase with its unit.
     """
 
@@ -130,7 +130,7 @@ class Descriptor:
 
     Attributes:
         arch: its `Architecture`, by name.
-        config: keyword arguments of the architecture's net: widths, depths, whatever its keys and shapes tell.
+        config: keyword arguments of the architecture's net: widths, depths, all that its keys and shapes show.
         scales: that one pass can have.
         channels: that it takes and gives, 1 or 3.
         colour: what they mean.
@@ -141,7 +141,7 @@ class Descriptor:
         least_side: LR pixels that a side must have.
         sees_whole: it looks at the whole picture (global pooling), so that a tile is not what the whole would be.
         precisions: that it was measured or made to run in; "auto" takes no other.
-        inputs: what it wants beside the picture.
+        inputs: what it needs in addition to the picture.
         variant: what a family of architectures calls this one; "" for all that have one name only.
     """
 
@@ -200,7 +200,7 @@ class Recognised:
     Attributes:
         descriptor: of the net it makes.
         state_dict: the tensors under this project's keys.
-        assumed: what neither keys nor sidecar metadata told and was therefore taken as usual; reported to the user.
+        assumed: what neither keys nor sidecar metadata had and was therefore taken as usual; reported to the user.
     """
 
     descriptor: Descriptor
@@ -215,7 +215,7 @@ class Architecture:
     Attributes:
         name: what descriptors and registry rows call it.
         recognise: knows its checkpoints by keys and shapes; None for all others. It must not rely on anything: a file
-            may hold whatever its maker likes.
+            may hold anything.
         net: makes the net, untrained, from a descriptor's `config`: an `nn.Module` whose keys are those of
             `Recognised.state_dict`; it takes (N, C, H, W) in [0, 1], and its inputs by their names, each with a batch
             axis in front, and gives (N, C, scale * H, scale * W), not clamped.
@@ -234,9 +234,9 @@ class Architecture:
 
 @dataclass(frozen=True, slots=True)
 class SidecarMetadata:
-    """What keys and shapes cannot tell; None where nothing says it.
+    """What keys and shapes do not show; None where unknown.
 
-    It comes from a safetensors file's metadata or from NAME.json beside the checkpoint: either these field
+    It comes from a safetensors file's metadata or from NAME.json next to the checkpoint: either these field
     names, or the free text of a model card ("5x5, 1->64, tanh"; "luma only, full range").
     """
 
@@ -247,7 +247,7 @@ class SidecarMetadata:
 
     @classmethod
     def read(cls, facts: Mapping[str, Any]) -> "SidecarMetadata":
-        """Takes what it understands of a card or of safetensors metadata, and leaves the rest."""
+        """Takes what it understands of NAME.json or of safetensors metadata, and ignores the rest."""
         arch = facts.get("arch")
         layers = {str(key): str(text).lower() for key, text in arch.items()} if isinstance(arch, Mapping) else {}
         tail = layers.pop("tail", "")

@@ -1,6 +1,6 @@
 """A checkpoint file, safely into memory: file -> state_dict -> recognised -> net. Runs nothing that a file brings.
 
-A file is known by its first bytes, whatever its name says. Only two kinds are opened: safetensors, and what torch.save
+A file is known by its first bytes, not by its name. Only two kinds are opened: safetensors, and what torch.save
 writes, through `torch.load(weights_only=True)`. What a hostile file can do short of running code, which is to claim
 sizes that it does not have, is checked before memory is taken for it.
 """
@@ -73,7 +73,7 @@ def load_net(path: Path, *, say: Say = quiet) -> LoadedNet:
         _refuse_fragment(path, state_dict)
         return LoadedNet(spandrel_adapter.describe(path, state_dict), state_dict)
     if recognised.assumed:
-        say(f"{path}: assumed, for its keys do not tell: {', '.join(recognised.assumed)} ({path.stem}.json can tell)")
+        say(f"{path}: assumed, not shown by its keys: {', '.join(recognised.assumed)} ({path.stem}.json can state it)")
     return _checked(recognised, path)
 
 
@@ -93,7 +93,7 @@ def load_spec(spec: Spec, found: Found) -> LoadedNet:
     """The net of a registry row, from the file that `store` found for it.
 
     Raises:
-        CheckpointError: as `load_net`; or the file holds another architecture, scale or channels than the row says.
+        CheckpointError: as `load_net`; or the file holds another architecture, scale or channels than the row.
     """
     state_dict, metadata = load_state_dict(found.path)
     recognised = recognise(state_dict, metadata)
@@ -198,8 +198,8 @@ def _shapes(state_dict: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
 def load_state_dict(path: Path) -> tuple[dict[str, Tensor], SidecarMetadata]:
     """The weights in a file, without what trainers wrap around them, and what is written about them.
 
-    Floating tensors come as float32, all of them in the CPU's memory: the file may go afterwards. The card is
-    NAME.json beside the file, completed from the safetensors metadata; so a NAME.json can correct a file.
+    Floating tensors come as float32, all of them in the CPU's memory: the file may go afterwards. The sidecar
+    metadata are NAME.json, completed from the safetensors metadata; so a NAME.json can correct a file.
 
     Raises:
         CheckpointError: missing, unreadable, not a checkpoint, damaged, carrying code, or with weights that are NaN.
@@ -219,7 +219,7 @@ def load_state_dict(path: Path) -> tuple[dict[str, Tensor], SidecarMetadata]:
 
 
 class _DamagedError(Exception):
-    """What is wrong with a file's contents, for whoever knows the file's name."""
+    """What is wrong with a file's contents; the caller adds the file's name."""
 
 
 def _why_unreadable(path: Path, error: OSError | ValueError) -> str:
@@ -227,7 +227,7 @@ def _why_unreadable(path: Path, error: OSError | ValueError) -> str:
         case FileNotFoundError():
             names = command("models list", python="upscale_cli.models.registry.model_names()")
             return f"no such file. Check the path; {names} shows the models that have a name"
-        case IsADirectoryError() | PermissionError() if path.is_dir():  # Windows says the latter of folders
+        case IsADirectoryError() | PermissionError() if path.is_dir():  # Windows raises the latter for folders
             return "is a folder; a checkpoint is a file. Give the file inside it"
         case OSError():
             return f"cannot be read ({error.strerror})"
@@ -245,7 +245,7 @@ def _container(data: bytes) -> Container:
     # The header's length comes first and may be any number: one in 256 begins with the byte that a pickle begins with.
     if data[8:9] == b"{" and int.from_bytes(data[:8], "little") <= len(data):
         return "safetensors"
-    if data.startswith(b"\x80"):  # the opcode that says which protocol a pickle has
+    if data.startswith(b"\x80"):  # the opcode before the protocol of a pickle
         return "pickle"
     if data[8:9] == b"{":
         return "safetensors"  # cut short
@@ -275,13 +275,13 @@ def _read_torch(data: bytes, container: Container) -> object:
     if container == "zip":
         _check_zip(data)
     elif LEGACY_MAGIC not in data[:32]:
-        raise _DamagedError(f"is no checkpoint but a bare pickle, which could run code: refused. {ASK_THE_MAKER}")
+        raise _DamagedError(f"is no checkpoint but a plain pickle, which could run code: refused. {ASK_THE_MAKER}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about pickle protocols and typed storages: nothing a user could act on
             contents: object = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
             return contents
-    except Exception as error:  # there is no telling what comes of bytes that anybody may have written
+    except Exception as error:  # bytes of unknown origin: anything can fail
         name = re.search(r"GLOBAL ([\w.]+)", str(error))
         if name:
             raise _DamagedError(
@@ -294,7 +294,7 @@ def _read_torch(data: bytes, container: Container) -> object:
 
 
 def _check_zip(data: bytes) -> None:
-    """Refuses what would fail later with less to say, or unpack to more than it is."""
+    """Refuses what would fail later with a worse message, or unpack to more than it is."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = archive.infolist()
@@ -362,10 +362,10 @@ def _without_prefix(named: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _read_sidecar(path: Path) -> SidecarMetadata:
-    """What NAME.json says; nothing when there is none, or when it is about something else.
+    """What NAME.json holds; nothing when there is none, or when it is about something else.
 
     Raises:
-        CheckpointError: it is no JSON. To go on would be to guess what somebody took the trouble to write down.
+        CheckpointError: it is no JSON. To go on would be to guess what is written there.
     """
     try:
         with path.open("rb") as file:
@@ -373,14 +373,14 @@ def _read_sidecar(path: Path) -> SidecarMetadata:
     except OSError:
         return SidecarMetadata()
     except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: is not JSON ({_first_line(error)}). Correct the card, or remove it") from error
+        raise CheckpointError(f"{path}: is not JSON ({_first_line(error)}). Correct it, or remove it") from error
     return SidecarMetadata.read(facts) if isinstance(facts, Mapping) else SidecarMetadata()
 
 
-def _completed(card: SidecarMetadata, other: SidecarMetadata) -> SidecarMetadata:
-    """A card whose gaps are filled from another."""
-    gaps = [field.name for field in fields(card) if getattr(card, field.name) is None]
-    return replace(card, **{name: getattr(other, name) for name in gaps})
+def _completed(metadata: SidecarMetadata, other: SidecarMetadata) -> SidecarMetadata:
+    """Sidecar metadata whose gaps are filled from another."""
+    gaps = [field.name for field in fields(metadata) if getattr(metadata, field.name) is None]
+    return replace(metadata, **{name: getattr(other, name) for name in gaps})
 
 
 def _first_line(error: Exception) -> str:

@@ -5,7 +5,7 @@ A plugin is any installed package with an entry point of the group `upscale_cli.
     [project.entry-points."upscale_cli.archs"]
     mynet = "mypackage.mynet:ARCH"
 
-`ARCH` is an `Architecture`. Whatever is wrong with a plugin ends no run: it is reported once, and ignored.
+`ARCH` is an `Architecture`. A fault of a plugin ends no run: it is reported once, and ignored.
 """
 
 import functools
@@ -84,7 +84,7 @@ def _plugged(say: Say) -> dict[str, Architecture]:
 def _load(point: EntryPoint) -> Architecture | str:
     try:
         arch = point.load()
-    except Exception as error:  # somebody else's code: anything can fail
+    except Exception as error:  # code of a third party: anything can fail
         return f"does not load ({type(error).__name__})"
     if not isinstance(arch, Architecture):
         return f"is a {type(arch).__name__}, no Architecture"

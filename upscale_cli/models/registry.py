@@ -34,9 +34,9 @@ class Spec:
         arch: the architecture that holds the net, by its name in `archs.ARCHS`.
         channels: what the net works on. "luma": Y alone, while chroma goes by bicubic.
         config: keyword arguments of the architecture's net, those that are not its defaults.
-        file: name of the checkpoint file; the same name with .safetensors is its twin.
+        file: name of the checkpoint file; the same name with .safetensors is its fallback.
         sha256: of that file.
-        size: bytes of that file; None where its source does not say.
+        size: bytes of that file; None where unknown.
         url: where it can be fetched; None for a bundled file.
         licence: of the weights.
         about: what it is good at, for `models list`.
@@ -66,7 +66,7 @@ class Spec:
 
     @property
     def stem(self) -> str:
-        """File name without its ending: what a safetensors twin or a card is looked up by."""
+        """File name without its ending: what a fallback file in safetensors and sidecar metadata are looked up by."""
         return PurePath(self.file).stem
 
     @property

@@ -23,7 +23,7 @@ CLEAN_CODECS: Final = frozenset({
     "cfhd", "dnxhd", "ffv1", "ffvhuff", "huffyuv", "jpeg2000", "magicyuv", "png", "prores", "qtrle",
     "r210", "rawvideo", "utvideo", "v210", "v308", "v408", "v410",
 })  # fmt: skip
-"""Of ffmpeg's names: codecs that keep all, or all but nothing, and so leave no blocks to look after."""
+"""Of ffmpeg's names: codecs that keep all, or all but nothing, and so leave no blocks behind."""
 
 
 def is_checkpoint_path(name: str) -> bool:
@@ -75,13 +75,13 @@ def obtain(spec: Spec, *, say: Say = quiet, progress: Progress = quiet) -> Found
     found = locate(spec, say=say)
     if found is not None:
         return found
-    from upscale_cli.models.fetch import fetch  # with it come ssl and http, which nobody else needs at start
+    from upscale_cli.models.fetch import fetch  # with it come ssl and http, which nothing else needs at start
 
     return Found(fetch(spec, store.cache_folder(), progress=progress, say=say), pinned=True)
 
 
 def obtain_reporting(spec: Spec, listener: Listener) -> Found:
-    """`obtain`, with what happens on the way told as events."""
+    """`obtain`, with what happens on the way reported as events."""
 
     def arrived(done: int, total: int | None) -> None:
         listener(Fetching(spec.file, done, total))

@@ -6,7 +6,7 @@ The search path, in order:
 2. the bundled weights that came with the package;
 3. the cache folder, which is ours: downloads go there.
 
-The first folder that holds a usable file wins; within a folder the official file goes before its twin.
+The first folder that holds a usable file wins; within a folder the official file goes before its fallback.
 """
 
 import functools
@@ -35,7 +35,7 @@ class Found:
 
     Attributes:
         path: the file.
-        pinned: its sha256 is the registry's. False for a safetensors twin, which is known by its name only.
+        pinned: its sha256 is the registry's. False for a fallback file in safetensors, which is known by its name only.
     """
 
     path: Path
@@ -43,7 +43,7 @@ class Found:
 
 
 def quiet(*_: object) -> None:
-    """A `Say` and a `Progress` that keep it to themselves."""
+    """A `Say` and a `Progress` that report nothing."""
 
 
 def weights_folders() -> list[Path]:
@@ -53,7 +53,7 @@ def weights_folders() -> list[Path]:
 
 
 def bundled_folder() -> Path:
-    """`upscale_cli/weights` in an installed package, `weights` beside the package in a checkout."""
+    """`upscale_cli/weights` in an installed package, `weights` next to the package in a checkout."""
     package = Path(__file__).resolve().parents[1]
     installed = package / "weights"
     return installed if installed.is_dir() else package.parent / "weights"
@@ -62,8 +62,8 @@ def bundled_folder() -> Path:
 def cache_folder() -> Path:
     """Where downloads go.
 
-    The user's cache folder rather than the data folder: backups pass it by, and whatever a cleaner takes from it
-    can be had again. Who wants files to stay puts them into a folder of UPSCALE_WEIGHTS.
+    The user's cache folder rather than the data folder: backups leave it out, and what a cleaner takes from it
+    can be had again. Files that should stay belong into a folder of UPSCALE_WEIGHTS.
     """
     return platformdirs.user_cache_path("upscale-cli", appauthor=False)
 
@@ -74,7 +74,7 @@ def is_offline() -> bool:
 
 
 def candidates(spec: Spec) -> Iterator[Path]:
-    """Files on the search path that bear the name of a registry row's checkpoint, or of its twin, in order."""
+    """Files on the search path that bear the name of a registry row's checkpoint, or of its fallback, in order."""
     for folder in weights_folders():
         for name in dict.fromkeys((spec.file, f"{spec.stem}.safetensors")):
             if is_file(folder / name):
@@ -84,9 +84,9 @@ def candidates(spec: Spec) -> Iterator[Path]:
 def locate(spec: Spec, *, say: Say = quiet) -> Found | None:
     """The checkpoint of a registry row on the search path, or None.
 
-    An official file must have its pinned sha256. One that has not is passed over and said; a user's folder keeps it
-    as it is, in the cache folder it is set aside as NAME.bad. A safetensors twin is known by its name only: whoever
-    loads it checks its keys and shapes.
+    An official file must have its pinned sha256. One that has not is ignored and reported; a user's folder keeps it
+    as it is, in the cache folder it is set aside as NAME.bad. A fallback file in safetensors is known by its name only:
+    its keys and shapes are checked when it is loaded.
     """
     for path in candidates(spec):
         if path.name != spec.file:
@@ -116,12 +116,12 @@ def sha256_of(path: Path) -> str:
 
 @functools.lru_cache(maxsize=64)
 def _known_sha256(path: Path, _size: int, _mtime_ns: int) -> str:
-    """Remembered for this process only: a stamp on disk would save 40 ms beside the start of torch, and could lie."""
+    """Remembered for this process only: a stamp on disk would save 40 ms, and could be wrong."""
     return sha256_of(path)
 
 
 def _is_pinned(path: Path, spec: Spec, *, ours: bool, say: Say) -> bool:
-    """Whether a file of the right name is the right one; says why not, and in our own folder makes room for it."""
+    """Whether a file of the right name is the right one; reports why not, and in our own folder makes room for it."""
     try:
         stat = path.stat()
         right_size = spec.size in (None, stat.st_size)

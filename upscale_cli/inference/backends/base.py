@@ -1,4 +1,4 @@
-"""How a net runs on a device: the seam between what we do with pictures and whatever computes nets.
+"""How a net runs on a device: the seam between what we do with pictures and what computes nets.
 
 Colours, padding, health, memory that runs out, and blending stay outside of it.
 """

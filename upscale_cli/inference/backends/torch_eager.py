@@ -1,4 +1,4 @@
-"""torch, layer by layer: runs on every machine, and whatever can be written as an `nn.Module`."""
+"""torch, layer by layer: runs on every machine, and everything that can be written as an `nn.Module`."""
 
 from collections.abc import Mapping
 from typing import Final

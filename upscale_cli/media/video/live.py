@@ -234,7 +234,7 @@ def _boxes(head: bytes) -> list[bytes]:
 
 @contextmanager
 def ending_at_ctrl_c(end: Callable[[], None]) -> Iterator[Callable[[], bool]]:
-    """Within, the first Ctrl-C (or polite kill) calls `end`, and the run comes to its end; the second is as usual.
+    """Within, the first Ctrl-C (or SIGTERM) calls `end`, and the run comes to its end; the second is as usual.
 
     Yields:
         Whether it was pressed. Outside of the main thread, which alone gets signals, nothing changes.

@@ -29,7 +29,7 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU, "id
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One convolution, as its weight's shape tells it."""
+    """One convolution, by the shape of its weight."""
 
     channels_in: int
     channels_out: int

@@ -135,7 +135,7 @@ def recognise(state_dict: Mapping[str, Tensor], metadata: SidecarMetadata) -> Re
 
 
 def lacks(state_dict: Mapping[str, Tensor]) -> str | None:
-    """The first key that is missing where others speak of dense blocks or of the layers around them."""
+    """The first key that is missing where others are of dense blocks or of the layers around them."""
     keys = {_new_key(key) for key in _without_sequence_numbers(state_dict)}
     ours = any(".rdb1.conv1." in key for key in keys) or "conv_first.weight" in keys
     if not ours or any(".conv1x1." in key for key in keys):

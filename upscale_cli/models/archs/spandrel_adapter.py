@@ -49,14 +49,14 @@ def describe(path: Path, state_dict: Mapping[str, Tensor]) -> Descriptor:
         ) from error
     except (
         Exception
-    ) as error:  # torchvision comes with it, and fails in many ways beside a torch that it was not made for
+    ) as error:  # torchvision comes with it, and fails in many ways with a torch that it was not made for
         raise CheckpointError(
             f"{path}: is for spandrel, which is installed but does not start ({type(error).__name__}). "
             f"Install torch and torchvision versions that belong together"
         ) from error
     try:
         model = _loaded(state_dict)
-    except Exception as error:  # its detectors read hyperparameters out of whatever keys there are: anything can fail
+    except Exception as error:  # its detectors read hyperparameters out of the keys there are: anything can fail
         raise CheckpointError(
             f"{path}: is of no architecture that is known here or to spandrel {spandrel.__version__}"
         ) from error
@@ -95,7 +95,7 @@ def _load(_: Descriptor, state_dict: Mapping[str, Tensor]) -> nn.Module:
 
 ARCH: Final = Architecture(
     name="spandrel",
-    recognise=lambda _state_dict, _metadata: None,  # `describe` is asked last, for it has more to say
+    recognise=lambda _state_dict, _metadata: None,  # `describe` is asked last, for its errors have more detail
     net=SpandrelNet,
     load=_load,
     about="some forty architectures, https://github.com/chaiNNer-org/spandrel",
