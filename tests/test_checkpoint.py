@@ -507,6 +507,7 @@ KEYS = st.one_of(
 SHAPES = st.lists(st.integers(0, 4), max_size=5)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(shapes=st.dictionaries(KEYS, SHAPES, max_size=12))
 def test_no_keys_and_shapes_upset_a_recogniser(shapes: dict[str, list[int]]) -> None:

@@ -210,6 +210,7 @@ def test_a_missing_file_and_a_folder(run: Run, tmp_path: Path) -> None:
     assert "there is no photo and no clip" in run(tmp_path).line
 
 
+@pytest.mark.slow
 def test_a_decompression_bomb_is_refused_by_its_header(run: Run, photo: Path) -> None:
     assert "--max-pixels" in run(photo, *FAST, "--max-pixels", 100).line
     chunk = PngImagePlugin.PngInfo()
@@ -467,6 +468,7 @@ def process(*args: object, **options: Any) -> "subprocess.CompletedProcess[bytes
     return subprocess.run(command, capture_output=True, env=environment, check=False, **options)
 
 
+@pytest.mark.slow
 def test_a_photo_through_standard_input_and_output(photo: Path, piped: Piped) -> None:
     done = process("-", *FAST, "-s", 2, input=photo.read_bytes())
     assert done.returncode == 0, done.stderr
@@ -487,6 +489,7 @@ def test_help_imports_neither_torch_nor_numpy() -> None:
     assert done.stderr.strip() == "set()"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 @pytest.mark.parametrize("sign", ["SIGINT", "SIGTERM"])
 def test_an_interrupted_run_leaves_nothing_behind(tmp_path: Path, noise: Callable[..., Pixels], sign: str) -> None:
@@ -510,6 +513,7 @@ def test_an_interrupted_run_leaves_nothing_behind(tmp_path: Path, noise: Callabl
     assert files(tmp_path) == {"photo.png"}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="bash")
 def test_the_shell_completes_options_and_models() -> None:
     def complete(words: str, number: int) -> str:

@@ -504,6 +504,7 @@ def test_each_kernel_makes_other_lr() -> None:
 # The page
 
 
+@pytest.mark.slow
 def test_the_quality_script_measures_every_model_here_and_fills_the_page(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

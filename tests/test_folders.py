@@ -620,6 +620,7 @@ cli.main()
 when so many are begun."""
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="kill -9 is of POSIX")
 @pytest.mark.parametrize("jobs", [1, 4])
 def test_two_kills_on_the_way(tmp_path: Path, jobs: int) -> None:

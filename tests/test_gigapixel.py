@@ -88,6 +88,7 @@ def read_in_steps(rows: Rows, heights: list[int], start: int = 0) -> Pixels:
 # The arithmetic
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["espcn", "srvgg", "rrdbnet", "folding", "bicubic", "lanczos"])
 @settings(max_examples=20)
 @given(data=st.data())
@@ -521,9 +522,10 @@ def test_too_little_memory_even_for_bands_is_refused(tmp_path: Path) -> None:
         upscale_file(tmp_path / "lr.png", scale=2, model="espcn", max_memory=10**8)
 
 
+@pytest.mark.slow
 def test_the_command_line_goes_on_after_a_kill(tmp_path: Path) -> None:
     """In processes of their own, which find little memory."""
-    write(tmp_path / "lr.png", frame_of("RGB", np.uint8, 3000, 500))
+    write(tmp_path / "lr.png", frame_of("RGB", np.uint8, 1600, 500))
     script = (
         f"from upscale_cli import cli; from upscale_cli.jobs import photo; photo.room = lambda _: {LITTLE}; cli.main()"
     )
@@ -538,7 +540,7 @@ def test_the_command_line_goes_on_after_a_kill(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert "in bands" in done.stderr
     assert sorted(entry.name for entry in tmp_path.iterdir() if entry.suffix != ".part") == ["lr.png", "sr.tif"]
-    expected = Upscaler("bicubic")(frame_of("RGB", np.uint8, 3000, 500).pixels, scale=4)
+    expected = Upscaler("bicubic")(frame_of("RGB", np.uint8, 1600, 500).pixels, scale=4)
     np.testing.assert_array_equal(pixels_in(tmp_path / "sr.tif"), expected)
 
 

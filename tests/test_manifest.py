@@ -178,6 +178,7 @@ def _add_many(folder: str, source: str, number: int) -> None:
         manifest.begin(given, Path(folder) / f"{number}-{count}.png", JobOptions({"number": number, "count": count}))
 
 
+@pytest.mark.slow
 def test_several_runs_write_into_one_manifest(source: Input, tmp_path: Path) -> None:
     start = multiprocessing.get_context("spawn")
     runs = [start.Process(target=_add_many, args=(str(tmp_path), source.name, number)) for number in range(3)]

@@ -691,6 +691,7 @@ cli.main()
 """The command line, killed with -9 before or after so many outputs were put."""
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="kill -9 is of POSIX")
 def test_kills_on_the_way(run: Run, bucket: Bucket, tmp_path: Path) -> None:
     """Killed twice, then finished: every output once, and the same as of a run that nothing disturbed."""
@@ -711,6 +712,7 @@ def test_kills_on_the_way(run: Run, bucket: Bucket, tmp_path: Path) -> None:
     assert "12 skipped" in run(*command, "-o", f"{bucket.url}/out/").err
 
 
+@pytest.mark.slow
 def test_nobody_ever_sees_a_part(run: Run, store: Store, bucket: Bucket, tmp_path: Path, small_parts: int) -> None:
     """Someone lists and reads without pause; failing puts and an output of several parts among many."""
     for number in range(6):

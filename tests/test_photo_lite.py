@@ -56,6 +56,7 @@ def test_batches_turn_lr_and_sr_alike() -> None:
     assert len(ways) == 24  # another place or way each time
 
 
+@pytest.mark.slow
 def test_squares_are_cut_at_full_and_at_lower_size() -> None:
     random = np.random.default_rng(0)
     (picture,) = pictures(1)
@@ -95,6 +96,7 @@ def test_colours_are_brought_back_and_detail_stays() -> None:
     torch.testing.assert_close(in_true_colours(detail, lr), detail, rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_command_makes_pairs_once_and_a_checkpoint_that_loads(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

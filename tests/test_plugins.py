@@ -195,6 +195,7 @@ def test_a_broken_plugin_is_reported_and_ignored(
         forget()
 
 
+@pytest.mark.slow
 def test_as_an_installed_package_it_serves_the_program(tmp_path: Path, photo: Path) -> None:
     site = toy.install(tmp_path / "site")
     checkpoint = toy.write_checkpoint(tmp_path / "toy.safetensors")

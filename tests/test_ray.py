@@ -188,6 +188,7 @@ def log_folder() -> Path:
 # Photos
 
 
+@pytest.mark.slow
 def test_a_folder_is_what_this_machine_makes_of_it(
     executor: Any, album: list[Path], tmp_path: Path, said: list[str]
 ) -> None:
@@ -206,6 +207,7 @@ def test_a_folder_is_what_this_machine_makes_of_it(
     assert said == []
 
 
+@pytest.mark.slow
 def test_errors_come_back_as_they_are(executor: Any, album: list[Path], tmp_path: Path) -> None:
     net = upscaler()
     job = photo(album[0], tmp_path / "out.png", net)
@@ -221,6 +223,7 @@ def test_errors_come_back_as_they_are(executor: Any, album: list[Path], tmp_path
     assert not (tmp_path / "out.png").exists()
 
 
+@pytest.mark.slow
 def test_relative_paths_are_this_process_own(executor: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(paint(tmp_path / "in/0.png").parents[1])
     net = upscaler()
@@ -231,6 +234,7 @@ def test_relative_paths_are_this_process_own(executor: Any, tmp_path: Path, monk
 # Who dies
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_is_replaced(executor: Any, album: list[Path], tmp_path: Path, gate: Gate) -> None:
     here, out, net = made_here(album, tmp_path / "here"), tmp_path / "out", upscaler()
     out.mkdir()
@@ -245,6 +249,7 @@ def test_a_worker_that_is_killed_is_replaced(executor: Any, album: list[Path], t
     assert content(out) == here
 
 
+@pytest.mark.slow
 def test_a_job_that_kills_its_workers_is_given_up(executor: Any, album: list[Path], tmp_path: Path, gate: Gate) -> None:
     net = upscaler()
     future = executor.submit(gate.holding(photo(album[0], tmp_path / "out.png", net)), net, ignore)
@@ -263,6 +268,7 @@ def test_a_job_that_kills_its_workers_is_given_up(executor: Any, album: list[Pat
     assert not (tmp_path / "out.png").exists()
 
 
+@pytest.mark.slow
 def test_an_output_that_was_whole_before_its_worker_died_is_not_made_again(
     executor: Any, album: list[Path], tmp_path: Path
 ) -> None:
@@ -282,6 +288,7 @@ def test_an_output_that_was_whole_before_its_worker_died_is_not_made_again(
     assert task.future.result(timeout=0) == ""
 
 
+@pytest.mark.slow
 def test_a_node_that_goes_takes_nothing_along(
     cluster: Any, executor: Any, album: list[Path], tmp_path: Path, gate: Gate
 ) -> None:
@@ -308,6 +315,7 @@ def large(tmp_path: Path) -> list[Path]:
     return [paint(tmp_path / "in" / f"{number}.png", number, (1200, 900)) for number in range(4)]
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_nothing_half_done(executor: Any, large: list[Path], tmp_path: Path) -> None:
     out, net = tmp_path / "out", upscaler()
     out.mkdir()
@@ -324,6 +332,7 @@ def test_ctrl_c_leaves_nothing_half_done(executor: Any, large: list[Path], tmp_p
 # Who is refused
 
 
+@pytest.mark.slow
 def test_a_worker_of_another_version_is_refused(executor: Any, album: list[Path], tmp_path: Path, said: list[str],
                                                 monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
     monkeypatch.setattr("upscale_cli.executors.ray.worker_thread.__version__", "99")
@@ -333,6 +342,7 @@ def test_a_worker_of_another_version_is_refused(executor: Any, album: list[Path]
     assert any("is not used" in line for line in said)
 
 
+@pytest.mark.slow
 def test_a_worker_with_another_checkpoint_is_refused(
     executor: Any, album: list[Path], tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -353,6 +363,7 @@ class OnlyHere(Probe):
         return os.getpid() == self.size
 
 
+@pytest.mark.slow
 def test_a_file_that_changes_meanwhile_is_no_fault_of_a_node(
     executor: Any, album: list[Path], tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -362,6 +373,7 @@ def test_a_file_that_changes_meanwhile_is_no_fault_of_a_node(
     assert not said
 
 
+@pytest.mark.slow
 def test_a_worker_that_does_not_see_the_folder_is_refused(
     executor: Any, album: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -390,6 +402,7 @@ def whole(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return output
 
 
+@pytest.mark.slow
 def test_a_clip_in_segments_over_three_workers(
     executor: Any, album: list[Path], film: Path, whole: Path, tmp_path: Path, gate: Gate
 ) -> None:
@@ -411,6 +424,7 @@ def test_a_clip_in_segments_over_three_workers(
 # The command line
 
 
+@pytest.mark.slow
 def test_a_driver_that_is_killed_goes_on(
     cluster: Any, album: list[Path], film: Path, whole: Path, tmp_path: Path
 ) -> None:
@@ -438,6 +452,7 @@ def test_a_driver_that_is_killed_goes_on(
     assert made == {"film_2x.mp4", *(f"{number}_2x.png" for number in range(len(album)))}
 
 
+@pytest.mark.slow
 def test_a_folder_with_a_broken_file(cluster: Any, run: Run, album: list[Path], tmp_path: Path) -> None:
     album[3].write_bytes(album[3].read_bytes()[:200])
     outcome = run(album[0].parent, "-o", tmp_path / "out", "--ray", cluster.address, "-m", "espcn", "-s", 2)
@@ -491,6 +506,7 @@ def test_a_device_that_no_node_has_is_refused(monkeypatch: pytest.MonkeyPatch) -
 # The address
 
 
+@pytest.mark.slow
 def test_auto_is_what_the_environment_names(cluster: Any, said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     from upscale_cli.executors.ray.executor import open_ray_executor
 
@@ -536,6 +552,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("upscale_cli.executors.ray.report.ANSWERING_SECONDS", PATIENCE)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("patient")
 def test_the_doctor_looks_at_every_node(cluster: Any, run: Run, tmp_path: Path) -> None:
     outcome = run("doctor", "--ray", cluster.address, "--folder", tmp_path, "--json")
@@ -548,6 +565,7 @@ def test_the_doctor_looks_at_every_node(cluster: Any, run: Run, tmp_path: Path) 
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("patient")
 def test_the_doctor_tells_what_is_wrong(
     cluster: Any, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

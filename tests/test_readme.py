@@ -243,6 +243,7 @@ def test_a_command_does_what_it_says(
         assert (place / "played").stat().st_size > 0
 
 
+@pytest.mark.slow
 @shell
 @pytest.mark.parametrize("line", [line for line in LINES if not line.is_plain], ids=text_of)
 def test_a_pipeline_does_what_it_says(line: Line, place: Path) -> None:

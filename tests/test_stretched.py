@@ -138,6 +138,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_other_processes_that_seek_make_the_same(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """bwdif looks at the neighbours of a frame, also across the cut."""
     for module in (segments, video_segments):
@@ -303,6 +304,7 @@ def test_a_damaged_clip_is_as_damaged_as_in_turn(clips: Clips, tmp_path: Path, p
     assert pts[0] == pts[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("packet", [30, 370, 400, 599])
 def test_damage_behind_a_seek_is_noticed(
     clips: Clips, tmp_path: Path, pool: Executor, packet: int, monkeypatch: pytest.MonkeyPatch

@@ -307,6 +307,7 @@ def test_a_decoder_that_ends_in_mid_way(clips: Clips, place: Path, script: Calla
         assert 0 < len(examine(place / output).picture.pts) <= 40
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize("who", ["python", "group"])
 def test_ctrl_c(place: Path, who: str) -> None:

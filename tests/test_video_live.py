@@ -98,6 +98,7 @@ def test_a_raw_stream_through_a_pipe(run: Run, clips: Clips, tmp_path: Path) -> 
     assert len(examine(tmp_path / "out.mkv").of("video")[0].parcels) == 12
 
 
+@pytest.mark.slow
 def test_from_pipe_to_pipe(clips: Clips, tmp_path: Path) -> None:
     """In a process of its own, as all of these are for their users."""
     command, source = [*UPSCALE, "-", *FAST], clips("long_gop_mkv").read_bytes()
@@ -137,6 +138,7 @@ def test_a_pipe_that_cannot_be_read_on_is_refused(run: Run, clips: Clips, tmp_pa
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not tell which file was redirected")
 def test_a_redirected_file_is_read_as_the_file_it_is(clips: Clips, tmp_path: Path) -> None:
     with clips("long_gop").open("rb") as stdin:
@@ -173,6 +175,7 @@ def test_standard_output_holds_all_that_a_file_would(run: Run, clips: Clips, tmp
         assert [json.loads(line)["event"] for line in done.stderr.splitlines()][-1] == "clip_finished"
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_enough_ends_it(clips: Clips) -> None:
     command = [*UPSCALE, str(clips("long_gop")), "-o", "-", "-s", "8", "--codec", "ffv1", *FAST[:2]]
     job = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -235,6 +238,7 @@ def test_without_a_player(run: Run, clips: Clips, tmp_path: Path) -> None:
     assert b"mpv" in done.stderr
 
 
+@pytest.mark.slow
 @posix
 def test_ctrl_c_closes_the_player(tmp_path: Path) -> None:
     env = {**os.environ, **player(tmp_path / "bin", f'touch "{tmp_path}/began"; cat > /dev/null')}
@@ -275,6 +279,7 @@ def sender(source: Path, address: str, *, loops: int = 0) -> "subprocess.Popen[b
     return subprocess.Popen([*command, "-c", "copy", "-f", "mpegts", address], stderr=subprocess.DEVNULL)
 
 
+@pytest.mark.slow
 def test_a_live_stream_into_a_file(run: Run, tmp_path: Path, live_source: Path, port: int) -> None:
     address = f"tcp://127.0.0.1:{port}"
     with sender(live_source, f"{address}?listen=1") as sending:
@@ -287,6 +292,7 @@ def test_a_live_stream_into_a_file(run: Run, tmp_path: Path, live_source: Path, 
     assert json.loads(done.stdout.splitlines()[-1])["frames"] == 50
 
 
+@pytest.mark.slow
 @posix
 def test_ctrl_c_is_how_a_live_recording_ends(tmp_path: Path, live_source: Path, port: int) -> None:
     address = f"udp://127.0.0.1:{port}"
@@ -315,6 +321,7 @@ def test_ctrl_c_is_how_a_live_recording_ends(tmp_path: Path, live_source: Path, 
     assert report.of("audio")[0].parcels
 
 
+@pytest.mark.slow
 def test_a_file_sent_to_an_address(run: Run, clips: Clips, tmp_path: Path, port: int) -> None:
     address = f"tcp://127.0.0.1:{port}"
     received = tmp_path / "received.ts"

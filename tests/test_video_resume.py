@@ -445,6 +445,7 @@ def lines(work: Path) -> list[str]:
     return journal.read_text(encoding="utf-8").splitlines() if journal.exists() else []
 
 
+@pytest.mark.slow
 def test_killed_again_and_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One job: killed alone, killed with its children, interrupted, killed in the join; then run to its end."""
     source, whole, output = tmp_path / "lr.mp4", tmp_path / "whole.mp4", tmp_path / "out.mp4"

@@ -167,6 +167,7 @@ class Watched:
         return [Path(event["source"]).name for event in self.seen if event["event"] == "finished"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Ctrl-C cannot be sent to one process there")
 def test_files_come_slowly_by_renaming_and_in_bulk(tmp_path: Path) -> None:
     paint(tmp_path / "in/there before.png", 0)
@@ -211,6 +212,7 @@ def comes_slowly(path: Path, data: bytes) -> bool:
     return max(longest, time.monotonic() - last) < SETTLED
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Ctrl-C cannot be sent to one process there")
 def test_a_bad_file_is_told_and_taken_again_when_it_has_changed(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
