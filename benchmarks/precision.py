@@ -73,7 +73,7 @@ def nearness(net: LoadedNet, folder: Path) -> dict[str, Any]:
     """Worst and median PSNR of both half precisions."""
     found: dict[str, Any] = {}
     for precision, longest in LONGEST_SIDE.items():
-        half, full = (engine(net, each) for each in (precision, "fp32"))
+        half, full = (tiled_net(net, each) for each in (precision, "fp32"))
         decibels = {
             name: psnr(half.upscale(lr, np.float32), full.upscale(lr, np.float32), peak=1.0)
             for name, lr in lr_pictures(folder, longest)
@@ -87,7 +87,7 @@ def nearness(net: LoadedNet, folder: Path) -> dict[str, Any]:
     return found
 
 
-def engine(net: LoadedNet, precision: Precision) -> TiledNet:
+def tiled_net(net: LoadedNet, precision: Precision) -> TiledNet:
     """One that takes every picture in one piece."""
     return TiledNet(net, torch.device("cpu"), precision, tile=WHOLE, say=print)
 
@@ -95,7 +95,7 @@ def engine(net: LoadedNet, precision: Precision) -> TiledNet:
 def gain(net: LoadedNet) -> dict[str, Any]:
     """Seconds of a picture in fp32 and bf16, from pixels to pixels."""
     lr = photo(TIMED_SIDE, TIMED_SIDE)
-    full, half = engine(net, "fp32"), engine(net, "bf16")
+    full, half = tiled_net(net, "fp32"), tiled_net(net, "bf16")
     candidates = {"fp32": lambda: full.upscale(lr, np.uint8), "bf16": lambda: half.upscale(lr, np.uint8)}
     seconds = alternating(candidates, repeats=REPEATS)
     times = {name: summary(values) for name, values in seconds.items()}

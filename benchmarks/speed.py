@@ -46,7 +46,7 @@ def main() -> None:
         write("speed", question, {"threads": arguments.threads, **on_cpu()})
 
 
-def engine(net: LoadedNet, precision: Precision, device: str = "cpu") -> TiledNet:
+def tiled_net(net: LoadedNet, precision: Precision, device: str = "cpu") -> TiledNet:
     """As `Upscaler` makes it without options."""
     return TiledNet(net, torch.device(device), precision, say=print)
 
@@ -57,11 +57,11 @@ def on_cpu() -> dict[str, Any]:
     lr = photo(SIDE, SIDE)
     auto = choose_precision("auto", torch.device("cpu"), bits=8, bf16_is_close=spec.bf16)
     peer = Peer(lr, torch.get_num_threads())
-    fp32 = ours(engine(trained(spec), "fp32"), lr)
+    fp32 = ours(tiled_net(trained(spec), "fp32"), lr)
     candidates: dict[str, Callable[[], object]] = {
         "spandrel": peer,
         "ours_fp32": fp32,
-        "ours_bf16": ours(engine(trained(spec), "bf16"), lr),
+        "ours_bf16": ours(tiled_net(trained(spec), "bf16"), lr),
     }
     seconds = alternating(candidates, repeats=REPEATS)
     difference = int(np.abs(fp32().astype(int) - peer.sr.astype(int)).max())
@@ -139,7 +139,7 @@ def per_megapixel() -> dict[str, float]:
         ("realesrgan_x4", random_rrdbnet(23), 192),
         ("realesrgan_x2", random_rrdbnet(23, unshuffle=2), 256),
     ):
-        run = ours(engine(net, "fp32"), photo(side, side))
+        run = ours(tiled_net(net, "fp32"), photo(side, side))
         seconds = alternating({name: run}, repeats=3)[name]
         found[name] = round(min(seconds) / (side**2 / 1e6), 2)
     return found
@@ -154,7 +154,7 @@ def on_cuda() -> dict[str, Any]:
     product = torch.empty_like(left)
     seconds = alternating(
         {
-            "realesrgan_fp16": ours(engine(net, "fp16", "cuda"), photo(SIDE, SIDE)),
+            "realesrgan_fp16": ours(tiled_net(net, "fp16", "cuda"), photo(SIDE, SIDE)),
             "matrix_product": lambda: torch.matmul(left, right, out=product),
         },
         repeats=4 * REPEATS,

@@ -2,13 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from torch import nn
 
+from tests.nets import stub
 from upscale_cli import Upscaler
 from upscale_cli.errors import CheckpointError, OptionError, UnknownModelError
 from upscale_cli.events import Event, Note
@@ -58,6 +62,23 @@ def test_sizes_are_exact_whatever_the_net_makes(
 ) -> None:
     sr = upscaled(Upscaler("espcn", device="cpu"), Frame(noise(13, 21, 3), "RGB"), **target)
     assert (sr.width, sr.height) == size
+
+
+@pytest.mark.usefixtures("stubs")
+@pytest.mark.parametrize("size", [(101, 50), (5, 3), (1, 1), (64, 64)])
+def test_a_net_of_three_halves_takes_one_pass_for_odd_sides_too(
+    size: tuple[int, int], monkeypatch: pytest.MonkeyPatch, noise: Callable[..., Pixels]
+) -> None:
+    """1.5 times 101 is 152 in the picture that is wanted and in the one that the net makes."""
+    upscaler = Upscaler("espcn", device="cpu")
+    monkeypatch.setattr(upscaler, "_own", stub(partial(nn.Upsample, scale_factor=1.5), scale=Fraction(3, 2), halo=2))
+    plan = upscaler.plan(*size, Target(scale=1.5))
+    assert plan.passes == (Fraction(3, 2),)
+    width, height = size
+    assert (plan.width, plan.height) == (round(1.5 * width), round(1.5 * height))
+    lr = noise(height, width, 3)
+    assert upscaler(lr, scale=1.5).shape == (plan.height, plan.width, 3)
+    assert upscaler.plan(*size, Target(scale=2)).passes == (Fraction(3, 2),) * 2
 
 
 def test_the_kernel_is_that_of_pillow(noise: Callable[..., Pixels]) -> None:
