@@ -202,7 +202,6 @@ def test_as_an_installed_package_it_serves_the_program(tmp_path: Path, photo: Pa
     path = os.pathsep.join([str(site), str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
     command = [
         sys.executable, "-m", "upscale_cli", str(photo), "-m", str(checkpoint), "--condition", "noise_level=1",
-        "-o", str(tmp_path / "{stem}_{scale}x{ext}"), "-s", "1.5",
     ]  # fmt: skip
     done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -324,7 +324,8 @@ class TiledNet:
         pixels = len(rows) * len(columns) * window * (8 if self._tta else 1)
         if pixels * self._cost.macs < WORTH_TIMING:
             return 0.0
-        side = math.ceil(PACE_SIDE / self._geometry.multiple_of) * self._geometry.multiple_of
+        multiple_of = self._geometry.multiple_of
+        side = math.ceil(max(PACE_SIDE, self.descriptor.least_side) / multiple_of) * multiple_of
         small = torch.zeros(1, 3, side, side, device=self.device)
         its = blank_conditions(self.descriptor, side, self.scale, self.device)
         seconds = math.inf

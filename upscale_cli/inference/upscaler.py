@@ -47,7 +47,7 @@ from upscale_cli.inference.resample import Resampled
 from upscale_cli.inference.sizing import Target, cheapest_chain, chosen_target
 from upscale_cli.inference.tiled import TiledNet
 from upscale_cli.messages import option
-from upscale_cli.models.interface import Descriptor, LoadedNet, Precision, Scale, scaled
+from upscale_cli.models.interface import LoadedNet, Precision, Scale, scaled
 from upscale_cli.models.loading import interpolate, load_net, load_spec, net_digest
 from upscale_cli.models.registry import MODELS, Kernel, Spec, kernel_named, rows_of
 from upscale_cli.models.resolve import available_rows, best_clip_model, best_model, is_checkpoint_path, obtain_reporting
@@ -61,11 +61,6 @@ OnTile = Callable[[], object]
 """Called after each tile."""
 
 
-def scale_key(net: Descriptor) -> str:
-    """What a checkpoint file is called in fingerprints: by its scale, as former versions did."""
-    return ", ".join(map(str, net.scales)) if isinstance(net.scales, tuple) else str(net.scales)
-
-
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """How another process makes the same `Upscaler`; it can be pickled.
@@ -76,6 +71,7 @@ class Recipe:
 
     model: str | None
     options: UpscalerOptions
+    backend: Backend = TORCH_EAGER
 
     def make(self, listener: Listener, **changed: Unpack[UpscalerKeywords]) -> "Upscaler":
         """The upscaler.
@@ -83,7 +79,8 @@ class Recipe:
         Args:
             changed: options that differ there, such as the device.
         """
-        return Upscaler(self.model, listener=listener, **replace(self.options, **changed).keywords)
+        options = replace(self.options, **changed)
+        return Upscaler(self.model, listener=listener, backend=self.backend, **options.keywords)
 
 
 class Upscaler:
@@ -141,7 +138,7 @@ class Upscaler:
             device=device, precision=precision, tile=tile, overlap=overlap, denoise=denoise, tta=tta, alpha=alpha,
             wrap=wrap, conditions=conditions, clip_codec=clip_codec,
         )  # fmt: skip
-        self.recipe = Recipe(None if model is None else os.fspath(model), options)
+        self.recipe = Recipe(None if model is None else os.fspath(model), options, backend)
         self._conditions = {name: read_condition(value, name) for name, value in (conditions or {}).items()}
         self._backend = backend
         self._listener, self._bar = listener, progress
@@ -358,11 +355,14 @@ class Upscaler:
         if self._rows:
             sums = {str(scale): spec.sha256 for scale, spec in self._rows.items()}
         else:
-            sums = {} if self._own is None else {scale_key(self._own.descriptor): net_digest(self._own)}
+            sums = {} if self._own is None else {self._own.descriptor.scales_key: net_digest(self._own)}
+        rest: dict[str, Any] = {"condition": identity_of(self._conditions)} if self._conditions else {}
+        if self._backend.name != TORCH_EAGER.name:
+            rest["backend"] = self._backend.name
         return {
             "model": self.name, "checkpoints": sums, "denoise": self._denoise, "alpha": self.alpha, "wrap": self.wrap,
             "precision": self._wanted_precision, "tile": self._tile, "overlap": self._overlap, "tta": self._tta,
-            "device": self.device.type, **({"condition": identity_of(self._conditions)} if self._conditions else {}),
+            "device": self.device.type, **rest,
         }  # fmt: skip
 
     def share(self, threads: int) -> None:
@@ -390,7 +390,8 @@ class Upscaler:
     def _costs(self, needed: float) -> dict[Scale, float]:
         """Per pixel that goes in, of every pass that may be part of a plan for so many SR pixels per LR pixel."""
         if self._own is not None:
-            return dict.fromkeys(self._own.descriptor.steps(needed), 1.0)
+            # What a net of several scales takes is reckoned by the pixels that it makes.
+            return {scale: float(scale) ** 2 for scale in self._own.descriptor.steps(needed)}
         return {scale: float(spec.macs) for scale, spec in self._rows.items()}
 
     def _row(self, scale: Scale) -> Spec | None:

@@ -95,6 +95,3 @@ class VideoUpscaler:
         """
         flat: NDArray[Any] = self._scheduler.collect(future).numpy()
         return flat if self._format.bits == 8 else flat.view(np.uint16).astype(self._format.dtype, copy=False)
-
-
-# What only a GPU needs

@@ -1,5 +1,7 @@
 """A job of one picture and one model: the header decides the size, the size the name, the name its reservation."""
 
+from dataclasses import replace
+
 from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.jobs.inputs import Input
 from upscale_cli.jobs.job import PhotoOptions
@@ -25,6 +27,7 @@ def prepare_photo(
     opened = given.open()
     with ImageReader(opened, max_pixels=options.max_pixels, salvage=options.salvage) as reader:
         info = reader.info
+    naming = replace(naming, target=target)  # a name tells the scale that was asked for, not what rounding made of it
     place = naming.place(given, info, target.size_for(info.width, info.height), upscaler.name)
     outputs.reserve(given, place.path)
     return PhotoJob(

@@ -1,6 +1,7 @@
 """A job of one clip and one model: as `prepare`, and apart from it because only clips need PyAV."""
 
 import sys
+from dataclasses import replace
 from pathlib import PurePath
 from typing import NamedTuple
 
@@ -59,6 +60,7 @@ def prepare_video(
         OutputError: its place is taken, or its ending names no container.
     """
     target = video_target(upscaler, naming)
+    naming = replace(naming, target=target)  # a name tells the scale that was asked for, not what rounding made of it
     clip, tee = opened
     if options.live and naming.output is not None and is_address(naming.output):
         sent = container_of(naming.output)

@@ -1,6 +1,6 @@
 """source -> upscaler -> sink, for one clip. Read this first, after `photo`.
 
-    VideoReader  ->  FrameUpscaler  ->  VideoWriter
+    VideoReader  ->  VideoUpscaler  ->  VideoWriter
     (ffmpeg, NUT)    (device)           (NUT, ffmpeg)
 
 `video_plan` decides everything that needs no frame; `run_clip` moves the frames; `video_progress` counts them.

@@ -61,6 +61,10 @@ class Interval:
     def __post_init__(self) -> None:
         if not 0 < self.least <= self.most:
             raise ValueError(f"scales from {self.least} to {self.most} are no interval")
+        if self.nearest(self.least) < self.least:
+            raise ValueError(
+                f"no scale from {self.least} to {self.most} has a denominator of {MOST_DENOMINATOR} or less"
+            )
 
     def nearest(self, needed: float) -> Scale:
         """The least scale of a small denominator that makes at least `needed`, or the largest there is.
@@ -169,6 +173,11 @@ class Descriptor:
     def only_scale(self) -> Scale | None:
         """The scale of a net that has but one."""
         return self.scales[0] if isinstance(self.scales, tuple) and len(self.scales) == 1 else None
+
+    @property
+    def scales_key(self) -> str:
+        """What its scales are called in fingerprints: a single one by its number, as ever."""
+        return ", ".join(map(str, self.scales)) if isinstance(self.scales, tuple) else str(self.scales)
 
     def steps(self, needed: float) -> tuple[Scale, ...]:
         """Scales of passes that are worth a thought, where `needed` SR pixels per LR pixel are to be reached."""
