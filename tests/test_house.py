@@ -5,6 +5,7 @@ The package is read as text and parsed; nothing of it is imported. docs/architec
 
 import ast
 import functools
+import re
 import subprocess
 import sys
 from collections import defaultdict
@@ -252,3 +253,38 @@ def test_jobs_are_not_told_apart() -> None:
         for name in {getattr(one, "id", getattr(one, "attr", "")) for one in ast.walk(kinds)}
         if homes.get(name, module) != module
     ]
+
+
+# What docs/architecture.md says
+
+
+@functools.cache
+def architecture() -> str:
+    return (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+
+
+def test_its_rooms_stand_in_their_order() -> None:
+    rows = [line.split("|")[1] for line in architecture().splitlines() if line.startswith("| `")]
+    named = [name.strip("`/ ").removesuffix(".py").partition("/")[0] for row in rows for name in row.split(",")]
+    order = list(dict.fromkeys(named))
+    assert [ROOMS.index(room) for room in order] == sorted(ROOMS.index(room) for room in order)
+    assert set(ROOMS) - set(order) <= {"__main__", "__init__", "server", "_version"}
+
+
+def test_what_it_names_is_there() -> None:
+    """Every function, class, method and constant between backticks; files are looked for elsewhere."""
+    known = {"--resume", "--help"}
+    for module, tree in trees().items():
+        known |= {module.removeprefix(f"{PACKAGE}."), module.rpartition(".")[2]}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef | ast.FunctionDef):
+                known.add(node.name)
+            elif isinstance(node, ast.Assign | ast.AnnAssign):
+                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                known |= {target.id for target in targets if isinstance(target, ast.Name)}
+    spans = [
+        span for span in re.findall(r"`([^`]+)`", architecture()) if not re.search(r"[/ ]|\.(py|md)$", span)
+    ]  # fmt: skip
+    missing = [span for span in spans if not {part for part in span.split(".") if part} <= known and span not in known]
+    assert len(spans) > 40
+    assert missing == []

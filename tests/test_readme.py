@@ -352,8 +352,6 @@ DOCUMENTS = sorted(
     for path in (*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").glob("*.md"), *REPOSITORY.glob("*/README.md"))
     if path.name != "CHANGELOG.md"
 )
-OF_THE_FORMER_HOUSE = {"docs/architecture.md"}
-"""Documents that are to be rewritten, when all modules have their names."""
 
 
 def name_of(path: Path) -> str:
@@ -375,9 +373,7 @@ def test_links_lead_somewhere(document: Path) -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
-def test_files_that_are_named_exist(document: Path, request: pytest.FixtureRequest) -> None:
-    if name_of(document) in OF_THE_FORMER_HOUSE:
-        request.applymarker(pytest.mark.xfail(reason="it tells of the former house", strict=False))
+def test_files_that_are_named_exist(document: Path) -> None:
     files = [path.as_posix() for path in REPOSITORY.rglob("*.*")]
     for span in readme.spans(document.read_text(encoding="utf-8")):
         for name in re.findall(r"[\w./-]+\.(?:py|sh|json)\b", span):
