@@ -107,9 +107,9 @@ def ffmpeg() -> tuple[str, ...]:
 
 def upscaled(source: Path, output: Path, upscaler: Upscaler, options: ClipOptions, scale: int = 2) -> ClipFinished:
     """One run of ours from file to file, in this process."""
-    told: list[Event] = []
-    upscale_video(source, output, scale, model=upscaler, options=options, listener=told.append)
-    return next(event for event in told if isinstance(event, ClipFinished))
+    reported: list[Event] = []
+    upscale_video(source, output, scale, model=upscaler, options=options, listener=reported.append)
+    return next(event for event in reported if isinstance(event, ClipFinished))
 
 
 def one_command(source: Path, output: Path) -> None:

@@ -1,11 +1,11 @@
-"""A folder of pictures beside its net: how much of the net's own rate is left once files are read and written.
+"""A folder of pictures against its net alone: how much of the net's own rate is left once files are read and written.
 
     python -m benchmarks.folder [--pictures 200] [--repeats 2] [--models photo-lite espcn] [--device auto]
 
 "net" upscales the same pictures, held in memory, one after the other on all cores; nothing is read or written.
 "net_in_threads" does so as many at a time as the folder, each on its share of the cores. "folder" is the run of
 `upscale FOLDER -o OUT` in this process, from files to files; "one_at_a_time" the same with -j 1. All in turn. On a CPU
-decoding and encoding are done by the cores that the net needs, and what they take is missing whoever does what when.
+decoding and encoding are done by the cores that the net needs, and what they take is missing in any order.
 """
 
 import argparse
@@ -59,7 +59,7 @@ def main() -> None:
     of_size = [result["folder_to_net"] for key, result in results.items() if key.endswith(f"_{SIDE}")]
     write(
         "folder" if device == "cpu" else f"folder-{device}",
-        f"{arguments.pictures} JPEGs, x{SCALE}, JPEG to JPEG at quality 95, beside the net alone; page cache warm.",
+        f"{arguments.pictures} JPEGs, x{SCALE}, JPEG to JPEG at quality 95, against the net alone; page cache warm.",
         {
             "device": device,
             "threads": torch.get_num_threads(),
@@ -86,17 +86,17 @@ def compared(folder: Path, model: str, side: int, count: int, repeats: int, devi
             upscaler.upscale(frame, plan)
 
     def one(number: int) -> None:
-        torch.set_num_threads(max(1, threads // hands))
+        torch.set_num_threads(max(1, threads // concurrency))
         upscaler.upscale(frames[number], plan)
 
     def net_in_threads() -> None:
-        upscaler.share(hands)
-        with ThreadPoolExecutor(hands) as pool:
+        upscaler.share(concurrency)
+        with ThreadPoolExecutor(concurrency) as pool:
             list(pool.map(one, range(count)))
         upscaler.share(1)
         torch.set_num_threads(threads)
 
-    threads, hands = torch.get_num_threads(), default_concurrency()
+    threads, concurrency = torch.get_num_threads(), default_concurrency()
     candidates: dict[str, Callable[[], object]] = {
         "net": net,
         "net_in_threads": net_in_threads,

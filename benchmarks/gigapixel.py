@@ -80,14 +80,14 @@ def main() -> None:
     write(
         "gigapixel",
         f"Pictures larger than memory: peak resident memory of the process (GB, 1e9 bytes) with --max-memory {BOUND} "
-        f"on the CPU; seconds per SR megapixel beside those of a picture of {SMALL} x {SMALL}, start of the program "
+        f"on the CPU; seconds per SR megapixel against those of a picture of {SMALL} x {SMALL}, start of the program "
         "taken off; and a crop across rows of tiles against the same crop made directly.",
         {"runs": results, "requirement": {"peak_below_gb": LIMIT_GB, "crops_equal": True, "met": met}},
     )
 
 
 def measured(case: Case, folder: Path) -> dict[str, Any]:
-    """One case, and the small picture beside it."""
+    """One case, and the small picture next to it."""
     lr = photo(case.height // case.scale, case.width // case.scale)
     small = photo(SMALL // case.scale, SMALL // case.scale)
     large_run = timed(case, lr, folder / f"large{case.source}")

@@ -2,7 +2,7 @@
 
     UPSCALE_WEIGHTS=FOLDER python -m benchmarks.quality --eval FOLDER
 
-Every row of the registry whose checkpoint is on this machine takes part, and so do ESPCN files of other hands in the
+Every row of the registry whose checkpoint is on this machine takes part, and so do ESPCN files of other authors in the
 folders of UPSCALE_WEIGHTS. Writes benchmarks/quality.json and the tables of docs/quality.md. --quick measures Set5
 alone and writes nothing.
 """
@@ -269,7 +269,7 @@ def quality_table(records: Sequence[Figures]) -> str:
 
 
 def luma_table(records: Sequence[Figures]) -> str:
-    """Published figures beside ours."""
+    """Published figures next to ours."""
     rows = []
     for record in sorted(records, key=lambda record: (record["set"] == "B100", record["set"] == "Set14")):
         published, source = PUBLISHED.get((record["model"], record["scale"], record["set"]), ("", ""))

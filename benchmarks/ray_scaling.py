@@ -220,7 +220,7 @@ def seconds_of(executor: Any, given: Sequence[PhotoJob], net: Upscaler) -> float
 
 
 def costs_of(executor: Any, kernel: Upscaler, small: Sequence[Path]) -> dict[str, Any]:
-    """What one job costs beside its own work, on one worker."""
+    """What one job costs in addition to its own work, on one worker."""
     from upscale_cli.executors.ray.worker import request_for
 
     seconds_of(executor, jobs(small, kernel, 20), kernel)
@@ -230,12 +230,12 @@ def costs_of(executor: Any, kernel: Upscaler, small: Sequence[Path]) -> dict[str
         job.run(kernel, ignore)
     here = time.perf_counter() - begin
     there = seconds_of(executor, jobs(small, kernel, SMALL_JOBS), kernel)
-    starts, told = [], list[Event]()
+    starts, reported = [], list[Event]()
     for job in jobs(small, kernel, 30):
         begun = threading.Event()
 
         def listen(event: Event, begun: threading.Event = begun) -> None:
-            told.append(event)
+            reported.append(event)
             begun.set()
 
         begin = time.perf_counter()
@@ -249,8 +249,8 @@ def costs_of(executor: Any, kernel: Upscaler, small: Sequence[Path]) -> dict[str
         "overhead_per_job_ms": round((there - here) / SMALL_JOBS * 1000, 2),
         "from_submit_to_first_event_ms": round(statistics.median(starts) * 1000, 2),
         "bytes_of_an_order": len(pickle.dumps(request_for(given[0], kernel, executor.probes_for(given[0])))),
-        "bytes_of_its_events": round(sum(len(pickle.dumps(event)) for event in told) / 30),
-        "events_per_small_job": round(len(told) / 30, 1),
+        "bytes_of_its_events": round(sum(len(pickle.dumps(event)) for event in reported) / 30),
+        "events_per_small_job": round(len(reported) / 30, 1),
     }
 
 

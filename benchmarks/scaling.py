@@ -2,7 +2,7 @@
 
     python -m benchmarks.scaling
 
-Simulates (`scaling_model`) what the folder run, the cluster's crew and the object jobs do, with the facts below:
+Simulates (`scaling_model`) what the folder run, the cluster's executor and the object jobs do, with the facts below:
 measured ones are read from the JSONs of other benchmarks, published ones have a source, assumed ones a reason.
 Takes half a minute, and one thread.
 """
@@ -136,14 +136,14 @@ def json_of(name: str) -> dict[str, Any]:
 # Scenarios
 
 WORKERS: Final = (1, 10, 100, 1_000, 10_000)
-JOBS_PER_HAND: Final = 10
+JOBS_PER_SLOT: Final = 10
 LEAST_JOBS: Final = 4_000
 MOST_JOBS: Final = 300_000
 """That are simulated."""
 DYING_JOBS: Final = 200_000
 """Some machines have to die."""
 FREE: Final = 0.9
-"""A resource that is busy for less than this part of the time holds nobody up."""
+"""A resource that is busy for less than this part of the time holds nothing up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,15 +197,15 @@ class World:
         """One, in one process: what the folder run and the cluster's calls take of it.
 
         It waits for no request to a store: those that it makes are a few for a run, or are another thread's. Nor does
-        it look at nodes for every order, only every two seconds.
+        it look at nodes for every request, only every two seconds.
         """
         event_s = max(0.0, self["call_with_16_more_events_s"] - self["call_s"]) / 16
-        return Driver(order_s=self["call_s"] - 4 * event_s, job_s=self["folder_s"], event_s=event_s)
+        return Driver(request_s=self["call_s"] - 4 * event_s, job_s=self["folder_s"], event_s=event_s)
 
     def machines(self, model: str, scale: int) -> Machines:
         """Any number of them."""
         return Machines(
-            count=1, hands=2, cores=int(self["cores"]), network_bytes_s=self["network_bytes_s"], spread=self["spread"],
+            count=1, slots=2, cores=int(self["cores"]), network_bytes_s=self["network_bytes_s"], spread=self["spread"],
             deaths_per_hour=self["deaths_per_hour"], away_s=self["away_s"], are_ready=True,
             starts_per_s=self["actors_per_s"], start_s=self["program_start_s"], model_bytes=model_bytes(model, scale),
             model_bytes_s=self["network_bytes_s"], round_trip_s=self["round_trip_ms"] / 1000,
@@ -258,7 +258,7 @@ class World:
             gpu_s=gpu_s, decode_s=(frames + rate * preroll) * self["frame_decode_s"] / cores, encode_s=encode_s,
             bytes_in=lr_size * (seconds + preroll) / seconds, bytes_out=size, events=4 + 2 * (gpu_s + encode_s),
         )  # fmt: skip
-        machines = replace(self.machines("espcn", 2), cores=1, hands=1, are_ready=False)
+        machines = replace(self.machines("espcn", 2), cores=1, slots=1, are_ready=False)
         store = Store(bytes_s=self["network_bytes_s"])
         return Scenario(
             jobs=jobs, lr_megapixels=frames * megapixels, work=work, driver=self.driver(), machines=machines,
@@ -276,8 +276,8 @@ def run(scenario: Scenario, workers: int) -> dict[str, Any]:
     driver, store = replace(scenario.driver, count=1), scenario.store
     machines = replace(scenario.machines, count=workers // shards)
     store = replace(store, prefixes=store.prefixes // shards)
-    hands, all_jobs = machines.count * machines.hands, scenario.jobs // shards
-    jobs = min(all_jobs, MOST_JOBS, max(LEAST_JOBS, JOBS_PER_HAND * hands * driver.batch))
+    slots, all_jobs = machines.count * machines.slots, scenario.jobs // shards
+    jobs = min(all_jobs, MOST_JOBS, max(LEAST_JOBS, JOBS_PER_SLOT * slots * driver.batch))
     outcome = simulate(scenario.work, driver, machines, store, jobs)
     start_s = ready_s(replace(machines, count=workers)) / 2 if machines.are_ready else 0.0  # on average
     rate = all_jobs / outcome.seconds
@@ -290,11 +290,11 @@ def run(scenario: Scenario, workers: int) -> dict[str, Any]:
         "of_ideal": round(rate * alone(scenario) / machines.count, 3),
         "lr_megapixels_per_s": significant(shards * rate * scenario.lr_megapixels),
         "busy": {name: round(part, 3) for name, part in outcome.busy.items()},
-        "first": bottleneck(scenario, outcome, jobs, hands),
+        "first": bottleneck(scenario, outcome, jobs, slots),
         "hours": significant((scenario.before_s + seconds + scenario.after_s) / 3600),
         "seconds": significant(scenario.before_s + seconds + scenario.after_s),
         "seconds_of_it_on_one_machine": significant(scenario.before_s + scenario.after_s),
-        "lost": lost(outcome, hands),
+        "lost": lost(outcome, slots),
     }
 
 
@@ -309,20 +309,20 @@ def limits(scenario: Scenario) -> dict[str, float]:
 
 
 def alone(scenario: Scenario) -> float:
-    """Seconds per job of one machine that nobody holds up: neither driver nor store nor other machines."""
+    """Seconds per job of one machine that nothing holds up: neither driver nor store nor other machines."""
     unbounded = replace(scenario.store, gets_per_s=1e9, puts_per_s=1e9, bytes_s=1e15, prefixes=1)
     machines = replace(scenario.machines, count=1, are_ready=True, deaths_per_hour=0.0)
-    free = replace(scenario.driver, order_s=0.0, job_s=0.0, event_s=0.0, count=1)
+    free = replace(scenario.driver, request_s=0.0, job_s=0.0, event_s=0.0, count=1)
     return 1 / simulate(scenario.work, free, machines, unbounded, LEAST_JOBS).rate
 
 
 def ready_s(machines: Machines) -> float:
     """When the last machine is ready: all start at once, and all load the net from one place."""
-    hands = machines.count * machines.hands
-    return machines.start_s + hands * max(1 / machines.starts_per_s, machines.model_bytes / machines.model_bytes_s)
+    slots = machines.count * machines.slots
+    return machines.start_s + slots * max(1 / machines.starts_per_s, machines.model_bytes / machines.model_bytes_s)
 
 
-def bottleneck(scenario: Scenario, outcome: Outcome, jobs: int, hands: int) -> str:
+def bottleneck(scenario: Scenario, outcome: Outcome, jobs: int, slots: int) -> str:
     """What holds the others up."""
     slowest, rate = min(limits(scenario).items(), key=lambda item: item[1])
     if outcome.rate >= FREE * rate:
@@ -330,20 +330,20 @@ def bottleneck(scenario: Scenario, outcome: Outcome, jobs: int, hands: int) -> s
     name, part = max(outcome.busy.items(), key=lambda item: item[1])
     if part >= FREE:
         return name
-    return "too few jobs" if jobs < 2 * hands else "one thing after the other"
+    return "too few jobs" if jobs < 2 * slots else "one thing after the other"
 
 
-def lost(outcome: Outcome, hands: int) -> dict[str, float]:
+def lost(outcome: Outcome, slots: int) -> dict[str, float]:
     """What deaths cost: as it came in the simulated time."""
     return {
         "deaths": outcome.deaths,
         "jobs_done_again": outcome.lost,
-        "part_of_all_hands": significant(outcome.lost_s / (hands * outcome.seconds)),
+        "part_of_all_hands": significant(outcome.lost_s / (slots * outcome.seconds)),
     }
 
 
 def significant(value: float) -> float:
-    """Three digits, for nobody knows more."""
+    """Three digits, for more are not known."""
     return float(f"{value:.3g}")
 
 
@@ -353,10 +353,10 @@ def significant(value: float) -> float:
 def variants(scenario: Scenario, world: World) -> dict[str, Scenario]:
     """What would move the limit; from 100 drivers on, each on top of the one before."""
     hundred = sharded(scenario, 100)
-    more = replace(hundred, machines=replace(scenario.machines, hands=4))
+    more = replace(hundred, machines=replace(scenario.machines, slots=4))
     batches = replace(more, driver=replace(hundred.driver, batch=16))
     fast_s = scenario.work.gpu_s * world["gpu_flops"] / world["fast_gpu_flops"]
-    large = replace(scenario.machines, hands=24, cores=24)
+    large = replace(scenario.machines, slots=24, cores=24)
     fast = replace(batches, work=replace(scenario.work, gpu_s=fast_s), machines=large)
     return {
         "as it is": scenario,
@@ -384,7 +384,7 @@ def dying(scenario: Scenario, workers: int) -> dict[str, Any]:
         for rate in (1.0, 0.0)
     )
     slower = round(rough.seconds / calm.seconds - 1, 3)
-    return {"hours": significant(rough.seconds / 3600), "longer_by": slower, **lost(rough, workers * machines.hands)}
+    return {"hours": significant(rough.seconds / 3600), "longer_by": slower, **lost(rough, workers * machines.slots)}
 
 
 def starts(world: World) -> dict[str, dict[str, float]]:
@@ -459,7 +459,7 @@ def full_at(scenario: Scenario) -> dict[str, int]:
 def driver_s(scenario: Scenario) -> float:
     """What a job takes of its driver, however many machines there are."""
     driver = scenario.driver
-    return driver.order_s / driver.batch + driver.job_s + scenario.work.events * driver.event_s
+    return driver.request_s / driver.batch + driver.job_s + scenario.work.events * driver.event_s
 
 
 def picked(found: dict[str, Any]) -> dict[str, Any]:
@@ -479,25 +479,25 @@ def gigapixel_map(world: World) -> dict[str, Any]:
 
 
 def checks(world: World) -> dict[str, Any]:
-    """The simulation beside what was measured: folder runs on crews that only wait, in threads and on a cluster."""
-    crew = json_of(COSTS)["waiting_crew"]
-    driver = Driver(order_s=0.0, job_s=world["folder_s"], ahead=1)
+    """The simulation against what was measured: folder runs on executors that only wait, here and on a cluster."""
+    waited = json_of(COSTS)["waiting_crew"]
+    driver = Driver(request_s=0.0, job_s=world["folder_s"], ahead=1)
     threads = {
-        hands: beside(one["jobs_per_second"], crew["wait_s"], driver, int(hands), one["jobs"])
-        for hands, one in crew["hands"].items()
+        slots: compared(one["jobs_per_second"], waited["wait_s"], driver, int(slots), one["jobs"])
+        for slots, one in waited["hands"].items()
     }
     waiting = json_of("ray_scaling").get("waiting_jobs_per_s", {})
     nodes = {
-        workers: beside(rate, 1 / waiting["1"], world.driver(), int(workers), 200 * int(workers))
+        workers: compared(rate, 1 / waiting["1"], world.driver(), int(workers), 200 * int(workers))
         for workers, rate in waiting.items()
         if workers != "1"
     }
     return {"threads_that_wait": threads, **({"nodes_that_wait": nodes} if nodes else {})}
 
 
-def beside(rate: float, seconds: float, driver: Driver, hands: int, jobs: int) -> dict[str, float]:
+def compared(rate: float, seconds: float, driver: Driver, slots: int, jobs: int) -> dict[str, float]:
     """Jobs per second, measured and simulated."""
-    machines = Machines(count=hands, hands=1)
+    machines = Machines(count=slots, slots=1)
     simulated = jobs / simulate(Work(gpu_s=seconds), driver, machines, Store(), jobs).seconds
     return {"measured": rate, "simulated": significant(simulated), "ratio": round(simulated / rate, 3)}
 

@@ -1,8 +1,8 @@
-"""What a job costs beside its net: the driver that deals it out, files, and one cluster call. Inputs of `scaling.py`.
+"""What a job costs without its net: its dispatch by the driver, files, and one cluster call. Inputs of `scaling.py`.
 
     python -m benchmarks.scaling_costs [--files 2000] [PICTURE ...]
 
-The driver is a real folder run whose executor does nothing. Pictures are made here, and may be named beside that: the
+The driver is a real folder run whose executor does nothing. Pictures are made here, and may be named, too: the
 SR whose bytes count is that of the bundled photo-lite. The call is one actor of a local Ray cluster that answers a
 request with as many events as a photo has; it is left out where Ray is not installed. Seconds of the processor, one
 thread, unless a name says otherwise.
@@ -56,11 +56,11 @@ if TYPE_CHECKING:
     from tests.stores import Bucket
     from upscale_cli.events import Listener
 
-MANY_HANDS = (1, 100, 1000)
+MANY_SLOTS = (1, 100, 1000)
 OBJECTS = 512
-WAITING_HANDS = (1, 4, 16, 64, 128)
+WAITING_SLOTS = (1, 4, 16, 64, 128)
 WAIT_SECONDS = 0.02
-JOBS_PER_HAND = 100
+JOBS_PER_SLOT = 100
 SIDE = 2000
 FRAMES = 60
 COPIES = 200
@@ -98,7 +98,7 @@ def main() -> None:
             result["driver_requests_per_job"] = driver_on_objects(Path(name))
     if importlib.util.find_spec("ray") is not None:
         result["ray_call"] = ray_call()
-    question = "What a job costs beside its net: the driver, files, one cluster call. Page cache warm."
+    question = "What a job costs without its net: the driver, files, one cluster call. Page cache warm."
     write("scaling_costs", question, {"files": arguments.files, **result})
 
 
@@ -122,7 +122,7 @@ def opened(path: Path) -> Any:
 
 
 class IdleExecutor:
-    """Does nothing, and says so: at once, or of a random job when all hands are full."""
+    """Does nothing, and reports the end: at once, or of a random job when all slots are full."""
 
     def __init__(self, concurrency: int) -> None:
         self.concurrency = concurrency
@@ -216,15 +216,15 @@ def run_of(naming: Naming, executor: Executor, sources: Sources, listener: "List
 
 
 def driver(folder: Path, files: Path) -> dict[str, Any]:
-    """Seconds and bytes per job, by how many jobs are under way."""
+    """Seconds and bytes per job, by how many jobs are in progress."""
     cases = {}
-    for hands in (1, *MANY_HANDS):  # the first warms up
-        output, survey = folder / f"out{hands}", Surveying()
+    for slots in (1, *MANY_SLOTS):  # the first warms up
+        output, survey = folder / f"out{slots}", Surveying()
         begin = time.process_time()
-        jobs = folder_run(LastOut(hands), files, output, survey)
+        jobs = folder_run(LastOut(slots), files, output, survey)
         end = time.process_time()
         manifest = (output / MANIFEST_NAME).stat().st_size
-        cases[str(hands)] = {
+        cases[str(slots)] = {
             "survey_s_per_job": round((survey.cpu - begin) / jobs, 6),
             "work_s_per_job": round((end - survey.cpu) / jobs, 6),
             "manifest_bytes_per_job": round(manifest / jobs),
@@ -247,10 +247,10 @@ def held(folder: Path, files: Path) -> int:
 def waiting_executor(folder: Path, files: Path) -> dict[str, Any]:
     """Jobs per second of an executor that only waits: what `scaling_model` has to come to for the same."""
     rates = {}
-    for hands in WAITING_HANDS:
-        some, survey = few(folder / f"few{hands}", files, JOBS_PER_HAND * hands), Surveying()
-        jobs = folder_run(WaitingExecutor(hands), some, folder / f"waited{hands}", survey)
-        rates[str(hands)] = {
+    for slots in WAITING_SLOTS:
+        some, survey = few(folder / f"few{slots}", files, JOBS_PER_SLOT * slots), Surveying()
+        jobs = folder_run(WaitingExecutor(slots), some, folder / f"waited{slots}", survey)
+        rates[str(slots)] = {
             "jobs": jobs,
             "jobs_per_second": round(jobs / (time.perf_counter() - survey.clock), 2),
             "work_s_per_job": round((time.process_time() - survey.cpu) / jobs, 6),
@@ -399,39 +399,39 @@ def cpu_of(*arguments: str) -> float:
 
 
 def ray_call() -> dict[str, Any]:
-    """What the driver's process spends on an order and its events, all its threads together, and how fast it goes."""
+    """What the driver's process spends on a request and its events, all its threads together, and how fast it goes."""
     import ray
 
     ray.init(
         address="local", num_cpus=4, include_dashboard=False, object_store_memory=100 * 2**20, log_to_driver=False,
         logging_level=logging.ERROR, configure_logging=True,
     )  # fmt: skip
-    order = {"job": "x" * 1500, "recipe": {"model": None, "options": {}}}
+    request = {"job": "x" * 1500, "recipe": {"model": None, "options": {}}}
     try:
         cases = {
-            f"{callers}_callers_{events}_events": called(callers, {**order, "events": events})
+            f"{callers}_callers_{events}_events": called(callers, {**request, "events": events})
             for callers in CALLERS
             for events in EVENTS
         }
     finally:
         ray.shutdown()
-    return {"order_bytes": len(pickle.dumps(order)), **cases}
+    return {"order_bytes": len(pickle.dumps(request)), **cases}
 
 
-def called(callers: int, order: dict[str, Any]) -> dict[str, Any]:
-    """A thread and an actor for each caller, as `ray_crew` has them; each order is answered by a few events."""
+def called(callers: int, request: dict[str, Any]) -> dict[str, Any]:
+    """A thread and an actor for each caller, as `executors.ray` has them; each request is answered by a few events."""
     import ray
 
     class Answering:
-        def do(self, order: dict[str, Any]) -> Iterator[dict[str, Any]]:
-            for _ in range(order["events"]):
-                yield {"source": "picture.jpg", "output": "picture_4x.jpg", **order["recipe"]}
+        def do(self, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
+            for _ in range(request["events"]):
+                yield {"source": "picture.jpg", "output": "picture_4x.jpg", **request["recipe"]}
 
     actors: deque[Any] = deque(ray.remote(Answering).options(num_cpus=0).remote() for _ in range(callers))
 
     def call(actor: Any, times: int) -> None:
         for _ in range(times):
-            for reference in actor.do.options(num_returns="streaming").remote(order):
+            for reference in actor.do.options(num_returns="streaming").remote(request):
                 ray.get(reference)
 
     def all_call(times: int) -> None:

@@ -1,10 +1,10 @@
 """Machines that take jobs from a driver, simulated event by event. Pure: seconds, bytes and counts in and out.
 
-    driver (begin)  ->  hand: fetch, decode, net, encode, put  ->  driver (end)
+    driver (begin)  ->  slot: fetch, decode, net, encode, put  ->  driver (end)
 
-A hand is a place for one job on a machine, and a generator: it yields the moment at which it goes on, and a heap wakes
-whoever is next. What is shared (a driver, a GPU, cores, a network card, the rate of a store's prefix) is a queue:
-whoever asks for some seconds of it learns when they will be over. Everything random comes from one seed.
+A slot is a place for one job on a machine, and a generator: it yields the moment at which it goes on, and a heap wakes
+the next one. What is shared (a driver, a GPU, cores, a network card, the rate of a store's prefix) is a queue:
+a slot that asks for some seconds of it learns when they will be over. Everything random comes from one seed.
 """
 
 import heapq
@@ -48,16 +48,16 @@ class Work:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Driver:
-    """Who deals out. Each is one thread, whatever it does.
+    """What dispatches. Each is one thread.
 
     Attributes:
         count: drivers, each with a part of the jobs and of the machines.
-        order_s, job_s, event_s: of its time, for every order, every job in it, every event.
-        batch: jobs in an order, done one after the other.
-        ahead: orders under way for every hand.
+        request_s, job_s, event_s: of its time, for every request, every job in it, every event.
+        batch: jobs in a request, done one after the other.
+        ahead: requests in progress for every slot.
     """
 
-    order_s: float
+    request_s: float
     job_s: float = 0.0
     event_s: float = 0.0
     count: int = 1
@@ -71,21 +71,21 @@ class Machines:
 
     Attributes:
         count: how many.
-        hands: jobs that one has in hand at once.
+        slots: jobs that one has in progress at once.
         cores: that decode and encode.
         network_bytes_s: of its network card, both ways together.
         spread: of the logarithm of what a job takes; the mean stays.
         deaths_per_hour: of each machine.
         away_s: until there is another one in its place.
         are_ready: the first ones are there from the beginning; else they start together.
-        starts_per_s: hands that the cluster starts, all machines together.
+        starts_per_s: slots that the cluster starts, all machines together.
         start_s: from there until the net may be loaded.
-        model_bytes, model_bytes_s: of the net, once for every hand, and the rate that all of them share.
+        model_bytes, model_bytes_s: of the net, once for every slot, and the rate that all of them share.
         round_trip_s: between driver and machine.
     """
 
     count: int
-    hands: int = 2
+    slots: int = 2
     cores: int = 4
     network_bytes_s: float = 1e12
     spread: float = 0.0
@@ -128,8 +128,8 @@ class Outcome:
         seconds: until the last job is noted.
         rate: jobs per second between `WARM` and `DONE`.
         busy: by resource, the part of that time in which it was busy, over all of its kind.
-        deaths, lost: machines that died, and jobs that were under way on them.
-        lost_s: seconds of hands that went into those.
+        deaths, lost: machines that died, and jobs that were in progress on them.
+        lost_s: seconds of slots that went into those.
     """
 
     jobs: int
@@ -168,17 +168,17 @@ class Life:
 
 
 @dataclass(eq=False)
-class Dealer:
+class Scheduler:
     """A driver, and its jobs."""
 
     left: int
     limit: int
     queue: Queue = field(default_factory=Queue)
-    under_way: int = 0
+    in_progress: int = 0
     waiting: deque[int] = field(default_factory=deque)
     idle: deque[Moments] = field(default_factory=deque)
-    dealing: Moments | None = None
-    """Itself, while it waits for an order to end."""
+    dispatching: Moments | None = None
+    """Itself, while it waits for a request to end."""
 
 
 def simulate(work: Work, driver: Driver, machines: Machines, store: Store, jobs: int, seed: int = 0) -> Outcome:
@@ -204,18 +204,18 @@ class _Simulation:
         self._lives: list[Life] = []
         self._marks: dict[float, tuple[float, dict[str, float]]] = {}
         self._past: dict[str, float] = dict.fromkeys(("gpu", "cores", "network"), 0.0)
-        hands = machines.count * machines.hands
-        self._dealers = [
-            Dealer(share, driver.ahead * max(1, hands // driver.count)) for share in _shares(jobs, driver.count)
+        slots = machines.count * machines.slots
+        self._schedulers = [
+            Scheduler(share, driver.ahead * max(1, slots // driver.count)) for share in _shares(jobs, driver.count)
         ]
 
     def run(self) -> Outcome:
-        for dealer in self._dealers:
-            self._wake(self._deal(dealer))
+        for scheduler in self._schedulers:
+            self._wake(self._dispatch(scheduler))
         for number in range(self._machines.count):
             self._lives.append(self._life(0.0, is_ready=self._machines.are_ready))
-            for _ in range(self._machines.hands):
-                self._wake(self._hand(number, self._dealers[number % len(self._dealers)]))
+            for _ in range(self._machines.slots):
+                self._wake(self._slot(number, self._schedulers[number % len(self._schedulers)]))
         while self._heap and self._done < self._jobs:
             self._now, _, process = heapq.heappop(self._heap)
             until = next(process, None)
@@ -228,36 +228,36 @@ class _Simulation:
 
     # The driver
 
-    def _deal(self, dealer: Dealer) -> Moments:
-        """Begins orders, as many ahead as hands may want."""
-        while dealer.left:
-            if dealer.under_way >= dealer.limit:
-                dealer.dealing = self._deal(dealer)
+    def _dispatch(self, scheduler: Scheduler) -> Moments:
+        """Begins requests, as many ahead as slots may want."""
+        while scheduler.left:
+            if scheduler.in_progress >= scheduler.limit:
+                scheduler.dispatching = self._dispatch(scheduler)
                 return
-            size = min(self._driver.batch, dealer.left)
-            dealer.left -= size
-            dealer.under_way += 1
-            yield dealer.queue.serve(self._now, self._half_s(size))
-            dealer.waiting.append(size)
-            self._wake_a_hand(dealer)
+            size = min(self._driver.batch, scheduler.left)
+            scheduler.left -= size
+            scheduler.in_progress += 1
+            yield scheduler.queue.serve(self._now, self._half_s(size))
+            scheduler.waiting.append(size)
+            self._wake_a_slot(scheduler)
 
     def _half_s(self, size: int) -> float:
-        """Half of what an order takes of its driver: before it, and after it."""
-        return (self._driver.order_s + size * self._driver.job_s) / 2
+        """Half of what a request takes of its driver: before it, and after it."""
+        return (self._driver.request_s + size * self._driver.job_s) / 2
 
-    def _wake_a_hand(self, dealer: Dealer) -> None:
-        if dealer.idle:
-            self._wake(dealer.idle.popleft())
+    def _wake_a_slot(self, scheduler: Scheduler) -> None:
+        if scheduler.idle:
+            self._wake(scheduler.idle.popleft())
 
-    def _end(self, dealer: Dealer, size: int) -> Moments:
-        """Notes an order that has ended; its events have come on the way."""
+    def _end(self, scheduler: Scheduler, size: int) -> Moments:
+        """Notes a request that has ended; its events have come on the way."""
         events_s = size * self._work.events * self._driver.event_s
-        yield dealer.queue.serve(self._now, self._half_s(size) + events_s)
-        dealer.under_way -= 1
+        yield scheduler.queue.serve(self._now, self._half_s(size) + events_s)
+        scheduler.in_progress -= 1
         self._count(size)
-        if dealer.dealing is not None:
-            self._wake(dealer.dealing)
-            dealer.dealing = None
+        if scheduler.dispatching is not None:
+            self._wake(scheduler.dispatching)
+            scheduler.dispatching = None
 
     def _count(self, size: int) -> None:
         self._done += size
@@ -271,8 +271,8 @@ class _Simulation:
         """Of a machine that is there from `begin` on: it starts, and then loads its net, with all others that do."""
         machines = self._machines
         if not is_ready:
-            begin = self._starts.serve(begin, machines.hands / machines.starts_per_s) + machines.start_s
-            begin = self._models.serve(begin, machines.hands * machines.model_bytes / machines.model_bytes_s)
+            begin = self._starts.serve(begin, machines.slots / machines.starts_per_s) + machines.start_s
+            begin = self._models.serve(begin, machines.slots * machines.model_bytes / machines.model_bytes_s)
         rate = machines.deaths_per_hour / 3600
         end = begin + self._random.expovariate(rate) if rate else float("inf")
         return Life(begin, end, Queue(machines.cores), Queue(), Queue())
@@ -287,29 +287,29 @@ class _Simulation:
             self._lives[number] = life = self._life(life.end + self._machines.away_s)
         return life
 
-    def _hand(self, number: int, dealer: Dealer) -> Moments:
-        """Orders one after the other, for ever."""
+    def _slot(self, number: int, scheduler: Scheduler) -> Moments:
+        """Requests one after the other, for ever."""
         while True:
             life = self._alive(number)
             if life.begin > self._now:
-                if dealer.waiting:
-                    self._wake_a_hand(dealer)  # it was this one that was woken for the order
+                if scheduler.waiting:
+                    self._wake_a_slot(scheduler)  # it was this one that was woken for the request
                 yield life.begin
                 continue
-            if not dealer.waiting:
-                dealer.idle.append(self._hand(number, dealer))
+            if not scheduler.waiting:
+                scheduler.idle.append(self._slot(number, scheduler))
                 return
-            size, begin = dealer.waiting.popleft(), self._now
-            yield from self._order(life, size)
+            size, begin = scheduler.waiting.popleft(), self._now
+            yield from self._request(life, size)
             if self._now >= life.end:
                 self._lost, self._lost_s = self._lost + size, self._lost_s + self._now - begin
-                dealer.waiting.appendleft(size)
-                self._wake_a_hand(dealer)
+                scheduler.waiting.appendleft(size)
+                self._wake_a_slot(scheduler)
             else:
-                self._wake(self._end(dealer, size))
+                self._wake(self._end(scheduler, size))
 
-    def _order(self, life: Life, size: int) -> Moments:
-        """The moments of an order, until it is done or the machine has died."""
+    def _request(self, life: Life, size: int) -> Moments:
+        """The moments of a request, until it is done or the machine has died."""
         if self._machines.round_trip_s:
             yield self._now + self._machines.round_trip_s
         for _ in range(size):
@@ -348,7 +348,7 @@ class _Simulation:
         """Seconds so far, of everything together, by kind."""
         lives = self._lives
         return {
-            "driver": sum(dealer.queue.busy for dealer in self._dealers),
+            "driver": sum(scheduler.queue.busy for scheduler in self._schedulers),
             "gpu": self._past["gpu"] + sum(life.gpu.busy for life in lives),
             "cores": self._past["cores"] + sum(life.cores.busy for life in lives),
             "network": self._past["network"] + sum(life.network.busy for life in lives),
@@ -361,7 +361,7 @@ class _Simulation:
         (begin, before), (end, after) = self._marks[WARM], self._marks[DONE]
         span, machines, prefixes = max(end - begin, 1e-9), self._machines, self._store.prefixes
         width = {
-            "driver": len(self._dealers), "gpu": machines.count, "cores": machines.count * machines.cores,
+            "driver": len(self._schedulers), "gpu": machines.count, "cores": machines.count * machines.cores,
             "network": machines.count, "store_gets": prefixes, "store_puts": prefixes, "store_bytes": 1,
         }  # fmt: skip
         return Outcome(

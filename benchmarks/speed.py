@@ -1,4 +1,4 @@
-"""How fast: realesr-general beside the same net through spandrel's plain call, and seconds per LR megapixel.
+"""How fast: realesr-general against the same net through spandrel's plain call, and seconds per LR megapixel.
 
     python -m benchmarks.speed [--device cuda] [--threads 2]
 
@@ -146,7 +146,7 @@ def per_megapixel() -> dict[str, float]:
 
 
 def on_cuda() -> dict[str, Any]:
-    """realesrgan in fp16 beside the fp16 product of two 8192-cubed matrices on the same GPU, in turn."""
+    """realesrgan in fp16 against the fp16 product of two 8192-cubed matrices on the same GPU, in turn."""
     device = torch.device("cuda")
     net = random_rrdbnet(23)
     macs = profile(net, 4).macs * SIDE**2

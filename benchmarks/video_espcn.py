@@ -3,7 +3,7 @@
     python -m benchmarks.video_espcn [--device cuda] [--frames 200] [--repeats 5]
 
 On the CPU 540p to 1080p, in turn with one ffmpeg command that repeats pixels, both with x264 ultrafast. On CUDA 1080p
-to 2160p with the settings of --realtime, and fp16 beside fp32. Threads are as many as each takes by itself.
+to 2160p with the settings of --realtime, and fp16 against fp32. Threads are as many as each takes by itself.
 """
 
 import argparse

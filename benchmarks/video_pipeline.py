@@ -1,4 +1,4 @@
-"""What reading, pipes and writing cost: pixel repetition in place of a net, beside one ffmpeg command.
+"""What reading, pipes and writing cost: pixel repetition in place of a net, against one ffmpeg command.
 
     python -m benchmarks.video_pipeline [--frames 900] [--repeats 5] [CLIP ...]
 

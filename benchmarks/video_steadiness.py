@@ -1,4 +1,4 @@
-"""Does a net make still pictures flicker: differences between neighbouring SR frames, beside bicubic's.
+"""Does a net make still pictures flicker: differences between neighbouring SR frames, against bicubic's.
 
     python -m benchmarks.video_steadiness [--frames 50] [PICTURE ...]
 
@@ -52,7 +52,7 @@ def main() -> None:
     still = [run["still"][model] for run in results.values() for model in run["still"]]
     write(
         "video_steadiness",
-        "Mean absolute difference between neighbouring SR frames, luma, 8-bit code values; nets beside bicubic at the "
+        "Mean absolute difference between neighbouring SR frames, luma, 8-bit code values; nets against bicubic at the "
         "same scale. After a pan: once moved back.",
         {
             "frames": arguments.frames,
@@ -69,7 +69,7 @@ def even(picture: Picture) -> Picture:
 
 
 def measured(picture: Picture, frames: int) -> dict[str, Any]:
-    """Every case by every model at hand."""
+    """Every case by every model that is there."""
     models = {model: scale for model, scale in MODELS.items() if checkpoint(row(model, scale))}
     cases: dict[str, tuple[Iterator[Picture], tuple[str, ...]]] = {
         "coded": (itertools.repeat(picture, frames), KEYS),

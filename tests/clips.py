@@ -522,13 +522,13 @@ MASTERING = "master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,164
 
 
 def _hdr(path: Path, transfer: str, params: str, *more: object) -> None:
-    told = ":".join(filter(None, ("log-level=none", params)))
+    x265_params = ":".join(filter(None, ("log-level=none", params)))
     tags = _tagged("bt2020nc", "bt2020", transfer, "tv")
-    video(path, *tags, *X265[:-1], told, "-pix_fmt", "yuv420p10le", *more)
+    video(path, *tags, *X265[:-1], x265_params, "-pix_fmt", "yuv420p10le", *more)
 
 
 def _tagged(matrix: str, primaries: str, transfer: str, range_: str, before: str = "") -> tuple[str, ...]:
-    """Output arguments. The tags go onto the frames, which win over what the encoder is told."""
+    """Output arguments. The tags go onto the frames, which win over what the encoder gets."""
     tags = f"setparams=colorspace={matrix}:color_primaries={primaries}:color_trc={transfer}:range={range_}"
     return ("-vf", before + tags)
 

@@ -1,6 +1,6 @@
 """What all tests stand on: no network, a cache folder of their own, and the shared weights where there are any.
 
-Nothing heavy is imported here: of several processes (`-n`), the one that only deals tests out needs none of it.
+Nothing heavy is imported here: of several processes (`-n`), the one that only distributes tests needs none of it.
 """
 
 import gc

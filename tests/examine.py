@@ -44,7 +44,7 @@ PLANAR = {"bgr0": "gbrp", "rgb24": "gbrp", "bgra": "gbrap", "rgba": "gbrap"}  # 
 
 @dataclass(frozen=True)
 class Parcel:
-    """One packet: when it is shown, for how long (0: not told), and the SHA-256 of its payload."""
+    """One packet: when it is shown, for how long (0: unknown), and the SHA-256 of its payload."""
 
     pts: Fraction | None
     duration: Fraction
@@ -306,9 +306,9 @@ def _tags(source: Any) -> Tags:
     return Tags(*(int(getattr(source, name)) for name in ("colorspace", "color_primaries", "color_trc", "color_range")))
 
 
-def _completed(told: Tags, container: Tags) -> Tags:
+def _completed(tagged: Tags, container: Tags) -> Tags:
     """A player asks the stream first, then the container."""
-    pairs = zip(astuple(told), astuple(container), (2, 2, 2, 0), strict=True)
+    pairs = zip(astuple(tagged), astuple(container), (2, 2, 2, 0), strict=True)
     return Tags(*(a if a != unspecified else b for a, b, unspecified in pairs))
 
 
@@ -458,8 +458,8 @@ def assert_same_tags(before: Picture, after: Picture) -> None:
         a, b = getattr(before.tags, name), getattr(after.tags, name)
         unspecified = 0 if name == "range" else 2
         assert a in (b, unspecified), f"{name}: {a} -> {b}"
-        told = getattr(after.container_tags, name)
-        assert told in (b, unspecified), f"{name}: the container says {told}, the stream {b}"
+        tagged = getattr(after.container_tags, name)
+        assert tagged in (b, unspecified), f"{name}: the container says {tagged}, the stream {b}"
     layout = av.VideoFormat(before.pixel_format, 2, 2)
     by_custom_full = "yuvj" in before.pixel_format or layout.is_rgb or len(layout.components) == 1
     if before.tags.range == 0 and not by_custom_full:

@@ -18,7 +18,7 @@ def loaded(module: nn.Module, **facts: Any) -> LoadedNet:
     """A net of one of our architectures, known by its keys and shapes as if it came from a file.
 
     Args:
-        facts: what the file's card says; see `SidecarMetadata`.
+        facts: the file's sidecar metadata; see `SidecarMetadata`.
     """
     recognised = recognise(module.state_dict(), SidecarMetadata(**facts))
     assert recognised is not None, "no architecture knows it"

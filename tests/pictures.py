@@ -70,7 +70,7 @@ def write(
     metadata: Metadata | None = None,
     animated: bool | None = None,
     lossless: bool = True,
-    said: list[str] | None = None,
+    reported: list[str] | None = None,
     **options: Any,
 ) -> Path:
     """A file with these frames, through ImageWriter."""
@@ -82,7 +82,7 @@ def write(
         metadata=metadata or Metadata(),
         lossless=lossless,
     )
-    say = said.append if said is not None else (lambda _: None)
+    say = reported.append if reported is not None else (lambda _: None)
     with ImageWriter(path, format=format, info=info, say=say, **options) as writer:
         for frame in frames:
             writer.write(frame)

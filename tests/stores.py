@@ -196,6 +196,6 @@ class Bucket:
         return set(self.tags(prefix))
 
     def uploads(self) -> list[Any]:
-        """Multipart uploads that nobody has completed or aborted."""
+        """Multipart uploads that were neither completed nor aborted."""
         uploads: list[Any] = self.client.list_multipart_uploads(Bucket=self.name).get("Uploads", [])
         return uploads

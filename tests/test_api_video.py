@@ -30,7 +30,7 @@ FAST = ClipOptions(encode=EncodeOptions(preset="ultrafast"))
 
 
 @pytest.fixture(autouse=True)
-def _nobody_is_left() -> Iterator[None]:
+def _no_process_is_left() -> Iterator[None]:
     before = psutil.Process().children(recursive=True)
     yield
     gc.collect()

@@ -177,7 +177,7 @@ class _Lit(nn.Module):
 
 
 class Spoilt(Traced):
-    """Half precision comes to nothing in it."""
+    """Half precision fails in it."""
 
     def load(self, net: LoadedNet, device: torch.device, precision: Precision) -> TracedSession:
         session = super().load(net, device, precision)
@@ -189,14 +189,14 @@ class Spoilt(Traced):
 
 
 def test_what_half_precision_spoils_in_it_is_asked_for_again_in_fp32(noise: Callable[..., Pixels]) -> None:
-    said: list[str] = []
+    reported: list[str] = []
     lr, net, backend = noise(40, 30, 3), loaded(module("espcn")), Spoilt()
-    half = TiledNet(net, CPU, "bf16", tile=16, backend=backend, say=said.append)
+    half = TiledNet(net, CPU, "bf16", tile=16, backend=backend, say=reported.append)
     full = TiledNet(net, CPU, "fp32", tile=16, say=nothing_said)
     np.testing.assert_array_equal(half.upscale(lr, np.uint8), full.upscale(lr, np.uint8))
     assert backend.loaded == [("espcn", "bf16"), ("espcn", "fp32")]
     assert half.precision == "fp32"
-    assert len(said) == 1
+    assert len(reported) == 1
 
 
 class Poor(Traced):
@@ -220,14 +220,14 @@ class Poor(Traced):
 
 @pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory")])
 def test_its_memory_runs_out(error: Exception, noise: Callable[..., Pixels]) -> None:
-    said: list[str] = []
+    reported: list[str] = []
     lr, net = noise(60, 50, 3), loaded(module("espcn"))
-    poor = TiledNet(net, CPU, "fp32", tile=1000, backend=Poor(32 * 32, error), say=said.append)
+    poor = TiledNet(net, CPU, "fp32", tile=1000, backend=Poor(32 * 32, error), say=reported.append)
     whole = TiledNet(net, CPU, "fp32", tile=1000, say=nothing_said)
     np.testing.assert_allclose(poor.upscale(lr, np.float32), whole.upscale(lr, np.float32), atol=2e-6)
-    assert [line.split(":")[0] for line in said] == ["out of memory on cpu"]
+    assert [line.split(":")[0] for line in reported] == ["out of memory on cpu"]
     with pytest.raises(DeviceError, match="even for a window of"):
-        TiledNet(net, CPU, "fp32", tile=1000, backend=Poor(10, error), say=said.append).upscale(lr, np.float32)
+        TiledNet(net, CPU, "fp32", tile=1000, backend=Poor(10, error), say=reported.append).upscale(lr, np.float32)
 
 
 class Broken(Traced):

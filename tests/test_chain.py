@@ -1,4 +1,4 @@
-"""From a wish to passes and pixels."""
+"""From a requested size to passes and pixels."""
 
 import itertools
 import math

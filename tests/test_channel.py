@@ -1,4 +1,4 @@
-"""The bounded queue: order, bound, both ends, and nobody left waiting."""
+"""The bounded queue: order, bound, both ends, and no thread left waiting."""
 
 import contextlib
 import threading

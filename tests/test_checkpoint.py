@@ -116,7 +116,7 @@ RRDBNETS = {
         pytest.param(lambda weights: {"params_ema": weights}, id="params_ema"),
         pytest.param(lambda weights: {"params": weights}, id="params"),
         pytest.param(lambda weights: {"params_ema": under_module(weights)}, id="params_ema and module."),
-        pytest.param(lambda weights: weights, id="bare"),
+        pytest.param(lambda weights: weights, id="unwrapped"),
         pytest.param(under_module, id="module."),
         pytest.param(first_esrgan_keys, id="first ESRGAN"),
         pytest.param(oldest_esrgan_keys, id="oldest ESRGAN"),
@@ -140,11 +140,11 @@ def test_srvgg_of_any_depth_is_known(tmp_path: Path, num_conv: int, num_feat: in
     net = SRVGGNetCompact(num_feat=num_feat, num_conv=num_conv, upscale=upscale, act_type=act_type)
     if act_type == "leakyrelu":
         (tmp_path / "net.json").write_text('{"activation": "LeakyReLU"}')
-    said: list[str] = []
-    loaded = load_net(saved({"params": net.state_dict()}, tmp_path / "net.pth"), say=said.append)
+    reported: list[str] = []
+    loaded = load_net(saved({"params": net.state_dict()}, tmp_path / "net.pth"), say=reported.append)
     facts = loaded.descriptor
     assert (facts.arch, facts.scales, facts.halo, facts.colour) == ("srvgg", (upscale,), num_conv + 2, "rgb")
-    assert [re.search("activation relu", line) is not None for line in said] == [True] * (act_type == "relu")
+    assert [re.search("activation relu", line) is not None for line in reported] == [True] * (act_type == "relu")
     torch.testing.assert_close(run(build_net(loaded), 3), run(net, 3), rtol=0, atol=0)
 
 
@@ -165,13 +165,13 @@ def test_espcn_is_known_in_the_usual_layouts(tmp_path: Path, layout: str, channe
     net = ESPCN(scale, hidden=(Layer(channels, 64, 5), Layer(64, 32, 3)))
     names = dict(zip(["conv1", "conv2", "conv3"], ESPCN_LAYOUTS[layout], strict=True))
     weights = {f"{names[key[:5]]}{key[5:]}": tensor for key, tensor in net.state_dict().items()}
-    said: list[str] = []
-    loaded = load_net(saved(weights, tmp_path / "net.pth"), say=said.append)
+    reported: list[str] = []
+    loaded = load_net(saved(weights, tmp_path / "net.pth"), say=reported.append)
     facts = loaded.descriptor
     assert (facts.arch, facts.scales, facts.channels, facts.halo) == ("espcn", (scale,), channels, 4)
     assert (facts.colour, facts.luma_range) == (("luma", "full") if channels == 1 else ("ycbcr", "studio"))
     torch.testing.assert_close(run(build_net(loaded), channels), run(net, channels), rtol=0, atol=0)
-    (line,) = said
+    (line,) = reported
     assert "activation tanh" in line
     assert "luma range" in line
     assert "net.json can state it" in line
@@ -181,13 +181,13 @@ def test_a_card_beside_the_file_goes_before_its_metadata(tmp_path: Path) -> None
     net = ESPCN(2, activation="relu", final_activation="tanh")
     metadata = {"activation": "relu", "luma_range": "studio", "colour": "luma", "final_activation": "tanh"}
     save_file(net.state_dict(), tmp_path / "net.safetensors", metadata=metadata)
-    said: list[str] = []
-    loaded = load_net(tmp_path / "net.safetensors", say=said.append)
+    reported: list[str] = []
+    loaded = load_net(tmp_path / "net.safetensors", say=reported.append)
     assert loaded.descriptor.luma_range == "studio"
     torch.testing.assert_close(run(build_net(loaded), 1), run(net, 1), rtol=0, atol=0)
     (tmp_path / "net.json").write_bytes(b"\xef\xbb\xbf" + json.dumps({"luma_range": "full"}).encode())
-    assert load_net(tmp_path / "net.safetensors", say=said.append).descriptor.luma_range == "full"
-    assert said == []
+    assert load_net(tmp_path / "net.safetensors", say=reported.append).descriptor.luma_range == "full"
+    assert reported == []
 
 
 @pytest.mark.parametrize("text", ["", "{", "\udcff", '{"a": ' * 100_000])
@@ -216,8 +216,8 @@ def test_a_file_is_known_by_its_contents_whatever_its_ending(tmp_path: Path, for
         save_file(SMALL, path)
     else:
         torch.save({"params": SMALL}, path, _use_new_zipfile_serialization=form == "zip")
-    loaded, card = load_state_dict(path)
-    assert card == SidecarMetadata()
+    loaded, sidecar = load_state_dict(path)
+    assert sidecar == SidecarMetadata()
     assert list(loaded) == list(SMALL) or set(loaded) == set(SMALL)
     for key, tensor in SMALL.items():
         torch.testing.assert_close(loaded[key], tensor, rtol=0, atol=0)
@@ -233,7 +233,7 @@ def test_a_file_is_known_by_its_contents_whatever_its_ending(tmp_path: Path, for
         pytest.param({"model": {"params": under_module(SMALL)}}, id="wrapped twice"),
         pytest.param({"generator": SMALL, "discriminator": {"x": torch.zeros(1)}}, id="GAN"),
         pytest.param({"any name": SMALL}, id="a wrapper of another name"),
-        pytest.param(dict([*SMALL.items(), ("epoch", 3), ("loss", 0.5), (7, "seven")]), id="other things beside them"),
+        pytest.param(dict([*SMALL.items(), ("epoch", 3), ("loss", 0.5), (7, "seven")]), id="other things among them"),
         pytest.param({f"_orig_mod.module.{key}": tensor for key, tensor in SMALL.items()}, id="compiled"),
         pytest.param({"n_averaged": torch.tensor(5), **under_module(SMALL)}, id="AveragedModel"),
         pytest.param(
@@ -525,9 +525,9 @@ def test_the_bundled_weights_are_what_their_rows_say(spec: Any) -> None:
     loaded = load_spec(spec, Found(bundled_folder() / spec.file, pinned=True))
     facts = loaded.descriptor
     assert (facts.arch, facts.scales, facts.colour) == (spec.arch, (spec.scale,), spec.channels)
-    said: list[str] = []
-    load_net(bundled_folder() / spec.file, say=said.append)
-    assert said == []  # our own files tell everything
+    reported: list[str] = []
+    load_net(bundled_folder() / spec.file, say=reported.append)
+    assert reported == []  # our own files tell everything
 
 
 def test_a_file_that_is_not_what_its_row_says_is_refused(tmp_path: Path) -> None:
@@ -578,15 +578,15 @@ OURS = {
 @needs_shared_weights
 @pytest.mark.parametrize("name", OURS)
 def test_published_files_are_known_with_what_their_cards_say(name: str) -> None:
-    said: list[str] = []
-    loaded = load_net(SHARED_WEIGHTS / f"{name}.safetensors", say=said.append)
+    reported: list[str] = []
+    loaded = load_net(SHARED_WEIGHTS / f"{name}.safetensors", say=reported.append)
     facts, net = loaded.descriptor, build_net(loaded)
     assert (facts.arch, facts.only_scale, facts.colour, facts.luma_range) == OURS[name]
     if facts.arch == "espcn":
         relu, tanh_at_the_end = "tf" in name or "tutorial" in name, "tf" in name
         assert isinstance(net.activation, nn.ReLU if relu else nn.Tanh)
         assert isinstance(net.final_activation, nn.Tanh if tanh_at_the_end else nn.Identity)
-    assert len(said) == (1 if name == "espcn-tutorial-x3" else 0)  # its card says "luma / 255", and no range
+    assert len(reported) == (1 if name == "espcn-tutorial-x3" else 0)  # its metadata say "luma / 255", and no range
 
 
 @needs_shared_weights

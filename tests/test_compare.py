@@ -1,4 +1,4 @@
-"""`upscale compare`: what belongs together, what goes into the page and what does not, and what is said."""
+"""`upscale compare`: what belongs together, what goes into the page and what does not, and what is reported."""
 
 import base64
 import hashlib
@@ -244,8 +244,8 @@ def test_a_cut_file_is_not_taken_as_it_is(format: str, data: bytes, cut: float) 
 
 
 def loaded(source: Path | bytes) -> tuple[picture_module.Picture, list[str]]:
-    said: list[str] = []
-    return load(Version("it", source), said.append), said
+    reported: list[str] = []
+    return load(Version("it", source), reported.append), reported
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -253,8 +253,8 @@ def test_orientation_is_applied_once(orientation: int) -> None:
     """Upright before it goes into the page, which gets no note of any turn."""
     upright = frame_of(height=24, width=40)
     data = encoded(upright, "JPEG", quality=100, exif=b"Exif\0\0" + exif_block(orientation))
-    picture, said = loaded(data)
-    assert said == []
+    picture, reported = loaded(data)
+    assert reported == []
     assert picture.mime == ("image/jpeg" if orientation == 1 else "image/png")
     with Image.open(io.BytesIO(picture.data)) as image:
         assert not image.getexif()
@@ -320,8 +320,8 @@ def test_a_wide_profile_stays(tmp_path: Path, format: str) -> None:
 
 def test_of_an_animation_the_first_frame_is_shown_and_it_is_said(tmp_path: Path) -> None:
     frames = [frame_of(seed=seed, duration_ms=100.0) for seed in range(3)]
-    picture, said = loaded(write(tmp_path / "moving.png", frames, "PNG"))
-    assert any("only the first of its 3 frames is shown" in line for line in said)
+    picture, reported = loaded(write(tmp_path / "moving.png", frames, "PNG"))
+    assert any("only the first of its 3 frames is shown" in line for line in reported)
     np.testing.assert_array_equal(picture.frame.pixels[..., :3], frames[0].pixels)
 
 
@@ -462,10 +462,10 @@ def test_several_versions_are_each_measured_against_the_reference(
 
 
 @pytest.mark.parametrize(
-    ("size", "said", "refused"),
+    ("size", "reported", "refused"),
     [((32, 24), 0, False), ((33, 24), 0, False), ((65, 48), 0, False), ((800, 607), 1, False), ((24, 24), 0, True)],
 )
-def test_shapes(tmp_path: Path, size: tuple[int, int], said: int, refused: bool) -> None:
+def test_shapes(tmp_path: Path, size: tuple[int, int], reported: int, refused: bool) -> None:
     """A pixel of rounding is nothing, a little stretch is said, another shape is another picture."""
     times = 10 if size[0] > 99 else 1
     wide = saved(tmp_path / "wide.png", np.zeros((12 * times, 16 * times), np.uint8))
@@ -477,7 +477,7 @@ def test_shapes(tmp_path: Path, size: tuple[int, int], said: int, refused: bool)
         assert not (tmp_path / "page.html").exists()
     else:
         write_page([subject_of_files([wide, other])], tmp_path / "page.html", say=notes.append)
-    assert len(notes) == said
+    assert len(notes) == reported
 
 
 def test_a_bad_picture_among_others_is_left_out_and_named(tmp_path: Path, pair: tuple[Path, Path]) -> None:
@@ -502,7 +502,7 @@ def test_nothing_half_done_is_left(tmp_path: Path, pair: tuple[Path, Path], monk
     assert {path.name for path in tmp_path.iterdir()} == {"cat.png", "cat_2x.png"}
 
 
-# Beside an output
+# Next to an output
 
 
 def test_the_page_beside_outputs(tmp_path: Path, pair: tuple[Path, Path]) -> None:
@@ -531,8 +531,8 @@ def test_what_was_measured_is_told(run: Run, tmp_path: Path, noise: Callable[...
     expected = metrics.psnr(noise(20, 20, 3), noise(20, 20, 3, seed=1))
     assert record["event"] == "compared"
     assert record["measured"][0]["psnr_rgb"] == pytest.approx(expected)
-    told = run(a, b, "-o", tmp_path / "page.html", "--overwrite").err
-    assert f"a.png to b.png: PSNR {record['measured'][0]['psnr_luma']:.2f} dB, SSIM " in told
+    shown = run(a, b, "-o", tmp_path / "page.html", "--overwrite").err
+    assert f"a.png to b.png: PSNR {record['measured'][0]['psnr_luma']:.2f} dB, SSIM " in shown
     assert run(a, a, "-o", tmp_path / "same.html").err.startswith("a.png = a.png (2): identical pixels")
 
 

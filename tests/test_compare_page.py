@@ -38,7 +38,7 @@ def browser() -> Iterator[Any]:
 
 
 class Viewer:
-    """A page in a window: what is seen of it, and what is told."""
+    """A page in a window: what is seen of it, and what is reported."""
 
     def __init__(self, page: Any) -> None:
         self.page = page

@@ -1,4 +1,4 @@
-"""What only a GPU can show: it agrees with the CPU, half precision is near, and tiles under way do not get mixed up.
+"""What only a GPU can show: it agrees with the CPU, half precision is near, and tiles in progress do not get mixed up.
 
 Skipped where there is none; FAIL_WITHOUT_CUDA=1 makes that a failure, for machines that should have one.
 """
@@ -77,10 +77,10 @@ def test_many_tiles_under_way_equal_the_whole_picture(kind: str, noise: Callable
 
 def test_a_net_that_overflows_in_fp16_goes_on_in_fp32(noise: Callable[..., Pixels]) -> None:
     """Weights blown up between two layers and shrunk after them: fine in fp32, Inf in fp16."""
-    said: list[str] = []
+    reported: list[str] = []
     lr = noise(100, 100, 3)
     weak = module("srvgg")
-    plain = TiledNet(net("srvgg"), torch.device("cuda"), "fp32", tile=32, say=said.append).upscale(lr, np.float32)
+    plain = TiledNet(net("srvgg"), torch.device("cuda"), "fp32", tile=32, say=reported.append).upscale(lr, np.float32)
     first, last = (weak.get_submodule(name) for name in ("body.0", "body.14"))
     for factor, layer in ((1e6, first), (1e-6, last)):
         for parameter in layer.parameters():
@@ -89,10 +89,10 @@ def test_a_net_that_overflows_in_fp16_goes_on_in_fp32(noise: Callable[..., Pixel
         if name.endswith("bias") and name not in ("body.0.bias", "body.14.bias"):
             parameter.data.mul_(1e6)
     last.bias.data.mul_(1e6)  # type: ignore[operator]
-    made = TiledNet(loaded(weak), torch.device("cuda"), "fp16", tile=32, say=said.append)
+    made = TiledNet(loaded(weak), torch.device("cuda"), "fp16", tile=32, say=reported.append)
     np.testing.assert_allclose(made.upscale(lr, np.float32), plain, atol=1e-3)
     assert made.precision == "fp32"
-    assert len(said) == 1
+    assert len(reported) == 1
 
 
 def test_the_real_net_in_fp16(shared_weights: Path, sample_images: Path) -> None:
@@ -108,10 +108,10 @@ def test_the_real_net_in_fp16(shared_weights: Path, sample_images: Path) -> None
 
 def test_memory_that_runs_out_for_real_halves_the_window(noise: Callable[..., Pixels]) -> None:
     """All but a little of the device's memory is taken; the picture comes out all the same."""
-    said: list[str] = []
+    reported: list[str] = []
     lr = noise(700, 700, 3)
     expected = sr("espcn", "cuda", "fp32", lr, 4000)
-    made = TiledNet(net("espcn"), torch.device("cuda"), "fp32", tile=4000, say=said.append)
+    made = TiledNet(net("espcn"), torch.device("cuda"), "fp32", tile=4000, say=reported.append)
     torch.cuda.empty_cache()
     free, _ = torch.cuda.mem_get_info()
     taken = torch.empty(free - 160 * 2**20, dtype=torch.uint8, device="cuda")
@@ -120,7 +120,7 @@ def test_memory_that_runs_out_for_real_halves_the_window(noise: Callable[..., Pi
     finally:
         del taken
         torch.cuda.empty_cache()
-    assert any("out of memory on cuda" in line for line in said)
+    assert any("out of memory on cuda" in line for line in reported)
 
 
 def test_pictures_in_several_threads_share_batches(noise: Callable[..., Pixels]) -> None:

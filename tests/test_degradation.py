@@ -98,7 +98,7 @@ def test_sinc_kernels_agree_with_scipys_bessel_function(cutoff: float) -> None:
 def test_a_sinc_filter_rings_and_takes_fine_detail() -> None:
     step = torch.zeros(1, 3, 48, 48)
     step[..., 24:] = 1
-    assert convolved(step, sinc_kernel(21, 1.2)).max() > 1.05  # an echo beside the edge
+    assert convolved(step, sinc_kernel(21, 1.2)).max() > 1.05  # an echo next to the edge
     x = torch.arange(48) * 2.5
     wave = torch.cos(x).expand(1, 3, 48, 48)
     middle = convolved(wave, sinc_kernel(21, 1.2))[..., 12:-12, 12:-12]

@@ -177,7 +177,7 @@ def test_bundled_files_tell_everything(spec: Spec) -> None:
         (SRVGGNetCompact(num_in_ch=1, num_feat=4, num_conv=2), {}, ("luma", "full", 1, 4)),
         (RRDBNet(num_in_ch=1, num_feat=4, num_block=1, num_grow_ch=4, unshuffle=4), {}, ("luma", "full", 1, 64)),
     ],
-    ids=["YCbCr", "RGB by its card", "studio by its card", "gray srvgg", "gray rrdbnet"],
+    ids=["YCbCr", "RGB by its metadata", "studio by its metadata", "gray srvgg", "gray rrdbnet"],
 )
 def test_colours_and_halos_of_other_nets(
     module: torch.nn.Module, facts: dict[str, object], expected: tuple[object, ...]

@@ -31,13 +31,13 @@ BICUBIC = Contestant(Upscaler("bicubic", device="cpu"), "bicubic")
 
 
 @pytest.fixture
-def told() -> list[Event]:
+def events() -> list[Event]:
     """What the listener heard; it listens by `told.append`."""
     return []
 
 
-def failures(told: list[Event]) -> list[str]:
-    return [event.message for event in told if isinstance(event, Failed)]
+def failures(events: list[Event]) -> list[str]:
+    return [event.message for event in events if isinstance(event, Failed)]
 
 
 def save(path: Path, height: int, width: int, mode: str = "RGB") -> Path:
@@ -59,15 +59,15 @@ def row(model: str, psnr: float | None, **changes: Any) -> Row:
 # What to measure
 
 
-def test_folders_are_sets_and_single_pictures_are_one(tmp_path: Path, told: list[Event]) -> None:
+def test_folders_are_sets_and_single_pictures_are_one(tmp_path: Path, events: list[Event]) -> None:
     first, second = save(tmp_path / "Set/b.png", 9, 9), save(tmp_path / "Set/a.JPG", 9, 9)
     alone = save(tmp_path / "alone.png", 9, 9)
     (tmp_path / "Set/notes.md").write_text("no picture")
     save(tmp_path / "Set/inner/c.png", 9, 9)
     save(tmp_path / "Set/.hidden.png", 9, 9)
-    sets = find_sets([str(tmp_path / "Set"), str(alone)], told.append)
+    sets = find_sets([str(tmp_path / "Set"), str(alone)], events.append)
     assert sets == {"Set": [second, first], "pictures": [alone]}
-    assert not told
+    assert not events
 
 
 def test_two_folders_of_one_name_stay_two_sets(tmp_path: Path) -> None:
@@ -75,12 +75,12 @@ def test_two_folders_of_one_name_stay_two_sets(tmp_path: Path) -> None:
     assert list(find_sets(map(str, folders), ignore)) == ["HR", str(folders[1])]
 
 
-def test_what_is_missing_or_empty_is_told_and_the_rest_found(tmp_path: Path, told: list[Event]) -> None:
+def test_what_is_missing_or_empty_is_told_and_the_rest_found(tmp_path: Path, events: list[Event]) -> None:
     (tmp_path / "empty").mkdir()
     alone = save(tmp_path / "alone.png", 9, 9)
     names = [str(tmp_path / "empty"), str(tmp_path / "missing"), str(alone)]
-    assert list(find_sets(names, told.append)) == ["pictures"]
-    empty, missing = failures(told)
+    assert list(find_sets(names, events.append)) == ["pictures"]
+    empty, missing = failures(events)
     assert "holds no pictures" in empty
     assert "no such file or folder" in missing
 
@@ -119,41 +119,41 @@ def test_different_names_stay_different() -> None:
     assert len({name_key(stem) for stem in stems}) == len(stems)
 
 
-def test_pairs_get_the_scale_of_their_sizes(tmp_path: Path, told: list[Event]) -> None:
+def test_pairs_get_the_scale_of_their_sizes(tmp_path: Path, events: list[Event]) -> None:
     for name, height, width in (("a", 60, 44), ("b", 62, 47), ("c", 40, 60)):
         save(tmp_path / f"hr/{name}_HR.png", height, width)
     for name, height, width in (("ax3", 20, 14), ("bx3", 20, 15), ("cx2", 20, 30)):
         save(tmp_path / f"lr/{name}.png", height, width)
-    cases = pair_cases(tmp_path / "hr", tmp_path / "lr", [], told.append)
+    cases = pair_cases(tmp_path / "hr", tmp_path / "lr", [], events.append)
     assert [(case.scale, case.path.name) for case in cases] == [(2, "c_HR.png"), (3, "a_HR.png"), (3, "b_HR.png")]
-    assert not told
-    assert [case.scale for case in pair_cases(tmp_path / "hr", tmp_path / "lr", [2], told.append)] == [2]
-    assert len(failures(told)) == 2
-    assert "scale= asks for 2" in failures(told)[0]
+    assert not events
+    assert [case.scale for case in pair_cases(tmp_path / "hr", tmp_path / "lr", [2], events.append)] == [2]
+    assert len(failures(events)) == 2
+    assert "scale= asks for 2" in failures(events)[0]
     (alone,) = pair_cases(tmp_path / "hr/c_HR.png", tmp_path / "lr/cx2.png", [], ignore)
     assert (alone.group, alone.scale) == ("pictures", 2)
 
 
 @pytest.mark.parametrize("hr", [(60, 46), (59, 45), (60, 15), (40, 45), (20, 15), (10, 8)])
-def test_sizes_that_do_not_fit_are_told(tmp_path: Path, told: list[Event], hr: tuple[int, int]) -> None:
+def test_sizes_that_do_not_fit_are_told(tmp_path: Path, events: list[Event], hr: tuple[int, int]) -> None:
     save(tmp_path / "hr/a.png", *hr)
     save(tmp_path / "lr/a.png", 20, 15)
     fits = hr == (60, 46)  # x3 leaves up to 2 pixels
-    assert len(pair_cases(tmp_path / "hr", tmp_path / "lr", [], told.append)) == fits
+    assert len(pair_cases(tmp_path / "hr", tmp_path / "lr", [], events.append)) == fits
     if not fits:
-        (message,) = failures(told)
+        (message,) = failures(events)
         assert f"{hr[1]} x {hr[0]} pixels are no whole multiple of the 15 x 20" in message
 
 
-def test_one_of_a_pair_missing_or_given_twice_is_told(tmp_path: Path, told: list[Event]) -> None:
+def test_one_of_a_pair_missing_or_given_twice_is_told(tmp_path: Path, events: list[Event]) -> None:
     for name in ("a", "only", "twice"):
         save(tmp_path / f"hr/{name}.png", 40, 40)
     for name in ("a", "other", "twicex2", "twice_LR"):
         save(tmp_path / f"lr/{name}.png", 20, 20)
-    (case,) = pair_cases(tmp_path / "hr", tmp_path / "lr", [], told.append)
+    (case,) = pair_cases(tmp_path / "hr", tmp_path / "lr", [], events.append)
     assert case.path.name == "a.png"
-    assert len(told) == 3
-    only, twice, other = failures(told)
+    assert len(events) == 3
+    only, twice, other = failures(events)
     assert "only.png: has no LR of its name" in only
     assert "twice.png: 1 HR picture and 2 LR pictures have its name" in twice
     assert "other.png: has no HR of its name" in other
@@ -179,15 +179,15 @@ def test_pictures_are_read_as_8_bits_of_gray_or_colour(tmp_path: Path, mode: str
 
 
 def test_what_is_reduced_is_said(tmp_path: Path) -> None:
-    said: list[str] = []
+    reported: list[str] = []
     deep = np.arange(12 * 17, dtype=np.uint16).reshape(12, 17) * 257
     Image.fromarray(deep).save(tmp_path / "deep.png")
-    np.testing.assert_array_equal(read_picture(tmp_path / "deep.png", said.append)[:, :, 0], deep // 257)
+    np.testing.assert_array_equal(read_picture(tmp_path / "deep.png", reported.append)[:, :, 0], deep // 257)
     glass = np.full((12, 17, 4), 100, np.uint8)
     glass[:6, :, 3] = 0
     Image.fromarray(glass).save(tmp_path / "glass.png")
-    assert read_picture(tmp_path / "glass.png", said.append)[0, 0].tolist() == [255, 255, 255]
-    assert [text.partition(": ")[2] for text in said] == [
+    assert read_picture(tmp_path / "glass.png", reported.append)[0, 0].tolist() == [255, 255, 255]
+    assert [text.partition(": ")[2] for text in reported] == [
         "has more than 8 bits; measured with 8", "is transparent in places; measured on white",
     ]  # fmt: skip
 
@@ -197,11 +197,11 @@ def test_an_opaque_alpha_is_dropped_in_silence(tmp_path: Path) -> None:
 
 
 def test_only_the_first_frame_of_several_is_measured(tmp_path: Path) -> None:
-    said: list[str] = []
+    reported: list[str] = []
     frames = [Image.new("RGB", (20, 20), colour) for colour in ("red", "blue")]
     frames[0].save(tmp_path / "a.tif", save_all=True, append_images=frames[1:])
-    assert read_picture(tmp_path / "a.tif", said.append)[0, 0].tolist() == [255, 0, 0]
-    assert "only the first of its 2 frames" in said[0]
+    assert read_picture(tmp_path / "a.tif", reported.append)[0, 0].tolist() == [255, 0, 0]
+    assert "only the first of its 2 frames" in reported[0]
 
 
 def test_inks_are_refused(tmp_path: Path) -> None:
@@ -325,45 +325,45 @@ def test_given_lr_is_upscaled_and_compared_with_hr_as_far_as_it_reaches(tmp_path
     assert [row.values for row in given] == [row.values for row in made]
 
 
-def test_one_picture_that_fails_leaves_the_others(tmp_path: Path, told: list[Event]) -> None:
+def test_one_picture_that_fails_leaves_the_others(tmp_path: Path, events: list[Event]) -> None:
     small, good = save(tmp_path / "a.png", 9, 9), save(tmp_path / "b.png", 60, 60)
     (tmp_path / "c.png").write_bytes(b"\x89PNG\r\n\x1a\nno more")
     cases = cases_of({"Set": [small, good, tmp_path / "c.png"]}, [2])
-    assert [row.picture for row in evaluate(cases, [BICUBIC], Protocol(), told.append)] == ["b.png"]
-    assert [event.source for event in told if isinstance(event, Failed)] == [str(small), str(tmp_path / "c.png")]
+    assert [row.picture for row in evaluate(cases, [BICUBIC], Protocol(), events.append)] == ["b.png"]
+    assert [event.source for event in events if isinstance(event, Failed)] == [str(small), str(tmp_path / "c.png")]
 
 
-def test_a_model_that_cannot_be_had_is_told_once_and_leaves_the_others(tmp_path: Path, told: list[Event]) -> None:
+def test_a_model_that_cannot_be_had_is_told_once_and_leaves_the_others(tmp_path: Path, events: list[Event]) -> None:
     paths = [save(tmp_path / name, 60, 60) for name in ("a.png", "b.png")]
     cornered = np.asarray(Image.open(paths[0])).copy()
     cornered[:50, :50] = 255  # a flat part would be upscaled without a net
     Image.fromarray(cornered).save(paths[0])
-    models = contestants(["realesrgan"], lambda name: Upscaler(name, device="cpu"), told.append)
-    rows = list(evaluate(cases_of({"Set": paths}, [4]), models, Protocol(), told.append))
+    models = contestants(["realesrgan"], lambda name: Upscaler(name, device="cpu"), events.append)
+    rows = list(evaluate(cases_of({"Set": paths}, [4]), models, Protocol(), events.append))
     assert [row.model for row in rows] == ["bicubic", "bicubic"]
-    (message,) = failures(told)
+    (message,) = failures(events)
     assert "RealESRGAN_x4plus.pth" in message
 
 
-def test_a_scale_that_a_model_has_no_net_for_is_said(tmp_path: Path, told: list[Event]) -> None:
-    models = contestants(["espcn"], lambda name: Upscaler(name, device="cpu"), told.append)
+def test_a_scale_that_a_model_has_no_net_for_is_said(tmp_path: Path, events: list[Event]) -> None:
+    models = contestants(["espcn"], lambda name: Upscaler(name, device="cpu"), events.append)
     path = save(tmp_path / "a.png", 60, 60)
-    assert len(list(evaluate(cases_of({"Set": [path]}, [5, 4]), models, Protocol(), told.append))) == 4
-    (note,) = [event.text for event in told if isinstance(event, Note)]
+    assert len(list(evaluate(cases_of({"Set": [path]}, [5, 4]), models, Protocol(), events.append))) == 4
+    (note,) = [event.text for event in events if isinstance(event, Note)]
     assert note.startswith("espcn has no net for x5: upscaled by x")
 
 
-def test_bicubic_is_always_there_and_once(tmp_path: Path, told: list[Event]) -> None:
+def test_bicubic_is_always_there_and_once(tmp_path: Path, events: list[Event]) -> None:
     def make(name: str | None) -> Upscaler:
         return Upscaler(name, device="cpu")
 
-    assert [model.name for model in contestants([], make, told.append)] == ["bicubic"]
-    assert [model.name for model in contestants(["lanczos", "bicubic"], make, told.append)] == ["bicubic", "lanczos"]
-    assert [model.name for model in contestants([None], make, told.append)] == ["bicubic", "photo-lite"]
-    assert [model.name for model in contestants([str(tmp_path / "no.pth")], make, told.append)] == ["bicubic"]
-    assert len(failures(told)) == 1
+    assert [model.name for model in contestants([], make, events.append)] == ["bicubic"]
+    assert [model.name for model in contestants(["lanczos", "bicubic"], make, events.append)] == ["bicubic", "lanczos"]
+    assert [model.name for model in contestants([None], make, events.append)] == ["bicubic", "photo-lite"]
+    assert [model.name for model in contestants([str(tmp_path / "no.pth")], make, events.append)] == ["bicubic"]
+    assert len(failures(events)) == 1
     with pytest.raises(UnknownModelError):
-        contestants(["nothing"], make, told.append)
+        contestants(["nothing"], make, events.append)
 
 
 def test_two_files_of_one_name_are_told_apart(tmp_path: Path) -> None:
@@ -401,25 +401,25 @@ def test_records_hold_nothing_that_json_has_no_word_for() -> None:
 # Without a reference
 
 
-def test_pictures_without_reference_are_judged_as_they_are(tmp_path: Path, told: list[Event]) -> None:
+def test_pictures_without_reference_are_judged_as_they_are(tmp_path: Path, events: list[Event]) -> None:
     good, small = save(tmp_path / "a.png", 200, 200), save(tmp_path / "b.png", 100, 100)
     cases = cases_of({"Set": [good, small]}, [1], blind=True)
-    (row,) = evaluate_blind(cases, [], told.append)
+    (row,) = evaluate_blind(cases, [], events.append)
     assert (row.model, row.picture, row.seconds) == (AS_IT_IS, "a.png", 0)
     assert set(row.values) == {"niqe"}
-    (message,) = failures(told)
+    (message,) = failures(events)
     assert "b.png: NIQE needs 4 blocks" in message
 
 
-def test_pictures_without_reference_are_judged_as_models_make_them(tmp_path: Path, told: list[Event]) -> None:
+def test_pictures_without_reference_are_judged_as_models_make_them(tmp_path: Path, events: list[Event]) -> None:
     paths = [save(tmp_path / "a.png", 200, 200, "L"), save(tmp_path / "b.png", 100, 100)]
-    rows = list(evaluate_blind(cases_of({"Set": paths}, [2], blind=True), [BICUBIC], told.append))
+    rows = list(evaluate_blind(cases_of({"Set": paths}, [2], blind=True), [BICUBIC], events.append))
     assert [(row.picture, row.model) for row in rows] == [
         ("a.png", AS_IT_IS), ("a.png", "bicubic"), ("b.png", "bicubic"),
     ]  # fmt: skip
     sharp, soft = (row.values["niqe"] or 0.0 for row in rows[:2])
     assert sharp < soft
-    assert not told
+    assert not events
 
 
 # LPIPS

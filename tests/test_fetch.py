@@ -105,12 +105,12 @@ def test_the_request_says_who_asks_and_no_more(folder: Path) -> None:
 )
 def test_what_breaks_off_goes_on_where_it_broke(folder: Path, first: Answer) -> None:
     patience = dataclasses.replace(HASTY, timeout_seconds=SILENCE)
-    said: list[str] = []
+    reported: list[str] = []
     with Server(CONTENT, first, web.whole) as server:
-        fetch(spec_for(server), folder, say=said.append, patience=patience)
+        fetch(spec_for(server), folder, say=reported.append, patience=patience)
         assert ranges(server) == [None, "bytes=100000-"]
     assert files_in(folder) == {NAME: CONTENT}
-    (line,) = said
+    (line,) = reported
     assert NAME in line
     assert "trying again" in line
 
@@ -178,7 +178,7 @@ def test_a_trickle_counts_as_lost(folder: Path) -> None:
     assert set(files_in(folder)) == {f"{NAME}.part"}
 
 
-def test_nobody_listens(folder: Path) -> None:
+def test_no_server_listens(folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     with pytest.raises(FetchError, match=rf"cannot reach 127\.0\.0\.1:{port} "):
@@ -395,19 +395,19 @@ def test_a_wrong_file_under_the_final_name_is_replaced(folder: Path) -> None:
 
 
 def test_of_two_threads_one_downloads_and_the_other_waits(folder: Path) -> None:
-    said: list[str] = []
+    reported: list[str] = []
 
     def slow(handler: web.Handler) -> None:
         """Until the other has come."""
         body = handler.begin_content()
         handler.wfile.write(body[:30_000])
-        until(lambda: said)
+        until(lambda: reported)
         handler.wfile.write(body[30_000:])
 
     with Server(CONTENT, slow) as server:
         spec = spec_for(server)
         threads = [
-            threading.Thread(target=fetch, args=(spec, folder), kwargs={"say": said.append, "patience": HASTY})
+            threading.Thread(target=fetch, args=(spec, folder), kwargs={"say": reported.append, "patience": HASTY})
             for _ in range(2)
         ]
         for thread in threads:
@@ -415,7 +415,7 @@ def test_of_two_threads_one_downloads_and_the_other_waits(folder: Path) -> None:
         for thread in threads:
             thread.join()
         assert len(server.requests) == 1
-    assert said == [f"{NAME}: another process is downloading it; waiting for that"]
+    assert reported == [f"{NAME}: another process is downloading it; waiting for that"]
     assert files_in(folder) == {NAME: CONTENT}
 
 

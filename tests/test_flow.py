@@ -1,4 +1,4 @@
-"""Three threads and two channels: every frame once and in order, one error out, nobody left."""
+"""Three threads and two channels: every frame once and in order, one error out, no thread left."""
 
 import threading
 import time
@@ -26,24 +26,24 @@ class Doubling:
     Attributes:
         depth: of the pipeline.
         ways: of every frame that was submitted: by the net or not.
-        most: frames that were under way at once.
+        most: frames that were in progress at once.
     """
 
     depth: int = 0
     ways: list[bool] = field(default_factory=list)
     most: int = 0
-    _under_way: deque[int] = field(default_factory=deque)
+    _in_progress: deque[int] = field(default_factory=deque)
 
     def submit(self, samples: NDArray[Any], *, net: bool = True) -> tuple[int, NDArray[Any]]:
-        ticket = len(self.ways)
+        number = len(self.ways)
         self.ways.append(net)
-        self._under_way.append(ticket)
-        self.most = max(self.most, len(self._under_way))
-        return ticket, samples.copy()
+        self._in_progress.append(number)
+        self.most = max(self.most, len(self._in_progress))
+        return number, samples.copy()
 
     def collect(self, pending: tuple[int, NDArray[Any]]) -> NDArray[Any]:
-        ticket, samples = pending
-        assert self._under_way.popleft() == ticket, "collected out of order"
+        number, samples = pending
+        assert self._in_progress.popleft() == number, "collected out of order"
         return samples * 2
 
 
@@ -56,7 +56,7 @@ def frames(count: int, *, value: Callable[[int], int] = lambda at: at % 100) -> 
 
 
 class Sink:
-    """Keeps what is written; may be told to raise, or to be slow."""
+    """Keeps what is written; may be asked to raise, or to be slow."""
 
     def __init__(self, *, error_at: int | None = None, gate: threading.Event | None = None) -> None:
         self.written: list[tuple[int, int, int]] = []
@@ -142,9 +142,9 @@ def test_frames_that_would_come_too_late_take_the_cheap_way_and_are_counted() ->
 
 
 def test_progress_is_told_of_every_frame_in_the_callers_thread() -> None:
-    told: list[threading.Thread] = []
-    run(frames(5), Sink(), on_frame=lambda: told.append(threading.current_thread()))
-    assert told == [threading.main_thread()] * 5
+    reported: list[threading.Thread] = []
+    run(frames(5), Sink(), on_frame=lambda: reported.append(threading.current_thread()))
+    assert reported == [threading.main_thread()] * 5
 
 
 # Bounded
@@ -152,7 +152,7 @@ def test_progress_is_told_of_every_frame_in_the_callers_thread() -> None:
 
 @pytest.mark.parametrize("depth", [0, 2])
 def test_never_more_frames_than_the_channels_hold_are_on_the_way(depth: int) -> None:
-    """While nothing is written, the reader stands: both channels are full, and each thread has one in hand."""
+    """While nothing is written, the reader stands: both channels are full, and each thread has one in progress."""
     read, gate = 0, threading.Event()
 
     def source() -> Iterator[VideoFrame]:
@@ -295,7 +295,7 @@ def test_what_was_written_before_an_error_is_counted() -> None:
     assert tally.last == (0, 6)
 
 
-def test_a_run_that_is_broken_off_does_not_wait_for_a_writer_that_nobody_reads_from() -> None:
+def test_a_run_that_is_aborted_does_not_wait_for_a_writer_without_a_reader() -> None:
     paused = threading.Event()
 
     def write(_: VideoFrame) -> None:

@@ -675,12 +675,12 @@ def test_one_photo_by_several_models(run: Run, album: Path, out: Path) -> None:
 
 def test_folders_from_python(album: Path, out: Path) -> None:
     (album / "bad.jpg").write_text("hello")
-    told: list[Event] = []
-    first = upscale_folder(album, out, 2, model="bicubic", recursive=True, exclude=["b.*"], listener=told.append)
+    reported: list[Event] = []
+    first = upscale_folder(album, out, 2, model="bicubic", recursive=True, exclude=["b.*"], listener=reported.append)
     assert (first.done, first.skipped, first.failed) == (2, 0, 1)
     assert first.failures[0].source.endswith("bad.jpg")
     assert tree(out) == {"a_2x.png", "sub/c_2x.png"}
-    assert {type(event) for event in told} >= {Surveyed, Started, Finished, FolderProgress, FolderFinished}
+    assert {type(event) for event in reported} >= {Surveyed, Started, Finished, FolderProgress, FolderFinished}
     again = upscale_folder([album / "a.png", album / "b.jpg"], out, 2, model="bicubic", jobs=1)
     assert (again.done, again.skipped) == (1, 1)
     with pytest.raises(OptionError, match="exclude each other"):

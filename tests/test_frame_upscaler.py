@@ -249,11 +249,11 @@ def test_depths_agree(model: str, shallow: str, deep: str) -> None:
 
 
 def test_a_matrix_we_cannot_compute_with_is_told_where_it_matters() -> None:
-    said: list[str] = []
+    reported: list[str] = []
     tags = ColourTags(matrix="ictcp", range="tv")
     for colour in ("luma", "rgb"):
-        FrameUpscaler(with_net(made_up(colour)), FORMATS["yuv420p"], 8, 8, tags, TWICE, say=said.append)
-    assert said == ["the net sees colours of matrix ictcp as if they were bt709's."]
+        FrameUpscaler(with_net(made_up(colour)), FORMATS["yuv420p"], 8, 8, tags, TWICE, say=reported.append)
+    assert reported == ["the net sees colours of matrix ictcp as if they were bt709's."]
 
 
 def test_real_rgb_nets_keep_the_picture(shared_weights: Path) -> None:
@@ -504,8 +504,8 @@ LATER = pytest.mark.parametrize("later", ["no", "yes", "graph"], ids=["at once",
 def test_a_black_frame_is_computed_again_in_fp32_and_the_rest_with_it(
     failure: float, colour: Colour, later: str, as_on_a_gpu: Callable[[VideoUpscaler, bool], None]
 ) -> None:
-    said: list[str] = []
-    upscaler = with_net(made_up(colour, failure), "bf16", said.append)
+    reported: list[str] = []
+    upscaler = with_net(made_up(colour, failure), "bf16", reported.append)
     samples = smooth_frame("yuv420p", 16, 12)
     expected = upscaled(frames_of(with_net(made_up(colour)), "yuv420p", 16, 12), samples)
     frames = frames_of(upscaler, "yuv420p", 16, 12)
@@ -515,8 +515,8 @@ def test_a_black_frame_is_computed_again_in_fp32_and_the_rest_with_it(
         np.testing.assert_array_equal(upscaled(frames, samples), expected)
     assert _Replayed.made == (later == "graph"), "what was recorded in half precision is not replayed again"
     assert upscaler.net(2, 8).precision == "fp32"
-    assert len(said) == 1
-    assert "the frame was computed again" in said[0]
+    assert len(reported) == 1
+    assert "the frame was computed again" in reported[0]
 
 
 @LATER
@@ -603,7 +603,7 @@ def cuda() -> str:
 @pytest.mark.parametrize("name", ["yuv420p", "yuv444p10le", "yuva420p", "gbrp12le", "gray"])
 @pytest.mark.parametrize("model", ["espcn", "bicubic"])
 def test_a_gpu_agrees_with_the_cpu_frame_by_frame(cuda: str, model: str, name: str, graph: bool) -> None:
-    """Several frames under way, in order, each its own."""
+    """Several frames in progress, in order, each its own."""
     form: PixelFormat = FORMATS[name]
     frames = VideoUpscaler(
         Upscaler(model, device=cuda, precision="fp32"), form, 90, 70, TV, TWICE,
@@ -625,15 +625,15 @@ def test_a_gpu_agrees_with_the_cpu_frame_by_frame(cuda: str, model: str, name: s
 
 
 def test_a_frame_that_fp16_spoils_on_a_gpu_comes_out_in_fp32(cuda: str) -> None:
-    said: list[str] = []
+    reported: list[str] = []
     device = torch.device(cuda, 0)
     upscaler = Upscaler("espcn", device=cuda, precision="fp16")
     net = made_up("luma", float("nan"), fails_in=(torch.float16,))
-    upscaler._nets[2, "fp16"] = TiledNet(net, device, "fp16", say=said.append)
+    upscaler._nets[2, "fp16"] = TiledNet(net, device, "fp16", say=reported.append)
     frames = VideoUpscaler(upscaler, FORMATS["gray"], 16, 12, TV, TWICE, graph=True)
     samples = [random_frame("gray", 16, 12, seed) for seed in range(4)]
     pending = [frames.submit(each) for each in samples]
     for each, future in zip(samples, pending, strict=True):
         wanted = each.reshape(12, 16).repeat(2, axis=0).repeat(2, axis=1).ravel()
         np.testing.assert_array_equal(frames.collect(future), wanted)
-    assert len(said) == 1
+    assert len(reported) == 1

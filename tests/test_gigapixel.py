@@ -249,9 +249,9 @@ def test_png_to_anything_that_is_written_in_bands(
     write(path, frame_of(layout, dtype, 61, 37))
     how: dict[str, Any] = {"scale": 2, "model": Upscaler("espcn", device="cpu", tile=16)}
     expected = whole(path, output, monkeypatch, **how)
-    said: list[Event] = []
-    np.testing.assert_array_equal(pixels_in(upscale_file(path, output, listener=said.append, **how)), expected)
-    assert [event.text for event in said if isinstance(event, Note)] == [
+    reported: list[Event] = []
+    np.testing.assert_array_equal(pixels_in(upscale_file(path, output, listener=reported.append, **how)), expected)
+    assert [event.text for event in reported if isinstance(event, Note)] == [
         f"{path}: too large for memory as a whole, so it is upscaled in bands."
     ]
 
@@ -332,10 +332,10 @@ def test_what_is_beside_the_pixels_stays(tmp_path: Path) -> None:
 @pytest.mark.parametrize("model", ["espcn", "bicubic"])
 def test_progress_reaches_its_end(model: str, tmp_path: Path) -> None:
     write(tmp_path / "lr.png", frame_of("RGB", np.uint8, 61, 37))
-    told: list[Event] = []
+    events: list[Event] = []
     upscaler = Upscaler(model, device="cpu", tile=16)
-    upscale_file(tmp_path / "lr.png", scale=2, model=upscaler, listener=told.append)
-    steps = [event for event in told if isinstance(event, Progress)]
+    upscale_file(tmp_path / "lr.png", scale=2, model=upscaler, listener=events.append)
+    steps = [event for event in events if isinstance(event, Progress)]
     assert [step.done for step in steps] == list(range(steps[-1].total + 1))
     assert steps[-1].total > 4
     assert steps[-1].megapixels == pytest.approx(122 * 74 / 1e6)
@@ -392,9 +392,9 @@ def test_a_pyramid_holds_ever_smaller_versions(
 
 def test_a_pyramid_in_another_format_is_nothing(tmp_path: Path) -> None:
     write(tmp_path / "lr.png", frame_of())
-    told: list[Event] = []
-    upscale_file(tmp_path / "lr.png", scale=2, model="bicubic", pyramid=True, listener=told.append)
-    assert any("pyramid=True has an effect on TIFF" in event.text for event in told if isinstance(event, Note))
+    events: list[Event] = []
+    upscale_file(tmp_path / "lr.png", scale=2, model="bicubic", pyramid=True, listener=events.append)
+    assert any("pyramid=True has an effect on TIFF" in event.text for event in events if isinstance(event, Note))
 
 
 # Killed and gone on with
@@ -444,12 +444,12 @@ def test_a_killed_run_goes_on_and_the_result_is_equal(
     assert not output.exists()
     with monkeypatch.context() as generous:  # by now there is memory for the whole
         generous.setattr("upscale_cli.jobs.photo.room", lambda _: 10**12)
-        told: list[Event] = []
-        upscale_file(photo, output, resume=True, listener=told.append, **how)
+        events: list[Event] = []
+        upscale_file(photo, output, resume=True, listener=events.append, **how)
     np.testing.assert_array_equal(pixels_in(output), expected)
-    notes = [event.text for event in told if isinstance(event, Note)]
+    notes = [event.text for event in events if isinstance(event, Note)]
     assert any("going on after row 2" in note for note in notes), notes
-    steps = [event for event in told if isinstance(event, Progress)]
+    steps = [event for event in events if isinstance(event, Progress)]
     assert steps[-1].done == steps[-1].total > len(steps), "and not all was done again"
     assert {path.name for path in photo.parent.iterdir()} == {"lr.png", output.name, f"whole{ending}"}
 
@@ -550,12 +550,12 @@ def test_the_bound_holds_for_what_fits_as_a_whole_too(tmp_path: Path, monkeypatc
     totals = []
     monkeypatch.setattr("upscale_cli.jobs.photo.WORK_MEMORY", 0)
     for room in (10**9, 4 * 10**7):
-        told: list[Event] = []
+        events: list[Event] = []
         monkeypatch.setattr("upscale_cli.jobs.photo.room", lambda _, room=room: room)
         how: dict[str, Any] = {"scale": 2, "model": Upscaler("espcn", device="cpu"), "overwrite": True}
-        upscale_file(tmp_path / "lr.png", max_memory=10**9, listener=told.append, **how)
-        assert not any(isinstance(event, Note) for event in told), "as a whole"
-        totals.append(next(event.total for event in told if isinstance(event, Progress)))
+        upscale_file(tmp_path / "lr.png", max_memory=10**9, listener=events.append, **how)
+        assert not any(isinstance(event, Note) for event in events), "as a whole"
+        totals.append(next(event.total for event in events if isinstance(event, Progress)))
     assert totals[0] < totals[1]
 
 

@@ -52,21 +52,23 @@ def test_what_is_sound_is_taken_without_further_questions() -> None:
 
 @pytest.mark.parametrize(("health", "why"), [*((broken, "NaN or Inf") for broken in BROKEN), (BLANK, "a blank tile")])
 def test_what_is_spoilt_is_computed_again_and_the_rest_runs_in_fp32(health: Tensor, why: str) -> None:
-    said: list[str] = []
-    fallback, again = PrecisionFallback("bf16", said.append), Retry(SOUND)
+    reported: list[str] = []
+    fallback, again = PrecisionFallback("bf16", reported.append), Retry(SOUND)
     assert checked(fallback, health, again) == "again"
     assert fallback.precision == "fp32"
     assert again.count == 1
-    assert said == [f"bf16 is too coarse for this net ({why}): the tile was computed again, and the rest runs in fp32."]
+    assert reported == [
+        f"bf16 is too coarse for this net ({why}): the tile was computed again, and the rest runs in fp32."
+    ]
 
 
 @pytest.mark.parametrize("health", [*BROKEN, BLANK])
 def test_what_was_begun_in_half_precision_meanwhile_is_computed_again_but_not_reported_again(health: Tensor) -> None:
-    said: list[str] = []
-    fallback = PrecisionFallback("fp16", said.append)
+    reported: list[str] = []
+    fallback = PrecisionFallback("fp16", reported.append)
     assert checked(fallback, health, Retry(SOUND), precision="fp16") == "again"
     assert checked(fallback, health, Retry(SOUND), precision="fp16") == "again"
-    assert len(said) == 1
+    assert len(reported) == 1
 
 
 def test_blank_of_a_blank_input_is_no_reason_to_doubt() -> None:
@@ -81,11 +83,11 @@ def test_what_is_blank_in_fp32_too_is_what_the_net_means() -> None:
 
 @pytest.mark.parametrize("health", BROKEN)
 def test_what_is_broken_and_then_blank_has_been_helped(health: Tensor) -> None:
-    said: list[str] = []
-    fallback = PrecisionFallback("fp16", said.append)
+    reported: list[str] = []
+    fallback = PrecisionFallback("fp16", reported.append)
     assert checked(fallback, health, Retry(BLANK), precision="fp16") == "again"
     assert fallback.precision == "fp32"
-    assert len(said) == 1
+    assert len(reported) == 1
 
 
 def test_blank_in_fp32_is_accepted_at_once() -> None:

@@ -242,7 +242,7 @@ def test_public_functions_name_their_options() -> None:
 
 
 def test_jobs_are_not_told_apart() -> None:
-    """A job knows how it is run; nobody asks which class it is of, but the file that defines it."""
+    """A job knows how it is run; no code asks which class it is of, but the file that defines it."""
     homes = {node.name: module for module, node in nodes()[ast.ClassDef] if node.name.endswith("Job")}
     calls = [(module, node) for module, node in nodes()[ast.Call] if called(node) == "isinstance"]
     asked = [(module, node.lineno, node.args[1]) for module, node in calls]

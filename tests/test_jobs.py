@@ -168,14 +168,14 @@ def test_threads_run_whatever_is_a_job(concurrency: int, fills_machine: bool, is
 
 def test_events_and_ends_come_back_to_the_thread_of_the_run() -> None:
     """Also those of a job that fails; notes say what they are about."""
-    told: list[tuple[str, Event]] = []
+    reported: list[tuple[str, Event]] = []
 
     def act(listener: Listener) -> str:
         listener(Note("a note"))
         raise OutputError("no good")
 
     executor = ThreadExecutor(2)
-    pending = Pending[int](executor, lambda event: told.append((threading.current_thread().name, event)))
+    pending = Pending[int](executor, lambda event: reported.append((threading.current_thread().name, event)))
     for number in range(4):
         pending.submit(number, Toy(act, name=f"toy {number}"), BICUBIC)
     ends = dict(pending.ended(0))
@@ -183,7 +183,7 @@ def test_events_and_ends_come_back_to_the_thread_of_the_run() -> None:
     assert sorted(ends) == list(range(4))
     assert all(isinstance(future.exception(), OutputError) for future in ends.values())
     here = threading.current_thread().name
-    assert sorted(told, key=str) == [(here, Note("a note", f"toy {number}")) for number in range(4)]
+    assert sorted(reported, key=str) == [(here, Note("a note", f"toy {number}")) for number in range(4)]
 
 
 def test_a_closed_executor_breaks_off_what_is_in_progress() -> None:

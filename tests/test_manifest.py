@@ -114,7 +114,7 @@ def test_what_another_run_has_put_in_place_is_known_before_its_line(source: Inpu
     assert ours.finished(source, JOB) is not None
 
 
-def test_an_edited_output_is_nobodys_though_a_killed_run_had_begun_it(source: Input, output: Path) -> None:
+def test_an_edited_output_is_not_ours_though_a_killed_run_had_begun_it(source: Input, output: Path) -> None:
     Manifest(output.parent).begin(source, output, JOB)  # killed
     made(source, output)
     output.write_bytes(b"edited by hand")
@@ -144,7 +144,7 @@ NONSENSE = [b"\xff\xfe", b"[]", b"1", b'{"done": 3}', b'{"done": "x", "stamp": 1
 
 
 @pytest.mark.parametrize("line", NONSENSE)
-def test_nonsense_is_passed_over(source: Input, output: Path, line: bytes) -> None:
+def test_nonsense_is_ignored(source: Input, output: Path, line: bytes) -> None:
     made(source, output)
     (output.parent / MANIFEST_NAME).write_bytes(line + b"\n" + (output.parent / MANIFEST_NAME).read_bytes())
     assert Manifest(output.parent).finished(source, JOB) is not None

@@ -36,10 +36,10 @@ def animation(transparent: bool = False) -> list[Frame]:
 @pytest.mark.parametrize("name", ["GIF", "WebP", "PNG"])
 def test_everything_about_an_animation_stays(tmp_path: Path, name: str, plays: int, transparent: bool) -> None:
     frames = animation(transparent)
-    said: list[str] = []
-    path = write(tmp_path / f"a{SUFFIX[name]}", frames, name, metadata=Metadata(plays=plays), said=said)
+    reported: list[str] = []
+    path = write(tmp_path / f"a{SUFFIX[name]}", frames, name, metadata=Metadata(plays=plays), reported=reported)
     info, back = read(path)
-    assert said == []
+    assert reported == []
     assert (info.format, info.animated, info.frames, info.metadata.plays) == (name, True, 5, plays)
     assert [frame.duration_ms for frame in back] == DURATIONS
     for frame, again in zip(frames, back, strict=True):
@@ -156,9 +156,9 @@ def test_durations_that_a_format_counts_coarsely_do_not_drift(tmp_path: Path) ->
 
 def test_gif_reduces_colours_and_cuts_transparency_and_says_so(tmp_path: Path) -> None:
     frame = frame_of("RGBA", height=64, width=64)
-    said: list[str] = []
-    _, (back,) = read(write(tmp_path / "a.gif", frame, "GIF", said=said))
-    assert len(said) == 2
+    reported: list[str] = []
+    _, (back,) = read(write(tmp_path / "a.gif", frame, "GIF", reported=reported))
+    assert len(reported) == 2
     assert set(np.unique(back.pixels[..., 3])) == {0, 255}
     seen = back.pixels[..., 3] > 0
     error = back.pixels[seen][:, :3].astype(float) - frame.pixels[seen][:, :3]
@@ -167,15 +167,15 @@ def test_gif_reduces_colours_and_cuts_transparency_and_says_so(tmp_path: Path) -
 
 def test_an_animation_for_a_still_format_gives_its_first_frame(tmp_path: Path) -> None:
     frames = animation()
-    said: list[str] = []
+    reported: list[str] = []
     info = info_of(frames[0], "GIF", 5, animated=True, metadata=Metadata(plays=0))
-    with ImageWriter(tmp_path / "a.jpg", format="JPEG", info=info, say=said.append) as writer:
+    with ImageWriter(tmp_path / "a.jpg", format="JPEG", info=info, say=reported.append) as writer:
         assert writer.frames == 1
         for frame in frames:
             writer.write(frame)
     assert read(tmp_path / "a.jpg")[0].frames == 1
-    assert len(said) == 1
-    assert "first of 5" in said[0]
+    assert len(reported) == 1
+    assert "first of 5" in reported[0]
 
 
 def test_frames_are_decoded_one_at_a_time(tmp_path: Path) -> None:

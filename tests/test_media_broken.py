@@ -169,10 +169,10 @@ def test_truncated_files_are_refused(tmp_path: Path, name: str) -> None:
 def test_salvage_takes_what_decodes(name: str, progressive: bool) -> None:
     frame = frame_of(height=128, width=128)
     whole = encoded(frame, name, **({"quality": 95, "progressive": progressive} if name == "JPEG" else {}))
-    said: list[str] = []
-    _, (back,) = read(whole[: int(len(whole) * 0.7)], salvage=True, say=said.append)
+    reported: list[str] = []
+    _, (back,) = read(whole[: int(len(whole) * 0.7)], salvage=True, say=reported.append)
     assert back.pixels.shape == frame.pixels.shape
-    assert len(said) == 1
+    assert len(reported) == 1
     if not progressive:
         top = [Frame(f.pixels[:64], "RGB") for f in (frame, back)]
         assert psnr(*top) > 30
@@ -182,9 +182,11 @@ def test_salvage_takes_what_decodes(name: str, progressive: bool) -> None:
 def test_salvage_of_a_whole_file_changes_nothing() -> None:
     for name in ("JPEG", "PNG"):
         data = encoded(frame_of(), name)
-        said: list[str] = []
-        np.testing.assert_array_equal(read(data, salvage=True, say=said.append)[1][0].pixels, read(data)[1][0].pixels)
-        assert said == []
+        reported: list[str] = []
+        np.testing.assert_array_equal(
+            read(data, salvage=True, say=reported.append)[1][0].pixels, read(data)[1][0].pixels
+        )
+        assert reported == []
 
 
 def test_a_damaged_chunk_is_refused_if_it_matters_and_left_out_if_not() -> None:
@@ -194,10 +196,10 @@ def test_a_damaged_chunk_is_refused_if_it_matters_and_left_out_if_not() -> None:
     refused(bytes(damaged), "IDAT", "salvage=True")
     damaged = data.copy()
     damaged[data.find(b"pHYs") + 5] ^= 1
-    said: list[str] = []
-    info, _ = read(bytes(damaged), say=said.append)
+    reported: list[str] = []
+    info, _ = read(bytes(damaged), say=reported.append)
     assert info.metadata.dpi is None
-    assert "pHYs" in said[0]
+    assert "pHYs" in reported[0]
 
 
 def test_text_bombs_are_left_out() -> None:
@@ -205,9 +207,9 @@ def test_text_bombs_are_left_out() -> None:
     bomb = chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(50_000_000)))
     itxt = chunk(b"iTXt", b"b\0\1\0\0\0" + zlib.compress(bytes(50_000_000)))
     profile = chunk(b"iCCP", b"c\0\0" + zlib.compress(bytes(50_000_000)))
-    said: list[str] = []
-    info, _ = read(data[:33] + bomb + itxt + profile + data[33:], say=said.append)
-    assert len(said) == 2
+    reported: list[str] = []
+    info, _ = read(data[:33] + bomb + itxt + profile + data[33:], say=reported.append)
+    assert len(reported) == 2
     assert info.metadata == Metadata()
 
 

@@ -34,10 +34,10 @@ def test_a_profile_comes_back_byte_for_byte_with_every_level_and_all_metadata(
 ) -> None:
     frame = frame_of(layout, dtype)
     metadata = Metadata(icc=profile_for(layout), exif=exif_block(thumbnail=False), xmp=XMP)
-    said: list[str] = []
-    path = write(tmp_path / "a.jxl", frame, "JPEG XL", metadata=metadata, said=said)
-    info, (back,) = read(path, say=said.append)
-    assert said == []
+    reported: list[str] = []
+    path = write(tmp_path / "a.jxl", frame, "JPEG XL", metadata=metadata, reported=reported)
+    info, (back,) = read(path, say=reported.append)
+    assert reported == []
     assert info.metadata.icc == metadata.icc
     assert info.metadata.exif is not None
     assert info.metadata.xmp is not None
@@ -65,9 +65,9 @@ def test_a_wide_gamut_of_cjxl_is_kept(tmp_path: Path, distance: int) -> None:
     cjxl, djxl = tool("cjxl"), tool("djxl")
     Image.fromarray(frame_of(height=40, width=60).pixels).save(tmp_path / "a.png")
     cjxl(tmp_path / "a.png", tmp_path / "a.jxl", "-d", distance, "-x", P3)
-    said: list[str] = []
-    info, (back,) = read(tmp_path / "a.jxl", say=said.append)
-    assert said == []
+    reported: list[str] = []
+    info, (back,) = read(tmp_path / "a.jxl", say=reported.append)
+    assert reported == []
     assert icc.space(info.metadata.icc or b"") == "RGB"
     djxl(tmp_path / "a.jxl", tmp_path / "b.png")
     with Image.open(tmp_path / "b.png") as image:
@@ -99,11 +99,11 @@ def test_a_lossy_picture_has_the_depth_of_its_source_if_it_has_colour(
     if dtype is np.uint8 and transfer == "linear" and layout in ("L", "LA"):
         pytest.skip("8 bits of gray in proportion to light cannot be declared")
     frame = frame_of(layout, dtype, height=64, width=96, transfer=transfer)
-    said: list[str] = []
-    _, (back,) = read(write(tmp_path / "a.jxl", frame, "JPEG XL", quality=90, said=said))
+    reported: list[str] = []
+    _, (back,) = read(write(tmp_path / "a.jxl", frame, "JPEG XL", quality=90, reported=reported))
     keeps = layout in ("RGB", "RGBA") or dtype is np.uint8
     assert back.pixels.dtype == (dtype if keeps else np.uint8)
-    assert len(said) == (not keeps)
+    assert len(reported) == (not keeps)
     assert psnr(frame, back) > 28
     if keeps:
         assert back.transfer == transfer
@@ -111,11 +111,11 @@ def test_a_lossy_picture_has_the_depth_of_its_source_if_it_has_colour(
 
 def test_a_profile_beside_gray_with_alpha_is_used_up(tmp_path: Path) -> None:
     frame = frame_of("LA", np.uint16)
-    said: list[str] = []
-    path = write(tmp_path / "a.jxl", frame, "JPEG XL", metadata=Metadata(icc=profile_for("L", 1.8)), said=said)
+    reported: list[str] = []
+    path = write(tmp_path / "a.jxl", frame, "JPEG XL", metadata=Metadata(icc=profile_for("L", 1.8)), reported=reported)
     info, (back,) = read(path)
-    assert len(said) == 1
-    assert "converted to sRGB" in said[0]
+    assert len(reported) == 1
+    assert "converted to sRGB" in reported[0]
     assert info.metadata.icc is None
     np.testing.assert_array_equal(back.pixels[..., 1], frame.pixels[..., 1])
     assert (back.pixels[..., 0] != frame.pixels[..., 0]).any()
@@ -123,18 +123,18 @@ def test_a_profile_beside_gray_with_alpha_is_used_up(tmp_path: Path) -> None:
 
 def test_a_profile_that_libjxl_refuses_is_used_up_or_left_aside(tmp_path: Path) -> None:
     frame = frame_of()
-    said: list[str] = []
+    reported: list[str] = []
     for number, profile in enumerate((b"no profile at all" * 20, profile_for("L"), imagecodecs.cms_profile("lab4"))):
         metadata = Metadata(icc=bytes(profile))
-        info, (back,) = read(write(tmp_path / f"{number}.jxl", frame, "JPEG XL", metadata=metadata, said=said))
+        info, (back,) = read(write(tmp_path / f"{number}.jxl", frame, "JPEG XL", metadata=metadata, reported=reported))
         assert info.metadata.icc is None
         np.testing.assert_array_equal(back.pixels, frame.pixels)
-    assert said == []
+    assert reported == []
     gray = bytes(imagecodecs.cms_profile("gray", gamma=1.8))  # lcms takes it, libjxl does not
-    path = write(tmp_path / "gray.jxl", frame_of("L"), "JPEG XL", metadata=Metadata(icc=gray), said=said)
+    path = write(tmp_path / "gray.jxl", frame_of("L"), "JPEG XL", metadata=Metadata(icc=gray), reported=reported)
     assert read(path)[0].metadata.icc is None
-    assert len(said) == 1
-    assert "converted to sRGB" in said[0]
+    assert len(reported) == 1
+    assert "converted to sRGB" in reported[0]
 
 
 def test_alpha_is_straight(tmp_path: Path) -> None:
@@ -162,20 +162,20 @@ def test_a_profile_is_no_way_around_the_limits(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(openimageio, "profile_of", lambda data: asked.append(len(data)))
     metadata = Metadata(icc=profile_for("RGB"))
     data = write(tmp_path / "a.jxl", frame_of(), "JPEG XL", metadata=metadata).read_bytes()
-    said: list[str] = []
+    reported: list[str] = []
     with pytest.raises(Exception, match="--max-pixels"):
         read(data, max_pixels=100)
     assert asked == []
-    read(data, say=said.append)
-    assert (len(asked), len(said)) == (1, 1)
-    assert "taken as sRGB" in said[0]
+    read(data, say=reported.append)
+    assert (len(asked), len(reported)) == (1, 1)
+    assert "taken as sRGB" in reported[0]
     cjxl = tool("cjxl")
     frames = [Image.fromarray(frame_of("L", seed=seed).pixels[..., 0]) for seed in range(3)]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:], duration=40)
     cjxl(tmp_path / "a.gif", tmp_path / "b.jxl", "-d", "0", "-x", P3)
-    said.clear()
-    read(tmp_path / "b.jxl", say=said.append)
-    assert (len(asked), len(said)) == (1, 2)
+    reported.clear()
+    read(tmp_path / "b.jxl", say=reported.append)
+    assert (len(asked), len(reported)) == (1, 2)
 
 
 def test_damage_behind_a_profile_is_an_error(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What travels beside the pixels is kept: profile, EXIF, XMP, resolution; and orientation is applied once."""
+"""What belongs to the pixels is kept: profile, EXIF, XMP, resolution; and orientation is applied once."""
 
 import io
 import json
@@ -33,10 +33,10 @@ def suffix(name: str) -> str:
 def test_metadata_survive_every_format_that_holds_them(tmp_path: Path, name: str) -> None:
     if name == "HEIC":
         pytest.importorskip("pillow_heif", reason="the extra [heif] is not installed")
-    said: list[str] = []
+    reported: list[str] = []
     dpi_unknown = UPRIGHT if FORMATS[name].icc else Metadata(exif=UPRIGHT.exif, xmp=UPRIGHT.xmp)
-    path = write(tmp_path / f"a{suffix(name)}", frame_of(), name, metadata=dpi_unknown, said=said)
-    assert said == []
+    path = write(tmp_path / f"a{suffix(name)}", frame_of(), name, metadata=dpi_unknown, reported=reported)
+    assert reported == []
     found = read(path)[0].metadata
     assert found.icc == (UPRIGHT.icc if FORMATS[name].icc else None)
     assert found.xmp is not None
@@ -271,11 +271,11 @@ def test_text_and_colour_chunks_of_a_png_stay(tmp_path: Path) -> None:
 
 
 def test_metadata_too_long_for_jpeg_are_left_out_and_said(tmp_path: Path) -> None:
-    said: list[str] = []
+    reported: list[str] = []
     big = exif.block_of([exif.Field(0x010E, 2, 70_000, b"x" * 69_999 + b"\0")], "<")
     metadata = Metadata(exif=big, xmp=XMP + b" " * 70_000, icc=icc_profile() + bytes(200_000))
-    path = write(tmp_path / "a.jpg", frame_of(), "JPEG", metadata=metadata, said=said)
-    assert len(said) == 2
+    path = write(tmp_path / "a.jpg", frame_of(), "JPEG", metadata=metadata, reported=reported)
+    assert len(reported) == 2
     found = read(path)[0].metadata
     assert (found.exif, found.xmp) == (None, None)
     assert found.icc == metadata.icc
@@ -285,10 +285,10 @@ def test_a_gray_profile_goes_where_gray_goes(tmp_path: Path) -> None:
     metadata = Metadata(icc=icc_profile(b"GRAY", 1.0))
     gray = frame_of("L")
     assert read(write(tmp_path / "a.tif", gray, "TIFF", metadata=metadata))[0].metadata.icc == metadata.icc
-    said: list[str] = []
-    info, (back,) = read(write(tmp_path / "a.webp", gray, "WebP", metadata=metadata, said=said))
+    reported: list[str] = []
+    info, (back,) = read(write(tmp_path / "a.webp", gray, "WebP", metadata=metadata, reported=reported))
     assert info.metadata.icc is None
-    assert len(said) == 1
+    assert len(reported) == 1
     middle = back.pixels[np.isclose(gray.pixels[..., 0], 55, atol=1)]
     np.testing.assert_allclose(middle.mean(), 128, atol=3)  # 0.216 of the light is middle gray in sRGB
 

@@ -39,18 +39,18 @@ def test_every_format_gives_back_every_layout_and_depth_it_claims(
 ) -> None:
     if name == "HEIC":
         pytest.importorskip("pillow_heif", reason="the extra [heif] is not installed")
-    said: list[str] = []
+    reported: list[str] = []
     frame = frame_of(layout, DTYPES[bits])
     if name == "GIF":
         frame = few_colours(frame)
-    path = write(path_for(tmp_path, name), frame, name, said=said)
+    path = write(path_for(tmp_path, name), frame, name, reported=reported)
     info, (back,) = read(path)
     assert (info.format, info.width, info.height, info.frames, info.animated) == (name, 37, 24, 1, False)
     assert back.pixels.dtype == frame.pixels.dtype
     if name == "GIF" and layout in ("L", "LA"):  # a GIF's palette is of colours
         back = Frame(back.pixels[..., [0, -1] if back.has_alpha else [0]], layout)
     assert (back.layout, info.bits) == (layout, bits)
-    assert said == []
+    assert reported == []
     if name in LOSSY:
         assert psnr(frame, back) > 34
     elif name == "GIF" and frame.has_alpha:  # under a hole there is no colour
@@ -123,11 +123,11 @@ def test_jpeg_has_full_colour_resolution_and_quality_95(tmp_path: Path) -> None:
 def test_what_a_format_cannot_hold_is_converted_and_said_once(
     tmp_path: Path, name: str, frame: Frame, layout: str, dtype: Any, words: list[str]
 ) -> None:
-    said: list[str] = []
-    _, (back,) = read(write(path_for(tmp_path, name), frame, name, said=said))
+    reported: list[str] = []
+    _, (back,) = read(write(path_for(tmp_path, name), frame, name, reported=reported))
     assert (back.layout, back.pixels.dtype) == (layout, dtype)
-    assert len(said) == len(words)
-    for text, word in zip(sorted(said), sorted(words), strict=True):
+    assert len(reported) == len(words)
+    for text, word in zip(sorted(reported), sorted(words), strict=True):
         assert any(each in text for each in words), (text, word)
 
 
@@ -161,21 +161,21 @@ def test_float_beyond_white_stays_in_float_formats(tmp_path: Path) -> None:
 def test_float_files_of_integer_levels_keep_their_range(tmp_path: Path, name: str, white: float, levels: int) -> None:
     frame = frame_of("RGB", np.float32)
     path = write(path_for(tmp_path, name), frame, name, metadata=Metadata(white=white))
-    said: list[str] = []
-    info, (back,) = read(path, say=said.append)
+    reported: list[str] = []
+    info, (back,) = read(path, say=reported.append)
     assert info.metadata.white == white
-    assert len(said) == 1
-    assert f"{levels:,}" in said[0]
+    assert len(reported) == 1
+    assert f"{levels:,}" in reported[0]
     np.testing.assert_allclose(back.pixels, frame.pixels, atol=1e-6)
 
 
 def test_wide_colours_are_converted_where_the_profile_would_be_lost(tmp_path: Path) -> None:
     green = np.zeros((4, 4, 3), np.uint8) + np.array([100, 180, 100], np.uint8)
-    said: list[str] = []
+    reported: list[str] = []
     metadata = Metadata(icc=icc_profile())
-    _, (back,) = read(write(tmp_path / "a.bmp", Frame(green, "RGB"), "BMP", metadata=metadata, said=said))
-    assert len(said) == 1
-    assert "sRGB" in said[0]
+    _, (back,) = read(write(tmp_path / "a.bmp", Frame(green, "RGB"), "BMP", metadata=metadata, reported=reported))
+    assert len(reported) == 1
+    assert "sRGB" in reported[0]
     assert back.pixels[0, 0, 0] < 80  # the same green needs less red in a narrower gamut
     _, (kept,) = read(write(tmp_path / "a.png", Frame(green, "RGB"), "PNG", metadata=metadata))
     np.testing.assert_array_equal(kept.pixels, green)
@@ -319,9 +319,9 @@ def test_pages_of_different_kinds_stay_pages(tmp_path: Path) -> None:
     for page, again in zip(pages, back, strict=True):
         assert again.layout == page.layout
         np.testing.assert_array_equal(again.pixels, page.pixels)
-    said: list[str] = []
-    info, back = read(write(tmp_path / "a.png", pages, "PNG", animated=False, said=said))
-    assert (info.frames, len(said)) == (1, 1)
+    reported: list[str] = []
+    info, back = read(write(tmp_path / "a.png", pages, "PNG", animated=False, reported=reported))
+    assert (info.frames, len(reported)) == (1, 1)
 
 
 def test_tiff_beyond_4_gib_becomes_bigtiff(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -334,7 +334,7 @@ def test_tiff_beyond_4_gib_becomes_bigtiff(tmp_path: Path, monkeypatch: pytest.M
     np.testing.assert_array_equal(back[1].pixels, frame.pixels)
 
 
-def test_thumbnail_pages_of_a_tiff_are_passed_over(tmp_path: Path) -> None:
+def test_thumbnail_pages_of_a_tiff_are_ignored(tmp_path: Path) -> None:
     tifffile = pytest.importorskip("tifffile")
     with tifffile.TiffWriter(tmp_path / "a.tif") as file:
         file.write(frame_of().pixels, photometric="rgb", metadata=None)
@@ -466,7 +466,7 @@ def test_a_jpeg_encoded_beside_other_work_is_pillows_own(
 
     monkeypatch.setattr("upscale_cli.media.image.codecs.pillow_writer.with_metadata", noted)
     with ThreadPoolExecutor(1) as threads:
-        file = tmp_path / "beside.jpg"
-        beside = threads.submit(write, file, frame, "JPEG", metadata=metadata, quality=quality).result()
-    assert beside.read_bytes() == alone.read_bytes()
+        file = tmp_path / "threaded.jpg"
+        threaded = threads.submit(write, file, frame, "JPEG", metadata=metadata, quality=quality).result()
+    assert threaded.read_bytes() == alone.read_bytes()
     assert len(used) == 1

@@ -165,7 +165,7 @@ def test_imagemagick_sees_the_same_pixels(sample_images: Path, tmp_path: Path, n
 
 def test_salvaged_samples(sample_images: Path) -> None:
     for name in ("broken/truncated_image.png", "broken/truncated_jpeg.jpg"):
-        said: list[str] = []
-        _, (frame,) = read(sample_images / name, salvage=True, say=said.append)
-        assert len(said) == 1
+        reported: list[str] = []
+        _, (frame,) = read(sample_images / name, salvage=True, say=reported.append)
+        assert len(reported) == 1
         assert frame.pixels[: frame.height // 4].std() > 5

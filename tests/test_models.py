@@ -1,7 +1,7 @@
 """Every row of the registry and every net: facts, files, fields of view, and agreement with other implementations.
 
 Random nets are compared with spandrel's (tests/goldens/make.py made the goldens, and says how), ESPCN with NumPy, and
-trained nets with the PSNR on their cards where the files are on this machine.
+trained nets with the PSNR in their metadata where the files are on this machine.
 """
 
 import hashlib
@@ -131,7 +131,7 @@ def test_no_two_rows_are_the_same_pass() -> None:
     assert len({spec.file for spec in MODELS}) == len(MODELS)
 
 
-def test_twins_for_denoising_differ_in_weights_only() -> None:
+def test_second_checkpoints_for_denoising_differ_in_weights_only() -> None:
     rows = {spec.model: spec for spec in MODELS}
     for spec in MODELS:
         if spec.weak_denoise:
@@ -287,7 +287,7 @@ def assert_like_numpy(
 
 
 def weights_folders() -> list[Path]:
-    """The user's folders, and the one beside the checkout."""
+    """The user's folders, and the one next to the checkout."""
     given = os.environ.get("UPSCALE_WEIGHTS", "").split(os.pathsep)
     return [*(Path(folder) for folder in given if folder), SHARED / "weights"]
 
@@ -319,13 +319,13 @@ def test_other_peoples_espcn_reaches_the_psnr_on_its_card(stem: str) -> None:
     if not (SHARED / "eval" / "Set5").is_dir():
         pytest.skip("Set5 is not in ../shared/eval")
     verified = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["verified"]
-    (promised,) = re.findall(r"MATLAB-style[^;]*?-> this net: [\d.]+ -> ([\d.]+)", "; ".join(verified))
+    (published,) = re.findall(r"MATLAB-style[^;]*?-> this net: [\d.]+ -> ([\d.]+)", "; ".join(verified))
     net = load_net(path)
-    assert np.mean([set5_psnr(net, name) for name in SET5]) == pytest.approx(float(promised), abs=0.02)
+    assert np.mean([set5_psnr(net, name) for name in SET5]) == pytest.approx(float(published), abs=0.02)
 
 
 def set5_psnr(net: LoadedNet, name: str) -> float:
-    """Luma PSNR in dB as the cards have it: LR rounded to 8 bits, SR not."""
+    """Luma PSNR in dB as the metadata have it: LR rounded to 8 bits, SR not."""
     scale = scale_of(net)
     with Image.open(SHARED / "eval" / "Set5" / f"{name}.png") as image:
         hr = metrics.crop_to_multiple(np.asarray(image.convert("RGB")), scale)

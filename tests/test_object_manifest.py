@@ -106,7 +106,7 @@ def test_many_are_noted_together(store: "Store", bucket: "Bucket") -> None:
     assert store.requests == {"PUT": 1}
     assert [line["begun"] for line in lines(bucket) if "begun" in line] == [f"{number}.png" for number in range(20)]
     manifest.drop(records[0])
-    manifest.tidy()  # what was never begun with is nobody's
+    manifest.tidy()  # what was never begun with is dropped
     left = {line["dropped"] for line in lines(bucket) if "dropped" in line}
     assert left == {f"{number}.png" for number in range(20)}
     bucket.put("out/5.png", b"somebody's")
@@ -270,7 +270,7 @@ def test_young_ones_are_left_alone(bucket: "Bucket", monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("data", [b"\xff\xfe\n", b"[]\n", b'{"done": 3}\n', b'{"begun": "torn'])
-def test_nonsense_is_passed_over(bucket: "Bucket", data: bytes) -> None:
+def test_nonsense_is_ignored(bucket: "Bucket", data: bytes) -> None:
     given = source(bucket)
     made(bucket, given)
     bucket.put(f"out/{LINES_PREFIX}00000000T000000.jsonl", data)

@@ -411,7 +411,7 @@ def test_include_exclude_and_what_lies_deeper(run: Run, bucket: Bucket, tmp_path
 
 
 def test_outputs_are_no_sources(run: Run, bucket: Bucket, tmp_path: Path) -> None:
-    """Inside the prefix of the inputs, beside them, and where another run has put them."""
+    """Inside the prefix of the inputs, next to them, and where another run has put them."""
     url = bucket.put_all(album(tmp_path), "in/")
     for output in (f"{url}large/", f"{url}large/", f"{bucket.url}/elsewhere/"):
         assert run(url, "-o", output, "-r", *FAST).code == 0
@@ -551,8 +551,8 @@ def test_clips_come_and_go_as_a_whole(run: Run, bucket: Bucket, tmp_path: Path, 
     (tmp_path / "film.mp4").write_bytes(bucket.get("out/film_2x.mp4"))
     with av.open(str(tmp_path / "film.mp4")) as clip:
         assert sum(1 for _ in clip.decode(video=0)) == 3
-    told = [json.loads(line) for line in outcome.out.splitlines()]
-    (finished,) = [event for event in told if event["event"] == "clip_finished"]
+    reported = [json.loads(line) for line in outcome.out.splitlines()]
+    (finished,) = [event for event in reported if event["event"] == "clip_finished"]
     assert (finished["source"], finished["output"]) == (f"{bucket.url}/in/film.mp4", f"{bucket.url}/out/film_2x.mp4")
     assert SCRATCH not in outcome.out + outcome.err
 
@@ -665,7 +665,7 @@ def test_what_a_killed_run_left_in_scratch_goes_with_the_next() -> None:
             assert (living.is_dir(), dead.is_dir()) == (True, False)
 
 
-# Kills, and whoever looks on
+# Kills, and what readers see meanwhile
 
 
 KILLED = """
@@ -713,7 +713,7 @@ def test_kills_on_the_way(run: Run, bucket: Bucket, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_nobody_ever_sees_a_part(run: Run, store: Store, bucket: Bucket, tmp_path: Path, small_parts: int) -> None:
+def test_a_part_is_never_visible(run: Run, store: Store, bucket: Bucket, tmp_path: Path, small_parts: int) -> None:
     """Someone lists and reads without pause; failing puts and an output of several parts among many."""
     for number in range(6):
         bucket.put(f"in/p{number}.png", paint(tmp_path / "p.png", number))

@@ -1,4 +1,4 @@
-"""One job from file to file: what is told on the way, and what is refused before it begins."""
+"""One job from file to file: what is reported on the way, and what is refused before it begins."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -25,16 +25,16 @@ def photo(tmp_path: Path, noise: Callable[..., Pixels]) -> Path:
 
 
 def test_progress_counts_every_tile_of_every_plane(photo: Path) -> None:
-    told: list[Event] = []
+    events: list[Event] = []
     upscaler = Upscaler("espcn", device="cpu", tile=16)
-    output = upscale_file(photo, scale=2, model=upscaler, listener=told.append)
+    output = upscale_file(photo, scale=2, model=upscaler, listener=events.append)
     assert output == photo.parent / "photo_2x.png"
-    steps = [event for event in told if isinstance(event, Progress)]
+    steps = [event for event in events if isinstance(event, Progress)]
     assert [step.done for step in steps] == list(range(steps[-1].total + 1))
     assert steps[-1].total > 2 * 4, "colour and alpha, several tiles each"
     assert steps[-1].megapixels == pytest.approx(80 * 120 / 1e6)
-    assert isinstance(told[0], Started)
-    assert isinstance(told[-1], Finished)
+    assert isinstance(events[0], Started)
+    assert isinstance(events[-1], Finished)
 
 
 def test_pages_may_differ_in_size(tmp_path: Path) -> None:
@@ -45,12 +45,12 @@ def test_pages_may_differ_in_size(tmp_path: Path) -> None:
 
 
 def test_a_long_run_is_announced_once(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[Event] = []
+    events: list[Event] = []
     monkeypatch.setattr("upscale_cli.jobs.photo_progress.LONG_RUN_SECONDS", 0)
     monkeypatch.setattr("upscale_cli.inference.tiled.WORTH_TIMING", 0)
-    upscale_file(photo, scale=2, model=Upscaler("espcn", device="cpu", tile=16), listener=told.append)
-    assert [event.device for event in told if isinstance(event, Estimate)] == ["cpu"]
-    assert next(index for index, event in enumerate(told) if isinstance(event, Estimate)) == 1, "before it begins"
+    upscale_file(photo, scale=2, model=Upscaler("espcn", device="cpu", tile=16), listener=events.append)
+    assert [event.device for event in events if isinstance(event, Estimate)] == ["cpu"]
+    assert next(index for index, event in enumerate(events) if isinstance(event, Estimate)) == 1, "before it begins"
 
 
 def test_a_net_that_fails_leaves_no_file(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:

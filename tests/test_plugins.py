@@ -184,13 +184,13 @@ def test_a_broken_plugin_is_reported_and_ignored(
     monkeypatch.syspath_prepend(str(toy.install(tmp_path / "site", source, entry_points)))
     forget()
     try:
-        said: list[str] = []
-        names = [arch.name for arch in plugins.architectures(said.append)]
+        reported: list[str] = []
+        names = [arch.name for arch in plugins.architectures(reported.append)]
         assert names == ["rrdbnet", "srvgg", "espcn"]
-        assert len(said) == 1
-        assert "ignored" in said[0]
-        assert list(plugins.architectures(said.append))
-        assert len(said) == 1  # once
+        assert len(reported) == 1
+        assert "ignored" in reported[0]
+        assert list(plugins.architectures(reported.append))
+        assert len(reported) == 1  # once
     finally:
         forget()
 

@@ -1,4 +1,4 @@
-"""Work on a Ray cluster of four nodes on this machine: nothing lost, nothing twice, nothing half, whoever dies."""
+"""Work on a Ray cluster of four nodes on this machine: nothing lost, nothing twice, nothing half, if one dies."""
 
 import contextlib
 import json
@@ -85,19 +85,19 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 @pytest.fixture
-def said() -> list[str]:
+def reported() -> list[str]:
     return []
 
 
 @pytest.fixture
-def executor(cluster: Any, said: list[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def executor(cluster: Any, reported: list[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """One that does not mind how long its workers take to start: on a busy machine that would be a note more."""
     from upscale_cli.executors.ray import executor
     from upscale_cli.executors.ray.executor import open_ray_executor
 
     monkeypatch.setattr(executor, "PATIENCE_SECONDS", math.inf)
     monkeypatch.setattr(executor, "STOPPING_SECONDS", PATIENCE)
-    made = open_ray_executor(cluster.address, said.append)
+    made = open_ray_executor(cluster.address, reported.append)
     yield made
     made.close()
 
@@ -140,7 +140,7 @@ def content(folder: Path) -> dict[str, bytes]:
 
 @dataclass(frozen=True)
 class Held(PhotoJob):
-    """A photo that its worker holds in hand until a gate opens.
+    """A photo that stays in progress on its worker until a gate opens.
 
     Attributes:
         gate: a folder: who has come to it leaves a file there, named by the process; open once "open" is in it.
@@ -155,7 +155,7 @@ class Held(PhotoJob):
 
 
 class Gate:
-    """Holds jobs back in their workers' hands."""
+    """Holds jobs back on their workers."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -190,7 +190,7 @@ def log_folder() -> Path:
 
 @pytest.mark.slow
 def test_a_folder_is_what_this_machine_makes_of_it(
-    executor: Any, album: list[Path], tmp_path: Path, said: list[str]
+    executor: Any, album: list[Path], tmp_path: Path, reported: list[str]
 ) -> None:
     here, out, net = made_here(album, tmp_path / "here"), tmp_path / "out", upscaler()
     out.mkdir()
@@ -204,7 +204,7 @@ def test_a_folder_is_what_this_machine_makes_of_it(
     assert executor.concurrency == 6
     executor.close()
     assert content(out) == here
-    assert said == []
+    assert reported == []
 
 
 @pytest.mark.slow
@@ -242,7 +242,7 @@ def test_a_worker_that_is_killed_is_replaced(executor: Any, album: list[Path], t
     futures = [executor.submit(job, net, ignore) for job in held]
     until(lambda: len(gate.pids()) == 3)
     psutil.Process(gate.pids()[0]).kill()
-    until(lambda: len(gate.pids()) == 3)  # another one has begun with what it had in hand
+    until(lambda: len(gate.pids()) == 3)  # another one has begun with what it had in progress
     gate.open()
     assert [future.result() for future in futures] == [""] * len(album)
     executor.close()
@@ -333,25 +333,25 @@ def test_ctrl_c_leaves_nothing_half_done(executor: Any, large: list[Path], tmp_p
 
 
 @pytest.mark.slow
-def test_a_worker_of_another_version_is_refused(executor: Any, album: list[Path], tmp_path: Path, said: list[str],
+def test_a_worker_of_another_version_is_refused(executor: Any, album: list[Path], tmp_path: Path, reported: list[str],
                                                 monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
     monkeypatch.setattr("upscale_cli.executors.ray.worker_thread.__version__", "99")
     net = upscaler()
     with pytest.raises(DeviceError, match=r"no node of the cluster can be used: upscale-cli is .* there and 99 here"):
         executor.submit(photo(album[0], tmp_path / "out.png", net), net, ignore).result()
-    assert any("is not used" in line for line in said)
+    assert any("is not used" in line for line in reported)
 
 
 @pytest.mark.slow
 def test_a_worker_with_another_checkpoint_is_refused(
-    executor: Any, album: list[Path], tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+    executor: Any, album: list[Path], tmp_path: Path, reported: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     net = upscaler()
     identity = net.identity()
     monkeypatch.setattr(net, "identity", lambda: {**identity, "checkpoints": {"2": "0" * 64}})
     with pytest.raises(DeviceError, match="it has another espcn than where the run began"):
         executor.submit(photo(album[0], tmp_path / "out.png", net), net, ignore).result()
-    assert len(said) == 3
+    assert len(reported) == 3
 
 
 class OnlyHere(Probe):
@@ -365,12 +365,12 @@ class OnlyHere(Probe):
 
 @pytest.mark.slow
 def test_a_file_that_changes_meanwhile_is_no_fault_of_a_node(
-    executor: Any, album: list[Path], tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+    executor: Any, album: list[Path], tmp_path: Path, reported: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("upscale_cli.executors.ray.shared_files.Probes.probes_for", lambda *_: (Probe(album[0], 1),))
     net = upscaler()
     assert executor.submit(photo(album[0], tmp_path / "out.png", net), net, ignore).result() == ""
-    assert not said
+    assert not reported
 
 
 @pytest.mark.slow
@@ -507,14 +507,14 @@ def test_a_device_that_no_node_has_is_refused(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.slow
-def test_auto_is_what_the_environment_names(cluster: Any, said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_is_what_the_environment_names(cluster: Any, reported: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     from upscale_cli.executors.ray.executor import open_ray_executor
 
     monkeypatch.setenv("RAY_ADDRESS", cluster.address)
-    executor = open_ray_executor("auto", said.append)
+    executor = open_ray_executor("auto", reported.append)
     assert executor.concurrency >= 1
     executor.close()
-    assert not said
+    assert not reported
 
 
 def test_without_ray_the_extra_is_named(run: Run, album: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -527,7 +527,7 @@ def test_without_ray_the_extra_is_named(run: Run, album: list[Path], monkeypatch
 
 
 @pytest.mark.parametrize(
-    ("address", "kind", "said"),
+    ("address", "kind", "reported"),
     [
         ("127.0.0.1:1", DeviceError, "no cluster answers there"),
         ("nonsense", OptionError, "HOST:PORT"),
@@ -535,12 +535,12 @@ def test_without_ray_the_extra_is_named(run: Run, album: list[Path], monkeypatch
         ("ray://127.0.0.1:10001", OptionError, "on a machine of the cluster"),
     ],
 )
-def test_an_address_that_leads_nowhere_is_one_line(address: str, kind: type[Exception], said: str) -> None:
+def test_an_address_that_leads_nowhere_is_one_line(address: str, kind: type[Exception], reported: str) -> None:
     from upscale_cli.executors.ray.executor import open_ray_executor
 
-    with pytest.raises(kind, match=said) as told:
+    with pytest.raises(kind, match=reported) as raised:
         open_ray_executor(address, print)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(raised.value)
 
 
 # The doctor

@@ -71,9 +71,9 @@ def test_the_table_of_models_is_the_registry() -> None:
                 assert_megabytes(download, [spec.size for spec in specs if spec.size is not None])
 
 
-def assert_megabytes(said: str, sizes: list[int]) -> None:
+def assert_megabytes(reported: str, sizes: list[int]) -> None:
     """That "2.5 MB each" is every size, rounded to as many digits."""
-    number = said.split(" MB")[0]
+    number = reported.split(" MB")[0]
     digits = len(number.partition(".")[2])
     assert all(f"{size / 1e6:.{digits}f}" == number for size in sizes)
 
@@ -297,25 +297,25 @@ def test_the_python_runs(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_events_are_those_that_are_printed() -> None:
-    (said,) = re.findall(r"`--json` prints one object per event: (.*?)\. `eval", README, re.DOTALL)
+    (reported,) = re.findall(r"`--json` prints one object per event: (.*?)\. `eval", README, re.DOTALL)
     stream = io.StringIO()
     listener: Callable[[Any], None] = JsonLines(stream)
     for kind in get_args(Event):
         listener(kind(**{field.name: "" for field in fields(kind)}))
     printed = {json.loads(line)["event"] for line in stream.getvalue().splitlines()}
-    assert set(re.findall(r"`([a-z_]+)`", said)) == printed | {"compared"}
+    assert set(re.findall(r"`([a-z_]+)`", reported)) == printed | {"compared"}
 
 
 def test_variables_are_those_of_the_code() -> None:
-    said = {re.findall(r"`(\w+)", row[0])[0] for row in readme.table("variable")}
+    reported = {re.findall(r"`(\w+)", row[0])[0] for row in readme.table("variable")}
     code = "".join(path.read_text(encoding="utf-8") for path in (REPOSITORY / "upscale_cli").rglob("*.py"))
-    assert said == set(re.findall(r"\bUPSCALE_[A-Z]+\b", code))
+    assert reported == set(re.findall(r"\bUPSCALE_[A-Z]+\b", code))
 
 
 def exit_codes() -> dict[str, int]:
     """What they mean: {"all done": 0, ...}."""
-    (said,) = re.findall(r"Exit codes: (.*?)\)\.", README, re.DOTALL)
-    return {" ".join(what.split()): int(code) for code, what in re.findall(r"(\d+)\s+([^,\d()]*\w)", said)}
+    (reported,) = re.findall(r"Exit codes: (.*?)\)\.", README, re.DOTALL)
+    return {" ".join(what.split()): int(code) for code, what in re.findall(r"(\d+)\s+([^,\d()]*\w)", reported)}
 
 
 def test_exit_codes(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -97,7 +97,7 @@ def test_a_net_that_is_slow_for_a_while_comes_back() -> None:
     assert all(run.nets[-250:])
 
 
-def test_a_pause_of_whoever_watches_is_not_the_nets_fault() -> None:
+def test_a_pause_of_the_viewer_is_not_counted_against_the_net() -> None:
     now = 0.0
     pacer = Pacer(25.0, clock=lambda: now)
     for number in range(50):
@@ -111,7 +111,7 @@ def test_a_pause_of_whoever_watches_is_not_the_nets_fault() -> None:
     assert pacer.by_net(2.04)
 
 
-def test_an_impatient_clock_waits_for_nobody() -> None:
+def test_an_impatient_clock_never_waits() -> None:
     now = 0.0
     pacer = Pacer(25.0, patience=None, clock=lambda: now)
     pacer.by_net(0.0)

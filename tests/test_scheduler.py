@@ -1,4 +1,4 @@
-"""Requests are dispatched to devices, alike ones together; a device that fails hands its work to the others."""
+"""Requests are dispatched to devices, alike ones together; a device that fails leaves its work to the others."""
 
 import gc
 import threading
@@ -58,7 +58,7 @@ class Sums:
 
 
 class Device:
-    """Stands in for one: adds 1 to every number, and notes what it was given.
+    """Replaces one: adds 1 to every number, and notes what it was given.
 
     Args:
         fails: on the batch of that number, and on all after it.
@@ -85,7 +85,7 @@ class Device:
 
 
 class Gpu(Device):
-    """One that is told to begin, and is waited for later."""
+    """One that is asked to begin, and is waited for later."""
 
     device, concurrency = torch.device("cuda", 0), 2
 
@@ -159,12 +159,12 @@ def test_no_more_go_together_than_are_allowed() -> None:
 @pytest.mark.parametrize("device", [Device, Gpu])
 @pytest.mark.parametrize("fails", [0, 1, 3])
 def test_a_device_that_fails_hands_its_work_to_the_others(device: type[Device], fails: int) -> None:
-    said: list[str] = []
-    scheduler: Numbers = Scheduler([device(fails=fails), device()], lambda _: 2, said.append)
+    reported: list[str] = []
+    scheduler: Numbers = Scheduler([device(fails=fails), device()], lambda _: 2, reported.append)
     futures = [scheduler.submit(Number(number)) for number in range(20)]
     assert values(scheduler, futures) == [number + 1 for number in range(20)]
     name = device.device
-    assert said == [f"{name} has failed (CUDA error: unspecified launch failure): going on with {name}."]
+    assert reported == [f"{name} has failed (CUDA error: unspecified launch failure): going on with {name}."]
 
 
 def test_the_last_device_is_missed() -> None:
@@ -180,14 +180,14 @@ def test_a_bug_is_no_failure_of_the_device() -> None:
 
 
 def test_memory_that_one_device_lacks_another_may_have() -> None:
-    said: list[str] = []
+    reported: list[str] = []
     lacking = Device(fails=0, failure=DeviceError("out of memory on cuda:0 even for a window of 20 pixels. Close it."))
-    scheduler: Numbers = Scheduler([lacking, Device()], nine, said.append)
+    scheduler: Numbers = Scheduler([lacking, Device()], nine, reported.append)
     assert values(scheduler, [scheduler.submit(Number(1))]) == [2]
-    assert said == ["out of memory on cuda:0 even for a window of 20 pixels: going on with cpu."]
+    assert reported == ["out of memory on cuda:0 even for a window of 20 pixels: going on with cpu."]
 
 
-def test_what_nobody_waits_for_is_not_computed() -> None:
+def test_what_is_not_waited_for_is_not_computed() -> None:
     device = Device()
     scheduler: Numbers = Scheduler([device], lambda _: 1, nothing_said)
     futures = [scheduler.submit(Number(number)) for number in range(3)]
@@ -222,7 +222,7 @@ def test_ctrl_c_in_one_thread_does_not_leave_the_others_waiting() -> None:
 
 
 class WindowDevice:
-    """Stands in for a `DeviceNet`: adds 1 to every value of a window.
+    """Replaces a `DeviceNet`: adds 1 to every value of a window.
 
     Args:
         device: on "cuda" it is waited for.
@@ -244,7 +244,7 @@ class WindowDevice:
 
 
 class FrameDevice(WindowDevice):
-    """Stands in for a `FrameUpscaler`: adds 1 to every sample."""
+    """Replaces a `FrameUpscaler`: adds 1 to every sample."""
 
     def launch(self, requests: Sequence[FrameRequest]) -> SRSamples | DownloadingFrame:  # type: ignore[override]
         (request,) = requests
@@ -277,16 +277,16 @@ def window(value: float, side: int = 4) -> Window:
 @pytest.mark.parametrize("fails", [None, 0, 2])
 def test_windows_of_photos(device: str, fails: int | None) -> None:
     """Alike ones together, each with its own SR window and health, whatever becomes of a device."""
-    said: list[str] = []
+    reported: list[str] = []
     devices = [WindowDevice(device, fails), WindowDevice(device), WindowDevice(device)]
-    scheduler: Scheduler[Window, tuple[torch.Tensor, torch.Tensor]] = Scheduler(devices, nine, said.append)
+    scheduler: Scheduler[Window, tuple[torch.Tensor, torch.Tensor]] = Scheduler(devices, nine, reported.append)
     futures = [scheduler.submit(window(number, side=4 + number % 2)) for number in range(40)]
     for number, future in enumerate(futures):
         kept, health = scheduler.collect(future)
         assert kept.shape == (4 + number % 2, 4 + number % 2, 1)
         assert (kept == number + 1).all()
         assert health.shape == (3,)
-    assert len(said) == (fails is not None)
+    assert len(reported) == (fails is not None)
     assert max(size for one in devices for size in one.sizes) > 1
 
 
@@ -294,12 +294,12 @@ def test_windows_of_photos(device: str, fails: int | None) -> None:
 @pytest.mark.parametrize("fails", [None, 0, 2])
 def test_frames_of_clips(device: str, fails: int | None) -> None:
     """One by one, however many may go together."""
-    said: list[str] = []
+    reported: list[str] = []
     devices = [FrameDevice(device, fails), FrameDevice(device), FrameDevice(device)]
-    scheduler: Scheduler[FrameRequest, torch.Tensor] = Scheduler(devices, nine, said.append)
+    scheduler: Scheduler[FrameRequest, torch.Tensor] = Scheduler(devices, nine, reported.append)
     futures = [scheduler.submit(FrameRequest(np.full(6, number, np.uint8))) for number in range(40)]
     assert [scheduler.collect(future).tolist() for future in futures] == [[number + 1] * 6 for number in range(40)]
-    assert len(said) == (fails is not None)
+    assert len(reported) == (fails is not None)
 
 
 @pytest.mark.parametrize("make", [espcn, rrdbnet])

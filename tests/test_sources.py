@@ -115,7 +115,7 @@ def test_links_to_files_are_files_and_links_to_nothing_have_failed(tmp_path: Pat
 
 
 @needs_links
-def test_what_is_neither_file_nor_folder_is_passed_over(tmp_path: Path) -> None:
+def test_what_is_neither_file_nor_folder_is_ignored(tmp_path: Path) -> None:
     folder = grow(tmp_path / "in", "a.png")
     os.mkfifo(folder / "pipe.png")
     assert names(found(folder)) == ["a.png"]

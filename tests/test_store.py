@@ -87,7 +87,7 @@ def test_an_official_file_is_found_in_every_folder(folders: Folders, where: str)
     assert locate(SPEC) == Found(path, pinned=True)
 
 
-def test_the_first_folder_wins_and_the_official_file_goes_before_its_twin(folders: Folders) -> None:
+def test_the_first_folder_wins_and_the_official_file_goes_before_its_fallback(folders: Folders) -> None:
     (folders.cache / "net.pth").write_bytes(RIGHT)
     (folders.second / "net.safetensors").write_bytes(b"fallback")
     assert locate(SPEC) == Found(folders.second / "net.safetensors", pinned=False)
@@ -102,11 +102,11 @@ def test_a_wrong_file_in_a_users_folder_is_said_and_left_alone(
 ) -> None:
     (folders.mine / "net.pth").write_bytes(wrong)
     (folders.cache / "net.pth").write_bytes(RIGHT)
-    said: list[str] = []
-    assert locate(dataclasses.replace(SPEC, size=size), say=said.append) == Found(
+    reported: list[str] = []
+    assert locate(dataclasses.replace(SPEC, size=size), say=reported.append) == Found(
         folders.cache / "net.pth", pinned=True
     )
-    (line,) = said
+    (line,) = reported
     assert str(folders.mine / "net.pth") in line
     assert "not used" in line
     assert SPEC.sha256 in line
@@ -115,15 +115,15 @@ def test_a_wrong_file_in_a_users_folder_is_said_and_left_alone(
 
 def test_a_wrong_file_in_the_cache_is_set_aside(folders: Folders) -> None:
     (folders.cache / "net.pth").write_bytes(WRONG)
-    said: list[str] = []
-    assert locate(SPEC, say=said.append) is None
+    reported: list[str] = []
+    assert locate(SPEC, say=reported.append) is None
     assert [path.name for path in folders.cache.iterdir()] == ["net.pth.bad"]
-    assert "set aside as net.pth.bad" in said[0]
-    assert locate(SPEC, say=said.append) is None
-    assert len(said) == 1
+    assert "set aside as net.pth.bad" in reported[0]
+    assert locate(SPEC, say=reported.append) is None
+    assert len(reported) == 1
 
 
-def test_a_wrong_safetensors_file_is_not_its_own_twin(folders: Folders) -> None:
+def test_a_wrong_safetensors_file_is_not_its_own_fallback(folders: Folders) -> None:
     (folders.mine / "net.safetensors").write_bytes(WRONG)
     assert locate(dataclasses.replace(SPEC, file="net.safetensors")) is None
 
@@ -144,9 +144,9 @@ def test_an_unreadable_file_is_said(folders: Folders, monkeypatch: pytest.Monkey
     (folders.cache / "net.pth").write_bytes(RIGHT)
     monkeypatch.setattr(store, "sha256_of", refuse)
     store._known_sha256.cache_clear()
-    said: list[str] = []
-    assert locate(SPEC, say=said.append) is None
-    assert "Permission denied" in said[0]
+    reported: list[str] = []
+    assert locate(SPEC, say=reported.append) is None
+    assert "Permission denied" in reported[0]
 
 
 def test_obtain_takes_what_is_there(folders: Folders) -> None:
@@ -157,10 +157,10 @@ def test_obtain_takes_what_is_there(folders: Folders) -> None:
 def test_obtain_downloads_into_the_cache_what_is_missing_or_wrong(folders: Folders) -> None:
     (folders.cache / "net.pth").write_bytes(WRONG)
     seen: list[tuple[int, int | None]] = []
-    said: list[str] = []
+    reported: list[str] = []
     with Server(RIGHT) as server:
         spec = dataclasses.replace(SPEC, url=f"{server.url}/net.pth")
-        found = obtain(spec, say=said.append, progress=lambda *bytes_: seen.append(bytes_))
+        found = obtain(spec, say=reported.append, progress=lambda *bytes_: seen.append(bytes_))
         assert obtain(spec) == found == Found(folders.cache / "net.pth", pinned=True)
         assert len(server.requests) == 1
     assert found.path.read_bytes() == RIGHT

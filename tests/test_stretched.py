@@ -184,7 +184,7 @@ def jobs_of(job: VideoJob) -> list[SegmentJob]:
 
 
 class Stopping:
-    """Deals segments to threads, those of `late` last, and breaks off when so many are done."""
+    """Gives segments to threads, those of `late` last, and stops when so many are done."""
 
     def __init__(self, pool: Executor, after: int, late: Sequence[int] = ()) -> None:
         self._pool, self._left, self._late = pool, after, late
@@ -194,7 +194,7 @@ class Stopping:
     def __call__(self, job: SegmentJob, listener: Listener) -> "Future[Made]":
         with self._lock:
             if job.number in self._late:
-                return Future()  # still under way when it ends
+                return Future()  # still in progress when it ends
             if not self._left:
                 raise InterruptedRun
             self._left -= 1
@@ -281,9 +281,9 @@ def test_other_frames_than_the_packets_tell_are_noticed(
     """Each time that is missing or made up is noticed by the segment it lies in; what is recorded by then is right."""
     alone, shared = tmp_path / "alone.mp4", tmp_path / "shared.mp4"
     in_turn(clips("long_gop"), alone)
-    told = video_segments.expected_times
+    original = video_segments.expected_times
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(video_segments, "expected_times", lambda *given: change(told(*given)))
+        patch.setattr(video_segments, "expected_times", lambda *given: change(original(*given)))
         with pytest.raises(Indivisible, match="packets"):
             run_in_segments(job_for(clips("long_gop"), shared), upscaler(), by_threads(pool), ignore)
     run_resumable(job_for(clips("long_gop"), shared, resume=True), upscaler(), ignore)

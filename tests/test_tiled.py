@@ -211,15 +211,15 @@ CPU_ALLOCATOR = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tr
 def test_out_of_memory_halves_the_window_and_goes_on(
     error: Exception, hungry: Callable[..., TiledNet], noise: Callable[..., Pixels]
 ) -> None:
-    said: list[str] = []
+    reported: list[str] = []
     lr = noise(90, 120, 3)
-    short = hungry(40 * 40, error, say=said.append)
+    short = hungry(40 * 40, error, say=reported.append)
     expected = tiled_net(espcn(), tile=WHOLE).upscale(lr, np.float32)
     np.testing.assert_allclose(short.upscale(lr, np.float32), expected, atol=2e-6)
-    assert [line.split(":")[0] for line in said] == ["out of memory on cpu"] * 2
-    said.clear()
+    assert [line.split(":")[0] for line in reported] == ["out of memory on cpu"] * 2
+    reported.clear()
     short.upscale(lr, np.float32)
-    assert not said, "what was learnt is kept"
+    assert not reported, "what was learnt is kept"
 
 
 def test_memory_that_holds_nothing_is_one_clear_error(
@@ -254,19 +254,19 @@ class _Nearest(nn.Module):
         return sr
 
 
-@pytest.mark.parametrize("ahead", [0, 1], ids=["one by one", "one under way, as on CUDA"])
+@pytest.mark.parametrize("ahead", [0, 1], ids=["one by one", "one in progress, as on CUDA"])
 @pytest.mark.parametrize("failure", [float("nan"), float("inf"), 0.0])
 def test_a_black_tile_is_computed_again_in_fp32_and_the_rest_with_it(
     failure: float, ahead: int, noise: Callable[..., Pixels]
 ) -> None:
-    said: list[str] = []
+    reported: list[str] = []
     lr = noise(32, 32, 3)
-    net = tiled_net(stub(lambda: _Nearest(failure)), precision="bf16", tile=16, say=said.append)
+    net = tiled_net(stub(lambda: _Nearest(failure)), precision="bf16", tile=16, say=reported.append)
     net._ahead = ahead
     np.testing.assert_array_equal(net.upscale(lr, np.uint8), lr.repeat(2, axis=0).repeat(2, axis=1))
     assert net.precision == "fp32"
-    assert len(said) == 1
-    assert "fp32" in said[0]
+    assert len(reported) == 1
+    assert "fp32" in reported[0]
 
 
 def test_a_tile_that_is_blank_in_fp32_too_is_accepted(noise: Callable[..., Pixels]) -> None:

@@ -265,15 +265,15 @@ def test_scale_and_target_exclude_each_other() -> None:
 
 
 def test_what_was_assumed_about_a_file_is_said(shared_weights: Path, tmp_path: Path) -> None:
-    """Without its card, nothing tells the activation."""
-    bare = tmp_path / "bare.safetensors"
-    bare.write_bytes((shared_weights / "espcn-tf-x2.safetensors").read_bytes())
-    told: list[Event] = []
-    Upscaler(bare, device="cpu", listener=told.append)
-    assert [event for event in told if isinstance(event, Note) and "activation tanh" in event.text]
-    told.clear()
-    Upscaler(shared_weights / "espcn-tf-x2.safetensors", device="cpu", listener=told.append)
-    assert not told
+    """Without its metadata, nothing shows the activation."""
+    alone = tmp_path / "alone.safetensors"
+    alone.write_bytes((shared_weights / "espcn-tf-x2.safetensors").read_bytes())
+    events: list[Event] = []
+    Upscaler(alone, device="cpu", listener=events.append)
+    assert [event for event in events if isinstance(event, Note) and "activation tanh" in event.text]
+    events.clear()
+    Upscaler(shared_weights / "espcn-tf-x2.safetensors", device="cpu", listener=events.append)
+    assert not events
 
 
 def test_pictures_of_more_than_eight_bits_run_in_fp32() -> None:

@@ -204,8 +204,8 @@ def test_lr_can_be_made_otherwise(run: Run, folder: Path) -> None:
     changes: list[list[object]] = [["--lr-kernel", "area"], ["--lr-jpeg", 30], ["--channels", "luma"], ["--border", 9]]
     figures = [psnr(), *(psnr(*options) for options in changes)]
     assert len(set(figures)) == len(figures)
-    said = run(folder, "-m", "bicubic", "-s", 2, "--lr-kernel", "area", "--lr-jpeg", 30, "--border", 9).out
-    assert "LR by area and JPEG 30; border cut by 9 pixels" in " ".join(said.split())
+    reported = run(folder, "-m", "bicubic", "-s", 2, "--lr-kernel", "area", "--lr-jpeg", 30, "--border", 9).out
+    assert "LR by area and JPEG 30; border cut by 9 pixels" in " ".join(reported.split())
 
 
 def test_pictures_without_reference_get_niqe(run: Run, tmp_path: Path) -> None:

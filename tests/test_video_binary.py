@@ -125,7 +125,7 @@ def test_a_name_on_path_will_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("said", "reason"),
+    ("reported", "reason"),
     [
         ("", ""),
         (
@@ -136,5 +136,5 @@ def test_a_name_on_path_will_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
         ("[out#0/mp4 @ 0x1] Nothing was written into output file\n", "Nothing was written into output file"),
     ],
 )
-def test_the_reason_is_told_from_the_rest(said: str, reason: str) -> None:
-    assert last_words(said) == reason
+def test_the_reason_is_found_among_the_rest(reported: str, reason: str) -> None:
+    assert last_words(reported) == reason

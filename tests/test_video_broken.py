@@ -24,7 +24,7 @@ posix = pytest.mark.skipif(os.name == "nt", reason="signals and shell scripts as
 
 
 @pytest.fixture(autouse=True)
-def _nobody_is_left() -> Iterator[None]:
+def _no_process_is_left() -> Iterator[None]:
     """No process outlives the run that started it."""
     before = {process.pid for process in psutil.Process().children(recursive=True)}
     yield
@@ -59,7 +59,7 @@ def refused(place: Path, outcome: Outcome, code: int = 1) -> str:
 
 
 def kept(outcome: Outcome, code: int) -> str:
-    """All that was said of a run that made a file."""
+    """All that was reported of a run that made a file."""
     assert outcome.code == code, outcome.err + outcome.out
     assert "Traceback" not in outcome.err
     return " ".join((outcome.err + outcome.out).split())
@@ -164,7 +164,7 @@ def test_a_frame_size_that_changes(clips: Clips, place: Path, name: str) -> None
     outcome = upscale(source, *FAST)
     text = kept(outcome, outcome.code)
     assert outcome.code in (0, 1)
-    assert "128" in text, "the other size is not told"
+    assert "128" in text, "the other size is not reported"
     after = examine(place / f"{source.stem}_2x{source.suffix}")
     assert after.picture.sizes == ((192, 128),)
     assert_same_times(examine(source).picture.pts, after.picture.pts, ticks(after.video))

@@ -41,7 +41,7 @@ def clip_of(*others: OtherStream, name: str = "clip.mkv", format: str = "matrosk
 
 
 def fate(stream: OtherStream, container: str, **facts: Any) -> tuple[str | None, int]:
-    """What becomes of stream 1 of a clip, and how many lines are said about it."""
+    """What becomes of stream 1 of a clip, and how many lines are reported about it."""
     slots, notes = carry(clip_of(stream, **facts), (0,), CONTAINERS[container])
     assert slots[0] == Slot(0, "upscale")
     return (slots[1].action if len(slots) > 1 else None), len(notes)
@@ -116,7 +116,7 @@ def test_the_track_of_chapter_names_is_made_anew() -> None:
     assert fate(names, "MP4") == (None, 1)
 
 
-def test_chapters_are_missed_aloud() -> None:
+def test_missing_chapters_are_reported() -> None:
     _, notes = carry(clip_of(chapters=3), (0,), CONTAINERS["MPEG-TS"])
     assert notes == ("3 chapters are left out: MPEG-TS holds none",)
 
@@ -129,7 +129,7 @@ def test_flv_holds_one_of_a_kind() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "format", "container", "said"),
+    ("name", "format", "container", "reported"),
     [
         ("a.mkv", "matroska,webm", "Matroska", False),
         ("a.webm", "matroska,webm", "WebM", False),
@@ -146,9 +146,9 @@ def test_flv_holds_one_of_a_kind() -> None:
         ("a.rm", "rm", "Matroska", True),
     ],
 )
-def test_the_output_is_what_the_input_was(name: str, format: str, container: str, said: bool) -> None:
+def test_the_output_is_what_the_input_was(name: str, format: str, container: str, reported: bool) -> None:
     found, note = container_like(clip_of(name=name, format=format))
-    assert (found.name, note is not None) == (container, said)
+    assert (found.name, note is not None) == (container, reported)
 
 
 def test_raw_streams_become_matroska() -> None:

@@ -76,9 +76,11 @@ def picture(pix_fmt: str = "yuv420p", width: int = 128, height: int = 128, **mor
 
 
 def choose(what: Picture, container: str, ffmpeg: FFmpeg, **options: Any) -> tuple[Encoder, str]:
-    """The encoder, and what was said about it."""
-    said: list[str] = []
-    return choose_encoder(EncodeOptions(**options), what, container, ffmpeg, said.append), Message(" ".join(said))
+    """The encoder, and what was reported about it."""
+    reported: list[str] = []
+    return choose_encoder(EncodeOptions(**options), what, container, ffmpeg, reported.append), Message(
+        " ".join(reported)
+    )
 
 
 def frames_of(what: Picture, chosen: Encoder, count: int = 4) -> list[Samples]:
@@ -161,10 +163,10 @@ def test_auto_keeps_what_it_can(
     ffmpeg: FFmpeg, needs: Callable[[str], None], pix_fmt: str, container: str, name: str, encoded: str
 ) -> None:
     needs(name)
-    chosen, said = choose(picture(pix_fmt), container, ffmpeg)
+    chosen, reported = choose(picture(pix_fmt), container, ffmpeg)
     assert (chosen.name, chosen.pix_fmt) == (name, encoded)
     loses_alpha = FORMATS[pix_fmt].alpha and not PIXEL_FORMATS[encoded].alpha
-    assert ("without its transparency" in said) == loses_alpha
+    assert ("without its transparency" in reported) == loses_alpha
 
 
 def test_auto_takes_hevc_for_hdr_even_at_eight_bits(ffmpeg: FFmpeg, needs: Callable[[str], None]) -> None:
@@ -174,9 +176,9 @@ def test_auto_takes_hevc_for_hdr_even_at_eight_bits(ffmpeg: FFmpeg, needs: Calla
 
 def test_what_an_encoder_cannot_take_is_said(ffmpeg: FFmpeg, needs: Callable[[str], None]) -> None:
     needs("libsvtav1")
-    chosen, said = choose(picture("yuv444p12le"), "mp4", ffmpeg, codec="libsvtav1")
+    chosen, reported = choose(picture("yuv444p12le"), "mp4", ffmpeg, codec="libsvtav1")
     assert chosen.pix_fmt == "yuv420p10le"
-    assert "without its 12 bits and chroma resolution" in said
+    assert "without its 12 bits and chroma resolution" in reported
 
 
 @pytest.mark.parametrize(
@@ -257,15 +259,15 @@ def test_any_ratio_fits_sixteen_bits(ratio: Fraction) -> None:
 
 @pytest.mark.parametrize("codec", ["auto", "libx265"])
 @pytest.mark.parametrize("side", [1, 8, 40])
-def test_a_picture_that_is_too_small_gets_another_encoder_aloud(
+def test_a_picture_that_is_too_small_gets_another_encoder_which_is_reported(
     tmp_path: Path, ffmpeg: FFmpeg, needs: Callable[[str], None], codec: str, side: int
 ) -> None:
     needs("libx265")
     what = picture("yuv444p10le", side, side)
-    chosen, said = choose(what, "mp4", ffmpeg, codec=codec, preset="fast", crf=51)
+    chosen, reported = choose(what, "mp4", ffmpeg, codec=codec, preset="fast", crf=51)
     assert chosen.name == "libx264"
-    assert f"libx265 cannot encode {side} x {side} pixels" in said
-    assert "libx264 is used instead" in said
+    assert f"libx265 cannot encode {side} x {side} pixels" in reported
+    assert "libx264 is used instead" in reported
     _, frames = read(encode(what, chosen, "mp4", tmp_path, ffmpeg))
     assert len(frames) == 4
 
@@ -306,11 +308,11 @@ def test_tags_read_back(
     needs(codec)
     meant = TAGS[tags]
     what = picture(pix_fmt, tags=meant)
-    chosen, said = choose(what, container, ffmpeg, codec=codec)
+    chosen, reported = choose(what, container, ffmpeg, codec=codec)
     path = encode(what, chosen, container, tmp_path, ffmpeg)
     _, frames = read(path)
     limited = meant.range == "tv" or codec == "prores_ks"
-    assert ("limited range" in said) == (limited and meant.range == "pc")
+    assert ("limited range" in reported) == (limited and meant.range == "pc")
     for frame in frames:
         assert NUMBERS[meant.matrix or ""] == frame.colorspace
         assert NUMBERS[meant.primaries or ""] == frame.color_primaries
@@ -318,8 +320,8 @@ def test_tags_read_back(
         assert frame.color_range == (1 if limited else 2)
     # ProRes in MOV has no place for the siting, H.264 and H.265 only for that of 4:2:0, AV1 for no centre.
     if "420" in pix_fmt and not (codec == "libsvtav1" and meant.chroma_location == "center"):
-        told = subprocess.run([ffmpeg.path, "-loglevel", "debug", "-i", path], capture_output=True, check=False)
-        assert f", {meant.chroma_location})".encode() in told.stderr
+        described = subprocess.run([ffmpeg.path, "-loglevel", "debug", "-i", path], capture_output=True, check=False)
+        assert f", {meant.chroma_location})".encode() in described.stderr
 
 
 @pytest.mark.parametrize("pix_fmt", sorted(FORMATS))
@@ -330,11 +332,11 @@ def test_ffv1_in_matroska_changes_no_sample(tmp_path: Path, ffmpeg: FFmpeg, pix_
         if FORMATS[pix_fmt].model == "rgb"
         else picture(pix_fmt, 67, 65, tags=replace(BT709, range=side))
     )
-    chosen, said = choose(what, "matroska", ffmpeg, codec="ffv1")
+    chosen, reported = choose(what, "matroska", ffmpeg, codec="ffv1")
     _, frames = read(encode(what, chosen, "matroska", tmp_path, ffmpeg))
     for frame, meant in zip(frames, frames_of(what, chosen), strict=True):
         np.testing.assert_array_equal(samples_of(frame, pix_fmt), meant)
-    assert not said
+    assert not reported
 
 
 @pytest.mark.parametrize(
@@ -405,7 +407,7 @@ def _as_rgb(frame: Any) -> NDArray[np.int64]:
 )
 def test_transparency_is_kept(tmp_path: Path, ffmpeg: FFmpeg, codec: str, container: str, pix_fmt: str) -> None:
     what = picture(pix_fmt)
-    chosen, said = choose(what, container, ffmpeg, codec=codec)
+    chosen, reported = choose(what, container, ffmpeg, codec=codec)
     path = encode(what, chosen, container, tmp_path, ffmpeg)
     size = what.format.frame_samples(128, 128)
     # FFmpeg's own VP9 decoder leaves transparency out.
@@ -415,7 +417,7 @@ def test_transparency_is_kept(tmp_path: Path, ffmpeg: FFmpeg, codec: str, contai
     seen = np.frombuffer(raw, what.format.dtype)[:size]
     alpha = slice(size - 128 * 128, size)
     assert np.abs(seen[alpha].astype(int) - frames_of(what, chosen)[0][alpha]).max() <= what.format.white * 0.02
-    assert not said
+    assert not reported
 
 
 @pytest.mark.parametrize(
@@ -435,8 +437,8 @@ def test_hdr10_metadata_reads_back(
 ) -> None:
     needs(codec)
     what = picture("yuv420p10le", tags=TAGS["pq"], mastering=DISPLAY, light=LIGHT)
-    chosen, said = choose(what, container, ffmpeg, codec=codec)
-    if "left out" in said:
+    chosen, reported = choose(what, container, ffmpeg, codec=codec)
+    if "left out" in reported:
         assert not ffmpeg.has_hdr_options
         assert codec in ("libvpx-vp9", "prores_ks", "ffv1")
         return
@@ -503,10 +505,10 @@ def test_a_bit_rate_of_the_users_ends_constant_quality(ffmpeg: FFmpeg) -> None:
     assert "-crf" not in chosen.arguments
 
 
-def test_a_pixel_format_that_is_asked_for_is_made_aloud(tmp_path: Path, ffmpeg: FFmpeg) -> None:
+def test_a_pixel_format_that_is_asked_for_is_made_and_reported(tmp_path: Path, ffmpeg: FFmpeg) -> None:
     what = picture("yuv444p")
-    chosen, said = choose(what, "mp4", ffmpeg, pix_fmt="yuv420p")
-    assert "without its chroma resolution: as pix_fmt= says" in said
+    chosen, reported = choose(what, "mp4", ffmpeg, pix_fmt="yuv420p")
+    assert "without its chroma resolution: as pix_fmt= says" in reported
     _, frames = read(encode(what, chosen, "mp4", tmp_path, ffmpeg))
     assert frames[0].format.name == "yuv420p"
 
@@ -536,8 +538,8 @@ def test_realtime_takes_hardware_where_it_works(ffmpeg: FFmpeg, monkeypatch: pyt
     assert choose(picture(), "mp4", pretended, realtime=True)[0].name == "h264_vaapi"
     assert choose(picture("yuv444p"), "mp4", pretended, realtime=True)[0].name == "libx264"  # 4:4:4 would be lost
     monkeypatch.setattr(encoder_choice, "trial", lambda *_: "no device")
-    chosen, said = choose(picture(), "mp4", pretended, realtime=True)
-    assert (chosen.name, said) == ("libx264", "")
+    chosen, reported = choose(picture(), "mp4", pretended, realtime=True)
+    assert (chosen.name, reported) == ("libx264", "")
     assert "ultrafast" in chosen.arguments
 
 

@@ -43,7 +43,7 @@ posix = pytest.mark.skipif(os.name == "nt", reason="scripts that are programs")
 
 
 @pytest.fixture(autouse=True)
-def _nobody_is_left() -> Iterator[None]:
+def _no_process_is_left() -> Iterator[None]:
     """No process outlives the block that started it."""
     before = psutil.Process().children(recursive=True)
     yield
@@ -85,7 +85,7 @@ def read(path: Path, **options: Any) -> Taken:
 
 
 def stored(format: PixelFormat, codec: str) -> Encoder:
-    """An encoder that changes nothing and asks nobody."""
+    """An encoder that changes nothing and asks nothing."""
     return Encoder(
         name=codec, pix_fmt=format.name, width=0, height=0, sar=Fraction(1), input_arguments=(), filters="null",
         arguments=("-c:v", codec, "-pix_fmt", format.name), device_arguments=(),
@@ -352,13 +352,13 @@ def test_transparency_is_read(clips: Clips, name: str) -> None:
 
 
 def test_a_frame_size_that_changes_is_brought_to_the_first(clips: Clips) -> None:
-    said: list[str] = []
+    reported: list[str] = []
     clip = probe(clips("resized"))
     video = clip.stream(clip.main)
-    with VideoReader(clip, video, FORMATS["yuv420p"], find_ffmpeg(), say=said.append) as reader:
+    with VideoReader(clip, video, FORMATS["yuv420p"], find_ffmpeg(), say=reported.append) as reader:
         sizes = {frame.samples.size for frame in reader}
     assert sizes == {FORMATS["yuv420p"].frame_samples(96, 64)}
-    assert any("change" in text for text in said)
+    assert any("change" in text for text in reported)
 
 
 # Damage
@@ -367,7 +367,7 @@ def test_a_frame_size_that_changes_is_brought_to_the_first(clips: Clips) -> None
 @pytest.mark.parametrize("name", ["gop", "long_gop", "long_gop_mkv", "open_gop"])
 @pytest.mark.parametrize("packets", [range(3, 4), range(12, 15), range(20, 31)])
 def test_damage_moves_nothing(clips: Clips, name: str, packets: range) -> None:
-    """As many frames as the healthy clip has, at its times; those that stand in are the frame before, and counted."""
+    """As many frames as the healthy clip has, at its times; lost ones are the frame before, and counted."""
     if packets.stop > 30 and name == "open_gop":
         pytest.skip("it has 30 packets")
     healthy = read(clips(name))
@@ -414,7 +414,7 @@ def test_a_reader_that_is_left_early_leaves_no_process(clips: Clips) -> None:
         next(iter(reader))
 
 
-def test_a_reader_that_nobody_iterated(clips: Clips) -> None:
+def test_a_reader_that_was_never_iterated(clips: Clips) -> None:
     with opened(clips("gop")):
         pass
 

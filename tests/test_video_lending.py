@@ -50,7 +50,7 @@ def frame(number: int, size: int = SIZE) -> "np.ndarray[tuple[int], np.dtype[np.
 def test_all_bytes_come_in_order_however_short_the_frames_live(
     ends: tuple[int, int], has_vmsplice: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody else keeps the frames, so new ones would take their memory while it is still to be read."""
+    """Nothing else keeps the frames, so new ones would take their memory while it is still to be read."""
     if not has_vmsplice:
         monkeypatch.setattr(vmsplice, "_vmsplice", lambda: None)
     reading, writing = ends
@@ -111,7 +111,7 @@ def test_a_file_is_no_pipe(tmp_path: Path) -> None:
     assert (tmp_path / "file").read_bytes() == frame(0).tobytes()
 
 
-def test_nobody_reads_any_more(ends: tuple[int, int]) -> None:
+def test_there_is_no_reader_any_more(ends: tuple[int, int]) -> None:
     reading, writing = ends
     os.close(reading)
     with os.fdopen(writing, "wb", buffering=0) as end, pytest.raises(OSError):  # noqa: PT011  # EPIPE; on Windows EINVAL

@@ -34,7 +34,7 @@ posix = pytest.mark.skipif(os.name == "nt", reason="signals and shell scripts as
 
 
 @pytest.fixture(autouse=True)
-def _nobody_is_left() -> Iterator[None]:
+def _no_process_is_left() -> Iterator[None]:
     """No process outlives the run that started it."""
     before = {process.pid for process in psutil.Process().children(recursive=True)}
     yield
@@ -335,7 +335,7 @@ def test_a_file_sent_to_an_address(run: Run, clips: Clips, tmp_path: Path, port:
     assert report.of("audio")[0].parcels
 
 
-def test_nobody_at_an_address(run: Run, tmp_path: Path, port: int) -> None:
+def test_no_server_at_an_address(run: Run, tmp_path: Path, port: int) -> None:
     done = run("--live", f"tcp://127.0.0.1:{port}", "-o", tmp_path / "out.mkv", "-m", "bicubic", code=1)
     assert f"tcp://127.0.0.1:{port}" in done.stderr.decode()
     assert not list(tmp_path.iterdir())
@@ -423,7 +423,7 @@ def test_a_source_that_is_cut_still_gives_what_was_read() -> None:
         assert 10_000 <= len(b"".join(iter(second.read, b""))) <= 12_000
 
 
-def test_closing_frees_whoever_waits() -> None:
+def test_closing_frees_waiting_threads() -> None:
     silent = threading.Event()
 
     def read() -> bytes:

@@ -37,14 +37,14 @@ OTHER_CONTAINER = {".mpg": ".mkv"}  # a program stream has times for some of its
 
 
 def run(source: Path, output: Path, *options: object) -> Outcome:
-    """Upscales with bicubic, which must go well; what was said."""
+    """Upscales with bicubic, which must go well; what was reported."""
     outcome = upscale(source, "-m", "bicubic", "-o", output, *options)
     assert outcome.code == 0, outcome.err + outcome.out
     assert output.is_file()
     return outcome
 
 
-def said(outcome: Outcome) -> str:
+def reported(outcome: Outcome) -> str:
     return " ".join((outcome.err + outcome.out).split())
 
 
@@ -204,14 +204,14 @@ def test_colour_bars(tmp_path: Path) -> None:
         (("--codec", "libx264", "--pix-fmt", "yuv444p", *FAST), ".mp4", (99, 51)),
     ],
 )
-def test_odd_sizes_are_kept_or_made_even_aloud(
+def test_odd_sizes_are_kept_or_made_even_which_is_reported(
     clips: Clips, tmp_path: Path, options: tuple[object, ...], ending: str, size: tuple[int, int]
 ) -> None:
     output = tmp_path / f"large{ending}"
     outcome = run(clips("odd"), output, "-s", 3, *options)
     before, after = examine(clips("odd")).picture, examine(output).picture
     assert after.sizes == (size,)
-    assert ("even" in said(outcome)) == (size == (100, 52))
+    assert ("even" in reported(outcome)) == (size == (100, 52))
     assert_same_display(before, after)
     luma, *_ = likeness(clips("odd"), output, scale=3)
     assert luma > 30
@@ -349,7 +349,7 @@ def test_which_video_streams_are_upscaled(
 
 
 def converted(clips: Clips, name: str, output: Path) -> tuple[Report, Report, str]:
-    """Before, after, what was said; times, pictures and sound are the same."""
+    """Before, after, what was reported; times, pictures and sound are the same."""
     outcome = run(clips(name), output, *FAST)
     before, after = examine(clips(name)), examine(output)
     a, b = before.picture, after.picture
@@ -357,7 +357,7 @@ def converted(clips: Clips, name: str, output: Path) -> tuple[Report, Report, st
     assert_enlarged(a, b, 2)
     assert_same_packets(before, after, ("audio",), payload=clips(name).suffix != ".ts")
     assert_same_chapters(before, after)
-    return before, after, said(outcome)
+    return before, after, reported(outcome)
 
 
 @pytest.mark.parametrize(
@@ -375,7 +375,7 @@ def test_subtitles_become_what_the_container_can_hold(
     assert len(texts) >= 2, f"{starts[0]} -> {starts[1]}"
 
 
-def test_what_the_container_cannot_hold_is_left_out_aloud(clips: Clips, tmp_path: Path) -> None:
+def test_what_the_container_cannot_hold_is_left_out_and_reported(clips: Clips, tmp_path: Path) -> None:
     _, after, text = converted(clips, "ass_and_font", tmp_path / "large.mp4")
     assert after.attachments == ()
     assert "font.ttf" in text or "attachment" in text
@@ -454,7 +454,7 @@ def test_deinterlacing_keeps_or_doubles_the_frames(
     if mode != "off":
         assert after.picture.interlaced == 0
     if mode == "auto":
-        assert "interlace" in said(outcome)
+        assert "interlace" in reported(outcome)
     every = after.picture.pts[:: frames // 12]
     assert_same_times(before.picture.pts, every, Fraction(1, 1000))
     assert_same_packets(before, after)

@@ -126,7 +126,7 @@ def matrix(path: Path) -> list[int]:
     return [65536, 0, 0, 0, 65536, 0, 0, 0, 2**30]
 
 
-def test_degenerate_matrices_are_passed_over() -> None:
+def test_degenerate_matrices_are_ignored() -> None:
     assert orientation_of((0,) * 9) is None
     assert orientation_of((65536, 0, 0, 0, 65536, 0, 0, 0, 2**30)) is None
 

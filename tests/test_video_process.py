@@ -1,4 +1,4 @@
-"""A child process: exit code and last words, pipes that are written in pieces or break, hangs, and nobody left."""
+"""A child process: exit code and last words, pipes that are written in pieces or break, hangs, and no process left."""
 
 import contextlib
 import os
@@ -18,7 +18,7 @@ from upscale_cli.media.video.ffmpeg.process import Child
 
 
 @pytest.fixture(autouse=True)
-def _nobody_is_left() -> Iterator[None]:
+def _no_process_is_left() -> Iterator[None]:
     """No process, a zombie among them, and no thread outlives its test."""
     before = psutil.Process().children(recursive=True)
     threads = set(threading.enumerate())
@@ -77,15 +77,15 @@ def test_its_last_words(lines: tuple[str, ...], reason: str) -> None:
 
 
 def test_every_line_is_told_with_its_level() -> None:
-    told: list[tuple[str, str]] = []
+    reported: list[tuple[str, str]] = []
     lines = ("[info] one", "[h264 @ 0x1] [warning] two", "three", "", "[error] four")
-    with Child(say(*lines), on_line=lambda level, text: told.append((level, text))) as child:
+    with Child(say(*lines), on_line=lambda level, text: reported.append((level, text))) as child:
         child.wait()
-    assert told == [("info", "one"), ("warning", "two"), ("", "three"), ("", ""), ("error", "four")]
+    assert reported == [("info", "one"), ("warning", "two"), ("", "three"), ("", ""), ("error", "four")]
 
 
 def test_a_flood_of_complaints_neither_blocks_nor_piles_up() -> None:
-    """More than any pipe holds, in long lines without an end and short ones, while nobody reads standard output."""
+    """More than any pipe holds, in long lines without an end and short ones, while standard output is not read."""
     code = """
         import sys
         sys.stderr.write("y" * 3_000_000)
@@ -196,7 +196,7 @@ def test_a_process_that_is_busy_ending_may_go_on() -> None:
         assert not child.stalled
 
 
-def test_nobody_waits_so_nothing_stalls() -> None:
+def test_nothing_waits_so_nothing_stalls() -> None:
     """An idle process is not hung: it is we who do not ask."""
     with Child(python("import time; time.sleep(1); print('x', end='')"), stdout=True, stall_seconds=0.2) as child:
         time.sleep(0.6)
@@ -219,7 +219,7 @@ def test_slow_is_not_hung(limit: float | None) -> None:
         assert not child.stalled
 
 
-def test_a_block_that_raises_leaves_nobody() -> None:
+def test_a_block_that_raises_leaves_no_process() -> None:
     with contextlib.suppress(KeyboardInterrupt), Child(python(HANG), stdin=True, stdout=True) as child:
         pid = child._process.pid
         raise KeyboardInterrupt
@@ -268,7 +268,7 @@ def test_it_may_be_asked_to_end() -> None:
         child.stdout.read(1)
         child.interrupt()
         assert child.wait() == 255
-        child.interrupt()  # nobody is there any more
+        child.interrupt()  # it has ended already
 
 
 # Elsewhere

@@ -206,8 +206,8 @@ def test_it_goes_on_behind_any_segment(
         output.unlink(missing_ok=True)
         shutil.copytree(kept, work)
         keep_segments(work, stop)
-        said = done(source, output, "--resume", *options)
-        assert ("going on after frame" in said) == (stop > 0)
+        reported = done(source, output, "--resume", *options)
+        assert ("going on after frame" in reported) == (stop > 0)
         assert_same_file(examine(whole), examine(output))
 
 
@@ -472,9 +472,9 @@ def test_killed_again_and_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         if interrupted.poll() is None:
             children = psutil.Process(interrupted.pid).children(recursive=True)
             interrupted.send_signal(signal.SIGINT)
-            said = interrupted.communicate()[1].decode()
-            assert "frames are done" in said
-            assert "the same command goes on" in said
+            reported = interrupted.communicate()[1].decode()
+            assert "frames are done" in reported
+            assert "the same command goes on" in reported
             assert interrupted.returncode == 130
             assert not [child for child in children if child.is_running()]
 
@@ -484,8 +484,8 @@ def test_killed_again_and_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     killing.communicate()
 
     final = start(source, output)
-    said = final.communicate()[1].decode()
-    assert final.returncode == 0, said
+    reported = final.communicate()[1].decode()
+    assert final.returncode == 0, reported
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "lr.mp4", "out.mp4"]
     monkeypatch.setattr(segments, "segment_length", lambda _: 50)
     undisturbed = upscale(source, "-o", whole, *KILLED)

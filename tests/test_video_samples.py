@@ -94,14 +94,14 @@ def wanted(before: Report, after: Report, sample: Sample) -> Report:
 @pytest.mark.parametrize("name", list(SAMPLES))
 def test_nothing_but_the_picture_changes(samples: Path, tmp_path: Path, name: str) -> None:
     sample = SAMPLES[name]
-    output, said = run(samples / name, tmp_path, sample)
+    output, reported = run(samples / name, tmp_path, sample)
     before, after = examine(samples / name), examine(output)
     if sample.frames is not None:
         assert len(after.picture.pts) == sample.frames
     enlarged = assert_kept(wanted(before, after, sample), after, timing=sample.timed)
     assert len(enlarged) == 1
     for text in sample.says:
-        assert text in said
+        assert text in reported
     located = chroma_location(samples / name)
     assert located in (None, chroma_location(output))
     at = before.of("video").index(next(track for track in before.tracks if track.index == enlarged[0][0].index))

@@ -25,11 +25,11 @@ from upscale_cli.media.video.encoding import EncodeOptions
 SIZE = 24, 16
 
 
-def frames_on(count: int, said: list[str], monkeypatch: pytest.MonkeyPatch, model: str = "espcn") -> VideoUpscaler:
+def frames_on(count: int, reported: list[str], monkeypatch: pytest.MonkeyPatch, model: str = "espcn") -> VideoUpscaler:
     """On so many devices, which are all the CPU."""
     upscaler = Upscaler(model, device="cpu")
     monkeypatch.setattr(upscaler, "devices", [torch.device("cpu")] * count)
-    return VideoUpscaler(upscaler, FORMATS["yuv420p"], *SIZE, TV, TWICE, say=said.append)
+    return VideoUpscaler(upscaler, FORMATS["yuv420p"], *SIZE, TV, TWICE, say=reported.append)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,14 +108,14 @@ def test_the_time_of_a_stage_is_the_mean_of_the_devices(monkeypatch: pytest.Monk
 @pytest.mark.parametrize("where", ["launch", "wait"])
 @pytest.mark.parametrize("number", [0, 2])
 def test_a_device_that_fails_hands_its_frames_on(where: str, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    said: list[str] = []
+    reported: list[str] = []
     samples = [random_frame("yuv420p", *SIZE, seed=seed) for seed in range(12)]
     wanted = run(frames_on(2, [], monkeypatch), samples, 3)
-    frames = frames_on(3, said, monkeypatch)
+    frames = frames_on(3, reported, monkeypatch)
     failing_after(frames._frames[0], number, where, RuntimeError("CUDA error: the GPU is lost"))
     for made, frame in zip(run(frames, samples, 5), wanted, strict=True):
         np.testing.assert_array_equal(made, frame)
-    assert said == ["cpu has failed (CUDA error: the GPU is lost): going on with cpu, cpu."]
+    assert reported == ["cpu has failed (CUDA error: the GPU is lost): going on with cpu, cpu."]
     assert frames.depth == 2
 
 

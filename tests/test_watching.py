@@ -93,12 +93,12 @@ def test_the_wait_ends_with_a_change(tmp_path: Path) -> None:
 
 def test_without_events_the_wait_is_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("upscale_cli.batch.arrivals.POLL_SECONDS", 0.01)
-    said: list[str] = []
-    with waiting([str(tmp_path / "gone")], None, recursive=True, say=said.append) as wait:
+    reported: list[str] = []
+    with waiting([str(tmp_path / "gone")], None, recursive=True, say=reported.append) as wait:
         wait(600)
         wait(600)
-    assert len(said) == 1
-    assert "does not report changes" in said[0]
+    assert len(reported) == 1
+    assert "does not report changes" in reported[0]
 
 
 # The whole

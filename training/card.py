@@ -2,7 +2,7 @@
 
     python -m training.card
 
-No figure of the model card is typed by hand: what the logs do not say, the card does not claim.
+No figure of the model card is typed by hand: what the logs do not hold, the card does not claim.
 """
 
 import itertools
@@ -42,7 +42,7 @@ def pages() -> list[tuple[Path, str, str]]:
 
 
 def model_tables(logs: Sequence[Log]) -> str:
-    """The files, then what they reach beside bicubic."""
+    """The files, then what they reach against bicubic."""
     files = [
         (log["file"], f"{log['bytes']:,}", f"`{log['sha256']}`", log["recipe"]["seed"], f"{log['recipe']['steps']:,}",
          f"{log['seconds'] / 60:.0f}")

@@ -58,7 +58,7 @@ WILD: Final[Mapping[str, Damage]] = {
     "H.264 28": Damage("bicubic", "h264", 28),
     "area": Damage("area"),
 }
-"""What the robust kind is measured on beside clean LR."""
+"""What the robust kind is measured on in addition to clean LR."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,8 +139,8 @@ def make_pairs(data: Path, teacher: Path, cache: Path, recipe: Recipe, workers: 
     """
     cache.mkdir(parents=True, exist_ok=True)
     made = cache / "made.json"
-    said = json.dumps({key: getattr(recipe, key) for key in ("seed", "pairs", "side", "heavy", "light", "clean")})
-    if not (made.is_file() and made.read_text(encoding="utf-8") == said):
+    reported = json.dumps({key: getattr(recipe, key) for key in ("seed", "pairs", "side", "heavy", "light", "clean")})
+    if not (made.is_file() and made.read_text(encoding="utf-8") == reported):
         for name, side in (("lr", recipe.side), ("sr", SCALE * recipe.side)):
             _memory_map(cache / f"{name}.npy", (recipe.pairs, side, side, 3))
         starts = range(0, recipe.pairs, BATCH)
@@ -150,7 +150,7 @@ def make_pairs(data: Path, teacher: Path, cache: Path, recipe: Recipe, workers: 
             for done in pool.map(_make_batch, starts):
                 if done % (20 * BATCH) == 0:
                     print(f"pairs {done} of {recipe.pairs}, {time.monotonic() - begin:.0f} s", flush=True)
-        made.write_text(said, encoding="utf-8")
+        made.write_text(reported, encoding="utf-8")
     lr, sr = (np.load(cache / f"{name}.npy", mmap_mode="r") for name in ("lr", "sr"))
     return Pairs(lr, sr)
 

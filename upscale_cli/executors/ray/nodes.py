@@ -148,5 +148,5 @@ def gpu_memory(node: Node) -> int:
         return int(ray.get(probe.remote()))
     except RayError as error:
         raise DeviceError(
-            f"{node.name}: its GPU does not answer ({one_line(error)}) Check it with `upscale doctor --ray`."
+            f"{node.name}: its GPU does not answer ({one_line(error)}) Check the cluster with `upscale doctor`."
         ) from error
