@@ -466,7 +466,7 @@ def test_several_versions_are_each_measured_against_the_reference(
     [((32, 24), 0, False), ((33, 24), 0, False), ((65, 48), 0, False), ((800, 607), 1, False), ((24, 24), 0, True)],
 )
 def test_shapes(tmp_path: Path, size: tuple[int, int], reported: int, refused: bool) -> None:
-    """A pixel of rounding is nothing, a little stretch is said, another shape is another picture."""
+    """A pixel of rounding is nothing, a little stretch is reported, another shape is another picture."""
     times = 10 if size[0] > 99 else 1
     wide = saved(tmp_path / "wide.png", np.zeros((12 * times, 16 * times), np.uint8))
     other = saved(tmp_path / "other.png", np.zeros(size[::-1], np.uint8))

@@ -1,6 +1,6 @@
 """What the former version has left goes on with this one.
 
-`former/manifest-*.jsonl` were written by commit 1a123c1, killed when b.bmp had its output and no line said so:
+`former/manifest-*.jsonl` were written by commit 1a123c1, killed when b.bmp had its output and no line recorded it:
 
     upscale in -o bicubic -r -m bicubic -s 2 -j 1 --include clip.mp4    (to its end)
     upscale in -o bicubic -r -m bicubic -s 2 -j 1                       (killed)

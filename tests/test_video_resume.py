@@ -43,7 +43,7 @@ def run(source: Path, output: Path, *options: object) -> Outcome:
 
 
 def done(source: Path, output: Path, *options: object, code: int = 0) -> str:
-    """Runs to the end; what was said. Only the output is left."""
+    """Runs to the end; what was reported. Only the output is left."""
     outcome = run(source, output, *options)
     assert outcome.code == code, outcome.err
     assert output.is_file()

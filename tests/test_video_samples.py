@@ -72,7 +72,7 @@ def samples() -> Path:
 
 
 def run(path: Path, folder: Path, sample: Sample, model: str = "bicubic") -> tuple[Path, str]:
-    """Upscales into the folder; the output's path, and all that was said."""
+    """Upscales into the folder; the output's path, and all that was reported."""
     limit = () if sample.frames is None else ("--frames", sample.frames)
     outcome = upscale(path, "-m", model, "-o", f"{folder}/", *sample.options, *limit)
     assert outcome.code == sample.code, outcome.err + outcome.out
