@@ -169,7 +169,7 @@ def test_a_device_that_fails_hands_its_work_to_the_others(device: type[Device], 
 
 def test_the_last_device_is_missed() -> None:
     scheduler: Numbers = Scheduler([Device(fails=0), Device(fails=0)], nine, lambda _: None)
-    with pytest.raises(DeviceError, match=r"has failed \(CUDA error.*choose another --device"):
+    with pytest.raises(DeviceError, match=r"has failed \(CUDA error.*choose another device="):
         scheduler.collect(scheduler.submit(Number(1)))
 
 
@@ -358,7 +358,7 @@ def test_names_of_several_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     for names, message in (
         ("cuda:0,cuda:0", "cuda:0 is named twice"),
         ("cuda:0,cpu", "divided among GPUs only"),
-        ("cuda:0,", "device '' is unknown"),
+        ("cuda:0,", "device='' is unknown"),
     ):
         with pytest.raises(OptionError, match=message):
             choose_devices(names)

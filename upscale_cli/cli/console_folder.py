@@ -249,7 +249,7 @@ def plan_table(planned: list[Planned]) -> "Table":
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("input", "LR", "SR", "frames", "model", "output", box=None, pad_edge=False)
+    table = Table("input", "input size", "output size", "frames", "model", "output", box=None, pad_edge=False)
     for row in planned:
         cells = (
             row.source, _size(row.width, row.height), _size(row.sr_width, row.sr_height),

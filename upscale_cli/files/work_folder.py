@@ -50,7 +50,7 @@ def work_folder(output: Path) -> Path:
 
 
 class WorkFolder:
-    """Owner of the folder `OUTPUT.work` beside an output.
+    """Owner of the folder `OUTPUT.work` next to an output.
 
     Args:
         output: the file to be.
