@@ -1,0 +1,369 @@
+"""Do two checkouts make the same of everything: one command line, two outputs, byte for byte or frame for frame.
+
+    python -m benchmarks.unchanged --before COMMIT_OR_CHECKOUT [--after CHECKOUT] [--quick] [--only PATTERN]
+
+Run in one environment, on one machine, with inputs that are drawn here and the shared samples where there are any.
+Wording is exempt; exit codes, names and contents of outputs are not. Exit code 1 if anything differs.
+"""
+
+import argparse
+import contextlib
+import fnmatch
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.report import REPOSITORY, machine
+from benchmarks.unchanged_cases import Case, Step, cases
+from benchmarks.unchanged_equal import Places, difference, equality, events, files_in, first_lines_apart, rows
+from benchmarks.unchanged_inputs import INPUTS, SAMPLES, Inputs, named_in
+
+PARALLEL: Final = 2
+TIMEOUT_SECONDS: Final = 900
+POLL_SECONDS: Final = 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One of the two checkouts.
+
+    Attributes:
+        name: "before" or "after".
+        checkout: folder that holds `upscale_cli`.
+        commit: of it, short.
+    """
+
+    name: str
+    checkout: Path
+    commit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What one process left: exit code (None: it took too long), standard output and error."""
+
+    code: int | None
+    out: bytes
+    err: bytes
+
+    @property
+    def last_words(self) -> str:
+        """The last lines on standard error; where there are none, the failures among the events."""
+        lines = self.err.decode(errors="replace").strip().splitlines()[-3:]
+        failures = [line for line in self.out.decode(errors="replace").splitlines() if '"failed"' in line]
+        return " / ".join(lines or failures[:3])[:600]
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What came of a case.
+
+    Attributes:
+        equal: files by the kind of their equality.
+        differences: what differs; empty where all is well.
+        notes: what is worth knowing and no failure.
+    """
+
+    case: Case
+    exit_codes: list[int | None] = field(default_factory=list)
+    equal: Counter[str] = field(default_factory=Counter)
+    differences: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def row(self) -> dict[str, Any]:
+        """For the report."""
+        return {
+            "case": self.case.name, "equal": not self.differences,
+            "commands": [written(step) for step in self.case.steps], "exit_codes": self.exit_codes,
+            "files": sum(self.equal.values()), "equal_by": dict(sorted(self.equal.items())),
+            "differences": self.differences, "notes": self.notes,
+        }  # fmt: skip
+
+
+def main() -> None:
+    """Writes benchmarks/unchanged.json."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--before", required=True, metavar="CHECKOUT_OR_COMMIT")
+    parser.add_argument("--after", default=str(REPOSITORY), metavar="CHECKOUT_OR_COMMIT", help="default: this one")
+    parser.add_argument("-o", "--output", type=Path, default=REPOSITORY / "benchmarks" / "unchanged.json")
+    parser.add_argument("--only", action="append", metavar="PATTERN", help="cases, such as 'clips/*'; repeatable")
+    parser.add_argument("--quick", action="store_true", help="a few cases of each kind")
+    parser.add_argument("--list", action="store_true", help="show the cases and do nothing")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="work there, and keep what differs")
+    arguments = parser.parse_args()
+    chosen = [case for case in cases() if wanted(case, arguments.only, quick=arguments.quick)]
+    if arguments.list:
+        print("\n".join(case.name for case in chosen))
+        return
+    with contextlib.ExitStack() as stack:
+        folder = arguments.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        folder = folder.resolve()
+        folder.mkdir(parents=True, exist_ok=True)
+        sides = tuple(checked(name, given, folder) for name, given in vars(arguments).items() if name in SIDES)
+        report = compared(chosen, sides, folder)
+    arguments.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(report["totals"], indent=2))
+    for row in report["cases"]:
+        for text in row["differences"]:
+            print(f"DIFFERS {row['case']}: {text}")
+    sys.exit(0 if report["totals"]["different"] == 0 else 1)
+
+
+SIDES: Final = ("before", "after")
+TEMPORARY: Final = re.compile(r"(^|/)\.upscale-[0-9a-f]{12}[^/]*$")
+Pair = tuple[Places, Places]
+Files = dict[str, Path]
+
+
+def wanted(case: Case, only: Sequence[str] | None, *, quick: bool) -> bool:
+    """Whether the command line asks for a case."""
+    if only is not None:
+        return any(fnmatch.fnmatch(case.name, pattern) for pattern in only)
+    return case.quick or not quick
+
+
+# The two sides
+
+
+def checked(name: str, given: str, folder: Path) -> Side:
+    """A folder with `upscale_cli`, or a commit of this repository, which is unpacked first.
+
+    Raises:
+        SystemExit: neither, or Python would import another `upscale_cli`.
+    """
+    checkout = Path(given).resolve()
+    if (checkout / "upscale_cli").is_dir():
+        commit = git(checkout, "rev-parse", "--short", "HEAD") or "unknown"
+        if git(checkout, "status", "--porcelain", "--", "upscale_cli", "weights"):
+            commit += " with changes"
+    else:
+        commit = git(REPOSITORY, "rev-parse", "--short", "--verify", f"{given}^{{commit}}")
+        if not commit:
+            sys.exit(f"{given}: neither a checkout nor a commit.")
+        checkout = folder / f"checkout-{name}"
+        packed = folder / f"checkout-{name}.tar"
+        subprocess.run(["git", "archive", "-o", str(packed), commit], cwd=REPOSITORY, check=True)
+        with tarfile.open(packed) as archive:
+            archive.extractall(checkout, filter="data")
+        packed.unlink()
+    side = Side(name, checkout, commit)
+    command = [sys.executable, "-P", "-c", "import upscale_cli; print(upscale_cli.__file__)"]
+    found = subprocess.run(
+        command, env=environment(side, folder), cwd=folder, capture_output=True, text=True, check=True
+    )
+    if not Path(found.stdout.strip()).resolve().is_relative_to(checkout):
+        sys.exit(f"{checkout}: Python imports {found.stdout.strip()} instead.")
+    return side
+
+
+def git(folder: Path, *arguments: str) -> str:
+    """What git says; "" where it fails."""
+    done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def environment(side: Side, private: Path) -> dict[str, str]:
+    """The same for both but for the place of the code: no settings of the user, no network, a cache of its own."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("UPSCALE_", "PYTHON", "RAY_"))}
+    return kept | {
+        "PYTHONPATH": str(side.checkout), "PYTHONDONTWRITEBYTECODE": "1", "UPSCALE_OFFLINE": "1", "COLUMNS": "100",
+        "XDG_CACHE_HOME": str(private / "cache"), "TZ": "UTC",
+    }  # fmt: skip
+
+
+# Running
+
+
+def compared(chosen: Sequence[Case], sides: Sequence[Side], folder: Path) -> dict[str, Any]:
+    """Runs the cases, some at a time; what is told of them."""
+    inputs, skipped = Inputs(folder / "inputs"), dict[str, str]()
+    if not SAMPLES.is_dir():
+        skipped["samples/*"] = "the shared folder with samples is not here"
+    begin, lock, verdicts = time.perf_counter(), threading.Lock(), dict[str, Verdict]()
+
+    def one(case: Case) -> None:
+        with lock:  # makers are not made for threads
+            names = [*case.also, *(argument for step in case.steps for argument in (*step.arguments, step.stdin))]
+            sources = {name: inputs.made(name) for name in named_in(names)}
+        verdict = run_case(case, {name: path for name, path in sources.items() if path}, sides, folder)
+        with lock:
+            verdicts[case.name] = verdict
+            state = "differs" if verdict.differences else "equal"
+            kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(verdict.equal.items()))
+            print(
+                f"{len(verdicts):3}/{len(chosen)} {state:8}{case.name}: {kinds} ({verdict.seconds:.1f} s)", flush=True
+            )
+
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        for _ in pool.map(one, chosen):
+            pass
+    ordered = [verdicts[case.name] for case in chosen]
+    kinds = sum((verdict.equal for verdict in ordered), Counter[str]())
+    facts = machine()
+    return {
+        "question": "Do two checkouts make the same of everything, byte for byte or frame for frame?",
+        **{side.name: side.commit for side in sides},
+        "machine": {key: value for key, value in facts.items() if key != "commit"} | {"ffmpeg": ffmpeg_version()},
+        "totals": {
+            "cases": len(ordered), "equal": sum(not verdict.differences for verdict in ordered),
+            "different": sum(bool(verdict.differences) for verdict in ordered), "files": sum(kinds.values()),
+            "equal_by": dict(sorted(kinds.items())), "seconds": round(time.perf_counter() - begin),
+        },
+        "differing_cases": [verdict.case.name for verdict in ordered if verdict.differences],
+        "skipped": skipped, "inputs_left_out": inputs.left_out,
+        "cases": [verdict.row() for verdict in ordered],
+    }  # fmt: skip
+
+
+def ffmpeg_version() -> str:
+    """Of the one that imageio-ffmpeg brings."""
+    from imageio_ffmpeg import get_ffmpeg_version
+
+    return str(get_ffmpeg_version())
+
+
+def run_case(case: Case, sources: dict[str, Path], sides: Sequence[Side], folder: Path) -> Verdict:
+    """One case with both checkouts, and how what they left compares."""
+    verdict, begin = Verdict(case), time.perf_counter()
+    root = folder / "cases" / case.name.replace("/", "_")
+    ran: list[list[Ran]] = []
+    for side in sides:
+        work = root / side.name / "work"
+        for name, path in sources.items():
+            target = work / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copytree(path, target, symlinks=True) if path.is_dir() else shutil.copy2(path, target)
+        work.mkdir(parents=True, exist_ok=True)
+        ran.append(
+            [run_step(step, sides[0] if step.by_before else side, work, root / side.name) for step in case.steps]
+        )
+    verdict.exit_codes = [one.code for one in ran[0]]
+    before, after = (
+        {str(root / side.name): "FOLDER", **{str(one.checkout): "CHECKOUT" for one in sides}} for side in sides
+    )
+    compare_runs(verdict, ran, (before, after))
+    ours, theirs = (files_in(root / side.name / "work") for side in sides)
+    compare_files(verdict, ours, theirs, (before, after), sources)
+    verdict.seconds = time.perf_counter() - begin
+    if not verdict.differences:
+        shutil.rmtree(root)
+    return verdict
+
+
+def compare_files(verdict: Verdict, ours: Files, theirs: Files, places: Pair, sources: Collection[str]) -> None:
+    """Everything that lies in the two folders; inputs are no outputs, but must be as they were."""
+    is_after_kill = any(step.kill for step in verdict.case.steps)
+    for name in sorted(ours.keys() ^ theirs.keys()):
+        if is_after_kill and TEMPORARY.search(name):
+            verdict.notes.append(f"a temporary file is left by the kill, {'before' if name in ours else 'after'}")
+        else:
+            verdict.differences.append(f"{name}: only {'before' if name in ours else 'after'}")
+    for name in sorted(ours.keys() & theirs.keys()):
+        try:
+            kind = equality(ours[name], theirs[name], places, is_after_kill=is_after_kill)
+            words = "" if kind else difference(ours[name], theirs[name])
+        except Exception as error:  # not to be decoded, on one side at least
+            kind, words = None, f"cannot be compared: {error!r}"
+        if kind is None:
+            verdict.differences.append(f"{name}: {words}")
+        elif not any(name == source or name.startswith(f"{source}/") for source in sources):
+            verdict.equal[kind] += 1
+
+
+def run_step(step: Step, side: Side, work: Path, private: Path) -> Ran:
+    """One process, to its end or until it is to be killed."""
+    names = [name for name in named_in(step.arguments) if not (work / name).exists()]
+    arguments = [argument for argument in step.arguments if argument not in names]
+    program = ["-c", *step.arguments] if step.script else ["-m", "upscale_cli", *arguments]
+    with contextlib.ExitStack() as stack:
+        out, err = (stack.enter_context(tempfile.TemporaryFile()) for _ in range(2))
+        if step.stdout:
+            out = stack.enter_context((work / step.stdout).open("w+b"))
+        stdin = stack.enter_context((work / step.stdin).open("rb")) if step.stdin else subprocess.DEVNULL
+        process = subprocess.Popen(
+            [sys.executable, "-P", *program], cwd=work, env=environment(side, private), stdin=stdin, stdout=out,
+            stderr=err, start_new_session=True,
+        )  # fmt: skip
+        try:
+            code = ended(process, step, work)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        texts = []
+        for stream in (out, err):
+            stream.seek(0)
+            texts.append(stream.read())
+        return Ran(code, *texts)
+
+
+def ended(process: "subprocess.Popen[bytes]", step: Step, work: Path) -> int | None:
+    """The exit code; None if it takes too long. Kills where that is the step's purpose."""
+    if step.kill is None:
+        try:
+            return process.wait(TIMEOUT_SECONDS)
+        except subprocess.TimeoutExpired:
+            return None
+    pattern, least = step.kill
+    until = time.monotonic() + TIMEOUT_SECONDS
+    while process.poll() is None and time.monotonic() < until:
+        with contextlib.suppress(OSError):
+            if sum(path.stat().st_size for path in work.glob(pattern) if path.is_file()) >= least:
+                os.killpg(process.pid, signal.SIGKILL)
+                return process.wait()
+        time.sleep(POLL_SECONDS)
+    return process.poll()
+
+
+def compare_runs(verdict: Verdict, ran: Sequence[Sequence[Ran]], places: Pair) -> None:
+    """Exit codes and standard outputs of both sides, step by step."""
+    for step, before, after in zip(verdict.case.steps, *ran, strict=True):
+        what = f"`{written(step)[:100]}`"
+        wrong = verdict.differences.append
+        if before.code != after.code:
+            wrong(f"{what}: exit codes {before.code} and {after.code}; {after.last_words}")
+        elif before.code != step.exit_code:
+            wrong(f"{what}: exit code {before.code} of both, not {step.exit_code}; {before.last_words}")
+        elif step.shows.encode() not in before.out + before.err:
+            wrong(f'{what}: tells nothing of "{step.shows}", so it does not meet what it is there for')
+        if b"Traceback" in after.err and b"Traceback" not in before.err:
+            wrong(f"{what}: a traceback; {after.last_words}")
+        elif b"Traceback" in before.err:
+            verdict.notes.append(f"{what}: a traceback before; {before.last_words}")
+        if step.output == "events" and step.kill is None:
+            told = [events(one.out) for one in (before, after)]
+            if told[0] != told[1]:
+                verdict.notes.append(f"{what}: events {told[0]} before, {told[1]} after")
+        elif step.output == "rows":
+            if rows(before.out, places[0]) == rows(after.out, places[1]):
+                verdict.equal["rows"] += 1
+            else:
+                wrong(f"{what}: {first_lines_apart((before.out, after.out), places)}")
+
+
+def written(step: Step) -> str:
+    """A command line as one would type it; many inputs are told by their number."""
+    inputs = [argument for argument in step.arguments if argument in INPUTS]
+    shown = [argument for argument in step.arguments if argument not in INPUTS or len(inputs) < 4]
+    many = (f"({len(inputs)} inputs)",) if len(inputs) >= 4 else ()
+    return " ".join(("upscale" if not step.script else "python -c", *many, shlex.join(shown)))
+
+
+if __name__ == "__main__":
+    main()
