@@ -22,7 +22,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,9 +32,10 @@ from benchmarks.report import REPOSITORY, machine
 from benchmarks.unchanged_cases import Case, Step, cases
 from benchmarks.unchanged_equal import Places, difference, equality, events, files_in, first_lines_apart, rows
 from benchmarks.unchanged_inputs import INPUTS, SAMPLES, Inputs, named_in
+from benchmarks.unchanged_services import serving, why_not
 
 PARALLEL: Final = 2
-TIMEOUT_SECONDS: Final = 900
+TIMEOUT_SECONDS: Final = 3600
 POLL_SECONDS: Final = 0.005
 
 
@@ -104,6 +105,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, default=REPOSITORY / "benchmarks" / "unchanged.json")
     parser.add_argument("--only", action="append", metavar="PATTERN", help="cases, such as 'clips/*'; repeatable")
     parser.add_argument("--quick", action="store_true", help="a few cases of each kind")
+    parser.add_argument("--ray", action="store_true", help="also the cases on a cluster, which is started here")
     parser.add_argument("--list", action="store_true", help="show the cases and do nothing")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="work there, and keep what differs")
     arguments = parser.parse_args()
@@ -116,9 +118,16 @@ def main() -> None:
         folder = folder.resolve()
         folder.mkdir(parents=True, exist_ok=True)
         sides = tuple(checked(name, given, folder) for name, given in vars(arguments).items() if name in SIDES)
-        report = compared(chosen, sides, folder)
+        skipped = {case.name: why_not(case.needs, ray=arguments.ray) for case in chosen}
+        skipped = {name: reason for name, reason in skipped.items() if reason}
+        report = compared([case for case in chosen if case.name not in skipped], sides, folder)
+    if not SAMPLES.is_dir():
+        skipped["samples/*"] = "the shared folder with samples is not here"
+    report["skipped"] = skipped
     arguments.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(report["totals"], indent=2))
+    for name, reason in skipped.items():
+        print(f"SKIPPED {name}: {reason}")
     for row in report["cases"]:
         for text in row["differences"]:
             print(f"DIFFERS {row['case']}: {text}")
@@ -192,9 +201,7 @@ def environment(side: Side, private: Path) -> dict[str, str]:
 
 def compared(chosen: Sequence[Case], sides: Sequence[Side], folder: Path) -> dict[str, Any]:
     """Runs the cases, some at a time; what is told of them."""
-    inputs, skipped = Inputs(folder / "inputs"), dict[str, str]()
-    if not SAMPLES.is_dir():
-        skipped["samples/*"] = "the shared folder with samples is not here"
+    inputs = Inputs(folder / "inputs")
     begin, lock, verdicts = time.perf_counter(), threading.Lock(), dict[str, Verdict]()
 
     def one(case: Case) -> None:
@@ -226,7 +233,7 @@ def compared(chosen: Sequence[Case], sides: Sequence[Side], folder: Path) -> dic
             "equal_by": dict(sorted(kinds.items())), "seconds": round(time.perf_counter() - begin),
         },
         "differing_cases": [verdict.case.name for verdict in ordered if verdict.differences],
-        "skipped": skipped, "inputs_left_out": inputs.left_out,
+        "inputs_left_out": inputs.left_out,
         "cases": [verdict.row() for verdict in ordered],
     }  # fmt: skip
 
@@ -250,9 +257,13 @@ def run_case(case: Case, sources: dict[str, Path], sides: Sequence[Side], folder
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copytree(path, target, symlinks=True) if path.is_dir() else shutil.copy2(path, target)
         work.mkdir(parents=True, exist_ok=True)
-        ran.append(
-            [run_step(step, sides[0] if step.by_before else side, work, root / side.name) for step in case.steps]
-        )
+        with serving(case.needs, work, sources, environment(side, root / side.name)) as more:
+            ran.append(
+                [
+                    run_step(step, work, environment(sides[0] if step.by_before else side, root / side.name) | more)
+                    for step in case.steps
+                ]
+            )
     verdict.exit_codes = [one.code for one in ran[0]]
     before, after = (
         {str(root / side.name): "FOLDER", **{str(one.checkout): "CHECKOUT" for one in sides}} for side in sides
@@ -286,7 +297,7 @@ def compare_files(verdict: Verdict, ours: Files, theirs: Files, places: Pair, so
             verdict.equal[kind] += 1
 
 
-def run_step(step: Step, side: Side, work: Path, private: Path) -> Ran:
+def run_step(step: Step, work: Path, environment: Mapping[str, str]) -> Ran:
     """One process, to its end or until it is to be killed."""
     names = [name for name in named_in(step.arguments) if not (work / name).exists()]
     arguments = [argument for argument in step.arguments if argument not in names]
@@ -297,7 +308,7 @@ def run_step(step: Step, side: Side, work: Path, private: Path) -> Ran:
             out = stack.enter_context((work / step.stdout).open("w+b"))
         stdin = stack.enter_context((work / step.stdin).open("rb")) if step.stdin else subprocess.DEVNULL
         process = subprocess.Popen(
-            [sys.executable, "-P", *program], cwd=work, env=environment(side, private), stdin=stdin, stdout=out,
+            [sys.executable, "-P", *program], cwd=work, env=environment, stdin=stdin, stdout=out,
             stderr=err, start_new_session=True,
         )  # fmt: skip
         try:

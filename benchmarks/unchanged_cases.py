@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from benchmarks.unchanged_inputs import group
+from benchmarks.unchanged_services import Service
 
 Output = Literal["events", "rows", "nothing"]
 
@@ -51,7 +52,7 @@ class Case:
     steps: tuple[Step, ...]
     quick: bool = False
     also: tuple[str, ...] = ()
-    needs: Literal["", "ray", "s3"] = ""
+    needs: Service = ""
 
 
 def step(command: str, *inputs: str, exit_code: int = 0, output: Output = "events") -> Step:
@@ -339,6 +340,94 @@ def verb_cases() -> Iterator[Case]:
     )  # fmt: skip
 
 
+def service_cases() -> Iterator[Case]:
+    """On a cluster, and from object to object."""
+    few = SOME[:5]
+    yield Case(
+        name="objects/folder", needs="s3", also=few,
+        steps=(step("s3://unchanged/in/ -o s3://unchanged/out/ -m espcn -s 2"),) * 2,
+    )  # fmt: skip
+    yield Case(
+        name="objects/single", needs="s3", also=("photos/RGB8.png", "clips/srt.mkv"),
+        steps=(
+            step("s3://unchanged/in/RGB8.png -o s3://unchanged/made/one.tif -m espcn -s 2"),
+            step("s3://unchanged/in/RGB8.png -o here.png -m espcn -s 2"),
+            step("s3://unchanged/in/srt.mkv -o s3://unchanged/made/ -m espcn -s 2"),
+        ),
+    )  # fmt: skip
+    run = step("album -o out/ -r -m espcn -s 2 --ray auto", exit_code=1)
+    yield Case(name="ray/folder", needs="ray", steps=(run, run))
+    yield Case(
+        name="ray/several", needs="ray",
+        steps=(step(f"-o out/ -m {RRDB4} -s 4 --tile 24 --ray auto", *FEW, "clips/plain.mp4"),),
+    )  # fmt: skip
+    yield Case(
+        name="ray/clip", needs="ray",
+        steps=(step("-o out.mp4 -m espcn -s 2 --preset ultrafast --ray auto", "clips/film.mp4"),),
+    )  # fmt: skip
+
+
+API: Final = """
+import numpy as np
+from PIL import Image
+from upscale_cli import Target, Upscaler, UpscaleError, upscale_file, upscale_folder, upscale_frames, upscale_video
+
+net = Upscaler("espcn", device="cpu", tile=24)
+with Image.open("photos/RGBA8.png") as picture:
+    net(picture, 2).save("pil.png")
+with Image.open("photos/palette.png") as picture:
+    net(picture, target=Target(long_side=200)).save("palette.png")
+rng = np.random.default_rng(0)
+for dtype in (np.uint8, np.uint16, np.float32, np.float64):
+    for channels in (1, 2, 3, 4):
+        values = rng.random((20, 30, channels)) * (np.iinfo(dtype).max if np.dtype(dtype).kind == "u" else 1)
+        np.save(f"{np.dtype(dtype).name}_{channels}.npy", net(values.astype(dtype), 2.5))
+upscale_file("photos/cmyk.jpg", "file.tif", 3, model=net)
+upscale_video("clips/plain.mp4", "video.mkv", 2, model="espcn")
+frames = [frame for frame in upscale_frames("clips/srt.mkv", 2, model=net)]
+np.save("frames.npy", np.stack([frame.to_rgb() for frame in frames]))
+np.save("times.npy", np.array([float(frame.seconds) for frame in frames]))
+done = upscale_folder("hr", "folder", 2, model="espcn")
+print(done.done, done.failed)
+try:
+    upscale_file("photos/cmyk.jpg", "never.png", -1)
+except UpscaleError as error:
+    print(type(error).__name__)
+"""
+
+
+def api_cases() -> Iterator[Case]:
+    """From Python, by the public names."""
+    inputs = ("photos/RGBA8.png", "photos/palette.png", "photos/cmyk.jpg", "clips/plain.mp4", "clips/srt.mkv")
+    yield Case(
+        name="python/api", quick=True, also=(*inputs, "hr"),
+        steps=(Step(arguments=(API,), script=True, output="nothing", stdout="printed.txt"),),
+    )  # fmt: skip
+
+
+def sample_cases() -> Iterator[Case]:
+    """The shared samples: real files, good and broken ones."""
+    pictures = group("samples/images/*/*", without=("*meadow_cube.jpg", "samples/images/broken/*", "*oom.tif"))
+    clips = group("samples/video/*")
+    if pictures:
+        for model in ("espcn -s 2", "bicubic -s 1.5", f"{SRVGG2} -s 2"):
+            yield Case(
+                name=f"samples/pictures-{label(model)}", steps=(step(f"-o out/ -m {model} --tile 256", *pictures),)
+            )  # fmt: skip
+        broken = group("samples/images/broken/*")
+        for salvage in ("", " --salvage"):
+            yield Case(
+                name=f"samples/broken{salvage.replace(' --', '-')}",
+                steps=(step(f"-o out/ -m espcn -s 2{salvage}", *broken, exit_code=1),),
+            )
+    if clips:
+        for model in ("espcn -s 2", f"{SRVGG2} -s 2"):
+            yield Case(
+                name=f"samples/clips-exact-{label(model)}", steps=(step(f"{EXACT} -m {model} --frames 6", *clips),)
+            )  # fmt: skip
+        yield Case(name="samples/clips", steps=(step("-o out/ -m espcn -s 2 --frames 10", *clips),))
+
+
 def label(model: str) -> str:
     """A model and its scale as part of a name."""
     return model.removeprefix("nets/").replace(".safetensors", "").replace(" -s ", "-x")
@@ -346,14 +435,10 @@ def label(model: str) -> str:
 
 def cases() -> list[Case]:
     """All of them; names are unique."""
-    made = [
-        *photo_cases(),
-        *tile_cases(),
-        *format_cases(),
-        *band_cases(),
-        *clip_cases(),
-        *folder_cases(),
-        *verb_cases(),
-    ]
+    kinds = (
+        photo_cases, tile_cases, format_cases, band_cases, clip_cases, folder_cases, verb_cases, api_cases,
+        service_cases, sample_cases,
+    )  # fmt: skip
+    made = [case for kind in kinds for case in kind()]
     assert len({case.name for case in made}) == len(made)
     return made

@@ -195,8 +195,9 @@ def manifest(text: bytes, places: Places) -> tuple[dict[str, Any], dict[str, Any
                 begun[output] = None
             case {"dropped": output}:
                 begun.pop(output, None)
-            case {"done": output}:
-                done[output] = {**record, "made": record["made"] and record["made"][0]}
+            case {"done": output, "source": source, "stamp": stamp, "made": made}:
+                is_object = "://" in source  # written anew for each side, so its time tells nothing
+                done[output] = {**record, "made": made and made[0], "stamp": stamp[0] if is_object else stamp}
     return jobs, begun | done
 
 
