@@ -113,6 +113,7 @@ def main() -> None:
     if arguments.list:
         print("\n".join(case.name for case in chosen))
         return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with contextlib.ExitStack() as stack:
         folder = arguments.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         folder = folder.resolve()
@@ -199,6 +200,42 @@ def environment(side: Side, private: Path) -> dict[str, str]:
 # Running
 
 
+class Running:
+    """The processes that are running, each the first of a group of its own."""
+
+    def __init__(self) -> None:
+        self._processes: set[subprocess.Popen[bytes]] = set()
+        self._lock, self._is_stopped = threading.Lock(), False
+
+    def add(self, process: "subprocess.Popen[bytes]") -> None:
+        with self._lock:
+            self._processes.add(process)
+            if self._is_stopped:
+                self._kill(process)
+
+    def remove(self, process: "subprocess.Popen[bytes]") -> None:
+        """Whatever it has left behind ends, too."""
+        self._kill(process)
+        process.wait()
+        with self._lock:
+            self._processes.discard(process)
+
+    def stop(self) -> None:
+        """Ends all that run, and all that begin later."""
+        with self._lock:
+            self._is_stopped = True
+            for process in self._processes:
+                self._kill(process)
+
+    @staticmethod
+    def _kill(process: "subprocess.Popen[bytes]") -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+RUNNING: Final = Running()
+
+
 def compared(chosen: Sequence[Case], sides: Sequence[Side], folder: Path) -> dict[str, Any]:
     """Runs the cases, some at a time; what is told of them."""
     inputs = Inputs(folder / "inputs")
@@ -218,8 +255,13 @@ def compared(chosen: Sequence[Case], sides: Sequence[Side], folder: Path) -> dic
             )
 
     with ThreadPoolExecutor(PARALLEL) as pool:
-        for _ in pool.map(one, chosen):
-            pass
+        try:
+            for _ in pool.map(one, chosen):
+                pass
+        except BaseException:  # Ctrl-C and SIGTERM too: no process of ours may outlive us
+            RUNNING.stop()
+            pool.shutdown(cancel_futures=True)
+            raise
     ordered = [verdicts[case.name] for case in chosen]
     kinds = sum((verdict.equal for verdict in ordered), Counter[str]())
     facts = machine()
@@ -311,12 +353,11 @@ def run_step(step: Step, work: Path, environment: Mapping[str, str]) -> Ran:
             [sys.executable, "-P", *program], cwd=work, env=environment, stdin=stdin, stdout=out,
             stderr=err, start_new_session=True,
         )  # fmt: skip
+        RUNNING.add(process)
         try:
             code = ended(process, step, work)
         finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            RUNNING.remove(process)
         texts = []
         for stream in (out, err):
             stream.seek(0)
