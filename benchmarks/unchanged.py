@@ -136,6 +136,9 @@ def main() -> None:
 
 
 SIDES: Final = ("before", "after")
+PARTS: Final = ("upscale_cli", "weights")
+"""Of a checkout: what the command line needs."""
+
 TEMPORARY: Final = re.compile(r"(^|/)\.upscale-[0-9a-f]{12}[^/]*$")
 Pair = tuple[Places, Places]
 Files = dict[str, Path]
@@ -152,33 +155,36 @@ def wanted(case: Case, only: Sequence[str] | None, *, quick: bool) -> bool:
 
 
 def checked(name: str, given: str, folder: Path) -> Side:
-    """A folder with `upscale_cli`, or a commit of this repository, which is unpacked first.
+    """A copy of a folder with `upscale_cli`, so that it may change meanwhile, or of a commit of this repository.
 
     Raises:
         SystemExit: neither, or Python would import another `upscale_cli`.
     """
-    checkout = Path(given).resolve()
-    if (checkout / "upscale_cli").is_dir():
-        commit = git(checkout, "rev-parse", "--short", "HEAD") or "unknown"
-        if git(checkout, "status", "--porcelain", "--", "upscale_cli", "weights"):
+    source, checkout = Path(given).resolve(), folder / f"checkout-{name}"
+    shutil.rmtree(checkout, ignore_errors=True)
+    if (source / "upscale_cli").is_dir():
+        commit = git(source, "rev-parse", "--short", "HEAD") or "unknown"
+        if git(source, "status", "--porcelain", "--", *PARTS):
             commit += " with changes"
+        for part in PARTS:
+            shutil.copytree(source / part, checkout / part, ignore=shutil.ignore_patterns("__pycache__"))
     else:
         commit = git(REPOSITORY, "rev-parse", "--short", "--verify", f"{given}^{{commit}}")
         if not commit:
             sys.exit(f"{given}: neither a checkout nor a commit.")
-        checkout = folder / f"checkout-{name}"
         packed = folder / f"checkout-{name}.tar"
-        subprocess.run(["git", "archive", "-o", str(packed), commit], cwd=REPOSITORY, check=True)
+        subprocess.run(["git", "archive", "-o", str(packed), commit, "--", *PARTS], cwd=REPOSITORY, check=True)
         with tarfile.open(packed) as archive:
             archive.extractall(checkout, filter="data")
         packed.unlink()
+    subprocess.run([sys.executable, "-m", "compileall", "-q", str(checkout)], check=False)
     side = Side(name, checkout, commit)
     command = [sys.executable, "-P", "-c", "import upscale_cli; print(upscale_cli.__file__)"]
     found = subprocess.run(
         command, env=environment(side, folder), cwd=folder, capture_output=True, text=True, check=True
-    )
-    if not Path(found.stdout.strip()).resolve().is_relative_to(checkout):
-        sys.exit(f"{checkout}: Python imports {found.stdout.strip()} instead.")
+    ).stdout.strip()  # fmt: skip
+    if not Path(found).resolve().is_relative_to(checkout):
+        sys.exit(f"{checkout}: Python imports {found} instead.")
     return side
 
 
@@ -291,6 +297,7 @@ def run_case(case: Case, sources: dict[str, Path], sides: Sequence[Side], folder
     """One case with both checkouts, and how what they left compares."""
     verdict, begin = Verdict(case), time.perf_counter()
     root = folder / "cases" / case.name.replace("/", "_")
+    shutil.rmtree(root, ignore_errors=True)
     ran: list[list[Ran]] = []
     for side in sides:
         work = root / side.name / "work"
@@ -411,10 +418,12 @@ def compare_runs(verdict: Verdict, ran: Sequence[Sequence[Ran]], places: Pair) -
 
 def written(step: Step) -> str:
     """A command line as one would type it; many inputs are told by their number."""
+    if step.script:
+        return f"python -c ({len(step.arguments[0].splitlines())} lines)"
     inputs = [argument for argument in step.arguments if argument in INPUTS]
     shown = [argument for argument in step.arguments if argument not in INPUTS or len(inputs) < 4]
     many = (f"({len(inputs)} inputs)",) if len(inputs) >= 4 else ()
-    return " ".join(("upscale" if not step.script else "python -c", *many, shlex.join(shown)))
+    return " ".join(("upscale", *many, shlex.join(shown)))
 
 
 if __name__ == "__main__":

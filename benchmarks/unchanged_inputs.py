@@ -324,15 +324,29 @@ _large("alpha.png", "RGBA", np.uint8)
 # Checkpoints
 
 
-def _checkpoint(name: str, shapes: dict[str, tuple[int, ...]], seed: int) -> None:
-    INPUTS[f"nets/{name}.safetensors"] = lambda path: save_file(seeded(shapes, seed), path)
+def _checkpoint(name: str, shapes: dict[str, tuple[int, ...]], seed: int, gain: float, grey: float) -> None:
+    """Random weights whose last layer is damped, so that hardly a value is clipped: what is clipped hides a change.
+
+    Args:
+        gain: of the last layer's weights.
+        grey: its bias.
+    """
+
+    def make(path: Path) -> None:
+        weights = seeded(shapes, seed)
+        last = "conv_last" if "conv_last.weight" in weights else [*weights][-1].rpartition(".")[0]
+        weights[f"{last}.weight"] *= np.float32(gain)
+        weights[f"{last}.bias"][:] = grey
+        save_file(weights, path)
+
+    INPUTS[f"nets/{name}.safetensors"] = make
 
 
-_checkpoint("rrdb4", rrdbnet(2, num_feat=16), 4)
-_checkpoint("rrdb2", rrdbnet(2, num_feat=16, num_up=1), 5)
-_checkpoint("folding2", rrdbnet(1, num_feat=16, unshuffle=2), 6)
-_checkpoint("srvgg4", srvgg(3, num_feat=16), 7)
-_checkpoint("srvgg2", srvgg(3, num_feat=16, upscale=2), 8)
+_checkpoint("rrdb4", rrdbnet(2, num_feat=16), 4, 0.1, 0.5)
+_checkpoint("rrdb2", rrdbnet(2, num_feat=16, num_up=1), 5, 0.1, 0.5)
+_checkpoint("folding2", rrdbnet(1, num_feat=16, unshuffle=2), 6, 0.05, 0.5)
+_checkpoint("srvgg4", srvgg(3, num_feat=16), 7, 0.03, 0.0)
+_checkpoint("srvgg2", srvgg(3, num_feat=16, upscale=2), 8, 0.03, 0.0)
 
 
 # Folders, and what is broken
