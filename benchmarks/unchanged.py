@@ -29,10 +29,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.report import REPOSITORY, machine
-from benchmarks.unchanged_cases import Case, Step, cases
+from benchmarks.unchanged_cases import cases
 from benchmarks.unchanged_equal import Places, difference, equality, events, files_in, first_lines_apart, rows
 from benchmarks.unchanged_inputs import INPUTS, SAMPLES, Inputs, named_in
 from benchmarks.unchanged_services import serving, why_not
+from benchmarks.unchanged_steps import Case, Step
 
 PARALLEL: Final = 2
 TIMEOUT_SECONDS: Final = 3600
