@@ -212,12 +212,12 @@ class Running:
 
     def __init__(self) -> None:
         self._processes: set[subprocess.Popen[bytes]] = set()
-        self._lock, self._is_stopped = threading.Lock(), False
+        self._lock, self.is_stopped = threading.Lock(), False
 
     def add(self, process: "subprocess.Popen[bytes]") -> None:
         with self._lock:
             self._processes.add(process)
-            if self._is_stopped:
+            if self.is_stopped:
                 self._kill(process)
 
     def remove(self, process: "subprocess.Popen[bytes]") -> None:
@@ -230,7 +230,7 @@ class Running:
     def stop(self) -> None:
         """Ends all that run, and all that begin later."""
         with self._lock:
-            self._is_stopped = True
+            self.is_stopped = True
             for process in self._processes:
                 self._kill(process)
 
@@ -253,6 +253,8 @@ def compared(chosen: Sequence[Case], sides: Sequence[Side], folder: Path) -> dic
             names = [*case.also, *(argument for step in case.steps for argument in (*step.arguments, step.stdin))]
             sources = {name: inputs.made(name) for name in named_in(names)}
         verdict = run_case(case, {name: path for name, path in sources.items() if path}, sides, folder)
+        if RUNNING.is_stopped:
+            return  # what was killed differs
         with lock:
             verdicts[case.name] = verdict
             state = "differs" if verdict.differences else "equal"
