@@ -36,8 +36,8 @@ def _bands(source: Source, path: str, width: int, layout: Layout, start: int) ->
     with decoding(source):
         opened = pyvips.Source.new_from_file(path)  # Image.new_from_file would look for options in the name
         image: Any = pyvips.Image.new_from_source(opened, "", access="sequential", fail_on="truncated")
-        # A region is decoded by this thread, line by line. `write_to_memory` has several threads ask for pieces of a band
-        # and on a busy machine they do so out of order, which the JPEG reader refuses (libvips 8.18, "out of order read").
+        # A region is decoded by this thread, line by line. With `write_to_memory` several threads ask for pieces of a
+        # band, on a busy machine out of order, which the JPEG reader refuses (libvips 8.18.7: "out of order read").
         region: Any = pyvips.Region.new(image)
     for top in range(start, image.height, step):
         with decoding(source):
