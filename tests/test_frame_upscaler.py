@@ -431,7 +431,7 @@ def test_one_upscaler_serves_several_streams() -> None:
 
 def test_twelve_bits_are_computed_in_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "upscale_cli.inference.upscaler.choose_precision", lambda *_, bits, **__: "fp32" if bits > 8 else "bf16"
+        "upscale_cli.inference.model.choose_precision", lambda *_, bits, **__: "fp32" if bits > 8 else "bf16"
     )
     upscaler = Upscaler("espcn", device="cpu")
     assert [frames_of(upscaler, name, 8, 8).precision for name in ("yuv420p", "yuv420p10le", "yuv420p12le")] == [

@@ -86,9 +86,7 @@ def test_memory_is_reckoned_at_least_by_what_is_held(
 def test_an_output_too_large_for_memory_is_refused_before_the_net_is_loaded(
     photo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "upscale_cli.inference.upscaler.Upscaler._loaded_net", lambda *_: pytest.fail("the net was loaded")
-    )
+    monkeypatch.setattr("upscale_cli.inference.model.Model.net", lambda *_: pytest.fail("the net was loaded"))
     with pytest.raises(OutputError, match=r"need 1\.\d GB of memory.*format=.tiff., png or jpg"):
         upscale_file(photo, scale=300, model="espcn", format="bmp", max_memory=600_000_000)
 

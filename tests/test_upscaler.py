@@ -71,7 +71,9 @@ def test_a_net_of_three_halves_takes_one_pass_for_odd_sides_too(
 ) -> None:
     """1.5 times 101 is 152 in the picture that is wanted and in the one that the net makes."""
     upscaler = Upscaler("espcn", device="cpu")
-    monkeypatch.setattr(upscaler, "_own", stub(partial(nn.Upsample, scale_factor=1.5), scale=Fraction(3, 2), halo=2))
+    monkeypatch.setattr(
+        upscaler._model, "_own", stub(partial(nn.Upsample, scale_factor=1.5), scale=Fraction(3, 2), halo=2)
+    )
     plan = upscaler.plan(*size, Target(scale=1.5))
     assert plan.passes == (Fraction(3, 2),)
     width, height = size

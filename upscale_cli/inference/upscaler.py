@@ -3,33 +3,24 @@
 `Upscaler` is also what Python users hold: `Upscaler("realesrgan")(image, scale=4)`.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Unpack
-
-from upscale_cli.inference.sizing import Plan
-
-if TYPE_CHECKING:
-    from upscale_cli.events import Listener
-
 import os
 import threading
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Final, TypeVar, cast
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar, Unpack, cast
 
 import numpy as np
 import torch
 
-from upscale_cli.errors import OptionError
 from upscale_cli.events import Listener, Note, ignore
 from upscale_cli.frames.image import Frame, Layout, Pixels, channels_of
 from upscale_cli.frames.rows import Constant, Held, RowReader, Rows
 from upscale_cli.inference.backends.base import Backend
 from upscale_cli.inference.backends.torch_eager import TORCH_EAGER
 from upscale_cli.inference.color import bleed
-from upscale_cli.inference.conditions import check_names, identity_of, read_condition, resolve
-from upscale_cli.inference.device import choose_devices, choose_precision, release_memory
+from upscale_cli.inference.conditions import identity_of, read_condition
+from upscale_cli.inference.device import choose_devices, release_memory
+from upscale_cli.inference.model import Model
 from upscale_cli.inference.options import Alpha, ConditionValue, UpscalerKeywords, UpscalerOptions, Wanted
 from upscale_cli.inference.planes import (
     OPAQUE,
@@ -44,16 +35,11 @@ from upscale_cli.inference.planes import (
     without_holes,
 )
 from upscale_cli.inference.resample import Resampled
-from upscale_cli.inference.sizing import Target, cheapest_chain, chosen_target
+from upscale_cli.inference.sizing import Plan, Target, cheapest_chain, chosen_target
 from upscale_cli.inference.tiled import TiledNet
-from upscale_cli.messages import option
-from upscale_cli.models.interface import LoadedNet, Precision, Scale, scaled
-from upscale_cli.models.loading import interpolate, load_net, load_spec, net_digest
-from upscale_cli.models.registry import MODELS, Kernel, Spec, kernel_named, rows_of
-from upscale_cli.models.resolve import available_rows, best_clip_model, best_model, is_checkpoint_path, obtain_reporting
-
-DEFAULT_SCALE: Final = 4
-"""For photos, unless the model has one scale only."""
+from upscale_cli.models.interface import Precision, Scale, scaled
+from upscale_cli.models.registry import Kernel
+from upscale_cli.models.resolve import best_clip_model, best_model
 
 Image = TypeVar("Image")
 
@@ -151,9 +137,13 @@ class Upscaler:
         self.why = "asked for"
         if model is None:
             name, self.why = best_model(say=self._say) if clip_codec is None else best_clip_model(clip_codec)
-            self._set_model(name, chosen_for_user=True)
         else:
-            self._set_model(os.fspath(model), chosen_for_user=False)
+            name = os.fspath(model)
+        self._model = Model(
+            name, chosen_for_user=model is None, denoise=denoise, conditions=self._conditions, listener=listener
+        )
+        self.name, self.kernel = self._model.name, self._model.kernel
+        self.only_scale, self.default_scale = self._model.only_scale, self._model.default_scale
         self.devices = choose_devices(device)
         self._loading = threading.RLock()  # several threads may share an upscaler
 
@@ -166,34 +156,6 @@ class Upscaler:
     def device_names(self) -> str:
         """All of them, for people."""
         return ", ".join(map(str, self.devices))
-
-    def _set_model(self, model: str, *, chosen_for_user: bool) -> None:
-        """Finds out what `model` names; a checkpoint file is loaded at once, a registry row when it is needed."""
-        is_file = is_checkpoint_path(model)
-        self.name = Path(model).stem if is_file else model.lower()
-        self.kernel = None if is_file else kernel_named(self.name)
-        self._rows: Mapping[int, Spec] = {}
-        self._loaded: dict[int, LoadedNet] = {}  # of rows, by scale
-        self._own: LoadedNet | None = None  # of a checkpoint file
-        self.only_scale: float | None = None  # of a model that has no other; an int where it is whole
-        if is_file:
-            self._own = load_net(Path(model).expanduser(), say=self._say)
-            facts = self._own.descriptor
-            only = facts.only_scale
-            self.only_scale = only if only is None or isinstance(only, int) else float(only)
-            check_names([facts], self._conditions, self.name)
-            resolve(facts, self._conditions)  # what is missing is reported before anything is read
-        elif self.kernel is None:
-            scales = [spec.scale for spec in rows_of(self.name)]
-            self.only_scale = scales[0] if len(scales) == 1 else None
-            self._rows = available_rows(self.name, chosen_for_user=chosen_for_user, say=self._say)
-        self.default_scale = self.only_scale or DEFAULT_SCALE
-        if self._denoise != 1 and not any(spec.weak_denoise for spec in self._rows.values()):
-            able = ", ".join(dict.fromkeys(spec.model for spec in MODELS if spec.weak_denoise))
-            raise OptionError(
-                f"{option('denoise')} does not go with {self.name}, which has no second checkpoint to blend with. "
-                f"Choose {option('model', able)}."
-            )
 
     def __call__(self, image: Image, scale: float | None = None, *, target: Target | None = None) -> Image:
         """Upscales an image and gives back one of the same kind.
@@ -236,12 +198,12 @@ class Upscaler:
         needed = max(sr_width / width, sr_height / height)
         if target.scale is not None:
             needed = min(needed, target.scale)  # 3/2 of an odd side is rounded up, by a pass too
-        passes = cheapest_chain(self._costs(needed), needed)
+        passes = cheapest_chain(self._model.costs(needed), needed)
         return Plan(passes, sr_width, sr_height, "lanczos")
 
     def pass_names(self, plan: Plan) -> tuple[str, ...]:
         """What each pass runs, for people: the checkpoint's name."""
-        return tuple(row.stem if (row := self._row(scale)) else self.name for scale in plan.passes)
+        return tuple(row.stem if (row := self._model.row(scale)) else self.name for scale in plan.passes)
 
     def upscale(self, frame: Frame, plan: Plan, on_tile: OnTile | None = None) -> Frame:
         """One LR frame to one SR frame of the same layout and depth, rounded once.
@@ -352,17 +314,13 @@ class Upscaler:
 
     def identity(self) -> dict[str, Any]:
         """What decides about a pixel: the model, its checkpoints' sha256, and the options; for comparing two runs."""
-        if self._rows:
-            sums = {str(scale): spec.sha256 for scale, spec in self._rows.items()}
-        else:
-            sums = {} if self._own is None else {self._own.descriptor.scales_key: net_digest(self._own)}
         rest: dict[str, Any] = {"condition": identity_of(self._conditions)} if self._conditions else {}
         if self._backend.name != TORCH_EAGER.name:
             rest["backend"] = self._backend.name
         return {
-            "model": self.name, "checkpoints": sums, "denoise": self._denoise, "alpha": self.alpha, "wrap": self.wrap,
-            "precision": self._wanted_precision, "tile": self._tile, "overlap": self._overlap, "tta": self._tta,
-            "device": self.device.type, **rest,
+            "model": self.name, "checkpoints": self._model.checksums(), "denoise": self._denoise, "alpha": self.alpha,
+            "wrap": self.wrap, "precision": self._wanted_precision, "tile": self._tile, "overlap": self._overlap,
+            "tta": self._tta, "device": self.device.type, **rest,
         }  # fmt: skip
 
     def share(self, threads: int) -> None:
@@ -381,30 +339,12 @@ class Upscaler:
     def close(self) -> None:
         """Releases the nets and the device's memory."""
         self._nets.clear()
-        self._loaded.clear()  # a file given by path stays: it is not read twice
+        self._model.release()
         for device in self.devices:
             release_memory(device)
 
-    # Nets
-
-    def _costs(self, needed: float) -> dict[Scale, float]:
-        """Per pixel that goes in, of every pass that may be part of a plan for so many SR pixels per LR pixel."""
-        if self._own is not None:
-            # What a net of several scales takes is reckoned by the pixels that it makes.
-            return {scale: float(scale) ** 2 for scale in self._own.descriptor.steps(needed)}
-        return {scale: float(spec.macs) for scale, spec in self._rows.items()}
-
-    def _row(self, scale: Scale) -> Spec | None:
-        return self._rows.get(int(scale)) if scale == int(scale) else None
-
     def _precision(self, scale: Scale, bits: int) -> Precision:
-        spec, wanted = self._row(scale), self._wanted_precision
-        bears_fp16 = self._own is None or "fp16" in self._own.descriptor.precisions
-        if wanted == "auto" and not bears_fp16 and self.device.type == "cuda":
-            return "fp32"
-        blended = self._denoise != 1 and spec is not None and spec.weak_denoise is not None
-        bf16_is_close = spec is not None and spec.bf16 and not blended  # measured for the row's own weights only
-        return choose_precision(wanted, self.device, bits=bits, bf16_is_close=bf16_is_close)
+        return self._model.precision(self._wanted_precision, self.device, scale, bits)
 
     def _net_for(self, scale: Scale, lr: Frame | RowReader) -> TiledNet:
         return self.net(scale, 8 * (lr.dtype if isinstance(lr, RowReader) else lr.pixels.dtype).itemsize)
@@ -416,7 +356,7 @@ class Upscaler:
             OptionError: it needs something in addition to the picture that was not given, or cannot take what was.
         """
         with self._loading:
-            loaded = self._loaded_net(scale)
+            loaded = self._model.net(scale)
             precision = self._precision(scale, bits)
             key = scale, precision
             if key not in self._nets:
@@ -427,24 +367,6 @@ class Upscaler:
                 )  # fmt: skip
                 self._nets[key].share(self._sharing)
             return self._nets[key]
-
-    def _loaded_net(self, scale: Scale) -> LoadedNet:
-        """The net of that scale, loaded (and fetched) the first time."""
-        if self._own is not None:
-            return self._own
-        place = int(scale)
-        if place not in self._loaded:
-            spec = self._rows[place]
-            loaded = self._load(spec)
-            if self._denoise != 1 and spec.weak_denoise:
-                (second,) = rows_of(spec.weak_denoise)
-                loaded = interpolate(loaded, self._load(second), self._denoise)
-            check_names([loaded.descriptor], self._conditions, self.name)
-            self._loaded[place] = loaded
-        return self._loaded[place]
-
-    def _load(self, spec: Spec) -> LoadedNet:
-        return load_spec(spec, obtain_reporting(spec, self._listener))
 
     def _say(self, text: str) -> None:
         self._listener(Note(text))

@@ -1,0 +1,129 @@
+"""What `-m` names: a kernel, rows of the registry, or one checkpoint file; its nets, loaded when first needed."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import torch
+
+from upscale_cli.errors import OptionError
+from upscale_cli.events import Listener, Note
+from upscale_cli.inference.conditions import Condition, check_names, resolve
+from upscale_cli.inference.device import choose_precision
+from upscale_cli.inference.options import Wanted
+from upscale_cli.messages import option
+from upscale_cli.models.interface import LoadedNet, Precision, Scale
+from upscale_cli.models.loading import interpolate, load_net, load_spec, net_digest
+from upscale_cli.models.registry import MODELS, Spec, kernel_named, rows_of
+from upscale_cli.models.resolve import available_rows, is_checkpoint_path, obtain_reporting
+
+DEFAULT_SCALE: Final = 4
+"""For photos, unless the model has one scale only."""
+
+
+class Model:
+    """One model, on no device yet. A checkpoint file is loaded at once, a registry row when it is needed.
+
+    Args:
+        given: a name of the registry, or the path of any checkpoint.
+        chosen_for_user: only rows whose checkpoints are on this machine are used, if there are any.
+        denoise: 0 to 1; below 1 the weights are blended with those of a second checkpoint.
+        conditions: what the user gives the nets in addition to the picture, by name.
+
+    Attributes:
+        name: for people.
+        kernel: that resamples instead of a net; None: a net does.
+        only_scale: of a model that has no other; an int where it is whole.
+        default_scale: where the user names none.
+
+    Raises:
+        OptionError, UnknownModelError, CheckpointError: see `upscale_cli.errors`.
+    """
+
+    def __init__(
+        self,
+        given: str,
+        *,
+        chosen_for_user: bool,
+        denoise: float,
+        conditions: Mapping[str, Condition],
+        listener: Listener,
+    ) -> None:
+        self._denoise, self._conditions, self._listener = denoise, conditions, listener
+        is_file = is_checkpoint_path(given)
+        self.name = Path(given).stem if is_file else given.lower()
+        self.kernel = None if is_file else kernel_named(self.name)
+        self._rows: Mapping[int, Spec] = {}
+        self._loaded: dict[int, LoadedNet] = {}  # of rows, by scale
+        self._own: LoadedNet | None = None  # of a checkpoint file
+        self.only_scale: float | None = None  # of a model that has no other; an int where it is whole
+        if is_file:
+            self._own = load_net(Path(given).expanduser(), say=self._say)
+            facts = self._own.descriptor
+            only = facts.only_scale
+            self.only_scale = only if only is None or isinstance(only, int) else float(only)
+            check_names([facts], self._conditions, self.name)
+            resolve(facts, self._conditions)  # what is missing is reported before anything is read
+        elif self.kernel is None:
+            scales = [spec.scale for spec in rows_of(self.name)]
+            self.only_scale = scales[0] if len(scales) == 1 else None
+            self._rows = available_rows(self.name, chosen_for_user=chosen_for_user, say=self._say)
+        self.default_scale = self.only_scale or DEFAULT_SCALE
+        if self._denoise != 1 and not any(spec.weak_denoise for spec in self._rows.values()):
+            able = ", ".join(dict.fromkeys(spec.model for spec in MODELS if spec.weak_denoise))
+            raise OptionError(
+                f"{option('denoise')} does not go with {self.name}, which has no second checkpoint to blend with. "
+                f"Choose {option('model', able)}."
+            )
+
+    def costs(self, needed: float) -> dict[Scale, float]:
+        """Per pixel that goes in, of every pass that may be part of a plan for so many SR pixels per LR pixel."""
+        if self._own is not None:
+            # What a net of several scales takes is reckoned by the pixels that it makes.
+            return {scale: float(scale) ** 2 for scale in self._own.descriptor.steps(needed)}
+        return {scale: float(spec.macs) for scale, spec in self._rows.items()}
+
+    def row(self, scale: Scale) -> Spec | None:
+        """The row of the registry for a scale; None where there is none."""
+        return self._rows.get(int(scale)) if scale == int(scale) else None
+
+    def precision(self, wanted: Wanted, device: torch.device, scale: Scale, bits: int) -> Precision:
+        """What the net of that scale computes in, for pictures of so many bits a channel."""
+        spec = self.row(scale)
+        bears_fp16 = self._own is None or "fp16" in self._own.descriptor.precisions
+        if wanted == "auto" and not bears_fp16 and device.type == "cuda":
+            return "fp32"
+        blended = self._denoise != 1 and spec is not None and spec.weak_denoise is not None
+        bf16_is_close = spec is not None and spec.bf16 and not blended  # measured for the row's own weights only
+        return choose_precision(wanted, device, bits=bits, bf16_is_close=bf16_is_close)
+
+    def checksums(self) -> dict[str, str]:
+        """sha256 of its checkpoints by scale, for comparing two runs."""
+        if self._own is not None:
+            return {self._own.descriptor.scales_key: net_digest(self._own)}
+        return {str(scale): spec.sha256 for scale, spec in self._rows.items()}
+
+    def release(self) -> None:
+        """Forgets the nets that were loaded, but for a file given by path: it is not read twice."""
+        self._loaded.clear()
+
+    def net(self, scale: Scale) -> LoadedNet:
+        """The net of that scale, loaded (and fetched) the first time."""
+        if self._own is not None:
+            return self._own
+        place = int(scale)
+        if place not in self._loaded:
+            spec = self._rows[place]
+            loaded = self._load(spec)
+            if self._denoise != 1 and spec.weak_denoise:
+                (second,) = rows_of(spec.weak_denoise)
+                loaded = interpolate(loaded, self._load(second), self._denoise)
+            check_names([loaded.descriptor], self._conditions, self.name)
+            self._loaded[place] = loaded
+        return self._loaded[place]
+
+    def _load(self, spec: Spec) -> LoadedNet:
+        return load_spec(spec, obtain_reporting(spec, self._listener))
+
+    def _say(self, text: str) -> None:
+        self._listener(Note(text))
