@@ -83,11 +83,11 @@ def test_exif_that_imagemagick_put_into_a_text_is_exif(keyword: bytes) -> None:
 def test_signed_samples_of_a_tiff_are_shifted_and_said(dtype: type, tmp_path: Path) -> None:
     low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
     tifffile.imwrite(tmp_path / "a.tif", np.array([[low, -1, 0, high]], dtype), photometric="minisblack")
-    said: list[str] = []
-    _, (frame,) = read(tmp_path / "a.tif", say=said.append)
+    reported: list[str] = []
+    _, (frame,) = read(tmp_path / "a.tif", say=reported.append)
     white = np.iinfo(frame.pixels.dtype).max
     assert frame.pixels.ravel().tolist() == [0, white // 2, white // 2 + 1, white]
-    assert [text.partition(": ")[2] for text in said] == ["signed samples, shifted to begin at 0"]
+    assert [text.partition(": ")[2] for text in reported] == ["signed samples, shifted to begin at 0"]
 
 
 def test_signed_samples_of_jpeg_2000_are_refused() -> None:
@@ -100,11 +100,11 @@ def test_further_pictures_in_a_jpeg_are_left_out_and_said() -> None:
     pictures = [Image.fromarray(frame_of("RGB", seed=seed).pixels) for seed in range(2)]
     stream = io.BytesIO()
     pictures[0].save(stream, "MPO", save_all=True, append_images=pictures[1:])
-    said: list[str] = []
-    info, frames = read(stream.getvalue(), say=said.append)
+    reported: list[str] = []
+    info, frames = read(stream.getvalue(), say=reported.append)
     assert (info.format, info.frames, len(frames)) == ("JPEG", 1, 1)
-    assert len(said) == 1
-    assert "further pictures" in said[0]
+    assert len(reported) == 1
+    assert "further pictures" in reported[0]
 
 
 def test_of_several_heic_pictures_the_primary_one_is_taken(tmp_path: Path) -> None:
@@ -114,10 +114,10 @@ def test_of_several_heic_pictures_the_primary_one_is_taken(tmp_path: Path) -> No
         frame = frame_of("RGB", height=height, width=48)
         made.add_frombytes("RGB", (48, height), frame.pixels.tobytes())
     made.save(tmp_path / "a.heic", quality=90, primary_index=1)
-    said: list[str] = []
-    _, (frame,) = read(tmp_path / "a.heic", say=said.append)
+    reported: list[str] = []
+    _, (frame,) = read(tmp_path / "a.heic", say=reported.append)
     assert frame.height == 64
-    assert any("holds 2 pictures" in text for text in said)
+    assert any("holds 2 pictures" in text for text in reported)
 
 
 def test_thumbnails_in_xmp_are_left_out() -> None:
@@ -192,11 +192,11 @@ def test_a_jpeg_xl_header_that_is_cut_off_is_refused() -> None:
 
 def test_of_a_jpeg_xl_animation_the_first_frame_is_taken_and_that_is_said() -> None:
     frames = np.stack([frame_of("RGB", seed=seed).pixels for seed in range(3)])
-    said: list[str] = []
-    info, (frame,) = read(bytes(imagecodecs.jpegxl_encode(frames, lossless=True)), say=said.append)
+    reported: list[str] = []
+    info, (frame,) = read(bytes(imagecodecs.jpegxl_encode(frames, lossless=True)), say=reported.append)
     np.testing.assert_array_equal(frame.pixels, frames[0])
     assert (info.frames, info.animated) == (1, False)
-    assert any("animations are not read" in text for text in said)
+    assert any("animations are not read" in text for text in reported)
 
 
 # Values that make no sense
@@ -217,7 +217,7 @@ def test_a_frame_is_what_it_says(pixels: Any, layout: Any, says: str) -> None:
 
 
 def test_quality_without_effect_is_said(tmp_path: Path) -> None:
-    said: list[str] = []
-    write(tmp_path / "a.png", frame_of(), "PNG", quality=50, said=said)
-    assert len(said) == 1
-    assert "no effect on PNG" in said[0]
+    reported: list[str] = []
+    write(tmp_path / "a.png", frame_of(), "PNG", quality=50, reported=reported)
+    assert len(reported) == 1
+    assert "no effect on PNG" in reported[0]
