@@ -1,4 +1,4 @@
-"""JPEG XL, written: colour, and gray with a profile, by OpenImageIO; other gray by imagecodecs.
+"""JPEG XL, written: what has a profile, is linear, or is lossy and deep, by OpenImageIO; all else by imagecodecs.
 
 OpenImageIO writes profiles, and declares what samples of more than 8 bits mean; but it refuses gray with alpha, and to
 declare gray's curve (3.2.2). imagecodecs writes every layout, with neither.
@@ -36,7 +36,8 @@ class JpegXl(Encoder):
                 data = self._by_openimageio(frame, metadata.icc, distance)
             if data is None:
                 frame, metadata = without_profile(frame, metadata, reason, job.notes)
-        if data is None and frame.layout in ("RGB", "RGBA"):
+        wants_meaning = frame.transfer == "linear" or (distance > 0 and frame.pixels.dtype != np.uint8)
+        if data is None and frame.layout in ("RGB", "RGBA") and wants_meaning:
             data = self._by_openimageio(frame, None, distance)
         elif data is None:
             data = self._by_imagecodecs(frame, distance)
@@ -61,7 +62,7 @@ class JpegXl(Encoder):
         return openimageio.encode(frame.pixels, profile, attributes, curve, self.job.folder)
 
     def _by_imagecodecs(self, frame: Frame, distance: float) -> bytes:
-        """Gray. imagecodecs declares what has more than 8 bits to be linear light.
+        """Without a profile. imagecodecs declares what has more than 8 bits to be linear light.
 
         That can be set right where samples are stored as they are; a lossy picture is coded by how bright it is meant
         to be, and has to have 8 bits.
