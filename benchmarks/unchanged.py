@@ -244,7 +244,7 @@ RUNNING: Final = Running()
 
 
 def compared(chosen: Sequence[Case], sides: Sequence[Side], folder: Path) -> dict[str, Any]:
-    """Runs the cases, some at a time; what is told of them."""
+    """Runs the cases, some at a time, and returns the report."""
     inputs = Inputs(folder / "inputs")
     begin, lock, verdicts = time.perf_counter(), threading.Lock(), dict[str, Verdict]()
 
@@ -400,18 +400,18 @@ def compare_runs(verdict: Verdict, ran: Sequence[Sequence[Ran]], places: Pair) -
         wrong = verdict.differences.append
         if before.code != after.code:
             wrong(f"{what}: exit codes {before.code} and {after.code}; {after.last_words}")
-        elif before.code != step.exit_code:
-            wrong(f"{what}: exit code {before.code} of both, not {step.exit_code}; {before.last_words}")
+        elif step.exit_code is not None and before.code != step.exit_code:
+            wrong(f"{what}: exit code {before.code} of both instead of {step.exit_code}; {before.last_words}")
         elif step.shows.encode() not in before.out + before.err:
-            wrong(f'{what}: tells nothing of "{step.shows}", so it does not meet what it is there for')
+            wrong(f'{what}: "{step.shows}" is not among the messages, so the case does not test what it is for')
         if b"Traceback" in after.err and b"Traceback" not in before.err:
             wrong(f"{what}: a traceback; {after.last_words}")
         elif b"Traceback" in before.err:
             verdict.notes.append(f"{what}: a traceback before; {before.last_words}")
         if step.output == "events" and step.kill is None:
-            told = [events(one.out) for one in (before, after)]
-            if told[0] != told[1]:
-                verdict.notes.append(f"{what}: events {told[0]} before, {told[1]} after")
+            counts = [events(one.out) for one in (before, after)]
+            if counts[0] != counts[1]:
+                verdict.notes.append(f"{what}: events {counts[0]} before, {counts[1]} after")
         elif step.output == "rows":
             if rows(before.out, places[0]) == rows(after.out, places[1]):
                 verdict.equal["rows"] += 1
@@ -420,7 +420,7 @@ def compare_runs(verdict: Verdict, ran: Sequence[Sequence[Ran]], places: Pair) -
 
 
 def written(step: Step) -> str:
-    """A command line as one would type it; many inputs are told by their number."""
+    """A command line as one would type it; many inputs are given by their number."""
     if step.script:
         return f"python -c ({len(step.arguments[0].splitlines())} lines)"
     inputs = [argument for argument in step.arguments if argument in INPUTS]

@@ -100,7 +100,7 @@ def _idless(data: bytes) -> bytes:
 
 
 def difference(before: Path, after: Path) -> str:
-    """What tells two files apart, in a few words."""
+    """Where two files differ, in a few words."""
     first, second = before.read_bytes(), after.read_bytes()
     at = next((number for number, (a, b) in enumerate(zip(first, second, strict=False)) if a != b), len(first))
     words = f"{len(first)} and {len(second)} bytes, first difference at {at}"
@@ -131,12 +131,12 @@ def _pixels(path: Path) -> NDArray[Any] | None:
 
 
 def clip_content(path: Path) -> dict[str, str]:
-    """Digests of decoded video frames with times, of the packets of other streams, and of what is told of them."""
-    told: dict[str, str] = {}
+    """Digests of decoded video frames with times, of the packets of other streams, and of their metadata."""
+    found: dict[str, str] = {}
     with av.open(str(path)) as container:
         streams = {stream.index: stream.type for stream in container.streams}
-        told["container"] = str((container.format.name, container.duration, sorted(container.metadata.items())))
-        told["streams"] = str(
+        found["container"] = str((container.format.name, container.duration, sorted(container.metadata.items())))
+        found["streams"] = str(
             [(one.type, one.codec_context and one.codec_context.name, one.time_base, str(sorted(one.metadata.items())))
              for one in container.streams]
         )  # fmt: skip
@@ -145,8 +145,8 @@ def clip_content(path: Path) -> dict[str, str]:
             digest = hashlib.sha256()
             for piece in _frames(container, index) if kind == "video" else _packets(container, index):
                 digest.update(piece)
-            told[f"{index} {kind}"] = digest.hexdigest()
-    return told
+            found[f"{index} {kind}"] = digest.hexdigest()
+    return found
 
 
 def _frames(container: Any, index: int) -> Iterator[bytes]:
@@ -196,13 +196,13 @@ def manifest(text: bytes, places: Places) -> tuple[dict[str, Any], dict[str, Any
             case {"dropped": output}:
                 begun.pop(output, None)
             case {"done": output, "source": source, "stamp": stamp, "made": made}:
-                is_object = "://" in source  # written anew for each side, so its time tells nothing
+                is_object = "://" in source  # written anew for each side, so its time means nothing
                 done[output] = {**record, "made": made and made[0], "stamp": stamp[0] if is_object else stamp}
     return jobs, begun | done
 
 
 def rows(text: bytes, places: Places) -> Any:
-    """JSON lines without what tells of the time that they took."""
+    """JSON lines without the fields that hold durations."""
     return [_timeless(json.loads(line)) for line in _placed(text, places).splitlines() if line.strip()]
 
 
@@ -220,7 +220,7 @@ def _placed(text: bytes, places: Places) -> str:
 
 
 def events(text: bytes) -> dict[str, int]:
-    """How often each kind of event was told; notes and progress come as often as it happens."""
+    """How often each kind of event was reported, but for notes and progress, whose number depends on the clock."""
     names = Counter[str]()
     for line in text.splitlines():
         try:
@@ -229,8 +229,10 @@ def events(text: bytes) -> dict[str, int]:
             continue
         if isinstance(record, dict):
             names[str(record.get("event", "?"))] += 1
-    told = dict(sorted(names.items()))
-    return {name: count for name, count in told.items() if "progress" not in name and name not in ("surveying", "note")}
+    found = dict(sorted(names.items()))
+    return {
+        name: count for name, count in found.items() if "progress" not in name and name not in ("surveying", "note")
+    }
 
 
 def first_lines_apart(texts: tuple[bytes, bytes], places: tuple[Places, Places]) -> str:

@@ -96,7 +96,7 @@ def _cluster(environment: Mapping[str, str]) -> Iterator[str]:
             yield address
         finally:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.communicate(timeout=WAIT_SECONDS)  # the end of its input tells it to shut down
+                process.communicate(timeout=WAIT_SECONDS)  # it shuts down at the end of its input
             process.kill()
 
 

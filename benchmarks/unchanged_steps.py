@@ -16,9 +16,9 @@ class Step:
 
     Attributes:
         arguments: of the command line; with `script`, the lines of a Python program instead.
-        exit_code: what the older checkout is expected to end with.
-        output: how standard output is compared: events by how often each kind is told (a difference is told and is no
-            failure), rows of JSON without times.
+        exit_code: what the older checkout is expected to end with; None: whatever both end with.
+        output: how standard output is compared: events by how often each kind is reported (a difference is a note and
+            no failure), rows of JSON without times.
         stdin: the input that is read from standard input.
         stdout: the file that standard output goes to, which is compared as any output.
         kill: a pattern of files and a number of bytes: killed as soon as so many bytes lie in files that match.
@@ -27,7 +27,7 @@ class Step:
     """
 
     arguments: tuple[str, ...]
-    exit_code: int = 0
+    exit_code: int | None = 0
     output: Output = "events"
     stdin: str = ""
     stdout: str = ""
@@ -54,7 +54,7 @@ class Case:
     needs: Service = ""
 
 
-def step(command: str, *inputs: str, exit_code: int = 0, output: Output = "events") -> Step:
+def step(command: str, *inputs: str, exit_code: int | None = 0, output: Output = "events") -> Step:
     """`upscale INPUTS COMMAND --json`."""
     return Step(arguments=(*inputs, *shlex.split(command), "--json"), exit_code=exit_code, output=output)
 
