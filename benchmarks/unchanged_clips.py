@@ -177,9 +177,8 @@ def sample_cases() -> Iterator[Case]:
     clips = group("samples/video/*")
     if pictures:
         for model in ("espcn -s 2", "bicubic -s 1.5", f"{SRVGG2} -s 2"):
-            yield Case(
-                name=f"samples/pictures-{label(model)}", steps=(step(f"-o out/ -m {model} --tile 256", *pictures, exit_code=None),)
-            )  # fmt: skip
+            run = step(f"-o out/ -m {model} --tile 256", *pictures, exit_code=None)
+            yield Case(name=f"samples/pictures-{label(model)}", steps=(run,))
         broken = group("samples/images/broken/*")
         for salvage in ("", " --salvage"):
             yield Case(
@@ -188,9 +187,8 @@ def sample_cases() -> Iterator[Case]:
             )
     if clips:
         for model in ("espcn -s 2", f"{SRVGG2} -s 2"):
-            yield Case(
-                name=f"samples/clips-exact-{label(model)}", steps=(step(f"{EXACT} -m {model} --frames 6", *clips, exit_code=None),)
-            )  # fmt: skip
+            run = step(f"{EXACT} -m {model} --frames 6", *clips, exit_code=None)
+            yield Case(name=f"samples/clips-exact-{label(model)}", steps=(run,))
         several = step(f"{EXACT} -m espcn -s 2 --frames 6 --video-stream all", "samples/video/nasa_multistream.mp4")
         yield Case(name="samples/video-streams", steps=(several,))
         yield Case(name="samples/clips", steps=(step("-o out/ -m espcn -s 2 --frames 10", *clips, exit_code=None),))
