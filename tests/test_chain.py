@@ -125,6 +125,7 @@ def test_chains_of_fractions_are_exact(costs: dict[Scale, float], needed: float,
 FRACTIONS: list[Scale] = [Fraction(3, 2), Fraction(4, 3), Fraction(7, 4), 2, 3]
 
 
+@pytest.mark.slow
 @given(st.floats(0.1, 6), st.dictionaries(st.sampled_from(FRACTIONS), st.floats(0.1, 10), min_size=1, max_size=3))
 def test_no_chain_with_fractions_is_cheaper(needed: float, costs: dict[Scale, float]) -> None:
     def cost(chain: tuple[Scale, ...]) -> float:
