@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -273,10 +274,15 @@ def live_source(tmp_path: Path) -> Path:
     return path
 
 
-def sender(source: Path, address: str, *, loops: int = 0) -> "subprocess.Popen[bytes]":
-    """ffmpeg that sends a clip at the pace it plays at."""
+@contextmanager
+def sender(source: Path, address: str, *, loops: int = 0) -> "Iterator[subprocess.Popen[bytes]]":
+    """ffmpeg that sends a clip at the pace it plays at; it ends with the test, however that ends."""
     command = [get_ffmpeg_exe(), "-v", "error", "-nostdin", "-re", "-stream_loop", str(loops), "-i", str(source)]
-    return subprocess.Popen([*command, "-c", "copy", "-f", "mpegts", address], stderr=subprocess.DEVNULL)
+    with subprocess.Popen([*command, "-c", "copy", "-f", "mpegts", address], stderr=subprocess.DEVNULL) as sending:
+        try:
+            yield sending
+        finally:
+            sending.kill()
 
 
 @pytest.mark.slow
@@ -308,7 +314,7 @@ def test_ctrl_c_is_how_a_live_recording_ends(tmp_path: Path, live_source: Path, 
         while written < 20:
             event = json.loads(job.stdout.readline())
             written = event["done"] if event["event"] == "clip_progress" else 0
-        until(work.exists)  # frames may wait in the pipe before the encoder has opened its file
+        until(work.exists, of=job)  # frames may wait in the pipe before the encoder has opened its file
         job.send_signal(signal.SIGINT)
         out, err = job.communicate(timeout=PATIENCE)
         sending.kill()
