@@ -103,6 +103,7 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "extension", "options"), CASES)
 def test_made_by_many_is_made_in_turn(
     clips: Clips, tmp_path: Path, pool: Executor, name: str, extension: str, options: dict[str, Any]
@@ -209,6 +210,7 @@ def broken_off(job: VideoJob, stopping: Stopping) -> Path:
     return work_of(job.output)
 
 
+@pytest.mark.slow
 def test_a_driver_that_was_killed_goes_on_with_what_is_recorded(clips: Clips, tmp_path: Path, pool: Executor) -> None:
     alone, shared = tmp_path / "alone.mp4", tmp_path / "shared.mp4"
     in_turn(clips("long_gop"), alone)
@@ -224,6 +226,7 @@ def test_a_driver_that_was_killed_goes_on_with_what_is_recorded(clips: Clips, tm
     assert_same_file(examine(alone), examine(shared))
 
 
+@pytest.mark.slow
 def test_a_run_in_turn_goes_on_before_the_first_gap(clips: Clips, tmp_path: Path, pool: Executor) -> None:
     alone, shared = tmp_path / "alone.mp4", tmp_path / "shared.mp4"
     in_turn(clips("long_gop"), alone)
@@ -234,6 +237,7 @@ def test_a_run_in_turn_goes_on_before_the_first_gap(clips: Clips, tmp_path: Path
     assert_same_file(examine(alone), examine(shared))
 
 
+@pytest.mark.slow
 def test_a_segment_that_is_lost_again_is_made_again(clips: Clips, tmp_path: Path, pool: Executor) -> None:
     alone, shared = tmp_path / "alone.mp4", tmp_path / "shared.mp4"
     in_turn(clips("long_gop"), alone)
@@ -265,6 +269,7 @@ def test_what_is_left_to_one(
     assert not work_of(tmp_path / "out.mkv").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [
@@ -290,6 +295,7 @@ def test_other_frames_than_the_packets_tell_are_noticed(
     assert_same_file(examine(alone), examine(shared))
 
 
+@pytest.mark.slow
 def test_a_damaged_clip_is_as_damaged_as_in_turn(clips: Clips, tmp_path: Path, pool: Executor) -> None:
     source = corrupted(clips, "long_gop", range(12, 15))
     before = in_turn(source, tmp_path / "alone.mkv")

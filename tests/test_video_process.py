@@ -183,14 +183,19 @@ def test_a_process_that_does_not_end_is_ended() -> None:
         assert child.stalled
 
 
+@pytest.mark.slow
 def test_a_process_that_is_busy_ending_may_go_on() -> None:
+    """It uses a processor now and then, for longer than it might do nothing."""
     code = """
         import sys, time
         sys.stdin.read()
-        until = time.monotonic() + 2.5
-        while time.monotonic() < until: pass
+        until = time.monotonic() + 3.5
+        while time.monotonic() < until:
+            used = time.process_time()
+            while time.process_time() < used + 0.02: pass
+            time.sleep(0.1)
     """
-    with Child(python(code), stdin=True, stall_seconds=1.5) as child:
+    with Child(python(code), stdin=True, stall_seconds=2.0) as child:
         child.stdin.close()
         assert child.wait() == 0
         assert not child.stalled
@@ -204,6 +209,7 @@ def test_nothing_waits_so_nothing_stalls() -> None:
         assert child.is_running
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [None, 1.5])
 def test_slow_is_not_hung(limit: float | None) -> None:
     """Something comes now and then, or no limit is set."""

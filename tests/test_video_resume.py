@@ -172,6 +172,7 @@ def test_packets_are_decoded_in_order_and_in_time(steps: list[int], delays: list
 # Going on
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "extension", "options"),
     [
@@ -211,6 +212,7 @@ def test_it_goes_on_behind_any_segment(
         assert_same_file(examine(whole), examine(output))
 
 
+@pytest.mark.slow
 def test_a_seek_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Behind the first ten seconds decoding begins anew at a key frame; bwdif looks at neighbours."""
     monkeypatch.setattr(segments, "segment_length", lambda _: 100)
