@@ -25,8 +25,8 @@ from PIL import Image
 Kind = Literal[
     "bytes", "bytes but the date", "bytes but the ids", "pixels", "profile kept", "frames", "manifest", "text", "rows"
 ]
-"""In what way two outputs are equal. "profile kept" is not quite that: a JPEG XL that was converted to sRGB by the older
-checkout, which could not write profiles, has its profile and its own values now; size and depth are equal."""
+"""In what way two outputs are equal. "profile kept" is not quite that: a JPEG XL that the older checkout converted to
+sRGB, for it could not write profiles, has its profile and its own values now; size and depth are equal."""
 
 Places = Mapping[str, str]
 """Texts that differ by nature, such as folders, and what stands for each."""
