@@ -164,7 +164,9 @@ def _record(spec: Spec, found: Found | None) -> dict[str, Any]:
         "pinned": bool(found and found.pinned),
         "path": str(found.path) if found else None,
     }
-    return {**asdict(spec), **here}
+    facts = asdict(spec)
+    del facts["config"]  # for code, not for people
+    return {**facts, **here}
 
 
 def _file_record(path: Path) -> dict[str, Any]:
