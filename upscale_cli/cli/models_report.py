@@ -178,8 +178,8 @@ def _file_record(path: Path) -> dict[str, Any]:
     parameters = sum(tensor.numel() for tensor in loaded.state_dict.values())
     return {
         "path": str(path), "arch": net.name, "scale": _scale(net), "colour": net.colour, "luma_range": net.luma_range,
-        "halo": net.halo, "multiple_of": net.multiple_of, "inputs": [_input(spec) for spec in net.inputs],
-        "parameters": parameters, "notes": "; ".join(notes),
+        "halo": net.halo, "multiple_of": net.multiple_of,
+        **({"inputs": [_input(spec) for spec in net.inputs]} if net.inputs else {}), "parameters": parameters, "notes": "; ".join(notes),
     }  # fmt: skip
 
 
