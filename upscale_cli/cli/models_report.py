@@ -179,7 +179,8 @@ def _file_record(path: Path) -> dict[str, Any]:
     return {
         "path": str(path), "arch": net.name, "scale": _scale(net), "colour": net.colour, "luma_range": net.luma_range,
         "halo": net.halo, "multiple_of": net.multiple_of,
-        **({"inputs": [_input(spec) for spec in net.inputs]} if net.inputs else {}), "parameters": parameters, "notes": "; ".join(notes),
+        **({"inputs": [_input(spec) for spec in net.inputs]} if net.inputs else {}),
+        "parameters": parameters, "notes": "; ".join(notes),
     }  # fmt: skip
 
 
