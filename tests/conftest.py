@@ -7,6 +7,7 @@ import gc
 import os
 import secrets
 import signal
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,6 +29,10 @@ SHARED = REPOSITORY.parent / "shared"
 
 def pytest_configure(config: pytest.Config) -> None:
     """Before anything is collected."""
+    # Compiling this package and the tests anew in each of the many programs started from here would take much of
+    # the time. A machine set up to write no bytecode (containers often are) gets what git ignores anyway.
+    sys.dont_write_bytecode = False
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the program has it, for the programs started from here too
     if "PYTEST_XDIST_WORKER" in os.environ:  # tests run side by side, one on each core
         os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -44,6 +49,11 @@ def pytest_collection_finish() -> None:
     """What the imports have made stays to the end: to look through it at every collection would take most of it."""
     gc.collect()
     gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    """What was set aside goes as it would have gone: OpenImageIO counts what is left of it, and prints that."""
+    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)

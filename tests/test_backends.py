@@ -115,6 +115,7 @@ def test_tiles(kind: str, precision: Precision, noise: Callable[..., Pixels]) ->
         assert (height % multiple_of, width % multiple_of) == (0, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(21, 30), (21, 30, 1), (21, 30, 2), (21, 30, 3), (21, 30, 4)])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_a_photo(shape: tuple[int, ...], dtype: type, noise: Callable[..., Pixels]) -> None:

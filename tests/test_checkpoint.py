@@ -109,6 +109,7 @@ RRDBNETS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RRDBNETS)
 @pytest.mark.parametrize(
     "wrap",

@@ -607,6 +607,7 @@ def test_named_pipes_are_read_once_and_never_replaced(photo: Path, piped: Piped)
     assert pipe.is_fifo()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs an output that is always full")
 @pytest.mark.parametrize("args", [("--version",), ("models", "list"), ("models", "list", "--json")])
 def test_a_full_standard_output_is_one_line(args: tuple[str, ...]) -> None:
@@ -697,6 +698,7 @@ def shape_of(path: Path) -> tuple[int, int, int]:
 CLIP = (*FAST, "--preset", "ultrafast")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "name", "shape"),
     [

@@ -18,6 +18,8 @@ from upscale_cli.frames.image import Pixels
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra [browser])")
 
+pytestmark = pytest.mark.slow  # each starts a page in a real browser
+
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
 GRIP = 30
 """Pixels on either side of the divider that its handle may cover."""
@@ -489,7 +491,8 @@ def test_dark_and_light(show: Show, scheme: str) -> None:
         viewer.press("l")
     viewer.press("l")
     assert (viewer.seen()[-1, 0].mean() > 128) != is_light
-    for _ in range(5):  # the browser takes its time to write down what it keeps
+    for _ in range(100):  # the browser takes its time to write down what it keeps
+        viewer.page.wait_for_timeout(50)
         viewer.page.reload()
         if (viewer.seen()[-1, 0].mean() > 128) != is_light:
             return

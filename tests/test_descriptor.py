@@ -142,6 +142,7 @@ HALOS = {
 """LR pixels; of exact nets by hand: one for each 3x3 convolution. Every ESPCN has 4: 2 + 1 + 1."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spec", MODELS, ids=name_of)
 def test_every_row_is_described_as_it_is(spec: Spec) -> None:
     recognised = recognise(tensors(shapes_of(spec)), SidecarMetadata())

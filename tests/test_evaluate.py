@@ -459,6 +459,7 @@ PUBLISHED = {"Set5": (33.66, 30.39, 28.42), "Set14": (30.24, 27.55, 26.00)}
 """Bicubic at x2, x3, x4; PSNR on luma in dB, as cited in every paper since VDSR."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels", ["rgb", "luma"])
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_bicubic_is_reproduced(eval_set: Callable[[str], list[Path]], name: str, channels: Any) -> None:
@@ -468,6 +469,7 @@ def test_published_bicubic_is_reproduced(eval_set: Callable[[str], list[Path]], 
         assert row.values["psnr_y"] == pytest.approx(published, abs=0.03), row.scale
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "scale", "shrinking", "expected"),
     [

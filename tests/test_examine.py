@@ -35,6 +35,7 @@ def assert_same(before: Report, after: Report) -> None:
     assert_same_rest(before, after)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(set(RECIPES) - BROKEN - UNTIMED - NOT_COPIED))
 def test_a_copy_is_found_equal(clips: Clips, tmp_path: Path, name: str) -> None:
     source = clips(name)
@@ -48,6 +49,7 @@ def test_a_copy_is_found_equal(clips: Clips, tmp_path: Path, name: str) -> None:
 COPY = ("-map", "0", "-c", "copy", "-copyts")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "before", "after", "message"),
     [

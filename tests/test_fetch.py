@@ -94,6 +94,7 @@ def test_the_request_says_who_asks_and_no_more(folder: Path) -> None:
     assert {name.lower() for name in request.headers} == {"host", "user-agent", "accept-encoding", "connection"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "first",
     [
@@ -115,6 +116,7 @@ def test_what_breaks_off_goes_on_where_it_broke(folder: Path, first: Answer) -> 
     assert "trying again" in line
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "first",
     [
@@ -140,6 +142,7 @@ def test_a_connection_that_breaks_often_gets_there_as_long_as_it_brings_somethin
     assert files_in(folder) == {NAME: CONTENT}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("answer", "requests", "reason"),
     [
@@ -419,6 +422,7 @@ def test_of_two_threads_one_downloads_and_the_other_waits(folder: Path) -> None:
     assert files_in(folder) == {NAME: CONTENT}
 
 
+@pytest.mark.slow
 def test_of_two_processes_one_downloads_and_the_other_finds_the_file(folder: Path) -> None:
     with Server(CONTENT, web.dribbling(piece=30_000, pause_seconds=0.05)) as server:
         program = textwrap.dedent(f"""

@@ -150,6 +150,7 @@ def test_progress_is_told_of_every_frame_in_the_callers_thread() -> None:
 # Bounded
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("depth", [0, 2])
 def test_never_more_frames_than_the_channels_hold_are_on_the_way(depth: int) -> None:
     """While nothing is written, the reader stands: both channels are full, and each thread has one in progress."""

@@ -142,6 +142,7 @@ def test_kernels_at_scale_one_leave_every_bit(model: str, name: str, width: int,
     np.testing.assert_array_equal(upscaled(frames, samples), samples)
 
 
+@pytest.mark.slow
 @ALL
 @pytest.mark.parametrize("model", ["bicubic", "lanczos", "espcn"])
 @pytest.mark.parametrize(
@@ -163,6 +164,7 @@ def test_every_format_to_any_size(model: str, name: str, target: Target) -> None
 # Colours
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("colour", COLOURS)
 @pytest.mark.parametrize("tags", [TV, PC, ColourTags("bt2020nc", range="tv"), ColourTags("smpte170m", range="pc")])
 @pytest.mark.parametrize("name", ["yuv420p", "yuv422p10le", "yuv444p12le", "yuv440p", "gbrp", "gbrp10le", "gray10le"])

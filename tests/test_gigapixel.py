@@ -224,6 +224,7 @@ def whole(path: Path, output: Path, monkeypatch: pytest.MonkeyPatch, **how: Any)
         return pixels_in(upscale_file(path, output.with_stem("whole"), **how))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("little_memory")
 @pytest.mark.parametrize("kind", ["strips", "one strip", "tiles", "raw", "raw tiles", "planes apart", "big"])
 @pytest.mark.parametrize("layout", ["L", "RGB"])
@@ -238,6 +239,7 @@ def test_tiff_to_tiff(kind: str, layout: Layout, dtype: type, tmp_path: Path, mo
         assert file.pages[0].is_tiled, "it was written in bands"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("little_memory")
 @pytest.mark.parametrize("layout", ["L", "LA", "RGB", "RGBA"])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -256,6 +258,7 @@ def test_png_to_anything_that_is_written_in_bands(
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("little_memory")
 @pytest.mark.parametrize("layout", ["L", "RGB", "CMYK"])
 @pytest.mark.parametrize("height", [61, 64, 257])
@@ -297,6 +300,7 @@ def test_lr_that_cannot_be_decoded_in_bands_is_held(
     np.testing.assert_array_equal(pixels_in(upscale_file(path, tmp_path / "sr.tif", **how)), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("little_memory")
 @pytest.mark.parametrize("mode", ["L", "RGB"])
 @pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:0"])
@@ -431,6 +435,7 @@ def killed(photo: Path, output: Path, monkeypatch: pytest.MonkeyPatch, rows: int
             upscale_file(photo, output, resume=True, **how)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("little_memory")
 @pytest.mark.parametrize("model", ["rrdbnet", "espcn", "bicubic"])
 @pytest.mark.parametrize("ending", [".tif", ".png"])
@@ -544,6 +549,7 @@ def test_the_command_line_goes_on_after_a_kill(tmp_path: Path) -> None:
     np.testing.assert_array_equal(pixels_in(tmp_path / "sr.tif"), expected)
 
 
+@pytest.mark.slow
 def test_the_bound_holds_for_what_fits_as_a_whole_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With less memory the windows are smaller, and more."""
     Image.effect_noise((700, 700), 60).save(tmp_path / "lr.png")

@@ -251,6 +251,7 @@ def stream_of(frames: Any, name: str, metadata: Metadata) -> bytes:
 FILES = every_kind_of_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("salvage", [False, True])
 @pytest.mark.parametrize("name", list(FILES))
 @settings(max_examples=12)
@@ -383,6 +384,7 @@ def test_an_unwritable_folder(tmp_path: Path) -> None:
         tmp_path.chmod(0o700)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in FORMATS if name != "HEIC"])
 def test_a_full_disk(tmp_path: Path, name: str) -> None:
     """A process that may write no more than 1,000 bytes into any file."""

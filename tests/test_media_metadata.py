@@ -60,6 +60,7 @@ def values_of(block: bytes) -> dict[int, Any]:
     return flat(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["JPEG", "PNG", "TIFF", "WebP", "AVIF", "JPEG XL"])
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_exiftool_reads_what_was_kept(tmp_path: Path, name: str, order: str) -> None:

@@ -79,6 +79,7 @@ REFUSED = {
 LOSSY = ("JPEG", "AVIF", "HEIC")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(EXPECTED))
 def test_a_sample_is_read_and_written_as_what_it_is(sample_images: Path, tmp_path: Path, name: str) -> None:
     with ImageReader(sample_images / name) as reader:

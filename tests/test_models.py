@@ -107,6 +107,7 @@ def relative_error(sr: Tensor, reference: Tensor) -> float:
 # The registry
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spec", MODELS, ids=name_of)
 def test_a_row_builds_saves_loads_and_costs_what_it_says(spec: Spec, tmp_path: Path) -> None:
     net = loaded(spec, tmp_path)
@@ -139,6 +140,7 @@ def test_second_checkpoints_for_denoising_differ_in_weights_only() -> None:
             assert (second.scale, second.arch, second.config) == (spec.scale, spec.arch, spec.config)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arch", ARCHS)
 def test_an_architecture_recognises_its_own(arch: str) -> None:
     assert architecture(arch).name == arch
@@ -213,6 +215,7 @@ def test_the_field_of_rrdbnet_grows_by_15_a_block(tmp_path: Path) -> None:
 # Agreement with other implementations
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES, ids=name_of)
 def test_random_nets_agree_with_spandrel(recipe: Recipe, tmp_path: Path) -> None:
     """In float64 to the rounding of the golden, in float32 to a relative error below 1e-5."""
@@ -240,6 +243,7 @@ def test_older_keys_name_the_same_tensors(recipe: Recipe, keys: Any) -> None:
     assert all(tensor is new[key] for key, tensor in recognised.state_dict.items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES, ids=name_of)
 def test_no_tensor_could_be_wrong_unseen(recipe: Recipe, tmp_path: Path) -> None:
     """The goldens are not blind: to lose any one tensor would change the output by far more than the tolerance."""
@@ -310,6 +314,7 @@ def test_trained_nets_agree_with_spandrel(trained: Trained) -> None:
         assert relative_error(build_net(load_net(path))(lr.float()), reference) < 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "stem", [*(f"espcn-{kind}-x{scale}" for kind in ("tf", "ycbcr") for scale in (2, 3, 4)), "espcn-yjn870-x3"]
 )

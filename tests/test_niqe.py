@@ -121,6 +121,7 @@ def test_fitting_repeats_itself_and_is_read_back(tmp_path: Path, photo: Image.Im
     np.testing.assert_allclose(read_model(paths[0]).mean, features.mean(axis=0), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_bundled_model_is_the_one_that_the_command_makes(tmp_path: Path) -> None:
     folders = [SHARED / "train" / name for name in ("General100", "BSDS200", "BSDS500test")]
     if not all(folder.is_dir() for folder in folders):

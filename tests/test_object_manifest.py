@@ -65,6 +65,7 @@ def test_what_is_done_is_known_to_the_next_run(bucket: "Bucket") -> None:
     assert outputs_listed_in(f"{bucket.url}/out/") == {(place(bucket), 2)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["input", "output", "output gone"])
 def test_what_has_changed_is_done_again(bucket: "Bucket", change: str) -> None:
     given = source(bucket)
@@ -221,6 +222,7 @@ def test_many_runs_are_merged(bucket: "Bucket") -> None:
     assert opened(bucket).may_replace(given, place(bucket))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("merging")
 @pytest.mark.parametrize("deleted", [0, 1, 2])
 def test_a_kill_while_runs_are_merged(bucket: "Bucket", monkeypatch: pytest.MonkeyPatch, deleted: int) -> None:

@@ -144,6 +144,7 @@ def test_a_put_that_fails_twice_is_tried_again(store: Store, bucket: Bucket, fil
     assert bucket.get("a") == file.read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_parts")
 @pytest.mark.parametrize("how", ["503", "reset"])
 def test_a_part_that_fails_is_put_again(store: Store, bucket: Bucket, tmp_path: Path, how: How) -> None:
@@ -202,6 +203,7 @@ def test_an_object_that_changes_while_it_is_fetched_is_fetched_anew(
 # What does not
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["503", "reset"])
 def test_a_put_that_fails_for_good_leaves_nothing(store: Store, bucket: Bucket, file: Path, how: How) -> None:
     store.fail("PUT", "/a", how=how)
@@ -410,6 +412,7 @@ def test_include_exclude_and_what_lies_deeper(run: Run, bucket: Bucket, tmp_path
     assert bucket.keys("some/") == {"a_2x.png"}
 
 
+@pytest.mark.slow
 def test_outputs_are_no_sources(run: Run, bucket: Bucket, tmp_path: Path) -> None:
     """Inside the prefix of the inputs, next to them, and where another run has put them."""
     url = bucket.put_all(album(tmp_path), "in/")
@@ -430,6 +433,7 @@ def test_collisions_are_refused(run: Run, bucket: Bucket, tmp_path: Path) -> Non
     assert bucket.keys("out/") == {"a_2x.webp", "b_2x.webp"}
 
 
+@pytest.mark.slow
 def test_what_is_not_ours_is_kept_and_what_has_changed_is_done_again(run: Run, bucket: Bucket, tmp_path: Path) -> None:
     url = bucket.put_all(album(tmp_path), "in/")
     bucket.put("out/a_2x.png", b"somebody's")

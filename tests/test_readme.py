@@ -202,6 +202,7 @@ def place(things: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 shell = pytest.mark.skipif(sys.platform == "win32", reason="these lines are for a Unix shell")
 
 
+@pytest.mark.slow
 @shell
 @pytest.mark.parametrize("line", [line for line in LINES if line.is_plain], ids=text_of)
 def test_a_command_does_what_it_says(

@@ -147,6 +147,7 @@ def test_the_clock_is_held_for_every_steady_net_and_rate(cost: float, rate: floa
     assert max(run.late[settled:]) <= LATENCY_SECONDS + settled * cost
 
 
+@pytest.mark.slow
 @given(st.lists(st.sampled_from([0.008, 0.1, 0.25]), min_size=100, max_size=400), st.floats(0.001, 0.2))
 def test_the_clock_is_held_with_a_variable_rate(gaps: list[float], cost: float) -> None:
     times = [sum(gaps[:number]) for number in range(len(gaps))]

@@ -30,6 +30,7 @@ def read(path: Path) -> tuple[PhotoInfo, list[Frame]]:
         return reader.info, list(reader)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", GOOD, ids=name_of)
 def test_what_goes_in_comes_out_twice_as_large(path: Path, tmp_path: Path) -> None:
     before, lr = read(path)
@@ -45,6 +46,7 @@ def test_what_goes_in_comes_out_twice_as_large(path: Path, tmp_path: Path) -> No
             assert large.layout == small.layout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", GOOD, ids=name_of)
 def test_at_scale_one_bicubic_changes_at_most_one_level(path: Path, tmp_path: Path) -> None:
     """Through a format that holds everything: no profile applied, no gamut clipped, no ink converted."""
@@ -72,6 +74,7 @@ def test_what_decodes_can_be_salvaged(name: str, sample_images: Path, tmp_path: 
     assert picture.pixels.std() > 10
 
 
+@pytest.mark.slow
 def test_the_net_keeps_the_colours_of_a_photo(sample_images: Path, tmp_path: Path) -> None:
     """What espcn makes of a photo is bicubic's picture, only sharper."""
     for name in ("chelsea.png", "wolf_gray.jpg", "tree_alpha_16bit.png"):

@@ -176,6 +176,7 @@ def test_globs(glob: str, takes: set[str]) -> None:
     assert {path for path in ("a.JPG", "2024/b.jpg", "2024/may/c.jpg") if matches(PurePath(path), glob)} == takes
 
 
+@pytest.mark.slow
 def test_many_stars_take_no_time() -> None:
     assert not matches(PurePath("/".join("a" * 200)), "**/" * 50 + "b")
 

@@ -116,6 +116,7 @@ def test_made_by_many_is_made_in_turn(
     assert not work_of(shared).exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["long_gop", "open_gop", "vfr", "interlaced_bff", "ntsc_film_mkv"])
 def test_without_loss_every_frame_is_that_of_a_single_run(
     clips: Clips, tmp_path: Path, pool: Executor, name: str
@@ -250,6 +251,7 @@ def test_a_segment_that_is_lost_again_is_made_again(clips: Clips, tmp_path: Path
 # What cannot be divided
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "options", "why"),
     [

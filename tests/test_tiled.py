@@ -50,6 +50,7 @@ def tiled_net(net: LoadedNet, **options: Any) -> TiledNet:
     return TiledNet(net, CPU, options.pop("precision", "fp32"), **{"say": nothing_said, **options})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [espcn, srvgg])
 @pytest.mark.parametrize(("tile", "overlap"), [(32, 0), (32, 8), (48, 47), (7, 3), (0, None)])
 @pytest.mark.parametrize("shape", [(52, 56, 3), (33, 67, 3), (20, 20, 1), (1, 1, 3), (3, 110, 3)])
@@ -80,6 +81,7 @@ class _ThreeHalves(nn.Module):
         return out
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(
     st.tuples(st.integers(1, 60), st.integers(1, 60)),

@@ -59,6 +59,7 @@ def test_weights_add_up_to_one(g: tuple[int, int, int, int, int], scale: int) ->
     torch.testing.assert_close(total, torch.ones_like(total), rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 @given(geometry, geometry, st.integers(1, 3))
 def test_blending_tiles_of_a_picture_gives_the_picture(
     vertical: tuple[int, int, int, int, int], horizontal: tuple[int, int, int, int, int], scale: int
@@ -103,6 +104,7 @@ def test_tiles_of_any_scale_begin_and_end_with_whole_pixels(g: tuple[int, int, i
     torch.testing.assert_close(total, torch.ones_like(total), rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("blended", [True, False])
 @given(vertical=geometry, horizontal=geometry, scale=FRACTIONS)
 def test_tiles_of_any_scale_are_put_together_to_the_picture(

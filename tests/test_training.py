@@ -153,6 +153,7 @@ def distance_left(optimizer: str) -> float:
     return (layer.weight - truth).abs().mean().item()
 
 
+@pytest.mark.slow
 def test_soap_sees_directions_that_adam_cannot() -> None:
     assert distance_left("soap") < 0.5 * distance_left("adam")
 
@@ -175,6 +176,7 @@ def short_training(threads: int = 1) -> tuple[ESPCN, list[float]]:
         torch.set_num_threads(before)
 
 
+@pytest.mark.slow
 def test_a_few_steps_lower_the_loss_and_a_seed_repeats_them() -> None:
     net, losses = short_training()
     again, _ = short_training()
@@ -258,6 +260,7 @@ def test_bundled_net_beats_bicubic_on_rendered_pictures(scale: int) -> None:
     assert gain_over_bicubic(bundled(scale), references) >= 1.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("condition", [name for name, damage in WILD.items() if damage.codec])
 @pytest.mark.parametrize("scale", SCALES)
 def test_the_robust_kind_beats_the_plain_one_on_compressed_pictures(scale: int, condition: str) -> None:
@@ -268,6 +271,7 @@ def test_the_robust_kind_beats_the_plain_one_on_compressed_pictures(scale: int, 
     assert robust > plain
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", SCALES)
 def test_bundled_net_beats_bicubic_on_set5(scale: int) -> None:
     if not SET5.is_dir():

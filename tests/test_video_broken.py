@@ -173,6 +173,7 @@ def test_a_frame_size_that_changes(clips: Clips, place: Path, name: str) -> None
 # Wrong usage
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "word"),
     [
@@ -284,6 +285,7 @@ def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], N
     return write
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize("lines", ["ulimit -f 64", "trap '' XFSZ; ulimit -f 64"], ids=["killed", "no room"])
 def test_an_encoder_that_ends_in_mid_way(clips: Clips, place: Path, script: Callable[[str], None], lines: str) -> None:
@@ -375,6 +377,7 @@ def test_no_clip_can_make_ffmpeg_read_another_file(clips: Clips, place: Path, na
     assert names(place) == {"secret.ts", name}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [

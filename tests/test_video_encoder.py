@@ -220,6 +220,7 @@ def test_an_encoder_that_is_not_in_the_build_is_told_from_an_unknown_one(ffmpeg:
 # Sizes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "height"), [(67, 65), (67, 64), (64, 65), (1, 1), (129, 301)])
 @pytest.mark.parametrize(
     ("codec", "container", "pix_fmt", "rounds"),
@@ -283,6 +284,7 @@ def test_a_picture_that_is_too_large_for_all_says_so(ffmpeg: FFmpeg) -> None:
 # What is written
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tags", TAGS)
 @pytest.mark.parametrize(
     ("codec", "container", "pix_fmt"),
@@ -324,6 +326,7 @@ def test_tags_read_back(
         assert f", {meant.chroma_location})".encode() in described.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pix_fmt", sorted(FORMATS))
 @pytest.mark.parametrize("side", ["tv", "pc"])
 def test_ffv1_in_matroska_changes_no_sample(tmp_path: Path, ffmpeg: FFmpeg, pix_fmt: str, side: Any) -> None:
@@ -339,6 +342,7 @@ def test_ffv1_in_matroska_changes_no_sample(tmp_path: Path, ffmpeg: FFmpeg, pix_
     assert not reported
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("codec", "container", "pix_fmt"),
     [

@@ -138,6 +138,7 @@ def test_planes_lie_as_libav_has_them(name: str, size: tuple[int, int]) -> None:
     assert layout.is_big_endian is False or format.bits == 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(32, 18), (31, 17)])
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_format_passes_both_pipes_byte_for_byte(tmp_path: Path, name: str, size: tuple[int, int]) -> None:
@@ -153,6 +154,7 @@ def test_every_format_passes_both_pipes_byte_for_byte(tmp_path: Path, name: str,
         np.testing.assert_array_equal(got.samples, sent)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(32, 18), (31, 17)])
 @pytest.mark.parametrize("name", ["gray", "yuv420p", "yuv422p10le", "yuv440p", "yuva444p", "gbrp", "gbrap12le"])
 def test_what_another_reader_sees_is_what_was_written(tmp_path: Path, name: str, size: tuple[int, int]) -> None:
@@ -228,6 +230,7 @@ def decoded_by_pyav(path: Path) -> tuple[list[int], Fraction]:
         return [frame.pts for frame in container.decode(stream) if frame.pts is not None], stream.time_base
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HEALTHY)
 def test_a_healthy_clip_gives_the_frames_that_it_has(clips: Clips, name: str) -> None:
     """Tick for tick what PyAV decodes; nothing is repeated, and nothing is wrong."""
@@ -240,6 +243,7 @@ def test_a_healthy_clip_gives_the_frames_that_it_has(clips: Clips, name: str) ->
     assert taken.reader.damage() == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["plain", "gop", "gop_late", "vfr", "vfr_mkv", "offset", "open_gop", "cut", "negative"]
 )
@@ -271,6 +275,7 @@ def test_exactly_the_frames_within_the_limits(
     assert read(path, start=start, end=end, frames=count).pts == wanted[:count]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["gop", "gop_late", "open_gop"])
 @pytest.mark.parametrize("preroll", [0.5, 1.0])
 def test_a_seek_changes_nothing(clips: Clips, name: str, preroll: float, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -290,6 +295,7 @@ def test_a_seek_changes_nothing(clips: Clips, name: str, preroll: float, monkeyp
             np.testing.assert_array_equal(got.samples, same.samples)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["gop", "gop_late", "open_gop", "vfr", "negative"])
 @pytest.mark.parametrize("preroll", [0.0, 0.2, 10.0])
 def test_going_on_after_a_frame(clips: Clips, name: str, preroll: float, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -364,6 +370,7 @@ def test_a_frame_size_that_changes_is_brought_to_the_first(clips: Clips) -> None
 # Damage
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["gop", "long_gop", "long_gop_mkv", "open_gop"])
 @pytest.mark.parametrize("packets", [range(3, 4), range(12, 15), range(20, 31)])
 def test_damage_moves_nothing(clips: Clips, name: str, packets: range) -> None:
@@ -576,6 +583,7 @@ def test_an_encoder_that_dies_without_a_word(tmp_path: Path, fake: Callable[[str
     assert "code 1 after frame " in failing(tmp_path)
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize("count", [2, 40], ids=["fits into the pipe", "fills the pipe"])
 def test_an_encoder_that_hangs_is_ended(
@@ -605,6 +613,7 @@ def test_ffmpeg_that_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         find_ffmpeg()
 
 
+@pytest.mark.slow
 @posix
 def test_a_decoder_that_hangs_is_ended(clips: Clips, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """It gives some frames, and then nothing."""

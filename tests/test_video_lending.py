@@ -74,6 +74,7 @@ def test_wider_samples_go_as_their_bytes(ends: tuple[int, int]) -> None:
     assert os.read(reading, 4000) == samples.tobytes()
 
 
+@pytest.mark.slow
 @only_linux
 def test_what_was_read_is_let_go(ends: tuple[int, int]) -> None:
     reading, writing = ends

@@ -81,6 +81,7 @@ def _checked(done: "subprocess.CompletedProcess[bytes]", code: int) -> "subproce
 # Standard input
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     ["long_gop_ts", "faststart", "long_gop_mkv", "srt", "ass_and_font", "chapters", "languages", "cover_mkv", "opus",
@@ -155,6 +156,7 @@ def test_a_torn_clip_through_a_pipe_keeps_what_decodes(run: Run, clips: Clips, t
     assert examine(tmp_path / "out.mkv").of("video")[0].parcels
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [("--frames", 7), ("--start", 0.4, "--end", 0.8), ("--end", 0.4)])
 def test_a_part_of_a_pipe(run: Run, clips: Clips, tmp_path: Path, options: Sequence[object]) -> None:
     run("-", "-o", tmp_path / "pipe.mkv", *options, *FAST, source=clips("long_gop_mkv").read_bytes())
@@ -447,6 +449,7 @@ def test_closing_frees_waiting_threads() -> None:
     silent.set()
 
 
+@pytest.mark.slow
 def test_a_feed_ends_with_its_process() -> None:
     theirs, ours = os.pipe()
     os.close(theirs)

@@ -124,6 +124,7 @@ KEPT = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(KEPT))
 def test_nothing_but_the_picture_changes(clips: Clips, tmp_path: Path, name: str) -> None:
     source, kept = clips(name), KEPT[name]
@@ -145,6 +146,7 @@ def test_the_default_name_and_scale(clips: Clips, tmp_path: Path) -> None:
     assert examine(tmp_path / "clip_2x.mp4").picture.sizes == ((192, 128),)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("codec", ["libx264", "libx265", "libsvtav1", "libvpx-vp9", "prores_ks", "ffv1"])
 def test_every_codec(clips: Clips, tmp_path: Path, codec: str) -> None:
     if not has_encoder(codec):
@@ -163,6 +165,7 @@ def test_every_codec(clips: Clips, tmp_path: Path, codec: str) -> None:
 # Exact pixels
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pixel_format", LOSSLESS)
 def test_ramps_and_bars_come_out_as_they_went_in(clips: Clips, tmp_path: Path, pixel_format: str) -> None:
     source = ramp_clip(clips, pixel_format)
@@ -224,6 +227,7 @@ def test_odd_sizes_are_kept_or_made_even_which_is_reported(
 # A part of a clip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "chosen"),
     [
@@ -278,6 +282,7 @@ def assert_part(source: Path, output: Path, options: tuple[object, ...], chosen:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "start", "stop"),
     [
@@ -384,6 +389,7 @@ def test_what_the_container_cannot_hold_is_left_out_and_reported(clips: Clips, t
     assert "data" in text or "timecode" in text or "tmcd" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "ending"),
     [
@@ -424,6 +430,7 @@ def test_other_containers(clips: Clips, tmp_path: Path, name: str, ending: str) 
 # Streams without times, interlaced ones, equal frames
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["raw_h264", "raw_h265"])
 @pytest.mark.parametrize(
     ("options", "rate"),
@@ -442,6 +449,7 @@ def test_streams_without_times(
     assert min(likeness(source, tmp_path / f"{name}_2x.mkv")) > 29
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["interlaced_mpeg2", "interlaced_tff", "interlaced_bff"])
 @pytest.mark.parametrize(("mode", "frames"), [("auto", 12), ("off", 12), ("frame", 12), ("field", 24)])
 def test_deinterlacing_keeps_or_doubles_the_frames(

@@ -103,6 +103,7 @@ def test_cover_art_is_no_video(clips: Clips, name: str) -> None:
     assert pictures(clip, cover)[cover[0]].startswith(b"\xff\xd8\xff")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flips", [(), ("-display_hflip",), ("-display_vflip",), ("-display_hflip", "-display_vflip")])
 @pytest.mark.parametrize("rotation", [0, 30, 90, 180, -90])
 def test_an_orientation_written_again_is_the_same_matrix(

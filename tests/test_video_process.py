@@ -174,6 +174,7 @@ def test_a_process_that_takes_nothing_is_ended() -> None:
         assert child.stalled
 
 
+@pytest.mark.slow
 def test_a_process_that_does_not_end_is_ended() -> None:
     """It has taken everything, and sleeps instead of closing its file."""
     with Child(python(f"import sys; sys.stdin.read(); {HANG}"), stdin=True, stall_seconds=0.6) as child:
@@ -232,6 +233,7 @@ def test_a_block_that_raises_leaves_no_process() -> None:
     assert not psutil.pid_exists(pid)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="shell scripts")
 def test_what_a_wrapper_script_has_started_goes_with_it() -> None:
     with Child(["/bin/sh", "-c", f"{sys.executable} -c '{HANG}'; exit 0"], stdout=True) as child:

@@ -110,6 +110,7 @@ JOINED: list[tuple[str, str, tuple[str, ...], str]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "extension", "options", "encoder"), JOINED)
 def test_joined_segments_are_what_one_encoder_writes(
     clips: Clips, tmp_path: Path, name: str, extension: str, options: Sequence[str], encoder: str
@@ -228,6 +229,7 @@ def test_a_seek_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert_same_file(examine(whole), examine(output))
 
 
+@pytest.mark.slow
 def test_lost_frames_are_told_by_the_run_that_finishes(
     clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -296,6 +298,7 @@ def strays(work: Path) -> None:
 HARM = (torn_line, zeros_at_the_end, no_newline_at_the_end, strange_lines, missing_segment, shorter_segment, torn_job)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("harm", [*HARM, missing_job, strays], ids=lambda harm: harm.__name__)
 def test_a_harmed_work_folder_costs_time_only(
     clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harm: Callable[[Path], None]

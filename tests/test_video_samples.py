@@ -91,6 +91,7 @@ def wanted(before: Report, after: Report, sample: Sample) -> Report:
     return replace(before, tracks=tuple(replace(track, end=None) for track in before.tracks))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(SAMPLES))
 def test_nothing_but_the_picture_changes(samples: Path, tmp_path: Path, name: str) -> None:
     sample = SAMPLES[name]
@@ -110,6 +111,7 @@ def test_nothing_but_the_picture_changes(samples: Path, tmp_path: Path, name: st
     assert min(others, default=99) > sample.like[1], others
 
 
+@pytest.mark.slow
 def test_a_stream_without_times_gets_even_ones(samples: Path, tmp_path: Path) -> None:
     name = "tos_hdr10_raw.h265"
     output, _ = run(samples / name, tmp_path, SAMPLES[name])
@@ -117,6 +119,7 @@ def test_a_stream_without_times_gets_even_ones(samples: Path, tmp_path: Path) ->
     assert [round(float(time or 0) * 24_000 / 1001) for time in times] in (list(range(6)), list(range(1, 7)))
 
 
+@pytest.mark.slow
 def test_fields_are_woven_out(samples: Path, tmp_path: Path) -> None:
     name = "bbb_480i_telecine.mpg"
     output, _ = run(samples / name, tmp_path, SAMPLES[name])
@@ -124,6 +127,7 @@ def test_fields_are_woven_out(samples: Path, tmp_path: Path) -> None:
     assert examine(output).picture.interlaced == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["realshort.mp4", "h265_10bit.mp4", "transparent_vp9.webm", "yuv422p.mp4"])
 def test_espcn(samples: Path, tmp_path: Path, name: str) -> None:
     sample = SAMPLES[name]

@@ -30,6 +30,7 @@ def expected_frames(clip: Clip, stream: VideoStream) -> list[ExpectedFrame]:
         return list(schedule.rest(None))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TIMED)
 def test_every_frame_is_expected_and_no_other(clips: Clips, name: str) -> None:
     clip = probe(clips(name))

@@ -83,6 +83,7 @@ def test_none_is_missed_and_none_is_taken_twice_as_it_is(sizes: list[int]) -> No
 # The wait
 
 
+@pytest.mark.slow
 def test_the_wait_ends_with_a_change(tmp_path: Path) -> None:
     with waiting([str(tmp_path)], tmp_path / "out", recursive=True, say=pytest.fail) as wait:
         wait(0.3)  # nothing happens
