@@ -401,7 +401,7 @@ def test_a_checkpoint_that_cannot_be_had_says_where_to_put_it(run: Run, photo: P
 
 
 def test_help_is_that_of_the_main_verb_and_names_the_others(run: Run) -> None:
-    for args in (("--help",), ()):
+    for args in (("--help",), ("-h",), ("--help-all",), ()):
         outcome = run(*args)
         assert outcome.code == 0
         assert re.search(r"Usage: upscale \[OPTIONS\] \S*INPUT", outcome.out)
@@ -860,7 +860,7 @@ def test_a_clip_through_standard_output(clip: Path, tmp_path: Path, piped: Piped
 
 
 def test_the_clips_panel_of_the_help_names_every_option(run: Run) -> None:
-    outcome = run("--help")
+    outcome = run("--help-all")
     panel = outcome.out.partition(" Clips ")[2].partition(" Messages ")[0]
     for option in ("--codec", "--crf", "--start", "--end", "--frames", "--realtime", "--resume", "--preview", "--play"):
         assert option in panel

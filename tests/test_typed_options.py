@@ -98,7 +98,9 @@ def test_options_are_values() -> None:
             setattr(options, dataclasses.fields(options)[0].name, None)
 
 
-@pytest.mark.parametrize("arguments", ["--help", "eval --help", "compare --help", "models --help", "--version"])
+@pytest.mark.parametrize(
+    "arguments", ["--help", "--help-all", "eval --help", "compare --help", "models --help", "--version"]
+)
 def test_help_imports_neither_torch_nor_numpy(arguments: str) -> None:
     code = (
         "import sys; from upscale_cli import cli\n"

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from upscale_cli.cli.flags import in_flags
-from upscale_cli.cli.group import MAIN_VERB, MainVerb, PathDecides
+from upscale_cli.cli.group import MAIN_VERB, MainVerb, PathDecides, Verb
 from upscale_cli.cli.options import Json
 from upscale_cli.cli.verb_compare import compare
 from upscale_cli.cli.verb_eval import evaluate
@@ -22,21 +22,22 @@ from upscale_cli.cli.verb_upscale import upscale
 from upscale_cli.errors import OptionError, UpscaleError, causes_of
 from upscale_cli.text import cause_lines
 
-app = typer.Typer(cls=PathDecides, rich_markup_mode="rich", pretty_exceptions_enable=False)
+app = typer.Typer(
+    cls=PathDecides, rich_markup_mode="rich", pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)  # fmt: skip
 app.command(
     MAIN_VERB,
     cls=MainVerb,
     hidden=True,
-    epilog="Other verbs: [bold]upscale eval[/bold] HR, [bold]upscale compare[/bold] A B, "
-    "[bold]upscale models[/bold] list|info|fetch|verify|path, [bold]upscale doctor[/bold]. "
-    "Tab completion: upscale --install-completion. A file named like a verb: ./doctor.",
+    epilog="Tab completion: upscale --install-completion. A file named like a verb: ./doctor.",
 )(upscale)
-app.command("eval")(evaluate)
-app.command("compare")(compare)
+app.command("eval", cls=Verb)(evaluate)
+app.command("compare", cls=Verb)(compare)
 app.add_typer(models_app, name="models")
 
 
-@app.command()
+@app.command(cls=Verb)
 def doctor(
     as_json: Json = False,
     ray: Annotated[

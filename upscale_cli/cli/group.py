@@ -5,7 +5,9 @@ from typing import Any, Final
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from upscale_cli.errors import InterruptedRun
+from upscale_cli.cli import help_pages
+from upscale_cli.cli.unknown_words import answer_to
+from upscale_cli.errors import InterruptedRun, OptionError
 
 MAIN_VERB: Final = "(input)"
 """The verb that is meant where none is named; it is never typed, and no message shows it."""
@@ -29,7 +31,23 @@ def _with_values(args: list[str]) -> list[str]:
     return valued
 
 
-class PathDecides(TyperGroup):
+class Verb(TyperCommand):
+    """A verb whose help names the types of values in words of people."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        help_pages.name_types(self.get_params(ctx))
+        super().format_help(ctx, formatter)
+
+
+class Verbs(TyperGroup):
+    """A group of verbs, with help as theirs."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        help_pages.name_types(self.get_params(ctx))
+        super().format_help(ctx, formatter)
+
+
+class PathDecides(Verbs):
     """A group in which everything that is not a verb belongs to the main verb: `upscale photo.jpg -s 4`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> Any:
@@ -55,7 +73,26 @@ class NamelessContext(typer.Context):
         return self.parent.command_path if self.parent else ""
 
 
-class MainVerb(TyperCommand):
-    """The verb without a name."""
+class MainVerb(Verb):
+    """The verb without a name. Its help is short: a page for the options that people use, and another one for all."""
 
     context_class = NamelessContext
+
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        try:
+            return super().parse_args(ctx, list(args))
+        except Exception as error:  # of the parser, by a name that typer does not give away
+            unknown = getattr(error, "option_name", None) if type(error).__name__ == "NoSuchOption" else None
+            known = [name for param in self.params for name in param.opts]
+            answer = answer_to(unknown, args, known) if isinstance(unknown, str) else None
+            if answer is None:
+                raise
+            raise OptionError(answer) from error
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002  # by typer's name for it
+        help_pages.print_short(self.get_params(ctx))
+
+    def print_all(self, ctx: Any) -> None:
+        """Every option, after the verbs."""
+        help_pages.print_commands()
+        super().format_help(ctx, ctx.make_formatter())

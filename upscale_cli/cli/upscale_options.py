@@ -4,7 +4,7 @@ Imports neither torch nor numpy.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -36,6 +36,13 @@ if TYPE_CHECKING:
     from upscale_cli.batch.options import BatchOptions
     from upscale_cli.inference.sizing import Target
     from upscale_cli.jobs.job import PhotoOptions
+
+
+def _show_help(ctx: typer.Context, wanted: bool) -> None:
+    if wanted:
+        command: Any = ctx.command
+        command.print_all(ctx)
+        raise typer.Exit
 
 
 def _show_version(wanted: bool) -> None:
@@ -285,6 +292,9 @@ class MessageGroup:
     verbose: Annotated[bool, in_messages("-v", "--verbose", help="Show the causes of errors.")] = False
     version: Annotated[
         bool, in_messages("--version", is_eager=True, callback=_show_version, help="Show the version and exit.")
+    ] = False
+    help_all: Annotated[
+        bool, in_messages("--help-all", is_eager=True, callback=_show_help, help="Show every option and exit.")
     ] = False
 
 

@@ -8,6 +8,7 @@ import typer
 
 from upscale_cli.cli.batch_options import Batch
 from upscale_cli.cli.grouped import grouped
+from upscale_cli.cli.unknown_words import check_words
 from upscale_cli.cli.upscale_options import (
     ComputeGroup,
     FolderGroup,
@@ -50,6 +51,7 @@ def upscale(
     from upscale_cli.jobs.naming import Naming
     from upscale_cli.jobs.outputs import single_output
 
+    check_words(inputs or ())
     options = folders.batch_options(overwrite=output.overwrite, is_bounded=compute.max_memory is not None)
     batch = Batch(tuple(inputs or ()), tuple(folders.from_list or ()), options, folders.ray)
     place = batch.checked_output(output.output, is_stream=clips.play or clips.live)

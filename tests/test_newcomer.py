@@ -1,0 +1,175 @@
+"""The first hour of somebody who comes from another program: what is typed by mistake, and what is shown then."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from rich.cells import cell_len
+from typer.core import TyperGroup
+
+from tests.albums import paint
+from tests.command import Run
+from upscale_cli.cli import app
+from upscale_cli.cli.group import MAIN_VERB
+from upscale_cli.cli.help_pages import COMMANDS, COMMON, ROWS, WIDTH
+from upscale_cli.cli.unknown_words import FOREIGN, OTHER_WORDS, VERBS
+
+ROOT: Any = typer.main.get_command(app)
+FLAGS = {flag for param in ROOT.commands[MAIN_VERB].params for flag in (*param.opts, *param.secondary_opts)}
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder: a photo, and a folder with another one."""
+    (tmp_path / "pics").mkdir()
+    for name in ("photo.png", "pics/a.png"):
+        paint(tmp_path / name, 1, (24, 16))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def files(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+# Verbs
+
+
+@pytest.mark.parametrize(
+    ("line", "meant"),
+    [
+        ("evall pics", "upscale eval"),
+        ("Eval pics", "upscale eval"),
+        ("evaluate pics", "upscale eval"),
+        ("comapre photo.png pics/a.png", "upscale compare"),
+        ("docter", "upscale doctor"),
+        ("model list", "upscale models list"),
+        ("list", "upscale models list"),
+        ("fetch realesrgan", "upscale models fetch"),
+        ("help", "upscale --help"),
+        ("pics evall", "upscale eval"),
+        ("-q evall pics", "upscale eval"),
+        ("-s 2 -m bicubic eval pics", "upscale eval"),
+        ("--json eval pics", "upscale eval"),
+        ("photo pics", "upscale INPUT"),
+        ("whatever pics", "upscale --help"),
+    ],
+)
+def test_a_mistyped_verb_upscales_nothing(run: Run, here: Path, line: str, meant: str) -> None:
+    outcome = run(*line.split())
+    assert outcome.code == 2
+    assert f"`{meant}`" in outcome.line
+    assert files(here) == {"photo.png", "pics/a.png"}
+
+
+def test_a_mistyped_verb_of_the_models_is_told(run: Run) -> None:
+    outcome = run("models", "lst")
+    assert outcome.code == 2
+    assert "'list'" in outcome.err
+
+
+def test_a_file_or_a_folder_named_like_a_verb_is_taken(run: Run, here: Path) -> None:
+    (here / "evall").mkdir()
+    (here / "pics/a.png").rename(here / "evall/a.png")
+    assert run("evall", "-m", "bicubic", "-s", 2).code == 0
+    assert (here / "evall/a_2x.png").is_file()
+
+
+def test_a_name_that_is_like_no_verb_stops_nothing(run: Run, here: Path) -> None:
+    outcome = run("gone.png", "photo.png", "-m", "bicubic", "-s", 2)
+    assert outcome.code == 1
+    assert "gone.png" in outcome.line
+    assert (here / "photo_2x.png").is_file()
+
+
+def test_the_verbs_are_those_of_the_command_line() -> None:
+    models = ROOT.commands["models"]
+    assert isinstance(models, TyperGroup)
+    assert set(VERBS) == {*ROOT.commands, *models.commands} - {MAIN_VERB}
+    for command in {*VERBS.values(), *COMMANDS}:
+        _, verb, *rest = command.split()
+        assert verb == "INPUT..." or verb in ROOT.commands
+        assert verb != "models" or rest[0] in models.commands
+    assert not set(OTHER_WORDS) & set(VERBS)
+
+
+# Options of other programs
+
+
+@pytest.mark.parametrize(
+    ("line", "remedy"),
+    [
+        ("-i photo.png", r"-i: .*`upscale photo\.jpg`"),
+        ("--input photo.png", r"--input: .*`upscale photo\.jpg`"),
+        ("photo.png --gpu 0", r"--gpu: .*-g 0"),
+        ("photo.png --gpu=0", r"--gpu: .*-g 0"),
+        ("photo.png --gpu-id 0", r"--gpu-id: .*-g 0"),
+        ("photo.png --face_enhance", r"--face_enhance: .*Leave it out"),
+        ("photo.png --outscale 2", r"--outscale: .*-s 4"),
+        ("photo.png -dn 0.5", r"-dn: .*--denoise"),
+        ("photo.png --model_path net.pth", r"--model_path: .*-m FILE"),
+        ("photo.png --tile_pad 10", r"--tile_pad: .*--overlap"),
+        ("photo.png --fp32", r"--fp32: .*--precision fp32"),
+        ("photo.png --ext png", r"--ext: .*-f png"),
+        ("photo.png --suffix big", r"--suffix: .*\{stem\}"),
+        ("photo.png -w 300", r"-w: .*--size"),
+        ("photo.png --max_memory 2G", r"--max_memory: .*--max-memory"),
+    ],
+)
+def test_an_option_of_another_program_is_answered_in_one_line(run: Run, here: Path, line: str, remedy: str) -> None:
+    outcome = run(*line.split())
+    assert outcome.code == 2
+    assert re.search(remedy, outcome.line)
+    assert len(outcome.err.splitlines()) == 1
+    assert files(here) == {"photo.png", "pics/a.png"}
+
+
+def test_what_stands_there_for_an_option_is_no_option_here_and_what_is_advised_is() -> None:
+    assert not set(FOREIGN) & FLAGS
+    for answer in FOREIGN.values():
+        for flag in re.findall(r"(?<![\w-])--?[a-z][\w-]*", answer):
+            assert flag in FLAGS or flag == "--version", answer
+
+
+def test_a_value_that_looks_like_a_foreign_option_is_a_value(run: Run, here: Path) -> None:
+    assert run("pics", "--exclude", "--gpu", "-m", "bicubic", "-s", 2).code == 0
+    (here / "-i").write_bytes((here / "photo.png").read_bytes())
+    assert run("-m", "bicubic", "-s", 2, "-o", "i.png", "--", "-i").code == 0
+
+
+# Help
+
+
+def test_the_short_help_fits_a_terminal_and_begins_with_the_commands(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(WIDTH))
+    from upscale_cli.cli import help_pages
+
+    help_pages.print_short(ROOT.commands[MAIN_VERB].params)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) < ROWS, "a line is left to type on"
+    assert max(map(cell_len, lines)) <= WIDTH
+    panels = [line for line in lines if line.startswith("╭")]
+    assert ["Commands" in panels[0], "Options" in panels[1]] == [True, True]
+    assert len(COMMON) == 10
+    rows = [line for line in lines if re.match(r"│ -", line)]
+    assert len(rows) == len(COMMON) + 1, "each in one line"
+    assert "--help-all" in rows[-1]
+    assert run("--help").out.count("╭") == 2
+
+
+@pytest.mark.parametrize("line", ["--help-all", "eval --help", "compare --help", "models --help", "models info --help",
+                                  "doctor --help"])  # fmt: skip
+def test_no_help_shows_types_of_python(run: Run, line: str) -> None:
+    outcome = run(*line.split())
+    assert outcome.code == 0
+    assert not re.search(r"<\w+|\bbool\b|list\[|\bstr\b|\bint\b|\bfloat\b", outcome.out), outcome.out
+
+
+def test_the_long_help_begins_with_the_commands_and_shows_every_option(run: Run) -> None:
+    shown = run("--help-all").out
+    assert shown.index("Commands") < shown.index("Usage:") < shown.index("Options")
+    assert [flag for flag in FLAGS if flag.startswith("-") and flag != "--no-skip-existing" and flag not in shown] == []
