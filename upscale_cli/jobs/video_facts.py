@@ -8,6 +8,7 @@ from upscale_cli.errors import OptionError
 from upscale_cli.inference.sizing import Target
 from upscale_cli.jobs.job import absolute
 from upscale_cli.media.image.formats import MAX_PIXELS
+from upscale_cli.media.video.carried_metadata import check_colours
 from upscale_cli.media.video.container import Container
 from upscale_cli.media.video.encoding import EncodeOptions
 from upscale_cli.media.video.ffmpeg.binary import find_ffmpeg
@@ -176,7 +177,15 @@ def chosen_streams(clip: Clip, wanted: str | None) -> tuple[VideoStream, ...]:
 
     Raises:
         OptionError: no such stream.
+        InputError: its samples would be taken for other colours than they are.
     """
+    chosen = _chosen_streams(clip, wanted)
+    for stream in chosen:
+        check_colours(clip, stream)
+    return chosen
+
+
+def _chosen_streams(clip: Clip, wanted: str | None) -> tuple[VideoStream, ...]:
     if wanted is None:
         return (clip.stream(clip.main),)
     if wanted == "all":

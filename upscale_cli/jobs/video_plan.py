@@ -15,6 +15,8 @@ from upscale_cli.inference.video_upscaler import VideoUpscaler
 from upscale_cli.jobs.frame_queue import Pipeline, capacity
 from upscale_cli.jobs.preview import SideBySide
 from upscale_cli.jobs.video_facts import VideoFacts
+from upscale_cli.media.video.caption_search import has_captions
+from upscale_cli.media.video.carried_metadata import metadata_notes, metadata_of
 from upscale_cli.media.video.carried_streams import Slot, carry
 from upscale_cli.media.video.colour import complete
 from upscale_cli.media.video.encoder_choice import choose_encoder
@@ -166,8 +168,6 @@ def _stream_plan(job: VideoFacts, upscaler: Upscaler, stream: VideoStream, ffmpe
     if deinterlacing(options.decode.deinterlace, stream):
         why = f"interlaced; deinterlaced by bwdif ({option('deinterlace', 'off')} keeps the fields)"
         say(f"{name}: {why if stream.interlaced else 'deinterlaced by bwdif, as asked'}.")
-    if stream.dynamic_hdr:
-        say(f"{name}: {' and '.join(stream.dynamic_hdr)} dynamic metadata is dropped; HDR10 stays.")
     frames = VideoUpscaler(
         upscaler, format, stream.width, stream.height, tags, job.target, graph=options.hurries, say=say
     )
@@ -178,6 +178,9 @@ def _stream_plan(job: VideoFacts, upscaler: Upscaler, stream: VideoStream, ffmpe
         orientation=stream.orientation,
     )  # fmt: skip
     encoder = _fitted_encoder(job, frames, picture, ffmpeg, say)
+    metadata = metadata_of(stream, captions=has_captions(job.clip, stream))
+    for note in metadata_notes(stream, metadata, encoder):
+        say(f"{name}: {note}")
     track = Track(
         format=format, encoder=encoder, time_base=time_base, rate=rate, below_zero=ticks_below_zero(stream),
         last=_last_frame(job.clip, stream, options.decode) if time_base == stream.time_base else None,

@@ -59,6 +59,7 @@ class Seen:
     mastering: MasteringDisplay | None = None
     light: ContentLight | None = None
     dynamic_hdr: set[str] = field(default_factory=set)
+    captions: bool = False
     alpha: bool = False
     encrypted: bool = False
 
@@ -97,6 +98,7 @@ def _note(seen: Seen, frame: VideoFrame) -> None:
     seen.frames += 1
     seen.interlaced |= frame.interlaced_frame
     sides = dict(_sides(frame))
+    seen.captions |= "A53_CC" in sides
     seen.dynamic_hdr |= {name for kind, name in _DYNAMIC_HDR.items() if kind in sides}
     if seen.frames > 1:
         return

@@ -237,6 +237,8 @@ def _video(container: InputContainer, stream: Any, seen: Seen, dump: str) -> Vid
         mastering=seen.mastering,
         light=seen.light,
         dynamic_hdr=tuple(sorted(dynamic)),
+        dolby_vision_profile=_dolby_vision_profile(dump),
+        captions=seen.captions,
         interlaced=seen.interlaced or context.field_order in (*_TOP_FIRST, *_BOTTOM_FIRST),
         top_first=context.field_order not in _BOTTOM_FIRST,
         alpha_decoder=alpha_decoder,
@@ -244,6 +246,11 @@ def _video(container: InputContainer, stream: Any, seen: Seen, dump: str) -> Vid
         disposition=_dispositions(stream),
         metadata=metadata,
     )
+
+
+def _dolby_vision_profile(dump: str) -> int | None:
+    found = re.search(r"DOVI configuration record: .*?profile: (\d+)", dump)
+    return int(found[1]) if found else None
 
 
 def _rate(stream: Any, untimed: bool) -> Fraction:

@@ -40,6 +40,8 @@ class VideoStream:
         orientation: None where the picture is stored upright.
         mastering, light: HDR10 metadata.
         dynamic_hdr: names of dynamic metadata seen ("HDR10+", "Dolby Vision").
+        dolby_vision_profile: as its configuration says; None where it has none.
+        captions: closed captions (EIA-608, EIA-708) were seen in its first frames.
         interlaced: its first frames are flagged so, or the container says so.
         top_first: which field comes first, where interlaced.
         alpha_decoder: the decoder that keeps its alpha (libvpx, libvpx-vp9); None where it has none, or any will do.
@@ -64,6 +66,8 @@ class VideoStream:
     mastering: MasteringDisplay | None = None
     light: ContentLight | None = None
     dynamic_hdr: tuple[str, ...] = ()
+    dolby_vision_profile: int | None = None
+    captions: bool = False
     interlaced: bool = False
     top_first: bool = True
     alpha_decoder: str | None = None
