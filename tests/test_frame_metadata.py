@@ -13,7 +13,7 @@ from upscale_cli.media.video.probe import probe
 def with_dolby_vision(source: Path, target: Path, profile: int, compatibility: int) -> Path:
     """An MP4 whose video declares Dolby Vision: a configuration box more in its sample entry.
 
-    Source: Dolby Vision streams within the ISO base media file format 2.1.2, 3.2. The index must lie behind the samples.
+    Source: Dolby Vision streams within the ISO base media file format 2.1.2, 3.2. The index has to come last.
     """
     data = source.read_bytes()
     bits = profile << 9 | 1 << 3 | 0b101  # level 1, RPU and base layer
