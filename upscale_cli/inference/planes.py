@@ -68,59 +68,6 @@ def without_holes(pixels: Pixels) -> tuple[Pixels, NDArray[np.bool_] | None]:
     return bleed(np.where(holes[:, :, None], np.float32(0), pixels), known), holes
 
 
-@dataclass(frozen=True, slots=True)
-class Levels:
-    """The part of a float picture that a net can work on, and what lies beyond it.
-
-    Nets know [0, 1]. Where values leave it, black and white are what all but a thousandth of them lie between, so
-    that one lamp does not push a whole room into the dark; what exceeds them is interpolated and added again.
-
-    Attributes:
-        unit: (H, W, C) float32 in [0, 1].
-        beyond: the same shape, what was cut off; None where nothing was.
-        black, white: the values that became 0 and 1.
-    """
-
-    unit: Pixels
-    beyond: Pixels | None
-    black: float
-    white: float
-
-    @classmethod
-    def of(cls, pixels: Pixels) -> "Levels":
-        """Splits (H, W, C) float32 without NaN and Inf."""
-        low, high = float(pixels.min()), float(pixels.max())
-        if low >= 0 and high <= 1:
-            return cls(pixels, None, 0.0, 1.0)
-        few, most = (float(value) for value in np.quantile(pixels, (0.001, 0.999)))
-        black, white = min(few, 0.0), max(most, 1.0)
-        if black < 0 or low > 1:
-            black = few  # a map, not light: its own range
-        inside = pixels.clip(black, white)
-        beyond = pixels - inside
-        return cls((inside - np.float32(black)) / np.float32(white - black), beyond, black, white)
-
-
-class Levelled(Rows):
-    """The SR picture of `Levels`: what the net has made of `unit`, brought back to its range, and what lay beyond.
-
-    Args:
-        unit, beyond: SR pictures of the two; None where nothing was beyond.
-    """
-
-    def __init__(self, unit: Rows, levels: Levels, beyond: Rows | None) -> None:
-        super().__init__(unit.height, unit.width, unit.channels, unit.dtype)
-        self._unit, self._beyond = unit, beyond
-        self._black, self._range = levels.black, levels.white - levels.black
-
-    def read(self, start: int, stop: int) -> Pixels:
-        out = self._unit.read(start, stop) * np.float32(self._range)
-        out += np.float32(self._black)
-        if self._beyond is not None:
-            out += self._beyond.read(start, stop)
-        return out
-
-
 class Joined(Rows):
     """The planes of a picture side by side again.
 

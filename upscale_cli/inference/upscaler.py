@@ -26,8 +26,6 @@ from upscale_cli.inference.planes import (
     OPAQUE,
     PLANES,
     Joined,
-    Levelled,
-    Levels,
     Planes,
     inverted,
     is_constant,
@@ -37,6 +35,7 @@ from upscale_cli.inference.planes import (
 from upscale_cli.inference.resample import Resampled
 from upscale_cli.inference.sizing import Plan, Target, cheapest_chain, chosen_target
 from upscale_cli.inference.tiled import TiledNet
+from upscale_cli.inference.value_range import ValueRange, in_its_range, told, value_range
 from upscale_cli.models.interface import Precision, Scale, scaled
 from upscale_cli.models.registry import Kernel
 from upscale_cli.models.resolve import best_clip_model, best_model
@@ -175,12 +174,15 @@ class Upscaler:
         target = self.target(scale, target)
         frame, back = to_frame(image)
         plan = self.plan(frame.width, frame.height, target)
+        used = self.value_range(frame, plan)
+        if used.is_own:
+            self._say(f"the picture: {told(used)}")
         if not self._bar:
-            return cast(Image, back(self.upscale(frame, plan)))
+            return cast(Image, back(self.upscale(frame, plan, used=used)))
         from tqdm.auto import tqdm
 
         with tqdm(total=self.tile_count(frame, plan), unit="tile", desc=self.name) as bar:
-            return cast(Image, back(self.upscale(frame, plan, on_tile=bar.update)))
+            return cast(Image, back(self.upscale(frame, plan, on_tile=bar.update, used=used)))
 
     def target(self, scale: float | None = None, target: Target | None = None) -> Target:
         """How large a result shall be: as given, or else by the default scale.
@@ -205,20 +207,31 @@ class Upscaler:
         """What each pass runs, for people: the checkpoint's name."""
         return tuple(row.stem if (row := self._model.row(scale)) else self.name for scale in plan.passes)
 
-    def upscale(self, frame: Frame, plan: Plan, on_tile: OnTile | None = None) -> Frame:
+    def value_range(self, lr: Frame | RowReader, plan: Plan) -> ValueRange:
+        """Which values the net will get as 0 and 1; see `inference.value_range`. Interpolation needs no such thing."""
+        if plan.passes:
+            return value_range(lr)
+        return ValueRange.full(lr.dtype if isinstance(lr, RowReader) else lr.pixels.dtype)
+
+    def upscale(
+        self, frame: Frame, plan: Plan, on_tile: OnTile | None = None, *, used: ValueRange | None = None
+    ) -> Frame:
         """One LR frame to one SR frame of the same layout and depth, rounded once.
 
         Args:
             frame: (H, W, C) uint8, uint16 or float32; NaN and Inf in it stay holes (NaN).
             plan: from `plan(frame.width, frame.height, ...)`.
             on_tile: called after each of `tile_count(frame, plan)` tiles.
+            used: `value_range` of this frame, or of all frames that belong together; None: of this one.
         """
-        rows = self.rows(frame, plan, on_tile)
+        rows = self.rows(frame, plan, on_tile, used)
         pixels = rows.pixels if isinstance(rows, Held) else rows.whole()
         return Frame(pixels, self.layout(frame), frame.transfer, frame.duration_ms)
 
-    def rows(self, lr: Frame | RowReader, plan: Plan, on_tile: OnTile | None = None) -> Rows:
-        """The SR picture, computed as its rows are asked for; `upscale` asks for all of them.
+    def rows(
+        self, lr: Frame | RowReader, plan: Plan, on_tile: OnTile | None = None, used: ValueRange | None = None
+    ) -> Rows:
+        """The SR picture, computed as its rows are asked for; `upscale` asks for all of them, with these arguments.
 
         Of the SR picture, and of what lies between two passes, no more is held than is still needed. A picture that
         wraps is held between the passes.
@@ -230,7 +243,9 @@ class Upscaler:
             channels = channels_of(layout)
             if lr.constant is not None:
                 return Constant(plan.height, plan.width, channels, lr.constant)
-            return self._passes(lr.rows(), PLANES[layout][0], plan, lr, on_tile)
+            used = self.value_range(lr, plan) if used is None else used
+            return self._net(lr.rows, PLANES[layout][0], plan, lr, on_tile, used)
+        used = self.value_range(lr, plan) if used is None else used
         pixels, holes = without_holes(lr.pixels)
         parts = []
         for planes in planes_of(layout):
@@ -238,7 +253,7 @@ class Upscaler:
             if planes.kind == "colour" and layout in OPAQUE:
                 part = bleed(part, pixels[:, :, -1:])
             part = inverted(part) if planes.ink else part
-            parts.append((planes, self._planes(part, planes, plan, lr, on_tile)))
+            parts.append((planes, self._planes(part, planes, plan, lr, on_tile, used)))
         return parts[0][1] if len(parts) == 1 and holes is None else Joined(parts, holes)
 
     def tile_count(self, lr: Frame | RowReader, plan: Plan) -> int:
@@ -268,22 +283,41 @@ class Upscaler:
     def _is_interpolated(self, planes: Planes) -> bool:
         return planes.kind == "smooth" or (planes.kind == "alpha" and self.alpha == "lanczos")
 
-    def _planes(self, part: Pixels, planes: Planes, plan: Plan, frame: Frame, on_tile: OnTile | None) -> Rows:
+    def _planes(
+        self, part: Pixels, planes: Planes, plan: Plan, frame: Frame, on_tile: OnTile | None, used: ValueRange
+    ) -> Rows:
         """Some channels of a frame, all the way: (H, W, c) to (plan.height, plan.width, c) of that dtype."""
         if is_constant(part):  # an opaque alpha, an ink that is not used: nothing to compute
             return Constant(plan.height, plan.width, part.shape[2], part.flat[0])
         if self._is_interpolated(planes):
             return self._resampled(Held(part), plan, part.dtype, "lanczos")
-        if not (plan.passes and part.dtype == np.float32 and planes.kind == "colour"):
-            return self._passes(Held(part), planes, plan, frame, on_tile)
-        levels = Levels.of(part)  # what lies within the net's range goes by the net, what lies beyond it by Lanczos
-        within = self._passes(Held(levels.unit), planes, plan, frame, on_tile)
-        if levels.beyond is None or not levels.beyond.any():
-            return Levelled(within, levels, None)
-        return Levelled(within, levels, self._resampled(Held(levels.beyond), plan, part.dtype, "lanczos"))
+        return self._net(lambda: Held(part), planes, plan, frame, on_tile, used)
 
-    def _passes(self, lr: Rows, planes: Planes, plan: Plan, source: Frame | RowReader, on_tile: OnTile | None) -> Rows:
-        """The passes of a plan and the final resampling, to the dtype of `lr`."""
+    def _net(
+        self,
+        picture: Callable[[], Rows],
+        planes: Planes,
+        plan: Plan,
+        source: Frame | RowReader,
+        on_tile: OnTile | None,
+        used: ValueRange,
+    ) -> Rows:
+        """Rows through the passes, in the range of values that they use; to their own dtype."""
+        lr = picture()
+        clip = lr.dtype != np.float32
+        if not plan.passes or planes.kind != "colour" or used.is_full:
+            return self._passes(lr, planes, plan, source, on_tile, clip=clip)
+        return in_its_range(
+            picture,
+            used,
+            lambda unit: self._passes(unit, planes, plan, source, on_tile, clip=clip),
+            lambda beyond: self._resampled(beyond, plan, np.float32, "lanczos"),
+        )
+
+    def _passes(
+        self, lr: Rows, planes: Planes, plan: Plan, source: Frame | RowReader, on_tile: OnTile | None, *, clip: bool
+    ) -> Rows:
+        """The passes of a plan and the final resampling, to the dtype of `lr`; `clip` cuts each pass to [0, 1]."""
         picture = lr
         for number, scale in enumerate(plan.passes, start=1):
             size = scaled(picture.width, scale), scaled(picture.height, scale)
@@ -295,7 +329,7 @@ class Upscaler:
                 picture,
                 lr.dtype if is_final else np.float32,
                 transfer="display" if planes.kind == "alpha" else source.transfer,
-                clip=lr.dtype != np.float32,
+                clip=clip,
                 on_tile=on_tile,
                 given=net.conditions_for(picture.height, picture.width, lr.height, lr.width),
             )

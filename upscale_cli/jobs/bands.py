@@ -14,12 +14,14 @@ from typing import Final
 
 import psutil
 
+from upscale_cli.events import Say
 from upscale_cli.frames.image import Frame, Layout, Pixels, Transfer, channels_of
 from upscale_cli.frames.rows import RowReader, Rows
 from upscale_cli.inference.device import CPU_BUDGET, free_host_memory
 from upscale_cli.inference.planes import OPAQUE, planes_of
 from upscale_cli.inference.sizing import Plan
 from upscale_cli.inference.upscaler import Upscaler
+from upscale_cli.inference.value_range import told
 from upscale_cli.media.image.codecs.tiff_writer import TILE
 from upscale_cli.media.image.formats import Format
 from upscale_cli.media.image.metadata import PhotoInfo
@@ -126,19 +128,24 @@ def upscaled_in_bands(
     plan: Plan,
     bands: Bands,
     begin: Callable[[Frame | RowReader, int], Callable[[], None]],
+    say: Say,
 ) -> Iterator[Large]:
     """Opens the SR picture of the first frame of `reader`; while it is open, the upscaler keeps to the budget.
 
     Args:
         begin: called with the LR picture, and with the number of bands that are written; gives what to call after each
             tile, or, where no net runs, after each band.
+        say: takes what the user should know.
     """
     upscaler.limit_memory(bands.budget)
     try:
         lr = reader.row_reader if bands.reads_rows and reader.row_reader is not None else next(iter(reader))
         count = -(-plan.height // TILE)
         report = begin(lr, count)
-        rows = upscaler.rows(lr, plan, report)
+        used = upscaler.value_range(lr, plan)
+        if used.is_own:
+            say(told(used))
+        rows = upscaler.rows(lr, plan, report, used)
         if not upscaler.tile_count(lr, plan):
             rows = _Reported(rows, report, count)
         yield Large(rows, upscaler.layout(lr), lr.transfer)

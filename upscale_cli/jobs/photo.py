@@ -7,6 +7,7 @@ The header and the plan need no pixel; what cannot end well is refused by `check
 picture that does not fit into memory takes the same way in bands: `bands.py`.
 """
 
+import itertools
 import os
 import shutil
 import time
@@ -15,6 +16,8 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Self
+
+import numpy as np
 
 from upscale_cli.errors import OutputError
 from upscale_cli.events import Finished, Listener, Say, Started, ignore, saying_once
@@ -25,6 +28,7 @@ from upscale_cli.inference.device import tile_budget
 from upscale_cli.inference.planes import OPAQUE
 from upscale_cli.inference.sizing import Plan, Target
 from upscale_cli.inference.upscaler import Upscaler
+from upscale_cli.inference.value_range import ValueRange, joint, told
 from upscale_cli.jobs.bands import Bands, Large, plan_bands, room, upscaled_in_bands
 from upscale_cli.jobs.bands_resume import KeptPicture, keeping_rows
 from upscale_cli.jobs.fingerprint import digest, requested_options
@@ -135,11 +139,28 @@ def _upscale_whole(job: PhotoJob, reader: ImageReader, upscaler: Upscaler, liste
     """All frames that the output holds, each as a whole."""
     with _bounded(upscaler, job.options.max_memory), job.writer(reader.info, say) as writer:
         progress = PhotoProgress(job.name, upscaler, listener, writer.frames)
+        ranges = _ranges(job, reader, upscaler, writer.frames) if writer.frames > 1 else {}
         for number, lr in enumerate(reader):
             if number == writer.frames:
                 break
             plan = upscaler.plan(lr.width, lr.height, job.target)  # pages may differ in size
-            writer.write(upscaler.upscale(lr, plan, progress.frame(lr, plan)))
+            used = ranges.get(lr.pixels.dtype.str) or upscaler.value_range(lr, plan)
+            if used.is_own:
+                say(f"{job.name}: {told(used)}")
+            writer.write(upscaler.upscale(lr, plan, progress.frame(lr, plan), used=used))
+
+
+def _ranges(job: PhotoJob, reader: ImageReader, upscaler: Upscaler, frames: int) -> dict[str, ValueRange]:
+    """Of all frames together, so that one value stays one value on every page; by their dtype.
+
+    Of a picture that uses its range only the first frame is decoded for it.
+    """
+
+    def each() -> Iterator[tuple[np.dtype[Any], ValueRange]]:
+        for lr in itertools.islice(reader, frames):
+            yield lr.pixels.dtype, upscaler.value_range(lr, upscaler.plan(lr.width, lr.height, job.target))
+
+    return joint(each())
 
 
 @contextmanager
@@ -160,7 +181,9 @@ def _upscale_in_bands(
     progress = PhotoProgress(job.name, upscaler, listener, 1)
 
     def opened(bands: Bands) -> AbstractContextManager[Large]:
-        return upscaled_in_bands(reader, upscaler, plan, bands, progress.frame_of(plan))
+        return upscaled_in_bands(
+            reader, upscaler, plan, bands, progress.frame_of(plan), lambda text: say(f"{job.name}: {text}")
+        )
 
     def write(large: Large) -> None:
         with job.writer(reader.info, say) as writer:
