@@ -20,7 +20,7 @@ class PixelFormat:
     Attributes:
         name: ffmpeg's.
         model: "gray" (Y), "yuv" (Y, U, V) or "rgb" (planes in ffmpeg's order G, B, R).
-        bits: 8, 10 or 12 per sample; above 8 in the low bits of little-endian 16-bit words.
+        bits: 8, 10, 12 or 16 per sample; 10 and 12 in the low bits of little-endian 16-bit words.
         shift_x, shift_y: log2 of how many luma samples share a chroma sample, across and down.
         alpha: a last plane of transparency, full size and full range.
     """
@@ -67,7 +67,7 @@ class PixelFormat:
 
 def _rows() -> Sequence[PixelFormat]:
     rows = []
-    for bits, suffix in ((8, ""), (10, "10le"), (12, "12le")):
+    for bits, suffix in ((8, ""), (10, "10le"), (12, "12le"), (16, "16le")):
         rows.append(PixelFormat(f"gray{suffix}", "gray", bits))
         for name, shift_x, shift_y in (("420", 1, 1), ("422", 1, 0), ("444", 0, 0)):
             rows.append(PixelFormat(f"yuv{name}p{suffix}", "yuv", bits, shift_x, shift_y))

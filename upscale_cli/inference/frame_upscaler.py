@@ -243,8 +243,8 @@ class FrameUpscaler:
             self.seconds[stage] += seconds
 
     def _on_host(self, samples: NDArray[Any]) -> Tensor:
-        """A copy that torch may keep, pinned where a GPU fetches it. 16-bit samples become int16, which they fit."""
-        dtype = torch.uint8 if self._format.bits == 8 else torch.int16
+        """A copy that torch may keep, pinned where a GPU fetches it. Up to 12 bits fit int16, 16 take int32."""
+        dtype = torch.uint8 if self._format.bits == 8 else torch.int16 if self._format.bits < 16 else torch.int32
         host = torch.empty(samples.size, dtype=dtype, pin_memory=self._streams is not None)
         np.copyto(host.numpy(), samples, casting="unsafe")
         return host

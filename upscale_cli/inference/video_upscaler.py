@@ -94,4 +94,6 @@ class VideoUpscaler:
             DeviceError: memory is too small, or no device is left.
         """
         flat: NDArray[Any] = self._scheduler.collect(future).numpy()
+        if self._format.bits == 16:
+            return flat.astype(self._format.dtype)
         return flat if self._format.bits == 8 else flat.view(np.uint16).astype(self._format.dtype, copy=False)

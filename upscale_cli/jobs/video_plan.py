@@ -175,7 +175,7 @@ def _stream_plan(job: VideoFacts, upscaler: Upscaler, stream: VideoStream, ffmpe
     picture = Picture(
         format=format, width=frames.sr_width, height=frames.sr_height, rate=rate, tags=tags,
         sar=_pixel_aspect(stream, frames, job.target), mastering=stream.mastering, light=stream.light,
-        orientation=stream.orientation,
+        orientation=stream.orientation, lossless=stream.codec if stream.lossless else "",
     )  # fmt: skip
     encoder = _fitted_encoder(job, frames, picture, ffmpeg, say)
     metadata = metadata_of(stream, captions=has_captions(job.clip, stream))

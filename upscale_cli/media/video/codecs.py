@@ -85,7 +85,6 @@ PIXEL_FORMATS: Final[Mapping[str, PixelFormat]] = FORMATS | {
     for row in (
         PixelFormat("nv12", "yuv", 8, 1, 1),
         PixelFormat("p010le", "yuv", 10, 1, 1),
-        PixelFormat("yuv444p16le", "yuv", 10),  # NVENC reads its upper 10 bits
         PixelFormat("rgb24", "rgb"),
         PixelFormat("bgr0", "rgb"),
         PixelFormat("bgra", "rgb", alpha=True),
@@ -283,10 +282,11 @@ _ROWS: Final = (
         name="ffv1",
         kind="ffv1",
         formats=(
-            *("gray", "gray10le", "gray12le"),
-            *_yuv("", "10le", "12le"),
+            *("gray", "gray10le", "gray12le", "gray16le"),
+            *_yuv("", "10le", "12le", "16le"),
             *("yuv440p", "yuva420p", "yuva422p", "yuva444p", "yuva420p10le", "yuva422p10le", "yuva444p10le"),
-            *("yuva422p12le", "yuva444p12le", "gbrp10le", "gbrp12le", "gbrap10le", "gbrap12le", "bgr0", "bgra"),
+            *("yuva422p12le", "yuva444p12le", "yuva420p16le", "yuva422p16le", "yuva444p16le", "bgr0", "bgra"),
+            *("gbrp10le", "gbrp12le", "gbrp16le", "gbrap10le", "gbrap12le", "gbrap16le"),
         ),
         arguments=("-level", "3", "-g", "1", "-slicecrc", "1"),
         even=False,

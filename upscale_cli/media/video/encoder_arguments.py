@@ -8,7 +8,7 @@ from typing import Final
 
 from upscale_cli.errors import OptionError
 from upscale_cli.frames.pixel_format import PixelFormat
-from upscale_cli.media.video.codecs import WITHOUT_REORDERING, Codec
+from upscale_cli.media.video.codecs import CONTAINERS, WITHOUT_REORDERING, Codec
 from upscale_cli.media.video.encoder_colour import colour_arguments, filters_for, hdr_arguments, nameable, tags_after
 from upscale_cli.media.video.encoder_pixel_format import loss, pixel_format_for
 from upscale_cli.media.video.encoding import EncodeOptions, Encoder, Picture
@@ -53,6 +53,7 @@ def encoder_for(
         device_arguments=codec.device,
     )
     notes = [_conversion_note(codec, picture.format, target, asked=options.pix_fmt is not None)]
+    notes.append(_lossy_note(codec, options, picture, target, container_name))
     if unnamed:
         notes.append(f"this ffmpeg knows no {', '.join(unnamed)}: left untagged.")
     if picture.format.model != "rgb" != target.model and after.range != (before.range or "tv"):
@@ -103,6 +104,27 @@ def _conversion_note(codec: Codec, source: PixelFormat, target: PixelFormat, *, 
     if same == (target.model, target.bits, target.shift_x, target.shift_y) or source.model == "gray":
         return ""
     return f"{source.name} is encoded as {target.name}."
+
+
+def _lossy_note(
+    codec: Codec, options: EncodeOptions, picture: Picture, target: PixelFormat, container_name: str
+) -> str:
+    """That a source which has lost nothing so far loses something now."""
+    if not picture.lossless or codec.kind == "ffv1" or _is_lossless(codec, options, target):
+        return ""
+    where = "" if "ffv1" in CONTAINERS[container_name] else f" ({option('output')} in .mkv)"
+    return (
+        f"the source is lossless ({picture.lossless}), the output is lossy ({codec.name}). "
+        f"{option('codec', 'ffv1')}{where} loses nothing."
+    )
+
+
+def _is_lossless(codec: Codec, options: EncodeOptions, target: PixelFormat) -> bool:
+    """Whether the user has asked the encoder to lose nothing."""
+    asked = {_bare(key): value for key, value in options.extra}
+    if codec.params == "x264" and target.bits == 8:
+        return options.crf == 0 or "0" in (asked.get("qp"), asked.get("crf"))
+    return asked.get("lossless") == "1" or "lossless=1" in asked.get("x265-params", "").split(":")
 
 
 def _even(codec: Codec, side: int, shift: int) -> int:

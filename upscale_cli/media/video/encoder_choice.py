@@ -172,7 +172,9 @@ class _Search:
     def _ranked(self) -> list[str]:
         """What keeps the most of the picture first; among equals, what plays in most places."""
         wanted = wanted_format(self.options, self.picture)
-        if wanted.alpha:
+        if self.picture.lossless == "ffv1" and self.options.leaves_codec_open:
+            special = "ffv1"
+        elif wanted.alpha:
             special = {"webm": "libvpx-vp9", "mov": "prores_ks"}.get(self.container, "ffv1")
         elif self.picture.tags.is_hdr or wanted.bits > 8:
             special = "libx265"

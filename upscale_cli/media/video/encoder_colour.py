@@ -118,7 +118,7 @@ def colour_arguments(tags: ColourTags, target: PixelFormat) -> Iterator[str]:
         yield from ("-chroma_sample_location", tags.chroma_location)
 
 
-_FULL_CHROMA: Final = {8: "yuv444p", 10: "yuv444p10le", 12: "yuv444p12le"}
+_FULL_CHROMA: Final = {8: "yuv444p", 10: "yuv444p10le", 12: "yuv444p12le", 16: "yuv444p16le"}
 _SCALE_FLAGS: Final = "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
 _SCALABLE: Final = frozenset({"bt709", "fcc", "smpte170m", "bt470bg", "smpte240m", "bt2020nc"})
 """Matrices that the scale filter knows by these names."""

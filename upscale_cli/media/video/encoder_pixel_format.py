@@ -1,5 +1,7 @@
 """The pixel format that is encoded: of those that an encoder takes, the one nearest to the picture's."""
 
+from dataclasses import replace
+
 from upscale_cli.errors import FFmpegError, OptionError
 from upscale_cli.frames.pixel_format import PixelFormat
 from upscale_cli.media.video.codecs import PIXEL_FORMATS, Codec
@@ -21,6 +23,8 @@ def formats_of(codec: Codec, container_name: str, ffmpeg: FFmpeg) -> tuple[Pixel
     """What an encoder of this build can be given for a container."""
     here = codec.formats if codec.upload else pixel_formats_of(ffmpeg.path, codec.name)
     rows = [PIXEL_FORMATS[name] for name in codec.formats if name in here]
+    if codec.hardware == "nvenc":  # of words of 16 bits it reads the upper 10
+        rows = [replace(row, bits=min(row.bits, 10)) for row in rows]
     # VP9 keeps transparency next to the stream, where only Matroska has a place for it.
     loses_alpha = codec.kind == "vp9" and container_name not in ("webm", "matroska")
     return tuple(row for row in rows if not (row.alpha and loses_alpha))

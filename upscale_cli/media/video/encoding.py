@@ -32,6 +32,11 @@ class EncodeOptions:
     live: bool = False
     closed_gop: bool = False
 
+    @property
+    def leaves_codec_open(self) -> bool:
+        """Whether nothing is asked for that only some encoders have, and no hurry."""
+        return self.crf is None and self.preset is None and not self.extra and not (self.realtime or self.live)
+
     def without_details(self) -> "EncodeOptions":
         """The same request for an encoder that the details were not meant for."""
         return replace(self, crf=None, preset=None, pix_fmt=None, extra=())
@@ -48,6 +53,7 @@ class Picture:
         tags: what the code values mean, complete.
         sar: sample aspect ratio.
         orientation: None where the picture is stored upright.
+        lossless: what the source is coded by, where that loses nothing; "" where it does.
         mastering, light: HDR10 metadata.
     """
 
@@ -60,6 +66,7 @@ class Picture:
     mastering: MasteringDisplay | None = None
     light: ContentLight | None = None
     orientation: Orientation | None = None
+    lossless: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,11 @@ def nearest_format(name: str) -> tuple[PixelFormat, bool]:
     """The entry of `pixel_format.FORMATS` that frames of any of ffmpeg's pixel formats are converted to.
 
     Returns:
-        The format, and whether anything changes beyond the layout of the same code values: more than 12 bits are
-        rounded, other depths and rarer chroma subsamplings are resampled, palettes are looked up.
+        The format, and whether anything changes beyond the layout of the same code values: other depths
+        and rarer chroma subsamplings are resampled, palettes are looked up.
 
     >>> nearest_format("nv12")[0].name, nearest_format("nv12")[1], nearest_format("rgb48le")[0].name
-    ('yuv420p', False, 'gbrp12le')
+    ('yuv420p', False, 'gbrp16le')
     """
     if row := FORMATS.get(name):
         return row, False
@@ -28,7 +28,7 @@ def nearest_format(name: str) -> tuple[PixelFormat, bool]:
     if not components:
         return FORMATS["yuv420p"], True
     depth = max(component.bits for component in components)
-    bits = 8 if depth <= 8 else 10 if depth <= 10 else 12
+    bits = next((bits for bits in (8, 10, 12) if depth <= bits), 16)
     alpha = any(component.is_alpha for component in components) or given.has_palette
     plain = min(component.bits for component in components) == depth == bits
     if given.is_rgb or given.has_palette or given.is_bayer or name.startswith("xyz"):

@@ -45,6 +45,7 @@ class VideoStream:
         interlaced: its first frames are flagged so, or the container says so.
         top_first: which field comes first, where interlaced.
         alpha_decoder: the decoder that keeps its alpha (libvpx, libvpx-vp9); None where it has none, or any will do.
+        lossless: its coding loses nothing, whatever the encoder was asked for (FFV1, raw video, PNG, ...).
         untimed: the container has no timestamps (raw streams).
         disposition: ffmpeg's names ("default", ...).
         metadata: its tags, as stored.
@@ -71,6 +72,7 @@ class VideoStream:
     interlaced: bool = False
     top_first: bool = True
     alpha_decoder: str | None = None
+    lossless: bool = False
     untimed: bool = False
     disposition: tuple[str, ...] = ()
     metadata: dict[str, str] = field(default_factory=dict)
