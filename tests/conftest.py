@@ -45,6 +45,12 @@ def pytest_configure(config: pytest.Config) -> None:
         settings.load_profile("no clock")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """For `-n auto`: one more than there are cores; the tests of a Ray cluster, which share one, mostly wait."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_collection_finish() -> None:
     """What the imports have made stays to the end: to look through it at every collection would take most of it."""
     gc.collect()

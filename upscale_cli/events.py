@@ -90,6 +90,24 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True)
+class Carried:
+    """What a source carried beside its samples, and what became of it, by name (`media.inventory`).
+
+    Attributes:
+        kept, changed: in the output too, as it was or with another value.
+        lost: not in the output; a note has said so.
+        stale: not in the output, for it would not be true of it: thumbnails.
+    """
+
+    source: str
+    output: str
+    kept: tuple[str, ...]
+    changed: tuple[str, ...]
+    lost: tuple[str, ...]
+    stale: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ClipProgress:
     """Frames of a clip that are written.
 
@@ -253,7 +271,7 @@ class FolderFinished:
 
 
 Event = (
-    Note | Fetching | Started | Progress | Estimate | Finished | ClipProgress | ClipFinished | Failed
+    Note | Fetching | Started | Progress | Estimate | Carried | Finished | ClipProgress | ClipFinished | Failed
     | Skipped | Planned | Surveying | Surveyed | FolderProgress | FolderFinished
 )  # fmt: skip
 Listener = Callable[[Event], None]

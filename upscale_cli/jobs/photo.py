@@ -31,6 +31,7 @@ from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.inference.value_range import ValueRange, joint, told
 from upscale_cli.jobs.bands import Bands, Large, plan_bands, room, upscaled_in_bands
 from upscale_cli.jobs.bands_resume import KeptPicture, keeping_rows
+from upscale_cli.jobs.carried import Told, report_carried_of_picture
 from upscale_cli.jobs.fingerprint import digest, requested_options
 from upscale_cli.jobs.job import PhotoOptions, absolute, sr_size
 from upscale_cli.jobs.photo_progress import PhotoProgress
@@ -121,7 +122,7 @@ class PhotoJob:
             OutputError: the result would not fit, or cannot be written. Nothing is left of it.
             OptionError, CheckpointError, DeviceError: as `Upscaler`.
         """
-        begin, options, say = time.perf_counter(), self.options, saying_once(listener)
+        begin, options, say = time.perf_counter(), self.options, Told(saying_once(listener))
         with ImageReader(self.source, max_pixels=options.max_pixels, salvage=options.salvage, say=say) as reader:
             plan = upscaler.plan(reader.info.width, reader.info.height, self.target)
             bands = check_room(self, reader, plan, upscaler)
@@ -131,6 +132,7 @@ class PhotoJob:
                     _upscale_whole(self, reader, upscaler, listener, say)
                 else:
                     _upscale_in_bands(self, reader, upscaler, plan, bands, listener, say)
+        report_carried_of_picture(self.source, self.name, self.output, self.output_name, say, listener)
         listener(Finished(self.name, self.output_name, plan.width, plan.height, time.perf_counter() - begin))
         return ""
 

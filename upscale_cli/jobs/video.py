@@ -17,6 +17,7 @@ from upscale_cli.files.output_folder import folder_for
 from upscale_cli.files.work_folder import WorkFolder
 from upscale_cli.frames.video import VideoFrame
 from upscale_cli.inference.upscaler import Upscaler
+from upscale_cli.jobs.carried import Told, report_carried_of_clip
 from upscale_cli.jobs.frame_queue import Tally, capacity, flow
 from upscale_cli.jobs.job import Submit
 from upscale_cli.jobs.preview import preview_part
@@ -76,7 +77,7 @@ def run_clip(job: VideoFacts, upscaler: Upscaler, listener: Listener = ignore) -
     """
     if job.options.resume:
         return run_resumable(job, upscaler, listener)
-    say = saying_once(listener)
+    say = Told(saying_once(listener))
     if job.options.preview is not None:
         start, end = preview_part(job.options.decode, job.options.preview, job.clip)
         decode = replace(job.options.decode, start=start, end=end)
@@ -110,6 +111,8 @@ def run_clip(job: VideoFacts, upscaler: Upscaler, listener: Listener = ignore) -
             raise _interrupted(work, writer, progress.tally) from None
         if work is not None:
             work.deliver()
+    if isinstance(job.output, Path) and job.options.preview is None:
+        report_carried_of_clip(job.clip.source, job.name, job.output, job.output_name, say, listener)
     finished = progress.finished(upscaler)
     listener(finished)
     return finished

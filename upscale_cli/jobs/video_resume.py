@@ -20,6 +20,7 @@ from upscale_cli.events import ClipFinished, Listener, Say, saying_once
 from upscale_cli.files.output_folder import folder_for
 from upscale_cli.files.work_folder import WorkFolder, job_in, work_folder
 from upscale_cli.inference.upscaler import Upscaler
+from upscale_cli.jobs.carried import Told, report_carried_of_clip
 from upscale_cli.jobs.fingerprint import digest, requested_options
 from upscale_cli.jobs.frame_queue import capacity, flow
 from upscale_cli.jobs.video_facts import FILE, VideoFacts
@@ -76,7 +77,7 @@ def run_resumable(
         OutputError: the result cannot be written; what is done stays in the work folder.
         InterruptedRun: Ctrl-C; the same.
     """
-    say = saying_once(listener)
+    say = Told(saying_once(listener))
     output = _checked(job)
     record = job_record(job, upscaler)
     if job.options.resume and _was_finished(output, record):
@@ -118,6 +119,7 @@ def run_resumable(
             ) from error
         _remember(output, work.file, record)  # first, so that a kill in between leaves nothing unexplained
         work.deliver()
+    report_carried_of_clip(job.clip.source, job.name, output, job.output_name, say, listener)
     finished = replace(progress.finished(upscaler, repeats=journal.repeats), damage=journal.damage)
     listener(finished)
     return finished

@@ -117,6 +117,12 @@ def upright(block: bytes) -> bytes:
     return bytes(result)
 
 
+def has_thumbnail(block: bytes, order: str) -> bool:
+    """Whether a second directory follows, which describes a thumbnail."""
+    (first,) = struct.unpack_from(order + "I", block, 4)
+    return read_ifd(io.BytesIO(block), first, order)[1] != 0
+
+
 def without_orientation(block: bytes) -> bytes:
     """The block without that field, for encoders that would lay it out anew to take it out; all else stays in place."""
     found, order = fields(block)

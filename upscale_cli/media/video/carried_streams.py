@@ -19,7 +19,7 @@ _TEXT: Final = (
 
 _LOSSLESS_AUDIO: Final = ("flac", "alac", "tta", "wavpack", "tak", "ape", "truehd", "mlp", "wmalossless", "shorten")
 _PICTURES: Final = {"mjpeg": ("cover.jpg", "image/jpeg"), "png": ("cover.png", "image/png")}
-_STALE_TAGS: Final = {
+STALE_TAGS: Final = {
     *("BPS", "DURATION", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES", "ENCODER", "_STATISTICS_TAGS"),
     *("_STATISTICS_WRITING_APP", "_STATISTICS_WRITING_DATE_UTC", "SOURCE_ID", "ENCODER_OPTIONS", "ENCODING_SETTINGS"),
 }
@@ -204,4 +204,4 @@ def _conversion(position: int, encoder: str) -> list[str]:
 
 def _stale(metadata: dict[str, str]) -> Iterator[str]:
     """Tags that are no longer true of a stream that was encoded anew; Matroska's may end in a language."""
-    return (tag for tag in metadata if tag.upper().split("-")[0] in _STALE_TAGS)
+    return (tag for tag in metadata if tag.upper().split("-")[0] in STALE_TAGS)

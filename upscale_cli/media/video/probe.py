@@ -95,7 +95,7 @@ def _clip(container: InputContainer, source: str, name: str, max_pixels: int) ->
                 f"Raise {option('max_pixels')} if you trust the file."
             )
     main = _main(container, videos)
-    dumped = _dumped(container)
+    dumps = dumped(container)
     seen = first_frames_of(container, videos)
     if not seen[main].frames:
         why = "it is encrypted" if seen[main].encrypted else "it is damaged, or of an unknown kind"
@@ -103,7 +103,7 @@ def _clip(container: InputContainer, source: str, name: str, max_pixels: int) ->
             f"{name}: no picture of its video stream ({videos[0].codec_context.codec.canonical_name}) decodes; {why}. "
             "Check the file in a player."
         )
-    facts = tuple(_video(container, stream, seen[stream.index], dumped.get(stream.index, "")) for stream in videos)
+    facts = tuple(_video(container, stream, seen[stream.index], dumps.get(stream.index, "")) for stream in videos)
     untimed = is_untimed(container)
     seconds = [stream.seconds for stream in facts if stream.seconds is not None]
     if container.duration is not None and not untimed:
@@ -115,7 +115,7 @@ def _clip(container: InputContainer, source: str, name: str, max_pixels: int) ->
         video=facts,
         main=main,
         others=tuple(
-            _other(stream, dumped.get(stream.index, "")) for stream in container.streams if stream not in videos
+            _other(stream, dumps.get(stream.index, "")) for stream in container.streams if stream not in videos
         ),
         seconds=max(seconds, default=None),
         start_seconds=(container.start_time or 0) / av.time_base,
@@ -190,7 +190,7 @@ def _main(container: InputContainer, videos: list[Any]) -> int:
 _dump_lock = threading.Lock()
 
 
-def _dumped(container: Any) -> dict[int, str]:
+def dumped(container: Any) -> dict[int, str]:
     """libavformat's own description of each stream by index: PyAV gives the chroma location nowhere else.
 
     It is part of what is logged at the level "verbose" only, so the level of the whole process is raised meanwhile.
