@@ -17,7 +17,7 @@ from upscale_cli.errors import InputError
 from upscale_cli.frames.image import Frame
 from upscale_cli.media.image.codecs.jxl_header import read_header
 from upscale_cli.media.image.codecs.png_chunks import chunk
-from upscale_cli.media.image.metadata import _without_thumbnails as without_thumbnails
+from upscale_cli.media.image.xmp import _without_thumbnails as without_thumbnails
 
 HEADER = struct.pack(">IIBBBBB", 4, 3, 8, 2, 0, 0, 0)
 ROWS = zlib.compress((b"\0" + bytes(12)) * 3)

@@ -464,7 +464,7 @@ def test_a_jpeg_encoded_beside_other_work_is_pillows_own(
         used.append(model)
         return with_metadata(data, model)
 
-    monkeypatch.setattr("upscale_cli.media.image.codecs.pillow_writer.with_metadata", noted)
+    monkeypatch.setattr("upscale_cli.media.image.codecs.jpeg.with_metadata", noted)
     with ThreadPoolExecutor(1) as threads:
         file = tmp_path / "threaded.jpg"
         threaded = threads.submit(write, file, frame, "JPEG", metadata=metadata, quality=quality).result()

@@ -8,7 +8,7 @@ import numpy as np
 from upscale_cli.events import Say, each_once
 from upscale_cli.frames.image import Frame, Layout, Pixels
 from upscale_cli.frames.pixels import by_strips, from_float, on_white, to_8_bits
-from upscale_cli.media.image import icc
+from upscale_cli.media.image import icc, xmp_parts
 from upscale_cli.media.image.formats import Format
 from upscale_cli.media.image.metadata import Metadata
 
@@ -126,11 +126,37 @@ def _in_a_depth_of(frame: Frame, row: Format, notes: Notes) -> Frame:
 def _kept_by(row: Format, metadata: Metadata, notes: Notes) -> Metadata:
     if (metadata.exif and not row.exif) or (metadata.xmp and not row.xmp):
         notes(f"{row.name} holds no EXIF or XMP: left out")
+    aspect = metadata.aspect
+    if aspect and not row.aspect and aspect[0] != aspect[1]:
+        notes(f"{row.name} as written here holds no pixel aspect: pixels of {aspect[0]}:{aspect[1]} are shown square")
+    metadata = _with_parts_of(row, metadata, notes)
     return replace(
         metadata,
         icc=metadata.icc if row.icc else None,
         exif=metadata.exif if row.exif else None,
         xmp=metadata.xmp if row.xmp else None,
         dpi=metadata.dpi if row.dpi else None,
+        aspect=aspect if row.aspect else None,
         png_chunks=metadata.png_chunks if row.name == "PNG" else (),
     )
+
+
+_LOST_PARTS = {
+    "clip": "the clip of this motion photo is",
+    "gain map": "the gain map, which makes it an HDR picture, is",
+    "trailer": "what a Samsung camera appended is",
+}
+
+
+def _with_parts_of(row: Format, metadata: Metadata, notes: Notes) -> Metadata:
+    """With what the format can hold beside a picture; XMP that speaks of anything else is told to stop."""
+    kept = tuple(part for part in metadata.parts if part.kind in row.parts)
+    for part in metadata.parts:
+        if part not in kept:
+            notes(f"{_LOST_PARTS[part.kind]} left out, for {row.name} as written here holds none")
+    packet = metadata.xmp
+    if packet and not kept:  # else the encoder says what the file holds, once it knows
+        packet = xmp_parts.described(packet, xmp_parts.Held())
+        if packet != metadata.xmp and not metadata.parts:
+            notes("its XMP announces a clip, a gain map or further data that is not there: that is left out")
+    return replace(metadata, xmp=packet, parts=kept)

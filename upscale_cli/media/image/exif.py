@@ -16,11 +16,13 @@ from typing import BinaryIO
 IMAGE_WIDTH, IMAGE_LENGTH, ORIENTATION = 0x0100, 0x0101, 0x0112
 EXIF_IFD, GPS_IFD, INTEROP_IFD = 0x8769, 0x8825, 0xA005
 PIXEL_X, PIXEL_Y = 0xA002, 0xA003
+SUBJECT_AREA, SUBJECT_LOCATION = 0x9214, 0xA214
+FOCAL_PLANE_X, FOCAL_PLANE_Y = 0xA20E, 0xA20F
 THUMBNAIL_OFFSET, THUMBNAIL_LENGTH = 0x0201, 0x0202
 
 _SUB_IFDS = (EXIF_IFD, GPS_IFD, INTEROP_IFD)
 _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
-_SHORT, _LONG = 3, 4
+_SHORT, _LONG, _RATIONAL = 3, 4, 5
 _MAX_FIELD_BYTES = 64 * 2**20
 _MAX_DEPTH = 3
 
@@ -138,8 +140,12 @@ def without_orientation(block: bytes) -> bytes:
     return block[:first] + table + block[end:]
 
 
-def resized(block: bytes, width: int, height: int) -> bytes:
-    """The block with the picture's new size in every field that holds it."""
+def resized(block: bytes, width: int, height: int, scale: tuple[float, float] = (1.0, 1.0)) -> bytes:
+    """The block with the picture's new size in every field that holds it, and with what it counts in pixels.
+
+    Args:
+        scale: what width and height were multiplied by.
+    """
     found, order = fields(block)
     result = bytearray(block)
     values = {IMAGE_WIDTH: width, IMAGE_LENGTH: height, PIXEL_X: width, PIXEL_Y: height}
@@ -147,7 +153,30 @@ def resized(block: bytes, width: int, height: int) -> bytes:
     for field in found + nested:
         if field.tag in values:
             _put_number(result, field, values[field.tag], order)
+        elif field.tag in (SUBJECT_AREA, SUBJECT_LOCATION) and scale != (1, 1):
+            _scale_subject(result, field, scale, order)
+        elif field.tag in (FOCAL_PLANE_X, FOCAL_PLANE_Y) and scale != (1, 1):
+            _scale_density(result, field, scale[field.tag == FOCAL_PLANE_Y], order)
     return bytes(result)
+
+
+def _scale_subject(block: bytearray, field: Field, scale: tuple[float, float], order: str) -> None:
+    """Where the subject is: x, y, and a diameter or a width and a height, in pixels."""
+    if field.type == _SHORT and 2 <= field.count <= 4:
+        numbers = struct.unpack(f"{order}{field.count}H", field.data)
+        factors = (*scale, max(scale)) if field.count == 3 else scale * 2
+        scaled = [min(round(number * factor), 65_535) for number, factor in zip(numbers, factors, strict=False)]
+        struct.pack_into(f"{order}{field.count}H", block, field.start, *scaled)
+
+
+def _scale_density(block: bytearray, field: Field, scale: float, order: str) -> None:
+    """Pixels per unit of the sensor, of which the picture now has more."""
+    if field.type == _RATIONAL and field.count == 1:
+        above, below = struct.unpack(order + "II", field.data)
+        if round(above * scale) < 2**32:
+            struct.pack_into(order + "I", block, field.start, round(above * scale))
+        else:
+            struct.pack_into(order + "I", block, field.start + 4, max(round(below / scale), 1))
 
 
 def _put_number(block: bytearray, field: Field, value: int, order: str) -> None:

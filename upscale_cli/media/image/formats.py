@@ -36,6 +36,8 @@ class Format:
         max_side: largest width and height in pixels.
         frames: whether a file holds one picture, an animation or pages.
         icc, exif, xmp, dpi: whether the metadata of that kind can be stored.
+        aspect: whether it can be stored that pixels are not square, without saying how large they are.
+        parts: kinds of `parts.Part` that can be stored.
         copies: of the picture that the encoder holds in addition to it (measured); a sequence counts each frame.
         quality: default of --quality (0..100, 100 is best) where the encoder is lossy; None where it never is.
         extra: the extra of upscale-cli that must be installed, for formats outside the core dependencies.
@@ -52,6 +54,8 @@ class Format:
     exif: bool = False
     xmp: bool = False
     dpi: bool = False
+    aspect: bool = False
+    parts: tuple[str, ...] = ()
     copies: float = 0.0
     quality: int | None = None
     extra: str | None = None
@@ -68,6 +72,8 @@ _ROWS = (
         exif=True,
         xmp=True,
         dpi=True,
+        aspect=True,
+        parts=("clip", "gain map", "trailer"),
         quality=95,
         bands=True,
     ),
@@ -81,6 +87,7 @@ _ROWS = (
         exif=True,
         xmp=True,
         dpi=True,
+        aspect=True,
         copies=1.0,
         bands=True,
     ),
@@ -106,10 +113,11 @@ _ROWS = (
         exif=True,
         xmp=True,
         dpi=True,
+        aspect=True,
         bands=True,
     ),
     Format("BMP", (".bmp", ".dib"), layouts=_GRAY_AND_RGB, dpi=True),
-    Format("GIF", (".gif",), layouts=_WITH_ALPHA, max_side=65_535, frames="animation"),
+    Format("GIF", (".gif",), layouts=_WITH_ALPHA, max_side=65_535, frames="animation", aspect=True),
     Format(
         "AVIF",
         (".avif", ".avifs"),
@@ -119,6 +127,7 @@ _ROWS = (
         icc=True,
         exif=True,
         xmp=True,
+        parts=("clip",),
         quality=90,
         copies=4.0,
     ),
@@ -130,6 +139,8 @@ _ROWS = (
         icc=True,
         exif=True,
         xmp=True,
+        aspect=True,
+        parts=("clip",),
         quality=90,
         extra="heif",
         copies=3.0,

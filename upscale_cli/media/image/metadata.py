@@ -4,15 +4,18 @@ Orientation is handled once, here, when a picture is opened: the decoders turn t
 place that noted an orientation holds 1 from then on. Sizes are brought up to date when the picture is written.
 """
 
-import re
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Literal
 
 from upscale_cli.frames.image import Layout
 from upscale_cli.media.image import exif as exif_block
+from upscale_cli.media.image import xmp as xmp_packet
+from upscale_cli.media.image.parts import Part
 
 Bits = Literal[8, 16, 32]
 _EXIF_PREFIX = b"Exif\0\0"
+_MAX_SIDE = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,25 +27,29 @@ class Metadata:
         exif: EXIF block from its TIFF header on (no "Exif" prefix), orientation 1, no thumbnail.
         xmp: XMP packet, orientation 1.
         dpi: dots per inch, horizontally and vertically.
+        aspect: pixels per unit of unknown length, horizontally and vertically: (2, 1) is twice as many across as down.
         plays: how often an animation is shown; 0 for ever, None for a still.
         png_chunks: (type, data) of the PNG chunks that only PNG has: text, gamma, coding of colour.
         white: which value of a float file stands for white, 1.0 in a `Frame`.
+        parts: what else the file holds, in its order.
     """
 
     icc: bytes | None = None
     exif: bytes | None = None
     xmp: bytes | None = None
     dpi: tuple[float, float] | None = None
+    aspect: tuple[int, int] | None = None
     plays: int | None = None
     png_chunks: tuple[tuple[bytes, bytes], ...] = ()
     white: float = 1.0
+    parts: tuple[Part, ...] = ()
 
-    def resized(self, width: int, height: int) -> "Metadata":
-        """The same for the picture in its new size."""
+    def resized(self, width: int, height: int, scale: tuple[float, float] = (1.0, 1.0)) -> "Metadata":
+        """The same for the picture in its new size, which is its former one times `scale`."""
         return replace(
             self,
-            exif=exif_block.resized(self.exif, width, height) if self.exif else None,
-            xmp=_resized_xmp(self.xmp, width, height) if self.xmp else None,
+            exif=exif_block.resized(self.exif, width, height, scale) if self.exif else None,
+            xmp=xmp_packet.resized(self.xmp, width, height, scale) if self.xmp else None,
         )
 
 
@@ -61,6 +68,7 @@ class PhotoInfo:
         lossless: whether the file kept the pixels as they were, so that an output should too.
         total_pixels: of all frames together.
         pages: metadata of each page, for files with pages.
+        page_sizes: (width, height) of each, upright.
     """
 
     name: str
@@ -75,6 +83,17 @@ class PhotoInfo:
     lossless: bool = False
     total_pixels: int = 0
     pages: tuple[Metadata, ...] = ()
+    page_sizes: tuple[tuple[int, int], ...] = ()
+
+
+def ratio(across: float, down: float) -> tuple[int, int] | None:
+    """Two densities as whole numbers of the same ratio, as they are where they are whole."""
+    if not (0 < across < _MAX_SIDE and 0 < down < _MAX_SIDE):
+        return None
+    if across.is_integer() and down.is_integer():
+        return int(across), int(down)
+    exact = Fraction(across / down).limit_denominator(10_000)
+    return exact.numerator, exact.denominator
 
 
 def upright_metadata(
@@ -83,6 +102,7 @@ def upright_metadata(
     exif: bytes | None = None,
     xmp: bytes | str | None = None,
     dpi: tuple[float, float] | None = None,
+    aspect: tuple[int, int] | None = None,
     turned_already: bool = False,
 ) -> tuple[Metadata, int]:
     """Metadata as found in a file, made upright; and the orientation (1..8) that the pixels still need.
@@ -98,54 +118,21 @@ def upright_metadata(
     if not turned_already:
         orientation = exif_block.orientation(exif) if exif else 1
         if orientation == 1 and packet:
-            orientation = _xmp_orientation(packet)
+            orientation = xmp_packet.orientation(packet)
     if dpi is not None and not all(0 < side < 1e6 for side in dpi):
         dpi = None
-    if dpi is not None and orientation >= 5:
-        dpi = dpi[1], dpi[0]
+    if aspect is not None and (0 in aspect or aspect == (1, 1) or (dpi and aspect[0] == aspect[1])):
+        aspect = None
+    if aspect is not None:
+        dpi = None  # of another place in the file, and contradicted
+    if orientation >= 5:
+        dpi = dpi and (dpi[1], dpi[0])
+        aspect = aspect and (aspect[1], aspect[0])
     metadata = Metadata(
         icc=icc or None,
         exif=exif_block.upright(exif) if exif else None,
-        xmp=_upright_xmp(packet) if packet else None,
+        xmp=xmp_packet.upright(packet) if packet else None,
         dpi=dpi,
+        aspect=aspect,
     )
     return metadata, orientation
-
-
-def _xmp_property(name: str) -> re.Pattern[bytes]:
-    """A whole-number property of an XMP packet, written as attribute or as element; group 2 is its value."""
-    return re.compile(rb"(" + name.encode() + rb"(?:\s*=\s*[\"']|>)\s*)(\d{1,9})")
-
-
-_XMP_ORIENTATION = _xmp_property("tiff:Orientation")
-_XMP_WIDTH = _xmp_property("(?:tiff:ImageWidth|exif:PixelXDimension)")
-_XMP_HEIGHT = _xmp_property("(?:tiff:ImageLength|exif:PixelYDimension)")
-_XMP_THUMBNAILS = re.compile(rb"<(x[am]p:Thumbnails)\b[^<>]*>")
-
-
-def _xmp_orientation(packet: bytes) -> int:
-    found = _XMP_ORIENTATION.search(packet)
-    value = int(found[2]) if found else 1
-    return value if 1 <= value <= 8 else 1
-
-
-def _upright_xmp(packet: bytes) -> bytes:
-    return _without_thumbnails(_XMP_ORIENTATION.sub(rb"\g<1>1", packet))
-
-
-def _resized_xmp(packet: bytes, width: int, height: int) -> bytes:
-    packet = _XMP_WIDTH.sub(rb"\g<1>" + str(width).encode(), packet)
-    return _XMP_HEIGHT.sub(rb"\g<1>" + str(height).encode(), packet)
-
-
-def _without_thumbnails(packet: bytes) -> bytes:
-    """XMP without its thumbnails; by steps, since one pattern for all would take quadratic time on a hostile packet."""
-    kept, start = [], 0
-    while opening := _XMP_THUMBNAILS.search(packet, start):
-        closing = b"</" + opening[1] + b">"
-        stop = packet.find(closing, opening.end())
-        if stop < 0:
-            break
-        kept.append(packet[start : opening.start()])
-        start = stop + len(closing)
-    return b"".join(kept) + packet[start:]

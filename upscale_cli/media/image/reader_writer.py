@@ -196,7 +196,7 @@ class ImageWriter:
         check_size(self._row, frame.width, frame.height)
         pages = self._info.pages
         metadata = pages[self._written] if self._written < len(pages) else self._info.metadata
-        frame, metadata = fitted(frame, metadata.resized(frame.width, frame.height), self._row, self._notes)
+        frame, metadata = fitted(frame, self._resized(metadata, frame.width, frame.height), self._row, self._notes)
         with self._failures():
             self._encoder.add(frame, metadata)
         self._written += 1
@@ -205,7 +205,7 @@ class ImageWriter:
         """Encode the only frame of a file band by band, in a format whose row has `bands`."""
         assert self._encoder is not None
         check_size(self._row, picture.width, picture.height)
-        metadata = self._info.metadata.resized(picture.width, picture.height)
+        metadata = self._resized(self._info.metadata, picture.width, picture.height)
         rows = _Fitted(picture, layout, transfer, metadata, self._row, self._notes)
         try:
             with self._failures():
@@ -213,6 +213,12 @@ class ImageWriter:
         except _NotOurs as failure:
             raise failure.error from failure.error.__cause__
         self._written += 1
+
+    def _resized(self, metadata: Metadata, width: int, height: int) -> Metadata:
+        before = (self._info.width, self._info.height)
+        if self._written < len(self._info.page_sizes):
+            before = self._info.page_sizes[self._written]
+        return metadata.resized(width, height, (width / before[0], height / before[1]))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -326,6 +332,10 @@ def _encoder(job: Encoding) -> Encoder:
         from upscale_cli.media.image.codecs.heif import Heic
 
         return Heic(job)
+    if name == "JPEG":
+        from upscale_cli.media.image.codecs.jpeg import Jpeg
+
+        return Jpeg(job)
     from upscale_cli.media.image.codecs.pillow_writer import PillowStill
 
     return PillowStill(job)

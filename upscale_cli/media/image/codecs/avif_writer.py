@@ -3,6 +3,7 @@
 from typing import IO, TYPE_CHECKING, cast
 
 from upscale_cli.frames.image import Frame
+from upscale_cli.media.image.codecs.heif_parts import appended
 from upscale_cli.media.image.codecs.pillow_writer import avif_options, pillow_image
 from upscale_cli.media.image.encoder import Encoder, Encoding
 from upscale_cli.media.image.exif import without_orientation
@@ -33,6 +34,7 @@ class AnimatedAvif(Encoder):
     def finish(self) -> None:
         if any(image.mode == "RGBA" for image in self._images):
             self._images = [image.convert("RGBA") for image in self._images]
+        packet, clip = appended(self._metadata, "image/avif")
         self._images[0].save(
             cast("IO[bytes]", self.job.stream),
             format="AVIF",
@@ -40,7 +42,9 @@ class AnimatedAvif(Encoder):
             append_images=self._images[1:],
             duration=self._durations,
             exif=without_orientation(self._metadata.exif or b""),
-            xmp=self._metadata.xmp or b"",
+            xmp=packet or b"",
             icc_profile=self._metadata.icc or b"",
             **avif_options(self.job),
         )
+        if clip:
+            self.job.stream.write(clip)

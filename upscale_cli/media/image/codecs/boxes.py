@@ -5,6 +5,7 @@ Source: ISO/IEC 14496-12, section 4.2; the same in 15444-1 annex I and 18181-2 s
 
 import struct
 from collections.abc import Iterator
+from typing import BinaryIO
 
 
 def boxes_of(data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -20,6 +21,24 @@ def boxes_of(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         if length < head:
             return
         yield kind, data[at + head : at + length]
+        at += length
+
+
+def boxes_in(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
+    """(type, start, stop) of each box's content, none of which is read; ends where the lengths make no sense."""
+    at, end = 0, file.seek(0, 2)
+    while at + 8 <= end:
+        file.seek(at)
+        head = file.read(16)
+        length, kind = struct.unpack_from(">I4s", head)
+        start = at + 8
+        if length == 1 and len(head) == 16:
+            (length,), start = struct.unpack_from(">Q", head, 8), at + 16
+        elif length == 0:
+            length = end - at
+        if length < start - at or at + length > end:
+            return
+        yield kind, start, at + length
         at += length
 
 

@@ -52,7 +52,7 @@ class Gif(Encoder):
         self.job.stream.write(b";")
 
     def _begin(self, metadata: Metadata) -> None:
-        self.job.stream.write(b"GIF89a" + struct.pack("<HHBBB", *self._size, 0x70, 0, 0))
+        self.job.stream.write(b"GIF89a" + struct.pack("<HHBBB", *self._size, 0x70, 0, _aspect(metadata)))
         if self.job.frames > 1 and metadata.plays != 1:
             repeats = min((metadata.plays or 1) - 1, 65_535)
             self.job.stream.write(b"!\xff\x0bNETSCAPE2.0\x03\x01" + struct.pack("<H", repeats) + b"\0")
@@ -64,6 +64,14 @@ class Gif(Encoder):
         # Clearing leaves the transparent colour, where there is one, else the background's.
         flags = disposal << 2 | (transparent is not None)
         self.job.stream.write(b"!\xf9\x04" + struct.pack("<BHBB", flags, delay, transparent or 0, 0) + data)
+
+
+def _aspect(metadata: Metadata) -> int:
+    """The byte for pixels that are not square: 64 times their width over their height, less 15; 0 for none."""
+    if metadata.aspect is None:
+        return 0
+    across, down = metadata.aspect
+    return min(max(round(64 * down / across) - 15, 1), 255)
 
 
 def indexed(frame: Frame, job: Encoding) -> tuple[NDArray[Any], bytes, int | None]:

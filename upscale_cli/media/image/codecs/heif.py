@@ -4,6 +4,7 @@ libheif turns the pixels itself (irot, imir), so the orientation in EXIF no long
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from upscale_cli.errors import InputError, OutputError, UpscaleError
 from upscale_cli.frames.image import Frame, Layout, Transfer
 from upscale_cli.frames.pixels import upright_pixels
 from upscale_cli.media.image import icc
+from upscale_cli.media.image.codecs.heif_parts import appended, parts_of
 from upscale_cli.media.image.encoder import Encoder, Encoding
 from upscale_cli.media.image.metadata import Metadata, PhotoInfo, upright_metadata
 from upscale_cli.media.image.source import Picture, Source, decoding
@@ -49,8 +51,14 @@ def open_heif(source: Source) -> Picture:
             source.say(f"{source.name}: holds {len(file)} pictures, the primary one is taken")
         found = image.info
         metadata, _ = upright_metadata(
-            icc=found.get("icc_profile"), exif=found.get("exif"), xmp=found.get("xmp"), turned_already=True
+            icc=found.get("icc_profile"),
+            exif=found.get("exif"),
+            xmp=found.get("xmp"),
+            aspect=_aspect(found.get("pixel_aspect_ratio")),
+            turned_already=True,
         )
+        metadata = replace(metadata, parts=parts_of(source.file))
+        _say_what_is_lost(source, found)
         deep = image.mode.endswith(";16")
         layout = _LAYOUTS.get(image.mode if image.mode == "I;16" else image.mode.removesuffix(";16"))
         if layout is None:
@@ -66,6 +74,22 @@ def open_heif(source: Source) -> Picture:
             total_pixels=image.size[0] * image.size[1],
         )
     return Picture(info, lambda: _frames(source, image, info))
+
+
+def _aspect(sides: tuple[int, int] | None) -> tuple[int, int] | None:
+    """Densities of pixels that have these sides: the wider they are, the fewer go across."""
+    return sides and (sides[1], sides[0])
+
+
+def _say_what_is_lost(source: Source, found: dict[str, Any]) -> None:
+    kinds = [*found.get("aux", ())]
+    if any("hdrgainmap" in kind or "21496" in kind for kind in kinds):
+        source.say(f"{source.name}: its gain map, which makes it an HDR picture, is left out")
+    if found.get("depth_images"):
+        source.say(f"{source.name}: its depth map is left out")
+    others = [kind for kind in kinds if not any(word in kind for word in ("hdrgainmap", "21496", "alpha", "depth"))]
+    if others:
+        source.say(f"{source.name}: auxiliary pictures are left out ({', '.join(sorted(others))[:100]})")
 
 
 def _frames(source: Source, image: Any, info: PhotoInfo) -> Iterator[Frame]:
@@ -91,8 +115,11 @@ class Heic(Encoder):
             options["icc_profile"] = metadata.icc
         if metadata.exif:
             options["exif"] = b"Exif\0\0" + metadata.exif
-        if metadata.xmp:
-            options["xmp"] = metadata.xmp
+        packet, clip = appended(metadata, "image/heic")
+        if packet:
+            options["xmp"] = packet
+        if metadata.aspect:
+            options["pixel_aspect_ratio"] = metadata.aspect[::-1]
         self._library.encode(
             frame.layout,
             (frame.width, frame.height),
@@ -102,3 +129,4 @@ class Heic(Encoder):
             chroma=444,
             **options,
         )
+        self.job.stream.write(clip)

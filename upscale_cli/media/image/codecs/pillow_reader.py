@@ -13,6 +13,8 @@ from upscale_cli.frames.image import Frame, Layout, Transfer
 from upscale_cli.frames.pixels import empty_upright
 from upscale_cli.media.image import icc
 from upscale_cli.media.image.codecs.gif_reader import extent_of
+from upscale_cli.media.image.codecs.heif_parts import parts_of
+from upscale_cli.media.image.codecs.jpeg_segments import behind_picture
 from upscale_cli.media.image.codecs.vips_reader import jpeg_row_reader
 from upscale_cli.media.image.metadata import Metadata, PhotoInfo, upright_metadata
 from upscale_cli.media.image.source import Picture, Source, calm_pillow, decoding, stream_of
@@ -32,6 +34,7 @@ _PLUGINS = {
 }
 _STRIP_PIXELS = 2**20
 _END_OF_JPEG = b"\xff\xd9"
+_GIF_ASPECT_AT = 12
 
 
 def open_with_pillow(source: Source, format: str) -> Picture:
@@ -48,8 +51,12 @@ def open_with_pillow(source: Source, format: str) -> Picture:
         image = _opened(source, format)
         source.check_size(*image.size)
         frames = 1 if format == "JPEG" else int(getattr(image, "n_frames", 1))
-        _say_what_is_lost(source, image, format)
-        metadata, orientation = _metadata(image)
+        _say_what_is_lost(source, format)
+        metadata, orientation = _metadata(source, image, format)
+        if format == "JPEG":
+            metadata = _with_parts(source, metadata, image, orientation)
+        elif format == "AVIF":
+            metadata = replace(metadata, parts=parts_of(source.file))
         animated = frames > 1
         if animated:
             metadata = replace(metadata, plays=_plays(image, format))
@@ -211,7 +218,7 @@ def _is_gray_palette(image: "Image.Image") -> bool:
     return bool(len(entries)) and bool((entries == entries[:, :1]).all())
 
 
-def _metadata(image: "Image.Image") -> tuple[Metadata, int]:
+def _metadata(source: Source, image: "Image.Image", format: str) -> tuple[Metadata, int]:
     found = image.info
     exif = found.get("exif")
     return upright_metadata(
@@ -219,7 +226,30 @@ def _metadata(image: "Image.Image") -> tuple[Metadata, int]:
         exif=exif if isinstance(exif, bytes) else None,
         xmp=found.get("xmp"),
         dpi=_dpi(found.get("dpi")),
+        aspect=_aspect(source, image, format),
     )
+
+
+def _aspect(source: Source, image: "Image.Image", format: str) -> tuple[int, int] | None:
+    """Density without a unit: of JFIF; of GIF, which notes (64 times the pixel's width over its height) - 15."""
+    if format == "JPEG" and image.info.get("jfif_unit") == 0:
+        across, down = image.info["jfif_density"]
+        return int(across), int(down)
+    if format == "GIF":
+        source.file.seek(_GIF_ASPECT_AT)
+        noted = int.from_bytes(source.file.read(1), "little")
+        return (64, noted + 15) if noted not in (0, 49) else None
+    return None
+
+
+def _with_parts(source: Source, metadata: Metadata, image: "Image.Image", orientation: int) -> Metadata:
+    """The metadata of a JPEG with what is behind it; reports what cannot be carried."""
+    found = behind_picture(source, metadata.xmp, orientation, image.size)
+    if found.pictures:
+        source.say(f"{source.name}: holds further pictures (a preview or a second view), which are left out")
+    if found.unknown:
+        source.say(f"{source.name}: {found.unknown:,} bytes behind the end of the picture are left out")
+    return replace(metadata, parts=found.parts)
 
 
 def _dpi(found: Any) -> tuple[float, float] | None:
@@ -250,10 +280,8 @@ def _webp_size(source: Source) -> tuple[int, int]:
     return width & 0x3FFF, height & 0x3FFF
 
 
-def _say_what_is_lost(source: Source, image: "Image.Image", format: str) -> None:
+def _say_what_is_lost(source: Source, format: str) -> None:
     """Reports what Pillow leaves out silently."""
-    if format == "JPEG" and getattr(image, "n_frames", 1) > 1:
-        source.say(f"{source.name}: holds further pictures (a gain map or a second view), which are left out")
     if format == "AVIF":
         source.file.seek(0)
         head = source.file.read(64 * 1024)

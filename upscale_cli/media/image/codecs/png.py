@@ -54,7 +54,9 @@ def open_png(source: Source) -> Picture:
             raise InputError(
                 f"{source.name}: the PNG is truncated. {option('salvage', True)} takes the rows that are there."
             )
-        metadata, orientation = upright_metadata(icc=chunks.icc, exif=chunks.exif, xmp=chunks.xmp, dpi=chunks.dpi)
+        metadata, orientation = upright_metadata(
+            icc=chunks.icc, exif=chunks.exif, xmp=chunks.xmp, dpi=chunks.dpi, aspect=chunks.aspect
+        )
         metadata = replace(metadata, png_chunks=tuple(chunks.kept))
         animated = chunks.plays is not None and len(chunks.parts) > 1
         if animated:

@@ -67,6 +67,7 @@ class Chunks:
     exif: bytes | None = None
     xmp: bytes | None = None
     dpi: tuple[float, float] | None = None
+    aspect: tuple[int, int] | None = None
     kept: list[tuple[bytes, bytes]] = field(default_factory=list)
     whole: bool = False
 
@@ -138,9 +139,12 @@ def _take(source: Source, chunks: Chunks, kind: bytes, data: bytes) -> None:
         chunks.palette = data
     elif kind == b"tRNS":
         chunks.transparency = data
-    elif kind == b"pHYs" and len(data) == 9 and data[8] == 1:
+    elif kind == b"pHYs" and len(data) == 9:
         across, down = struct.unpack(">II", data[:8])
-        chunks.dpi = across / _INCHES_PER_METRE, down / _INCHES_PER_METRE
+        if data[8] == 1:
+            chunks.dpi = across / _INCHES_PER_METRE, down / _INCHES_PER_METRE
+        else:
+            chunks.aspect = across, down
     elif kind == b"iCCP":
         chunks.icc = _inflated(data[data.find(b"\0") + 2 :], _MAX_PROFILE)
     elif kind == b"eXIf":

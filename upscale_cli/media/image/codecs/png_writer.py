@@ -191,6 +191,8 @@ def ancillary_chunks(metadata: Metadata) -> bytes:
     if metadata.dpi:
         across, down = (min(max(round(side / _METRES_PER_INCH), 1), 2**31 - 1) for side in metadata.dpi)
         chunks.append(chunk(b"pHYs", struct.pack(">IIB", across, down, 1)))
+    elif metadata.aspect:
+        chunks.append(chunk(b"pHYs", struct.pack(">IIB", *metadata.aspect, 0)))
     if metadata.exif:
         chunks.append(chunk(b"eXIf", metadata.exif))
     if metadata.xmp:

@@ -69,6 +69,7 @@ def open_tiff(source: Source) -> Picture:
         lossless=all(page.compression not in _LOSSY for page in pages),
         total_pixels=sum(width * height for width, height in sizes),
         pages=tuple(metadata),
+        page_sizes=tuple(sizes),
     )
     row_reader = _row_reader(source, pages[0]) if len(pages) == 1 and _can_be_read_by_rows(pages[0]) else None
     return Picture(info, lambda: (_frame(source, page, whites[page.index]) for page in pages), row_reader)

@@ -18,7 +18,7 @@ from upscale_cli.errors import InputError
 from upscale_cli.frames.image import Layout
 from upscale_cli.media.image import exif
 from upscale_cli.media.image.formats import RAW_REMEDY
-from upscale_cli.media.image.metadata import Bits, Metadata, upright_metadata
+from upscale_cli.media.image.metadata import Bits, Metadata, ratio, upright_metadata
 from upscale_cli.media.image.source import Source
 
 SUBFILE, WIDTH, LENGTH, BITS, COMPRESSION, PHOTOMETRIC = 254, 256, 257, 258, 259, 262
@@ -31,6 +31,7 @@ DESCRIPTIVE |= frozenset((40094, 40095, exif.EXIF_IFD, exif.GPS_IFD))
 MIN_IS_WHITE, MIN_IS_BLACK, IS_RGB, IS_PALETTE, IS_INK, IS_YCBCR, IS_LAB = 0, 1, 2, 3, 5, 6, 8
 UNSIGNED, SIGNED, FLOAT = 1, 2, 3
 OLD_JPEG, JPEG = 6, 7
+NO_UNIT = 1
 _REDUCED_OR_MASK = 1 | 4
 BASES: dict[int, tuple[Layout, int]] = {
     MIN_IS_WHITE: ("L", 1),
@@ -156,14 +157,17 @@ def _numbers(value: Any) -> tuple[float, ...]:
 def _metadata(source: Source, found: Any) -> tuple[Metadata, int]:
     tags = found.tags
     kept = [_field(source, found, tag) for tag in tags if tag.code in DESCRIPTIVE or tag.code == exif.ORIENTATION]
-    dpi = None
-    unit = {2: 1.0, 3: 2.54}.get(int((_numbers(tags.valueof(UNIT)) or (2,))[0]))
+    dpi, aspect = None, None
+    number = int((_numbers(tags.valueof(UNIT)) or (2,))[0])
+    unit = {2: 1.0, 3: 2.54}.get(number)
     sides = [_numbers(tags.valueof(code)) for code in (X_RESOLUTION, Y_RESOLUTION)]
-    if unit and all(len(side) == 2 and side[1] for side in sides):
-        dpi = sides[0][0] / sides[0][1] * unit, sides[1][0] / sides[1][1] * unit
+    if all(len(side) == 2 and side[1] for side in sides):
+        across, down = (side[0] / side[1] for side in sides)
+        dpi = (across * unit, down * unit) if unit else None
+        aspect = ratio(across, down) if number == NO_UNIT else None
     profile, packet = (value if isinstance(value := tags.valueof(code), bytes) else None for code in (ICC_PROFILE, XMP))
     order = found.parent.byteorder
-    return upright_metadata(icc=profile, exif=exif.block_of(kept, order), xmp=packet, dpi=dpi)
+    return upright_metadata(icc=profile, exif=exif.block_of(kept, order), xmp=packet, dpi=dpi, aspect=aspect)
 
 
 def _field(source: Source, found: Any, tag: Any) -> exif.Field:

@@ -90,6 +90,8 @@ class Tiff(Encoder):
             options["extrasamples"] = ["unassalpha"]
         if metadata.dpi:
             options |= {"resolution": metadata.dpi, "resolutionunit": "INCH"}
+        elif metadata.aspect:
+            options |= {"resolution": metadata.aspect, "resolutionunit": "NONE"}
         if metadata.icc:
             options["iccprofile"] = metadata.icc
         if metadata.xmp:
