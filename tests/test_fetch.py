@@ -1,6 +1,7 @@
 """Downloads against a server that does everything servers do: whole and verified, or not there."""
 
 import dataclasses
+import errno
 import hashlib
 import os
 import random
@@ -339,6 +340,48 @@ def test_proxies_of_the_environment_are_used(folder: Path, monkeypatch: pytest.M
         monkeypatch.setenv("http_proxy", proxy.url)
         fetch(spec_for(url), folder, patience=HASTY)
         assert [request.path for request in proxy.requests] == [url]
+
+
+def no_address(*_: object, **__: object) -> NoReturn:
+    raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+
+@pytest.mark.parametrize("reason", [None, OSError(errno.ENETUNREACH, "Network is unreachable")], ids=["name", "route"])
+def test_without_a_network_it_fails_at_once_and_says_what_is_here(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, reason: OSError | None
+) -> None:
+    def unreachable(*_: object, **__: object) -> NoReturn:
+        raise urllib.error.URLError(reason or "")
+
+    if reason is None:
+        monkeypatch.setattr(socket, "getaddrinfo", no_address)
+    else:
+        monkeypatch.setattr(urllib.request.OpenerDirector, "open", unreachable)
+    monkeypatch.setattr(fetch_module.time, "sleep", lambda seconds: pytest.fail(f"it waits for {seconds} s"))
+    lines: list[str] = []
+    with pytest.raises(FetchError) as failed:
+        fetch(spec_for("https://example.org/net.pth"), folder, say=lines.append)
+    assert not lines
+    assert "there is no network" in str(failed.value)
+    assert "Here are photo-lite, espcn, espcn-robust, bicubic, lanczos" in str(failed.value)
+    assert "https://example.org/net.pth" in str(failed.value)
+
+
+def test_a_network_that_goes_away_on_the_way_is_waited_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that has resolved, and of whose file something has come, may do so again."""
+    real, asked = socket.getaddrinfo, list[object]()
+
+    def once_in_two(*arguments: object, **options: object) -> object:
+        asked.append(arguments)
+        if len(asked) == 2:
+            no_address()
+        return real(*arguments, **options)  # type: ignore[arg-type]
+
+    with Server(CONTENT, web.cut(after=100_000), web.whole) as server:
+        monkeypatch.setattr(socket, "getaddrinfo", once_in_two)
+        fetch(spec_for(server), folder, patience=HASTY)
+    assert len(asked) == 3
+    assert files_in(folder) == {NAME: CONTENT}
 
 
 @pytest.mark.parametrize(("value", "is_offline"), [("1", True), ("yes", True), ("0", False), ("", False)])

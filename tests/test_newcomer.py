@@ -15,6 +15,8 @@ from upscale_cli.cli import app
 from upscale_cli.cli.group import MAIN_VERB
 from upscale_cli.cli.help_pages import COMMANDS, COMMON, ROWS, WIDTH
 from upscale_cli.cli.unknown_words import FOREIGN, OTHER_WORDS, VERBS
+from upscale_cli.errors import UnknownModelError
+from upscale_cli.models.registry import model_names, named, rows_of
 
 ROOT: Any = typer.main.get_command(app)
 FLAGS = {flag for param in ROOT.commands[MAIN_VERB].params for flag in (*param.opts, *param.secondary_opts)}
@@ -173,3 +175,66 @@ def test_the_long_help_begins_with_the_commands_and_shows_every_option(run: Run)
     shown = run("--help-all").out
     assert shown.index("Commands") < shown.index("Usage:") < shown.index("Options")
     assert [flag for flag in FLAGS if flag.startswith("-") and flag != "--no-skip-existing" and flag not in shown] == []
+
+
+# Names of models
+
+
+@pytest.mark.parametrize(
+    ("name", "ours", "files"),
+    [
+        ("realesrgan-x4plus", "realesrgan", ["RealESRGAN_x4plus"]),
+        ("RealESRGAN_x4plus", "realesrgan", ["RealESRGAN_x4plus"]),
+        ("RealESRGAN_x2plus", "realesrgan", ["RealESRGAN_x2plus"]),
+        ("realesrgan-x4plus-anime", "realesrgan-anime", ["RealESRGAN_x4plus_anime_6B"]),
+        ("RealESRGAN_x4plus_anime_6B", "realesrgan-anime", ["RealESRGAN_x4plus_anime_6B"]),
+        ("RealESRNet_x4plus", "realesrnet", ["RealESRNet_x4plus"]),
+        ("realesrnet-x4plus", "realesrnet", ["RealESRNet_x4plus"]),
+        ("realesr-animevideov3", "realesr-animevideo", ["realesr-animevideov3"]),
+        ("realesr-animevideov3-x2", "realesr-animevideo", ["realesr-animevideov3"]),
+        ("realesr-general-x4v3", "realesr-general", ["realesr-general-x4v3"]),
+        ("realesr-general-wdn-x4v3", "realesr-general-wdn", ["realesr-general-wdn-x4v3"]),
+        ("realesrgan-plus", "realesrgan", ["RealESRGAN_x4plus"]),
+        ("R-ESRGAN 4x+", "realesrgan", ["RealESRGAN_x4plus"]),
+        ("R-ESRGAN 4x+ Anime6B", "realesrgan-anime", ["RealESRGAN_x4plus_anime_6B"]),
+        ("Real-ESRGAN", "realesrgan", ["RealESRGAN_x2plus", "RealESRGAN_x4plus"]),
+        ("ESPCN_x3", "espcn", ["espcn-x3"]),
+        ("espcn", "espcn", ["espcn-x2", "espcn-x3", "espcn-x4"]),
+    ],
+)
+def test_names_that_others_have_for_a_model(name: str, ours: str, files: list[str]) -> None:
+    assert named(name)[0] == ours
+    assert [spec.stem for spec in rows_of(name)] == files
+
+
+def test_every_name_of_ours_means_itself() -> None:
+    for name in model_names():
+        assert named(name) == (name, None)
+        assert all(spec.model == name for spec in rows_of(name))
+
+
+@pytest.mark.parametrize("name", ["realesrgan-x5plus", "realesrgan-x4", "upscayl-lite-4x", "4x-UltraSharp"])
+def test_a_name_of_another_net_is_not_taken_for_one_of_ours(name: str) -> None:
+    with pytest.raises(UnknownModelError, match="neither a name in the registry nor a file"):
+        rows_of(name)
+
+
+def test_a_model_goes_by_its_own_name(run: Run, here: Path) -> None:
+    outcome = run("photo.png", "-n", "ESPCN-x2", "-m", "Bicubic")
+    assert outcome.code == 0, outcome.err
+    assert "espcn (espcn-x2): asked for as ESPCN-x2" in outcome.err
+    assert files(here) == {"photo.png", "pics/a.png", "photo_espcn_2x.png", "photo_bicubic_4x.png"}
+    assert "espcn-x3.safetensors" in run("models", "path", "ESPCN_x3").out
+
+
+@pytest.mark.usefixtures("here")
+def test_a_file_that_is_not_there_leads_to_the_model_that_has_it(run: Run) -> None:
+    assert "-m realesrgan has it" in run("photo.png", "-m", "RealESRGAN_x4plus.pth").line
+    assert "upscale models list" in run("photo.png", "-m", "other.pth").line
+
+
+@pytest.mark.usefixtures("here")
+def test_what_cannot_be_fetched_names_what_is_here(run: Run) -> None:
+    outcome = run("photo.png", "-m", "realesrgan-x4plus")
+    assert outcome.code == 1
+    assert "Here are photo-lite, espcn, espcn-robust, bicubic, lanczos (-m)" in outcome.line

@@ -14,7 +14,7 @@ from upscale_cli.inference.options import Wanted
 from upscale_cli.messages import option
 from upscale_cli.models.interface import LoadedNet, Precision, Scale
 from upscale_cli.models.loading import interpolate, load_net, load_spec, net_digest
-from upscale_cli.models.registry import MODELS, Spec, kernel_named, rows_of
+from upscale_cli.models.registry import MODELS, Spec, kernel_named, named, rows_of
 from upscale_cli.models.resolve import available_rows, is_checkpoint_path, obtain_reporting
 
 DEFAULT_SCALE: Final = 4
@@ -25,7 +25,7 @@ class Model:
     """One model, on no device yet. A checkpoint file is loaded at once, a registry row when it is needed.
 
     Args:
-        given: a name of the registry, or the path of any checkpoint.
+        given: a name of the registry, or one that others have for it, or the path of any checkpoint.
         chosen_for_user: only rows whose checkpoints are on this machine are used, if there are any.
         denoise: 0 to 1; below 1 the weights are blended with those of a second checkpoint.
         conditions: what the user gives the nets in addition to the picture, by name.
@@ -51,7 +51,7 @@ class Model:
     ) -> None:
         self._denoise, self._conditions, self._listener = denoise, conditions, listener
         is_file = is_checkpoint_path(given)
-        self.name = Path(given).stem if is_file else given.lower()
+        self.name = Path(given).stem if is_file else named(given)[0]
         self.kernel = None if is_file else kernel_named(self.name)
         self._rows: Mapping[int, Spec] = {}
         self._loaded: dict[int, LoadedNet] = {}  # of rows, by scale
@@ -65,9 +65,9 @@ class Model:
             check_names([facts], self._conditions, self.name)
             resolve(facts, self._conditions)  # what is missing is reported before anything is read
         elif self.kernel is None:
-            scales = [spec.scale for spec in rows_of(self.name)]
+            scales = [spec.scale for spec in rows_of(given)]
             self.only_scale = scales[0] if len(scales) == 1 else None
-            self._rows = available_rows(self.name, chosen_for_user=chosen_for_user, say=self._say)
+            self._rows = available_rows(given, chosen_for_user=chosen_for_user, say=self._say)
         self.default_scale = self.only_scale or DEFAULT_SCALE
         if self._denoise != 1 and not any(spec.weak_denoise for spec in self._rows.values()):
             able = ", ".join(dict.fromkeys(spec.model for spec in MODELS if spec.weak_denoise))

@@ -12,6 +12,7 @@ from typing import Any, TypeVar, Unpack, cast
 import numpy as np
 import torch
 
+from upscale_cli.errors import printable
 from upscale_cli.events import Listener, Note, ignore
 from upscale_cli.frames.image import Frame, Layout, Pixels, channels_of
 from upscale_cli.frames.rows import Constant, Held, RowReader, Rows
@@ -38,7 +39,7 @@ from upscale_cli.inference.tiled import TiledNet
 from upscale_cli.inference.value_range import ValueRange, in_its_range, told, value_range
 from upscale_cli.models.interface import Precision, Scale, scaled
 from upscale_cli.models.registry import Kernel
-from upscale_cli.models.resolve import best_clip_model, best_model
+from upscale_cli.models.resolve import best_clip_model, best_model, is_checkpoint_path
 
 Image = TypeVar("Image")
 
@@ -143,6 +144,8 @@ class Upscaler:
         )
         self.name, self.kernel = self._model.name, self._model.kernel
         self.only_scale, self.default_scale = self._model.only_scale, self._model.default_scale
+        if model is not None and not is_checkpoint_path(name) and name.lower() != self.name:
+            self.why = f"asked for as {printable(name)}"
         self.devices = choose_devices(device)
         self._loading = threading.RLock()  # several threads may share an upscaler
 

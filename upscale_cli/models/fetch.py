@@ -12,9 +12,11 @@ Written here on urllib: pooch, the kept library for this, neither resumes nor lo
 """
 
 import contextlib
+import errno
 import http.client
 import os
 import shutil
+import socket
 import ssl
 import time
 import urllib.error
@@ -30,8 +32,9 @@ import filelock
 from upscale_cli._version import __version__
 from upscale_cli.errors import CheckpointError, FetchError
 from upscale_cli.events import Say
+from upscale_cli.messages import option
 from upscale_cli.models.registry import Spec
-from upscale_cli.models.store import OFFLINE_VARIABLE, Progress, is_file, is_offline, quiet, sha256_of
+from upscale_cli.models.store import OFFLINE_VARIABLE, Progress, is_file, is_offline, models_here, quiet, sha256_of
 
 MIRROR_VARIABLE: Final = "UPSCALE_MIRROR"
 
@@ -74,6 +77,10 @@ class _LostError(Exception):
     def __init__(self, reason: str, wait_seconds: float = 0.0) -> None:
         super().__init__(reason)
         self.wait_seconds = wait_seconds
+
+
+class _OfflineError(_LostError):
+    """There is no network: the server's name does not resolve, or no route leads anywhere."""
 
 
 class _RefusedError(Exception):
@@ -142,9 +149,10 @@ def source(spec: Spec, folder: Path) -> str:
 
 
 def _give_up(spec: Spec, folder: Path, reason: str, cause: BaseException | None = None) -> NoReturn:
-    """The one message for all that can go wrong: what, why, and how to get the file by hand."""
+    """The one message for all that can go wrong: what, why, what is here instead, and how to get the file by hand."""
     raise FetchError(
-        f"{spec.file}: {reason}. To get it by hand, download {spec.url} (sha256 {spec.sha256}) into {folder}"
+        f"{spec.file}: {reason}. Here are {', '.join(models_here())} ({option('model')}). To get it by hand, download "
+        f"{spec.url} (sha256 {spec.sha256}) into {folder}"
     ) from cause
 
 
@@ -170,12 +178,15 @@ def _complete(spec: Spec, url: str, part: Path, *, progress: Progress, say: Say,
         _RefusedError: it never will.
     """
     failures = 0
-    start_again = True
+    start_again, has_come = True, False
     while True:
         before = _length(part)
         try:
             _request(spec, url, part, progress=progress, patience=patience)
         except _LostError as error:
+            has_come = has_come or _length(part) > before
+            if isinstance(error, _OfflineError) and not has_come:
+                raise _RefusedError(str(error)) from error
             failures = 1 if _length(part) - before >= patience.progress_bytes else failures + 1
             if failures >= patience.failures:
                 raise _RefusedError(f"{error}, {failures} times in a row") from error
@@ -278,6 +289,11 @@ def _answer(url: str, begun: int, patience: Patience) -> Iterator[http.client.HT
                 f"{_host(url)} has a certificate that this machine does not trust ({_reason(error.reason)}; "
                 f"SSL_CERT_FILE names other authorities)"
             ) from error
+        if _is_offline(error.reason):
+            raise _OfflineError(
+                f"is not on this machine, and there is no network to fetch it from {_host(url)} "
+                f"({_reason(error.reason)})"
+            ) from error
         raise _LostError(f"cannot reach {_host(url)} ({_reason(error.reason)})") from error
     except http.client.InvalidURL as error:
         raise _RefusedError(f"{url!r} is no address") from error
@@ -287,6 +303,12 @@ def _answer(url: str, begun: int, patience: Patience) -> Iterator[http.client.HT
         if response.headers.get_content_type() == "text/html":
             raise _RefusedError(f"{_host(url)} sent a web page in place of the file (a login page, perhaps)")
         yield response
+
+
+def _is_offline(reason: BaseException | str) -> bool:
+    """Whether a name does not resolve, or the network is not there: to try again at once will not help."""
+    is_nowhere = isinstance(reason, OSError) and reason.errno in (errno.ENETUNREACH, errno.ENETDOWN)
+    return isinstance(reason, socket.gaierror) or is_nowhere
 
 
 def _start_of(response: http.client.HTTPResponse, begun: int) -> int:

@@ -24,11 +24,11 @@ from torch import Tensor, nn
 
 from upscale_cli.errors import CheckpointError
 from upscale_cli.events import Say
-from upscale_cli.messages import command
+from upscale_cli.messages import command, option
 from upscale_cli.models.archs import spandrel_adapter
 from upscale_cli.models.interface import LoadedNet, Recognised, SidecarMetadata, scales_named
 from upscale_cli.models.plugins import architecture, architectures
-from upscale_cli.models.registry import Spec
+from upscale_cli.models.registry import Spec, model_names, named
 from upscale_cli.models.store import Found, quiet
 
 Container = Literal["safetensors", "zip", "pickle"]
@@ -226,6 +226,9 @@ def _why_unreadable(path: Path, error: OSError | ValueError) -> str:
     match error:
         case FileNotFoundError():
             names = command("models list", python="upscale_cli.models.registry.model_names()")
+            known = named(path.stem)[0]
+            if known in model_names():
+                return f"no such file. {option('model', known)} has it, and fetches it where it is not here"
             return f"no such file. Check the path; {names} shows the models that have a name"
         case IsADirectoryError() | PermissionError() if path.is_dir():  # Windows raises the latter for folders
             return "is a folder; a checkpoint is a file. Give the file inside it"

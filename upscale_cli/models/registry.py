@@ -5,6 +5,7 @@ a file and a line in `archs`.
 """
 
 import difflib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePath
@@ -176,25 +177,86 @@ KERNELS: Final[dict[Kernel, str]] = {
 """The honest baselines: models without a checkpoint."""
 
 
+_OTHERS_NAMES: Final = {
+    "realesrgan-x4plus-anime": "realesrgan-anime",  # Real-ESRGAN-ncnn-vulkan, Upscayl
+    "realesr-animevideov3-x2": "realesr-animevideo",  # one file for each scale there, of the same net
+    "realesr-animevideov3-x3": "realesr-animevideo",
+    "realesr-animevideov3-x4": "realesr-animevideo",
+    "realesrgan-plus": "realesrgan-x4plus",  # video2x
+    "realesrgan-plus-anime": "realesrgan-anime",
+    "realesr-generalv3": "realesr-general",
+    "realesr-generalv3-wdn": "realesr-general-wdn",
+    "R-ESRGAN 4x+": "realesrgan-x4plus",  # stable-diffusion-webui
+    "R-ESRGAN 2x+": "realesrgan-x2plus",
+    "R-ESRGAN 4x+ Anime6B": "realesrgan-anime",
+    "R-ESRGAN General 4xV3": "realesr-general",
+    "R-ESRGAN General WDN 4xV3": "realesr-general-wdn",
+    "R-ESRGAN AnimeVideo": "realesr-animevideo",
+}
+"""What other programs call these models, where it is not the name of the file: ours, or that of the file."""
+
+
+def _plain(name: str) -> str:
+    """A name without what programs write in different ways: case, hyphens, underscores, spaces.
+
+    >>> _plain("RealESRGAN_x4plus") == _plain("realesrgan-x4plus"), _plain("R-ESRGAN 4x+")
+    (True, 'resrgan4xplus')
+    """
+    return re.sub(r"[^a-z0-9]", "", name.lower().replace("+", "plus"))
+
+
+def _aliases() -> dict[str, tuple[str, int | None]]:
+    """Plain name -> model, and the scale of the only checkpoint that is meant where the model has several."""
+    several = {spec.model for spec in MODELS if sum(other.model == spec.model for other in MODELS) > 1}
+    found: dict[str, tuple[str, int | None]] = {}
+    for spec in MODELS:
+        found[_plain(spec.stem)] = spec.model, spec.scale if spec.model in several else None
+        found[_plain(spec.model)] = spec.model, None
+    for other, ours in _OTHERS_NAMES.items():
+        found.setdefault(_plain(other), found[_plain(ours)])
+    return found
+
+
+ALIASES: Final = _aliases()
+"""Names that `-m` takes besides ours, plain: those of the checkpoints' files, as most programs have them."""
+
+
+def named(given: str) -> tuple[str, int | None]:
+    """What a name means: the model, and the scale of the only checkpoint that is meant; None for all it has.
+
+    What is not known stays as it is, in lower case.
+
+    >>> named("realesrgan"), named("RealESRGAN_x2plus"), named("realesr-animevideov3")
+    (('realesrgan', None), ('realesrgan', 2), ('realesr-animevideo', None))
+    """
+    lower = given.lower()
+    return (lower, None) if lower in KERNELS else ALIASES.get(_plain(given), (lower, None))
+
+
 def model_names() -> tuple[str, ...]:
-    """Every name `-m` takes, best first."""
+    """Every name of ours that `-m` takes, best first."""
     return (*dict.fromkeys(spec.model for spec in MODELS), *KERNELS)
 
 
 def kernel_named(model: str) -> Kernel | None:
     """The kernel of that name, if it is one."""
-    return next((kernel for kernel in KERNELS if kernel == model), None)
+    return next((kernel for kernel in KERNELS if kernel == model.lower()), None)
 
 
 def rows_of(model: str) -> tuple[Spec, ...]:
     """The rows of a model, by ascending scale; none for a kernel.
 
+    Args:
+        model: its name, or one that another program has for it; that of a checkpoint means that one only.
+
     Raises:
         UnknownModelError: nothing of that name; the text offers the nearest names.
     """
-    if model in KERNELS:
+    name, scale = named(model)
+    if name in KERNELS:
         return ()
-    rows = tuple(sorted((spec for spec in MODELS if spec.model == model), key=lambda spec: spec.scale))
+    meant = (spec for spec in MODELS if spec.model == name and scale in (None, spec.scale))
+    rows = tuple(sorted(meant, key=lambda spec: spec.scale))
     if not rows:
         near = difflib.get_close_matches(model.lower(), model_names(), n=3, cutoff=0.55)
         hint = f"Did you mean {' or '.join(near)}?" if near else f"Choose from {', '.join(model_names())}"

@@ -20,7 +20,7 @@ from typing import Final
 import platformdirs
 
 from upscale_cli.events import Say
-from upscale_cli.models.registry import Spec
+from upscale_cli.models.registry import KERNELS, MODELS, Spec, model_names
 
 SEARCH_PATH_VARIABLE: Final = "UPSCALE_WEIGHTS"
 OFFLINE_VARIABLE: Final = "UPSCALE_OFFLINE"
@@ -94,6 +94,12 @@ def locate(spec: Spec, *, say: Say = quiet) -> Found | None:
         if _is_pinned(path, spec, ours=path.parent == cache_folder(), say=say):
             return Found(path, pinned=True)
     return None
+
+
+def models_here() -> list[str]:
+    """The models that can be used without the network, the best first; those that need no checkpoint come last."""
+    found = {spec.model for spec in MODELS if locate(spec)} | set[str](KERNELS)
+    return [name for name in model_names() if name in found]
 
 
 def is_file(path: Path) -> bool:
