@@ -68,9 +68,8 @@ def test_a_log_gets_a_line_per_file_and_a_summary() -> None:
         "espcn (espcn-x4): asked for; cpu, fp32",
         "note: 1.png: alpha is dropped.",
         "out/1.png  40 x 80  3.2 s",
-        "2 done, 1 skipped, 1 failed; 4.0 s, 1.25 MP/s",
+        "2 done, 1 skipped, 1 failed; 4.0 s, 1.25 MP/s (the errors are above)",
         "  reported of 2 files: alpha is dropped.",
-        "  failed: in/bad.jpg: is empty",
     ]
 
 

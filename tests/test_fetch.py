@@ -357,7 +357,7 @@ def test_without_a_network_it_fails_at_once_and_says_what_is_here(
         monkeypatch.setattr(socket, "getaddrinfo", no_address)
     else:
         monkeypatch.setattr(urllib.request.OpenerDirector, "open", unreachable)
-    monkeypatch.setattr(fetch_module.time, "sleep", lambda seconds: pytest.fail(f"it waits for {seconds} s"))
+    monkeypatch.setattr("upscale_cli.models.fetch.time.sleep", lambda seconds: pytest.fail(f"it waits for {seconds} s"))
     lines: list[str] = []
     with pytest.raises(FetchError) as failed:
         fetch(spec_for("https://example.org/net.pth"), folder, say=lines.append)

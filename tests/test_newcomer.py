@@ -1,22 +1,36 @@
 """The first hour of somebody who comes from another program: what is typed by mistake, and what is shown then."""
 
+import io
+import json
+import os
 import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
 from rich.cells import cell_len
+from rich.console import Console
 from typer.core import TyperGroup
 
 from tests.albums import paint
+from tests.clips import X264, ffmpeg, moving
 from tests.command import Run
 from upscale_cli.cli import app
+from upscale_cli.cli.better_model import BetterModelHint, is_due
+from upscale_cli.cli.console import JsonLines, Terminal
+from upscale_cli.cli.flags import in_flags
 from upscale_cli.cli.group import MAIN_VERB
 from upscale_cli.cli.help_pages import COMMANDS, COMMON, ROWS, WIDTH
+from upscale_cli.cli.lines import broken, put_error, put_on
 from upscale_cli.cli.unknown_words import FOREIGN, OTHER_WORDS, VERBS
 from upscale_cli.errors import UnknownModelError
+from upscale_cli.events import Detail, Event, Note, Started, Surveyed, saying
+from upscale_cli.frames.colour_tags import ColourTags
+from upscale_cli.media.video.colour import is_usual
 from upscale_cli.models.registry import model_names, named, rows_of
+from upscale_cli.models.resolve import BEST_HERE
 
 ROOT: Any = typer.main.get_command(app)
 FLAGS = {flag for param in ROOT.commands[MAIN_VERB].params for flag in (*param.opts, *param.secondary_opts)}
@@ -238,3 +252,126 @@ def test_what_cannot_be_fetched_names_what_is_here(run: Run) -> None:
     outcome = run("photo.png", "-m", "realesrgan-x4plus")
     assert outcome.code == 1
     assert "Here are photo-lite, espcn, espcn-robust, bicubic, lanczos (-m)" in outcome.line
+
+
+# Lines
+
+
+@pytest.mark.parametrize("width", [20, 30, 79, 80])
+@pytest.mark.parametrize("indent", [0, 4])
+def test_lines_are_broken_at_words(width: int, indent: int) -> None:
+    text = "error: the picture /a/folder/with a long/name.png: 日本語の 長い 名前 is  kept, " + "and so on " * 9
+    lines = broken(text, width, indent).split("\n")
+    assert " ".join(" ".join(lines).split()) == " ".join(text.split())
+    assert all(line.startswith(" " * indent) for line in lines[1:])
+    assert all(cell_len(line) <= width or " " not in line.strip() for line in lines)
+    assert all(cell_len(f"{line} {after.split()[0]}") > width for line, after in pairwise(lines))
+
+
+def test_a_pipe_gets_whole_lines_and_a_terminal_broken_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    text = "many words " * 20
+
+    class Screen(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    screen = Screen()
+    put_on(screen, text)
+    assert max(map(len, screen.getvalue().splitlines())) <= 80
+    put_error(text)
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+# What is told, and how often
+
+
+def test_the_better_model_is_told_once_a_day(tmp_path: Path) -> None:
+    stamp, begin = tmp_path / "cache/told", 1e9
+    told = []
+    for hours in (0, 1, 23, 24.5, 25, 47, 49):
+        now = begin + hours * 3600
+        if is_due(stamp, now):
+            told.append(hours)
+            os.utime(stamp, (now, now))
+    assert told == [0, 24.5, 49]
+    (tmp_path / "file").touch()
+    assert not is_due(tmp_path / "file/told", begin), "where it cannot be remembered, it is not told"
+
+
+def test_the_better_model_is_told_to_a_person_only(
+    run: Run, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "better" not in run("photo.png", "-s", 2).err, "in a pipe"
+    assert run("doctor").out.count("-m realesrgan makes better photos") == 1
+    seen: list[Event] = []
+    hint = BetterModelHint(seen.append)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("UPSCALE_OFFLINE", "0")
+    hint.show()
+    assert seen == [], "no photo has gone through"
+    hint(started(why="asked for"))
+    hint.show()
+    assert len(seen) == 1
+    hint(started(why=BEST_HERE))
+    hint.show()
+    hint.show()
+    notes = [in_flags(event.text) for event in seen if isinstance(event, Note)]
+    assert notes == ["-m realesrgan makes better photos; its checkpoint is fetched once."]
+    assert capsys.readouterr().err == ""
+    assert files(here) >= {"cache/better-model-told"}
+
+
+def started(why: str) -> Started:
+    return Started("a.png", "a_4x.png", "photo-lite", why, (), "cpu", "fp32", 1, 1, 4, 4, 1)
+
+
+@pytest.mark.parametrize(
+    ("tags", "size", "is_told"),
+    [
+        (ColourTags(), (1920, 1080), False),
+        (ColourTags(), (720, 576), False),
+        (ColourTags(), (640, 360), False),
+        (ColourTags(range="tv"), (1920, 1080), False),
+        (ColourTags(matrix="bt709"), (1280, 544), False),
+        (ColourTags(), (1280, 544), True),
+        (ColourTags(), (960, 720), True),
+        (ColourTags(transfer="smpte2084"), (3840, 2160), True),
+        (ColourTags(primaries="bt2020"), (3840, 2160), True),
+        (ColourTags(primaries="smpte432"), (1920, 1080), True),
+    ],
+)
+def test_a_guess_at_colours_is_told_where_others_might_guess_otherwise(
+    tags: ColourTags, size: tuple[int, int], is_told: bool
+) -> None:
+    assert is_usual(tags, *size) != is_told
+
+
+def test_details_are_shown_to_those_who_ask() -> None:
+    events: list[Event] = []
+    say = saying(events.append)
+    say("a note")
+    say(Detail("as usual"))
+
+    def shown(*, verbose: bool, folder: bool) -> str:
+        screen = io.StringIO()
+        terminal = Terminal(Console(file=screen, width=80), quiet=False, verbose=verbose)
+        for event in ([Surveyed(2, 0, 0, {}, 1.0)] if folder else []) + events:
+            terminal(event)
+        return screen.getvalue()
+
+    for folder in (False, True):
+        assert "as usual" not in shown(verbose=False, folder=folder)
+        assert "as usual" in shown(verbose=True, folder=folder)
+        assert "a note" in shown(verbose=False, folder=folder)
+    stream = io.StringIO()
+    for event in events:
+        JsonLines(stream)(event)
+    assert [json.loads(line)["is_detail"] for line in stream.getvalue().splitlines()] == [False, True]
+
+
+@pytest.mark.slow
+def test_the_usual_guess_at_colours_is_told_under_v_only(run: Run, here: Path) -> None:
+    ffmpeg(*moving(64, 48, 3, "5"), *X264, "-pix_fmt", "yuv420p", here / "clip.mp4")
+    assert "guessed" not in run("clip.mp4", "-m", "bicubic", "--overwrite").err
+    assert "guessed as players do" in run("clip.mp4", "-m", "bicubic", "--overwrite", "-v").err
+    assert "guessed as players do" in run("clip.mp4", "-m", "bicubic", "--overwrite", "--json").out

@@ -234,7 +234,7 @@ def test_without_a_model_the_best_on_the_machine_is_taken() -> None:
 def test_on_a_fresh_machine_that_is_the_bundled_one() -> None:
     upscaler = Upscaler(device="cpu")
     assert upscaler.name == "photo-lite"
-    assert "gets a better one" in upscaler.why
+    assert upscaler.why == "the best on this machine"
 
 
 def test_an_unknown_model_gets_the_nearest_names() -> None:

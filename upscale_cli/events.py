@@ -20,10 +20,16 @@ def _make_messages(event: object, *names: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Something the user should know; the work goes on. `source` is what it is about; "" for all."""
+    """Something the user should know; the work goes on.
+
+    Attributes:
+        source: what it is about; "" for all.
+        is_detail: it is as everybody does it, and told to those only who want to know all.
+    """
 
     text: str
     source: str = ""
+    is_detail: bool = False
 
     def __post_init__(self) -> None:
         _make_messages(self, "text")
@@ -279,6 +285,10 @@ Say = Callable[[str], None]
 """Takes one line that the user should know."""
 
 
+class Detail(Message):
+    """A line for a `Say` that only those want to know who want to know all."""
+
+
 def ignore(event: Event) -> None:
     """The listener that shows nothing."""
 
@@ -323,7 +333,7 @@ def _encodable(value: Any) -> Any:
 
 def saying(listener: Listener) -> Say:
     """Notes to a listener."""
-    return lambda text: listener(Note(text))
+    return lambda text: listener(Note(text, is_detail=isinstance(text, Detail)))
 
 
 def each_once(say: Say) -> Say:

@@ -14,6 +14,7 @@ import typer
 
 from upscale_cli.cli.flags import in_flags
 from upscale_cli.cli.group import MAIN_VERB, MainVerb, PathDecides, Verb
+from upscale_cli.cli.lines import put_error
 from upscale_cli.cli.options import Json
 from upscale_cli.cli.verb_compare import compare
 from upscale_cli.cli.verb_eval import evaluate
@@ -73,10 +74,10 @@ def main() -> None:
         _check_current_folder()
         app(prog_name=called if called == "upscale-cli" else "upscale")
     except UpscaleError as error:
-        print(f"error: {in_flags(error.message)}", file=sys.stderr)
+        put_error(f"error: {in_flags(error.message)}")
         if "-v" in sys.argv or "--verbose" in sys.argv:
             for line in cause_lines(causes_of(error)):
-                print(line, file=sys.stderr)
+                put_error(line)
         sys.exit(error.exit_code)
     except OSError as error:
         if error.filename is not None:

@@ -8,6 +8,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Final, TextIO
 
 from upscale_cli.cli.flags import event_in_flags
+from upscale_cli.cli.lines import put
 from upscale_cli.cli.progress_bars import bars
 from upscale_cli.errors import InterruptedRun, UpscaleError, printable
 from upscale_cli.events import (
@@ -51,7 +52,7 @@ def listening(
     Args:
         as_json: one JSON object per event on standard output (on standard error where a picture goes to output).
         quiet: errors only.
-        verbose: the causes of errors, too.
+        verbose: the causes of errors, and what is as usual, too.
         stdout_is_taken: a picture is written to standard output.
     """
     if as_json:
@@ -100,7 +101,7 @@ class Terminal:
     def __call__(self, event: Event) -> None:
         event = event_in_flags(event)
         if self._folder is None and isinstance(event, (Surveying, Surveyed)):
-            self._folder = _folder_view(self._console, quiet=self._quiet)
+            self._folder = _folder_view(self._console, quiet=self._quiet, verbose=self._verbose)
         if self._folder is not None:
             self._folder(event)
             if isinstance(event, Failed):
@@ -112,6 +113,8 @@ class Terminal:
                 self.error(failure_line(event))
                 self._explain(event)
             case _ if self._quiet:
+                return
+            case Note(is_detail=True) if not self._verbose:
                 return
             case Note(text=text):
                 self._print(f"note: {text}", style="yellow")
@@ -161,7 +164,7 @@ class Terminal:
             self._folder.end_bars()
 
     def _print(self, text: str, style: str | None = None) -> None:
-        self._console.print(printable(text), style=style, markup=False)
+        put(self._console, text, style)
 
     def _elapsed(self) -> float:
         return (self._bar.tasks[0].elapsed or 0.0) if self._bar is not None else 0.0
@@ -180,13 +183,13 @@ class Terminal:
         self._bar.update(self._task, completed=done, total=total, description=label, rate=rate)
 
 
-def _folder_view(console: "Console", *, quiet: bool) -> "FolderView":
+def _folder_view(console: "Console", *, quiet: bool, verbose: bool) -> "FolderView":
     from rich.console import Console
 
     from upscale_cli.cli.console_folder import FolderView
 
     output = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
-    return FolderView(console, output, quiet=quiet)
+    return FolderView(console, output, quiet=quiet, verbose=verbose)
 
 
 def _bar(console: "Console", unit: str, *, of_bytes: bool) -> "Bar":

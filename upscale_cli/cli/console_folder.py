@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
 
+from upscale_cli.cli.lines import put
 from upscale_cli.cli.progress_bars import bars
 from upscale_cli.errors import printable
 from upscale_cli.events import (
@@ -64,8 +65,8 @@ class FolderView:
         output: where the table of --dry-run goes: standard output.
     """
 
-    def __init__(self, console: "Console", output: "Console", *, quiet: bool) -> None:
-        self._console, self._output, self._quiet = console, output, quiet
+    def __init__(self, console: "Console", output: "Console", *, quiet: bool, verbose: bool = False) -> None:
+        self._console, self._output, self._quiet, self._verbose = console, output, quiet, verbose
         self._bars: Bars | None = None
         self._all: TaskID | None = None
         self._items: dict[str, _Item] = {}  # in progress, by source
@@ -101,7 +102,8 @@ class FolderView:
                 megapixels = event.done * self._frame_megapixels(event.source)
                 self._draw_item(event.source, event.done, event.total, megapixels)
             case Note():
-                self._note(event)
+                if self._verbose or not event.is_detail:
+                    self._note(event)
             case Skipped():
                 self._drop_item(event.source)
             case Finished() | ClipFinished():
@@ -129,7 +131,7 @@ class FolderView:
     # Lines
 
     def _print(self, text: str, style: str | None = None) -> None:
-        self._console.print(printable(text), style=style, markup=False)
+        put(self._console, text, style)
 
     def _note(self, note: Note) -> None:
         """Once, with the first file it is about: a thousand files may give the same cause."""
@@ -168,14 +170,13 @@ class FolderView:
         counts = {"to do": event.to_do, "done": event.done, "skipped": event.skipped, "failed": event.failed}
         counted_up = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count) or "nothing to do"
         pace = f", {event.megapixels / event.seconds:.2f} MP/s" if event.megapixels and event.seconds else ""
-        self._print(f"{counted_up}; {duration(event.seconds)}{pace}")
+        failed = " (the errors are above)" if event.failures else ""
+        self._print(f"{counted_up}; {duration(event.seconds)}{pace}{failed}")
         for text, count in self._said.items():
             if count > 1:
                 self._print(f"  reported of {count:,} files: {text}", style="yellow")
         self._said.clear()
         self._begin = 0.0  # of a folder that is watched: the next files will come when they come
-        for failure in event.failures:
-            self._print(f"  failed: {failure_line(failure)}", style="red")
 
     # Bars
 

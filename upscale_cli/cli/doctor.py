@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
+from upscale_cli.cli.lines import put_on
 from upscale_cli.text import counted
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def show(findings: Sequence[Finding], *, as_json: bool) -> None:
             print(json.dumps(asdict(finding)))
         else:
             mark = {"ok": "  ", "note": "- ", "problem": "! "}[finding.state]
-            print(f"{mark}{finding.what:<18}{finding.found}")
+            put_on(sys.stdout, f"{mark}{finding.what:<18}{finding.found}", indent=20)
 
 
 def _versions() -> list[Finding]:
@@ -185,8 +186,8 @@ def _ffmpeg() -> list[Finding]:
 
 
 def _weights() -> list[Finding]:
-    from upscale_cli.models.registry import MODELS
-    from upscale_cli.models.resolve import best_model
+    from upscale_cli.models.registry import MODELS, rows_of
+    from upscale_cli.models.resolve import best_model, better_model
     from upscale_cli.models.store import is_offline, locate, weights_folders
 
     notes: list[str] = []
@@ -198,6 +199,12 @@ def _weights() -> list[Finding]:
     findings.append(Finding("models here", ", ".join(here) or "none", "ok" if here else "problem"))
     findings += [Finding("weights", note, "problem") for note in dict.fromkeys(notes)]
     findings.append(Finding("without -m", " - ".join(best_model())))
+    if better := better_model():
+        size = max(spec.size or 0 for spec in rows_of(better))
+        line = (
+            f"-m {better} makes better photos; it is fetched once ({size / 1e6:.0f} MB): upscale models fetch {better}"
+        )
+        findings.append(Finding("better", line, "note"))
     if is_offline():
         findings.append(Finding("network", "UPSCALE_OFFLINE is set: nothing will be fetched", "note"))
     return findings

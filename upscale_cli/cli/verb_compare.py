@@ -4,12 +4,12 @@ Imports neither torch nor numpy, so that `--help` is instant.
 """
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from upscale_cli.cli.lines import put_error
 from upscale_cli.errors import InputError, OptionError, OutputError, printable
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def show(compared: "Compared", *, as_json: bool, quiet: bool) -> None:
         print(json.dumps(as_record(compared)))
     elif not quiet:
         for line in in_words(compared):
-            print(printable(line), file=sys.stderr)
+            put_error(line)
 
 
 def in_words(compared: "Compared") -> list[str]:

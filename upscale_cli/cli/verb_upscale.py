@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from upscale_cli.cli.batch_options import Batch
+from upscale_cli.cli.better_model import BetterModelHint
 from upscale_cli.cli.grouped import grouped
 from upscale_cli.cli.unknown_words import check_words
 from upscale_cli.cli.upscale_options import (
@@ -77,9 +78,12 @@ def upscale(
         from upscale_cli.jobs.plan import Planner
 
         show = partial(show_compared, as_json=messages.as_json, quiet=messages.quiet) if output.compare else None
-        planner = Planner(naming, photos, clip_options, net, listener)
+        hint = BetterModelHint(listener)
+        planner = Planner(naming, photos, clip_options, net, hint)
         is_one_run = batch.is_one_run or (show is None and not to_stdout and batch.is_several(sources, len(models)))
         failed = batch.run(planner, models) if is_one_run else Run(planner, show_comparison=show).all(sources, models)
+        if not (messages.as_json or messages.quiet):
+            hint.show()
     if failed:
         raise typer.Exit(1)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from upscale_cli.errors import InputError, OptionError, OutputError
-from upscale_cli.events import Say
+from upscale_cli.events import Detail, Say
 from upscale_cli.frames.pixel_format import PixelFormat, opaque
 from upscale_cli.inference.device import free_host_memory
 from upscale_cli.inference.sizing import Target
@@ -18,7 +18,7 @@ from upscale_cli.jobs.video_facts import VideoFacts
 from upscale_cli.media.video.caption_search import has_captions
 from upscale_cli.media.video.carried_metadata import metadata_notes, metadata_of
 from upscale_cli.media.video.carried_streams import Slot, carry
-from upscale_cli.media.video.colour import complete
+from upscale_cli.media.video.colour import complete, is_usual
 from upscale_cli.media.video.encoder_choice import choose_encoder
 from upscale_cli.media.video.encoding import Encoder, Picture
 from upscale_cli.media.video.ffmpeg.binary import FFmpeg, find_ffmpeg
@@ -164,7 +164,7 @@ def _stream_plan(job: VideoFacts, upscaler: Upscaler, stream: VideoStream, ffmpe
     if is_changed:
         say(f"{name}: pixel format {stream.pixel_format} becomes {format.name}, the nearest that is kept exactly.")
     if guess:
-        say(f"{name}: {guess}")
+        say(Detail(f"{name}: {guess}") if is_usual(stream.tags, stream.width, stream.height) else f"{name}: {guess}")
     if deinterlacing(options.decode.deinterlace, stream):
         why = f"interlaced; deinterlaced by bwdif ({option('deinterlace', 'off')} keeps the fields)"
         say(f"{name}: {why if stream.interlaced else 'deinterlaced by bwdif, as asked'}.")

@@ -9,12 +9,14 @@ from collections.abc import Mapping
 from typing import Final
 
 from upscale_cli.events import Fetching, Listener, Note, Say
-from upscale_cli.messages import Message, option
 from upscale_cli.models import store
 from upscale_cli.models.registry import KERNELS, MODELS, Spec, rows_of
 from upscale_cli.models.store import Found, Progress, is_offline, locate, quiet
 
 CHECKPOINT_ENDINGS: Final = (".pth", ".pt", ".ckpt", ".safetensors")
+
+BEST_HERE: Final = "the best on this machine"
+"""Why a model was taken where none was asked for."""
 
 CLIP_MODEL: Final = "espcn-robust"
 CLEAN_CLIP_MODEL: Final = "espcn"
@@ -33,13 +35,21 @@ def is_checkpoint_path(name: str) -> bool:
 
 def best_model(*, say: Say = quiet) -> tuple[str, str]:
     """The model of the highest quality whose checkpoint is on this machine, and why, for the first line."""
-    ranked = sorted({spec.model: spec.quality for spec in MODELS}.items(), key=lambda item: -item[1])
-    for model, quality in ranked:
+    for model, quality in _ranked():
         if quality and any(locate(spec, say=say) for spec in rows_of(model)):
-            above = [name for name, rank in ranked if rank > quality and rank]
-            missing = f"; {option('model', above[0])} gets a better one" if above else ""
-            return model, Message(f"the best on this machine{missing}")
+            return model, BEST_HERE
     return next(iter(KERNELS)), "no checkpoint is on this machine"
+
+
+def better_model() -> str | None:
+    """The model that would be taken if it were on this machine, and is not; None where the best of all is here."""
+    best = _ranked()[0][0]
+    return None if best_model()[0] == best else best
+
+
+def _ranked() -> list[tuple[str, int]]:
+    """Models and their rank, the best first."""
+    return sorted({spec.model: spec.quality for spec in MODELS}.items(), key=lambda item: -item[1])
 
 
 def best_clip_model(codec: str) -> tuple[str, str]:

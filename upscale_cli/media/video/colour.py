@@ -12,6 +12,9 @@ from upscale_cli.frames.pixel_format import PixelFormat
 _HD_WIDTH: Final = 1280
 _SD_HEIGHT: Final = 576
 
+_PLAIN: Final = frozenset({"bt709", "bt470bg", "smpte170m", "iec61966-2-1", "gbr"})
+"""Of matrices, primaries and transfer functions: those that every player shows alike, but for the matrix."""
+
 
 def complete(tags: ColourTags, width: int, height: int, format: PixelFormat) -> tuple[ColourTags, str | None]:
     """Tags with nothing missing, and one line that says what was guessed.
@@ -40,6 +43,22 @@ def complete(tags: ColourTags, width: int, height: int, format: PixelFormat) -> 
         chroma_location=location if format.model == "yuv" and format.subsampled else None,
     )
     return completed, _line(tags, completed)
+
+
+def is_usual(tags: ColourTags, width: int, height: int) -> bool:
+    """Whether everybody takes the colours for what `complete` does, so that the guess needs no word.
+
+    So it is where nothing that is there speaks of other colours than those of plain video (BT.601, BT.709, sRGB), and
+    the size leaves no doubt: some players tell SD from HD by the width, some by the height, so those between differ.
+
+    >>> is_usual(ColourTags(), 1920, 1080), is_usual(ColourTags(), 1280, 544), is_usual(ColourTags(), 640, 360)
+    (True, False, True)
+    >>> is_usual(ColourTags(primaries="bt2020"), 1920, 1080)
+    False
+    """
+    given = {tags.matrix, tags.primaries, tags.transfer} - {None}
+    is_clear = tags.matrix is not None or (width >= _HD_WIDTH) == (height > _SD_HEIGHT)
+    return is_clear and given <= _PLAIN
 
 
 def _matrix(primaries: str | None, width: int, height: int) -> str:
