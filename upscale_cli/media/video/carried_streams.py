@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from upscale_cli.media.video.container import Container
-from upscale_cli.media.video.streams import Clip, OtherStream, VideoStream
+from upscale_cli.media.video.streams import UNKNOWN, Clip, OtherStream, VideoStream
 
 _TEXT: Final = (
     *("subrip", "ass", "ssa", "mov_text", "webvtt", "text", "eia_608", "microdvd", "jacosub", "sami", "realtext"),
@@ -67,7 +67,7 @@ def carry(clip: Clip, upscaled: tuple[int, ...], container: Container) -> tuple[
             slots.append(Slot(stream.index, action))
             kinds.add(kind)
         if note is not None:
-            notes.append(f"stream {stream.index} ({kind}, {stream.codec}) is {note}")
+            notes.append(f"stream {stream.index} ({kind}, {_called(stream)}) is {note}")
     if clip.chapters and not container.chapters:
         notes.append(f"{clip.chapters} chapters are left out: {container.name} holds none")
     slots.sort(key=lambda slot: slot.action == "attach")
@@ -86,11 +86,19 @@ def _kind(stream: VideoStream | OtherStream) -> str:
     return {"picture": "cover art"}.get(stream.kind, stream.kind)
 
 
+def _called(stream: VideoStream | OtherStream) -> str:
+    """What a coding is called: by ffmpeg, else by the container."""
+    tag = "" if isinstance(stream, VideoStream) else stream.tag
+    return tag if tag and stream.codec == UNKNOWN else stream.codec
+
+
 def _fate(clip: Clip, stream: VideoStream | OtherStream, container: Container) -> tuple[str | None, str | None]:
     """What is done to a stream that is not upscaled (None: left out), and what to say of it (None: nothing)."""
-    left_out = f"left out: {container.name} cannot hold it"
     if isinstance(stream, VideoStream):
-        return ("copy", None) if stream.codec in container.video else (None, left_out)
+        return _copied_or_not(stream.codec in container.video, container)
+    if stream.codec == UNKNOWN and stream.kind != "data":
+        held = bool(stream.tag) and clip.format in _WHOLE_BY_TAG and stream.kind in container.by_tag
+        return ("copy", None) if held else (None, "left out: its coding is not known to ffmpeg")
     match stream.kind:
         case "picture":
             held = container.pictures is not None and stream.codec in _PICTURES
@@ -103,16 +111,31 @@ def _fate(clip: Clip, stream: VideoStream | OtherStream, container: Container) -
                 # QuickTime's tracks of time code and of chapter names, made anew from the tags and the chapters.
                 return None, None
             held = stream.codec in container.data or stream.tag in container.data
+        case "video":
+            held = stream.is_described and stream.codec in container.video
         case "audio":
             return _fate_of_audio(stream, container)
         case "subtitle":
             return _fate_of_subtitle(stream, container)
-    return ("copy", None) if held else (None, left_out)
+    return _copied_or_not(held, container)
 
 
-def _fate_of_audio(stream: OtherStream, container: Container) -> tuple[str, str | None]:
+def _copied_or_not(held: bool, container: Container) -> tuple[str | None, str | None]:
+    return ("copy", None) if held else (None, f"left out: {container.name} cannot hold it")
+
+
+_WHOLE_BY_TAG: Final = ("avi", "asf", "matroska,webm", "nut")
+"""Demuxers of containers that say by a tag of four bytes, and by data that follows it, what a coding is. QuickTime and
+MP4 have boxes for that besides, which libavformat drops for a coding that it does not know."""
+
+
+def _fate_of_audio(stream: OtherStream, container: Container) -> tuple[str | None, str | None]:
+    if not stream.is_described:  # no muxer takes it then
+        return None, "left out: nothing in it says its rate and channels"
     if stream.codec in container.audio_codecs:
         return "copy", None
+    if not stream.has_decoder:
+        return _copied_or_not(False, container)
     lossless = stream.codec in _LOSSLESS_AUDIO or stream.codec.startswith("pcm_")
     encoder = container.lossless_audio if lossless and container.lossless_audio else container.audio
     return encoder, f"converted to {encoder.removeprefix('lib')}: {container.name} cannot hold it as it is"
@@ -124,7 +147,7 @@ def _fate_of_subtitle(stream: OtherStream, container: Container) -> tuple[str | 
     encoder = container.text_subtitles
     if stream.codec in _TEXT and encoder is not None:
         return encoder, f"converted to {encoder}: {container.name} cannot hold it as it is"
-    return None, f"left out: {container.name} cannot hold it"
+    return _copied_or_not(False, container)
 
 
 def upscaled_outputs(slots: tuple[Slot, ...]) -> list[int]:

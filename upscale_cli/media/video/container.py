@@ -54,6 +54,7 @@ class Container:
         extensions: lower case, with the dot; the first is the one written by default.
         demuxers: libavformat's names of what is read as this container.
         video, audio_codecs, subtitles, data: names of the codings it holds as they are.
+        by_tag: kinds of streams that it gives back whatever their coding, where a tag names that.
         text_subtitles: encoder for text subtitles that it cannot hold as they are; None where it holds no text.
         audio: encoder for sound that it cannot hold as it is.
         lossless_audio: the same for sound that has lost nothing so far; None: as `audio`.
@@ -72,6 +73,7 @@ class Container:
     audio_codecs: tuple[str, ...]
     subtitles: tuple[str, ...] = ()
     data: tuple[str, ...] = ()
+    by_tag: tuple[Literal["video", "audio"], ...] = ()
     text_subtitles: str | None = None
     audio: str = "aac"
     lossless_audio: str | None = None
@@ -99,6 +101,7 @@ _ROWS: Final = (
         video=_ANY_VIDEO,
         audio_codecs=_MATROSKA_AUDIO,
         subtitles=("subrip", "ass", "webvtt", "hdmv_pgs_subtitle", "dvd_subtitle", "dvb_subtitle"),
+        by_tag=("video",),
         text_subtitles="srt",
         audio="flac",
         arguments=_NEGATIVE_TIMES,
@@ -205,6 +208,7 @@ _ROWS: Final = (
         video=_ANY_VIDEO,
         audio_codecs=_NUT_AUDIO,
         subtitles=("ass",),
+        by_tag=("video", "audio"),
         text_subtitles="ass",
         audio="flac",
     ),

@@ -10,8 +10,8 @@ import av
 
 from upscale_cli.media.inventory import Inventory, short
 from upscale_cli.media.video.carried_streams import STALE_TAGS
+from upscale_cli.media.video.described import description_of
 from upscale_cli.media.video.opening import open_clip
-from upscale_cli.media.video.probe import dumped
 
 _OF_THE_FILE: Final = frozenset(
     ("MAJOR_BRAND", "MINOR_VERSION", "COMPATIBLE_BRANDS", "ENCODER", "HANDLER_NAME", "VENDOR_ID", "DURATION")
@@ -52,12 +52,12 @@ def _items(container: Any) -> Iterator[tuple[str, str]]:
             yield f"tag: {key.lower()}", short(value)
     if chapters := container.chapters():
         yield "chapters", str(len(chapters))
-    dumps = dumped(container)
+    described = description_of(container)
     counts: Counter[str] = Counter()
     for stream in container.streams:
         kind = _kind(stream)
         counts[kind] += 1
-        yield from _of_stream(f"{kind} stream {counts[kind]}", kind, stream, dumps.get(stream.index, ""))
+        yield from _of_stream(f"{kind} stream {counts[kind]}", kind, stream, described.of(stream.index))
     if container.streams.video:
         yield from ((name, "") for name in _of_frames(container))
 

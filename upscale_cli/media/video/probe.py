@@ -3,7 +3,6 @@
 import os
 import re
 import stat
-import threading
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -13,6 +12,7 @@ from av.container import InputContainer
 
 from upscale_cli.errors import InputError
 from upscale_cli.media.image.formats import MAX_PIXELS
+from upscale_cli.media.video.described import Description, coding_of, description_of
 from upscale_cli.media.video.first_frames import Seen, first_frames_of, tags_of
 from upscale_cli.media.video.opening import STDIN, Readable, is_untimed, open_clip
 from upscale_cli.media.video.streams import Clip, OtherStream, VideoStream
@@ -95,7 +95,7 @@ def _clip(container: InputContainer, source: str, name: str, max_pixels: int) ->
                 f"Raise {option('max_pixels')} if you trust the file."
             )
     main = _main(container, videos)
-    dumps = dumped(container)
+    described = description_of(container)
     seen = first_frames_of(container, videos)
     if not seen[main].frames:
         why = "it is encrypted" if seen[main].encrypted else "it is damaged, or of an unknown kind"
@@ -103,7 +103,7 @@ def _clip(container: InputContainer, source: str, name: str, max_pixels: int) ->
             f"{name}: no picture of its video stream ({videos[0].codec_context.codec.canonical_name}) decodes; {why}. "
             "Check the file in a player."
         )
-    facts = tuple(_video(container, stream, seen[stream.index], dumps.get(stream.index, "")) for stream in videos)
+    facts = tuple(_video(container, stream, seen[stream.index], described) for stream in videos)
     untimed = is_untimed(container)
     seconds = [stream.seconds for stream in facts if stream.seconds is not None]
     if container.duration is not None and not untimed:
@@ -114,9 +114,7 @@ def _clip(container: InputContainer, source: str, name: str, max_pixels: int) ->
         format=container.format.name,
         video=facts,
         main=main,
-        others=tuple(
-            _other(stream, dumps.get(stream.index, "")) for stream in container.streams if stream not in videos
-        ),
+        others=tuple(_other(stream, described) for stream in container.streams if stream not in videos),
         seconds=max(seconds, default=None),
         start_seconds=(container.start_time or 0) / av.time_base,
         chapters=len(container.chapters()),
@@ -131,7 +129,8 @@ def _video_streams(container: InputContainer, name: str) -> list[Any]:
     Raises:
         InputError: there is no video stream, or none that this ffmpeg has a decoder for.
     """
-    videos = [stream for stream in container.streams if _is_moving(stream) and stream.codec_context is not None]
+    videos: list[Any] = [stream for stream in container.streams if _is_moving(stream) and stream.codec_context]
+    videos = [stream for stream in videos if stream.codec_context.width and stream.codec_context.height] or videos
     if not videos:
         unknown = [getattr(stream, "name", None) or "unknown" for stream in container.streams if _is_moving(stream)]
         if unknown:
@@ -145,33 +144,29 @@ def _is_moving(stream: Any) -> bool:
     return bool(stream.type == "video") and not stream.disposition & av.stream.Disposition.attached_pic
 
 
-def _other(stream: Any, dump: str) -> OtherStream:
-    kind: Literal["audio", "subtitle", "data", "attachment", "picture"] = "data"
+def _other(stream: Any, described: Description) -> OtherStream:
+    kind: Literal["audio", "subtitle", "data", "attachment", "picture", "video"] = "data"
     if stream.type in ("audio", "subtitle", "attachment"):
         kind = stream.type
-    elif stream.type == "video" and stream.codec_context is not None:
-        kind = "picture"
+    elif stream.type == "video":
+        kind = "video" if _is_moving(stream) else "picture"
     return OtherStream(
         index=stream.index,
         kind=kind,
-        codec=_codec_name(stream),
-        tag=_tag_of(dump),
+        codec=coding_of(stream, described),
+        tag=described.tag(stream.index),
+        has_decoder=stream.codec_context is not None,
+        is_described=kind not in ("audio", "video") or _is_described(stream, described),
         disposition=_dispositions(stream),
         metadata=dict(stream.metadata),
     )
 
 
-def _codec_name(stream: Any) -> str:
-    """The name of the coding, not of the library that decodes it."""
-    if stream.codec_context is not None:
-        return str(stream.codec_context.codec.canonical_name)
-    return str(stream.name or "unknown") if stream.type != "attachment" else "attachment"
-
-
-def _tag_of(dump: str) -> str:
-    """The container's own name of a coding: "Data: none (tmcd / 0x64636D74)"."""
-    found = re.search(r"\((\w{4}) / 0x[0-9A-F]{8}\)", dump.split("\n", 1)[0])
-    return found[1] if found else ""
+def _is_described(stream: Any, described: Description) -> bool:
+    """Whether a sound's rate, a video's size are known; of what is announced and never comes they are not."""
+    if stream.codec_context is None or stream.type == "video":
+        return bool(re.search(r", [1-9]\d* Hz|, [1-9]\d*x[1-9]\d*", described.heading(stream.index)))
+    return bool(stream.codec_context.sample_rate and stream.codec_context.layout.nb_channels)
 
 
 def _dispositions(stream: Any) -> tuple[str, ...]:
@@ -187,30 +182,9 @@ def _main(container: InputContainer, videos: list[Any]) -> int:
     return int(best.index) if best is not None and best in videos else int(videos[0].index)
 
 
-_dump_lock = threading.Lock()
-
-
-def dumped(container: Any) -> dict[int, str]:
-    """libavformat's own description of each stream by index: PyAV gives the chroma location nowhere else.
-
-    It is part of what is logged at the level "verbose" only, so the level of the whole process is raised meanwhile.
-    """
-    with _dump_lock:
-        level = av.logging.get_level()
-        try:
-            av.logging.set_level(av.logging.VERBOSE)
-            av.logging.set_libav_level(av.logging.VERBOSE)
-            text = container.dumps_format()
-        finally:
-            av.logging.set_libav_level(av.logging.INFO)
-            av.logging.set_level(level)
-    parts = re.split(r"^  Stream #0:(\d+)", text, flags=re.MULTILINE)
-    return {int(index): part for index, part in zip(parts[1::2], parts[2::2], strict=True)}
-
-
-def _video(container: InputContainer, stream: Any, seen: Seen, dump: str) -> VideoStream:
-    context = stream.codec_context
-    codec = _codec_name(stream)
+def _video(container: InputContainer, stream: Any, seen: Seen, described: Description) -> VideoStream:
+    context, dump = stream.codec_context, described.of(stream.index)
+    codec = coding_of(stream, described)
     pixel_format = seen.pixel_format or context.pix_fmt or "yuv420p"
     alpha_decoder = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(codec) if seen.alpha else None
     if alpha_decoder and pixel_format == "yuv420p":

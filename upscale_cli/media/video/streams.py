@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Literal
+from typing import Final, Literal
 
 from upscale_cli.frames.colour_tags import ColourTags, ContentLight, MasteringDisplay
+
+UNKNOWN: Final = "unknown"
+"""A coding that libavcodec has no name for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,16 +86,21 @@ class OtherStream:
     """Any stream that is carried along.
 
     Attributes:
-        kind: "audio", "subtitle", "data", "attachment" or "picture" (cover art, other video is a `VideoStream`).
+        kind: "audio", "subtitle", "data", "attachment", "picture" (cover art), or "video" that nothing here decodes;
+            all other video is a `VideoStream`.
         codec: ffmpeg's name; "unknown" where it has none.
         tag: what the container calls the codec, four characters ("tmcd"); "" where it does not.
+        has_decoder: whether PyAV can decode it.
+        is_described: False for sound whose rate and channels are not known, and for video whose size is not.
         disposition: ffmpeg's names, "default", "forced", "attached_pic", ...
     """
 
     index: int
-    kind: Literal["audio", "subtitle", "data", "attachment", "picture"]
+    kind: Literal["audio", "subtitle", "data", "attachment", "picture", "video"]
     codec: str
     tag: str = ""
+    has_decoder: bool = True
+    is_described: bool = True
     disposition: tuple[str, ...] = ()
     metadata: dict[str, str] = field(default_factory=dict)
 
