@@ -106,7 +106,7 @@ def test_the_first_line_says_what_is_done_and_why(run: Run, photo: Path) -> None
 def test_what_a_run_tells_a_program(run: Run, photo: Path) -> None:
     outcome = run(photo, "-m", "espcn", "-s", 2, "--json", "--device", "cpu")
     events = [json.loads(line) for line in outcome.out.splitlines()]
-    assert [event["event"] for event in events] == ["started", "progress", "progress", "finished"]
+    assert [event["event"] for event in events] == ["started", "progress", "progress", "carried", "finished"]
     assert events[0]["passes"] == ["espcn-x2"]
     assert events[-1] | {"seconds": 0} == {
         "event": "finished", "source": str(photo), "output": str(photo.parent / "photo_2x.png"), "width": 32,
