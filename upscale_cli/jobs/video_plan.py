@@ -17,7 +17,7 @@ from upscale_cli.jobs.preview import SideBySide
 from upscale_cli.jobs.video_facts import VideoFacts
 from upscale_cli.media.video.caption_search import has_captions
 from upscale_cli.media.video.carried_metadata import metadata_notes, metadata_of
-from upscale_cli.media.video.carried_streams import Slot, carry
+from upscale_cli.media.video.carried_streams import Slot, carry, tag_notes
 from upscale_cli.media.video.colour import complete, is_usual
 from upscale_cli.media.video.encoder_choice import choose_encoder
 from upscale_cli.media.video.encoding import Encoder, Picture
@@ -90,7 +90,7 @@ def plan_clip(job: VideoFacts, upscaler: Upscaler, say: Say) -> ClipPlan:
         _check_clock(clip, stream, options.decode)
     streams = tuple(_stream_plan(job, upscaler, stream, ffmpeg, say) for stream in chosen)
     slots, notes = carry(clip, tuple(stream.index for stream in chosen), job.container)
-    for note in notes:
+    for note in (*notes, *tag_notes(clip)):
         say(f"{clip.name}: {note}")
     _check_memory(clip, streams)
     return ClipPlan(streams, slots, _cut(job, streams), _frames_expected(chosen, options.decode), ffmpeg)

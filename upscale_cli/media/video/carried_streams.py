@@ -174,6 +174,7 @@ def slot_arguments(
             missing is copied as a stream.
     """
     arguments = ["-copy_unknown", "-map_metadata", str(other_input), "-map_chapters", str(other_input)]
+    arguments += _retold(clip, "file", 0, "")
     streams = {stream.index: stream for stream in _streams(clip)}
     upscaled = 0
     for position, slot in enumerate(slots):
@@ -181,15 +182,15 @@ def slot_arguments(
         if slot.action == "attach" and attached and slot.index in attached:
             arguments += _attach(position, stream, attached[slot.index])
         elif slot.action == "upscale":
-            arguments += ["-map", f"{video_input}:{upscaled}", *_tags(position, stream, other_input)]
+            arguments += ["-map", f"{video_input}:{upscaled}", *_tags(position, clip, stream, other_input)]
             arguments += _without_stale(position, stream)
             upscaled += 1
         elif slot.action in ("copy", "attach"):
             arguments += ["-map", f"{other_input}:{slot.index}", f"-c:{position}", "copy"]
-            arguments += _tags(position, stream, other_input)
+            arguments += _tags(position, clip, stream, other_input)
         else:
             arguments += ["-map", f"{other_input}:{slot.index}", *_conversion(position, slot.action)]
-            arguments += [*_tags(position, stream, other_input), *_without_stale(position, stream)]
+            arguments += [*_tags(position, clip, stream, other_input), *_without_stale(position, stream)]
     return arguments
 
 
@@ -202,11 +203,40 @@ def _attach(position: int, stream: VideoStream | OtherStream, path: str) -> list
     ]
 
 
-def _tags(position: int, stream: VideoStream | OtherStream, other_input: int) -> list[str]:
+def chapter_arguments(clip: Clip) -> list[str]:
+    """The titles of chapters that are not UTF-8; only where all chapters come, for the output's are counted."""
+    numbers = sorted({repair.index for repair in clip.tag_repairs if repair.place == "chapter"})
+    return [argument for number in numbers for argument in _retold(clip, "chapter", number, f":c:{number}")]
+
+
+def _retold(clip: Clip, place: str, index: int, where: str) -> list[str]:
+    """Tags that are not UTF-8, as text: over the bytes that ffmpeg copies."""
+    return [
+        part
+        for repair in clip.tag_repairs
+        if repair.place == place and repair.index == index and repair.text is not None
+        for part in (f"-metadata{where}", f"{repair.key}={repair.text}")
+    ]
+
+
+def tag_notes(clip: Clip) -> Iterator[str]:
+    """A line about tags that are not UTF-8; one for those that can be read, one for the others."""
+    for read, what in ((True, "read as Windows-1252 and written as UTF-8"), (False, "their bytes are kept")):
+        names = dict.fromkeys(repair.key for repair in clip.tag_repairs if (repair.text is not None) == read)
+        if names:
+            yield f"tags that are not UTF-8 ({', '.join(names)}): {what}"
+
+
+def _tags(position: int, clip: Clip, stream: VideoStream | OtherStream, other_input: int) -> list[str]:
     """A stream's metadata and disposition. Naming one stream's switches off the copying of all, so each is named."""
     arguments = [f"-map_metadata:s:{position}", f"{other_input}:s:{stream.index}"]
+    arguments += _retold(clip, "stream", stream.index, f":s:{position}")
     arguments += [f"-disposition:{position}", "+".join(stream.disposition) or "0"]
-    if "name" in stream.metadata and "title" not in stream.metadata:  # what MP4's demuxer calls it, and its muxer not
+    unread = any(
+        repair.place == "stream" and repair.index == stream.index for repair in clip.tag_repairs if not repair.text
+    )
+    if "name" in stream.metadata and "title" not in stream.metadata and not unread:
+        # what MP4's demuxer calls it, and its muxer not
         arguments += [f"-metadata:s:{position}", f"title={stream.metadata['name']}"]
     return arguments
 

@@ -12,6 +12,7 @@ from upscale_cli.media.inventory import Inventory, short
 from upscale_cli.media.video.carried_streams import STALE_TAGS
 from upscale_cli.media.video.described import description_of
 from upscale_cli.media.video.opening import open_clip
+from upscale_cli.media.video.text_tags import tags
 
 _OF_THE_FILE: Final = frozenset(
     ("MAJOR_BRAND", "MINOR_VERSION", "COMPATIBLE_BRANDS", "ENCODER", "HANDLER_NAME", "VENDOR_ID", "DURATION")
@@ -47,7 +48,7 @@ def inventory_of_clip(path: Path) -> Inventory | None:
 
 
 def _items(container: Any) -> Iterator[tuple[str, str]]:
-    for key, value in container.metadata.items():
+    for key, value in tags(container.metadata).items():
         if key.upper() not in _OF_THE_FILE:
             yield f"tag: {key.lower()}", short(value)
     if chapters := container.chapters():
@@ -71,7 +72,7 @@ def _kind(stream: Any) -> str:
 def _of_stream(name: str, kind: str, stream: Any, dump: str) -> Iterator[tuple[str, str]]:
     codec = getattr(stream.codec_context, "name", "") if kind not in ("video", "attachment") else ""
     yield name, codec or ""
-    for key, value in stream.metadata.items():
+    for key, value in tags(stream.metadata).items():
         plain = key.upper().split("-")[0]
         if plain not in _OF_THE_FILE and plain not in STALE_TAGS:
             yield f"{name}: {key.lower()}", short(value)

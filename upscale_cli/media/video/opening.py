@@ -81,7 +81,7 @@ def live_arguments(address: str) -> tuple[list[str], str]:
 
 
 def open_clip(source: str | Readable, *, max_pixels: int = MAX_PIXELS) -> InputContainer:
-    """Open a clip with PyAV, under the same whitelists as ffmpeg.
+    """Open a clip with PyAV, under the same whitelists as ffmpeg. Its tags are to be read by `text_tags`.
 
     Args:
         source: `Clip.source` ("file:PATH"), or an open binary file.
@@ -92,7 +92,7 @@ def open_clip(source: str | Readable, *, max_pixels: int = MAX_PIXELS) -> InputC
     """
     formats, protocols = whitelists(source if isinstance(source, str) else STDIN)
     options = {"protocol_whitelist": protocols, "format_whitelist": formats}
-    container: InputContainer = av.open(cast(Any, source), mode="r", options=options, metadata_errors="replace")
+    container: InputContainer = av.open(cast(Any, source), mode="r", options=options, metadata_errors="surrogateescape")
     for stream in container.streams.video:
         if stream.codec_context is not None:
             limit = decoder_limit(max_pixels, stream.codec_context.width, stream.codec_context.height)

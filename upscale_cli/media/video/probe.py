@@ -16,6 +16,7 @@ from upscale_cli.media.video.described import Description, coding_of, descriptio
 from upscale_cli.media.video.first_frames import Seen, first_frames_of, tags_of
 from upscale_cli.media.video.opening import STDIN, Readable, is_untimed, open_clip
 from upscale_cli.media.video.streams import Clip, OtherStream, VideoStream
+from upscale_cli.media.video.text_tags import repairs, tags
 from upscale_cli.messages import option
 
 _TOP_FIRST: Final = (2, 4)  # AVFieldOrder: TT, TB. ffmpeg writes TB and BT for what is shown in the order it is coded.
@@ -118,7 +119,8 @@ def _clip(container: InputContainer, source: str, name: str, max_pixels: int) ->
         seconds=max(seconds, default=None),
         start_seconds=(container.start_time or 0) / av.time_base,
         chapters=len(container.chapters()),
-        metadata=dict(container.metadata),
+        metadata=tags(container.metadata),
+        tag_repairs=tuple(repairs(container)),
         seekable=source.startswith("file:") and not untimed and _has_index(container, main),
     )
 
@@ -158,7 +160,7 @@ def _other(stream: Any, described: Description) -> OtherStream:
         has_decoder=stream.codec_context is not None,
         is_described=kind not in ("audio", "video") or _is_described(stream, described),
         disposition=_dispositions(stream),
-        metadata=dict(stream.metadata),
+        metadata=tags(stream.metadata),
     )
 
 
@@ -192,7 +194,7 @@ def _video(container: InputContainer, stream: Any, seen: Seen, described: Descri
     else:
         alpha_decoder = None
     untimed = is_untimed(container)
-    metadata = dict(stream.metadata)
+    metadata = tags(stream.metadata)
     dynamic = seen.dynamic_hdr | ({"Dolby Vision"} if "DOVI configuration record" in dump else set())
     return VideoStream(
         index=stream.index,

@@ -188,7 +188,9 @@ class VideoReader(Closing):
         needed = self.format.frame_bytes(self.width, self.height)
         last: int | None = None
         try:
-            container = av.open(self._child.stdout, "r", format="nut", buffer_size=BUFFER_BYTES)
+            container = av.open(
+                self._child.stdout, "r", format="nut", buffer_size=BUFFER_BYTES, metadata_errors="replace"
+            )
         except (av.error.FFmpegError, OSError):
             self._end(None)
             return

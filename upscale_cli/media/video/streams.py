@@ -105,6 +105,22 @@ class OtherStream:
     metadata: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class TagRepair:
+    """A tag that is not UTF-8.
+
+    Attributes:
+        place: what it belongs to; with `index`, of the stream or the chapter.
+        key: its name, as it can be shown.
+        text: what it says, by a guess; None where there is none, and its bytes are copied.
+    """
+
+    place: Literal["file", "stream", "chapter"]
+    index: int
+    key: str
+    text: str | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clip:
     """A clip, as probed.
@@ -120,6 +136,8 @@ class Clip:
         start_seconds: of the earliest timestamp.
         chapters: how many.
         seekable: has an index, so that seeking to a time is exact and cheap.
+        metadata: its tags, as they can be shown.
+        tag_repairs: those that are not UTF-8.
     """
 
     source: str
@@ -133,6 +151,7 @@ class Clip:
     chapters: int = 0
     seekable: bool = False
     metadata: dict[str, str] = field(default_factory=dict)
+    tag_repairs: tuple[TagRepair, ...] = ()
 
     def stream(self, index: int) -> VideoStream:
         """The video stream of that index."""

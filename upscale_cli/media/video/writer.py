@@ -17,7 +17,7 @@ import av
 from numpy.typing import NDArray
 
 from upscale_cli.errors import OutputError, printable
-from upscale_cli.media.video.carried_streams import Slot, slot_arguments, upscaled_outputs
+from upscale_cli.media.video.carried_streams import Slot, chapter_arguments, slot_arguments, upscaled_outputs
 from upscale_cli.media.video.container import Container, container_arguments
 from upscale_cli.media.video.encoder_choice import ENVIRONMENT
 from upscale_cli.media.video.ffmpeg import nut
@@ -271,6 +271,7 @@ class VideoWriter(Closing):
             command += self._encoding(place, track, cut)
         if clip is not None:
             command += cut_arguments(cut, clip, slots)
+            command += chapter_arguments(clip) if cut == WHOLE else ()
         target = f"file:{output}" if isinstance(output, Path) else output if isinstance(output, str) else "pipe:1"
         if self._is_stream:
             command += FLUSHED
