@@ -6,8 +6,9 @@ import os
 import re
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, NoReturn
 
+import av
 import pytest
 import typer
 from rich.cells import cell_len
@@ -29,6 +30,7 @@ from upscale_cli.errors import UnknownModelError
 from upscale_cli.events import Detail, Event, Note, Started, Surveyed, saying
 from upscale_cli.frames.colour_tags import ColourTags
 from upscale_cli.media.video.colour import is_usual
+from upscale_cli.media.video.container import ending_of
 from upscale_cli.models.registry import model_names, named, rows_of
 from upscale_cli.models.resolve import BEST_HERE
 
@@ -375,3 +377,146 @@ def test_the_usual_guess_at_colours_is_told_under_v_only(run: Run, here: Path) -
     assert "guessed" not in run("clip.mp4", "-m", "bicubic", "--overwrite").err
     assert "guessed as players do" in run("clip.mp4", "-m", "bicubic", "--overwrite", "-v").err
     assert "guessed as players do" in run("clip.mp4", "-m", "bicubic", "--overwrite", "--json").out
+
+
+# Messages that once misled
+
+
+@pytest.fixture
+def clip(here: Path) -> str:
+    ffmpeg(*moving(64, 48, 3, "5"), *X264, "-pix_fmt", "yuv420p", here / "clip.mp4")
+    return "clip.mp4"
+
+
+@pytest.mark.slow
+def test_a_container_goes_by_its_name_too(run: Run, here: Path, clip: str) -> None:
+    outcome = run(clip, "-m", "bicubic", "-f", "matroska")
+    assert outcome.code == 0, outcome.err
+    with av.open(str(here / "clip_2x.mkv")) as container:
+        assert "matroska" in container.format.name
+
+
+@pytest.mark.parametrize(("given", "meant"), [("matroska", "mkv"), ("MPEGTS", "ts"), ("mp4", "mp4"), (".mkv", ".mkv"),
+                                              ("m4v", "m4v"), ("mts", "mts"), ("jpg", "jpg"), ("x", "x")])  # fmt: skip
+def test_names_of_containers(given: str, meant: str) -> None:
+    assert ending_of(given) == meant
+
+
+def test_a_format_that_is_not_known_names_those_of_photos_and_of_clips(run: Run, here: Path) -> None:
+    line = run("photo.png", "-f", "doc").line
+    assert all(ending in line for ending in (".jpg", ".mkv", "photos", "clips"))
+    line = run("photo.png", "-m", "bicubic", "-f", "mkv").line
+    assert "is for clips" in line
+    assert ".jpg" in line
+    assert files(here) == {"photo.png", "pics/a.png"}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX devices")
+def test_links_that_are_no_files_are_named_for_what_they_are(run: Run, here: Path) -> None:
+    (here / "pics/device.png").symlink_to("/dev/zero")
+    (here / "pics/nowhere.png").symlink_to("gone.png")
+    (here / "pics/circle.png").symlink_to("circle.png")
+    os.mkfifo(here / "pipe")
+    (here / "pics/pipe.png").symlink_to(here / "pipe")
+    err = run("pics", "-m", "bicubic").err
+    assert re.search(r"device\.png: is a link to a device \(/dev/zero\)", err)
+    assert re.search(r"nowhere\.png: is a link that leads nowhere", err)
+    assert re.search(r"circle\.png: is a link that cannot be followed", err)
+    assert re.search(r"pipe\.png: is a link to a pipe", err)
+    assert (here / "pics/a_4x.png").is_file()
+
+
+def test_addresses_of_the_web_are_named_as_they_are_written(run: Run, here: Path) -> None:
+    address = "https://example.org/a.jpg"
+    (here / "list.txt").write_text(f"{address}\npics/a.png\n")
+    outcome = run("list.txt", "-m", "bicubic")
+    assert outcome.code == 1
+    assert f"{address}: is an address" in outcome.line
+    assert (here / "pics/a_4x.png").is_file(), "the rest is done"
+    for arguments in ((address,), ("pics", address), ("compare", address, "photo.png")):
+        line = run(*arguments, *(() if "compare" in arguments else ("-m", "bicubic"))).line
+        assert f"{address}: is an address, and nothing is fetched from the web. Download it" in line
+        assert "--live" not in line
+    assert "--live" in run("http://example.org/live.m3u8").line
+    assert "nothing is sent to the web" in run("photo.png", "-o", address).line
+
+
+@pytest.mark.parametrize(("free", "shown"), [(0, "0 bytes"), (700, "700 bytes"), (2_000, "2 kB")])
+def test_a_full_disk_is_told_with_figures(
+    run: Run, here: Path, monkeypatch: pytest.MonkeyPatch, free: int, shown: str
+) -> None:
+    monkeypatch.setattr("upscale_cli.jobs.photo.shutil.disk_usage", lambda _: Usage(free))
+    line = run("photo.png", "-m", "bicubic", "-s", 8).line
+    assert re.search(rf"at least \d+ (bytes|kB) are needed on the disk, {shown} are free", line), line
+    assert files(here) == {"photo.png", "pics/a.png"}
+
+
+class Usage(NamedTuple):
+    free: int
+
+
+class StrangeError(Exception):
+    """What a library raises."""
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(
+    ("raised", "told"),
+    [
+        (IndexError("boolean index did not match indexed array along axis 0"), "not as its format has it"),
+        (StrangeError("image file is truncated (5 bytes not processed)"), "ends too early"),
+        (EOFError(), "ends too early"),
+    ],
+)
+def test_words_of_a_library_are_no_reason(
+    run: Run, monkeypatch: pytest.MonkeyPatch, raised: Exception, told: str
+) -> None:
+    def fails(*_: object) -> NoReturn:
+        raise raised
+
+    monkeypatch.setattr("upscale_cli.media.image.codecs.png.read_chunks", fails, raising=True)
+    outcome = run("photo.png", "-m", "bicubic")
+    assert re.search(rf"photo\.png: cannot be decoded: .*{told}. The file is damaged; --salvage", outcome.line)
+    assert not str(raised) or str(raised) not in outcome.err
+    assert not str(raised) or str(raised) in run("photo.png", "-m", "bicubic", "-v").err
+
+
+# Options without effect
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--crf", 20), "--crf is for clips"),
+        (("--realtime", "--crf", 20), "--crf and --realtime are for clips"),
+        (("--no-dedup",), "--no-dedup is for clips"),
+        (("--encoder-arg", "a=b"), "--encoder-arg is for clips"),
+        (("--preview", 2), "--preview is for clips"),
+        (("--start", 1, "--end", 2, "--fps", 25), "--start, --end and --fps are for clips"),
+        (("--tta", "-t", 64), "--tile and --tta are for nets, and bicubic is none"),
+        (("--quality", 90), "--quality has no effect on PNG"),
+        (("--pyramid",), "--pyramid has an effect on TIFF of one page only"),
+    ],
+)
+@pytest.mark.parametrize("name", ["photo.png", "pics"])
+def test_options_that_do_not_apply_are_told_once(
+    run: Run, here: Path, name: str, options: tuple[object, ...], told: str
+) -> None:
+    paint(here / "pics/b.png", 2)
+    outcome = run(name, "-m", "bicubic", *options)
+    assert outcome.code == 0
+    assert len(re.findall(rf"^note: .*{re.escape(told)}", outcome.err, re.MULTILINE)) == 1, outcome.err
+
+
+@pytest.mark.usefixtures("here")
+def test_options_that_apply_or_are_not_given_are_not_told(run: Run) -> None:
+    for options in ((), ("--resume",), ("-s", 2, "--overwrite", "-q"), ("--max-memory", "2G")):
+        assert "note" not in run("photo.png", "-m", "bicubic", "--overwrite", *options).err
+
+
+@pytest.mark.slow
+def test_options_for_photos_on_a_clip_are_told(run: Run, clip: str) -> None:
+    outcome = run(clip, "-m", "bicubic", "--pyramid", "--salvage", "--quality", 90, "--crf", 20)
+    assert outcome.code == 0
+    assert "--quality, --pyramid and --salvage are for photos" in outcome.err
+    assert "for clips, and there is none" not in outcome.err

@@ -28,6 +28,18 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def amount(size: int) -> str:
+    """Bytes.
+
+    >>> amount(0), amount(56_300), amount(2_000_000), amount(98_765_432_100)
+    ('0 bytes', '56 kB', '2.0 MB', '98.8 GB')
+    """
+    for unit, digits, name in ((1e9, 1, "GB"), (1e6, 1, "MB"), (1e3, 0, "kB")):
+        if size >= unit:
+            return f"{size / unit:.{digits}f} {name}"
+    return f"{size} bytes"
+
+
 def cause_lines(causes: Iterable[str]) -> list[str]:
     """The causes of an error (`errors.causes_of`), a line each."""
     return [f"  because of {cause}" for cause in causes]

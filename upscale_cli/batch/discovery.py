@@ -18,7 +18,7 @@ from upscale_cli.batch.walk_objects import photos_and_clips_below
 from upscale_cli.files.object_listing import listed, stamp, stamps
 from upscale_cli.files.object_names import as_prefix, bucket_of, is_object, is_prefix_name
 from upscale_cli.files.stamp import Stamp
-from upscale_cli.jobs.inputs import STDIO, Input
+from upscale_cli.jobs.inputs import STDIO, Input, is_web_address, why_not_fetched
 
 LIST_ENDING: Final = ".txt"
 
@@ -92,6 +92,9 @@ def _take_list(name: str, choice: Choice, found: Sources) -> None:
     lines = lines_of(bytes_of(name), name)
     seen = stamps([line for line in lines if is_object(line) and not is_prefix_name(line)])
     for line in lines:
+        if is_web_address(line):
+            found.failed.append((line, why_not_fetched(line)))
+            continue
         if is_object(line):
             _take_listed_object(line, seen, choice, found)
             continue

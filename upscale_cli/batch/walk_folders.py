@@ -6,6 +6,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from pathlib import Path, PurePath
+from typing import Final
 
 from upscale_cli.batch.choice import BELOW, EXCLUDED, HIDDEN, OTHER, OURS, RAW, Choice, Sources
 from upscale_cli.batch.globs import matches
@@ -18,6 +19,7 @@ from upscale_cli.batch.source_names import (
     is_source_ending,
     is_work_folder,
 )
+from upscale_cli.errors import printable
 from upscale_cli.jobs.inputs import Input
 from upscale_cli.media.image.formats import RAW_EXTENSIONS
 
@@ -77,7 +79,7 @@ def _taken(
         if why is not None:
             found.passed_over[why] += 1
         elif not _is_regular(entry):
-            found.failed.append((entry.path, "is a link that leads nowhere. Remove it, or mend it."))
+            found.failed.append((entry.path, _what_link(entry)))
         else:
             yield Input(str(Path(entry.path)), root=root)
 
@@ -96,6 +98,24 @@ def _why_not(entry: os.DirEntry[str], root: str, choice: Choice) -> str | None:
     if ending in AMBIGUOUS_ENDINGS and _is_regular(entry) and not has_clip_in_it(entry.path):
         return OTHER
     return None
+
+
+_KINDS: Final = (
+    (stat.S_ISCHR, "a device"), (stat.S_ISBLK, "a device"), (stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"),
+)  # fmt: skip
+"""What is no file and no folder."""
+
+
+def _what_link(entry: os.DirEntry[str]) -> str:
+    """Why a link is no source."""
+    try:
+        mode = entry.stat().st_mode
+    except FileNotFoundError:
+        return "is a link that leads nowhere. Remove it, or mend it."
+    except OSError as error:
+        return f"is a link that cannot be followed ({error.strerror}). Remove it, or mend it."
+    kind = next((name for is_kind, name in _KINDS if is_kind(mode)), "no file")
+    return f"is a link to {kind} ({printable(os.path.realpath(entry.path))}), and not to a file. Remove it, or mend it."
 
 
 def _is_hidden(entry: os.DirEntry[str]) -> bool:

@@ -47,11 +47,13 @@ class _Item:
 
     Attributes:
         frame_megapixels: SR, of one frame.
+        output: its name.
         megapixels: SR, made so far.
         bar: its line; None before there is something to draw.
     """
 
     frame_megapixels: float = 0.0
+    output: str = ""
     megapixels: float = 0.0
     bar: "TaskID | None" = None
 
@@ -135,10 +137,15 @@ class FolderView:
 
     def _note(self, note: Note) -> None:
         """Once, with the first file it is about: a thousand files may give the same cause."""
-        self._said[note.text] += 1
-        if self._said[note.text] == 1:
+        item = self._items.get(note.source, _Item())
+        what = note.text
+        for name in (note.source, item.output):
+            for form in (name, printable(name), PurePath(name).name):
+                what = what.removeprefix(f"{form}: ") if form else what
+        self._said[what] += 1
+        if self._said[what] == 1:
             name = PurePath(note.source).name
-            self._print(f"note: {note.text if name in note.text else f'{name}: {note.text}'}", style="yellow")
+            self._print(f"note: {what if name in what else f'{name}: {what}'}", style="yellow")
 
     def _survey_done(self, event: Surveyed) -> None:
         self.end_bars()
@@ -154,7 +161,7 @@ class FolderView:
     def _start(self, event: Started) -> None:
         """Reports by what, where that has changed."""
         before, self._started = self._started, event
-        self._items[event.source] = _Item(event.sr_width * event.sr_height / 1e6)
+        self._items[event.source] = _Item(event.sr_width * event.sr_height / 1e6, event.output)
         if not self._begin:
             self._begin = time.monotonic()
         if before is None or (before.model, before.device, before.precision) != (

@@ -50,7 +50,9 @@ def compare(
     """
     from upscale_cli.cli.console import listening
     from upscale_cli.compare.pairing import common_kind
+    from upscale_cli.jobs.checks import check_web
 
+    check_web(*inputs, *([hr] if hr is not None else []))
     paths = [Path(name) for name in inputs]
     reference = Path(hr) if hr is not None else None
     if len(paths) + (reference is not None) < 2:

@@ -79,7 +79,7 @@ def upscale(
 
         show = partial(show_compared, as_json=messages.as_json, quiet=messages.quiet) if output.compare else None
         hint = BetterModelHint(listener)
-        planner = Planner(naming, photos, clip_options, net, hint)
+        planner = Planner(naming, photos, clip_options, net, hint, for_clips=clips.given)
         is_one_run = batch.is_one_run or (show is None and not to_stdout and batch.is_several(sources, len(models)))
         failed = batch.run(planner, models) if is_one_run else Run(planner, show_comparison=show).all(sources, models)
         if not (messages.as_json or messages.quiet):

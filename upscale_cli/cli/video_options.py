@@ -1,10 +1,11 @@
 """The main verb's options for clips. Imports neither torch nor numpy."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 from upscale_cli.cli.option_values import encoder_arguments, frame_rate, seconds_of
 from upscale_cli.cli.options import in_video
+from upscale_cli.messages import option
 
 if TYPE_CHECKING:
     from upscale_cli.jobs.video_facts import ClipOptions, Realtime
@@ -122,6 +123,16 @@ class VideoGroup:
         in_video("--preview", metavar="SECONDS", show_default=False,
                  help="Write a short clip of before and after, side by side."),
     ] = None  # fmt: skip
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """Those that differ from the default and are for clips alone, marked for messages."""
+        usual = {field.name: field.default for field in fields(self) if field.name != "resume"}  # photos have that too
+        names = {name: getattr(self, name) for name, value in usual.items() if getattr(self, name) != value}
+        return tuple(
+            option("dedup", False) if name == "no_dedup" else option({"encoder_arg": "extra"}.get(name, name))
+            for name in names
+        )
 
     def options(self, *, overwrite: bool, max_pixels: int) -> "ClipOptions":
         """As the core takes them.

@@ -11,6 +11,7 @@ from typing import Final
 from upscale_cli.errors import InputError
 from upscale_cli.evaluation.reporting import reporting_failures
 from upscale_cli.events import Failed, Listener
+from upscale_cli.jobs.checks import check_web
 from upscale_cli.media.image.formats import is_picture_ending
 from upscale_cli.media.image.reader_writer import ImageReader
 from upscale_cli.messages import option
@@ -50,6 +51,7 @@ def find_sets(names: Iterable[str], listener: Listener) -> dict[str, list[Path]]
     sets: dict[str, list[Path]] = {}
     for name in names:
         with reporting_failures(name, listener):
+            check_web(name)
             path = Path(name)
             if not os.path.isdir(path):
                 if not os.path.exists(path):

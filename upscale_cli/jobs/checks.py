@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 
-from upscale_cli.errors import OptionError
+from upscale_cli.errors import InputError, OptionError
 from upscale_cli.files.object_names import is_object
-from upscale_cli.jobs.inputs import STDIO, Input
+from upscale_cli.jobs.inputs import STDIO, Input, is_web_address, why_not_fetched
 from upscale_cli.jobs.naming import Naming
 from upscale_cli.media.video.live import is_address
 from upscale_cli.messages import option
@@ -26,6 +26,10 @@ def check_live(sources: Iterable[Input], output: str | None, results: int, *, pl
             f"{option('play', True)} and {option('output', output)} exclude each other. Give one of them."
         )
     addresses = [name for name in (*(source.name for source in given), output or "") if is_address(name)]
+    if not live:
+        check_web(*(source.name for source in given))
+        if output is not None and is_web_address(output):
+            raise OptionError(f"{option('output', output)}: nothing is sent to the web. Give a file.")
     if addresses and not live:
         raise OptionError(f"{addresses[0]}: is an address or a device. Give {option('live', True)} to let it in.")
     if live and not addresses:
@@ -43,6 +47,16 @@ def check_live(sources: Iterable[Input], output: str | None, results: int, *, pl
             raise OptionError(
                 f"{option('live', True)} takes one input and one {option('model')}. Leave the others out."
             )
+
+
+def check_web(*names: str) -> None:
+    """Refuses addresses of the web as inputs.
+
+    Raises:
+        InputError: one is none.
+    """
+    for name in filter(is_web_address, names):
+        raise InputError(f"{name}: {why_not_fetched(name)}")
 
 
 def check_objects(sources: Iterable[Input], naming: Naming, **options: bool) -> None:

@@ -12,8 +12,10 @@ from upscale_cli.errors import InputError
 from upscale_cli.files.object_names import is_object, key_of, parent
 from upscale_cli.files.stamp import Stamp
 from upscale_cli.media.image.formats import CLIP_EXTENSIONS, is_picture_ending
+from upscale_cli.messages import option
 
 STDIO: Final = "-"
+_WEB: Final = ("http://", "https://", "ftp://")
 HEAD_BYTES: Final = 4096
 """Bytes of standard input that are looked at to tell a clip from a picture."""
 
@@ -116,6 +118,21 @@ class Input:
         if is_pipe(self.name):
             return _read_once(self.name)
         return self.path
+
+
+def is_web_address(name: str) -> bool:
+    """Whether it names something in the web, which is never fetched; no path, which could not begin so."""
+    return name.lower().startswith(_WEB) and not os.path.lexists(name)
+
+
+def why_not_fetched(name: str) -> str:
+    """Why an address of the web is no input, and what to do."""
+    stream = f"; a live stream takes {option('live', True)}" if not is_picture_ending(_ending(name)) else ""
+    return f"is an address, and nothing is fetched from the web. Download it, and name the file{stream}."
+
+
+def _ending(name: str) -> str:
+    return PurePosixPath(name.partition("?")[0]).suffix.lower()
 
 
 def _stdin_is_clip() -> bool:

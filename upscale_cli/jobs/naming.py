@@ -14,8 +14,16 @@ from upscale_cli.errors import InputError, OptionError, OutputError
 from upscale_cli.files.object_names import is_object, is_prefix_name, joined, key_of, normal
 from upscale_cli.inference.sizing import Target
 from upscale_cli.jobs.inputs import STDIO, Input
-from upscale_cli.media.image.formats import CLIP_EXTENSIONS, FORMATS, Format, format_named, format_of
+from upscale_cli.media.image.formats import (
+    CLIP_EXTENSIONS,
+    FORMATS,
+    Format,
+    format_named,
+    format_of,
+    known_extensions,
+)
 from upscale_cli.media.image.metadata import PhotoInfo
+from upscale_cli.media.video.container import ending_of, known_containers
 from upscale_cli.messages import option
 
 FIELDS: Final = ("stem", "ext", "scale", "width", "height", "model", "folder", "name")
@@ -43,11 +51,9 @@ class Naming:
     several_models: bool = False
 
     def __post_init__(self) -> None:
-        if self.format is not None and f".{self.format.lower().removeprefix('.')}" not in CLIP_EXTENSIONS:
-            try:
-                format_named(self.format)
-            except OutputError as error:
-                raise OptionError(error.marked) from error
+        if self.format is not None:
+            object.__setattr__(self, "format", ending_of(self.format))
+            _check_format(self.format)
         if self.output is not None and "{" in self.output:
             check_template(self.output)
 
@@ -209,6 +215,23 @@ class Naming:
         return row
 
 
+def _check_format(format: str) -> None:
+    """Refuses what is neither a picture format nor the ending of a clip.
+
+    Raises:
+        OptionError: so it is.
+    """
+    if f".{format.lower().removeprefix('.')}" in CLIP_EXTENSIONS:
+        return
+    try:
+        format_named(format)
+    except OutputError as error:
+        raise OptionError(
+            f'format "{format}" is not known ({option("format")}). For photos choose one of {known_extensions()}; for '
+            f"clips one of {known_containers()}."
+        ) from error
+
+
 def check_template(template: str) -> None:
     """Refuses a template of an output name that could not be filled in.
 
@@ -218,7 +241,9 @@ def check_template(template: str) -> None:
     try:
         parts = [part for part in Formatter().parse(template) if part[1] is not None]
     except ValueError as error:
-        raise OptionError(f"{option('output', template)} is not understood ({error}). Close every brace.") from error
+        raise OptionError(
+            f"{option('output', template)} is not understood. Close every brace; {{{{ stands for one."
+        ) from error
     for _, named, padding, conversion in parts:
         if named not in FIELDS:
             known = ", ".join(f"{{{name}}}" for name in FIELDS)

@@ -41,6 +41,7 @@ from upscale_cli.media.image.formats import format_of
 from upscale_cli.media.video.container import container_named
 from upscale_cli.media.video.ffmpeg.binary import find_ffmpeg
 from upscale_cli.media.video.probe import probe
+from upscale_cli.text import amount
 
 SCRATCH: Final = "upscale-scratch-"
 """Names of scratch folders begin with it."""
@@ -234,7 +235,7 @@ def _fetch(url: str, file: Path, listed: Stamp | None) -> None:
     free = shutil.disk_usage(file.parent).free
     if listed is not None and listed.size > free:
         raise InputError(
-            f"{url}: {listed.size / 1e6:,.1f} MB are needed for it in {file.parent.parent}, {free / 1e6:,.1f} MB are "
+            f"{url}: {amount(listed.size)} are needed for it in {file.parent.parent}, {amount(free)} are "
             "free. Free space, or set TMPDIR to a larger place."
         )
     fetch(url, file, listed)

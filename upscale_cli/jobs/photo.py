@@ -40,6 +40,7 @@ from upscale_cli.media.image.metadata import PhotoInfo
 from upscale_cli.media.image.reader_writer import ImageReader, ImageWriter, frames_kept
 from upscale_cli.messages import option
 from upscale_cli.models.interface import scaled
+from upscale_cli.text import amount
 
 WORK_MEMORY: Final = 256 * 2**20
 """Bytes for tiles and encoders, in addition to the pictures themselves."""
@@ -242,8 +243,8 @@ def check_room(job: PhotoJob, reader: ImageReader, plan: Plan, upscaler: Upscale
         return bands
     allowed = "are free" if job.options.max_memory is None else f"are left by {option('max_memory')}"
     raise OutputError(
-        f"{job.name}: {plan.width} x {plan.height} pixels need {_gigabytes(bands.needed if bands else needed)} of "
-        f"memory, {_gigabytes(max(free, 0))} {allowed}. {remedy}, or "
+        f"{job.name}: {plan.width} x {plan.height} pixels need {amount(bands.needed if bands else needed)} of "
+        f"memory, {amount(max(free, 0))} {allowed}. {remedy}, or "
         f"{'close other programs' if job.options.max_memory is None else 'allow more'}."
     )
 
@@ -262,7 +263,7 @@ def _check_disk(job: PhotoJob, output: Path, info: PhotoInfo, plan: Plan, frames
     free = shutil.disk_usage(_existing(output)).free
     if least > free:
         raise OutputError(
-            f"{job.output_name}: at least {_gigabytes(least)} are needed on the disk, {_gigabytes(free)} are free. "
+            f"{job.output_name}: at least {amount(least)} are needed on the disk, {amount(free)} are free. "
             f"Free space, or choose another {option('output')}."
         )
 
@@ -308,7 +309,3 @@ def _started(job: PhotoJob, upscaler: Upscaler, info: PhotoInfo, plan: Plan) -> 
 def _existing(path: Path) -> Path:
     """The nearest folder above a path that is there already."""
     return next((folder for folder in path.absolute().parents if os.path.isdir(folder)), Path())
-
-
-def _gigabytes(size: int) -> str:
-    return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"

@@ -3,7 +3,7 @@
 Planner.order  ->  Planner.open (a look, the model)  ->  Planner.prepare (size, name, reservation)  ->  Prepared
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
@@ -17,7 +17,7 @@ from upscale_cli.jobs.job import Job, PhotoOptions
 from upscale_cli.jobs.naming import Naming
 from upscale_cli.jobs.outputs import Outputs
 from upscale_cli.jobs.prepare import prepare_photo
-from upscale_cli.messages import option
+from upscale_cli.jobs.unused_options import unused_by_kind, unused_without_net
 from upscale_cli.models.resolve import best_clip_model
 
 if TYPE_CHECKING:  # what clips and objects need is imported with the first of them
@@ -78,6 +78,7 @@ class Planner:
         photos: how pictures are read and written.
         clip_options: makes the options for clips, once a clip is among the sources.
         upscaler_options: of every `Upscaler`.
+        for_clips: options for clips alone that are given, marked (`messages.option`).
     """
 
     def __init__(
@@ -87,9 +88,12 @@ class Planner:
         clip_options: "Callable[[], ClipOptions]",
         upscaler_options: UpscalerOptions,
         listener: Listener,
+        *,
+        for_clips: Sequence[str] = (),
     ) -> None:
         self.naming, self.photos, self._clip_options = naming, photos, clip_options
         self._upscaler_options, self.listener = upscaler_options, listener
+        self._for_clips, self._told = for_clips, set[str]()
         self._upscalers: dict[str | None, Upscaler] = {}
 
     def order(self, sources: Sequence[Input], models: Sequence[str | None]) -> Iterator[Wanted]:
@@ -99,13 +103,24 @@ class Planner:
             UpscaleError: an option or a model is wrong for all of them.
         """
         clip_options = self._clip_options() if any(source.is_clip for source in sources) else None
-        if clip_options is not None and self.photos.quality is not None:
-            self.listener(Note(f"{option('quality')} is for photos; clips take {option('crf')}."))
+        self._tell_unused(sources)
         for model in models:
             if model is not None or not all(source.is_clip for source in sources):
                 self._upscaler(model)
             for source in sorted(sources, key=lambda source: source.is_clip):
                 yield Wanted(source, model, clip_options if source.is_clip else None)
+
+    def _tell_unused(self, sources: Sequence[Input]) -> None:
+        """Options that nothing here has a use for, each once."""
+        clips = sum(source.is_clip for source in sources)
+        kinds = {"has_photos": clips < len(sources), "has_clips": clips > 0}
+        self._tell(unused_by_kind(self.photos, self._for_clips, **kinds) if sources else ())
+
+    def _tell(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            if line not in self._told:
+                self._told.add(line)
+                self.listener(Note(line))
 
     def open(self, wanted: Wanted) -> Opened:
         """What upscales a source; of a clip, that takes a look into it, unless an object comes or goes.
@@ -158,5 +173,7 @@ class Planner:
         chosen = model or (clip_codec and best_clip_model(clip_codec)[0])
         if chosen not in self._upscalers:
             options = replace(self._upscaler_options, clip_codec=clip_codec)
-            self._upscalers[chosen] = Recipe(model, options).make(self.listener)
+            made = self._upscalers[chosen] = Recipe(model, options).make(self.listener)
+            unused = unused_without_net(options, made.name) if made.kernel is not None else None
+            self._tell([unused] if unused else ())
         return self._upscalers[chosen]

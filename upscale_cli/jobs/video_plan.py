@@ -34,6 +34,7 @@ from upscale_cli.media.video.reader_arguments import (
 from upscale_cli.media.video.streams import Clip, VideoStream
 from upscale_cli.media.video.writer_arguments import Cut, Track
 from upscale_cli.messages import option
+from upscale_cli.text import amount
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,5 +253,5 @@ def _check_memory(clip: Clip, streams: Sequence[StreamPlan]) -> None:
     if needed > free:
         raise OutputError(
             f"{clip.name}: frames of {streams[0].upscaler.out_width} x {streams[0].upscaler.out_height} pixels need "
-            f"{needed / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB are free. Choose a smaller {option('scale')}."
+            f"{amount(needed)} of memory, {amount(free)} are free. Choose a smaller {option('scale')}."
         )

@@ -233,6 +233,8 @@ def format_named(name: str) -> Format:
     row = _BY_EXTENSION.get("." + key.removeprefix(".")) or _BY_NAME.get(key)
     if row is None and key in _SYNONYMS:
         row = FORMATS[_SYNONYMS[key]]
+    if row is None and f".{key.removeprefix('.')}" in CLIP_EXTENSIONS:
+        raise OutputError(f'format "{name}" is for clips. For a photo choose one of {known_extensions()}.')
     if row is None:
         raise OutputError(f'format "{name}" is not known. Choose one of {known_extensions()}.')
     return row

@@ -250,10 +250,9 @@ class ImageWriter:
                 f"Choose a smaller {option('scale')}, or {option('format', 'tiff')}."
             ) from error
         except (RuntimeError, ValueError) as error:
-            reason = printable(" ".join(str(error).split()))[:200]
             raise OutputError(
-                f"{self._target.name}: cannot be encoded as {self._row.name} ({reason}). "
-                f"Choose another {option('format')}."
+                f"{self._target.name}: cannot be encoded as {self._row.name}, whose encoder refuses it "
+                f"({option('verbose')} shows how). Choose another {option('format')}."
             ) from error
 
 

@@ -6,9 +6,9 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
-from upscale_cli.errors import InputError, UpscaleError, printable
+from upscale_cli.errors import InputError, UpscaleError
 from upscale_cli.events import Say
 from upscale_cli.frames.image import Frame
 from upscale_cli.frames.rows import RowReader
@@ -86,10 +86,21 @@ def decoding(source: Source) -> Iterator[None]:
             f"{source.name}: too large to decode in the free memory. Close programs, or crop it."
         ) from error
     except Exception as error:
-        reason = printable(" ".join(str(error).split()))[:200] or type(error).__name__
         way_out = "" if source.salvage else f"; {option('salvage', True)} takes what decodes"
-        raise InputError(f"{source.name}: cannot be decoded ({reason}). The file is damaged{way_out}.") from error
+        raise InputError(
+            f"{source.name}: cannot be decoded: {_what_is_wrong(error)}. The file is damaged{way_out}."
+        ) from error
 
+
+def _what_is_wrong(error: Exception) -> str:
+    """In our words: those of a library are for its authors, and stay with the cause."""
+    text = str(error).lower()
+    ends = isinstance(error, EOFError) or any(word in text for word in _ENDS)
+    return "its data ends too early" if ends else "what is in it is not as its format has it"
+
+
+_ENDS: Final = ("truncated", "too short", "not enough", "premature", "unexpected end", "end of file", "eof", "cut off")
+"""How libraries say that something ends too early."""
 
 _PILLOW_LOCK = threading.RLock()
 

@@ -8,6 +8,7 @@ measured too: each was muxed and read back as what it was. What becomes of a cli
 `carried_streams`.
 """
 
+import re
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Final, Literal
@@ -220,6 +221,23 @@ CONTAINERS: Final[dict[str, Container]] = {row.name: row for row in _ROWS}
 _BY_EXTENSION: Final = {extension: row for row in _ROWS for extension in row.extensions}
 
 
+def ending_of(format: str) -> str:
+    """The ending that a format means; one that is known by the container's name, ours or ffmpeg's, gets its ending.
+
+    >>> ending_of("matroska"), ending_of("MPEG-TS"), ending_of("webm"), ending_of("jpg")
+    ('mkv', 'ts', 'webm', 'jpg')
+    """
+    plain = re.sub(r"[^a-z0-9]", "", format.lower())
+    found = {re.sub(r"[^a-z0-9]", "", name.lower()): row for row in reversed(_ROWS) for name in (row.name, row.muxer)}
+    is_known = f".{format.lower().removeprefix('.')}" in _BY_EXTENSION or plain not in found
+    return format if is_known else found[plain].extensions[0].removeprefix(".")
+
+
+def known_containers() -> str:
+    """The ending that each container is written with, for messages."""
+    return ", ".join(row.extensions[0] for row in _ROWS)
+
+
 def container_named(extension: str) -> Container:
     """The container that a file name's extension asks for, in any case, with or without the dot.
 
@@ -231,9 +249,9 @@ def container_named(extension: str) -> Container:
     """
     row = _BY_EXTENSION.get("." + extension.strip().lower().removeprefix("."))
     if row is None:
-        known = ", ".join(row.extensions[0] for row in _ROWS)
         raise OutputError(
-            f'extension "{extension}" names no container that keeps a clip\'s timestamps. Choose one of {known}.'
+            f'extension "{extension}" names no container that keeps a clip\'s timestamps. '
+            f"Choose one of {known_containers()}."
         )
     return row
 

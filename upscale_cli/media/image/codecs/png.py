@@ -134,14 +134,14 @@ class _Inflater:
         """The next `length` bytes.
 
         Raises:
-            ValueError: there are not so many.
+            EOFError: there are not so many.
         """
         parts = []
         while length:
             data = self._engine.unconsumed_tail or next(self._rows, b"")
             part = self._engine.decompress(data, length)
             if not (data or part):
-                raise ValueError("the compressed rows end too early")
+                raise EOFError("the compressed rows end too early")
             parts.append(part)
             length -= len(part)
         return b"".join(parts)
