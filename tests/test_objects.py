@@ -543,7 +543,7 @@ def test_a_folder_without_room_for_an_object(
 
     monkeypatch.setattr("upscale_cli.jobs.object_job.shutil.disk_usage", lambda _: Full)
     outcome = run(f"{bucket.url}/in/", "-o", tmp_path / "out", *FAST)
-    assert re.search(r"MB are needed for it .*are free\. Free space, or set TMPDIR", outcome.line)
+    assert re.search(r"(bytes|kB) are needed for it .*are free\. Free space, or set TMPDIR", outcome.line)
 
 
 def test_clips_come_and_go_as_a_whole(run: Run, bucket: Bucket, tmp_path: Path, clips: Clips) -> None:

@@ -34,8 +34,8 @@ def amount(size: int) -> str:
     >>> amount(0), amount(56_300), amount(2_000_000), amount(98_765_432_100)
     ('0 bytes', '56 kB', '2.0 MB', '98.8 GB')
     """
-    for unit, digits, name in ((1e9, 1, "GB"), (1e6, 1, "MB"), (1e3, 0, "kB")):
-        if size >= unit:
+    for least, unit, digits, name in ((1e8, 1e9, 1, "GB"), (1e5, 1e6, 1, "MB"), (1e3, 1e3, 0, "kB")):
+        if size >= least:
             return f"{size / unit:.{digits}f} {name}"
     return f"{size} bytes"
 

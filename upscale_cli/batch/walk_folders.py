@@ -110,10 +110,10 @@ def _what_link(entry: os.DirEntry[str]) -> str:
     """Why a link is no source."""
     try:
         mode = entry.stat().st_mode
-    except FileNotFoundError:
+    except PermissionError:
+        return "is a link to where this user may not look. Check the permissions there."
+    except OSError:
         return "is a link that leads nowhere. Remove it, or mend it."
-    except OSError as error:
-        return f"is a link that cannot be followed ({error.strerror}). Remove it, or mend it."
     kind = next((name for is_kind, name in _KINDS if is_kind(mode)), "no file")
     return f"is a link to {kind} ({printable(os.path.realpath(entry.path))}), and not to a file. Remove it, or mend it."
 

@@ -96,7 +96,7 @@ def _what_is_wrong(error: Exception) -> str:
     """In our words: those of a library are for its authors, and stay with the cause."""
     text = str(error).lower()
     ends = isinstance(error, EOFError) or any(word in text for word in _ENDS)
-    return "its data ends too early" if ends else "what is in it is not as its format has it"
+    return "its data is truncated" if ends else "what is in it is not as its format has it"
 
 
 _ENDS: Final = ("truncated", "too short", "not enough", "premature", "unexpected end", "end of file", "eof", "cut off")
