@@ -1,18 +1,16 @@
 """An encoder's command line: the pixel format nearest to the picture, quality, speed, tags, and what the user adds."""
 
-import functools
-import re
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import Final
 
 from upscale_cli.errors import OptionError
 from upscale_cli.frames.pixel_format import PixelFormat
 from upscale_cli.media.video.codecs import CONTAINERS, WITHOUT_REORDERING, Codec
 from upscale_cli.media.video.encoder_colour import colour_arguments, filters_for, hdr_arguments, nameable, tags_after
 from upscale_cli.media.video.encoder_pixel_format import loss, pixel_format_for
+from upscale_cli.media.video.encoder_requests import bare, controls_rate, extra_arguments, fitted
 from upscale_cli.media.video.encoding import EncodeOptions, Encoder, Picture
-from upscale_cli.media.video.ffmpeg.binary import FFmpeg, ask
+from upscale_cli.media.video.ffmpeg.binary import FFmpeg
 from upscale_cli.media.video.streams import Orientation
 from upscale_cli.messages import option
 
@@ -25,6 +23,7 @@ def encoder_for(
     Raises:
         OptionError: quality, preset, pixel format or another option is none of the encoder's.
     """
+    options, fitting = fitted(codec, options, ffmpeg)
     target = pixel_format_for(codec, options, picture, container_name, ffmpeg)
     width, height = (_even(codec, picture.width, target.shift_x), _even(codec, picture.height, target.shift_y))
     sar = _sixteen_bits(picture.sar * Fraction(picture.width * height, picture.height * width))
@@ -37,7 +36,7 @@ def encoder_for(
         *_for_container(codec, target, container_name),
         *_for_odd_sides(codec, target, width, height, ffmpeg),
         *hdr_params,
-        *_extra(codec, options, ffmpeg),
+        *extra_arguments(options),
         *(() if codec.upload else ("-pix_fmt", target.name)),
         *colour_arguments(after, target),
     ]
@@ -63,7 +62,7 @@ def encoder_for(
             f"mastering display and content light level are left out: ffmpeg {ffmpeg.version} cannot write them "
             f"with {codec.name}. A later ffmpeg can."
         )
-    return encoder, tuple(note for note in notes if note)
+    return encoder, (*fitting, *(note for note in notes if note))
 
 
 def _for_container(codec: Codec, target: PixelFormat, container_name: str) -> Iterator[str]:
@@ -121,7 +120,7 @@ def _lossy_note(
 
 def _is_lossless(codec: Codec, options: EncodeOptions, target: PixelFormat) -> bool:
     """Whether the user has asked the encoder to lose nothing."""
-    asked = {_bare(key): value for key, value in options.extra}
+    asked = {bare(key): value for key, value in options.extra}
     if codec.params == "x264" and target.bits == 8:
         return options.crf == 0 or "0" in (asked.get("qp"), asked.get("crf"))
     return asked.get("lossless") == "1" or "lossless=1" in asked.get("x265-params", "").split(":")
@@ -143,11 +142,6 @@ def _quality(codec: Codec, options: EncodeOptions) -> Iterator[str]:
     """Constant quality, unless the user's own arguments control the rate."""
     scale = codec.quality
     if scale is None:
-        if options.crf is not None:
-            raise OptionError(
-                f"{option('crf', options.crf)}: {codec.name} has no such scale. "
-                f"Leave it out, or choose another {option('codec')}."
-            )
         return
     low, high = sorted((scale.best, scale.worst))
     value = scale.default if options.crf is None else options.crf
@@ -156,7 +150,7 @@ def _quality(codec: Codec, options: EncodeOptions) -> Iterator[str]:
         raise OptionError(
             f"{option('crf', value)}: {codec.name} takes {kind} from {scale.best:g} (best) to {scale.worst:g} (worst)."
         )
-    if options.crf is None and any(_bare(key) in _RATE_OPTIONS for key, _ in options.extra):
+    if options.crf is None and controls_rate(options):
         return
     yield from scale.fixed
     for name in scale.options:
@@ -166,9 +160,6 @@ def _quality(codec: Codec, options: EncodeOptions) -> Iterator[str]:
 def _speed(codec: Codec, options: EncodeOptions) -> Iterator[str]:
     preset = options.preset or (codec.fastest if options.realtime else codec.preset)
     if preset is not None:
-        if preset not in codec.presets:
-            known = f"It takes {', '.join(codec.presets)}." if codec.presets else "It has none; leave it out."
-            raise OptionError(f"{option('preset', preset)}: {codec.name} does not know it. {known}")
         yield from codec.presets[preset]
     if options.realtime:
         yield from codec.realtime
@@ -201,40 +192,3 @@ def _merged(arguments: list[str]) -> tuple[str, ...]:
         else:
             others += [name, value]
     return (*others, *(word for pair in merged.items() for word in pair))
-
-
-# The user's own arguments --------------------------------------------------------------------------------------------
-
-
-def _extra(codec: Codec, options: EncodeOptions, ffmpeg: FFmpeg) -> Iterator[str]:
-    """--encoder-arg: only options of the encoder, so that no value becomes an input, an output or a filter."""
-    for key, value in options.extra:
-        name = _bare(key)
-        if name not in _GENERAL_OPTIONS | _private_options(ffmpeg.path, codec.name):
-            raise OptionError(
-                f"{option('extra', f'{key}={value}')}: {codec.name} has no option {key!r}. "
-                f"`ffmpeg -h encoder={codec.name}` lists its options."
-            )
-        yield from (f"-{name}", value)
-
-
-def _bare(key: str) -> str:
-    return key.removeprefix("-").removesuffix(":v")
-
-
-@functools.cache
-def _private_options(path: str, encoder: str) -> frozenset[str]:
-    names = re.findall(r"^  -([\w-]+) ", ask(path, "-h", f"encoder={encoder}"), re.MULTILINE)
-    return frozenset(names) - {"passlogfile", "stats", "x265-stats"}  # these write files
-
-
-_RATE_OPTIONS: Final = frozenset({"b", "qp", "q", "qscale", "global_quality", "rc", "rc_mode", "cq", "crf", "lossless"})
-_GENERAL_OPTIONS: Final = frozenset(
-    [
-        *("b", "minrate", "maxrate", "bufsize", "rc_init_occupancy", "qmin", "qmax", "qdiff", "qcomp", "qblur"),
-        *("q", "qscale", "global_quality", "i_qfactor", "b_qfactor", "i_qoffset", "b_qoffset", "trellis", "subq"),
-        *("g", "keyint_min", "bf", "b_strategy", "refs", "sc_threshold", "me_range", "slices", "compression_level"),
-        *("threads", "thread_type", "profile", "level", "flags", "flags2", "strict", "coder", "context"),
-    ]
-)
-"""Options of libavcodec that all or many encoders share and that change neither the frames nor where they go."""
