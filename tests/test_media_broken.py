@@ -385,7 +385,7 @@ def test_an_unwritable_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in FORMATS if name != "HEIC"])
+@pytest.mark.parametrize("name", [name for name, row in FORMATS.items() if row.written and name != "HEIC"])
 def test_a_full_disk(tmp_path: Path, name: str) -> None:
     """A process that may write no more than 1,000 bytes into any file."""
     resource = pytest.importorskip("resource", reason="limits of a process are POSIX's")
@@ -450,10 +450,11 @@ def test_sizes_no_format_can_hold(name: str, limit: int) -> None:
 
 def test_extensions_and_names_of_formats() -> None:
     for row in FORMATS.values():
-        for extension in row.extensions:
+        for extension in row.extensions if row.written else ():
             assert format_of(f"dir.x/Name.1{extension.upper()}") is row
             assert format_named(extension) is row
-        assert format_named(row.name.lower()) is row
+        if row.written:
+            assert format_named(row.name.lower()) is row
     for wrong in ("a.xyz", "a", ".png", "a.mp4"):
         with pytest.raises(UpscaleError, match=r"\.png"):
             format_of(wrong)

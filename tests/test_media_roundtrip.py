@@ -21,6 +21,7 @@ LOSSY = ("JPEG", "AVIF", "HEIC")
 EVERY = [
     (row.name, layout, bits)
     for row in FORMATS.values()
+    if row.written
     for layout in row.layouts
     for bits in row.depths
     if not (layout == "LAB" and bits == 32)
@@ -57,6 +58,12 @@ def test_every_format_gives_back_every_layout_and_depth_it_claims(
         seen = frame.pixels[..., -1] > 0
         np.testing.assert_array_equal(back.pixels[..., -1], frame.pixels[..., -1])
         np.testing.assert_array_equal(back.pixels[seen], frame.pixels[seen])
+    elif name == "EXR" and frame.has_alpha:  # alpha is multiplied into the colours
+        seen = frame.pixels[..., -1] > 0
+        np.testing.assert_array_equal(back.pixels[..., -1], frame.pixels[..., -1])
+        np.testing.assert_allclose(back.pixels[seen], frame.pixels[seen], rtol=1e-6)
+    elif name == "Radiance HDR":  # 8 bits and an exponent that the channels share
+        assert (np.abs(back.pixels - frame.pixels) <= frame.pixels.max(axis=2, keepdims=True) / 128).all()
     else:
         np.testing.assert_array_equal(back.pixels, frame.pixels)
 
@@ -71,7 +78,7 @@ def few_colours(frame: Frame) -> Frame:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1), (7, 13)])
-@pytest.mark.parametrize("name", [name for name in FORMATS if name != "HEIC"])
+@pytest.mark.parametrize("name", [name for name, row in FORMATS.items() if row.written and name != "HEIC"])
 def test_small_and_odd_sizes(tmp_path: Path, name: str, size: tuple[int, int]) -> None:
     dtype = DTYPES[FORMATS[name].depths[0]]
     frame = frame_of("RGB", dtype, *size)

@@ -33,7 +33,7 @@ def complete_model(incomplete: str) -> list[str]:
 
 
 def complete_format(incomplete: str) -> list[str]:
-    endings = [row.extensions[0].removeprefix(".") for row in FORMATS.values()]
+    endings = [row.extensions[0].removeprefix(".") for row in FORMATS.values() if row.written]
     return [ending for ending in endings if ending.startswith(incomplete)]
 
 

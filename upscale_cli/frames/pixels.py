@@ -93,6 +93,29 @@ def from_float(pixels: Pixels, dtype: Any) -> Pixels:
     return by_strips(convert, pixels)
 
 
+def display_of_light(light: Pixels) -> Pixels:
+    """float32 in proportion to light through sRGB's curve (IEC 61966-2-1), continued above 1, mirrored below 0."""
+
+    def convert(strip: Pixels) -> Pixels:
+        size = np.abs(strip)
+        curve = np.where(size <= 0.0031308, 12.92 * size, 1.055 * np.maximum(size, 1e-8) ** (1 / 2.4) - 0.055)
+        shown: Pixels = np.copysign(curve, strip).astype(np.float32)
+        return shown
+
+    return by_strips(convert, light)
+
+
+def light_of_display(display: Pixels) -> Pixels:
+    """The inverse of `display_of_light`."""
+
+    def convert(strip: Pixels) -> Pixels:
+        size = np.abs(strip)
+        light: Pixels = np.copysign(np.where(size <= 0.04045, size / 12.92, ((size + 0.055) / 1.055) ** 2.4), strip)
+        return light.astype(np.float32)
+
+    return by_strips(convert, display)
+
+
 def on_white(pixels: Pixels) -> Pixels:
     """Straight alpha flattened on white: (H, W, C + alpha) to (H, W, C), same dtype."""
 

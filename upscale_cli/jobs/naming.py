@@ -16,11 +16,12 @@ from upscale_cli.inference.sizing import Target
 from upscale_cli.jobs.inputs import STDIO, Input
 from upscale_cli.media.image.formats import (
     CLIP_EXTENSIONS,
-    FORMATS,
     Format,
     format_named,
     format_of,
     known_extensions,
+    writable_ending,
+    written_for,
 )
 from upscale_cli.media.image.metadata import PhotoInfo
 from upscale_cli.media.video.container import ending_of, known_containers
@@ -65,7 +66,7 @@ class Naming:
             OutputError: the output's ending names no format.
         """
         if self.goes_to_stdout(source):
-            return Place(None, format_named(self.format) if self.format else FORMATS[info.format])
+            return Place(None, format_named(self.format) if self.format else written_for(info.format))
         path = self._path(source, self._extension(source, info), (info.width, info.height), size, model)
         return Place(path, self.format_of(path))
 
@@ -185,7 +186,7 @@ class Naming:
         """The input's own ending where it is that of its format, so that .jpeg stays .jpeg."""
         if self.format is not None:
             return self._asked_extension(self.format)
-        row = FORMATS[info.format]
+        row = written_for(info.format)
         own = _writable(source.pure_path.suffix)
         return own if own.lower() in row.extensions else row.extensions[0]
 
@@ -227,7 +228,7 @@ def _check_format(format: str) -> None:
         format_named(format)
     except OutputError as error:
         raise OptionError(
-            f'format "{format}" is not known ({option("format")}). For photos choose one of {known_extensions()}; for '
+            f'format "{format}" is not known ({option("format")}). For photos choose one of {known_extensions(written=True)}; for '
             f"clips one of {known_containers()}."
         ) from error
 
@@ -279,7 +280,10 @@ def is_folder_name(output: str) -> bool:
 
 
 def _writable(ending: str) -> str:
-    return ".pgm" if ending.lower() == ".pbm" else ending  # one bit becomes gray
+    """The ending of an output whose input has this one, if that is to be kept."""
+    if ending.lower() == ".pbm":  # one bit becomes gray
+        return ".pgm"
+    return writable_ending(ending)
 
 
 def _names_a_format(path: PurePath) -> bool:

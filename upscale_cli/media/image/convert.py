@@ -1,14 +1,23 @@
 """What a format cannot hold, made into what it can: depth, alpha, ink, profile. Each loss is reported once."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import cast
 
 import numpy as np
 
 from upscale_cli.events import Say, each_once
-from upscale_cli.frames.image import Frame, Layout, Pixels
-from upscale_cli.frames.pixels import by_strips, from_float, on_white, to_8_bits
+from upscale_cli.frames.image import Frame, Layout, Pixels, Transfer
+from upscale_cli.frames.pixels import (
+    by_strips,
+    display_of_light,
+    from_float,
+    light_of_display,
+    on_white,
+    to_8_bits,
+)
 from upscale_cli.media.image import icc, xmp_parts
+from upscale_cli.media.image.foreign_header import without_header
 from upscale_cli.media.image.formats import Format
 from upscale_cli.media.image.metadata import Metadata
 
@@ -29,8 +38,10 @@ def fitted(frame: Frame, metadata: Metadata, row: Format, notes: Notes) -> tuple
     Colours are converted while there are most bits to convert, so the depth comes last; float comes down first,
     because the colour engine's ranges are those of integers.
     """
+    if metadata.header is not None and metadata.header.format != row.name:
+        frame, metadata = without_header(frame, metadata, row, notes)
     if frame.pixels.dtype == np.float32 and 32 not in row.depths:
-        frame = _without_float(frame, row, notes)
+        frame = _without_float(frame, metadata, row, notes)
     frame, metadata = _in_a_layout_of(frame, metadata, row, notes)
     frame, metadata = _with_a_profile_of(frame, metadata, row, notes)
     if 8 * frame.pixels.dtype.itemsize not in row.depths:
@@ -38,10 +49,23 @@ def fitted(frame: Frame, metadata: Metadata, row: Format, notes: Notes) -> tuple
     return frame, _kept_by(row, metadata, notes)
 
 
-def _without_float(frame: Frame, row: Format, notes: Notes) -> Frame:
+def _without_float(frame: Frame, metadata: Metadata, row: Format, notes: Notes) -> Frame:
     dtype = np.uint16 if 16 in row.depths else np.uint8
-    notes(f"{row.name} holds no float: clipped to 0..1 and written with {8 * np.dtype(dtype).itemsize} bits")
+    clipped = f"clipped to 0..1 and written with {8 * np.dtype(dtype).itemsize} bits"
+    if frame.transfer == "linear" and metadata.icc is None:  # nothing would tell the reader that it is light
+        notes(f"{row.name} holds no float: light is brought to sRGB's curve, {clipped}")
+        frame = _through(display_of_light, frame, "display")
+    else:
+        notes(f"{row.name} holds no float: {clipped}")
     return replace(frame, pixels=from_float(frame.pixels, dtype))
+
+
+def _through(curve: Callable[[Pixels], Pixels], frame: Frame, transfer: Transfer) -> Frame:
+    """The same picture with its colours, not its alpha, through a curve."""
+    pixels = curve(frame.pixels)
+    if frame.has_alpha:
+        pixels[..., -1] = frame.pixels[..., -1]
+    return replace(frame, pixels=pixels, transfer=transfer)
 
 
 def _in_a_layout_of(frame: Frame, metadata: Metadata, row: Format, notes: Notes) -> tuple[Frame, Metadata]:
@@ -116,7 +140,8 @@ def _to_srgb(frame: Frame, metadata: Metadata, notes: Notes) -> tuple[Frame, Met
 def _in_a_depth_of(frame: Frame, row: Format, notes: Notes) -> Frame:
     if row.depths == (32,):
         top = np.float32(np.iinfo(frame.pixels.dtype).max)
-        return replace(frame, pixels=frame.pixels.astype(np.float32) / top)
+        frame = replace(frame, pixels=frame.pixels.astype(np.float32) / top)
+        return _through(light_of_display, frame, "linear") if row.light and frame.transfer == "display" else frame
     if frame.pixels.dtype == np.uint8:  # pragma: no cover -- every integer format holds 8 bits
         return replace(frame, pixels=frame.pixels.astype(np.uint16) * 257)
     notes(f"{row.name} holds 8 bits per channel: rounded from 16")

@@ -4,8 +4,9 @@ Pure: imports neither Pillow nor numpy, so that `upscale --help` and the naming 
 Reading goes by content (`media.sniff`); extensions matter only for what is written.
 
 Sources of the limits: JPEG libjpeg-turbo's JPEG_MAX_DIMENSION (65,500); WebP container specification (14 bits);
-GIF89a and TGA (16 bits, both unsigned); AVIF libavif's default limit (65,536); HEIF libheif's default (32,768);
-PNG specification (31 bits), Pillow and BMP (31 bits); JPEG XL level 10 (30 bits); JPEG 2000 (32 bits).
+GIF89a, TGA, SGI and PCX (16 bits, all unsigned); ICO (a byte, in which 0 is 256); AVIF libavif's (65,536);
+HEIF libheif's default (32,768); PNG specification (31 bits), Pillow and BMP (31 bits); JPEG XL level 10 (30 bits);
+JPEG 2000 (32 bits).
 """
 
 from dataclasses import dataclass
@@ -42,6 +43,8 @@ class Format:
         quality: default of --quality (0..100, 100 is best) where the encoder is lossy; None where it never is.
         extra: the extra of upscale-cli that must be installed, for formats outside the core dependencies.
         bands: whether it is written band by band, so that a picture larger than memory can be made.
+        light: whether its values are proportional to light, with 1.0 for white, by definition.
+        written: whether it is written; a format that is only read becomes PNG where no other is asked for.
     """
 
     name: str
@@ -60,6 +63,8 @@ class Format:
     quality: int | None = None
     extra: str | None = None
     bands: bool = False
+    light: bool = False
+    written: bool = True
 
 
 _ROWS = (
@@ -172,6 +177,13 @@ _ROWS = (
     Format("PAM", (".pam",), layouts=_WITH_ALPHA, depths=(8, 16), bands=True),
     Format("PFM", (".pfm",), layouts=_GRAY_AND_RGB, depths=(32,)),
     Format("TGA", (".tga", ".icb", ".vda", ".vst"), layouts=_WITH_ALPHA, max_side=65_535),
+    Format("EXR", (".exr",), layouts=_WITH_ALPHA, depths=(32,), light=True, copies=1.0),
+    Format("Radiance HDR", (".hdr",), layouts=("RGB",), depths=(32,), light=True, copies=1.0),
+    Format("DPX", (".dpx",), layouts=("L", "RGB", "RGBA"), depths=(8, 16), copies=1.0),
+    Format("SGI", (".sgi", ".rgb", ".rgba", ".bw"), layouts=_WITH_ALPHA, depths=(8, 16), max_side=65_535, copies=1.0),
+    Format("PCX", (".pcx",), layouts=_GRAY_AND_RGB, max_side=65_535, dpi=True, copies=1.0),
+    Format("ICO", (".ico",), layouts=_RGB_AND_RGBA, max_side=256),
+    Format("DDS", (".dds",), layouts=_WITH_ALPHA, depths=(8, 16, 32), written=False),
 )
 
 FORMATS: dict[str, Format] = {row.name: row for row in _ROWS}
@@ -198,6 +210,7 @@ CLIP_EXTENSIONS = frozenset(
 _BY_EXTENSION = {extension: row for row in _ROWS for extension in row.extensions}
 _BY_NAME = {row.name.lower().replace(" ", ""): row for row in _ROWS}
 _SYNONYMS = {"jpeg2000": "JPEG 2000", "heif": "HEIC", "jpegxl": "JPEG XL", "apng": "PNG", "netpbm": "PNM"}
+_SYNONYMS |= {"openexr": "EXR", "radiance": "Radiance HDR"}
 
 RAW_REMEDY = "camera RAW has to be developed first; export it as 16-bit TIFF from a RAW developer and upscale that"
 
@@ -207,15 +220,18 @@ def format_of(path: str | PurePath) -> Format:
 
     Raises:
         InputError: camera RAW, which only a RAW developer makes a picture of.
-        OutputError: an extension that no format has.
+        OutputError: an extension that no format has, or one that is read only.
     """
     extension = Path(path).suffix.lower()
     if row := _BY_EXTENSION.get(extension):
+        _check_written(row, Path(path).name)
         return row
     if extension in RAW_EXTENSIONS:
         raise InputError(f"{Path(path).name}: {RAW_REMEDY}.")
     given = f'extension "{extension}"' if extension else "a name without extension"
-    raise OutputError(f"{Path(path).name}: {given} names no picture format. Choose one of {known_extensions()}.")
+    raise OutputError(
+        f"{Path(path).name}: {given} names no picture format. Choose one of {known_extensions(written=True)}."
+    )
 
 
 def is_picture_ending(ending: str) -> bool:
@@ -234,15 +250,34 @@ def format_named(name: str) -> Format:
     if row is None and key in _SYNONYMS:
         row = FORMATS[_SYNONYMS[key]]
     if row is None and f".{key.removeprefix('.')}" in CLIP_EXTENSIONS:
-        raise OutputError(f'format "{name}" is for clips. For a photo choose one of {known_extensions()}.')
+        raise OutputError(f'format "{name}" is for clips. For a photo choose one of {known_extensions(written=True)}.')
     if row is None:
-        raise OutputError(f'format "{name}" is not known. Choose one of {known_extensions()}.')
+        raise OutputError(f'format "{name}" is not known. Choose one of {known_extensions(written=True)}.')
+    _check_written(row, name)
     return row
 
 
-def known_extensions() -> str:
-    """The extension that each format is written with, for messages."""
-    return ", ".join(row.extensions[0] for row in _ROWS)
+def _check_written(row: Format, name: str) -> None:
+    if not row.written:
+        raise OutputError(
+            f"{name}: {row.name} is read, but not written. Choose one of {known_extensions(written=True)}."
+        )
+
+
+def written_for(name: str) -> Format:
+    """The format that a picture of a format is written in where no other is asked for: its own, or PNG."""
+    return FORMATS[name] if FORMATS[name].written else FORMATS["PNG"]
+
+
+def writable_ending(ending: str) -> str:
+    """An ending (with the dot) as it is, but that of a format which is only read."""
+    row = _BY_EXTENSION.get(ending.lower())
+    return ending if row is None or row.written else written_for(row.name).extensions[0]
+
+
+def known_extensions(*, written: bool = False) -> str:
+    """The first extension of each format that is read, or written, for messages."""
+    return ", ".join(row.extensions[0] for row in _ROWS if row.written or not written)
 
 
 def check_size(row: Format, width: int, height: int) -> None:

@@ -11,6 +11,7 @@ from typing import Literal
 from upscale_cli.frames.image import Layout
 from upscale_cli.media.image import exif as exif_block
 from upscale_cli.media.image import xmp as xmp_packet
+from upscale_cli.media.image.header import Header
 from upscale_cli.media.image.parts import Part
 
 Bits = Literal[8, 16, 32]
@@ -32,6 +33,7 @@ class Metadata:
         png_chunks: (type, data) of the PNG chunks that only PNG has: text, gamma, coding of colour.
         white: which value of a float file stands for white, 1.0 in a `Frame`.
         parts: what else the file holds, in its order.
+        header: what only the file's own format has.
     """
 
     icc: bytes | None = None
@@ -43,6 +45,7 @@ class Metadata:
     png_chunks: tuple[tuple[bytes, bytes], ...] = ()
     white: float = 1.0
     parts: tuple[Part, ...] = ()
+    header: Header | None = None
 
     def resized(self, width: int, height: int, scale: tuple[float, float] = (1.0, 1.0)) -> "Metadata":
         """The same for the picture in its new size, which is its former one times `scale`."""
@@ -50,6 +53,7 @@ class Metadata:
             self,
             exif=exif_block.resized(self.exif, width, height, scale) if self.exif else None,
             xmp=xmp_packet.resized(self.xmp, width, height, scale) if self.xmp else None,
+            header=self.header.resized(width, height) if self.header else None,
         )
 
 

@@ -122,6 +122,14 @@ def _picture(source: Source, format: str) -> Picture:
         from upscale_cli.media.image.codecs.heif import open_heif
 
         return open_heif(source)
+    if format == "DDS":
+        from upscale_cli.media.image.codecs.dds import open_dds
+
+        return open_dds(source)
+    if format in ("EXR", "Radiance HDR", "DPX", "SGI"):
+        from upscale_cli.media.image.codecs.openimageio_reader import open_with_openimageio
+
+        return open_with_openimageio(source, format)
     from upscale_cli.media.image.codecs.pillow_reader import open_with_pillow
 
     return open_with_pillow(source, format)
@@ -335,6 +343,10 @@ def _encoder(job: Encoding) -> Encoder:
         from upscale_cli.media.image.codecs.jpeg import Jpeg
 
         return Jpeg(job)
+    if name in ("EXR", "Radiance HDR", "DPX", "SGI"):
+        from upscale_cli.media.image.codecs.openimageio_writer import ByOpenImageIO
+
+        return ByOpenImageIO(job)
     from upscale_cli.media.image.codecs.pillow_writer import PillowStill
 
     return PillowStill(job)

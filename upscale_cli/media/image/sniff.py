@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from upscale_cli.errors import InputError
-from upscale_cli.media.image.formats import CLIP_EXTENSIONS, RAW_EXTENSIONS, RAW_REMEDY, known_extensions
+from upscale_cli.media.image.foreign import named
+from upscale_cli.media.image.formats import RAW_EXTENSIONS, RAW_REMEDY, known_extensions
 
 HEAD_BYTES = 64 * 1024
 
@@ -25,19 +26,15 @@ _MAGIC = (
     (b"PF\r\n", "PFM"),
     (b"Pf\r\n", "PFM"),
     (b"P7\n", "PAM"),
+    (b"\x76\x2f\x31\x01", "EXR"),
+    (b"#?RADIANCE", "Radiance HDR"),
+    (b"#?RGBE", "Radiance HDR"),
+    (b"SDPX", "DPX"),
+    (b"XPDS", "DPX"),
+    (b"DDS \x7c\0\0\0", "DDS"),
 )
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"heif"}
 _AVIF_BRANDS = {b"avif", b"avis"}
-_OTHERS = (
-    (b"%PDF", "a PDF"),
-    (b"PK\x03\x04", "a ZIP archive"),
-    (b"\x1f\x8b", "a gzip archive"),
-    (b"8BPS", "a Photoshop document"),
-    (b"\x76\x2f\x31\x01", "an OpenEXR picture"),
-    (b"#?RADIANCE", "a Radiance HDR picture"),
-    (b"gimp xcf", "a GIMP document"),
-    (b"\0\0\x01\0", "an icon"),
-)
 
 
 def format_of_content(head: bytes, name: str) -> str:
@@ -65,9 +62,9 @@ def format_of_content(head: bytes, name: str) -> str:
     # A few bytes of junk before a JPEG's first marker: cut-and-paste downloads, some web cameras.
     if b"\xff\xd8\xff" in head[:1024] and extension in (".jpg", ".jpeg"):
         return "JPEG"
-    if _looks_like_tga(head):
-        return "TGA"
-    raise InputError(f"{name}: {_what_instead(head, extension)}. Pictures are read as {known_extensions()}.")
+    if by_fields := _by_fields(head):
+        return by_fields
+    raise _refusal(name, head, extension)
 
 
 def _format_of_brands(head: bytes, name: str) -> str:
@@ -80,7 +77,20 @@ def _format_of_brands(head: bytes, name: str) -> str:
         return "HEIC"
     if brands[0] == b"crx ":
         raise InputError(f"{name}: {RAW_REMEDY}.")
-    raise InputError(f"{name}: this is a clip, not a picture. Clips come in a later version.")
+    raise InputError(f"{name}: this is a clip under a picture's name. Give it a clip's, such as .mp4.")
+
+
+def _by_fields(head: bytes) -> str | None:
+    """A format whose magic number is short, or that has none: its header must make sense in every field."""
+    if len(head) < 18:
+        return None
+    if head[:4] == b"\0\0\1\0" and head[4] > 0 and head[5] == 0 and head[9] == 0:
+        return "ICO"
+    if head[:2] == b"\x01\xda" and head[2] < 2 and head[3] in (1, 2) and head[4:6] in (b"\0\1", b"\0\2", b"\0\3"):
+        return "SGI"
+    if head[0] == 10 and head[1] in (0, 2, 3, 4, 5) and head[2] == 1 and head[3] in (1, 2, 4, 8):
+        return "PCX"
+    return "TGA" if _looks_like_tga(head) else None
 
 
 def _looks_like_tga(head: bytes) -> bool:
@@ -95,21 +105,14 @@ def _looks_like_tga(head: bytes) -> bool:
     return depth in {1: (8, 16), 2: (15, 16, 24, 32), 3: (8, 16)}[kind & 7] and (kind & 7 != 1 or palette == 1)
 
 
-def _what_instead(head: bytes, extension: str) -> str:
-    """A phrase for something that is no picture of ours."""
-    for magic, what in _OTHERS:
-        if head.startswith(magic):
-            return f"this is {what}, which is not read"
-    if extension in CLIP_EXTENSIONS or head[:4] in (b"RIFF", b"\x1aE\xdf\xa3", b"OggS"):
-        return "this is a clip or a sound, not a picture; clips come in a later version"
-    start = head[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if start.startswith((b"<!doctype html", b"<html", b"<head", b"<script")):
-        return "this is a web page saved under a picture's name, not a picture"
-    if start.startswith((b"<?xml", b"<svg")):
-        return "this is XML or SVG, which is not read"
+def _refusal(name: str, head: bytes, extension: str) -> InputError:
+    """One line for something that is no picture of ours."""
+    if foreign := named(head, extension):
+        return InputError(f"{name}: this is {foreign[0]}, which is not read. {foreign[1]}.")
+    what = "its first bytes belong to no known picture format"
     if all(byte in b"\t\n\r\x0c" or byte >= 32 for byte in head[:1024]) and _is_text(head):
-        return "this is text, not a picture"
-    return "its first bytes belong to no known picture format"
+        what = "this is text, not a picture"
+    return InputError(f"{name}: {what}. Pictures are read as {known_extensions()}.")
 
 
 def _is_text(head: bytes) -> bool:

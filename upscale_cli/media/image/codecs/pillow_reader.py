@@ -29,6 +29,9 @@ _PLUGINS = {
     "GIF": ("GIF",),
     "AVIF": ("AVIF",),
     "TGA": ("TGA",),
+    "PCX": ("PCX",),
+    "ICO": ("ICO",),
+    "DDS": ("DDS",),
     "TIFF": ("TIFF",),
     "PNG": ("PNG",),
 }
@@ -51,7 +54,7 @@ def open_with_pillow(source: Source, format: str) -> Picture:
         image = _opened(source, format)
         source.check_size(*image.size)
         frames = 1 if format == "JPEG" else int(getattr(image, "n_frames", 1))
-        _say_what_is_lost(source, format)
+        _say_what_is_lost(source, image, format)
         metadata, orientation = _metadata(source, image, format)
         if format == "JPEG":
             metadata = _with_parts(source, metadata, image, orientation)
@@ -280,8 +283,10 @@ def _webp_size(source: Source) -> tuple[int, int]:
     return width & 0x3FFF, height & 0x3FFF
 
 
-def _say_what_is_lost(source: Source, format: str) -> None:
+def _say_what_is_lost(source: Source, image: "Image.Image", format: str) -> None:
     """Reports what Pillow leaves out silently."""
+    if format == "ICO" and len(image.info.get("sizes", ())) > 1:
+        source.say(f"{source.name}: the largest of its pictures is taken; an icon gets smaller ones made of that")
     if format == "AVIF":
         source.file.seek(0)
         head = source.file.read(64 * 1024)
@@ -292,6 +297,6 @@ def _say_what_is_lost(source: Source, format: str) -> None:
 
 def _is_lossless(source: Source, format: str) -> bool:
     if format != "WebP":
-        return format in ("BMP", "GIF", "TGA")
+        return format in ("BMP", "GIF", "TGA", "PCX", "ICO", "DDS")
     source.file.seek(0)
     return b"VP8L" in source.file.read(64 * 1024)

@@ -1,5 +1,7 @@
-"""WebP, BMP, TGA and AVIF stills, through Pillow."""
+"""WebP, BMP, TGA, PCX, ICO and AVIF stills, through Pillow."""
 
+import io
+import struct
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _PLUGINS = {"WebP": "WEBP"}
+_ICON_SIDES = (16, 24, 32, 48, 64, 128)
 
 
 def pillow_image(frame: Frame) -> "Image.Image":
@@ -45,11 +48,31 @@ def save_still(job: Encoding, frame: Frame, metadata: Metadata, stream: Stream |
             options["exif"] = without_orientation(options["exif"])
     elif name == "TGA":
         options = {"compression": "tga_rle"}
+    elif name == "ICO":
+        options = {"sizes": _icon_sizes(frame.width, frame.height)}
     else:
         options = {"dpi": metadata.dpi} if metadata.dpi else {}
-    pillow_image(frame).save(cast("IO[bytes]", stream), format=_PLUGINS.get(name, name), **options)
+    if name == "PCX":
+        stream.write(_pcx(frame, metadata))
+    else:
+        pillow_image(frame).save(cast("IO[bytes]", stream), format=_PLUGINS.get(name, name), **options)
     if clip:
         stream.write(clip)
+
+
+def _icon_sizes(width: int, height: int) -> list[tuple[int, int]]:
+    """What an icon holds: the picture, and the usual smaller ones that Pillow makes of it."""
+    return [*((side, side) for side in _ICON_SIDES if side < min(width, height)), (width, height)]
+
+
+def _pcx(frame: Frame, metadata: Metadata) -> bytes:
+    """Pillow writes 100 dots per inch into every header (bytes 12 to 15)."""
+    buffer = io.BytesIO()
+    pillow_image(frame).save(buffer, format="PCX")
+    data = bytearray(buffer.getvalue())
+    if metadata.dpi:
+        data[12:16] = struct.pack("<HH", *(min(max(round(side), 1), 65_535) for side in metadata.dpi))
+    return bytes(data)
 
 
 def webp_options(job: Encoding) -> dict[str, Any]:
