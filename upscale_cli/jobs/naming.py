@@ -228,8 +228,8 @@ def _check_format(format: str) -> None:
         format_named(format)
     except OutputError as error:
         raise OptionError(
-            f'format "{format}" is not known ({option("format")}). For photos choose one of {known_extensions(written=True)}; for '
-            f"clips one of {known_containers()}."
+            f'format "{format}" is not known ({option("format")}). For photos choose one of '
+            f"{known_extensions(written=True)}; for clips one of {known_containers()}."
         ) from error
 
 
