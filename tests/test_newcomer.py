@@ -13,6 +13,7 @@ import pytest
 import typer
 from rich.cells import cell_len
 from rich.console import Console
+from rich.progress import Task
 from typer.core import TyperGroup
 
 from tests.albums import paint
@@ -25,9 +26,10 @@ from upscale_cli.cli.flags import in_flags
 from upscale_cli.cli.group import MAIN_VERB
 from upscale_cli.cli.help_pages import COMMANDS, COMMON, ROWS, WIDTH
 from upscale_cli.cli.lines import broken, put_error, put_on
+from upscale_cli.cli.progress_bars import moving_bar, time_column
 from upscale_cli.cli.unknown_words import FOREIGN, OTHER_WORDS, VERBS
 from upscale_cli.errors import UnknownModelError
-from upscale_cli.events import Detail, Event, Note, Started, Surveyed, saying
+from upscale_cli.events import Detail, Event, Note, Progress, Started, Surveyed, saying
 from upscale_cli.frames.colour_tags import ColourTags
 from upscale_cli.media.video.colour import is_usual
 from upscale_cli.media.video.container import ending_of
@@ -520,3 +522,44 @@ def test_options_for_photos_on_a_clip_are_told(run: Run, clip: str) -> None:
     assert outcome.code == 0
     assert "--quality, --pyramid and --salvage are for photos" in outcome.err
     assert "for clips, and there is none" not in outcome.err
+
+
+# The bar of a photo
+
+
+@pytest.mark.parametrize(
+    ("event", "shown"),
+    [
+        (Progress("photo.png", 0, 1, 0.0, 100.0), ["0.0 s of about 1 min 40 s", "50.0 s of about 1 min 40 s", "95"]),
+        (Progress("photo.png", 0, 1, 0.0), ["0.0 s so far", "50.0 s so far", "to and fro"]),
+        (Progress("photo.png", 0, 9, 0.0), ["0.0 s so far", "50.0 s so far", "to and fro"]),
+    ],
+)
+def test_the_bar_moves_before_the_first_tile_is_done(event: Progress, shown: list[str]) -> None:
+    screen = io.StringIO()
+    terminal = Terminal(Console(file=screen, force_terminal=True, width=90, color_system=None), quiet=False)
+    terminal(event)
+    bars = terminal._bar
+    assert bars is not None
+    (task,) = bars.tasks
+    terminal.end_bar()
+    assert f"{event.done}/{event.total} tiles" in screen.getvalue()
+    assert [at(task, 0)[0], at(task, 50)[0], at(task, 1e4)[1]] == shown
+    bars.update(task.id, total=4, completed=1)
+    assert at(task, 50)[1] == "25", "then it goes by what is done"
+
+
+def at(task: Task, seconds: float) -> tuple[str, str]:
+    """What stands beside the bar after so many seconds, and what part of it is filled, in percent."""
+    task.start_time, task._get_time = 0.0, lambda: seconds
+    time_is, moving = time_column(), moving_bar()
+    bar: Any = moving.render(task)
+    return str(time_is.render(task)), "to and fro" if bar.total is None else str(round(100 * bar.completed / bar.total))
+
+
+@pytest.mark.usefixtures("here")
+def test_how_long_a_photo_will_take_is_told_to_programs(run: Run) -> None:
+    records = [json.loads(line) for line in run("photo.png", "-m", "espcn", "--json").out.splitlines()]
+    steps = [record for record in records if record["event"] == "progress"]
+    assert steps
+    assert all(record["expected_seconds"] >= 0 for record in steps)

@@ -68,12 +68,17 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Tiles done of all tiles of the source, and million SR pixels made so far."""
+    """Tiles done of all tiles of the source, and million SR pixels made so far.
+
+    Attributes:
+        expected_seconds: that the whole is likely to take; 0 where that is not known, or little.
+    """
 
     source: str
     done: int
     total: int
     megapixels: float
+    expected_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

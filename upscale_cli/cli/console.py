@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, TextIO
 
 from upscale_cli.cli.flags import event_in_flags
 from upscale_cli.cli.lines import put
-from upscale_cli.cli.progress_bars import bars
+from upscale_cli.cli.progress_bars import bars, moving_bar, time_column
 from upscale_cli.errors import InterruptedRun, UpscaleError, printable
 from upscale_cli.events import (
     ClipFinished,
@@ -95,6 +95,7 @@ class Terminal:
         self._console, self._quiet, self._verbose = console, quiet, verbose
         self._bar: Bar | None = None
         self._task: TaskID | None = None
+        self._is_of_bytes = False  # the bar counts bytes that are fetched
         self._what = ""  # source in progress, the bar's label
         self._folder: FolderView | None = None  # takes over where many files are one run
 
@@ -129,11 +130,14 @@ class Terminal:
                 self._print(f"about {duration(event.seconds)} on this {event.device.upper()}", style="yellow")
             case Progress():
                 rate = f"{event.megapixels / self._elapsed():.2f} MP/s" if event.megapixels and self._elapsed() else ""
-                self._draw(printable(self._what), event.done, event.total, "tiles", rate)
+                total = event.total if event.done else None  # the bar moves by itself until a tile is done
+                count = f"{event.done}/{event.total} tiles"
+                self._draw(printable(self._what), event.done, total, count, rate, expected=event.expected_seconds)
             case ClipProgress():
                 limit = f"  limit: {event.slowest}" if event.slowest else ""
                 rate = f"{event.fps:.1f} fps  {event.realtime:.2f}x{limit}"
-                self._draw(printable(self._what), event.done, event.total, "", rate)
+                of_all = "?" if event.total is None else event.total
+                self._draw(printable(self._what), event.done, event.total, f"{event.done}/{of_all}", rate)
             case ClipFinished():
                 self.end_bar()
                 for line in summary(event):
@@ -170,17 +174,30 @@ class Terminal:
         return (self._bar.tasks[0].elapsed or 0.0) if self._bar is not None else 0.0
 
     def _draw(
-        self, what: str, done: int, total: int | None, unit: str = "", rate: str = "", *, of_bytes: bool = False
+        self,
+        what: str,
+        done: int,
+        total: int | None,
+        count: str = "",
+        rate: str = "",
+        *,
+        expected: float = 0.0,
+        of_bytes: bool = False,
     ) -> None:
         if not self._console.is_terminal:
             return
+        if self._bar is not None and self._is_of_bytes != of_bytes:
+            self.end_bar()
         if self._bar is None:
-            self._bar = _bar(self._console, unit, of_bytes=of_bytes)
-            self._task = self._bar.add_task("", total=total, rate="")
+            self._is_of_bytes = of_bytes
+            self._bar = _bar(self._console, of_bytes=of_bytes)
+            self._task = self._bar.add_task("", total=total, count="", rate="")
             self._bar.start()
         assert self._task is not None
         label = _cut(what, self._console.width // 5)
-        self._bar.update(self._task, completed=done, total=total, description=label, rate=rate)
+        self._bar.update(
+            self._task, completed=done, total=total, description=label, count=count, rate=rate, expected=expected
+        )
 
 
 def _folder_view(console: "Console", *, quiet: bool, verbose: bool) -> "FolderView":
@@ -192,27 +209,15 @@ def _folder_view(console: "Console", *, quiet: bool, verbose: bool) -> "FolderVi
     return FolderView(console, output, quiet=quiet, verbose=verbose)
 
 
-def _bar(console: "Console", unit: str, *, of_bytes: bool) -> "Bar":
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        MofNCompleteColumn,
-        ProgressColumn,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )  # fmt: skip
-    from rich.table import Column
+def _bar(console: "Console", *, of_bytes: bool) -> "Bar":
+    from rich.progress import DownloadColumn, ProgressColumn, TextColumn, TransferSpeedColumn
 
     label = TextColumn("{task.description}", markup=False)  # a file name may look like markup
-    bar = BarColumn(bar_width=None, table_column=Column(ratio=1))  # it gives way, so that all else has its room
     if of_bytes:
         counts: list[ProgressColumn] = [DownloadColumn(), TransferSpeedColumn()]
     else:
-        units = [TextColumn(unit)] if unit else []
-        counts = [MofNCompleteColumn(), *units, TextColumn("{task.fields[rate]}")]
-
-    return bars([label, bar, *counts, TimeRemainingColumn()], console)
+        counts = [TextColumn(f"{{task.fields[{name}]}}", markup=False) for name in ("count", "rate")]
+    return bars([label, moving_bar(), *counts, time_column()], console)
 
 
 def _cut(text: str, cells: int) -> str:

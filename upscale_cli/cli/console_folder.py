@@ -7,7 +7,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
 
 from upscale_cli.cli.lines import put
-from upscale_cli.cli.progress_bars import bars
+from upscale_cli.cli.progress_bars import bars, moving_bar
 from upscale_cli.errors import printable
 from upscale_cli.events import (
     ClipFinished,
@@ -99,7 +99,7 @@ class FolderView:
                 if event.done == event.total:
                     self._drop_item(f"fetching {event.file}")
             case Progress():
-                self._draw_item(event.source, event.done, event.total, event.megapixels)
+                self._draw_item(event.source, event.done, event.total, event.megapixels, event.expected_seconds)
             case ClipProgress():
                 megapixels = event.done * self._frame_megapixels(event.source)
                 self._draw_item(event.source, event.done, event.total, megapixels)
@@ -221,7 +221,9 @@ class FolderView:
             left="" if seconds_left is None else duration(max(0.0, seconds_left)),
         )  # fmt: skip
 
-    def _draw_item(self, source: str, done: int, total: int | None, megapixels: float = 0.0) -> None:
+    def _draw_item(
+        self, source: str, done: int, total: int | None, megapixels: float = 0.0, expected: float = 0.0
+    ) -> None:
         """The line of a file in progress, below that of all."""
         if not self._console.is_terminal:
             return
@@ -229,9 +231,9 @@ class FolderView:
         item.megapixels = megapixels
         self._draw_all()
         assert self._bars is not None
-        if item.bar is None:
-            item.bar = self._bars.add_task(_cut(PurePath(source).name), total=total, count="", rate="", left="")
-        self._bars.update(item.bar, completed=done, total=total)
+        if item.bar is None:  # it moves by itself until a tile is done
+            item.bar = self._bars.add_task(_cut(PurePath(source).name), total=None, count="", rate="", left="")
+        self._bars.update(item.bar, completed=done, total=total if done else None, expected=expected)
 
     def _drop_item(self, source: str) -> None:
         """A file is no longer in progress."""
@@ -241,13 +243,11 @@ class FolderView:
 
     def _open_bars(self) -> None:
         if self._bars is None:
-            from rich.progress import BarColumn, TextColumn
-            from rich.table import Column
+            from rich.progress import TextColumn
 
             label = TextColumn("{task.description}", markup=False)  # a file name may look like markup
-            bar = BarColumn(bar_width=None, table_column=Column(ratio=1))
             fields = [TextColumn(f"{{task.fields[{name}]}}", markup=False) for name in ("count", "rate", "left")]
-            self._bars = bars([label, bar, *fields], self._console)
+            self._bars = bars([label, moving_bar(), *fields], self._console)
             self._all = self._bars.add_task("", total=None, count="", rate="", left="")
             self._bars.start()
 

@@ -19,7 +19,7 @@ class PhotoProgress:
     def __init__(self, source: str, upscaler: Upscaler, listener: Listener, frames: int) -> None:
         self._source, self._upscaler, self._listener, self._frames = source, upscaler, listener, frames
         self._done = self._total = self._frames_begun = 0
-        self._megapixels = 0.0
+        self._megapixels = self._expected_seconds = 0.0
 
     def frame(self, lr: Frame | RowReader, plan: Plan, pieces: int = 0) -> Callable[[], None]:
         """What to call after each tile of the next frame; or, without a net, after each of its `pieces`."""
@@ -28,7 +28,7 @@ class PhotoProgress:
         self._frames_begun += 1
         self._total = self._done + tiles * (self._frames - self._frames_begun + 1)
         if self._frames_begun == 1 and self._upscaler.device.type == "cpu":
-            seconds = self._upscaler.expected_seconds(lr, plan) * self._frames
+            seconds = self._expected_seconds = self._upscaler.expected_seconds(lr, plan) * self._frames
             if seconds > LONG_RUN_SECONDS:
                 self._listener(Estimate(seconds, self._upscaler.device.type))
         self._report()
@@ -41,7 +41,7 @@ class PhotoProgress:
         return on_tile
 
     def _report(self) -> None:
-        self._listener(Progress(self._source, self._done, self._total, self._megapixels))
+        self._listener(Progress(self._source, self._done, self._total, self._megapixels, self._expected_seconds))
 
     def frame_of(self, plan: Plan) -> Callable[[Frame | RowReader, int], Callable[[], None]]:
         """`frame`, for a plan that is known before the LR picture."""

@@ -35,7 +35,6 @@ from upscale_cli.events import Say
 from upscale_cli.messages import option
 from upscale_cli.models.registry import Spec
 from upscale_cli.models.store import OFFLINE_VARIABLE, Progress, is_file, is_offline, models_here, quiet, sha256_of
-from upscale_cli.text import amount
 
 MIRROR_VARIABLE: Final = "UPSCALE_MIRROR"
 
@@ -352,7 +351,7 @@ def _chunks(response: http.client.HTTPResponse, patience: Patience) -> Iterator[
 def _check_room(part: Path, total: int | None, start: int) -> None:
     free = shutil.disk_usage(part.parent).free + (_length(part) - start)  # what is cut off the part becomes free
     if total is not None and total - start > free:
-        raise _RefusedError(f"needs {amount(total - start)}, and the disk of {part.parent} has {amount(free)} free")
+        raise _RefusedError(f"needs {total - start:,} bytes, and the disk of {part.parent} has {free:,} free")
 
 
 def _length(part: Path) -> int:
