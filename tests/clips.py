@@ -141,6 +141,27 @@ def static(_: Clips, path: Path) -> None:
 
 
 @recipe(".mp4")
+def reordered(_: Clips, path: Path) -> None:
+    """H.264 with three B-frames in a row, one of them a reference, and AAC."""
+    encoder = ("-c:v", "libx264", "-preset", "fast", "-bf", 3, "-b_strategy", 0, "-x264-params", "b-pyramid=normal")
+    ffmpeg(*moving(), *tone(seconds=1), "-frames:v", 24, *encoder, *AAC, path)
+
+
+@recipe(".mp4")
+def reordered_pq(_: Clips, path: Path) -> None:
+    """HEVC of 10 bits in BT.2020 with PQ, with B-frames."""
+    params = "bframes=3:b-adapt=0:colorprim=bt2020:transfer=smpte2084:colormatrix=bt2020nc:log-level=none"
+    encoder = ("-c:v", "libx265", "-preset", "fast", "-x265-params", params, "-pix_fmt", "yuv420p10le")
+    video(path, *encoder, frames=24)
+
+
+@recipe(".mkv")
+def mpeg2(_: Clips, path: Path) -> None:
+    """MPEG-2 with B-frames."""
+    video(path, "-c:v", "mpeg2video", "-bf", 2, frames=24)
+
+
+@recipe(".mp4")
 def open_gop(_: Clips, path: Path) -> None:
     params = "open-gop=1:keyint=8:bframes=3:log-level=none"
     video(path, "-c:v", "libx265", "-preset", "fast", "-x265-params", params, "-tag:v", "hvc1", frames=30)

@@ -23,7 +23,7 @@ from upscale_cli.jobs.job import Submit
 from upscale_cli.jobs.preview import preview_part
 from upscale_cli.jobs.realtime import PATIENCE_SECONDS, Gate, Pacer
 from upscale_cli.jobs.video_facts import VideoFacts
-from upscale_cli.jobs.video_io import in_order, nothing_shown, open_reader, open_writer
+from upscale_cli.jobs.video_io import Writer, in_order, nothing_shown, open_reader, open_writer
 from upscale_cli.jobs.video_plan import ClipPlan, plan_clip
 from upscale_cli.jobs.video_progress import VideoProgress, started
 from upscale_cli.jobs.video_resume import run_resumable
@@ -32,7 +32,6 @@ from upscale_cli.media.video.live import ending_at_ctrl_c
 from upscale_cli.media.video.player import Player
 from upscale_cli.media.video.reader import VideoReader
 from upscale_cli.media.video.tee import Tee
-from upscale_cli.media.video.writer import VideoWriter
 from upscale_cli.text import counted
 
 
@@ -99,7 +98,8 @@ def run_clip(job: VideoFacts, upscaler: Upscaler, listener: Listener = ignore) -
             stack.enter_context(open_reader(job, plan, planned, job.options.decode, say)) for planned in plan.streams
         ]
         assert target is not None
-        writer = stack.enter_context(open_writer(job, plan, target))
+        writer: Writer = open_writer(job, plan, target)
+        stack.enter_context(writer)
         try:
             with _until_closed(player, say), _until_ended(job.tee, say):
                 _move(job, plan, readers, writer, progress)
@@ -119,7 +119,7 @@ def run_clip(job: VideoFacts, upscaler: Upscaler, listener: Listener = ignore) -
 
 
 def _move(
-    job: VideoFacts, plan: ClipPlan, readers: Sequence[VideoReader], writer: VideoWriter, progress: VideoProgress
+    job: VideoFacts, plan: ClipPlan, readers: Sequence[VideoReader], writer: Writer, progress: VideoProgress
 ) -> None:
     """All frames, from the readers through the upscalers into the writer."""
     track_of = {planned.stream.index: number for number, planned in enumerate(plan.streams)}
@@ -163,7 +163,7 @@ def _move(
     writer.finish()
 
 
-def _gate(job: VideoFacts, plan: ClipPlan, writer: VideoWriter) -> Gate | None:
+def _gate(job: VideoFacts, plan: ClipPlan, writer: Writer) -> Gate | None:
     """What decides which late frames are upscaled by bicubic; None where no frame can be late."""
     if not job.is_clocked:
         return None
@@ -212,7 +212,7 @@ def _until_ended(tee: Tee | None, say: Say) -> Iterator[None]:
         say(f"{tee.name}: ended by Ctrl-C.")
 
 
-def _interrupted(work: WorkFolder | None, writer: VideoWriter, tally: Tally) -> UpscaleError:
+def _interrupted(work: WorkFolder | None, writer: Writer, tally: Tally) -> UpscaleError:
     """What is left after Ctrl-C: a file that plays, in the work folder."""
     if work is None or not tally.frames or not writer.cut_short():
         return InterruptedRun()

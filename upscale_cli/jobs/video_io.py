@@ -3,6 +3,7 @@
 import heapq
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import IO
 
@@ -11,11 +12,16 @@ from upscale_cli.events import Say
 from upscale_cli.frames.video import VideoFrame
 from upscale_cli.jobs.video_facts import VideoFacts
 from upscale_cli.jobs.video_plan import ClipPlan, StreamPlan
+from upscale_cli.media.video.frame_metadata import FrameMetadataReader
+from upscale_cli.media.video.metadata_writer import MetadataWriter
 from upscale_cli.media.video.reader import VideoReader
-from upscale_cli.media.video.reader_arguments import DecodeOptions
+from upscale_cli.media.video.reader_arguments import PREROLL_SECONDS, DecodeOptions
 from upscale_cli.media.video.streams import Clip
 from upscale_cli.media.video.writer import VideoWriter
 from upscale_cli.messages import option
+
+Writer = VideoWriter | MetadataWriter
+"""What takes frames: where they carry metadata, their encoder is apart from the muxer."""
 
 
 def open_reader(job: VideoFacts, plan: ClipPlan, planned: StreamPlan, decode: DecodeOptions, say: Say) -> VideoReader:
@@ -24,12 +30,47 @@ def open_reader(job: VideoFacts, plan: ClipPlan, planned: StreamPlan, decode: De
     return VideoReader(job.clip, planned.stream, planned.format, plan.ffmpeg, options=decode, tee=job.tee, say=say)
 
 
-def open_writer(job: VideoFacts, plan: ClipPlan, target: Path | str | IO[bytes]) -> VideoWriter:
+def open_writer(job: VideoFacts, plan: ClipPlan, target: Path | str | IO[bytes]) -> Writer:
     """What takes the frames of all streams, and copies the rest of the source."""
     tracks = [planned.track for planned in plan.streams]
+    if not any(planned.metadata for planned in plan.streams):
+        return VideoWriter(
+            target, job.output_name, tracks, job.container, plan.ffmpeg, clip=job.clip, slots=plan.slots, cut=plan.cut,
+            tee=job.tee,
+        )  # fmt: skip
+    (planned,) = plan.streams
+
+    def open_muxer(below_zero: int) -> VideoWriter:
+        return open_joiner(job, plan, target, below_zero)
+
+    metadata = open_metadata(job, planned)
+    assert metadata is not None
+    return MetadataWriter(job.output_name, planned.track, plan.ffmpeg, metadata, open_muxer)
+
+
+def open_joiner(job: VideoFacts, plan: ClipPlan, target: Path | str | IO[bytes], below_zero: int) -> VideoWriter:
+    """What takes the packets of the only stream, and copies the rest of the source.
+
+    Args:
+        below_zero: by how many ticks its first packet is decoded before zero, where pipes begin.
+    """
+    (planned,) = plan.streams
     return VideoWriter(
-        target, job.output_name, tracks, job.container, plan.ffmpeg, clip=job.clip, slots=plan.slots, cut=plan.cut,
-        tee=job.tee,
+        target, job.output_name, [replace(planned.track, below_zero=below_zero)], job.container, plan.ffmpeg,
+        clip=job.clip, slots=plan.slots, cut=plan.cut, is_join=True,
+    )  # fmt: skip
+
+
+def open_metadata(job: VideoFacts, planned: StreamPlan) -> FrameMetadataReader | None:
+    """What the frames of a stream carry besides pictures; None where nothing of it is kept."""
+    if not planned.metadata:
+        return None
+    decode, stream, frames = job.options.decode, planned.stream, planned.upscaler
+    return FrameMetadataReader(
+        job.clip, stream, planned.metadata,
+        time_base=planned.track.time_base, rate=decode.fps or stream.rate,
+        growth=(Fraction(frames.sr_width, stream.width), Fraction(frames.sr_height, stream.height)),
+        start=max(0.0, (decode.start or 0.0) - PREROLL_SECONDS), max_pixels=job.options.max_pixels,
     )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from upscale_cli.jobs.frame_queue import Pipeline, capacity
 from upscale_cli.jobs.preview import SideBySide
 from upscale_cli.jobs.video_facts import VideoFacts
 from upscale_cli.media.video.caption_search import has_captions
-from upscale_cli.media.video.carried_metadata import metadata_notes, metadata_of
+from upscale_cli.media.video.carried_metadata import FrameMetadataKind, carried, metadata_of
 from upscale_cli.media.video.carried_streams import Slot, carry, tag_notes
 from upscale_cli.media.video.colour import complete, is_usual
 from upscale_cli.media.video.encoder_choice import choose_encoder
@@ -39,13 +39,14 @@ from upscale_cli.text import amount
 
 @dataclass(frozen=True, slots=True)
 class StreamPlan:
-    """One video stream on its way: how it is read, upscaled and encoded."""
+    """One video stream on its way: how it is read, upscaled and encoded; what its frames keep beside the picture."""
 
     stream: VideoStream
     format: PixelFormat
     upscaler: VideoUpscaler
     track: Track
     side_by_side: bool = False
+    metadata: tuple[FrameMetadataKind, ...] = ()
 
     @property
     def pipeline(self) -> Pipeline:
@@ -179,14 +180,17 @@ def _stream_plan(job: VideoFacts, upscaler: Upscaler, stream: VideoStream, ffmpe
         orientation=stream.orientation, lossless=stream.codec if stream.lossless else "",
     )  # fmt: skip
     encoder = _fitted_encoder(job, frames, picture, ffmpeg, say)
-    metadata = metadata_of(stream, captions=has_captions(job.clip, stream))
-    for note in metadata_notes(stream, metadata, encoder):
+    metadata, notes = carried(
+        stream, metadata_of(stream, captions=has_captions(job.clip, stream)), encoder,
+        is_alone=len(job.streams) == 1, is_file=job.tee is None,
+    )  # fmt: skip
+    for note in notes:
         say(f"{name}: {note}")
     track = Track(
         format=format, encoder=encoder, time_base=time_base, rate=rate, below_zero=ticks_below_zero(stream),
         last=_last_frame(job.clip, stream, options.decode) if time_base == stream.time_base else None,
     )  # fmt: skip
-    return StreamPlan(stream, format, frames, track, side_by_side=options.preview is not None)
+    return StreamPlan(stream, format, frames, track, side_by_side=options.preview is not None, metadata=metadata)
 
 
 def _fitted_encoder(job: VideoFacts, frames: VideoUpscaler, picture: Picture, ffmpeg: FFmpeg, say: Say) -> Encoder:

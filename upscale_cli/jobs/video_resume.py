@@ -24,14 +24,13 @@ from upscale_cli.jobs.carried import Told, report_carried_of_clip
 from upscale_cli.jobs.fingerprint import digest, requested_options
 from upscale_cli.jobs.frame_queue import capacity, flow
 from upscale_cli.jobs.video_facts import FILE, VideoFacts
-from upscale_cli.jobs.video_io import nothing_shown, open_reader
+from upscale_cli.jobs.video_io import nothing_shown, open_joiner, open_metadata, open_reader
 from upscale_cli.jobs.video_plan import ClipPlan, StreamPlan, plan_clip
 from upscale_cli.jobs.video_progress import VideoProgress, started
 from upscale_cli.media.video.carried_streams import upscaled_outputs
 from upscale_cli.media.video.ffmpeg.binary import find_ffmpeg
 from upscale_cli.media.video.opening import open_clip
 from upscale_cli.media.video.segments import Journal, Segment, SegmentWriter, decoding_times, join
-from upscale_cli.media.video.writer import VideoWriter
 from upscale_cli.messages import option
 from upscale_cli.models.store import cache_folder
 
@@ -235,13 +234,12 @@ def damage_of(found: str, journal: Journal) -> str:
 def _join(job: VideoFacts, plan: ClipPlan, work: WorkFolder, journal: Journal) -> None:
     """The segments and everything else of the source into the output; nothing is encoded again."""
     (planned,) = plan.streams
-    track = replace(planned.track, below_zero=-decoding_times(journal.segments)[0])  # pipes begin at zero
-    writer = VideoWriter(
-        work.file, job.output_name, [track], job.container, plan.ffmpeg,
-        clip=job.clip, slots=plan.slots, cut=plan.cut, is_join=True,
-    )  # fmt: skip
-    with writer:
-        join(work.path, journal.segments, writer)
+    with contextlib.ExitStack() as stack:
+        writer = stack.enter_context(open_joiner(job, plan, work.file, -decoding_times(journal.segments)[0]))
+        metadata = open_metadata(job, planned)
+        if metadata is not None:
+            stack.enter_context(metadata)
+        join(work.path, journal.segments, writer, planned.track.encoder, metadata)
         writer.finish()
     _check_join(job, plan, work.file, journal.segments)
 

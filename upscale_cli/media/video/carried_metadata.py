@@ -4,7 +4,6 @@ Raw frames, in which the pictures travel, have no place for it. So it is read fr
 (`frame_metadata`) and put into the encoded packets (`access_unit`), where the coding has a place.
 """
 
-from collections.abc import Iterator
 from typing import Final, Literal
 
 from upscale_cli.errors import InputError
@@ -20,8 +19,14 @@ IPT_PROFILE: Final = 5
 
 _NAMES: Final[dict[FrameMetadataKind, str]] = {"captions": "closed captions", "HDR10+": "HDR10+ metadata"}
 
-_PLACES: Final[dict[FrameMetadataKind, tuple[Kind, ...]]] = {"captions": (), "HDR10+": ()}
+_PLACES: Final[dict[FrameMetadataKind, tuple[Kind, ...]]] = {
+    "captions": ("h264", "hevc", "av1"),
+    "HDR10+": ("hevc", "av1"),
+}
 """Codings whose packets have a place for it."""
+
+_ENCODERS: Final[dict[FrameMetadataKind, str]] = {"captions": "libx264", "HDR10+": "libx265"}
+"""What to advise."""
 
 
 def metadata_of(stream: VideoStream, *, captions: bool) -> tuple[FrameMetadataKind, ...]:
@@ -34,18 +39,47 @@ def metadata_of(stream: VideoStream, *, captions: bool) -> tuple[FrameMetadataKi
     return tuple(kind for kind, is_there in has.items() if is_there)
 
 
-def is_carried(kind: FrameMetadataKind, encoder: Encoder) -> bool:
-    """Whether the packets that an encoder makes have a place for it."""
-    return CODECS[encoder.name].kind in _PLACES[kind]
+def carried(
+    stream: VideoStream,
+    kinds: tuple[FrameMetadataKind, ...],
+    encoder: Encoder,
+    *,
+    is_alone: bool = True,
+    is_file: bool = True,
+) -> tuple[tuple[FrameMetadataKind, ...], tuple[str, ...]]:
+    """What of it goes into the output.
 
+    Args:
+        kinds: of `metadata_of`.
+        is_alone: it is the only stream that is upscaled.
+        is_file: the source can be read a second time.
 
-def metadata_notes(stream: VideoStream, kinds: tuple[FrameMetadataKind, ...], encoder: Encoder) -> Iterator[str]:
-    """A line for each that is lost."""
+    Returns:
+        Those kinds, and a line for each that is left out.
+    """
+    kept: list[FrameMetadataKind] = []
+    notes: list[str] = []
     for kind in kinds:
-        if not is_carried(kind, encoder):
-            yield f"its {_NAMES[kind]} {'are' if kind == 'captions' else 'is'} left out."
+        why = _hindrance(kind, encoder)
+        if not why and not is_alone:
+            why = "of several streams at once none keeps them"
+        if not why and not is_file:
+            why = "the source can be read once only"
+        if why:
+            notes.append(f"{_NAMES[kind]} {'are' if kind == 'captions' else 'is'} left out: {why}.")
+        else:
+            kept.append(kind)
     if "Dolby Vision" in stream.dynamic_hdr:
-        yield "its Dolby Vision metadata is left out; the base layer, which other players show, stays."
+        notes.append("Dolby Vision metadata is left out; the base layer, which other players show, stays.")
+    return tuple(kept), tuple(notes)
+
+
+def _hindrance(kind: FrameMetadataKind, encoder: Encoder) -> str:
+    """Why packets of that encoder have no place for it; "" where they have."""
+    coding = CODECS[encoder.name].kind
+    if coding not in _PLACES[kind]:
+        return f"{encoder.name} has no place for that, {option('codec', _ENCODERS[kind])} has"
+    return ""
 
 
 def check_colours(clip: Clip, stream: VideoStream) -> None:

@@ -27,9 +27,12 @@ from upscale_cli.errors import OutputError
 from upscale_cli.files.work_folder import JOINED, JOURNAL_FILE, SEGMENT, claim, replace_text, synced
 from upscale_cli.frames.video import VideoFrame
 from upscale_cli.media.video.container import CONTAINERS
+from upscale_cli.media.video.encoding import Encoder
 from upscale_cli.media.video.ffmpeg.binary import FFmpeg
 from upscale_cli.media.video.ffmpeg.closing import Closing
+from upscale_cli.media.video.frame_metadata import NOTHING, FrameMetadataReader
 from upscale_cli.media.video.opening import open_clip
+from upscale_cli.media.video.packet_metadata import with_metadata
 from upscale_cli.media.video.writer import VideoWriter
 from upscale_cli.media.video.writer_arguments import Track
 from upscale_cli.messages import option
@@ -315,8 +318,15 @@ class SegmentWriter(Closing):
             self._journal.add(encoder.finish())
 
 
-def join(folder: Path, segments: Sequence[Segment], writer: VideoWriter) -> None:
-    """Copies the packets of all segments into one stream, each with the timestamp that was recorded for it.
+def join(
+    folder: Path,
+    segments: Sequence[Segment],
+    writer: VideoWriter,
+    encoder: Encoder,
+    metadata: FrameMetadataReader | None = None,
+) -> None:
+    """Copies the packets of all segments into one stream, each with the timestamp that was recorded for it, and with
+    the metadata of its frame.
 
     Decoding timestamps are made anew from all presentation timestamps: those of a segment's own beginning would
     reach back into the segment before.
@@ -330,12 +340,14 @@ def join(folder: Path, segments: Sequence[Segment], writer: VideoWriter) -> None
     done = 0
     for segment in segments:
         ranks = _checked_ranks(folder / segment.file, len(segment.pts), writer.name)
+        carried = [NOTHING if metadata is None else metadata.take(pts) for pts in segment.pts]
         with open_clip(f"file:{folder / segment.file}") as source:
             stream = source.streams.video[0]
             writer.take_shape(stream)
             packets = (packet for packet in source.demux(stream) if packet.size)
             for number, (packet, rank) in enumerate(zip(packets, ranks, strict=True)):
-                writer.copy(packet, segment.pts[rank], dts[done + number], steps[done + number])
+                annotated = with_metadata(packet, carried[rank], encoder)
+                writer.copy(annotated, segment.pts[rank], dts[done + number], steps[done + number])
         done += len(segment.pts)
 
 

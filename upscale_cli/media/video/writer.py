@@ -75,7 +75,8 @@ class VideoWriter(Closing):
         container: what is written.
         clip, slots: the source of the other streams, and which; None: the video alone.
         cut: which part of them.
-        is_part: a segment, to be joined later: nothing that belongs to the final container is written.
+        is_part: packets to be joined later: nothing that belongs to the final container is written. On a pipe they go
+            as MP4.
         tee: gives the bytes of a clip that can be read once only.
         is_join: packets come instead of samples, already encoded; `take_shape` and `copy` instead of `write`.
 
@@ -163,7 +164,8 @@ class VideoWriter(Closing):
         """Before `copy`: the stream whose packets will come; the first call counts."""
         if self._joined is None:
             self._joined = self._muxer.add_stream_from_template(stream, opaque=True)  # there may be no encoder for it
-            self._joined.codec_context.codec_tag = stream.codec_context.codec_tag
+            if self._pipe_format != "matroska":  # which knows codings by names of its own
+                self._joined.codec_context.codec_tag = stream.codec_context.codec_tag
             self._joined.time_base = self._tracks[0].time_base
 
     def copy(self, packet: "av.Packet[Any]", pts: int, dts: int, duration: int) -> None:
@@ -204,11 +206,16 @@ class VideoWriter(Closing):
             raise self._failure()
         self.seconds += time.perf_counter() - begin
 
-    def cut_short(self) -> bool:
-        """After an interruption: lets ffmpeg close the file with what it has; whether that went well."""
+    def cut_short(self, patience: float = 0.0) -> bool:
+        """After an interruption: lets ffmpeg close the file with what it has; whether that went well.
+
+        Args:
+            patience: seconds for what is in the pipe still, and for what else it copies, before it is interrupted.
+        """
         with contextlib.suppress(av.error.FFmpegError, OSError, ValueError):
             self._end_input()
-        self._child.interrupt()
+        if not patience or self._child.wait(patience) is None:
+            self._child.interrupt()
         code = self._child.wait(FINISH_SECONDS)
         return code in (0, 255)  # ffmpeg's own code for "asked to stop, and did"
 
@@ -222,6 +229,10 @@ class VideoWriter(Closing):
         for good, and is not waited for. A file's encoder goes on, so that the file can be closed well."""
         if self._is_stream:
             self._child.stop()
+
+    def stop(self) -> None:
+        """Ends ffmpeg at once, while another thread may be in `write` or `copy`, which then fails."""
+        self._child.stop()
 
     def close(self) -> None:
         """Ends the encoder; the file is whole only after `finish`."""
@@ -277,6 +288,8 @@ class VideoWriter(Closing):
             command += FLUSHED
             command += SHORT_CLUSTERS if self._container.muxer in ("matroska", "webm") else ()
         muxer = container_arguments(self._container, clip) if clip is not None else ["-f", self._container.muxer]
+        if self._is_part and self._is_stream:
+            muxer += ["-movflags", FRAME_BY_FRAME["movflags"]]
         return [*command, *muxer, target]
 
     def _source(self, clip: Clip) -> list[str]:
