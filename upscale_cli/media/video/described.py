@@ -11,7 +11,7 @@ from typing import Any
 
 import av
 
-from upscale_cli.media.video.streams import UNKNOWN
+from upscale_cli.media.video.streams import UNKNOWN, Crop
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,12 @@ class Description:
         """The container's own name of a coding: "tmcd" of "Data: none (tmcd / 0x64636D74)"; "" where it has none."""
         found = re.search(r"\((\w{4}) / 0x[0-9A-F]{8}\)", self.heading(index))
         return found[1] if found else ""
+
+    def crop(self, index: int) -> Crop | None:
+        """What the container cuts off the pictures of a stream."""
+        found = re.search(r"Frame Cropping: (\d+)/(\d+)/(\d+)/(\d+)", self.of(index))
+        crop = Crop(*map(int, found.groups())) if found else Crop()
+        return crop if crop != Crop() else None
 
 
 def coding_of(stream: Any, described: Description) -> str:

@@ -20,9 +20,9 @@ _OF_THE_FILE: Final = frozenset(
 """Tags that say how a file is stored, by which program, and how long it lasts."""
 
 _SIDE_DATA: Final = re.compile(r"^    Side data:\n((?:      .*\n?)+)", re.MULTILINE)
-_RENEWED: Final = ("cpb", "CPB properties", "displaymatrix", "DOVI configuration record")
-"""Side data of streams that the encoder writes anew; a display matrix is held by the orientation of the output, and of
-Dolby Vision the plan has spoken."""
+_RENEWED: Final = ("cpb", "CPB properties", "displaymatrix", "Frame Cropping", "DOVI configuration record")
+"""Side data of streams that the encoder writes anew; a display matrix is held by the orientation of the output, a crop
+is applied, and of Dolby Vision the plan has spoken."""
 
 _OF_FRAMES: Final = {
     "A53_CC": "closed captions", "DYNAMIC_HDR_PLUS": "HDR10+ dynamic metadata",

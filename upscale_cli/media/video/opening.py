@@ -19,6 +19,10 @@ from upscale_cli.messages import option
 
 STDIN: Final = "pipe:0"
 
+EXACT_CROP: Final = "+unaligned"
+"""libavcodec's flags for decoders: else libavcodec, and ffmpeg before 7.1, move the left border of what H.264 and HEVC
+crop to where it is aligned in memory, and the picture gets wider."""
+
 UNTIMED_FORMATS: Final = (
     *("h261", "h263", "h264", "hevc", "vvc", "evc", "av1", "obu", "m4v", "mpegvideo", "vc1", "dirac", "dnxhd"),
     *("cavsvideo", "avs2", "avs3", "mjpeg"),
@@ -96,7 +100,7 @@ def open_clip(source: str | Readable, *, max_pixels: int = MAX_PIXELS) -> InputC
     for stream in container.streams.video:
         if stream.codec_context is not None:
             limit = decoder_limit(max_pixels, stream.codec_context.width, stream.codec_context.height)
-            stream.codec_context.options = {"max_pixels": str(limit)}
+            stream.codec_context.options = {"max_pixels": str(limit), "flags": EXACT_CROP}
     return container
 
 

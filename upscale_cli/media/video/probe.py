@@ -195,12 +195,20 @@ def _video(container: InputContainer, stream: Any, seen: Seen, described: Descri
         alpha_decoder = None
     untimed = is_untimed(container)
     metadata = tags(stream.metadata)
+    # The context may have seen a later size already.
+    width, height = seen.width or context.width, seen.height or context.height
+    crop = described.crop(stream.index)
+    if crop is not None and (crop.left + crop.right >= width or crop.top + crop.bottom >= height):
+        crop = None  # nothing would be left
+    if crop is not None:
+        width, height = width - crop.left - crop.right, height - crop.top - crop.bottom
     dynamic = seen.dynamic_hdr | ({"Dolby Vision"} if "DOVI configuration record" in dump else set())
     return VideoStream(
         index=stream.index,
         codec=codec,
-        width=seen.width or context.width,  # the context may have seen a later size already
-        height=seen.height or context.height,
+        width=width,
+        height=height,
+        crop=crop,
         pixel_format=pixel_format,
         time_base=stream.time_base or Fraction(1, av.time_base),
         start=stream.start_time,

@@ -10,7 +10,7 @@ from upscale_cli.frames.pixel_format import PixelFormat
 from upscale_cli.media.image.formats import MAX_PIXELS
 from upscale_cli.media.video.ffmpeg.binary import FFmpeg
 from upscale_cli.media.video.ffmpeg.process import LOG_ARGUMENTS
-from upscale_cli.media.video.opening import decoder_limit, input_arguments
+from upscale_cli.media.video.opening import EXACT_CROP, decoder_limit, input_arguments
 from upscale_cli.media.video.streams import Clip, VideoStream
 from upscale_cli.messages import option
 
@@ -121,6 +121,7 @@ def decoder_command(
     """
     source = clip.source
     before = ["-copyts", "-noautorotate", "-max_error_rate", "1"]
+    before += ["-flags", EXACT_CROP, *(["-apply_cropping", "codec"] if ffmpeg.crops else [])]
     before += ["-max_pixels", str(decoder_limit(options.max_pixels, stream.width, stream.height))]
     if options.hwaccel:
         before += ["-hwaccel", options.hwaccel]
@@ -134,6 +135,9 @@ def decoder_command(
     if interlaced:
         which = "interlaced" if options.deinterlace == "auto" else "all"  # who asks for it knows better than flags
         filters.append(f"bwdif=mode=send_{interlaced}:deint={which}")
+    if crop := stream.crop:  # after the fields are told apart: an odd line of border would swap them
+        size = f"iw-{crop.left + crop.right}:ih-{crop.top + crop.bottom}"
+        filters.append(f"crop={size}:{crop.left}:{crop.top}:exact=1")
     if stream.untimed:
         filters.append("setpts=N")
     elif below_zero:

@@ -24,6 +24,16 @@ class Orientation:
     vflip: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """Pixels at the borders of what is decoded that the container does not show (`clap`, Matroska's PixelCrop)."""
+
+    left: int = 0
+    right: int = 0
+    top: int = 0
+    bottom: int = 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VideoStream:
     """A video stream that can be upscaled.
@@ -31,7 +41,8 @@ class VideoStream:
     Attributes:
         index: among all streams of the file.
         codec: the decoder's name without what is specific to a library ("av1", not "libdav1d").
-        width, height: of the stored picture, in pixels.
+        width, height: of the picture, in pixels; what the crop leaves of it.
+        crop: what the container cuts off; what the bitstream cuts off, decoders do.
         pixel_format: ffmpeg's name of what the decoder gives; may be outside of `pixel_format.FORMATS`.
         time_base: seconds per tick of the timestamps.
         start: first timestamp in ticks; None where there is none.
@@ -65,6 +76,7 @@ class VideoStream:
     frames: int | None
     seconds: float | None
     sar: Fraction = Fraction(1)
+    crop: Crop | None = None
     tags: ColourTags = ColourTags()
     orientation: Orientation | None = None
     mastering: MasteringDisplay | None = None

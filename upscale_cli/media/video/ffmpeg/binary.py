@@ -32,6 +32,7 @@ class FFmpeg:
         major: of a released version; 0 for builds that count commits or days.
         encoders: names of those compiled in. Hardware encoders are in many builds; which means nothing for the machine.
         hwaccels: ways to decode in hardware that are compiled in.
+        crops: by itself, as the container says (from 7.1 on), unless -apply_cropping keeps it from that.
         has_hdr_options: takes -mastering_display and -content_light before an input (9.0 does, 7.0 does not).
     """
 
@@ -40,6 +41,7 @@ class FFmpeg:
     major: int
     encoders: frozenset[str]
     hwaccels: frozenset[str]
+    crops: bool
     has_hdr_options: bool
 
 
@@ -87,13 +89,15 @@ def _examine(path: str, name: str) -> FFmpeg:
             f"{name}: ffmpeg {version} is too old. Install ffmpeg {OLDEST[0]}.{OLDEST[1]} or later, "
             "or unset UPSCALE_FFMPEG for the one that comes with imageio-ffmpeg."
         )
+    options = ask(path, "-h", "long", name=name)
     return FFmpeg(
         path=path,
         version=version,
         major=int(number[1]) if number else 0,
         encoders=frozenset(re.findall(r"^ [A-Z.]{6} ([\w-]+) ", ask(path, "-encoders", name=name), re.MULTILINE)),
         hwaccels=frozenset(ask(path, "-hwaccels", name=name).split("methods:")[-1].split()),
-        has_hdr_options="-mastering_display" in ask(path, "-h", "long", name=name),
+        crops="-apply_cropping" in options,
+        has_hdr_options="-mastering_display" in options,
     )
 
 
