@@ -252,7 +252,7 @@ def test_pillow_modes_in_tiff(mode: str, layout: str) -> None:
     [
         (np.uint16, 16, None, 1),
         (np.uint16, 16, 4095, 65535 / 4095),
-        (np.uint32, 32, None, 1 / 65537),
+        (np.uint32, 32, None, 2.0**-32),
         (np.int16, 16, None, 65535 / 32767),
         (np.uint16, 12, None, 65535 / 4095),
     ],
@@ -270,9 +270,10 @@ def test_the_true_range_of_tiff_samples_is_found(
     else:
         tifffile.imwrite(path, values, photometric="minisblack", extratags=tags, metadata=None)
     info, (frame,) = read(path)
-    assert info.bits == 16
-    assert frame.pixels.dtype == np.uint16
-    np.testing.assert_allclose(frame.pixels[..., 0], values.astype(float) * factor, atol=1)
+    assert info.bits == (32 if dtype is np.uint32 else 16)
+    assert frame.pixels.dtype == (np.float32 if dtype is np.uint32 else np.uint16)
+    tolerance = 1e-7 if dtype is np.uint32 else 1
+    np.testing.assert_allclose(frame.pixels[..., 0], values.astype(float) * factor, atol=tolerance)
 
 
 def tiff_of_12_bits(values: Any) -> bytes:

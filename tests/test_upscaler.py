@@ -17,8 +17,9 @@ from upscale_cli import Upscaler
 from upscale_cli.errors import CheckpointError, OptionError, UnknownModelError
 from upscale_cli.events import Event, Note
 from upscale_cli.frames.image import Frame, Layout, Pixels, channels_of
+from upscale_cli.frames.rows import Held
+from upscale_cli.inference.holes import Filled
 from upscale_cli.inference.options import Alpha
-from upscale_cli.inference.planes import without_holes
 from upscale_cli.inference.sizing import Target
 
 LAYOUTS: tuple[Layout, ...] = ("L", "LA", "RGB", "RGBA", "CMYK", "LAB")
@@ -151,7 +152,7 @@ def test_holes_of_a_float_map_stay_holes(noise: Callable[..., Pixels]) -> None:
     sr = upscaled(Upscaler("espcn", device="cpu"), Frame(heights, "L"), scale=2).pixels
     assert np.isnan(sr[8:16, 8:16]).all()
     assert np.isfinite(sr).sum() == 32 * 32 - 64
-    filled, _ = without_holes(heights)
+    filled = Filled(lambda: Held(heights), None).whole()
     assert np.isfinite(filled).all()
 
 

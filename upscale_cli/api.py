@@ -42,6 +42,7 @@ def upscale_file(
     max_memory: int | None = None,
     resume: bool = False,
     pyramid: bool = False,
+    bands: tuple[int, ...] = (),
     listener: Listener = ignore,
     **options: Unpack[UpscalerKeywords],
 ) -> Path:
@@ -62,6 +63,7 @@ def upscale_file(
             what is free.
         resume: such a picture goes on where a killed run stopped.
         pyramid: add ever smaller versions to a TIFF, for viewers of large pictures.
+        bands: of a TIFF, counted from 1 and in this order; (): all. Three are a colour picture, others gray ones.
         listener: receives every event (see `upscale_cli.events`).
         options: of `Upscaler`: device, precision, tile, ...
 
@@ -78,7 +80,7 @@ def upscale_file(
     naming = Naming(os.fspath(output) if output is not None else None, format, wanted)
     files = PhotoOptions(
         quality=quality, overwrite=overwrite, max_pixels=max_pixels, salvage=salvage, max_memory=max_memory,
-        resume=resume, pyramid=pyramid,
+        resume=resume, pyramid=pyramid, bands=tuple(bands),
     )  # fmt: skip
     job = prepare_photo(given, upscaler, naming, Outputs([given], overwrite=overwrite), files)
     job.run(upscaler, listener)

@@ -381,7 +381,8 @@ def job_options(planner: Planner, upscaler: "Upscaler", clip_options: "ClipOptio
         "several_models": naming.several_models,
     }
     if clip_options is None:
-        return {**common, "kind": "photo", "quality": photos.quality, "salvage": photos.salvage}
+        bands = {"bands": list(photos.bands)} if photos.bands else {}
+        return {**common, "kind": "photo", "quality": photos.quality, "salvage": photos.salvage, **bands}
     decode = dataclasses.asdict(clip_options.decode)
     for name in ("hwaccel", "max_pixels"):
         del decode[name]

@@ -57,6 +57,23 @@ def frame_rate(text: str | None) -> Fraction | None:
     return ntsc if rate.denominator != 1 and abs(rate - ntsc) < Fraction(1, 200) else rate
 
 
+def band_numbers(text: str | None) -> tuple[int, ...]:
+    """Bands of a TIFF, from 1.
+
+    Raises:
+        OptionError: no such list.
+
+    >>> band_numbers("4,3,2"), band_numbers(None)
+    ((4, 3, 2), ())
+    """
+    if text is None:
+        return ()
+    numbers = [part.strip() for part in text.split(",")]
+    if not all(re.fullmatch(r"[1-9]\d{0,4}", number) for number in numbers):
+        raise OptionError(f"--bands {text!r} is no list of bands. Write their numbers, from 1: --bands 4,3,2.")
+    return tuple(map(int, numbers))
+
+
 def gpus(text: str) -> str:
     """-g: numbers of GPUs, as --device names them.
 

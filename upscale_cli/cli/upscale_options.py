@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from upscale_cli._version import __version__
-from upscale_cli.cli.option_values import conditions, gpus, memory_bound
+from upscale_cli.cli.option_values import band_numbers, conditions, gpus, memory_bound
 from upscale_cli.cli.options import (
     Denoise,
     Device,
@@ -94,6 +94,11 @@ class OutputGroup:
         ),
     ] = None
     pyramid: Annotated[bool, in_output("--pyramid", help="Add smaller versions to a TIFF, for viewers.")] = False
+    bands: Annotated[
+        str | None,
+        in_output("--bands", metavar="N,N", show_default=False,
+                  help="Bands of a TIFF to take, from 1; three make a colour picture. Default: all."),
+    ] = None  # fmt: skip
     overwrite: Annotated[bool, in_output("--overwrite", help="Replace outputs that exist; never inputs.")] = False
     compare: Annotated[
         bool,
@@ -314,4 +319,5 @@ def photo_options(output: OutputGroup, compute: ComputeGroup, *, resume: bool) -
     return PhotoOptions(
         quality=output.quality, overwrite=output.overwrite, max_pixels=compute.max_pixels, salvage=compute.salvage,
         max_memory=compute.memory, resume=resume, pyramid=output.pyramid,
+        bands=band_numbers(output.bands),
     )  # fmt: skip

@@ -52,7 +52,7 @@ def read_picture(path: Path, say: Say) -> Picture:
         InputError: no picture, or CMYK or LAB.
     """
     with ImageReader(path, say=say) as reader:
-        frame = next(iter(reader))
+        frame = next(iter(reader)).without_extra()
         if reader.info.frames > 1:
             say(f"{path}: only the first of its {reader.info.frames} frames is measured")
     if frame.layout in ("CMYK", "LAB"):

@@ -1,6 +1,6 @@
 """The value that travels from source to sink: one picture."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -31,17 +31,25 @@ class Frame:
             (L, 256 a + 32768, 256 b + 32768) in 16.
         transfer: "linear" where the picture's profile says that values are proportional to light.
         duration_ms: how long an animation shows this frame; None for a still.
+        extra: how many channels follow those of the layout, each a gray picture of its own: bands of a satellite,
+            dyes of a microscope.
+        nodata: the value of uint8 or uint16 pixels without a measurement, in any channel but alpha; in float32 these
+            are NaN.
     """
 
     pixels: Pixels
     layout: Layout
     transfer: Transfer = "display"
     duration_ms: float | None = None
+    extra: int = 0
+    nodata: int | None = None
 
     def __post_init__(self) -> None:
-        channels = channels_of(self.layout)
+        channels = channels_of(self.layout) + self.extra
         if self.pixels.ndim != 3 or self.pixels.shape[2] != channels:
-            raise ValueError(f"a {self.layout} frame has shape (H, W, {channels}), not {self.pixels.shape}")
+            raise ValueError(
+                f"a {self.layout} frame with {self.extra} extra has shape (H, W, {channels}), not {self.pixels.shape}"
+            )
         if self.pixels.dtype not in (np.uint8, np.uint16, np.float32):
             raise ValueError(f"pixels are uint8, uint16 or float32, not {self.pixels.dtype}")
 
@@ -52,6 +60,12 @@ class Frame:
     @property
     def width(self) -> int:
         return int(self.pixels.shape[1])
+
+    def without_extra(self) -> "Frame":
+        """The channels of the layout alone; the same frame where there are no others."""
+        if not self.extra:
+            return self
+        return replace(self, pixels=np.ascontiguousarray(self.pixels[..., : channels_of(self.layout)]), extra=0)
 
     @property
     def has_alpha(self) -> bool:

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, Literal
@@ -138,12 +138,66 @@ class Padded(Rows):
         return np.where(below < height, below, 2 * (height - 1) - below)
 
 
+class Shared:
+    """One picture, read by several readers at their own pace; the rows between the slowest and the fastest are held.
+
+    Args:
+        opened: the picture, from any row on.
+        readers: the channels that each of them sees.
+    """
+
+    def __init__(self, opened: Callable[[], Rows], readers: Sequence[slice]) -> None:
+        self.opened, self.rows = opened, opened()
+        self.starts: list[int | None] = [None] * len(readers)
+        self.begin, self.stop = -1, 0
+        self._views: list[Rows | None] = [_View(self, number, channels) for number, channels in enumerate(readers)]
+        self._readers = readers
+
+    def view(self, number: int) -> Callable[[], Rows]:
+        """Gives what a reader sees: at first of what all share, when asked again of the picture opened once more."""
+
+        def opened() -> Rows:
+            view, self._views[number] = self._views[number], None
+            return view or _View(self, number, self._readers[number], self.opened())
+
+        return opened
+
+    def read(self, number: int, start: int, stop: int) -> Pixels | None:
+        """Those rows, for one reader; None for one that begins above where the first of them began."""
+        if self.begin < 0:
+            self.begin = start
+        if start < self.begin:
+            self.starts[number] = self.rows.height  # it holds up nobody
+            return None
+        self.starts[number], self.stop = start, max(self.stop, stop)
+        first = min(self.begin if begun is None else begun for begun in self.starts)
+        return self.rows.read(first, self.stop)[start - first : stop - first]
+
+
+class _View(Rows):
+    """What one reader of a `Shared` picture sees."""
+
+    def __init__(self, shared: Shared, number: int, channels: slice, own: Rows | None = None) -> None:
+        rows = shared.rows
+        super().__init__(rows.height, rows.width, len(range(rows.channels)[channels]), rows.dtype)
+        self._shared, self._number, self._channels = shared, number, channels
+        self._own = own
+
+    def read(self, start: int, stop: int) -> Pixels:
+        if self._own is None:
+            band = self._shared.read(self._number, start, stop)
+            if band is not None:
+                return band[:, :, self._channels]
+            self._own = self._shared.opened()
+        return self._own.read(start, stop)[:, :, self._channels]
+
+
 @dataclass(frozen=True)
 class RowReader:
     """An upright LR picture that is decoded band by band, as often as it is asked for.
 
     Attributes:
-        height, width, layout, dtype, transfer: as of a `Frame`; no alpha, no float.
+        height, width, layout, dtype, transfer, extra, nodata: as of a `Frame`; no alpha, no float.
         begin: decodes from that row on.
         held: bytes that decoding takes.
     """
@@ -155,10 +209,16 @@ class RowReader:
     transfer: Transfer
     begin: Callable[[int], Iterator[Pixels]]
     held: int = 3 * BAND_BYTES
+    extra: int = 0
+    nodata: int | None = None
 
     def rows(self) -> Rows:
         """The rows, from the top."""
-        return Streamed(self.height, self.width, channels_of(self.layout), self.dtype, self.begin)
+        return Streamed(self.height, self.width, self.channels, self.dtype, self.begin)
+
+    @property
+    def channels(self) -> int:
+        return channels_of(self.layout) + self.extra
 
     @cached_property
     def constant(self) -> Any:

@@ -85,26 +85,28 @@ def bleed(colour: Pixels, alpha: Pixels) -> Pixels:
     if not hidden.any() or hidden.all():
         return colour
     weight = np.where(hidden, 0, 1).astype(np.float32)
-    filled = _push_pull(colour.astype(np.float32), weight)
+    filled = push_pull(colour.astype(np.float32), weight)
     if colour.dtype != np.float32:
         filled = np.rint(filled).clip(0, white_of(colour))
     return np.where(hidden, filled.astype(colour.dtype), colour)
 
 
-def _push_pull(colour: Pixels, weight: Pixels) -> Pixels:
-    """`colour` where weight is 1, elsewhere what the next coarser level has. (H, W, C) and (H, W, 1) float32."""
+def push_pull(colour: Pixels, weight: Pixels) -> Pixels:
+    """`colour` where weight is 1, elsewhere what the next coarser level has. float32: (H, W, C), and
+    (H, W, 1) or (H, W, C).
+    """
     height, width = weight.shape[:2]
     if weight.all() or max(height, width) == 1:
         return colour
     even = ((0, height % 2), (0, width % 2), (0, 0))
     padded_weight = np.pad(weight, even)
-    known = _sum_of_quads(np.pad(colour * weight, even))
-    total = _sum_of_quads(padded_weight)
-    coarse = _push_pull(known / np.maximum(total, 1), np.minimum(total, 1))
+    known = sum_of_quads(np.pad(colour * weight, even))
+    total = sum_of_quads(padded_weight)
+    coarse = push_pull(known / np.maximum(total, 1), np.minimum(total, 1))
     fine = coarse.repeat(2, axis=0).repeat(2, axis=1)[:height, :width]
     return np.where(weight > 0, colour, fine)
 
 
-def _sum_of_quads(plane: Pixels) -> Pixels:
+def sum_of_quads(plane: Pixels) -> Pixels:
     height, width, channels = plane.shape
     return np.asarray(plane.reshape(height // 2, 2, width // 2, 2, channels).sum(axis=(1, 3)), dtype=np.float32)

@@ -67,7 +67,7 @@ def _picture(path: Path) -> NDArray[np.float32]:
     from upscale_cli.media.image.reader_writer import ImageReader
 
     with ImageReader(path) as reader:
-        pixels = next(iter(reader)).pixels
+        pixels = next(iter(reader)).without_extra().pixels
     unit = pixels.astype(np.float32) / white_of(pixels)
     return np.ascontiguousarray(np.moveaxis(unit, 2, 0))
 

@@ -4,12 +4,10 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from upscale_cli.frames.image import Layout, Pixels
+from upscale_cli.frames.image import Layout, Pixels, channels_of
 from upscale_cli.frames.pixels import white_of
 from upscale_cli.frames.rows import Rows
-from upscale_cli.inference.color import bleed
 
 OPAQUE: Final[dict[Layout, Layout]] = {"LA": "L", "RGBA": "RGB"}
 """Layouts with alpha, and what they are without it."""
@@ -42,9 +40,10 @@ PLANES: Final[dict[Layout, tuple[Planes, ...]]] = {
 }
 
 
-def planes_of(layout: Layout) -> tuple[Planes, ...]:
-    """How the channels of a layout are grouped."""
-    return PLANES[layout]
+def planes_of(layout: Layout, extra: int = 0) -> tuple[Planes, ...]:
+    """How the channels of a layout are grouped, and those that follow them: each is a gray picture."""
+    known = channels_of(layout)
+    return PLANES[layout] + tuple(Planes(slice(known + i, known + i + 1), "colour") for i in range(extra))
 
 
 def inverted(pixels: Pixels) -> Pixels:
@@ -57,42 +56,21 @@ def is_constant(pixels: Pixels) -> bool:
     return bool(pixels.flat[0] == pixels.flat[-1] and pixels.min() == pixels.max())
 
 
-def without_holes(pixels: Pixels) -> tuple[Pixels, NDArray[np.bool_] | None]:
-    """Float pixels with NaN and Inf filled from around, and where they were (H, W); None where there are none."""
-    if pixels.dtype != np.float32:
-        return pixels, None
-    holes = np.asarray(~np.isfinite(pixels).all(axis=2))
-    if not holes.any():
-        return pixels, None
-    known = (~holes[:, :, None]).astype(np.float32)
-    return bleed(np.where(holes[:, :, None], np.float32(0), pixels), known), holes
-
-
 class Joined(Rows):
     """The planes of a picture side by side again.
 
     Args:
         parts: each with its SR rows; in order, and of one dtype.
-        holes: (h, w) of the LR picture, where the SR picture is NaN; None for nowhere.
     """
 
-    def __init__(self, parts: list[tuple[Planes, Rows]], holes: NDArray[np.bool_] | None) -> None:
+    def __init__(self, parts: list[tuple[Planes, Rows]]) -> None:
         _, first = parts[0]
         super().__init__(first.height, first.width, sum(rows.channels for _, rows in parts), first.dtype)
-        self._parts, self._holes = parts, holes
+        self._parts = parts
 
     def read(self, start: int, stop: int) -> Pixels:
         out = np.empty((stop - start, self.width, self.channels), self.dtype)
         for planes, rows in self._parts:
             band = rows.read(start, stop)
             out[:, :, planes.channels] = inverted(band) if planes.ink else band
-        if self._holes is not None:
-            out[nearest(self._holes, self.width, self.height, start, stop)] = np.nan
         return out
-
-
-def nearest(mask: NDArray[np.bool_], width: int, height: int, start: int, stop: int) -> NDArray[np.bool_]:
-    """Rows `start` to `stop` of what (H, W) becomes in (height, width) by nearest neighbour."""
-    rows = (np.arange(start, stop) + 0.5) * mask.shape[0] / height
-    columns = (np.arange(width) + 0.5) * mask.shape[1] / width
-    return np.asarray(mask[rows.astype(int)[:, None], columns.astype(int)[None, :]])

@@ -15,23 +15,22 @@ import torch
 from upscale_cli.errors import printable
 from upscale_cli.events import Listener, Note, ignore
 from upscale_cli.frames.image import Frame, Layout, Pixels, channels_of
-from upscale_cli.frames.rows import Constant, Held, RowReader, Rows
+from upscale_cli.frames.rows import Constant, Held, RowReader, Rows, Shared
 from upscale_cli.inference.backends.base import Backend
 from upscale_cli.inference.backends.torch_eager import TORCH_EAGER
 from upscale_cli.inference.color import bleed
 from upscale_cli.inference.conditions import identity_of, read_condition
 from upscale_cli.inference.device import choose_devices, release_memory
+from upscale_cli.inference.holes import Filled, WithHoles, has_holes
 from upscale_cli.inference.model import Model
 from upscale_cli.inference.options import Alpha, ConditionValue, UpscalerKeywords, UpscalerOptions, Wanted
 from upscale_cli.inference.planes import (
     OPAQUE,
-    PLANES,
     Joined,
     Planes,
     inverted,
     is_constant,
     planes_of,
-    without_holes,
 )
 from upscale_cli.inference.resample import Resampled
 from upscale_cli.inference.sizing import Plan, Target, cheapest_chain, chosen_target
@@ -229,7 +228,7 @@ class Upscaler:
         """
         rows = self.rows(frame, plan, on_tile, used)
         pixels = rows.pixels if isinstance(rows, Held) else rows.whole()
-        return Frame(pixels, self.layout(frame), frame.transfer, frame.duration_ms)
+        return Frame(pixels, self.layout(frame), frame.transfer, frame.duration_ms, frame.extra, frame.nodata)
 
     def rows(
         self, lr: Frame | RowReader, plan: Plan, on_tile: OnTile | None = None, used: ValueRange | None = None
@@ -241,23 +240,61 @@ class Upscaler:
         """
         layout = self.layout(lr)
         if not plan.passes and (plan.width, plan.height) == (lr.width, lr.height):
-            return lr.rows() if isinstance(lr, RowReader) else Held(lr.pixels[:, :, : channels_of(layout)])
+            return lr.rows() if isinstance(lr, RowReader) else Held(self._kept(lr))
         if isinstance(lr, RowReader):
-            channels = channels_of(layout)
-            if lr.constant is not None:
-                return Constant(plan.height, plan.width, channels, lr.constant)
-            used = self.value_range(lr, plan) if used is None else used
-            return self._net(lr.rows, PLANES[layout][0], plan, lr, on_tile, used)
+            return self._streamed(lr, plan, on_tile, used)
         used = self.value_range(lr, plan) if used is None else used
-        pixels, holes = without_holes(lr.pixels)
+        kept = Held(self._kept(lr))
+        holed = has_holes(kept, lr.nodata)
+        pixels = Filled(lambda: kept, lr.nodata).whole() if holed else kept.pixels
         parts = []
-        for planes in planes_of(layout):
+        for planes in planes_of(layout, lr.extra):
             part = pixels[:, :, planes.channels]
             if planes.kind == "colour" and layout in OPAQUE:
-                part = bleed(part, pixels[:, :, -1:])
+                alpha = channels_of(layout) - 1
+                part = bleed(part, pixels[:, :, alpha : alpha + 1])
             part = inverted(part) if planes.ink else part
-            parts.append((planes, self._planes(part, planes, plan, lr, on_tile, used)))
-        return parts[0][1] if len(parts) == 1 and holes is None else Joined(parts, holes)
+            own = self._range_of(planes, lr, plan, used)
+            parts.append((planes, self._planes(part, planes, plan, lr, on_tile, own)))
+        sr = parts[0][1] if len(parts) == 1 else Joined(parts)
+        return WithHoles(sr, kept, lr.nodata) if holed or lr.nodata is not None else sr
+
+    def _streamed(self, lr: RowReader, plan: Plan, on_tile: OnTile | None, used: ValueRange | None) -> Rows:
+        """As `rows`, of a picture that is decoded band by band."""
+        if lr.constant is not None:
+            return Constant(plan.height, plan.width, lr.channels, lr.constant)
+        used = self.value_range(lr, plan) if used is None else used
+        holed = has_holes(lr.rows(), lr.nodata)
+
+        def opened() -> Rows:
+            return Filled(lr.rows, lr.nodata) if holed else lr.rows()
+
+        groups = planes_of(lr.layout, lr.extra)
+        shared = Shared(opened, [planes.channels for planes in groups]) if len(groups) > 1 else None
+        parts = []
+        for number, planes in enumerate(groups):
+            picture = opened if shared is None else shared.view(number)
+            own = self._range_of(planes, lr, plan, used)
+            parts.append((planes, self._net(picture, planes, plan, lr, on_tile, own)))
+        sr = parts[0][1] if len(parts) == 1 else Joined(parts)
+        return sr if lr.nodata is None else WithHoles(sr, lr.rows(), lr.nodata)
+
+    def _range_of(self, planes: Planes, lr: Frame | RowReader, plan: Plan, used: ValueRange) -> ValueRange:
+        """What the net gets as 0 and 1: `used` for colour, its own for each further channel."""
+        first = channels_of(self.layout(lr))
+        if planes.channels.start < first or not plan.passes:
+            return used
+        at = planes.channels.start - first + channels_of(lr.layout)  # an alpha that is dropped is in LR yet
+        return value_range(lr, slice(at, at + 1))
+
+    def _kept(self, lr: Frame) -> Pixels:
+        """The channels of an LR frame that SR has too: all but an alpha that is dropped."""
+        if self.alpha != "drop" or not lr.has_alpha:
+            return lr.pixels
+        alpha = channels_of(lr.layout) - 1
+        if not lr.extra:
+            return lr.pixels[:, :, :alpha]
+        return np.delete(lr.pixels, alpha, axis=2)
 
     def tile_count(self, lr: Frame | RowReader, plan: Plan) -> int:
         """How often `upscale` will call `on_tile`."""
@@ -273,10 +310,14 @@ class Upscaler:
 
     def _steps(self, lr: Frame | RowReader, plan: Plan) -> Iterator[tuple[TiledNet, int, int]]:
         """Every run of a net over some planes of a frame: (net, height, width of what goes in)."""
-        for planes in planes_of(self.layout(lr)):
+        for planes in planes_of(self.layout(lr), lr.extra):
             if self._is_interpolated(planes):
                 continue
-            if lr.constant is not None if isinstance(lr, RowReader) else is_constant(lr.pixels[:, :, planes.channels]):
+            if (
+                lr.constant is not None
+                if isinstance(lr, RowReader)
+                else is_constant(self._kept(lr)[:, :, planes.channels])
+            ):
                 continue
             height, width = lr.height, lr.width
             for scale in plan.passes:

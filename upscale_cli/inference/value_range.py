@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from upscale_cli.frames.image import Frame, Layout, Pixels
+from upscale_cli.frames.image import Frame, Layout, Pixels, channels_of
 from upscale_cli.frames.rows import RowReader, Rows
 from upscale_cli.inference.color import to_depth
 
@@ -102,31 +102,43 @@ def told(used: ValueRange) -> str:
     return f"its values lie between {black} and {white}{top}: the net gets them over its whole range, and they go back."
 
 
-def value_range(lr: Frame | RowReader) -> ValueRange:
-    """What a picture uses: of its colour, where it can be seen, all channels together.
+def value_range(lr: Frame | RowReader, channels: slice | None = None) -> ValueRange:
+    """What a picture uses: of its colour, where it can be seen and was measured, all channels together.
 
     Where it uses its range this is found out by its first rows.
+
+    Args:
+        channels: others than those of colour.
     """
     if lr.layout not in PICTURES:
         return ValueRange.full(lr.dtype if isinstance(lr, RowReader) else lr.pixels.dtype)
+    channels = slice(0, 3 if lr.layout.startswith("RGB") else 1) if channels is None else channels
     if isinstance(lr, RowReader):
-        count = lr.height * lr.width * (3 if lr.layout == "RGB" else 1)
-        return _of_integers((band.reshape(-1) for band in lr.begin(0)), lr.dtype, count)
-    colour = lr.pixels[:, :, :-1] if lr.has_alpha else lr.pixels
+        strips = (_measured(band[:, :, channels], lr.nodata) for band in lr.begin(0))
+        return _of_integers(strips, lr.dtype, lr.height * lr.width * len(range(lr.channels)[channels]))
+    colour = lr.pixels[:, :, channels]
     if lr.pixels.dtype == np.float32:
         return _of_floats(np.concatenate(list(_seen(lr, colour))))
     return _of_integers(_seen(lr, colour), colour.dtype, colour.size)
 
 
 def _seen(lr: Frame, colour: Pixels) -> Iterator[NDArray[Any]]:
-    """The values of all pixels that are not wholly transparent, and finite; strip by strip, flat."""
+    """The values of all pixels that are not wholly transparent, and measured; strip by strip, flat."""
+    alpha = channels_of(lr.layout) - 1
     step = max(1, _STRIP_VALUES // (lr.width * colour.shape[2]))
     for top in range(0, lr.height, step):
         strip = colour[top : top + step]
         if lr.has_alpha:
-            strip = strip[lr.pixels[top : top + step, :, -1] > 0]
-        values = strip.reshape(-1)
-        yield values[np.isfinite(values)] if values.dtype == np.float32 else values
+            strip = strip[lr.pixels[top : top + step, :, alpha] > 0]
+        yield _measured(strip, lr.nodata)
+
+
+def _measured(strip: Pixels, nodata: int | None) -> NDArray[Any]:
+    """All values but those that stand for none, flat."""
+    values = strip.reshape(-1)
+    if values.dtype == np.float32:
+        return values[np.isfinite(values)]
+    return values if nodata is None else values[values != nodata]
 
 
 def _little(top: float) -> float:

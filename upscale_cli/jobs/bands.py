@@ -15,7 +15,7 @@ from typing import Final
 import psutil
 
 from upscale_cli.events import Say
-from upscale_cli.frames.image import Frame, Layout, Pixels, Transfer, channels_of
+from upscale_cli.frames.image import Frame, Layout, Pixels, Transfer
 from upscale_cli.frames.rows import RowReader, Rows
 from upscale_cli.inference.device import CPU_BUDGET, free_host_memory
 from upscale_cli.inference.planes import OPAQUE, planes_of
@@ -86,7 +86,7 @@ def plan_bands(
     steps = len(plan.passes) + (not plan.passes or _resamples(info, plan))
     if not format.bands or (wrap and steps > 1):
         return None
-    channels, depth = channels_of(info.layout), info.bits // 8
+    channels, depth = info.channels, info.bits // 8
     lr = info.width * info.height * channels * depth
     reads_rows = row_reader is not None and not wrap
     holding = row_reader.held if row_reader is not None and reads_rows else int(DECODING * lr) + source_bytes
@@ -94,7 +94,7 @@ def plan_bands(
         holding += 40 * info.width * info.height
     writing = 3 * TILE * plan.width * channels * depth if format.name == "TIFF" else 0
     fixed = holding + writing + WORKING
-    shares = 1 + len(plan.passes) * len(planes_of(info.layout))
+    shares = 1 + len(plan.passes) * len(planes_of(info.layout, info.extra))
     budget = int((room - fixed) * SHARE) // shares
     needed = fixed + int(shares * LEAST_BUDGET / SHARE)
     return Bands(needed, min(budget, CPU_BUDGET) if budget >= LEAST_BUDGET else 0, reads_rows)
@@ -113,12 +113,13 @@ class Large:
     """The SR picture of the first frame of a source, to be computed as its rows are read.
 
     Attributes:
-        rows, layout, transfer: of the picture.
+        rows, layout, transfer, extra: of the picture.
     """
 
     rows: Rows
     layout: Layout
     transfer: Transfer
+    extra: int = 0
 
 
 @contextmanager
@@ -148,7 +149,7 @@ def upscaled_in_bands(
         rows = upscaler.rows(lr, plan, report, used)
         if not upscaler.tile_count(lr, plan):
             rows = _Reported(rows, report, count)
-        yield Large(rows, upscaler.layout(lr), lr.transfer)
+        yield Large(rows, upscaler.layout(lr), lr.transfer, lr.extra)
     finally:
         upscaler.limit_memory(None)
 

@@ -42,6 +42,7 @@ class PhotoOptions:
         salvage: take what decodes of a damaged file.
         max_memory: bytes of host memory that the whole process may take; None: what is free.
         pyramid: add smaller versions to a TIFF.
+        bands: of a TIFF, counted from 1, in this order; () for all. Three are a colour picture, others gray ones.
         resume: what is done of a picture that goes through in bands is kept until it is whole; a killed run goes on.
     """
 
@@ -52,10 +53,13 @@ class PhotoOptions:
     max_memory: int | None = None
     resume: bool = False
     pyramid: bool = False
+    bands: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.quality is not None and not 0 <= self.quality <= 100:
             raise OptionError(f"{option('quality', self.quality)} is out of range. Choose 0 to 100.")
+        if any(band < 1 for band in self.bands):
+            raise OptionError(f"{option('bands')} counts from 1, and {min(self.bands)} is among them. Choose others.")
         for name, number in (("max_pixels", self.max_pixels), ("max_memory", self.max_memory)):
             if number is not None and number < 1:
                 raise OptionError(f"{option(name, number)} leaves room for nothing. Choose a larger one.")

@@ -23,7 +23,6 @@ from upscale_cli.errors import OutputError
 from upscale_cli.events import Finished, Listener, Say, Started, ignore, saying_once
 from upscale_cli.files.output_folder import folder_for
 from upscale_cli.files.work_folder import ROWS_FILE, work_folder
-from upscale_cli.frames.image import channels_of
 from upscale_cli.inference.device import tile_budget
 from upscale_cli.inference.planes import OPAQUE
 from upscale_cli.inference.sizing import Plan, Target
@@ -124,7 +123,9 @@ class PhotoJob:
             OptionError, CheckpointError, DeviceError: as `Upscaler`.
         """
         begin, options, say = time.perf_counter(), self.options, Told(saying_once(listener))
-        with ImageReader(self.source, max_pixels=options.max_pixels, salvage=options.salvage, say=say) as reader:
+        with ImageReader(
+            self.source, max_pixels=options.max_pixels, salvage=options.salvage, bands=options.bands, say=say
+        ) as reader:
             plan = upscaler.plan(reader.info.width, reader.info.height, self.target)
             bands = check_room(self, reader, plan, upscaler)
             listener(_started(self, upscaler, reader.info, plan))
@@ -190,7 +191,7 @@ def _upscale_in_bands(
 
     def write(large: Large) -> None:
         with job.writer(reader.info, say) as writer:
-            writer.write_rows(large.rows, large.layout, large.transfer)
+            writer.write_rows(large.rows, large.layout, large.transfer, extra=large.extra)
 
     if job.options.resume:
         keeping_rows(
@@ -211,6 +212,7 @@ def job_record(job: PhotoJob, upscaler: Upscaler) -> dict[str, Any]:
         "the format": job.format.name,
         **requested_options(upscaler, job.target),
         "--salvage": job.options.salvage,
+        **({"--bands": list(job.options.bands)} if job.options.bands else {}),
     }
 
 
@@ -257,7 +259,7 @@ def _was_begun_in_bands(job: PhotoJob) -> bool:
 
 
 def _check_disk(job: PhotoJob, output: Path, info: PhotoInfo, plan: Plan, frames: int) -> None:
-    raw = plan.width * plan.height * channels_of(info.layout) * info.bits // 8 * frames
+    raw = plan.width * plan.height * info.channels * info.bits // 8 * frames
     least = int(raw * (1 if job.format.name in ("BMP", "PNM", "PAM", "PFM") else DISK_SHARE))
     least += raw if job.options.resume and job.format.bands else 0
     free = shutil.disk_usage(_existing(output)).free
@@ -274,7 +276,7 @@ def memory_needed(info: PhotoInfo, plan: Plan, format: Format, frames: int = 1, 
     Between two passes, and before a final resampling, only the rows still needed are held; of a picture that wraps,
     which is float32 there, all of them. Under transparent pixels colour is filled in by a pyramid of float pictures.
     """
-    channels, depth = channels_of(info.layout), info.bits // 8
+    channels, depth = info.channels, info.bits // 8
     pixels, sr_pixels = info.width * info.height, plan.width * plan.height
     lr, sr = pixels * channels * depth, sr_pixels * channels * depth
     computing = lr + sr

@@ -25,7 +25,7 @@ def prepare_photo(
     """
     target = upscaler.target(target=naming.target)
     opened = given.open()
-    with ImageReader(opened, max_pixels=options.max_pixels, salvage=options.salvage) as reader:
+    with ImageReader(opened, max_pixels=options.max_pixels, salvage=options.salvage, bands=options.bands) as reader:
         info = reader.info
     naming = replace(naming, target=target)  # a name tells the scale that was asked for, not what rounding made of it
     place = naming.place(given, info, target.size_for(info.width, info.height), upscaler.name)

@@ -40,6 +40,9 @@ def fitted(frame: Frame, metadata: Metadata, row: Format, notes: Notes) -> tuple
     """
     if metadata.header is not None and metadata.header.format != row.name:
         frame, metadata = without_header(frame, metadata, row, notes)
+    if frame.extra and not row.extra_channels:
+        notes(f"{row.name} holds no further bands: {frame.extra} of {frame.pixels.shape[2]} are left out")
+        frame = frame.without_extra()
     if frame.pixels.dtype == np.float32 and 32 not in row.depths:
         frame = _without_float(frame, metadata, row, notes)
     frame, metadata = _in_a_layout_of(frame, metadata, row, notes)
@@ -155,6 +158,10 @@ def _kept_by(row: Format, metadata: Metadata, notes: Notes) -> Metadata:
     if aspect and not row.aspect and aspect[0] != aspect[1]:
         notes(f"{row.name} as written here holds no pixel aspect: pixels of {aspect[0]}:{aspect[1]} are shown square")
     metadata = _with_parts_of(row, metadata, notes)
+    if metadata.tiff:
+        lost = list(metadata.tiff.lost) + ([] if row.name == "TIFF" else metadata.tiff.beyond_tiff())
+        if lost:
+            notes(f"left out: {'; '.join(lost)}")
     return replace(
         metadata,
         icc=metadata.icc if row.icc else None,
@@ -162,6 +169,7 @@ def _kept_by(row: Format, metadata: Metadata, notes: Notes) -> Metadata:
         xmp=metadata.xmp if row.xmp else None,
         dpi=metadata.dpi if row.dpi else None,
         aspect=aspect if row.aspect else None,
+        tiff=metadata.tiff if row.name == "TIFF" else None,
         png_chunks=metadata.png_chunks if row.name == "PNG" else (),
     )
 

@@ -45,6 +45,7 @@ class Format:
         bands: whether it is written band by band, so that a picture larger than memory can be made.
         light: whether its values are proportional to light, with 1.0 for white, by definition.
         written: whether it is written; a format that is only read becomes PNG where no other is asked for.
+        extra_channels: whether it holds channels beside those of a layout.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Format:
     bands: bool = False
     light: bool = False
     written: bool = True
+    extra_channels: bool = False
 
 
 _ROWS = (
@@ -120,6 +122,7 @@ _ROWS = (
         dpi=True,
         aspect=True,
         bands=True,
+        extra_channels=True,
     ),
     Format("BMP", (".bmp", ".dib"), layouts=_GRAY_AND_RGB, dpi=True),
     Format("GIF", (".gif",), layouts=_WITH_ALPHA, max_side=65_535, frames="animation", aspect=True),

@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Literal
 
-from upscale_cli.frames.image import Layout
+from upscale_cli.frames.image import Layout, channels_of
 from upscale_cli.media.image import exif as exif_block
 from upscale_cli.media.image import xmp as xmp_packet
 from upscale_cli.media.image.header import Header
 from upscale_cli.media.image.parts import Part
+from upscale_cli.media.image.tiff_facts import TiffFacts
 
 Bits = Literal[8, 16, 32]
 _EXIF_PREFIX = b"Exif\0\0"
@@ -34,6 +35,7 @@ class Metadata:
         white: which value of a float file stands for white, 1.0 in a `Frame`.
         parts: what else the file holds, in its order.
         header: what only the file's own format has.
+        tiff: what only a TIFF knows: place on the Earth, kind of its samples, bands, calibration.
     """
 
     icc: bytes | None = None
@@ -46,6 +48,7 @@ class Metadata:
     white: float = 1.0
     parts: tuple[Part, ...] = ()
     header: Header | None = None
+    tiff: TiffFacts | None = None
 
     def resized(self, width: int, height: int, scale: tuple[float, float] = (1.0, 1.0)) -> "Metadata":
         """The same for the picture in its new size, which is its former one times `scale`."""
@@ -54,6 +57,7 @@ class Metadata:
             exif=exif_block.resized(self.exif, width, height, scale) if self.exif else None,
             xmp=xmp_packet.resized(self.xmp, width, height, scale) if self.xmp else None,
             header=self.header.resized(width, height) if self.header else None,
+            tiff=self.tiff.resized(width, height) if self.tiff else None,
         )
 
 
@@ -73,6 +77,7 @@ class PhotoInfo:
         total_pixels: of all frames together.
         pages: metadata of each page, for files with pages.
         page_sizes: (width, height) of each, upright.
+        extra: channels after those of the layout, as of a `Frame`.
     """
 
     name: str
@@ -88,6 +93,12 @@ class PhotoInfo:
     total_pixels: int = 0
     pages: tuple[Metadata, ...] = ()
     page_sizes: tuple[tuple[int, int], ...] = ()
+    extra: int = 0
+
+    @property
+    def channels(self) -> int:
+        """Of the first frame."""
+        return channels_of(self.layout) + self.extra
 
 
 def ratio(across: float, down: float) -> tuple[int, int] | None:

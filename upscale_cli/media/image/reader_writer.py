@@ -40,6 +40,7 @@ class ImageReader:
         source: a path, or the file's bytes (from stdin).
         max_pixels: most pixels per frame; checked from the header, before anything is decoded.
         salvage: take what decodes of a truncated or damaged JPEG or PNG.
+        bands: of a TIFF, counted from 1 and in this order; () for all. Three are a colour picture, others gray ones.
         say: gets what the user should know, in one line each.
 
     Raises:
@@ -56,13 +57,17 @@ class ImageReader:
         *,
         max_pixels: int = MAX_PIXELS,
         salvage: bool = False,
+        bands: tuple[int, ...] = (),
         say: Callable[[str], None] = _silent,
     ) -> None:
         self._file = io.BytesIO(source) if isinstance(source, bytes) else _opened(source)
         try:
             name = "<stdin>" if isinstance(source, bytes) else printable(str(source))
             head = self._file.read(HEAD_BYTES)
-            self._picture = _picture(Source(name, self._file, max_pixels, salvage, say), format_of_content(head, name))
+            format = format_of_content(head, name)
+            if bands and format != "TIFF":
+                say(f"{name}: {option('bands')} has an effect on TIFF only")
+            self._picture = _picture(Source(name, self._file, max_pixels, salvage, say, bands), format)
             self.info, self.row_reader = self._picture.info, self._picture.row_reader
         except BaseException:
             self._file.close()
@@ -209,12 +214,12 @@ class ImageWriter:
             self._encoder.add(frame, metadata)
         self._written += 1
 
-    def write_rows(self, picture: Rows, layout: Layout, transfer: Transfer) -> None:
+    def write_rows(self, picture: Rows, layout: Layout, transfer: Transfer, *, extra: int = 0) -> None:
         """Encode the only frame of a file band by band, in a format whose row has `bands`."""
         assert self._encoder is not None
         check_size(self._row, picture.width, picture.height)
         metadata = self._resized(self._info.metadata, picture.width, picture.height)
-        rows = _Fitted(picture, layout, transfer, metadata, self._row, self._notes)
+        rows = _Fitted(picture, layout, transfer, extra, metadata, self._row, self._notes)
         try:
             with self._failures():
                 self._encoder.add_rows(rows, rows.layout, rows.metadata)
@@ -276,10 +281,17 @@ class _Fitted(Rows):
     """A picture as a format can hold it."""
 
     def __init__(
-        self, picture: Rows, layout: Layout, transfer: Transfer, metadata: Metadata, row: Format, notes: Notes
+        self,
+        picture: Rows,
+        layout: Layout,
+        transfer: Transfer,
+        extra: int,
+        metadata: Metadata,
+        row: Format,
+        notes: Notes,
     ) -> None:
         def fit(pixels: Pixels) -> tuple[Frame, Metadata]:
-            return fitted(Frame(pixels, layout, transfer), metadata, row, notes)
+            return fitted(Frame(pixels, layout, transfer, extra=extra), metadata, row, notes)
 
         example, self.metadata = fit(np.zeros((1, 1, picture.channels), picture.dtype))
         super().__init__(picture.height, picture.width, example.pixels.shape[2], example.pixels.dtype)

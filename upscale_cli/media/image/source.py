@@ -26,6 +26,7 @@ class Source:
         max_pixels: most pixels that one frame may have.
         salvage: take what can be decoded of a damaged file.
         say: gets what the user should know.
+        bands: of a TIFF, from 1, in this order; () for all.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Source:
     max_pixels: int
     salvage: bool
     say: Say
+    bands: tuple[int, ...] = ()
 
     def read_all(self) -> bytes:
         self.file.seek(0)

@@ -14,16 +14,12 @@ from numpy.typing import NDArray
 
 from upscale_cli.errors import InputError
 from upscale_cli.frames.image import Frame, Transfer
-from upscale_cli.frames.pixels import stretched, unpremultiplied, upright_pixels, white_of
+from upscale_cli.frames.pixels import upright_pixels
 from upscale_cli.frames.rows import BAND_BYTES, RowReader
 from upscale_cli.media.image import icc
-from upscale_cli.media.image.codecs.netpbm import float_white
 from upscale_cli.media.image.codecs.pillow_reader import pixels_of, plan
 from upscale_cli.media.image.codecs.tiff_directory import (
-    BASES,
     FLOAT,
-    IS_LAB,
-    IS_PALETTE,
     IS_RGB,
     JPEG,
     MIN_IS_BLACK,
@@ -35,8 +31,10 @@ from upscale_cli.media.image.codecs.tiff_directory import (
     opened,
     pages_of,
 )
+from upscale_cli.media.image.codecs.tiff_samples import Counting, counting, needs_pixels, pixels_of_samples
 from upscale_cli.media.image.metadata import Metadata, PhotoInfo
 from upscale_cli.media.image.source import Picture, Source, calm_pillow, decoding
+from upscale_cli.media.image.tiff_facts import TiffFacts
 
 _LOSSY = (OLD_JPEG, JPEG, 34892)
 
@@ -54,8 +52,8 @@ def open_tiff(source: Source) -> Picture:
         pages = list(pages_of(source))
         if not pages:
             raise InputError(f"{source.name}: the TIFF holds no picture. The file is damaged.")
-        whites = {page.index: _white(source, page) for page in pages}
-    metadata = [_with_white(page.metadata, whites[page.index]) for page in pages]
+        counted = [(page, counting(source, page, _extent(source, page))) for page in pages]
+    metadata = [_counted(page.metadata, how, page) for page, how in counted]
     sizes = [_upright_size(page) for page in pages]
     info = PhotoInfo(
         name=source.name,
@@ -70,9 +68,36 @@ def open_tiff(source: Source) -> Picture:
         total_pixels=sum(width * height for width, height in sizes),
         pages=tuple(metadata),
         page_sizes=tuple(sizes),
+        extra=len(pages[0].extra_kinds),
     )
-    row_reader = _row_reader(source, pages[0]) if len(pages) == 1 and _can_be_read_by_rows(pages[0]) else None
-    return Picture(info, lambda: (_frame(source, page, whites[page.index]) for page in pages), row_reader)
+    row_reader = _row_reader(source, *counted[0]) if len(pages) == 1 and _can_be_read_by_rows(pages[0]) else None
+    return Picture(info, lambda: (_frame(source, page, how) for page, how in counted), row_reader)
+
+
+def _extent(source: Source, page: Page) -> NDArray[Any] | None:
+    """Samples that tell the range of a page: all of them, or the least and the largest; None where none is needed."""
+    if not needs_pixels(page):
+        return None
+    if page.kind == FLOAT or page.bits > 16 or not _can_be_read_by_rows(page):
+        return _samples(source, page)
+    ends: list[Any] = []
+    with _opened_page(source, page) as found:
+        height, count, _ = _segments(found)
+        if not count:
+            return _samples(source, page)
+        for band in _raw_bands(found, page, 0, height, count):
+            ends += [band.min(), band.max()]
+    return np.array(ends)
+
+
+def _counted(metadata: Metadata, how: Counting, page: Page) -> Metadata:
+    """Metadata that also say how the samples are brought back."""
+    facts = metadata.tiff
+    if how.samples is not None:
+        facts = replace(facts or TiffFacts(*_upright_size(page)), samples=how.samples)
+        if facts.description is not None:
+            facts = replace(facts, description=facts.description.of_type(how.samples.dtype))
+    return metadata if (how.white, facts) == (1, metadata.tiff) else replace(metadata, white=how.white, tiff=facts)
 
 
 def _can_be_read_by_rows(page: Page) -> bool:
@@ -81,14 +106,13 @@ def _can_be_read_by_rows(page: Page) -> bool:
         not page.needs_libtiff
         and page.layout in ("L", "RGB")
         and page.photometric in (MIN_IS_WHITE, MIN_IS_BLACK, IS_RGB)
-        and page.kind == UNSIGNED
+        and page.kind in (UNSIGNED, SIGNED)
         and page.bits in (8, 16)
-        and page.largest is None
         and page.orientation == 1
     )
 
 
-def _row_reader(source: Source, page: Page) -> RowReader | None:
+def _row_reader(source: Source, page: Page, how: Counting) -> RowReader | None:
     """The page, to be decoded strip by strip or row of tiles by row of tiles; None where these are too large."""
     with decoding(source), _opened_page(source, page) as found:
         height, count, size = _segments(found)
@@ -97,7 +121,8 @@ def _row_reader(source: Source, page: Page) -> RowReader | None:
     linear = icc.is_linear(page.metadata.icc)
     return RowReader(
         page.height, page.width, page.layout, np.dtype(f"u{page.bits // 8}"), "linear" if linear else "display",
-        lambda start: _bands(source, page, start, height, count), held=3 * max(size, BAND_BYTES),
+        lambda start: _bands(source, page, how, start, height, count), held=3 * max(size, BAND_BYTES),
+        extra=len(page.extra_kinds), nodata=how.nodata,
     )  # fmt: skip
 
 
@@ -116,24 +141,27 @@ def _segments(found: Any) -> tuple[int, int, int]:
     return found.rowsperstrip, 1, min(found.rowsperstrip, found.imagelength) * row
 
 
-def _bands(source: Source, page: Page, start: int, height: int, count: int) -> Iterator[NDArray[Any]]:
+def _bands(source: Source, page: Page, how: Counting, start: int, height: int, count: int) -> Iterator[NDArray[Any]]:
     """The pixels of the rows from `start` on; `height` and `count` are from `_segments`."""
     with _opened_page(source, page) as found:
-        if height:
-            first = start // height
-            rows_of_segments = range(first, -(-page.height // height))
-            raw: Iterator[NDArray[Any]] = (_row_of_segments(found, row, count) for row in rows_of_segments)
-            skip = start - first * height
-        else:
-            raw, skip = _stored_rows(found, page, start), 0
+        raw = _raw_bands(found, page, start, height, count)
         while True:
             with decoding(source):
                 values = next(raw, None)
-                pixels = None if values is None else _pixels(source, page, values, 1.0)[skip:]
+                pixels = None if values is None else pixels_of_samples(page, values, how)
             if pixels is None:
                 return
             yield pixels
-            skip = 0
+
+
+def _raw_bands(found: Any, page: Page, start: int, height: int, count: int) -> Iterator[NDArray[Any]]:
+    """The samples of the rows from `start` on."""
+    if not height:
+        yield from _stored_rows(found, page, start)
+        return
+    first = start // height
+    for row in range(first, -(-page.height // height)):
+        yield _row_of_segments(found, row, count)[start - first * height if row == first else 0 :]
 
 
 def _stored_rows(found: Any, page: Page, start: int) -> Iterator[NDArray[Any]]:
@@ -170,17 +198,15 @@ def _upright_size(page: Page) -> tuple[int, int]:
     return (page.width, page.height) if page.orientation < 5 else (page.height, page.width)
 
 
-def _with_white(metadata: Metadata, white: float) -> Metadata:
-    return metadata if white == 1 else replace(metadata, white=white)
-
-
-def _frame(source: Source, page: Page, white: float) -> Frame:
+def _frame(source: Source, page: Page, how: Counting) -> Frame:
     with decoding(source):
         linear = page.layout != "CMYK" and icc.is_linear(page.metadata.icc)
         transfer: Transfer = "linear" if linear else "display"
         if page.needs_libtiff:
             return _decoded_by_pillow(source, page, transfer)
-        return _decoded_by_tifffile(source, page, transfer, white)
+        pixels = pixels_of_samples(page, _samples(source, page), how)
+        pixels = upright_pixels(pixels, page.orientation)
+        return Frame(pixels, page.layout, transfer, extra=len(page.extra_kinds), nodata=how.nodata)
 
 
 def _decoded_by_pillow(source: Source, page: Page, transfer: Transfer) -> Frame:
@@ -212,79 +238,3 @@ def _samples(source: Source, page: Page) -> NDArray[Any]:
     if samples.shape[:2] != (page.height, page.width) or samples.ndim != 3:
         raise InputError(f"{source.name}: page {page.index + 1} has the shape {samples.shape}, which is no picture.")
     return cast("NDArray[Any]", samples)
-
-
-def _white(source: Source, page: Page) -> float:
-    """Which float value is white; needs the pixels, for no tag gives it reliably."""
-    if page.kind != FLOAT:
-        return 1.0
-    white = float_white(_samples(source, page))
-    if white != 1:
-        source.say(f"{source.name}: float values go beyond 1, {white:,.0f} is taken as white")
-    return white
-
-
-def _decoded_by_tifffile(source: Source, page: Page, transfer: Transfer, white: float) -> Frame:
-    pixels = _pixels(source, page, _samples(source, page), white)
-    return Frame(upright_pixels(pixels, page.orientation), page.layout, transfer)
-
-
-def _pixels(source: Source, page: Page, samples: NDArray[Any], white: float) -> NDArray[Any]:
-    """Samples (H, W, S) as the pixels that they mean, not turned yet."""
-    channels = BASES[page.photometric][1]
-    values = samples[..., : channels + (page.layout in ("LA", "RGBA"))]
-    if page.kind == FLOAT:
-        pixels = values.astype(np.float32)
-        if white != 1:
-            pixels /= np.float32(white)
-    elif page.photometric == IS_LAB:
-        pixels = _lab(values)
-    elif page.photometric == IS_PALETTE:
-        pixels = _coloured(page, values)
-    else:
-        pixels = _full_range(source, page, values)
-    if page.photometric == MIN_IS_WHITE:
-        pixels[..., :1] = white_of(pixels) - pixels[..., :1]
-    if page.alpha == "premultiplied" and page.layout in ("LA", "RGBA"):
-        pixels = unpremultiplied(pixels)
-    return pixels
-
-
-def _coloured(page: Page, values: NDArray[Any]) -> NDArray[Any]:
-    """Palette indices as colours of 8 bits; the palette has 16, of which some writers fill the lower 8 only."""
-    palette = np.array(page.palette, np.uint16).reshape(3, -1).T
-    shift = 8 if palette.max(initial=0) > 255 else 0
-    return cast("NDArray[Any]", (palette >> shift).astype(np.uint8)[values[..., 0]])
-
-
-def _lab(values: NDArray[Any]) -> NDArray[Any]:
-    """TIFF counts a and b signed around 0, a frame around the middle; L alike."""
-    middle = 2 ** (8 * values.dtype.itemsize - 1)
-    pixels = values.view(np.dtype(f"u{values.dtype.itemsize}")).copy()
-    pixels[..., 1:] ^= middle
-    return pixels
-
-
-def _full_range(source: Source, page: Page, values: NDArray[Any]) -> NDArray[Any]:
-    """Integers of any width as uint8 or uint16 that use its full range, so that nothing gets darker.
-
-    What stands for white: MaxSampleValue where it is given and true; else the largest value of the declared bits. Of
-    signed samples without a negative one, the largest positive value. 32 bits that hold 16 are taken as 16.
-    """
-    largest = int(values.max(initial=0))
-    if page.kind == SIGNED:
-        half = 2 ** (8 * values.dtype.itemsize - 1)
-        if int(values.min(initial=0)) < 0:
-            source.say(f"{source.name}: signed samples, shifted to begin at 0")
-            return stretched(values.astype(np.int64) + half, 2 * half - 1, page.bits)
-        if page.bits <= 16 or largest > 65_535:
-            return stretched(values, half - 1, page.bits)
-    top = 2**page.bits - 1
-    if page.largest is not None and largest <= page.largest < top:
-        source.say(f"{source.name}: white is {page.largest:,} as the file declares, stretched to the full range")
-        return stretched(values, page.largest, page.bits)
-    if page.bits > 16 and largest <= 65_535:
-        return values.astype(np.uint16)
-    if page.bits > 16:
-        source.say(f"{source.name}: {page.bits} bits per channel are computed as 16")
-    return stretched(values, top, page.bits)

@@ -9,23 +9,32 @@ import logging
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
 import numpy as np
 
 from upscale_cli.errors import InputError
-from upscale_cli.frames.image import Layout
+from upscale_cli.frames.image import Layout, channels_of
 from upscale_cli.media.image import exif
+from upscale_cli.media.image.codecs.tiff_tags import (
+    DESCRIPTION,
+    MAX_VALUE,
+    UNIT,
+    X_RESOLUTION,
+    Y_RESOLUTION,
+    facts_of,
+)
 from upscale_cli.media.image.formats import RAW_REMEDY
 from upscale_cli.media.image.metadata import Bits, Metadata, ratio, upright_metadata
 from upscale_cli.media.image.source import Source
+from upscale_cli.messages import option
 
 SUBFILE, WIDTH, LENGTH, BITS, COMPRESSION, PHOTOMETRIC = 254, 256, 257, 258, 259, 262
-SAMPLES, MAX_VALUE, X_RESOLUTION, Y_RESOLUTION, UNIT, COLOR_MAP = 277, 281, 282, 283, 296, 320
+SAMPLES, PLANAR, COLOR_MAP, FILL_ORDER = 277, 284, 320, 266
 EXTRA_SAMPLES, SAMPLE_FORMAT, XMP, ICC_PROFILE, DNG_VERSION = 338, 339, 700, 34675, 50706
 DESCRIPTIVE = frozenset((269, 270, 271, 272, 285, 305, 306, 315, 316, 33432, 33723, 18246, 18249, 40091, 40092, 40093))
-DESCRIPTIVE |= frozenset((40094, 40095, exif.EXIF_IFD, exif.GPS_IFD))
+DESCRIPTIVE |= frozenset((40094, 40095, 286, 287, 297, exif.EXIF_IFD, exif.GPS_IFD))
 """Tags of IFD0 that describe the picture and not how it is stored: who, when, with what, where."""
 
 MIN_IS_WHITE, MIN_IS_BLACK, IS_RGB, IS_PALETTE, IS_INK, IS_YCBCR, IS_LAB = 0, 1, 2, 3, 5, 6, 8
@@ -47,7 +56,13 @@ _MAX_PAGES = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What one IFD declares. `index` counts all IFDs of the file."""
+    """What one IFD declares.
+
+    Attributes:
+        index: counts all IFDs of the file.
+        extra_kinds: ExtraSamples of the samples that are kept beside those of the layout.
+        chosen: the samples that are kept, from 0, where the user chose them; () for the first ones.
+    """
 
     index: int
     width: int
@@ -62,6 +77,14 @@ class Page:
     orientation: int
     metadata: Metadata
     palette: tuple[float, ...] = ()
+    planar: int = 1
+    extra_kinds: tuple[int, ...] = ()
+    chosen: tuple[int, ...] = ()
+
+    @property
+    def channels(self) -> int:
+        """Of a frame, those that follow its layout's included."""
+        return channels_of(self.layout) + len(self.extra_kinds)
 
     @property
     def needs_libtiff(self) -> bool:
@@ -70,12 +93,14 @@ class Page:
 
     @property
     def layout(self) -> Layout:
+        if self.chosen:
+            return "RGB" if len(self.chosen) == 3 else "L"
         base = BASES[self.photometric][0]
         return cast(Layout, base + "A") if self.alpha != "none" and base in ("L", "RGB") else base
 
     @property
     def depth(self) -> Bits:
-        return 32 if self.kind == FLOAT else 8 if self.bits <= 8 else 16
+        return 32 if self.kind == FLOAT or self.bits > 16 else 8 if self.bits <= 8 else 16
 
 
 def pages_of(source: Source) -> Iterator[Page]:
@@ -83,13 +108,15 @@ def pages_of(source: Source) -> Iterator[Page]:
     seen: set[int] = set()
     try:
         with opened(source) as file:
+            count, calibrated = _count(file), False
             for index in range(_MAX_PAGES):
                 found = _directory(file, index)
                 if found is None or found.offset in seen:
                     return
                 seen.add(found.offset)
-                page = _page(source, index, found)
+                page = _page(source, index, found, (count, calibrated))
                 if page is not None:
+                    calibrated = calibrated or bool(page.metadata.tiff and page.metadata.tiff.calibrated)
                     yield page
     except (ValueError, TypeError, LookupError, ArithmeticError, struct.error) as error:
         raise InputError(f"{source.name}: the TIFF's directory makes no sense. The file is damaged.") from error
@@ -102,7 +129,14 @@ def _directory(file: Any, index: int) -> Any:
         return None
 
 
-def _page(source: Source, index: int, found: Any) -> Page | None:
+def _count(file: Any) -> int:
+    try:
+        return len(file.pages)
+    except (ValueError, TypeError, LookupError, ArithmeticError, struct.error):
+        return 1
+
+
+def _page(source: Source, index: int, found: Any, stack: tuple[int, bool]) -> Page | None:
     """One page, checked for its size and for a coding that makes sense; None for a thumbnail or a mask."""
 
     def numbers(tag: int, *defaults: int) -> tuple[float, ...]:
@@ -115,36 +149,84 @@ def _page(source: Source, index: int, found: Any) -> Page | None:
         raise InputError(f"{source.name}: {RAW_REMEDY}.")
     if one(SUBFILE, 0) & _REDUCED_OR_MASK and index > 0:
         return None
-    source.check_size(one(WIDTH, 0), one(LENGTH, 0))
+    width, height = one(WIDTH, 0), one(LENGTH, 0)
+    source.check_size(width, height)
     bits = {int(value) for value in numbers(BITS, 1)}
     kinds = {int(value) for value in numbers(SAMPLE_FORMAT, UNSIGNED)}
     photometric, samples = one(PHOTOMETRIC, -1), one(SAMPLES, 1)
     known = photometric in BASES and samples >= BASES[photometric][1]
-    if not known or samples > 16 or len(bits) != 1 or len(kinds) != 1 or not kinds <= {1, 2, 3, 4}:
+    many = samples > 16 and samples * width * height > 16 * source.max_pixels
+    if not known or many or len(bits) != 1 or len(kinds) != 1 or not kinds <= {1, 2, 3, 4}:
         raise InputError(
             f"{source.name}: page {index + 1} is coded as {samples} samples of {sorted(bits)} bits with photometric "
             f"interpretation {photometric}, which is not read. Convert it to RGB first."
         )
-    extras = numbers(EXTRA_SAMPLES)
-    if samples > BASES[photometric][1] + 1 or (samples > BASES[photometric][1] and (not extras or extras[0] == 0)):
-        source.say(f"{source.name}: page {index + 1} has extra channels, which are left out")
-    alpha = {1: "premultiplied", 2: "straight"}.get(int(extras[0]) if extras else 0, "none")
-    metadata, orientation = _metadata(source, found)
+    planar, fill = one(PLANAR, 1), one(FILL_ORDER, 1)
+    if planar not in (1, 2) or fill not in (1, 2):
+        name, value = ("PlanarConfiguration", planar) if planar not in (1, 2) else ("FillOrder", fill)
+        raise InputError(
+            f"{source.name}: page {index + 1} has {name} {value}, which there is not. The file is damaged."
+        )
+    alpha, kinds_of_extra, chosen = _channels(source, index, photometric, samples, numbers(EXTRA_SAMPLES))
+    metadata, orientation = _metadata(source, found, (width, height), chosen, kinds_of_extra, stack)
     return Page(
         index=index,
-        width=one(WIDTH, 0),
-        height=one(LENGTH, 0),
+        width=width,
+        height=height,
         bits=bits.pop(),
         samples=samples,
         kind=kinds.pop() % 4 or UNSIGNED,
         photometric=photometric,
         compression=one(COMPRESSION, 1),
-        alpha=cast(Any, alpha if samples > BASES[photometric][1] else "none"),
+        alpha=alpha,
         largest=one(MAX_VALUE, 0) or None,
         orientation=orientation,
         metadata=metadata,
         palette=numbers(COLOR_MAP),
+        planar=planar,
+        extra_kinds=kinds_of_extra,
+        chosen=chosen,
     )
+
+
+Alpha = Literal["none", "straight", "premultiplied"]
+
+
+def _channels(
+    source: Source, index: int, photometric: int, samples: int, extras: tuple[float, ...]
+) -> tuple[Alpha, tuple[int, ...], tuple[int, ...]]:
+    """What the samples of a page are: alpha, kinds of the further ones that are kept, and which the user chose."""
+    own = BASES[photometric][1]
+    kinds = tuple(int(kind) for kind in extras[: samples - own])
+    kinds = (0,) * (samples - own - len(kinds)) + kinds if len(kinds) < samples - own else kinds
+    if source.bands:
+        return "none", *_chosen(source, index, photometric, samples)
+    if photometric in (IS_PALETTE, IS_YCBCR):
+        if kinds:
+            source.say(f"{source.name}: page {index + 1} has extra channels beside its colour, which are left out")
+        return "none", (), ()
+    alphas: dict[int, Alpha] = {1: "premultiplied", 2: "straight"}
+    alpha = alphas.get(kinds[0], "none") if kinds else "none"
+    if alpha != "none" and BASES[photometric][0] in ("L", "RGB"):
+        return alpha, kinds[1:], ()
+    return "none", kinds, ()
+
+
+def _chosen(source: Source, index: int, photometric: int, samples: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The bands that the user wants, checked: kinds of those after the first or the first three, and from 0."""
+    if photometric not in (MIN_IS_WHITE, MIN_IS_BLACK, IS_RGB):
+        raise InputError(
+            f"{source.name}: {option('bands')} chooses among gray and RGB bands, and page {index + 1} has others. "
+            f"Leave it out."
+        )
+    wrong = next((band for band in source.bands if band > samples), None)
+    if wrong is not None:
+        raise InputError(
+            f"{source.name}: there is no band {wrong}, page {index + 1} has {samples}. "
+            f"Choose {option('bands')} from 1 to {samples}."
+        )
+    count = len(source.bands)
+    return (0,) * (0 if count == 3 else count - 1), tuple(band - 1 for band in source.bands)
 
 
 def _numbers(value: Any) -> tuple[float, ...]:
@@ -154,7 +236,14 @@ def _numbers(value: Any) -> tuple[float, ...]:
     return tuple(np.ravel(value).tolist())
 
 
-def _metadata(source: Source, found: Any) -> tuple[Metadata, int]:
+def _metadata(
+    source: Source,
+    found: Any,
+    size: tuple[int, int],
+    chosen: tuple[int, ...],
+    extra_kinds: tuple[int, ...],
+    stack: tuple[int, bool],
+) -> tuple[Metadata, int]:
     tags = found.tags
     kept = [_field(source, found, tag) for tag in tags if tag.code in DESCRIPTIVE or tag.code == exif.ORIENTATION]
     dpi, aspect = None, None
@@ -167,7 +256,15 @@ def _metadata(source: Source, found: Any) -> tuple[Metadata, int]:
         aspect = ratio(across, down) if number == NO_UNIT else None
     profile, packet = (value if isinstance(value := tags.valueof(code), bytes) else None for code in (ICC_PROFILE, XMP))
     order = found.parent.byteorder
-    return upright_metadata(icc=profile, exif=exif.block_of(kept, order), xmp=packet, dpi=dpi, aspect=aspect)
+    orientation = upright_metadata(exif=exif.block_of(kept, order), xmp=packet)[1]
+    facts, text = facts_of(tags, size, orientation, chosen, DESCRIPTIVE, stack)
+    facts = replace(facts, extra_kinds=extra_kinds)
+    described = [field for field in kept if field.tag != DESCRIPTION]
+    if text:
+        described.append(exif.Field(DESCRIPTION, 2, len(text) + 1, text + b"\0"))
+    block = exif.block_of(described, order)
+    metadata, _ = upright_metadata(icc=profile, exif=block, xmp=packet, dpi=dpi, aspect=aspect)
+    return replace(metadata, tiff=facts if facts.says_anything else None), orientation
 
 
 def _field(source: Source, found: Any, tag: Any) -> exif.Field:

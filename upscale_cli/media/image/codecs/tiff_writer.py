@@ -15,9 +15,11 @@ from upscale_cli.frames.rows import BAND_BYTES, Held, Rows
 from upscale_cli.media.image import exif
 from upscale_cli.media.image.codecs.pyramid import halving, level_count
 from upscale_cli.media.image.codecs.tiff_directory import DESCRIPTIVE
+from upscale_cli.media.image.codecs.tiff_tags import rationals, tags_of
 from upscale_cli.media.image.encoder import Encoder, Encoding
 from upscale_cli.media.image.exif import Field
 from upscale_cli.media.image.metadata import Metadata
+from upscale_cli.media.image.tiff_facts import TiffFacts
 
 TILE: Final = 256
 """Side of a tile, in pixels, where a picture is written band by band."""
@@ -47,10 +49,11 @@ class Tiff(Encoder):
         if self._writer is None:
             self._begin(frame.pixels.nbytes, metadata)
         self._metadata.append(metadata)
-        self._write(_stored(frame, metadata), frame.layout, metadata)
+        self._write(_stored(frame, metadata), frame.layout, metadata, extra=frame.extra)
 
     def add_rows(self, picture: Rows, layout: Layout, metadata: Metadata) -> None:
-        size = picture.height * picture.width * picture.channels * picture.dtype.itemsize
+        dtype = _dtype(picture.dtype, metadata)
+        size = picture.height * picture.width * picture.channels * dtype.itemsize
         self._begin(size * 4 // 3 if self.job.pyramid else size, metadata)
         self._metadata.append(metadata)
         levels = level_count(picture.width, picture.height) if self.job.pyramid else 0
@@ -66,29 +69,38 @@ class Tiff(Encoder):
             self._add_level(source.halved(), layout, metadata, further - 1, subfiletype=REDUCED)
 
     def _add_tiles(self, picture: Rows, layout: Layout, metadata: Metadata, **how: Any) -> None:
+        extra = picture.channels - channels_of(layout)
+
         def tiles() -> Iterator[Any]:
             for top in range(0, picture.height, TILE):
                 band = picture.read(top, min(top + TILE, picture.height))
-                stored = _stored(Frame(band, layout), metadata).reshape(band.shape)
+                stored = _stored(Frame(band, layout, extra=extra), metadata).reshape(band.shape)
                 yield from (stored[:, left : left + TILE] for left in range(0, picture.width, TILE))
 
         self._write(
             tiles(),
             layout,
             metadata,
+            extra=extra,
             shape=(picture.height, picture.width, picture.channels)[: 2 if picture.channels == 1 else 3],
-            dtype=picture.dtype,
+            dtype=_dtype(picture.dtype, metadata),
             tile=(TILE, TILE),
             buffersize=BAND_BYTES,
             **how,
         )
 
-    def _write(self, samples: Any, layout: Layout, metadata: Metadata, **how: Any) -> None:
+    def _write(self, samples: Any, layout: Layout, metadata: Metadata, *, extra: int, **how: Any) -> None:
         """A page, of an array or of tiles."""
+        facts = metadata.tiff or TiffFacts(0, 0)
         options: dict[str, Any] = {"subfiletype": 2 if self.job.frames > 1 else 0}
-        if layout in ("LA", "RGBA"):
-            options["extrasamples"] = ["unassalpha"]
-        if metadata.dpi:
+        kinds = [2] if layout in ("LA", "RGBA") else []
+        kinds += facts.extra_kinds[:extra] or (0,) * extra
+        if kinds:
+            options["extrasamples"] = kinds
+        if facts.resolution:
+            *sides, unit = facts.resolution
+            options |= {"resolution": rationals(sides), "resolutionunit": unit}
+        elif metadata.dpi:
             options |= {"resolution": metadata.dpi, "resolutionunit": "INCH"}
         elif metadata.aspect:
             options |= {"resolution": metadata.aspect, "resolutionunit": "NONE"}
@@ -96,10 +108,14 @@ class Tiff(Encoder):
             options["iccprofile"] = metadata.icc
         if metadata.xmp:
             options["extratags"] = [(700, 1, len(metadata.xmp), metadata.xmp, True)]
+        if metadata.tiff:
+            reduced = how.get("subfiletype") == REDUCED
+            options["extratags"] = options.get("extratags", []) + tags_of(facts, self._order, reduced=reduced)
+        photometric = _PHOTOMETRIC[layout.removesuffix("A") if layout in ("LA", "RGBA") else layout]
         self._writer.write(
             samples,
-            photometric=_PHOTOMETRIC[layout.removesuffix("A") if layout in ("LA", "RGBA") else layout],
-            planarconfig="contig" if channels_of(layout) > 1 else None,
+            photometric="miniswhite" if facts.samples and facts.samples.inverted else photometric,
+            planarconfig="contig" if channels_of(layout) + extra > 1 else None,
             compression="adobe_deflate",
             predictor=True,
             metadata=None,
@@ -157,12 +173,21 @@ def _described(metadata: Metadata, present: set[int], order: str) -> list[Field]
     return [field for field in fields if field.tag in DESCRIPTIVE and field.tag not in present]
 
 
+def _dtype(dtype: Any, metadata: Metadata) -> Any:
+    """Of the samples that are stored for pixels of that dtype."""
+    facts = metadata.tiff
+    return np.dtype(facts.samples.dtype if facts is not None and facts.samples is not None else dtype)
+
+
 def _stored(frame: Frame, metadata: Metadata) -> Any:
     """Samples as TIFF counts them: a and b of LAB signed, float in the source's own range."""
     pixels = frame.pixels
+    if metadata.tiff is not None and metadata.tiff.samples is not None:
+        pixels = metadata.tiff.samples.stored(pixels, metadata.white)
+        return pixels[..., 0] if pixels.shape[2] == 1 else pixels
     if frame.layout == "LAB" and pixels.dtype != np.float32:
         pixels = pixels.copy()
-        pixels[..., 1:] ^= 2 ** (8 * pixels.dtype.itemsize - 1)
+        pixels[..., 1:3] ^= 2 ** (8 * pixels.dtype.itemsize - 1)
     if pixels.dtype == np.float32 and metadata.white != 1:
         pixels = pixels * np.float32(metadata.white)
     return pixels[..., 0] if pixels.shape[2] == 1 else pixels
