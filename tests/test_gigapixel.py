@@ -241,6 +241,50 @@ def test_tiff_to_tiff(kind: str, layout: Layout, dtype: type, tmp_path: Path, mo
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("little_memory")
+@pytest.mark.parametrize("model", ["espcn", "bicubic"])
+@pytest.mark.parametrize("kind", ["strips", "tiles", "raw", "planes apart"])
+@pytest.mark.parametrize(("dtype", "nodata"), [("int16", "-9999"), ("int16", None), ("uint16", "0"), ("uint8", None)])
+def test_bands_of_a_satellite(
+    kind: str, dtype: str, nodata: str | None, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four of them, with samples that are none; the place on the Earth too."""
+    pixels = frame_of("CMYK", np.uint8, 53, 41).pixels.astype(dtype) * (1 if dtype == "uint8" else 100)
+    pixels -= np.array(300 if dtype == "int16" else 0, dtype)
+    pixels[9:30, 5:33, :3] = int(nodata or 7)
+    tags: list[tuple[Any, ...]] = [
+        (33550, 12, 3, (10.0, 10.0, 0.0), True),
+        (33922, 12, 6, (0.0, 0.0, 0.0, 5.0, 6.0, 0.0), True),
+    ]
+    tags += [(42113, 2, len(nodata) + 1, nodata, True)] if nodata else []
+    layouts: dict[str, dict[str, Any]] = {
+        "strips": {"compression": "zlib", "rowsperstrip": 7}, "tiles": {"compression": "zlib", "tile": (16, 32)},
+        "raw": {"byteorder": ">"}, "planes apart": {"planarconfig": "separate"},
+    }  # fmt: skip
+    how = {"photometric": "minisblack", "planarconfig": "contig", "metadata": None, "extratags": tags} | layouts[kind]
+    stored = np.moveaxis(pixels, 2, 0) if kind == "planes apart" else pixels
+    tifffile.imwrite(tmp_path / "lr.tif", stored, **how)
+    options: dict[str, Any] = {
+        "scale": 2.5,
+        "model": Upscaler(model, device="cpu", tile=0 if model == "bicubic" else 16),
+    }
+    with monkeypatch.context() as generous:
+        generous.setattr("upscale_cli.jobs.photo.room", lambda _: 10**12)
+        expected = upscale_file(tmp_path / "lr.tif", tmp_path / "whole.tif", **options)
+    output = upscale_file(tmp_path / "lr.tif", tmp_path / "sr.tif", **options)
+    with tifffile.TiffFile(output) as file, tifffile.TiffFile(expected) as whole_file:
+        assert file.pages[0].is_tiled, "it was written in bands"
+        assert not whole_file.pages[0].is_tiled
+        assert file.pages[0].tags.valueof(33550)[:2] == pytest.approx((41 / 102 * 10, 53 / 132 * 10))
+        assert file.pages[0].tags.valueof(42113) == nodata
+        sr = file.asarray()
+        np.testing.assert_array_equal(sr, whole_file.asarray())
+    assert sr.dtype == dtype
+    if nodata:
+        assert (sr == int(nodata)).any(axis=(0, 1)).tolist() == [True, True, True, False]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("little_memory")
 @pytest.mark.parametrize("layout", ["L", "LA", "RGB", "RGBA"])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("ending", [".png", ".pam", ".tif"])

@@ -43,7 +43,7 @@ def empty_upright(height: int, width: int, channels: int, dtype: Any, orientatio
     return upright, turned(upright, _UNDO.get(orientation, orientation))
 
 
-def stretched(values: Pixels, top: int, bits: int) -> Pixels:
+def stretched(values: Pixels, top: float, bits: int) -> Pixels:
     """Integers 0..top to the full range of uint8 (for up to 8 bits) or uint16, rounded; larger ones are white."""
     full, dtype = (255, np.uint8) if bits <= 8 else (65_535, np.uint16)
     if top == full:

@@ -52,7 +52,8 @@ class Samples:
         if dtype.kind != "f":
             limits = np.iinfo(dtype)
             values = np.rint(np.where(holes, 0, values)).clip(limits.min, limits.max)
-        out = values.astype(dtype)
+        with np.errstate(over="ignore"):  # of float16, beyond 65,504
+            out = values.astype(dtype)
         if dtype.kind != "f" and dtype.itemsize == 8:  # float64 does not reach the last of them
             out[values >= 2.0**63] = np.iinfo(dtype).max
         if self.nodata is not None and pixels.dtype == np.float32:

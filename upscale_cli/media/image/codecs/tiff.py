@@ -191,7 +191,9 @@ def _row_of_segments(found: Any, row: int, count: int) -> NDArray[Any]:
         if decoded is None:
             raise InputError(f"segment {index} of the picture is missing")
         parts.append(decoded[0, :height, :width])
-    return np.concatenate(parts, axis=1)
+    band = np.concatenate(parts, axis=1)
+    # Of some layouts tifffile (2026.3.3) gives the tiles at the right and the bottom with what lies beyond the picture.
+    return band[: found.imagelength - row * len(band), : found.imagewidth]
 
 
 def _upright_size(page: Page) -> tuple[int, int]:

@@ -44,7 +44,7 @@ class Counting:
     """
 
     white: float = 1.0
-    top: int | None = None
+    top: float | None = None
     shift: int = 0
     samples: Samples | None = None
     nodata: int | None = None
@@ -95,7 +95,7 @@ def counting(source: Source, page: Page, samples: NDArray[Any] | None) -> Counti
     kept = Samples(dtype, top / full, 0.0, nodata, inverted, largest)
     if not measured and largest is None:
         return Counting(top=top)
-    frame_nodata = None if nodata is None else round(nodata / kept.factor)
+    frame_nodata = _frame_value(kept, nodata)
     if inverted and frame_nodata is not None:
         frame_nodata = full - frame_nodata
     return Counting(top=top, samples=kept if kept != Samples(dtype, nodata=nodata) else None, nodata=frame_nodata)
@@ -106,12 +106,11 @@ def _signed(page: Page, samples: NDArray[Any], nodata: float | int | None) -> Co
     dtype, half, full = ("int8", 128, 255) if page.bits <= 8 else ("int16", 32_768, 65_535)
     half = min(half, 2 ** (page.bits - 1))
     if int(samples.min(initial=0)) >= 0 and (nodata is None or nodata >= 0):
-        top = half - 1
+        top = full / 2  # a factor of 2 exactly, or each odd value would be rounded down on the way back
         kept = Samples(dtype, top / full, 0.0, nodata)
-        return Counting(top=top, samples=kept, nodata=None if nodata is None else round(nodata / kept.factor))
-    top = 2 * half - 1
-    kept = Samples(dtype, top / full, -float(half), nodata)
-    return Counting(top=top, shift=half, samples=kept, nodata=_frame_value(kept, nodata))
+        return Counting(top=top, samples=kept, nodata=_frame_value(kept, nodata))
+    kept = Samples(dtype, (2 * half - 1) / full, -float(half), nodata)
+    return Counting(top=2 * half - 1, shift=half, samples=kept, nodata=_frame_value(kept, nodata))
 
 
 def _frame_value(samples: Samples, nodata: float | int | None) -> int | None:
@@ -121,7 +120,7 @@ def _frame_value(samples: Samples, nodata: float | int | None) -> int | None:
 def _as_float(source: Source, page: Page, samples: NDArray[Any], nodata: float | int | None) -> Counting:
     if page.kind == FLOAT:
         known = samples if nodata is None else samples[samples != samples.dtype.type(nodata)]
-        white = float_white(known)
+        white = float_white(known.astype(np.float32) if page.bits < 32 else known)
         if white != 1:
             source.say(f"{source.name}: float values go beyond 1, {white:,.0f} is taken as white")
         if page.bits > 32:
