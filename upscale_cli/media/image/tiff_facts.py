@@ -129,13 +129,13 @@ class TiffFacts:
         """What another format loses of it, for people."""
         lost = []
         if self.geo:
-            lost.append("its place on the Earth (GeoTIFF)")
+            lost.append("place on the map (GeoTIFF)")
         if self.nodata is not None:
-            lost.append(f"which value is no measurement ({self.nodata})")
+            lost.append(f"no-data value (GDAL): {self.nodata}")
         if self.gdal:
-            lost.append("GDAL's metadata")
+            lost.append("GDAL metadata")
         if self.description or self.imagej:
-            lost.append(f"the calibration of the stack ({self.description.kind if self.description else 'ImageJ'})")
+            lost.append(f"the description of the stack by {self.description.kind if self.description else 'ImageJ'}")
         if self.samples is not None and np.dtype(self.samples.dtype).name not in ("uint8", "uint16", "float32"):
-            lost.append(f"its samples of {self.samples.dtype}")
+            lost.append(f"samples of {self.samples.dtype}")
         return lost

@@ -257,7 +257,7 @@ def _metadata(
     profile, packet = (value if isinstance(value := tags.valueof(code), bytes) else None for code in (ICC_PROFILE, XMP))
     order = found.parent.byteorder
     orientation = upright_metadata(exif=exif.block_of(kept, order), xmp=packet)[1]
-    facts, text = facts_of(tags, size, orientation, chosen, DESCRIPTIVE, stack)
+    facts, text = facts_of(tags, size, orientation, chosen, stack)
     facts = replace(facts, extra_kinds=extra_kinds)
     described = [field for field in kept if field.tag != DESCRIPTION]
     if text:

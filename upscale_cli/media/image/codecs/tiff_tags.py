@@ -17,22 +17,13 @@ IMAGEJ_COUNTS, IMAGEJ_DATA = 50838, 50839
 MAX_VALUE, X_RESOLUTION, Y_RESOLUTION, UNIT, SUB_IFDS = 281, 282, 283, 296, 330
 NO_UNIT: Final = 1
 
-_RANGES: Final = ((254, 259), (262, 266), (277, 284), (288, 293), (322, 328), (338, 341), (512, 515), (517, 521))
-STORAGE: Final = frozenset(
-    {code for first, last in _RANGES for code in range(first, last + 1)}
-    | {273, 274, 296, 317, 320, 321, 332, 334, 336, 347, 529, 530, 531, 532, 700, 32997, 34675}
-)
-"""Tags that say how pixels are stored, which is decided anew, and those that `Metadata` carries."""
-
-CARRIED: Final = geotiff.TAGS | {geotiff.GDAL_METADATA, geotiff.GDAL_NODATA, DESCRIPTION, IMAGEJ_COUNTS, IMAGEJ_DATA}
-
-_KNOWN_LOSSES: Final = {
-    geotiff.RPC: "the RPC camera model, which counts the old pixels",
+LOST: Final = {
+    geotiff.RPC: "the rational polynomials (RPC) of its camera, which count the old pixels",
     geotiff.INTERGRAPH: "the Intergraph matrix, which counts the old pixels",
     SUB_IFDS: "smaller versions of it",
-    34377: "Photoshop's own data",
     37724: "Photoshop's layers",
 }
+"""What is in the way of a reader who believes it; `media.image.inventory` tells of all others that are not carried."""
 
 
 def facts_of(
@@ -40,7 +31,6 @@ def facts_of(
     size: tuple[int, int],
     orientation: int,
     bands: tuple[int, ...],
-    carried: frozenset[int],
     stack: tuple[int, bool],
 ) -> tuple[TiffFacts, bytes | None]:
     """What a directory says; and the description that is text for people, None where it has none.
@@ -50,7 +40,6 @@ def facts_of(
         size: stored (width, height).
         orientation: that the pixels have yet.
         bands: that are kept, from 0; () for all.
-        carried: tags that are kept by other ways.
         stack: pages of the file, and whether the first of them is calibrated.
     """
     lost: list[str] = []
@@ -68,7 +57,7 @@ def facts_of(
         gdal, had_statistics = geotiff.gdal_metadata(gdal, bands)
         lost += ["statistics of the old pixels"] if had_statistics else []
     nodata = _raw_text(tags.get(geotiff.GDAL_NODATA))
-    lost += [_named(tag) for tag in tags if tag.code not in STORAGE | CARRIED | carried]
+    lost += [LOST[tag.code] for tag in tags if tag.code in LOST]
     width, height = size
     calibrated = stack[1] or isinstance(description, StackDescription)
     facts = TiffFacts(
@@ -83,10 +72,6 @@ def facts_of(
         lost=tuple(dict.fromkeys(lost)),
     )
     return facts, description if isinstance(description, bytes) else None
-
-
-def _named(tag: Any) -> str:
-    return _KNOWN_LOSSES.get(tag.code) or f"{tag.name if tag.name != str(tag.code) else 'tag'} ({tag.code})"
 
 
 def _raw_text(tag: Any, ended: bool = False) -> bytes | None:
