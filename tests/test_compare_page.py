@@ -142,6 +142,13 @@ def enlarged(pixels: Pixels, zoom: int) -> Levels:
     return np.asarray(pixels).astype(np.int64).repeat(zoom, axis=0).repeat(zoom, axis=1)
 
 
+def by_bicubic(pixels: Pixels, size: tuple[int, int]) -> Levels:
+    """Enlarged by Pillow, to (height, width); as floats: of bytes it cuts off what overshoots between its passes."""
+    channels = [Image.fromarray(channel.astype(np.float32)) for channel in np.moveaxis(pixels, 2, 0)]
+    enlarged = [np.asarray(channel.resize(size[::-1], Image.Resampling.BICUBIC)) for channel in channels]
+    return np.clip(np.rint(np.stack(enlarged, axis=2)), 0, 255).astype(np.int64)
+
+
 def in_the_middle(stage: Levels, height: int, width: int) -> Levels:
     """The part of the stage where a picture of that size stands when it is fitted."""
     top, left = (round((whole - part) / 2) for whole, part in zip(stage.shape, (height, width), strict=False))
@@ -247,9 +254,44 @@ def test_the_smaller_version_is_enlarged_to_the_larger(show: Show, noise: Make) 
     np.testing.assert_array_equal(in_the_middle(stage[:, :half], 40 * zoom, 60 * zoom), enlarged(lr, 4 * zoom))
     np.testing.assert_array_equal(in_the_middle(stage[:, width - half :], 40 * zoom, 60 * zoom), enlarged(sr, zoom))
     assert viewer.text("metrics") == "sizes differ, so there are no metrics"
-    assert viewer.page.get_by_role("button", name="Difference").is_disabled()
-    viewer.press("d")
-    assert viewer.page.locator("#stage").get_attribute("data-mode") == "pair"
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+@pytest.mark.parametrize(("lr_size", "sr_size"), [((10, 15), (40, 60)), ((13, 20), (33, 50)), ((39, 59), (40, 60))])
+def test_of_two_sizes_the_difference_is_that_from_a_bicubic_enlargement(
+    show: Show, noise: Make, lr_size: tuple[int, int], sr_size: tuple[int, int], *, swapped: bool
+) -> None:
+    """As Pillow's bicubic makes it, which is that of `-m bicubic`: to a level."""
+    lr = noise(*lr_size, 3)
+    bicubic = by_bicubic(lr, sr_size)
+    sr = np.clip(bicubic + noise(*sr_size, 3, seed=1) // 12 - 10, 0, 255).astype(np.uint8)
+    viewer = show(subject(sr, lr) if swapped else subject(lr, sr))
+    button = viewer.page.get_by_role("button", name="Difference")
+    assert not button.is_disabled()
+    side = "B" if swapped else "A"
+    assert button.get_attribute("title") == f"Difference, {side} enlarged by bicubic (D)"
+    viewer.press("d", *["["] * 3)
+    assert viewer.page.locator("#stage").get_attribute("data-mode") == "difference"
+    assert viewer.text("badge-a") == f"|A − B| × 1, {side} enlarged by bicubic"
+    zoom = int(viewer.text("zoom").split()[0]) // 100
+    height, width = sr_size
+    shown = in_the_middle(viewer.seen(), height * zoom, width * zoom)[::zoom, ::zoom]
+    assert np.abs(shown - np.abs(bicubic - sr)).max() <= 1
+    viewer.press("]")
+    shown = in_the_middle(viewer.seen(), height * zoom, width * zoom)[::zoom, ::zoom]
+    assert np.abs(shown - np.minimum(2 * np.abs(bicubic - sr), 255)).max() <= 2
+
+
+def test_a_part_of_the_difference_is_the_same_as_in_the_whole(show: Show, noise: Make) -> None:
+    lr = noise(200, 300, 3)
+    viewer = show(subject(lr, by_bicubic(lr, (800, 1200)).astype(np.uint8)))
+    viewer.press("d", "1", *["["] * 3)
+    assert viewer.seen().max() <= 1, "nothing but rounding, at 100 %"
+    viewer.press("+", "+", "+")
+    viewer.drag((300, 300), (100, 180))
+    assert viewer.seen().max() <= 1, "nor where a part is seen"
+    viewer.press("0")
+    assert in_the_middle(viewer.seen(), 500, 800).max() <= 1, "nor where all of it is shrunk to fit"
 
 
 def test_both_panels_move_together(show: Show, noise: Make) -> None:

@@ -6,6 +6,7 @@
   const KEPT_PIXELS = 150e6; // of decoded pictures, 4 bytes each
   const SCRATCH_PIXELS = 16e6; // what every browser lets a canvas have
   const QUICK_PIXELS = 3e6; // drawn at once even without a GPU
+  const ENLARGED_PIXELS = 4e6; // enlarged by bicubic at once
   const GAP = 2; // between two panels
   const PAN_STEP = 40; // CSS pixels
   const TAP_MS = 400;
@@ -29,6 +30,12 @@
   const subject = () => subjects[view.subject];
   const version = (side) => subject().versions[view[side]];
   const sameSize = () => version("a").width === version("b").width && version("a").height === version("b").height;
+
+  // Whether a side has fewer pixels than the other.
+  function isSmaller(side) {
+    const [one, other] = [version(side), version(side === "a" ? "b" : "a")];
+    return one.width * one.height < other.width * other.height;
+  }
 
   // The frame: the largest version; smaller ones are enlarged to it.
   function frame() {
@@ -276,26 +283,102 @@
     });
   }
 
-  // |A - B| of the stored pixels, doubled `gain` times, then scaled as any picture is.
+  // |A - B| of the stored pixels, doubled `gain` times, then scaled as any picture is. Of versions of two sizes the
+  // smaller one is enlarged to the other by bicubic interpolation.
   function paintDifference(panel) {
-    const one = version("a"), from = origin(panel), part = visible(one, from, panel);
-    if (!sameSize() || part.width < 1 || part.height < 1) return;
-    const shrink = Math.min(1, Math.sqrt(SCRATCH_PIXELS / (part.width * part.height)));
+    const [one, other] = isSmaller("a") ? [version("b"), version("a")] : [version("a"), version("b")];
+    const from = origin(panel), part = visible(one, from, panel);
+    if (part.width < 1 || part.height < 1) return;
+    const most = sameSize() ? SCRATCH_PIXELS : ENLARGED_PIXELS;
+    const shrink = Math.min(1, Math.sqrt(most / (part.width * part.height)));
     const width = Math.max(1, Math.round(part.width * shrink)), height = Math.max(1, Math.round(part.height * shrink));
     scratch.canvas.width = width; // which clears it too
     scratch.canvas.height = height;
     scratch.fillStyle = "#000";
     scratch.fillRect(0, 0, width, height);
-    for (const [side, operation] of [["a", "source-over"], ["b", "difference"]]) {
-      scratch.globalCompositeOperation = operation;
-      smoothing(scratch, shrink);
-      drawPart(scratch, version(side), part, 1, 0, 0, width, height);
-    }
+    smoothing(scratch, shrink);
+    drawPart(scratch, one, part, 1, 0, 0, width, height);
+    scratch.globalCompositeOperation = "difference";
+    if (sameSize()) drawPart(scratch, other, part, 1, 0, 0, width, height);
+    else scratch.drawImage(enlarged(other, one, part, width, height), 0, 0);
     scratch.globalCompositeOperation = "lighter";
     for (let doubled = 0; doubled < view.gain; doubled++) scratch.drawImage(scratch.canvas, 0, 0);
     smoothing(context, part.across / shrink);
     const x = from.x + part.left * part.across, y = from.y + part.top * part.down;
     context.drawImage(scratch.canvas, 0, 0, width, height, x, y, part.width * part.across, part.height * part.down);
+  }
+
+  const reader = document.createElement("canvas").getContext("2d", {
+    colorSpace: wide ? "display-p3" : "srgb", willReadFrequently: true,
+  });
+  const enlargement = document.createElement("canvas").getContext("2d", { colorSpace: wide ? "display-p3" : "srgb" });
+  let enlargedLast = ""; // what `enlargement` holds
+
+  // A canvas of width x height pixels: the part of a version that shows what `part` of a larger version does, by
+  // bicubic interpolation as by `-m bicubic` (Keys, a = -0.5; beyond the border there is nothing), on black.
+  function enlarged(one, larger, part, width, height) {
+    const wanted = JSON.stringify([one.data, larger.data, part, width, height]);
+    if (wanted === enlargedLast) return enlargement.canvas;
+    const across = taps(width, part.left, part.width, larger.width, one.width);
+    const down = taps(height, part.top, part.height, larger.height, one.height);
+    reader.canvas.width = across.count;
+    reader.canvas.height = down.count;
+    reader.fillStyle = "#000";
+    reader.fillRect(0, 0, across.count, down.count);
+    reader.drawImage(bitmapAt(one, 1), -across.first, -down.first);
+    const source = reader.getImageData(0, 0, across.count, down.count).data;
+    const rows = new Float32Array(down.count * width * 3);
+    for (let y = 0, to = 0; y < down.count; y++) {
+      for (let x = 0; x < width; x++) {
+        for (let colour = 0; colour < 3; colour++, to++) {
+          let sum = 0;
+          for (let tap = 4 * x; tap < 4 * x + 4; tap++) {
+            sum += across.weights[tap] * source[4 * (y * across.count + across.places[tap]) + colour];
+          }
+          rows[to] = sum;
+        }
+      }
+    }
+    const result = new ImageData(width, height, { colorSpace: wide ? "display-p3" : "srgb" });
+    for (let y = 0, to = 0; y < height; y++) {
+      const [w0, w1, w2, w3] = down.weights.subarray(4 * y, 4 * y + 4);
+      const [p0, p1, p2, p3] = down.places.subarray(4 * y, 4 * y + 4).map((place) => 3 * width * place);
+      for (let x = 0; x < 3 * width; x += 3, to += 4) {
+        for (let at = x, colour = 0; colour < 3; at++, colour++) {
+          result.data[to + colour] = w0 * rows[p0 + at] + w1 * rows[p1 + at] + w2 * rows[p2 + at] + w3 * rows[p3 + at];
+        }
+        result.data[to + 3] = 255;
+      }
+    }
+    enlargement.canvas.width = width;
+    enlargement.canvas.height = height;
+    enlargement.putImageData(result, 0, 0);
+    enlargedLast = wanted;
+    return enlargement.canvas;
+  }
+
+  // Along one axis: of which pixels of the smaller version, counted from `first`, each new pixel is made, and how much.
+  function taps(length, begin, partLength, largerLength, ownLength) {
+    const keys = (x) => {
+      const t = Math.abs(x);
+      if (t <= 1) return (1.5 * t - 2.5) * t * t + 1;
+      return t < 2 ? ((-0.5 * t + 2.5) * t - 4) * t + 2 : 0;
+    };
+    const places = new Int32Array(4 * length), weights = new Float32Array(4 * length);
+    for (let at = 0; at < length; at++) {
+      const place = ((begin + ((at + 0.5) * partLength) / length) * ownLength) / largerLength - 0.5;
+      const base = Math.floor(place);
+      let sum = 0;
+      for (let tap = 0; tap < 4; tap++) {
+        const pixel = base - 1 + tap, weight = pixel >= 0 && pixel < ownLength ? keys(place - pixel) : 0;
+        places[4 * at + tap] = clamp(pixel, 0, ownLength - 1);
+        weights[4 * at + tap] = weight;
+        sum += weight;
+      }
+      for (let tap = 4 * at; tap < 4 * at + 4; tap++) weights[tap] /= sum;
+    }
+    const first = places[0], last = places[4 * length - 1];
+    return { first, count: last - first + 1, places: places.map((place) => place - first), weights };
   }
 
   // What is seen through transparent pixels.
@@ -361,6 +444,12 @@
     element.replaceChildren(...(text ? [part("b", `${letter} `), ...halves] : []));
   }
 
+  // Which side is enlarged for the difference, in words.
+  function enlargedSide() {
+    if (sameSize()) return "";
+    return `, ${isSmaller("a") ? "A" : "B"} enlarged by bicubic`;
+  }
+
   function describeBadges() {
     const name = (side) => version(side).label;
     const single = view.mode === "toggle" || view.mode === "difference";
@@ -368,21 +457,16 @@
     stage.classList.toggle("stacked", view.mode === "pair" && canvas.width < canvas.height);
     const [left, right] = [shown("a"), shown("b")];
     badge(byId("badge-a"), view.mode === "difference" ? "|A − B|" : left.toUpperCase(),
-      view.mode === "difference" ? `× ${2 ** view.gain}` : name(left));
+      view.mode === "difference" ? `× ${2 ** view.gain}${enlargedSide()}` : name(left));
     badge(byId("badge-b"), right.toUpperCase(), single ? "" : name(right));
   }
 
   // Everything that tells what is shown, in words.
   function describe() {
-    const differ = !sameSize();
-    if (view.mode === "difference" && differ) view.mode = "slider";
     stage.dataset.mode = view.mode;
     for (const button of byId("modes").children) {
       button.setAttribute("aria-pressed", String(button.dataset.mode === view.mode));
-      if (button.dataset.mode === "difference") {
-        button.disabled = differ;
-        button.title = differ ? "Difference: only of versions of one size" : "Difference (D)";
-      }
+      if (button.dataset.mode === "difference") button.title = `Difference${enlargedSide()} (D)`;
     }
     for (const side of ["a", "b"]) {
       const one = version(side);
@@ -435,7 +519,6 @@
   }
 
   function setMode(mode) {
-    if (mode === "difference" && !sameSize()) return;
     choose({ mode, flipped: false });
   }
 
