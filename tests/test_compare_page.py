@@ -146,7 +146,8 @@ def by_bicubic(pixels: Pixels, size: tuple[int, int]) -> Levels:
     """Enlarged by Pillow, to (height, width); as floats: of bytes it cuts off what overshoots between its passes."""
     channels = [Image.fromarray(channel.astype(np.float32)) for channel in np.moveaxis(pixels, 2, 0)]
     enlarged = [np.asarray(channel.resize(size[::-1], Image.Resampling.BICUBIC)) for channel in channels]
-    return np.clip(np.rint(np.stack(enlarged, axis=2)), 0, 255).astype(np.int64)
+    levels: Levels = np.clip(np.rint(np.stack(enlarged, axis=2)), 0, 255).astype(np.int64)
+    return levels
 
 
 def in_the_middle(stage: Levels, height: int, width: int) -> Levels:
