@@ -24,6 +24,7 @@ from upscale_cli.media.video.encoding import Encoder, Picture
 from upscale_cli.media.video.ffmpeg.binary import FFmpeg, find_ffmpeg
 from upscale_cli.media.video.nearest_format import nearest_format
 from upscale_cli.media.video.packet_schedule import Schedule, clock_restart, tail
+from upscale_cli.media.video.programs import program_notes
 from upscale_cli.media.video.reader_arguments import (
     PREROLL_SECONDS,
     DecodeOptions,
@@ -92,7 +93,7 @@ def plan_clip(job: VideoFacts, upscaler: Upscaler, say: Say) -> ClipPlan:
         _check_clock(clip, stream, options.decode)
     streams = tuple(_stream_plan(job, upscaler, stream, ffmpeg, say) for stream in chosen)
     slots, notes = carry(clip, tuple(stream.index for stream in chosen), job.container)
-    for note in (*notes, *tag_notes(clip)):
+    for note in (*notes, *tag_notes(clip), *program_notes(clip, job.container)):
         say(f"{clip.name}: {note}")
     _check_memory(clip, streams)
     return ClipPlan(streams, slots, _cut(job, streams), _frames_expected(chosen, options.decode), ffmpeg)

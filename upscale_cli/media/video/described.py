@@ -6,12 +6,13 @@ here: all of its lines begin with its key, or with a colon.
 
 import re
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import av
 
-from upscale_cli.media.video.streams import UNKNOWN, Crop
+from upscale_cli.media.video.streams import UNKNOWN, Crop, Program
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +21,11 @@ class Description:
 
     Attributes:
         streams: the text about each stream, by its index.
+        programs: of a transport stream.
     """
 
     streams: dict[int, str]
+    programs: tuple[Program, ...] = ()
 
     def of(self, index: int) -> str:
         """The text about a stream; "" where there is none."""
@@ -77,4 +80,15 @@ def description_of(container: Any) -> Description:
             av.logging.set_libav_level(av.logging.INFO)
             av.logging.set_level(level)
     parts = re.split(r"^ +Stream #0:(\d+)", text, flags=re.MULTILINE)
-    return Description({int(index): part for index, part in zip(parts[1::2], parts[2::2], strict=True)})
+    streams = {int(index): part for index, part in zip(parts[1::2], parts[2::2], strict=True)}
+    return Description(streams, tuple(_programs(text)))
+
+
+def _programs(text: str) -> Iterator[Program]:
+    for part in re.split(r"^  (?=Program \d+ |No Program)", text, flags=re.MULTILINE)[1:]:
+        head, *_ = re.split(r"^ +Stream #", part, maxsplit=1, flags=re.MULTILINE)
+        if found := re.match(r"Program (\d+) ", head):
+            tags = dict(re.findall(r"^ +(service_name|service_provider) *: (.*)$", head, re.MULTILINE))
+            indices = re.findall(r"^ +Stream #0:(\d+)", part, re.MULTILINE)
+            name, provider = tags.get("service_name", ""), tags.get("service_provider", "")
+            yield Program(int(found[1]), name, provider, tuple(map(int, indices)))

@@ -121,6 +121,7 @@ def _clip(container: InputContainer, source: str, name: str, max_pixels: int) ->
         chapters=len(container.chapters()),
         metadata=tags(container.metadata),
         tag_repairs=tuple(repairs(container)),
+        programs=described.programs,
         seekable=source.startswith("file:") and not untimed and _has_index(container, main),
     )
 

@@ -118,6 +118,22 @@ class OtherStream:
 
 
 @dataclass(frozen=True, slots=True)
+class Program:
+    """A program (service) of a transport stream.
+
+    Attributes:
+        number: by which receivers know it.
+        name, provider: "" where they are not given.
+        streams: indices of its streams; one may belong to several programs.
+    """
+
+    number: int
+    name: str
+    provider: str
+    streams: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class TagRepair:
     """A tag that is not UTF-8.
 
@@ -150,6 +166,7 @@ class Clip:
         seekable: has an index, so that seeking to a time is exact and cheap.
         metadata: its tags, as they can be shown.
         tag_repairs: those that are not UTF-8.
+        programs: of a transport stream.
     """
 
     source: str
@@ -164,6 +181,7 @@ class Clip:
     seekable: bool = False
     metadata: dict[str, str] = field(default_factory=dict)
     tag_repairs: tuple[TagRepair, ...] = ()
+    programs: tuple[Program, ...] = ()
 
     def stream(self, index: int) -> VideoStream:
         """The video stream of that index."""

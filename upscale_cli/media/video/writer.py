@@ -25,6 +25,7 @@ from upscale_cli.media.video.ffmpeg.binary import FFmpeg
 from upscale_cli.media.video.ffmpeg.closing import Closing
 from upscale_cli.media.video.ffmpeg.process import BUFFER_BYTES, LOG_ARGUMENTS, STALL_SECONDS, Child
 from upscale_cli.media.video.opening import input_arguments, pictures
+from upscale_cli.media.video.programs import program_arguments
 from upscale_cli.media.video.streams import Clip
 from upscale_cli.media.video.tee import SecondInput, Tee
 from upscale_cli.media.video.writer_arguments import (
@@ -283,6 +284,7 @@ class VideoWriter(Closing):
         if clip is not None:
             command += cut_arguments(cut, clip, slots)
             command += chapter_arguments(clip) if cut == WHOLE else ()
+            command += program_arguments(clip, slots, self._container)
         target = f"file:{output}" if isinstance(output, Path) else output if isinstance(output, str) else "pipe:1"
         if self._is_stream:
             command += FLUSHED
