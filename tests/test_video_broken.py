@@ -306,7 +306,11 @@ def test_a_decoder_that_ends_in_mid_way(clips: Clips, place: Path, script: Calla
     text = kept(upscale(source, *FAST), 1)
     assert source.name in text
     for output in names(place) - {source.name}:
-        assert 0 < len(examine(place / output).picture.pts) <= 40
+        file = place / output
+        if file.is_dir():  # what was done when the decoder broke down
+            assert output in text
+            file /= output.removesuffix(".work")
+        assert 0 < len(examine(file).picture.pts) <= 40
 
 
 @pytest.mark.slow

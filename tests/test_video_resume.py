@@ -33,9 +33,8 @@ FAST = ("--preset", "ultrafast")
 
 
 @pytest.fixture(autouse=True)
-def _short_segments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _short_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(segments, "segment_length", lambda _: LENGTH)
-    monkeypatch.setattr(video_resume, "cache_folder", lambda: tmp_path / "cache")
 
 
 def run(source: Path, output: Path, *options: object) -> Outcome:
@@ -425,10 +424,10 @@ KILLED = ("-m", "bicubic", "-s", "4", "--preset", "slow", "--resume")
 SCRIPT = """
 from pathlib import Path
 from upscale_cli import cli
-from upscale_cli.jobs import video_resume
+from upscale_cli.models import store
 from upscale_cli.media.video import segments
 segments.segment_length = lambda rate: 50
-video_resume.cache_folder = lambda: Path({cache!r})
+store.cache_folder = lambda: Path({cache!r})
 cli.main()
 """
 

@@ -43,6 +43,7 @@ def upscale_file(
     resume: bool = False,
     pyramid: bool = False,
     bands: tuple[int, ...] = (),
+    yes: bool = False,
     listener: Listener = ignore,
     **options: Unpack[UpscalerKeywords],
 ) -> Path:
@@ -64,6 +65,7 @@ def upscale_file(
         resume: such a picture goes on where a killed run stopped.
         pyramid: add ever smaller versions to a TIFF, for viewers of large pictures.
         bands: of a TIFF, counted from 1 and in this order; (): all. Three are a colour picture, others gray ones.
+        yes: begin what is expected to take more than 8 hours, or makes more than 20 gigapixels.
         listener: receives every event (see `upscale_cli.events`).
         options: of `Upscaler`: device, precision, tile, ...
 
@@ -80,7 +82,7 @@ def upscale_file(
     naming = Naming(os.fspath(output) if output is not None else None, format, wanted)
     files = PhotoOptions(
         quality=quality, overwrite=overwrite, max_pixels=max_pixels, salvage=salvage, max_memory=max_memory,
-        resume=resume, pyramid=pyramid, bands=tuple(bands),
+        resume=resume, pyramid=pyramid, bands=tuple(bands), yes=yes,
     )  # fmt: skip
     job = prepare_photo(given, upscaler, naming, Outputs([given], overwrite=overwrite), files)
     job.run(upscaler, listener)

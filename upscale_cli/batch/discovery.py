@@ -7,6 +7,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Final
 
@@ -15,6 +16,7 @@ from upscale_cli.batch.input_list import bytes_of, lines_of
 from upscale_cli.batch.source_names import is_source_ending
 from upscale_cli.batch.walk_folders import photos_and_clips_in
 from upscale_cli.batch.walk_objects import photos_and_clips_below
+from upscale_cli.errors import UpscaleError
 from upscale_cli.files.object_listing import listed, stamp, stamps
 from upscale_cli.files.object_names import as_prefix, bucket_of, is_object, is_prefix_name
 from upscale_cli.files.stamp import Stamp
@@ -31,14 +33,18 @@ def find_sources(names: Sequence[str], lists: Sequence[str], choice: Choice) -> 
         lists: lists of any ending; "-" is standard input.
 
     Raises:
-        InputError: a list cannot be read; a store cannot be asked.
+        InputError: a list cannot be read; the only input is in a store that cannot be asked. Else what lies in one
+            fails, and the others are taken.
     """
     found = Sources()
     for name in names:
         if name.lower().endswith(LIST_ENDING) and not os.path.isdir(name):
             _take_list(name, choice, found)
-        else:
+        elif len(names) + len(lists) == 1:
             _take(name, None, choice, found)
+        else:
+            with _reporting(name, found):
+                _take(name, None, choice, found)
     for name in lists:
         _take_list(name, choice, found)
     found.inputs = _each_once(found.inputs)
@@ -90,13 +96,17 @@ def _take_list(name: str, choice: Choice, found: Sources) -> None:
     """Every line of a list."""
     folder = Path(name).parent if name != STDIO and not is_object(name) else None
     lines = lines_of(bytes_of(name), name)
-    seen = stamps([line for line in lines if is_object(line) and not is_prefix_name(line)])
+    objects = [line for line in lines if is_object(line) and not is_prefix_name(line)]
+    seen = _stamps_of_each(objects, found)
+    failed = {name for name, _ in found.failed}
     for line in lines:
         if is_web_address(line):
             found.failed.append((line, why_not_fetched(line)))
             continue
         if is_object(line):
-            _take_listed_object(line, seen, choice, found)
+            if line not in failed:
+                with _reporting(line, found):
+                    _take_listed_object(line, seen, choice, found)
             continue
         path = line
         if not os.path.lexists(path):
@@ -107,6 +117,35 @@ def _take_list(name: str, choice: Choice, found: Sources) -> None:
             _take(path, root, choice, found)
         else:
             found.passed_over[EXCLUDED] += 1
+
+
+def _stamps_of_each(objects: Sequence[str], found: Sources) -> dict[str, Stamp | None]:
+    """All objects of a list at once; where a store cannot be asked, the ones in it fail, and no other."""
+    try:
+        return dict(stamps(objects))
+    except UpscaleError:
+        seen: dict[str, Stamp | None] = {}
+        for bucket in dict.fromkeys(map(bucket_of, objects)):
+            own = [name for name in objects if bucket_of(name) == bucket]
+            try:
+                seen |= stamps(own)
+            except UpscaleError as error:
+                found.failed += [(name, _about(name, error)) for name in own]
+        return seen
+
+
+@contextmanager
+def _reporting(line: str, found: Sources) -> Iterator[None]:
+    """A line of a list that leads nowhere fails, and the others go on."""
+    try:
+        yield
+    except UpscaleError as error:
+        found.failed.append((line, _about(line, error)))
+
+
+def _about(name: str, error: UpscaleError) -> str:
+    """What is wrong with an input, without its name, which is said before it."""
+    return error.marked.removeprefix(f"{name}: ")
 
 
 def _other_forms(line: str, folder: Path | None) -> Iterator[str]:

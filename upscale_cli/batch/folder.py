@@ -17,7 +17,7 @@ from upscale_cli.batch.manifest import JobOptions, Manifest, Record, manifest_fo
 from upscale_cli.batch.options import Rules
 from upscale_cli.batch.pending import Pending
 from upscale_cli.errors import CheckpointError, InterruptedRun, OptionError, OutputError, UpscaleError, causes_of
-from upscale_cli.events import Failed, FolderFinished, FolderProgress, Planned, Skipped, Surveyed, Surveying
+from upscale_cli.events import Failed, FolderFinished, FolderProgress, Note, Planned, Skipped, Surveyed, Surveying
 from upscale_cli.executors.executor import Executor
 from upscale_cli.inference.sizing import Target
 from upscale_cli.jobs.job import sr_size
@@ -233,11 +233,10 @@ class FolderRun:
 
     def _sweep(self, works: Iterable[Prepared]) -> None:
         """Removes what killed runs have left where outputs are, and where they will be."""
-        from upscale_cli.files.atomic_file import remove_abandoned
+        from upscale_cli.files.abandoned import sweep
 
         self._folders.update(work.output.parent for work in works if isinstance(work.output, Path))
-        for folder in self._folders:
-            remove_abandoned(folder)
+        sweep(sorted(self._folders), lambda text: self._listener(Note(text)))
 
     def _expect(self, tasks: list[Task]) -> None:
         """Announces to every manifest what is to come."""

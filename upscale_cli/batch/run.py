@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from upscale_cli.errors import InterruptedRun, OptionError, UpscaleError, causes_of
-from upscale_cli.events import Failed
+from upscale_cli.events import Failed, saying
+from upscale_cli.files.abandoned import sweep
 from upscale_cli.jobs.inputs import Input
 from upscale_cli.jobs.outputs import Outputs
 from upscale_cli.jobs.plan import Planner, Prepared
@@ -38,7 +39,10 @@ class Run:
             OptionError: it is wrong for all sources.
             InterruptedRun: Ctrl-C.
         """
-        for upscaler, works in self._prepared(sources, models).items():
+        ready = self._prepared(sources, models)
+        outputs = [work.output for works in ready.values() for work in works]
+        sweep((output.parent for output in outputs if isinstance(output, Path)), saying(self._listener))
+        for upscaler, works in ready.items():
             for work in works:
                 with self._reporting(work.source.name):
                     self._failed += bool(work.job.run(upscaler, self._listener))

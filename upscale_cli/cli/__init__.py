@@ -3,6 +3,7 @@
 One file per verb, and each imports what it calls inside its function: neither torch nor numpy is needed for `--help`.
 """
 
+import errno
 import os
 import signal
 import sys
@@ -72,7 +73,12 @@ def main() -> None:
     called = PurePath(sys.argv[0]).stem
     try:
         _check_current_folder()
-        app(prog_name=called if called == "upscale-cli" else "upscale")
+        try:
+            app(prog_name=called if called == "upscale-cli" else "upscale")
+        except SystemExit as end:
+            if not end.code:
+                sys.stdout.flush()  # what is lost only now is lost all the same
+            raise
     except UpscaleError as error:
         put_error(f"error: {in_flags(error.message)}")
         if "-v" in sys.argv or "--verbose" in sys.argv:
@@ -83,7 +89,8 @@ def main() -> None:
         if error.filename is not None:
             raise  # a file's failures are reported where they arise: this is a bug
         with suppress(OSError):
-            print(f"error: standard output cannot be written ({error.strerror}).", file=sys.stderr)
+            if error.errno != errno.EPIPE:  # a reader that has enough leaves: no error worth a line
+                print(f"error: standard output cannot be written ({error.strerror}).", file=sys.stderr)
         sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115  # or Python tries to flush it again at exit
         sys.exit(1)
 
@@ -116,8 +123,11 @@ def _make_threads_polite() -> None:
 
 
 def _make_streams_safe() -> None:
-    """Closed streams become empty ones; what the terminal's encoding lacks is shown escaped and ends no run."""
-    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: PTH123, SIM115
+    """What the terminal's encoding lacks is shown escaped and ends no run. A closed standard output stays one that
+    cannot be written, so that nothing is lost there unnoticed; its number is taken, lest a file gets it."""
+    if sys.stdout is None:
+        number = os.open(os.devnull, os.O_RDONLY if os.name == "posix" else os.O_WRONLY)
+        sys.stdout = open(number, "w")  # noqa: PTH123, SIM115
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: PTH123, SIM115
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)

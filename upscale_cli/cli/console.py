@@ -113,6 +113,8 @@ class Terminal:
                 self.end_bar()
                 self.error(failure_line(event))
                 self._explain(event)
+            case ClipFinished() if self._quiet:
+                self._complain(event)
             case _ if self._quiet:
                 return
             case Note(is_detail=True) if not self._verbose:
@@ -144,14 +146,18 @@ class Terminal:
                     self._print(line)
                 if event.advice:
                     self._print(f"note: this is not real time by the net alone. {event.advice}", style="yellow")
-                if event.damage:
-                    self.error(f"{event.source}: {event.damage}")
+                self._complain(event)
             case Finished():
                 self.end_bar()
                 self._print(f"{event.output}  {event.width} x {event.height}  {duration(event.seconds)}")
 
     def error(self, message: str) -> None:
         self._print(f"error: {message}", style="bold red")
+
+    def _complain(self, event: ClipFinished) -> None:
+        """What is wrong with a clip that is finished all the same; the run fails for it."""
+        if event.damage:
+            self.error(f"{event.source}: {event.damage}")
 
     def _explain(self, event: Failed) -> None:
         """The causes of a failure, where asked for."""

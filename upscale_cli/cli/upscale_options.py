@@ -100,6 +100,10 @@ class OutputGroup:
                   help="Bands of a TIFF to take, from 1; three make a colour picture. Default: all."),
     ] = None  # fmt: skip
     overwrite: Annotated[bool, in_output("--overwrite", help="Replace outputs that exist; never inputs.")] = False
+    yes: Annotated[
+        bool,
+        in_output("--yes", help="Begin a photo that will take more than 8 hours, or be of more than 20 gigapixels."),
+    ] = False
     compare: Annotated[
         bool,
         in_output(
@@ -319,5 +323,5 @@ def photo_options(output: OutputGroup, compute: ComputeGroup, *, resume: bool) -
     return PhotoOptions(
         quality=output.quality, overwrite=output.overwrite, max_pixels=compute.max_pixels, salvage=compute.salvage,
         max_memory=compute.memory, resume=resume, pyramid=output.pyramid,
-        bands=band_numbers(output.bands),
+        bands=band_numbers(output.bands), yes=output.yes,
     )  # fmt: skip

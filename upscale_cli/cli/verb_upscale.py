@@ -9,6 +9,7 @@ import typer
 from upscale_cli.cli.batch_options import Batch
 from upscale_cli.cli.better_model import BetterModelHint
 from upscale_cli.cli.grouped import grouped
+from upscale_cli.cli.standard_streams import can_be_written
 from upscale_cli.cli.unknown_words import check_words
 from upscale_cli.cli.upscale_options import (
     ComputeGroup,
@@ -23,7 +24,7 @@ from upscale_cli.cli.upscale_options import (
 )
 from upscale_cli.cli.verb_compare import show as show_compared
 from upscale_cli.cli.video_options import VideoGroup
-from upscale_cli.errors import OptionError
+from upscale_cli.errors import OptionError, OutputError
 
 if TYPE_CHECKING:
     from upscale_cli.jobs.inputs import Input
@@ -68,8 +69,8 @@ def upscale(
         _check_together(sources, naming, len(models), output, clips)
         if output.compare:
             _check_compare(batch, sources, clips, to_stdout=to_stdout)
-        if to_stdout and sys.stdout.isatty():
-            raise OptionError("the result would go to the terminal. Send it on (`> out.png`), or give -o FILE.")
+        if to_stdout:
+            _check_stdout()
         net = upscaler_options(model, compute)
         clip_options = partial(clips.options, overwrite=output.overwrite, max_pixels=compute.max_pixels)
         photos = photo_options(output, compute, resume=clips.resume)
@@ -86,6 +87,19 @@ def upscale(
             hint.show()
     if failed:
         raise typer.Exit(1)
+
+
+def _check_stdout() -> None:
+    """Refuses to compute what could not be sent.
+
+    Raises:
+        OptionError: it would fill a terminal.
+        OutputError: standard output is closed.
+    """
+    if sys.stdout.isatty():
+        raise OptionError("the result would go to the terminal. Send it on (`> out.png`), or give -o FILE.")
+    if not can_be_written(sys.stdout):
+        raise OutputError("standard output is closed, and the result would go there. Open it, or give -o FILE.")
 
 
 def _goes_to_stdout(place: str | None, sources: "list[Input]", clips: VideoGroup) -> bool:

@@ -1,7 +1,9 @@
 """Where the result goes: a temporary file next to the target, renamed when it is whole."""
 
 import errno
+import hashlib
 import os
+import platform
 import re
 import secrets
 import shutil
@@ -22,7 +24,10 @@ TEMPORARY: Final = ".upscale-"
 _FOREIGN: Final = re.compile(r'[<>:"|?*\\\x00-\x1f\udc80-\udcff]')
 
 YOUNG_SECONDS: Final = 60
-"""A temporary file that was changed since is left alone: its run may be about to lock it."""
+"""A temporary file of another machine that was changed since is left alone: not every network drive shows its locks."""
+
+HOST: Final = hashlib.sha256(platform.node().encode()).hexdigest()[:4]
+"""In the names of this machine's temporary files: of these a lock says for certain whether their run lives."""
 
 
 class Stream:
@@ -115,12 +120,7 @@ class OutputFile:
             if self._path is None:
                 self._file = tempfile.TemporaryFile()
             else:
-                # Short for any name of the target, and made by open(), so that the user's umask holds.
-                self._temporary = (
-                    self._path.parent / f"{TEMPORARY}{secrets.token_hex(6)}{_foreign(self._path.name)}.part"
-                )
-                self._file = self._temporary.open("xb+")
-                hold(self._file)
+                self._temporary, self._file = _temporary(self._path.parent, _foreign(self._path.name))
         return Stream(self._file)
 
     def __exit__(
@@ -163,6 +163,8 @@ class OutputFile:
                 f"{self.name}: appeared while the picture was computed, and is kept. "
                 f"Allow replacing it with {option('overwrite', True)}, or choose another {option('output')}."
             ) from error
+        except BrokenPipeError as error:
+            raise OutputError(f"{self.name}: its reader has closed it before the end (Broken pipe).") from error
         except OSError as error:
             raise OutputError(f"{self.name}: cannot be written ({_reason(error)}).{_remedy(error)}") from error
 
@@ -173,23 +175,43 @@ def _foreign(name: str) -> str:
     return "" if sys.platform == "win32" else "".join(sorted(set(_FOREIGN.findall(name))))
 
 
-def hold(file: IO[bytes]) -> None:
+def hold(file: IO[bytes]) -> bool:
     """Locks a temporary file for as long as it is open: what is not locked belongs to no living run. Windows does so by
-    itself."""
+    itself.
+
+    Returns:
+        False where another process has locked it: it takes the file for one that was left behind.
+    """
     if sys.platform != "win32":
         import fcntl
 
-        with suppress(OSError):  # some network drives have no locks
+        try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:
+            pass  # some network drives have no locks
+    return True
+
+
+def _temporary(folder: Path, foreign: str = "") -> tuple[Path, IO[bytes]]:
+    """A new temporary file, open and locked. Its name is short for any name of the target; it is made by open(), so
+    that the user's umask holds."""
+    while True:
+        path = folder / f"{TEMPORARY}{HOST}{secrets.token_hex(6)}{foreign}.part"
+        file = path.open("xb+")
+        if hold(file) and path.exists():
+            return path, file
+        file.close()  # another run was removing what killed ones have left, just before the lock
+        path.unlink(missing_ok=True)
 
 
 @contextmanager
 def scratch_file(folder: Path | None) -> Iterator[tuple[Path, IO[bytes]]]:
     """A temporary file for a library that writes to names only; in a folder, or in the system's own."""
-    path = (folder or Path(tempfile.gettempdir())) / f"{TEMPORARY}{secrets.token_hex(6)}.part"
+    path, file = _temporary(folder or Path(tempfile.gettempdir()))
     try:
-        with path.open("xb+") as file:
-            hold(file)
+        with file:
             yield path, file
     finally:
         path.unlink(missing_ok=True)
@@ -199,25 +221,27 @@ def remove_abandoned(folder: Path) -> int:
     """Removes the temporary files in a folder whose runs were killed; gives how many there were."""
     removed = 0
     for path in folder.glob(f"{TEMPORARY}*.part"):
+        is_ours = path.name.startswith(f"{TEMPORARY}{HOST}")
         with suppress(OSError):
-            if time.time() - path.stat().st_mtime > YOUNG_SECONDS and not _is_held(path):
-                path.unlink()
-                removed += 1
+            if is_ours or time.time() - path.stat().st_mtime > YOUNG_SECONDS:
+                removed += _removed_unless_held(path)
     return removed
 
 
-def _is_held(path: Path) -> bool:
-    """Whether a run is at work on a temporary file. (On Windows removing it will fail then.)"""
+def _removed_unless_held(path: Path) -> bool:
+    """Removes a temporary file, under its lock, unless a run is at work on it. (On Windows that fails then.)"""
     if sys.platform == "win32":
-        return False
+        path.unlink()
+        return True
     import fcntl
 
-    with path.open("rb") as file:
+    with path.open("r+b") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            return True
-    return False
+            return False
+        path.unlink()
+    return True
 
 
 def move_into_place(temporary: Path, path: Path, *, overwrite: bool) -> None:

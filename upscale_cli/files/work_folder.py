@@ -33,6 +33,9 @@ JOINED: Final = "joined-"
 
 _LOCK_FILE: Final = "lock"
 
+RUNNING_FILE: Final = ".running"
+"""Lies in the folder of a run that leaves nothing worth keeping, as long as it lasts: after a kill all of it can go."""
+
 LONGEST_SHOWN: Final = 40
 """Characters of a value in a message; longer ones are digests and the like."""
 
@@ -84,6 +87,9 @@ class WorkFolder:
             self._target.check(self._output)  # another run may have finished it just now
         if was_there and not self._resume:
             self._refuse_or_clear()
+        if not self._resume:
+            with self.failures():
+                (self.path / RUNNING_FILE).touch()
         return self
 
     def __exit__(
@@ -107,6 +113,7 @@ class WorkFolder:
     def keep(self) -> None:
         """Leaves the folder where it is."""
         self._keep = True
+        (self.path / RUNNING_FILE).unlink(missing_ok=True)
 
     def deliver(self) -> None:
         """Flushes the file to the disk and gives it its name; the folder goes."""
@@ -133,12 +140,7 @@ class WorkFolder:
         Raises:
             OutputError: it is a link, or there is a file in it that is not ours.
         """
-        own = {self._output.name, _LOCK_FILE, *OWN_FILES}
-        foreign = [
-            entry.name
-            for entry in (self.path.iterdir() if self.path.is_dir() else ())
-            if entry.name not in own and not entry.name.startswith(OWN_BEGINNINGS)
-        ]
+        foreign = _foreign_in(self.path)
         if self.path.is_symlink() or foreign:
             why = f"holds {printable(foreign[0])}, which no run has left there" if foreign else "is a link"
             raise OutputError(
@@ -170,6 +172,31 @@ class WorkFolder:
             )
         self.clear()
         self._say(f"{name} was left by a run that was killed; what it had written is removed.")
+
+
+def _foreign_in(folder: Path) -> list[str]:
+    """What lies in a work folder and was left there by no run."""
+    own = {folder.name.removesuffix(SUFFIX), _LOCK_FILE, *OWN_FILES}
+    entries = folder.iterdir() if folder.is_dir() else ()
+    return [entry.name for entry in entries if entry.name not in own and not entry.name.startswith(OWN_BEGINNINGS)]
+
+
+def remove_abandoned_work(folder: Path) -> list[Path]:
+    """Removes the work folders in a folder whose runs were killed and cannot go on; gives which.
+
+    Those of living runs are locked. Those that can go on (`--resume`), or that were left for the user, stay.
+    """
+    removed = []
+    for path in folder.glob(f"*{SUFFIX}"):
+        is_abandoned = (path / RUNNING_FILE).exists() and not (path / JOB_FILE).exists() and not path.is_symlink()
+        if not is_abandoned or _foreign_in(path):
+            continue
+        lock = FileLock(path / _LOCK_FILE, timeout=0)
+        with contextlib.suppress(OSError, Timeout), lock:
+            if (path / RUNNING_FILE).exists():  # its run may have ended just now
+                shutil.rmtree(path)
+                removed.append(path)
+    return removed
 
 
 _KEYS: Final = {"box": "size", "conditions": "condition", "extra": "encoder-arg"}

@@ -144,7 +144,8 @@ def flow(
     lr_capacity: int = CHANNEL_FRAMES,
     sr_capacity: int = CHANNEL_FRAMES,
 ) -> None:
-    """Moves every frame through its pipeline, in order. What any thread raises ends all three, and is raised here.
+    """Moves every frame through its pipeline, in order. What any thread raises ends all three, and is raised here; what
+    was read before `frames` failed is written first.
 
     Args:
         frames: iterated in a thread of its own.
@@ -183,8 +184,12 @@ def flow(
         failures.append(error)
         abort()
 
+    def end_early(error: BaseException) -> None:
+        failures.append(error)
+        decoded.finish()
+
     writing = _Worker(write_all, "write", fail)
-    workers = _Worker(read, "read", fail), writing
+    workers = _Worker(read, "read", end_early), writing
     try:
         for worker in workers:
             worker.start()

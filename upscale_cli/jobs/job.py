@@ -43,6 +43,7 @@ class PhotoOptions:
         max_memory: bytes of host memory that the whole process may take; None: what is free.
         pyramid: add smaller versions to a TIFF.
         bands: of a TIFF, counted from 1, in this order; () for all. Three are a colour picture, others gray ones.
+        yes: begin what is expected to take more than 8 hours, or makes more than 20 gigapixels.
         resume: what is done of a picture that goes through in bands is kept until it is whole; a killed run goes on.
     """
 
@@ -54,6 +55,7 @@ class PhotoOptions:
     resume: bool = False
     pyramid: bool = False
     bands: tuple[int, ...] = ()
+    yes: bool = False
 
     def __post_init__(self) -> None:
         if self.quality is not None and not 0 <= self.quality <= 100:

@@ -8,6 +8,7 @@ picture that does not fit into memory takes the same way in bands: `bands.py`.
 """
 
 import itertools
+import json
 import os
 import shutil
 import time
@@ -32,7 +33,9 @@ from upscale_cli.jobs.bands import Bands, Large, plan_bands, room, upscaled_in_b
 from upscale_cli.jobs.bands_resume import KeptPicture, keeping_rows
 from upscale_cli.jobs.carried import Told, report_carried_of_picture
 from upscale_cli.jobs.fingerprint import digest, requested_options
+from upscale_cli.jobs.finished_jobs import remember, was_finished
 from upscale_cli.jobs.job import PhotoOptions, absolute, sr_size
+from upscale_cli.jobs.long_runs import check_length
 from upscale_cli.jobs.photo_progress import PhotoProgress
 from upscale_cli.media.image.formats import Format, check_size
 from upscale_cli.media.image.metadata import PhotoInfo
@@ -123,10 +126,16 @@ class PhotoJob:
             OptionError, CheckpointError, DeviceError: as `Upscaler`.
         """
         begin, options, say = time.perf_counter(), self.options, Told(saying_once(listener))
+        record = resumable_record(self, upscaler)
+        if record is not None and was_finished(*record):
+            say(f"{self.output_name} was finished by this job already; nothing is left to do.")
+            listener(Finished(self.name, self.output_name, *sr_size(self), 0.0))
+            return ""
         with ImageReader(
             self.source, max_pixels=options.max_pixels, salvage=options.salvage, bands=options.bands, say=say
         ) as reader:
             plan = upscaler.plan(reader.info.width, reader.info.height, self.target)
+            check_length(self.name, reader.info, plan, upscaler, self.frames, yes=options.yes)
             bands = check_room(self, reader, plan, upscaler)
             listener(_started(self, upscaler, reader.info, plan))
             with folder_for(self.output):
@@ -135,6 +144,8 @@ class PhotoJob:
                 else:
                     _upscale_in_bands(self, reader, upscaler, plan, bands, listener, say)
         report_carried_of_picture(self.source, self.name, self.output, self.output_name, say, listener)
+        if record is not None:
+            remember(record[0], *record)
         listener(Finished(self.name, self.output_name, plan.width, plan.height, time.perf_counter() - begin))
         return ""
 
@@ -202,6 +213,14 @@ def _upscale_in_bands(
         with opened(bands) as large:
             write(large)
     progress.skip(1)
+
+
+def resumable_record(job: PhotoJob, upscaler: Upscaler) -> tuple[Path, dict[str, Any]] | None:
+    """The output of a job that can be gone on with, and what makes it the same job; None of any other."""
+    if not (job.options.resume and isinstance(job.output, Path)):
+        return None
+    record: dict[str, Any] = json.loads(json.dumps(job_record(job, upscaler)))
+    return job.output, record
 
 
 def job_record(job: PhotoJob, upscaler: Upscaler) -> dict[str, Any]:

@@ -29,7 +29,7 @@ def prepare_photo(
         info = reader.info
     naming = replace(naming, target=target)  # a name tells the scale that was asked for, not what rounding made of it
     place = naming.place(given, info, target.size_for(info.width, info.height), upscaler.name)
-    outputs.reserve(given, place.path)
+    outputs.reserve(given, place.path, may_exist=options.resume)
     return PhotoJob(
         opened, given.name, place.target(), place.name, place.format, target, options,
         lr_size=(info.width, info.height), frames=frames_kept(place.format, info),

@@ -29,9 +29,11 @@ from upscale_cli.jobs.video_progress import VideoProgress, started
 from upscale_cli.jobs.video_resume import run_resumable
 from upscale_cli.jobs.video_segments import Indivisible, is_worth_dividing, run_in_segments
 from upscale_cli.media.video.live import ending_at_ctrl_c
+from upscale_cli.media.video.opening import plays
 from upscale_cli.media.video.player import Player
 from upscale_cli.media.video.reader import VideoReader
 from upscale_cli.media.video.tee import Tee
+from upscale_cli.media.video.writer import ENDING_SECONDS
 from upscale_cli.text import counted
 
 
@@ -109,6 +111,9 @@ def run_clip(job: VideoFacts, upscaler: Upscaler, listener: Listener = ignore) -
                 player.wait()
         except KeyboardInterrupt:
             raise _interrupted(work, writer, progress.tally) from None
+        except InputError as error:
+            kept = _kept(work, writer, progress.tally, ENDING_SECONDS)
+            raise InputError(f"{error.marked} {kept}" if kept else error.message) from error
         if work is not None:
             work.deliver()
     if isinstance(job.output, Path) and job.options.preview is None:
@@ -214,7 +219,20 @@ def _until_ended(tee: Tee | None, say: Say) -> Iterator[None]:
 
 def _interrupted(work: WorkFolder | None, writer: Writer, tally: Tally) -> UpscaleError:
     """What is left after Ctrl-C: a file that plays, in the work folder."""
-    if work is None or not tally.frames or not writer.cut_short():
-        return InterruptedRun()
+    kept = _kept(work, writer, tally)
+    return InterruptedRun(f"interrupted: {kept[0].lower()}{kept[1:]}") if kept else InterruptedRun()
+
+
+def _kept(work: WorkFolder | None, writer: Writer, tally: Tally, patience: float = 0.0) -> str:
+    """Closes the file with the frames that are done, and leaves it where it is; gives a line about it, "" for none.
+
+    Args:
+        patience: as of `VideoWriter.cut_short`.
+    """
+    if work is None or not tally.frames:
+        return ""
+    writer.cut_short(patience)
+    if not plays(work.file):
+        return ""
     work.keep()
-    return InterruptedRun(f"interrupted: the first {counted(tally.frames, 'frame')} are in {work.file}, which plays.")
+    return f"The first {counted(tally.frames, 'frame')} are in {work.file}, which plays."

@@ -7,7 +7,6 @@ workers may make them instead (`video_segments.py`): then this is what comes bef
 """
 
 import contextlib
-import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -15,13 +14,14 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
-from upscale_cli.errors import InterruptedRun, OptionError, OutputError
+from upscale_cli.errors import InputError, InterruptedRun, OptionError, OutputError
 from upscale_cli.events import ClipFinished, Listener, Say, saying_once
 from upscale_cli.files.output_folder import folder_for
 from upscale_cli.files.work_folder import WorkFolder, job_in, work_folder
 from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.jobs.carried import Told, report_carried_of_clip
 from upscale_cli.jobs.fingerprint import digest, requested_options
+from upscale_cli.jobs.finished_jobs import remember, was_finished
 from upscale_cli.jobs.frame_queue import capacity, flow
 from upscale_cli.jobs.video_facts import FILE, VideoFacts
 from upscale_cli.jobs.video_io import nothing_shown, open_joiner, open_metadata, open_reader
@@ -32,7 +32,6 @@ from upscale_cli.media.video.ffmpeg.binary import find_ffmpeg
 from upscale_cli.media.video.opening import open_clip
 from upscale_cli.media.video.segments import Journal, Segment, SegmentWriter, decoding_times, join
 from upscale_cli.messages import option
-from upscale_cli.models.store import cache_folder
 
 WITHOUT_NEGATIVE_TIMES: Final = ("mpegts", "flv", "nut")
 """Muxers of containers in which decoding, too, begins at zero or later."""
@@ -79,7 +78,7 @@ def run_resumable(
     say = Told(saying_once(listener))
     output = _checked(job)
     record = job_record(job, upscaler)
-    if job.options.resume and _was_finished(output, record):
+    if job.options.resume and was_finished(output, record):
         _clear_up(output, record, say)
         say(f"{job.output_name} was finished by this job already; nothing is left to do.")
         finished = _nothing(job, upscaler)
@@ -112,11 +111,11 @@ def run_resumable(
             raise InterruptedRun(
                 f"interrupted: {journal.frames} frames are done in {work.path}; the same command goes on from there."
             ) from None
-        except OutputError as error:
-            raise OutputError(
+        except (InputError, OutputError) as error:
+            raise type(error)(
                 f"{error.marked} {journal.frames} frames are done; the same command goes on from there."
             ) from error
-        _remember(output, work.file, record)  # first, so that a kill in between leaves nothing unexplained
+        remember(output, work.file, record)  # first, so that a kill in between leaves nothing unexplained
         work.deliver()
     report_carried_of_clip(job.clip.source, job.name, output, job.output_name, say, listener)
     finished = replace(progress.finished(upscaler, repeats=journal.repeats), damage=journal.damage)
@@ -280,41 +279,12 @@ def _from_the_first(times: list[Fraction]) -> list[Fraction]:
 # Jobs that are finished
 
 
-def _was_finished(output: Path, record: dict[str, Any]) -> bool:
-    """Whether this very file was made by this very job."""
-    try:
-        remembered = json.loads(_memory(output).read_text(encoding="utf-8"))
-        status = output.stat()
-    except (OSError, ValueError):
-        return False
-    return bool(remembered == {"job": record, "size": status.st_size, "changed": status.st_mtime_ns})
-
-
 def _clear_up(output: Path, record: dict[str, Any], say: Say) -> None:
     """Takes away the work folder of this finished job, where a kill left it."""
     left = job_in(work_folder(output))
     if left is not None and {**left, ENCODER: ""} == {**record, ENCODER: ""}:
         with WorkFolder(output, overwrite=True, resume=True, say=say) as work:
             work.discard()
-
-
-def _remember(output: Path, made: Path, record: dict[str, Any]) -> None:
-    """Outside of the output's folder, where nothing but the output is left.
-
-    Args:
-        made: the file that is about to become the output; it keeps size and time.
-    """
-    status = made.stat()
-    text = json.dumps({"job": record, "size": status.st_size, "changed": status.st_mtime_ns})
-    with contextlib.suppress(OSError):  # a cache that cannot be written costs one answer, not the clip
-        memory = _memory(output)
-        memory.parent.mkdir(parents=True, exist_ok=True)
-        memory.write_text(text, encoding="utf-8")
-
-
-def _memory(output: Path) -> Path:
-    name = hashlib.sha256(str(output.absolute()).encode("utf-8", "surrogateescape")).hexdigest()[:32]
-    return cache_folder() / "finished" / f"{name}.json"
 
 
 def _nothing(job: VideoFacts, upscaler: Upscaler) -> ClipFinished:

@@ -109,9 +109,9 @@ class MetadataWriter(Closing):
             )
         self._muxer.finish()
 
-    def cut_short(self) -> bool:
-        """As `VideoWriter.cut_short`."""
-        is_well = self._encoder.cut_short(FINISH_SECONDS)
+    def cut_short(self, patience: float = 0.0) -> bool:
+        """As `VideoWriter.cut_short`, of two processes, each of which is given some time in any case."""
+        is_well = self._encoder.cut_short(max(patience, FINISH_SECONDS))
         self._thread.join()
         return is_well and self._error is None and self._muxer is not None and self._muxer.cut_short(_MUXING_SECONDS)
 

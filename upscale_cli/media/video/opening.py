@@ -6,7 +6,9 @@ demuxers, and only demuxers of real containers and raw streams are on the second
 (`enable_drefs`) are off in libavformat unless asked for, and never asked for here.
 """
 
+import os
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, Final, Protocol, cast
 
 import av
@@ -102,6 +104,24 @@ def open_clip(source: str | Readable, *, max_pixels: int = MAX_PIXELS) -> InputC
             limit = decoder_limit(max_pixels, stream.codec_context.width, stream.codec_context.height)
             stream.codec_context.options = {"max_pixels": str(limit), "flags": EXACT_CROP}
     return container
+
+
+def vanished(clip: Clip) -> InputError | None:
+    """The message about a source that was there when the run began and is gone; None where it is there, or no file."""
+    if not clip.source.startswith("file:") or os.path.exists(clip.source.removeprefix("file:")):
+        return None
+    return InputError(
+        f"{clip.name}: is no longer there; it was moved or removed while it was read. Bring it back, and try again."
+    )
+
+
+def plays(file: Path) -> bool:
+    """Whether a file is a clip with a frame in it, at least."""
+    try:
+        with open_clip(f"file:{file}") as container:
+            return any(packet.size for packet in container.demux(container.streams.video[0]))
+    except (av.FFmpegError, OSError, ValueError, IndexError):
+        return False
 
 
 def decoder_limit(max_pixels: int, width: int, height: int) -> int:

@@ -22,6 +22,7 @@ from upscale_cli.frames.video import VideoFrame
 from upscale_cli.media.video.ffmpeg.binary import FFmpeg
 from upscale_cli.media.video.ffmpeg.closing import Closing
 from upscale_cli.media.video.ffmpeg.process import BUFFER_BYTES, STALL_SECONDS, Child, Level
+from upscale_cli.media.video.opening import vanished
 from upscale_cli.media.video.packet_schedule import Schedule
 from upscale_cli.media.video.reader_arguments import (
     PREROLL_SECONDS,
@@ -239,6 +240,7 @@ class VideoReader(Closing):
         """After the last frame: whether the decoder ended well."""
         code = self._child.wait()
         if last is None:
+            self._check_there()
             reason = self._child.reason()
             detail = f'"{reason}"' if reason else f"ffmpeg ended with code {code}"
             remedy = "Is the file whole?" if code is None or code >= 0 else "Name another ffmpeg with UPSCALE_FFMPEG."
@@ -255,11 +257,17 @@ class VideoReader(Closing):
         code = self._child.wait(2.0)
         self._check_stall()
         if code:
+            self._check_there()
             detail = f' ("{self._child.reason()}")' if self._child.reason() else ""
             raise InputError(
                 f"{self._clip.name}: ffmpeg ended with code {code} after frame {self.decoded}{detail}. "
                 "Try again, or with another ffmpeg (UPSCALE_FFMPEG)."
             )
+
+    def _check_there(self) -> None:
+        """Whether it is the source that has gone, and not the decoder."""
+        if (lost := vanished(self._clip)) is not None:
+            raise lost
 
     def _check_stall(self) -> None:
         if self._child.stalled:

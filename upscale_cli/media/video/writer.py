@@ -16,7 +16,7 @@ from typing import IO, Any, Final
 import av
 from numpy.typing import NDArray
 
-from upscale_cli.errors import OutputError, printable
+from upscale_cli.errors import OutputError, UpscaleError, printable
 from upscale_cli.media.video.carried_streams import Slot, chapter_arguments, slot_arguments, upscaled_outputs
 from upscale_cli.media.video.container import Container, container_arguments
 from upscale_cli.media.video.encoder_choice import ENVIRONMENT
@@ -24,7 +24,7 @@ from upscale_cli.media.video.ffmpeg import nut
 from upscale_cli.media.video.ffmpeg.binary import FFmpeg
 from upscale_cli.media.video.ffmpeg.closing import Closing
 from upscale_cli.media.video.ffmpeg.process import BUFFER_BYTES, LOG_ARGUMENTS, STALL_SECONDS, Child
-from upscale_cli.media.video.opening import input_arguments, pictures
+from upscale_cli.media.video.opening import input_arguments, pictures, vanished
 from upscale_cli.media.video.programs import program_arguments
 from upscale_cli.media.video.streams import Clip
 from upscale_cli.media.video.tee import SecondInput, Tee
@@ -58,6 +58,9 @@ FORGETFUL: Final = {"syncpoints": "none", "strict": "experimental"}
 FINISH_SECONDS: Final = 20.0
 """How long an interrupted encoder may take to close its file properly."""
 
+ENDING_SECONDS: Final = 10.0
+"""How long the encoder of a clip whose source has failed may take for the frames that it has."""
+
 HELD_SECONDS: Final = 0.25
 """An encoder at work takes a frame sooner; a paused player takes longer."""
 
@@ -88,6 +91,7 @@ class VideoWriter(Closing):
 
     Raises:
         OutputError: ffmpeg fails; the text has its reason.
+        InputError: what it copies from is no longer there.
     """
 
     def __init__(
@@ -105,7 +109,7 @@ class VideoWriter(Closing):
         is_join: bool = False,
         tee: Tee | None = None,
     ) -> None:
-        self.name, self._tracks, self._container = name, tracks, container
+        self.name, self._tracks, self._container, self._clip = name, tracks, container, clip
         self._is_part, self._is_join = is_part, is_join
         others = [stream.index for stream in clip.video] if clip is not None else []
         self._is_only_video = sum(slot.index in others for slot in slots) <= 1  # the option is for all tracks at once
@@ -246,8 +250,10 @@ class VideoWriter(Closing):
         if self._pictures is not None:
             self._pictures.cleanup()
 
-    def _failure(self) -> OutputError:
+    def _failure(self) -> UpscaleError:
         code = self._child.wait(5.0)
+        if self._clip is not None and (lost := vanished(self._clip)) is not None:
+            return lost  # whatever ffmpeg makes of that
         reason = self._child.reason() or _SIGNALS.get(code or 0, "no reason given")
         if self._is_stream and "Broken pipe" in reason:
             what = "standard output" if self.name == "-" else self.name

@@ -1,0 +1,43 @@
+"""Which jobs with `--resume` were finished: the same command again has nothing left to do, and that is no failure."""
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from upscale_cli.models import store
+
+
+def was_finished(output: Path, record: Mapping[str, Any]) -> bool:
+    """Whether this very file was made by this very job.
+
+    Args:
+        record: what makes it this job; what JSON can hold.
+    """
+    try:
+        remembered = json.loads(_memory(output).read_text(encoding="utf-8"))
+        status = output.stat()
+    except (OSError, ValueError):
+        return False
+    return bool(remembered == {"job": record, "size": status.st_size, "changed": status.st_mtime_ns})
+
+
+def remember(output: Path, made: Path, record: Mapping[str, Any]) -> None:
+    """Outside of the output's folder, where nothing but the output is left.
+
+    Args:
+        made: the file that is the output, or is about to become it; it keeps size and time.
+    """
+    status = made.stat()
+    text = json.dumps({"job": record, "size": status.st_size, "changed": status.st_mtime_ns})
+    with contextlib.suppress(OSError):  # a cache that cannot be written costs one answer, not the work
+        memory = _memory(output)
+        memory.parent.mkdir(parents=True, exist_ok=True)
+        memory.write_text(text, encoding="utf-8")
+
+
+def _memory(output: Path) -> Path:
+    name = hashlib.sha256(str(output.absolute()).encode("utf-8", "surrogateescape")).hexdigest()[:32]
+    return store.cache_folder() / "finished" / f"{name}.json"

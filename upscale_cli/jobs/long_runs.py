@@ -1,0 +1,62 @@
+"""What takes longer, or becomes larger, than anybody is likely to mean: begun only where that is said."""
+
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+
+from upscale_cli.errors import OutputError
+from upscale_cli.frames.image import Pixels
+from upscale_cli.frames.rows import RowReader
+from upscale_cli.inference.sizing import Plan
+from upscale_cli.inference.upscaler import Upscaler
+from upscale_cli.media.image.metadata import PhotoInfo
+from upscale_cli.messages import option
+from upscale_cli.text import duration
+
+LONG_SECONDS: Final = 8 * 3600
+"""A picture that is expected to take longer is asked about."""
+
+LARGE_PIXELS: Final = 20 * 10**9
+"""So is one of more SR pixels, all frames together."""
+
+WORTH_TIMING_PIXELS: Final = 100 * 10**6
+"""SR pixels below which the pace is not measured for it."""
+
+_DTYPES: Final = {8: np.uint8, 16: np.uint16, 32: np.float32}
+
+
+def check_length(name: str, info: PhotoInfo, plan: Plan, upscaler: Upscaler, frames: int, *, yes: bool) -> None:
+    """Refuses a picture that would keep the machine busy for very long, unless the user has said yes.
+
+    Args:
+        name: of the source.
+        frames: that are made.
+
+    Raises:
+        OutputError: the expected time, or the size, is above the bound.
+    """
+    pixels = plan.width * plan.height * frames
+    if yes or pixels < WORTH_TIMING_PIXELS:
+        return
+    remedy = f"Give {option('yes', True)} to begin all the same, or choose a smaller {option('scale')}."
+    if pixels > LARGE_PIXELS:
+        raise OutputError(
+            f"{name}: {plan.width} x {plan.height} pixels are {pixels / 1e9:,.0f} gigapixels, "
+            f"more than {LARGE_PIXELS / 1e9:.0f}. {remedy}"
+        )
+    seconds = upscaler.expected_seconds(_like(info), plan) * frames
+    if seconds > LONG_SECONDS:
+        raise OutputError(
+            f"{name}: {plan.width} x {plan.height} pixels are expected to take {duration(seconds)} on this "
+            f"{upscaler.device.type.upper()}, more than {duration(LONG_SECONDS)}. {remedy}"
+        )
+
+
+def _like(info: PhotoInfo) -> RowReader:
+    """A picture of that size and kind, of which no pixel is known."""
+
+    def begin(_: int) -> Iterator[Pixels]:
+        return iter(())
+
+    return RowReader(info.height, info.width, info.layout, np.dtype(_DTYPES[info.bits]), "display", begin)
