@@ -61,6 +61,8 @@ def carry(clip: Clip, upscaled: tuple[int, ...], container: Container) -> tuple[
             action, note = "upscale", None
         elif not container.several and (kind in kinds or (kind == "video" and upscaled)):
             action, note = None, f"left out: {container.name} holds one of a kind"
+        elif kind == "video" and upscaled and not container.several_videos:
+            action, note = None, f"left out: {container.name} holds one video stream"
         else:
             action, note = _fate(clip, stream, container)
         if action is not None:

@@ -64,6 +64,7 @@ class Container:
         attachments, chapters: whether it holds files, chapters.
         pictures: how it holds cover art: as a stream, or as an attached file (else it would be a film of one frame).
         several: whether it holds more than one stream of a kind.
+        several_videos: the same for video alone. (Of M2TS ffmpeg knows the identifiers of one, and of no data.)
     """
 
     name: str
@@ -84,6 +85,7 @@ class Container:
     chapters: bool = True
     pictures: Literal["stream", "file"] | None = None
     several: bool = True
+    several_videos: bool = True
 
 
 # The index goes to the front, so that a player on the network can begin; and what needs it may be called experimental.
@@ -187,9 +189,9 @@ _ROWS: Final = (
         video=("h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4"),
         audio_codecs=(*_TS_AUDIO, "pcm_bluray"),
         subtitles=("dvb_subtitle", "dvb_teletext", "hdmv_pgs_subtitle"),
-        data=("klv", "timed_id3"),
         arguments=(*_TS_ARGUMENTS, "-mpegts_m2ts_mode", "1"),
         chapters=False,
+        several_videos=False,
     ),
     Container(
         name="FLV",
