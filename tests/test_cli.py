@@ -760,7 +760,7 @@ def test_what_a_run_tells_a_program_of_a_clip(run: Run, clip: Path) -> None:
     assert outcome.err == ""
     records = [json.loads(line) for line in outcome.out.splitlines()]
     by_name = {record["event"]: record for record in records}
-    assert set(by_name) <= {"note", "started", "clip_progress", "clip_finished"}
+    assert set(by_name) <= {"note", "started", "clip_progress", "carried", "clip_finished"}
     assert by_name["started"]["frames"] == 8
     assert by_name["started"]["encoder"] == "libx264"
     assert set(by_name["clip_finished"]) >= {

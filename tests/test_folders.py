@@ -559,7 +559,7 @@ def test_what_a_run_tells_a_program(run: Run, album: Path, out: Path) -> None:
     outcome = run(album, "-o", out, *FAST, "-j", 1, "--json")
     events = [json.loads(line) for line in outcome.out.splitlines()]
     kinds = [event["event"] for event in events if event["event"] != "progress"]
-    one = ["started", "finished", "folder_progress"]
+    one = ["started", "carried", "finished", "folder_progress"]
     assert kinds == ["failed", "surveyed", *one, *one, "folder_finished"]
     assert events[-1]["failures"][0]["source"].endswith("bad.jpg")
     paces = [event for event in events if event["event"] == "folder_progress"]
