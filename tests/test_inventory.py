@@ -55,7 +55,9 @@ def jpeg() -> bytes:
         comment=b"made by hand",
         dpi=(300, 300),
     )
-    extras = segment(0xED, b"Photoshop 3.0\0" + resource(0x0404, IPTC) + resource(0x03ED, b"settings"))
+    extras = segment(
+        0xED, b"Photoshop 3.0\0" + resource(0x0404, IPTC) + resource(0x040A, b"\1") + resource(0x0408, bytes(16))
+    )
     extras += segment(0xE2, b"MPF\0II*\0\x08\0\0\0\0\0") + segment(0xEB, b"JP\0\0jumbf")
     extras += segment(0xE7, b"Vendor\0\1\2\3")
     return plain[:2] + extras + plain[2:] + b"ftypmp42 and so on"
@@ -103,7 +105,8 @@ MADE: dict[str, tuple[Callable[[], bytes], set[str]]] = {
         jpeg,
         {
             "EXIF", "EXIF: place (GPS)", "thumbnail", "colour profile", "XMP", "XMP: dc:title", "comment", "resolution",
-            "IPTC", "Photoshop resources", "further pictures (MPF)", "content credentials (JUMBF)",
+            "IPTC", "Photoshop resources: copyright", "Photoshop resources: 0x0408",
+            "further pictures (MPF)", "content credentials (JUMBF)",
             "JPEG segment: APP7 Vendor", "data after the picture",
         },
     ),
@@ -229,6 +232,24 @@ def test_no_sample_and_no_case_loses_anything_in_silence(tmp_path: Path, run: Ru
         source, output = Path(event["source"]), Path(event["output"])
         if source.suffix in (".jpg", ".png", ".tif", ".webp"):
             assert not missing_by_exiftool(source, output, "\n".join(notes)), source
+
+
+def test_captions_and_comments_stay(tmp_path: Path, run: Run) -> None:
+    """Read by exiftool: what press photographers live by."""
+    source, output = tmp_path / "in.jpg", tmp_path / "out.jpg"
+    source.write_bytes(jpeg())
+    assert run(source, "-o", output, "-m", "bicubic", "-s", "2").code == 0
+    found = json.loads(tool("exiftool")("-j", "-G1", output))[0]
+    assert found["IPTC:Caption-Abstract"] == "caption"
+    assert found["Photoshop:CopyrightFlag"] is True
+    assert found["File:Comment"] == "made by hand"
+
+
+def test_the_comment_of_a_gif_stays(tmp_path: Path, run: Run) -> None:
+    (tmp_path / "in.gif").write_bytes(gif())
+    assert run(tmp_path / "in.gif", "-o", tmp_path / "out.gif", "-m", "bicubic", "-s", "2").code == 0
+    with Image.open(tmp_path / "out.gif") as image:
+        assert image.info["comment"] == b"hello"
 
 
 def test_what_a_note_speaks_of_is_told() -> None:

@@ -36,6 +36,8 @@ class Metadata:
         parts: what else the file holds, in its order.
         header: what only the file's own format has.
         tiff: what only a TIFF knows: place on the Earth, kind of its samples, bands, calibration.
+        photoshop: image resources of a JPEG that stay true in any size, IPTC among them.
+        comment: of a JPEG or a GIF, in a coding that nobody knows.
     """
 
     icc: bytes | None = None
@@ -49,6 +51,8 @@ class Metadata:
     parts: tuple[Part, ...] = ()
     header: Header | None = None
     tiff: TiffFacts | None = None
+    photoshop: bytes = b""
+    comment: bytes = b""
 
     def resized(self, width: int, height: int, scale: tuple[float, float] = (1.0, 1.0)) -> "Metadata":
         """The same for the picture in its new size, which is its former one times `scale`."""

@@ -57,6 +57,10 @@ class Gif(Encoder):
             repeats = min((metadata.plays or 1) - 1, 65_535)
             self.job.stream.write(b"!\xff\x0bNETSCAPE2.0\x03\x01" + struct.pack("<H", repeats) + b"\0")
 
+        if metadata.comment:
+            parts = (metadata.comment[at : at + 255] for at in range(0, len(metadata.comment), 255))
+            self.job.stream.write(b"!\xfe" + b"".join(bytes([len(part)]) + part for part in parts) + b"\0")
+
     def _flush(self, disposal: int) -> None:
         if self._pending is None:
             return

@@ -1,6 +1,7 @@
 """JPEG, written: pixels and metadata by Pillow and imagecodecs, and behind them what a phone appends."""
 
 import io
+import struct
 import threading
 from typing import IO, Any, BinaryIO, Final, cast
 
@@ -14,7 +15,9 @@ from upscale_cli.media.image.codecs.jpeg_writer import jpeg_parts, with_metadata
 from upscale_cli.media.image.codecs.pillow_writer import pillow_image
 from upscale_cli.media.image.encoder import Encoder, Encoding
 from upscale_cli.media.image.metadata import Metadata
+from upscale_cli.media.image.photoshop import JPEG_NAME
 
+_APP13: Final = 0xED
 _JPEG_SEGMENT: Final = 65_533
 _OPTIMIZED_PIXELS: Final = 16_000_000
 _XMP_HEADER: Final = 29
@@ -89,6 +92,18 @@ def _options(job: Encoding, metadata: Metadata, pixels: int, appendix: Appendix)
             options["xmp"] = packet
         else:
             job.notes("the XMP packet is larger than a JPEG segment (64 kB): left out")
-    if appendix.segments:
-        options["extra"] = appendix.segments
+    extra = appendix.segments + _photoshop_segment(job, metadata)
+    if extra:
+        options["extra"] = extra
+    if metadata.comment and len(metadata.comment) <= _JPEG_SEGMENT:
+        options["comment"] = metadata.comment
     return options
+
+
+def _photoshop_segment(job: Encoding, metadata: Metadata) -> bytes:
+    content = JPEG_NAME + metadata.photoshop
+    if len(content) > _JPEG_SEGMENT:
+        job.notes("IPTC and Photoshop resources are larger than a JPEG segment (64 kB): left out")
+    if not metadata.photoshop or len(content) > _JPEG_SEGMENT:
+        return b""
+    return struct.pack(">BBH", 0xFF, _APP13, len(content) + 2) + content

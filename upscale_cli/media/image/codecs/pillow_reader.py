@@ -17,6 +17,7 @@ from upscale_cli.media.image.codecs.heif_parts import parts_of
 from upscale_cli.media.image.codecs.jpeg_segments import behind_picture
 from upscale_cli.media.image.codecs.vips_reader import jpeg_row_reader
 from upscale_cli.media.image.metadata import Metadata, PhotoInfo, upright_metadata
+from upscale_cli.media.image.photoshop import JPEG_NAME, of_any_size
 from upscale_cli.media.image.source import Picture, Source, calm_pillow, decoding, stream_of
 
 if TYPE_CHECKING:
@@ -223,14 +224,15 @@ def _is_gray_palette(image: "Image.Image") -> bool:
 
 def _metadata(source: Source, image: "Image.Image", format: str) -> tuple[Metadata, int]:
     found = image.info
-    exif = found.get("exif")
-    return upright_metadata(
+    exif, comment = found.get("exif"), found.get("comment")
+    metadata, orientation = upright_metadata(
         icc=found.get("icc_profile"),
         exif=exif if isinstance(exif, bytes) else None,
         xmp=found.get("xmp"),
         dpi=_dpi(found.get("dpi")),
         aspect=_aspect(source, image, format),
     )
+    return replace(metadata, comment=comment if isinstance(comment, bytes) else b""), orientation
 
 
 def _aspect(source: Source, image: "Image.Image", format: str) -> tuple[int, int] | None:
@@ -252,7 +254,12 @@ def _with_parts(source: Source, metadata: Metadata, image: "Image.Image", orient
         source.say(f"{source.name}: holds further pictures (a preview or a second view), which are left out")
     if found.unknown:
         source.say(f"{source.name}: {found.unknown:,} bytes behind the end of the picture are left out")
-    return replace(metadata, parts=found.parts)
+    resources = b"".join(
+        data.removeprefix(JPEG_NAME)
+        for kind, data in getattr(image, "applist", ())
+        if kind == "APP13" and data.startswith(JPEG_NAME)
+    )
+    return replace(metadata, parts=found.parts, photoshop=of_any_size(resources))
 
 
 def _dpi(found: Any) -> tuple[float, float] | None:
