@@ -108,6 +108,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a few cases of each kind")
     parser.add_argument("--ray", action="store_true", help="also the cases on a cluster, which is started here")
     parser.add_argument("--list", action="store_true", help="show the cases and do nothing")
+    parser.add_argument("--update", action="store_true", help="keep the rows of other cases that the output has")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="work there, and keep what differs")
     arguments = parser.parse_args()
     chosen = [case for case in cases() if wanted(case, arguments.only, quick=arguments.quick)]
@@ -126,6 +127,8 @@ def main() -> None:
     if not SAMPLES.is_dir():
         skipped["samples/*"] = "the shared folder with samples is not here"
     report["skipped"] = skipped
+    if arguments.update and arguments.output.exists():
+        report = with_rows_of(json.loads(arguments.output.read_text(encoding="utf-8")), report)
     arguments.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(report["totals"], indent=2))
     for name, reason in skipped.items():
@@ -143,6 +146,21 @@ PARTS: Final = ("upscale_cli", "weights")
 TEMPORARY: Final = re.compile(r"(^|/)\.upscale-[0-9a-f]{12}[^/]*$")
 Pair = tuple[Places, Places]
 Files = dict[str, Path]
+
+
+def with_rows_of(old: dict[str, Any], report: dict[str, Any]) -> dict[str, Any]:
+    """A report with the rows of an older one, made of the same two checkouts, for the cases that it lacks."""
+    rows = {row["case"]: row for row in (*old["cases"], *report["cases"])}
+    kinds: Counter[str] = Counter()
+    for row in rows.values():
+        kinds.update(row["equal_by"])
+    differing = [name for name, row in rows.items() if row["differences"]]
+    totals = {
+        "cases": len(rows), "equal": len(rows) - len(differing), "different": len(differing),
+        "files": sum(kinds.values()), "equal_by": dict(sorted(kinds.items())),
+        "seconds": old["totals"]["seconds"] + report["totals"]["seconds"],
+    }  # fmt: skip
+    return {**report, "totals": totals, "differing_cases": differing, "cases": list(rows.values())}
 
 
 def wanted(case: Case, only: Sequence[str] | None, *, quick: bool) -> bool:

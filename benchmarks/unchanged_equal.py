@@ -77,7 +77,7 @@ def equality(before: Path, after: Path, places: tuple[Places, Places], *, is_aft
         ours, theirs = (manifest(text, place) for text, place in zip((first, second), places, strict=True))
         is_equal = ours[0] == theirs[0] and (ours[1].keys() == theirs[1].keys() if is_after_kill else ours == theirs)
         return "manifest" if is_equal else None
-    if suffix == ".avif" and _dateless(first) == _dateless(second):
+    if suffix in (".avif", ".avifs") and _dateless(first) == _dateless(second):
         return "bytes but the date"
     if suffix in EXEMPT:
         a, b = (EXEMPT[suffix](data) for data in (first, second))
@@ -214,7 +214,9 @@ def manifest(text: bytes, places: Places) -> tuple[dict[str, Any], dict[str, Any
                 begun.pop(output, None)
             case {"done": output, "source": source, "stamp": stamp, "made": made}:
                 is_object = "://" in source  # written anew for each side, so its time means nothing
-                done[output] = {**record, "made": made and made[0], "stamp": stamp[0] if is_object else stamp}
+                is_exempt = Path(output).suffix.lower() in EXEMPT  # and so is the number of its bytes
+                size = None if is_exempt else made and made[0]
+                done[output] = {**record, "made": size, "stamp": stamp[0] if is_object else stamp}
     return jobs, begun | done
 
 

@@ -290,7 +290,7 @@ INPUTS["photos/colour.heic"] = _heic
 
 
 def _small(path: Path, number: int, size: tuple[int, int]) -> None:
-    image("RGB", number).resize(size, Image.Resampling.BICUBIC).save(path)
+    image("L" if path.stem == "c" else "RGB", number).resize(size, Image.Resampling.BICUBIC).save(path)
 
 
 INPUTS["hr/a.png"] = lambda path: image("RGB", 5).crop((0, 0, 60, 48)).save(path)
