@@ -43,7 +43,7 @@ def clip_cases() -> Iterator[Case]:
         ("few-no-dedup", f"{EXACT} -m espcn -s 2 --no-dedup", (*few, "clips/static.mp4"), False),
         ("few-realtime", "-o out/{stem}.mkv -m espcn -s 2 --realtime", few, False),
         ("few-preview", "-o out/{stem}.mkv -m espcn -s 2 --preview 0.3", few[:5], False),
-        ("pix-fmt", "-o out/{stem}.mkv -m espcn -s 2 --pix-fmt yuv422p10le --encoder-arg x265-params=aq-mode=3", few[:3], False),
+        ("pix-fmt", "-o out/{stem}.mkv -m espcn -s 2 --pix-fmt yuv422p10le --encoder-arg bf=2", few[:3], False),
         ("few-x265", "-o out/{stem}.mkv -m espcn -s 2 --codec libx265 --preset ultrafast --crf 20", few, False),
         ("few-svt-av1", "-o out/{stem}.mkv -m espcn -s 2 --codec libsvtav1 --preset 10", few, False),
         ("few-vp9", "-o out/{stem}.webm -m espcn -s 2 --codec libvpx-vp9", few, False),
