@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from imageio_ffmpeg import get_ffmpeg_exe
 
-from tests.clips import Clips, has_encoder
+from tests.clips import Clips, ffmpeg, has_encoder
 from tests.conftest import SHARED
 from tests.examine import upscale
 from upscale_cli.errors import OutputError
@@ -212,11 +212,23 @@ def test_captions_stay_in_segments(captioned: Path, tmp_path: Path, monkeypatch:
     assert of_frames(tmp_path / "x.mp4") == of_frames(captioned)
 
 
-def test_captions_of_mpeg2_become_messages(clips: Clips, tmp_path: Path) -> None:
-    source = with_messages(clips("mpeg2"), tmp_path / "dvd.mkv", in_mpeg2, captions)
+@pytest.mark.parametrize("name", ["dvd.mpg", "dvd.ts"])
+def test_captions_of_mpeg2_become_messages(clips: Clips, tmp_path: Path, name: str) -> None:
+    source = tmp_path / name
+    ffmpeg("-i", with_messages(clips("mpeg2"), tmp_path / "dvd.mkv", in_mpeg2, captions), "-c", "copy", source)
     outcome = upscale(source, *FAST, "-o", tmp_path / "x.mkv")
     assert outcome.code == 0, outcome.err
     assert of_frames(tmp_path / "x.mkv") == of_frames(source) == [caption_constructs(n) for n in range(FRAMES)]
+
+
+@pytest.mark.parametrize("name", ["x.avi", "x.h264"])
+def test_frames_without_times_of_their_own_keep_theirs(captioned: Path, tmp_path: Path, name: str) -> None:
+    """AVI has times of decoding only, raw streams none."""
+    source = tmp_path / name
+    ffmpeg("-i", captioned, "-an", "-c", "copy", source)
+    outcome = upscale(source, *FAST, "-o", tmp_path / "x.mkv")
+    assert outcome.code == 0, outcome.err
+    assert of_frames(tmp_path / "x.mkv") == [caption_constructs(number) for number in range(FRAMES)]
 
 
 def test_of_two_fields_made_frames_the_first_has_the_captions(captioned: Path, tmp_path: Path) -> None:

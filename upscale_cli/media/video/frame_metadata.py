@@ -26,6 +26,9 @@ _MOST_CAPTION_BYTES: Final = 31 * 3
 _CAREFREE: Final = {"skip_loop_filter": "all", "skip_idct": "all"}
 """For a decoder whose pictures nobody sees."""
 
+_TIMED_BY_GUESS: Final = ("avi",)
+"""Demuxers of files without times of presentation: what is guessed differs, the order of frames does not."""
+
 _FAILURES: Final = (av.FFmpegError, OSError, ValueError, IndexError)
 
 
@@ -89,6 +92,8 @@ class FrameMetadataReader(Closing):
         self._time_base, self._rate = time_base, rate
         self._container = open_clip(clip.source, max_pixels=max_pixels)
         self._is_begun = False
+        self._is_by_order = clip.format in _TIMED_BY_GUESS and not start
+        self._slack = 0  # ticks by which times may differ that were never stored
         self._ahead: tuple[int, FrameMetadata] | None = None  # read, and of a later frame than was asked for
         video = self._container.streams[stream.index]
         context: Any = video.codec_context
@@ -107,29 +112,36 @@ class FrameMetadataReader(Closing):
     def take(self, pts: int) -> FrameMetadata:
         """Of the frame that is shown then; times rise from call to call. Captions of frames that were never asked for,
         for they are not shown, are said with the next one that is."""
+        if self._is_by_order:
+            return next(self._coming, (pts, NOTHING))[1]
         captions, hdr = b"", b""
         while (frame := self._ahead or next(self._coming, None)) is not None:
             self._ahead = None
             ticks, metadata = frame
-            if ticks > pts:
+            if ticks > pts + self._slack:
                 self._ahead = frame
                 break
-            if self._is_begun or ticks == pts:
+            is_of_this = ticks >= pts - self._slack
+            if self._is_begun or is_of_this:
                 captions += metadata.captions
                 hdr = metadata.hdr10plus
-            if ticks == pts:
+            if is_of_this:
                 break
         self._is_begun = True
         return FrameMetadata(captions, hdr)
 
     def _frames(self, video: Any) -> Iterator[tuple[int, FrameMetadata]]:
+        seconds = Fraction(0)
         for number, frame in enumerate(_decoded(self._container, video)):
             if self._stream.untimed:
                 seconds = number / self._rate
-            elif frame.pts is None:
-                continue
-            else:
+            elif frame.pts is not None:
                 seconds = frame.pts * (frame.time_base or self._stream.time_base)
+            elif number:  # program streams have times for some frames only
+                seconds += 1 / self._rate
+                self._slack = round(1 / self._rate / 4 / self._time_base)
+            else:
+                continue
             yield round(seconds / self._time_base), self._metadata(frame)
 
     def _metadata(self, frame: Any) -> FrameMetadata:
