@@ -1,5 +1,6 @@
 """The first hour of somebody who comes from another program: what is typed by mistake, and what is shown then."""
 
+import contextlib
 import io
 import json
 import os
@@ -26,6 +27,7 @@ from upscale_cli.cli.flags import in_flags
 from upscale_cli.cli.group import MAIN_VERB
 from upscale_cli.cli.help_pages import COMMANDS, COMMON, ROWS, WIDTH
 from upscale_cli.cli.lines import broken, put_error, put_on
+from upscale_cli.cli.models_report import show_info
 from upscale_cli.cli.progress_bars import moving_bar, time_column
 from upscale_cli.cli.unknown_words import FOREIGN, OTHER_WORDS, VERBS
 from upscale_cli.errors import UnknownModelError
@@ -33,8 +35,9 @@ from upscale_cli.events import Detail, Event, Note, Progress, Started, Surveyed,
 from upscale_cli.frames.colour_tags import ColourTags
 from upscale_cli.media.video.colour import is_usual
 from upscale_cli.media.video.container import ending_of
-from upscale_cli.models.registry import model_names, named, rows_of
+from upscale_cli.models.registry import model_names, named, other_names, rows_of
 from upscale_cli.models.resolve import BEST_HERE
+from upscale_cli.models.store import bundled_folder
 
 ROOT: Any = typer.main.get_command(app)
 FLAGS = {flag for param in ROOT.commands[MAIN_VERB].params for flag in (*param.opts, *param.secondary_opts)}
@@ -563,3 +566,45 @@ def test_how_long_a_photo_will_take_is_told_to_programs(run: Run) -> None:
     steps = [record for record in records if record["event"] == "progress"]
     assert steps
     assert all(record["expected_seconds"] >= 0 for record in steps)
+
+
+# A model's card
+
+
+@pytest.mark.parametrize("name", model_names())
+def test_a_model_is_shown_as_a_card(run: Run, name: str) -> None:
+    card = run("models", "info", name).out
+    assert card.startswith(f"{name}\n")
+    assert f"upscale photo.jpg -m {name}" in card
+    assert not re.search(r"None|True|False|\w_\w+:", card), "facts, and no fields"
+    for spec in rows_of(name):
+        assert all(fact in card for fact in (spec.file, spec.sha256, spec.licence, spec.about.partition(";")[0][1:]))
+        assert (spec.url or "comes with upscale-cli") in card
+        assert ("--denoise" in card) == bool(spec.weak_denoise)
+    for other in other_names(name):
+        assert other in card
+        assert named(other)[0] == name
+    assert ("upscale models fetch" in card) == any(not spec.bundled for spec in rows_of(name))
+    assert len(run("models", "info", name, "--json").out.splitlines()) == max(1, len(rows_of(name)))
+
+
+def test_a_checkpoint_file_is_shown_as_a_card(run: Run) -> None:
+    path = bundled_folder() / "espcn-x3.safetensors"
+    card = run("models", "info", path).out
+    assert f"{path}\nA checkpoint of espcn, x3.\n" in card
+    assert re.search(r"net +espcn, [\d,]+ parameters", card)
+    assert f"-m {path}" in card
+    assert not re.search(r"None|True|False|: *$", card)
+
+
+@pytest.mark.parametrize("name", ["realesrgan", "espcn"])
+def test_a_card_fits_the_width_of_a_terminal(name: str) -> None:
+    class Screen(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    screen = Screen()
+    with contextlib.redirect_stdout(screen):
+        show_info(name, as_json=False)
+    long = [line for line in screen.getvalue().splitlines() if cell_len(line) > WIDTH]
+    assert all("https://" in line or "weights" in line for line in long), "addresses and paths are never broken"

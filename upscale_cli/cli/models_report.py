@@ -13,6 +13,7 @@ from upscale_cli.models.interface import Descriptor, InputSpec, scales_named
 from upscale_cli.models.registry import KERNELS, MODELS, Spec, kernel_named, rows_of
 from upscale_cli.models.resolve import is_checkpoint_path, obtain_reporting
 from upscale_cli.models.store import Found, candidates, locate, sha256_of, weights_folders
+from upscale_cli.text import amount
 
 
 def show_list(*, as_json: bool) -> None:
@@ -31,7 +32,9 @@ def show_list(*, as_json: bool) -> None:
     for spec, found in rows:
         here = "no" if found is None else "bundled" if spec.bundled else "yes" if found.pinned else "unpinned"
         licence = spec.licence.split(",")[0].split(" (")[0]
-        table.add_row(spec.model, f"x{spec.scale}", here, _size(spec.size), licence, spec.about)
+        table.add_row(
+            spec.model, f"x{spec.scale}", here, amount(spec.size) if spec.size is not None else "", licence, spec.about
+        )
     for kernel, about in KERNELS.items():
         table.add_row(kernel, "any", "yes", "", "", about)
     _print(table)
@@ -75,20 +78,26 @@ def show_info(name: str, *, as_json: bool) -> None:
     Raises:
         UnknownModelError: no such model. CheckpointError: the file is no checkpoint.
     """
+    from upscale_cli.cli import model_card
+
     if kernel := kernel_named(name):
-        records: list[dict[str, Any]] = [{"model": kernel, "about": KERNELS[kernel]}]
-    elif is_checkpoint_path(name):
-        records = [_file_record(Path(name).expanduser())]
-    else:
-        records = [_record(spec, locate(spec)) for spec in rows_of(name)]
-    for number, record in enumerate(records):
         if as_json:
-            print(json.dumps(record))
-            continue
-        if number:
-            print()
-        for key, value in record.items():
-            print(f"{key + ':':<16}{printable(str(value))}")
+            print(json.dumps({"model": kernel, "about": KERNELS[kernel]}))
+        else:
+            model_card.show_kernel(kernel)
+        return
+    if is_checkpoint_path(name):
+        facts = _file_record(Path(name).expanduser())
+        if as_json:
+            print(json.dumps(facts))
+        else:
+            model_card.show_file(facts)
+        return
+    rows = [(spec, locate(spec)) for spec in rows_of(name)]
+    if not as_json:
+        model_card.show_model(rows)
+    for spec, found in rows if as_json else ():
+        print(json.dumps(_record(spec, found)))
 
 
 def fetch_all(names: Sequence[str], listener: Listener) -> None:
@@ -193,12 +202,6 @@ def _scale(net: Descriptor) -> float | str:
 
 def _input(spec: InputSpec) -> str:
     return f"{spec.name}: {spec.about}" if spec.about else spec.name
-
-
-def _size(size: int | None) -> str:
-    if size is None:
-        return ""
-    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"
 
 
 def _print(renderable: object) -> None:

@@ -233,6 +233,13 @@ def named(given: str) -> tuple[str, int | None]:
     return (lower, None) if lower in KERNELS else ALIASES.get(_plain(given), (lower, None))
 
 
+def other_names(model: str) -> tuple[str, ...]:
+    """What a model is called elsewhere: by its checkpoints' files, and by other programs."""
+    stems = [spec.stem for spec in MODELS if spec.model == model]
+    others = [name for name in _OTHERS_NAMES if named(name)[0] == model]
+    return tuple(dict.fromkeys((*stems, *others)))
+
+
 def model_names() -> tuple[str, ...]:
     """Every name of ours that `-m` takes, best first."""
     return (*dict.fromkeys(spec.model for spec in MODELS), *KERNELS)

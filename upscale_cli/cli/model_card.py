@@ -1,0 +1,90 @@
+"""`upscale models info`, for people: a model, or a checkpoint file, as a card. Imports no torch."""
+
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from upscale_cli.cli.lines import put_on
+from upscale_cli.models.registry import KERNELS, Kernel, Spec, other_names
+from upscale_cli.models.store import Found
+from upscale_cli.text import amount
+
+LABEL_CELLS = 12
+"""Of what stands before a fact."""
+
+
+def show_kernel(kernel: Kernel) -> None:
+    """A model that is no net."""
+    _head(kernel, KERNELS[kernel])
+    _fact("use", f"upscale photo.jpg -m {kernel}")
+
+
+def show_model(rows: Sequence[tuple[Spec, Found | None]]) -> None:
+    """A model of the registry, and each of its checkpoints.
+
+    Args:
+        rows: of one model, with what is on this machine.
+    """
+    first = rows[-1][0]
+    abouts = list(dict.fromkeys(spec.about for spec, _ in reversed(rows)))
+    _head(first.model, "; ".join(abouts))
+    _fact("use", f"upscale photo.jpg -m {first.model}")
+    _fact("scales", f"{', '.join(f'x{spec.scale}' for spec, _ in rows)}; others by passes and one resampling")
+    works_on = {"rgb": "red, green and blue", "luma": "brightness alone; colour goes by bicubic"}[first.channels]
+    _fact("net", f"{first.arch}, works on {works_on}")
+    costs = dict.fromkeys(f"x{spec.scale} {spec.macs / 1e6:,.2f} million" for spec, _ in rows)
+    _fact("cost", f"{', '.join(costs)} multiply-adds for each input pixel")
+    if first.weak_denoise:
+        _fact("denoise", f"--denoise 0 (keeps grain) to 1, by blending with {first.weak_denoise}")
+    _fact("licence", first.licence)
+    _fact("also called", ", ".join(other_names(first.model)))
+    for spec, found in rows:
+        _checkpoint(spec, found)
+    if not all(found for _, found in rows):
+        print()
+        _fact("get it", f"upscale models fetch {first.model}, or by its first use")
+
+
+def _checkpoint(spec: Spec, found: Found | None) -> None:
+    print()
+    size = f", {amount(spec.size)}" if spec.size is not None else ""
+    comes = ", comes with upscale-cli" if spec.bundled else ""
+    _fact(f"x{spec.scale}", f"{spec.file}{size}{comes}")
+    if found is None:
+        _fact("here", "no")
+    else:
+        _fact("here", f"{found.path}{'' if found.pinned else ' (known by its name only, not by its sum)'}")
+    if spec.url is not None:
+        _fact("from", spec.url)
+    _fact("sha256", f"{spec.sha256}{' (from one source only)' if spec.unconfirmed else ''}")
+
+
+def show_file(facts: Mapping[str, Any]) -> None:
+    """A checkpoint file.
+
+    Args:
+        facts: as `models info FILE --json` prints them.
+    """
+    scale = facts["scale"] if isinstance(facts["scale"], str) else f"x{facts['scale']:g}"
+    _head(facts["path"], f"a checkpoint of {facts['arch']}, {scale}")
+    _fact("use", f"upscale photo.jpg -m {shlex.quote(facts['path'])}")
+    _fact("net", f"{facts['arch']}, {facts['parameters']:,} parameters")
+    luma = f", {facts['luma_range']} range" if facts["colour"] != "rgb" else ""
+    _fact("works on", f"{facts['colour']}{luma}")
+    sides = f"; sides are made multiples of {facts['multiple_of']}" if facts["multiple_of"] > 1 else ""
+    _fact("tiles", f"see {facts['halo']} input pixels around them{sides}")
+    for needed in facts.get("inputs", ()):
+        _fact("takes", f"--condition {needed}")
+    if facts["notes"]:
+        _fact("note", facts["notes"])
+
+
+def _head(name: str, about: str) -> None:
+    put_on(sys.stdout, name)
+    put_on(sys.stdout, f"{about[0].upper()}{about[1:]}.")
+    print()
+
+
+def _fact(label: str, text: str) -> None:
+    put_on(sys.stdout, f"  {label:<{LABEL_CELLS}}{text}", indent=LABEL_CELLS + 2)
