@@ -3,7 +3,7 @@
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from upscale_cli.frames.pixels import empty_upright
 from upscale_cli.media.image import icc
 from upscale_cli.media.image.codecs.gif_reader import extent_of
 from upscale_cli.media.image.codecs.heif_parts import parts_of
+from upscale_cli.media.image.codecs.jpeg_damage import damage_of, refuse_damage
 from upscale_cli.media.image.codecs.jpeg_segments import behind_picture
 from upscale_cli.media.image.codecs.vips_reader import jpeg_row_reader
 from upscale_cli.media.image.metadata import Metadata, PhotoInfo, upright_metadata
@@ -95,21 +96,26 @@ def _loaded(source: Source, image: "Image.Image", format: str) -> "Image.Image":
         source.say(f"{source.name}: truncated or damaged; what could be decoded is taken, the rest is left gray")
         image = _opened(source, format, cut=True)
         image.load()
+        return image
+    if format == "JPEG":
+        _check_data(source, image)
     return image
+
+
+def _check_data(source: Source, image: "Image.Image") -> None:
+    """Refuses a JPEG whose data end too early for its pixels; with salvage, says so."""
+    wrong = damage_of(_jpeg(source, cut=False), image)
+    if wrong and source.salvage:
+        source.say(f"{source.name}: damaged ({wrong}); what could be decoded is taken, the rest is left gray")
+    else:
+        refuse_damage(source, wrong)
 
 
 def _opened(source: Source, format: str, cut: bool = False) -> "Image.Image":
     from PIL import Image, UnidentifiedImageError
 
     source.file.seek(0)
-    file = source.file
-    if format == "JPEG":
-        head = source.file.read(1024)
-        junk = max(head.find(b"\xff\xd8\xff"), 0)
-        source.file.seek(0)
-        if junk or cut:
-            # The end marker makes libjpeg finish with what it has.
-            file = stream_of(source.file.read()[junk:] + (_END_OF_JPEG if cut else b""))
+    file = _jpeg(source, cut) if format == "JPEG" else source.file
     try:
         return Image.open(file, formats=_PLUGINS[format])
     except UnidentifiedImageError as error:
@@ -117,6 +123,16 @@ def _opened(source: Source, format: str, cut: bool = False) -> "Image.Image":
             source.file.seek(6)
             source.check_size(*struct.unpack("<HH", source.file.read(4).ljust(4, b"\0")))
         raise InputError(f"{source.name}: begins as {format}, but is none that can be read. It is damaged.") from error
+
+
+def _jpeg(source: Source, cut: bool) -> BinaryIO:
+    """The file from where the JPEG begins; `cut` adds an end marker, which makes libjpeg finish with what it has."""
+    source.file.seek(0)
+    junk = max(source.file.read(1024).find(b"\xff\xd8\xff"), 0)
+    source.file.seek(0)
+    if not junk and not cut:
+        return source.file
+    return stream_of(source.file.read()[junk:] + (_END_OF_JPEG if cut else b""))
 
 
 def _transfer(info: PhotoInfo) -> Transfer:

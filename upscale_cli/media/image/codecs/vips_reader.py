@@ -8,6 +8,7 @@ import numpy as np
 
 from upscale_cli.frames.image import Layout, Pixels, Transfer, channels_of
 from upscale_cli.frames.rows import BAND_BYTES, RowReader
+from upscale_cli.media.image.codecs.jpeg_damage import refuse_damage, warning_of
 from upscale_cli.media.image.source import Source, decoding
 
 _HELD: Final = 64 * 2**20
@@ -22,10 +23,15 @@ def jpeg_row_reader(source: Source, height: int, width: int, layout: Layout, tra
     path = getattr(source.file, "name", None)
     if layout not in ("L", "RGB") or not path or source.salvage or importlib.util.find_spec("pyvips") is None:
         return None
-    return RowReader(
-        height, width, layout, np.dtype(np.uint8), transfer,
-        lambda start: _bands(source, str(path), width, layout, start), held=_HELD,
-    )  # fmt: skip
+    looked_at: list[bool] = []
+
+    def begin(start: int) -> Iterator[Pixels]:
+        if not looked_at:  # once: a picture is read several times
+            refuse_damage(source, warning_of(source.file))
+            looked_at.append(True)
+        return _bands(source, str(path), width, layout, start)
+
+    return RowReader(height, width, layout, np.dtype(np.uint8), transfer, begin, held=_HELD)
 
 
 def _bands(source: Source, path: str, width: int, layout: Layout, start: int) -> Iterator[Pixels]:
