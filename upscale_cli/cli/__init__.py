@@ -22,6 +22,7 @@ from upscale_cli.cli.verb_eval import evaluate
 from upscale_cli.cli.verb_models import models_app
 from upscale_cli.cli.verb_upscale import upscale
 from upscale_cli.errors import OptionError, UpscaleError, causes_of
+from upscale_cli.inference.cgroups import allowed, processors
 from upscale_cli.text import cause_lines
 
 app = typer.Typer(
@@ -118,8 +119,11 @@ def _make_termination_clean() -> None:
 
 def _make_threads_polite() -> None:
     """Waiting threads of torch sleep. By default they spin, and while an encoder wants the same cores, a frame of ESPCN
-    was measured to take seven times as long. It has to be set before torch is loaded."""
+    was measured to take seven times as long. In a container there are as many of them as it gets processors: more would
+    all be stopped together, once its share of the time is used up. It has to be set before torch is loaded."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if (there := processors()) < allowed():
+        os.environ.setdefault("OMP_NUM_THREADS", str(there))
 
 
 def _make_streams_safe() -> None:

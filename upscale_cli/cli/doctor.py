@@ -130,9 +130,10 @@ def _version(package: str) -> str | None:
 def _devices() -> list[Finding]:
     import torch
 
+    from upscale_cli.inference.cgroups import processors
     from upscale_cli.inference.device import choose_device, choose_precision, cpu_is_fast_at_bf16, free_host_memory
 
-    memory = f"{os.cpu_count()} cores, {torch.get_num_threads()} threads, {free_host_memory() / 1e9:.1f} GB free"
+    memory = f"{processors()} cores, {torch.get_num_threads()} threads, {free_host_memory() / 1e9:.1f} GB free"
     bf16 = "fast at bf16" if cpu_is_fast_at_bf16() else "no bf16 in hardware"
     findings = [Finding("cpu", f"{platform.processor() or platform.machine()}: {memory}, {bf16}")]
     for number in range(torch.cuda.device_count()):

@@ -8,7 +8,6 @@ A clip has threads of its own and keeps every core and every GPU busy: clips are
 submits them.
 """
 
-import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,6 +18,7 @@ import torch
 
 from upscale_cli.errors import InterruptedRun
 from upscale_cli.events import Event, Listener, naming_source
+from upscale_cli.inference.cgroups import processors
 from upscale_cli.inference.device import free_host_memory
 from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.jobs.job import Job, sr_size
@@ -35,7 +35,7 @@ BYTES_PER_PIXEL: Final = 8
 
 def default_concurrency() -> int:
     """As many as there are processors: each decodes or encodes while one feeds the net."""
-    return max(2, min(MOST_JOBS, os.cpu_count() or 1))
+    return max(2, min(MOST_JOBS, processors()))
 
 
 class ThreadExecutor:

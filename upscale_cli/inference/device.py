@@ -13,6 +13,7 @@ import psutil
 import torch
 
 from upscale_cli.errors import DeviceError, OptionError
+from upscale_cli.inference import cgroups
 from upscale_cli.inference.options import Wanted
 from upscale_cli.messages import option
 from upscale_cli.models.interface import Precision
@@ -124,8 +125,10 @@ def cpu_is_fast_at_bf16() -> bool:
 
 
 def free_host_memory() -> int:
-    """Bytes the system could give without swapping."""
-    return int(psutil.virtual_memory().available)
+    """Bytes the system could give without swapping, and the container, if this runs in one, without killing us."""
+    available = int(psutil.virtual_memory().available)
+    within = cgroups.free_memory()
+    return available if within is None else min(available, within)
 
 
 def tile_budget(device: torch.device) -> int:
