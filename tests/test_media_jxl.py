@@ -195,8 +195,8 @@ def test_nothing_is_printed_and_no_file_is_left(
     path = write(tmp_path / "out/a.jxl", frame_of(), "JPEG XL", metadata=Metadata(icc=profile_for("RGB")))
     read(path)
     assert openimageio.profile_of(b"\xff\x0a no picture") is None
-    assert openimageio.encode(frame_of("LA").pixels, None, {}, 13, None) is None
-    assert openimageio.encode(frame_of("RGB").pixels, profile_for("L"), {}, 13, None) is None
+    assert openimageio.encode(frame_of("LA").pixels, None, {}, (1, 13), None) is None
+    assert openimageio.encode(frame_of("RGB").pixels, profile_for("L"), {}, (1, 13), None) is None
     assert capfd.readouterr() == ("", "")
     assert list((tmp_path / "scratch").iterdir()) == []
     assert list((tmp_path / "out").iterdir()) == [path]

@@ -51,7 +51,7 @@ def test_every_format_gives_back_every_layout_and_depth_it_claims(
     if name == "GIF" and layout in ("L", "LA"):  # a GIF's palette is of colours
         back = Frame(back.pixels[..., [0, -1] if back.has_alpha else [0]], layout)
     assert (back.layout, info.bits) == (layout, bits)
-    assert reported == []
+    assert len(reported) == (bits == 16 and name in ("AVIF", "HEIC"))  # of which they keep 12 or 10
     if name in LOSSY:
         assert psnr(frame, back) > 34
     elif name == "GIF" and frame.has_alpha:  # under a hole there is no colour

@@ -44,7 +44,8 @@ def fitted(frame: Frame, metadata: Metadata, row: Format, notes: Notes) -> tuple
         notes(f"{row.name} holds no further bands: {frame.extra} of {frame.pixels.shape[2]} are left out")
         frame = frame.without_extra()
     if frame.pixels.dtype == np.float32 and 32 not in row.depths:
-        frame = _without_float(frame, metadata, row, notes)
+        frame, metadata = _without_float(frame, metadata, row, notes)
+    metadata = _declared(frame, metadata, row, notes)
     frame, metadata = _in_a_layout_of(frame, metadata, row, notes)
     frame, metadata = _with_a_profile_of(frame, metadata, row, notes)
     if 8 * frame.pixels.dtype.itemsize not in row.depths:
@@ -52,15 +53,37 @@ def fitted(frame: Frame, metadata: Metadata, row: Format, notes: Notes) -> tuple
     return frame, _kept_by(row, metadata, notes)
 
 
-def _without_float(frame: Frame, metadata: Metadata, row: Format, notes: Notes) -> Frame:
+def _declared(frame: Frame, metadata: Metadata, row: Format, notes: Notes) -> Metadata:
+    """With a profile of what is declared by numbers, unless the format holds those, or the profile is there.
+
+    A format without profiles gets one, too: by it the colours are converted next.
+    """
+    colours = metadata.colours
+    if colours is None or (row.name == "PNG" and metadata.png_chunks) or (row.name == "JPEG" and colours.in_exif):
+        return metadata
+    if colours.hdr and row.codes:
+        return replace(metadata, icc=None)
+    if colours.hdr:
+        notes(f"{row.name} as written here cannot say that a picture is HDR ({colours.hdr}): its values stay the same")
+        return replace(metadata, colours=None)
+    if metadata.icc is None and not (row.name == "JPEG XL" and frame.layout in ("RGB", "RGBA") and colours.codes):
+        profile = colours.profile(frame.layout.removesuffix("A") if frame.has_alpha else frame.layout)
+        if profile is None:
+            notes("declares colours that are not known here: taken as sRGB")
+        return replace(metadata, icc=profile, colours=colours if profile else None)
+    return metadata
+
+
+def _without_float(frame: Frame, metadata: Metadata, row: Format, notes: Notes) -> tuple[Frame, Metadata]:
     dtype = np.uint16 if 16 in row.depths else np.uint8
     clipped = f"clipped to 0..1 and written with {8 * np.dtype(dtype).itemsize} bits"
     if frame.transfer == "linear" and metadata.icc is None:  # nothing would tell the reader that it is light
         notes(f"{row.name} holds no float: light is brought to sRGB's curve, {clipped}")
         frame = _through(display_of_light, frame, "display")
+        metadata = replace(metadata, colours=metadata.colours and metadata.colours.on_srgb_curve())
     else:
         notes(f"{row.name} holds no float: {clipped}")
-    return replace(frame, pixels=from_float(frame.pixels, dtype))
+    return replace(frame, pixels=from_float(frame.pixels, dtype)), metadata
 
 
 def _through(curve: Callable[[Pixels], Pixels], frame: Frame, transfer: Transfer) -> Frame:
@@ -104,10 +127,10 @@ def without_profile(frame: Frame, metadata: Metadata, reason: str, notes: Notes)
         return frame, metadata
     base = frame.layout.removesuffix("A") if frame.layout in ("LA", "RGBA") else frame.layout
     if icc.is_srgb(profile) or icc.space(profile) != base:
-        return frame, replace(metadata, icc=None)
+        return frame, replace(metadata, icc=None, colours=None)
     if frame.pixels.dtype == np.float32:
         notes(f"{reason}: it is lost, the values stay as they were")
-        return frame, replace(metadata, icc=None)
+        return frame, replace(metadata, icc=None, colours=None)
     notes(f"{reason}: colours converted to sRGB")
     converted, metadata = _to_srgb(frame, metadata, notes)
     if base == "L":
@@ -137,7 +160,7 @@ def _to_srgb(frame: Frame, metadata: Metadata, notes: Notes) -> tuple[Frame, Met
         profile = None
         pixels = by_strips(convert, frame.pixels)
     layout: Layout = "RGBA" if alpha_channels else "RGB"
-    return Frame(pixels, layout, "display", frame.duration_ms), replace(metadata, icc=None)
+    return Frame(pixels, layout, "display", frame.duration_ms), replace(metadata, icc=None, colours=None)
 
 
 def _in_a_depth_of(frame: Frame, row: Format, notes: Notes) -> Frame:

@@ -64,3 +64,11 @@ class Encoder(ABC):
 
     def finish(self) -> None:  # noqa: B027 -- most formats are whole after their only frame
         """Write what can be known only at the end."""
+
+
+def stored_bits(job: Encoding, usual: int) -> int:
+    """Bits per sample, of 10 and 12, for pixels of 16: as many as the source has, or as are usual; reports a loss."""
+    bits = {9: 10, 10: 10, 11: 12, 12: 12}.get(job.info.sample_bits, usual)
+    if not 0 < job.info.sample_bits <= bits:
+        job.notes(f"{job.row.name} as written here holds {bits} bits per channel: rounded from 16")
+    return bits

@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 IMAGE_WIDTH, IMAGE_LENGTH, ORIENTATION = 0x0100, 0x0101, 0x0112
 EXIF_IFD, GPS_IFD, INTEROP_IFD = 0x8769, 0x8825, 0xA005
+COLOUR_SPACE, INTEROP_INDEX = 0xA001, 0x0001
 PIXEL_X, PIXEL_Y = 0xA002, 0xA003
 SUBJECT_AREA, SUBJECT_LOCATION = 0x9214, 0xA214
 FOCAL_PLANE_X, FOCAL_PLANE_Y = 0xA20E, 0xA20F
@@ -104,6 +105,15 @@ def orientation(block: bytes) -> int:
             value = int.from_bytes(field.data[: _TYPE_BYTES[field.type]], "little" if order == "<" else "big")
             return value if 1 <= value <= 8 else 1
     return 1
+
+
+def is_adobe_rgb(block: bytes) -> bool:
+    """Whether a camera says that its colours are those of Adobe RGB: "uncalibrated" with R03, or its own number."""
+    found, order = fields(block)
+    inner = [child for field in found if field.tag == EXIF_IFD for child in field.children]
+    spaces = [struct.unpack_from(order + "H", f.data)[0] for f in inner if f.tag == COLOUR_SPACE and len(f.data) >= 2]
+    indices = [f.data for field in inner if field.tag == INTEROP_IFD for f in field.children if f.tag == INTEROP_INDEX]
+    return spaces[:1] == [2] or (spaces[:1] == [0xFFFF] and any(index.startswith(b"R03") for index in indices))
 
 
 def upright(block: bytes) -> bytes:

@@ -33,10 +33,11 @@ class Format:
         name: key of `FORMATS`, as shown to the user.
         extensions: lower case, with the dot; the first is the one written by default.
         layouts: `Frame.layout` values that can be stored without conversion.
-        depths: bits per channel that can be stored: 8, 16, 32 (float32).
+        depths: bits per channel that can be stored: 8, 16 (of which AVIF and HEIC keep 10 or 12), 32 (float32).
         max_side: largest width and height in pixels.
         frames: whether a file holds one picture, an animation or pages.
         icc, exif, xmp, dpi: whether the metadata of that kind can be stored.
+        codes: whether it can be declared by numbers of ITU-T H.273 what the colours are: PQ and HLG, above all.
         aspect: whether it can be stored that pixels are not square, without saying how large they are.
         parts: kinds of `parts.Part` that can be stored.
         copies: of the picture that the encoder holds in addition to it (measured); a sequence counts each frame.
@@ -58,6 +59,7 @@ class Format:
     exif: bool = False
     xmp: bool = False
     dpi: bool = False
+    codes: bool = False
     aspect: bool = False
     parts: tuple[str, ...] = ()
     copies: float = 0.0
@@ -94,6 +96,7 @@ _ROWS = (
         exif=True,
         xmp=True,
         dpi=True,
+        codes=True,
         aspect=True,
         copies=1.0,
         bands=True,
@@ -130,11 +133,13 @@ _ROWS = (
         "AVIF",
         (".avif", ".avifs"),
         layouts=_RGB_AND_RGBA,
+        depths=(8, 16),
         max_side=65_536,
         frames="animation",
         icc=True,
         exif=True,
         xmp=True,
+        codes=True,
         parts=("clip",),
         quality=90,
         copies=4.0,
@@ -143,10 +148,12 @@ _ROWS = (
         "HEIC",
         (".heic", ".heif", ".hif"),
         layouts=_RGB_AND_RGBA,
+        depths=(8, 16),
         max_side=32_768,
         icc=True,
         exif=True,
         xmp=True,
+        codes=True,
         aspect=True,
         parts=("clip",),
         quality=90,
@@ -159,6 +166,7 @@ _ROWS = (
         layouts=_WITH_ALPHA,
         depths=(8, 16, 32),
         max_side=2**30,
+        codes=True,
         icc=True,
         exif=True,
         xmp=True,

@@ -10,7 +10,9 @@ from typing import Literal
 
 from upscale_cli.frames.image import Layout, channels_of
 from upscale_cli.media.image import exif as exif_block
+from upscale_cli.media.image import icc as icc_profile
 from upscale_cli.media.image import xmp as xmp_packet
+from upscale_cli.media.image.colours import Colours
 from upscale_cli.media.image.header import Header
 from upscale_cli.media.image.parts import Part
 from upscale_cli.media.image.tiff_facts import TiffFacts
@@ -26,6 +28,7 @@ class Metadata:
 
     Attributes:
         icc: ICC profile, bit for bit.
+        colours: what is declared of them by numbers; beside a profile it says the same, unless it is HDR.
         exif: EXIF block from its TIFF header on (no "Exif" prefix), orientation 1, no thumbnail.
         xmp: XMP packet, orientation 1.
         dpi: dots per inch, horizontally and vertically.
@@ -41,6 +44,7 @@ class Metadata:
     """
 
     icc: bytes | None = None
+    colours: Colours | None = None
     exif: bytes | None = None
     xmp: bytes | None = None
     dpi: tuple[float, float] | None = None
@@ -53,6 +57,13 @@ class Metadata:
     tiff: TiffFacts | None = None
     photoshop: bytes = b""
     comment: bytes = b""
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether gray or RGB values are proportional to light."""
+        if self.icc is not None:
+            return icc_profile.is_linear(self.icc)
+        return self.colours is not None and self.colours.is_linear
 
     def resized(self, width: int, height: int, scale: tuple[float, float] = (1.0, 1.0)) -> "Metadata":
         """The same for the picture in its new size, which is its former one times `scale`."""
@@ -75,6 +86,8 @@ class PhotoInfo:
         width, height: upright, of the first frame.
         frames: frames of an animation or pages of a TIFF; 1 for a still.
         animated: whether frames follow each other in time.
+        sample_bits: of a sample as stored, where they are more than 8 and fewer than 16; 0 where they are as many as
+            `bits`.
         layout, bits: of the first frame; an animation's frames may drop an alpha that is opaque throughout.
         metadata: of the first frame.
         lossless: whether the file kept the pixels as they were, so that an output should too.
@@ -97,6 +110,7 @@ class PhotoInfo:
     total_pixels: int = 0
     pages: tuple[Metadata, ...] = ()
     page_sizes: tuple[tuple[int, int], ...] = ()
+    sample_bits: int = 0
     extra: int = 0
 
     @property
@@ -118,6 +132,7 @@ def ratio(across: float, down: float) -> tuple[int, int] | None:
 def upright_metadata(
     *,
     icc: bytes | None = None,
+    colours: Colours | None = None,
     exif: bytes | None = None,
     xmp: bytes | str | None = None,
     dpi: tuple[float, float] | None = None,
@@ -149,6 +164,7 @@ def upright_metadata(
         aspect = aspect and (aspect[1], aspect[0])
     metadata = Metadata(
         icc=icc or None,
+        colours=colours,
         exif=exif_block.upright(exif) if exif else None,
         xmp=xmp_packet.upright(packet) if packet else None,
         dpi=dpi,

@@ -331,10 +331,10 @@ def _encoder(job: Encoding) -> Encoder:
         from upscale_cli.media.image.codecs.webp_writer import AnimatedWebp
 
         return AnimatedWebp(job)
-    if name == "AVIF" and animated:
-        from upscale_cli.media.image.codecs.avif_writer import AnimatedAvif
+    if name == "AVIF":
+        from upscale_cli.media.image.codecs.avif_writer import AnimatedAvif, AvifStill
 
-        return AnimatedAvif(job)
+        return AnimatedAvif(job) if animated else AvifStill(job)
     if name in ("PNM", "PAM", "PFM"):
         from upscale_cli.media.image.codecs.netpbm import Netpbm
 

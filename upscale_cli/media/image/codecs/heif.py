@@ -11,14 +11,14 @@ import numpy as np
 
 from upscale_cli.errors import InputError, OutputError, UpscaleError
 from upscale_cli.frames.image import Frame, Layout, Transfer
-from upscale_cli.frames.pixels import upright_pixels
-from upscale_cli.media.image import icc
+from upscale_cli.frames.pixels import stretched, upright_pixels
+from upscale_cli.media.image.codecs.heif_items import colours_of, matrix_of, primary_of
 from upscale_cli.media.image.codecs.heif_parts import appended, parts_of
-from upscale_cli.media.image.encoder import Encoder, Encoding
+from upscale_cli.media.image.encoder import Encoder, Encoding, stored_bits
 from upscale_cli.media.image.metadata import Metadata, PhotoInfo, upright_metadata
 from upscale_cli.media.image.source import Picture, Source, decoding
 
-_LAYOUTS: dict[str, Layout] = {"L": "L", "LA": "LA", "RGB": "RGB", "RGBA": "RGBA", "I;16": "L"}
+_LAYOUTS: dict[str, Layout] = {"L": "L", "LA": "LA", "RGB": "RGB", "RGBA": "RGBA", "I": "L"}
 _REMEDY = 'pip install "upscale-cli[heif]" adds HEIC.'
 
 
@@ -44,14 +44,16 @@ def open_heif(source: Source) -> Picture:
     pillow_heif = _pillow_heif(InputError, source.name)
     with decoding(source):
         source.file.seek(0)
-        file = pillow_heif.open_heif(source.file, convert_hdr_to_8bit=False, hdr_to_16bit=True)
+        file = pillow_heif.open_heif(source.file, convert_hdr_to_8bit=False, hdr_to_16bit=False)
         image = file[file.primary_index]
         source.check_size(*image.size)
         if len(file) > 1:
             source.say(f"{source.name}: holds {len(file)} pictures, the primary one is taken")
         found = image.info
+        profile = found.get("icc_profile")
         metadata, _ = upright_metadata(
-            icc=found.get("icc_profile"),
+            icc=profile,
+            colours=colours_of(primary_of(source.file), profile is not None),
             exif=found.get("exif"),
             xmp=found.get("xmp"),
             aspect=_aspect(found.get("pixel_aspect_ratio")),
@@ -59,8 +61,8 @@ def open_heif(source: Source) -> Picture:
         )
         metadata = replace(metadata, parts=parts_of(source.file))
         _say_what_is_lost(source, found)
-        deep = image.mode.endswith(";16")
-        layout = _LAYOUTS.get(image.mode if image.mode == "I;16" else image.mode.removesuffix(";16"))
+        base, _, depth = image.mode.partition(";")
+        layout = _LAYOUTS.get(base)
         if layout is None:
             raise InputError(f"{source.name}: HEIC pixels of mode {image.mode} are not read. Convert it to PNG first.")
         info = PhotoInfo(
@@ -69,7 +71,8 @@ def open_heif(source: Source) -> Picture:
             width=image.size[0],
             height=image.size[1],
             layout=layout,
-            bits=16 if deep else 8,
+            bits=16 if depth else 8,
+            sample_bits=int(depth or 0) % 16,
             metadata=metadata,
             total_pixels=image.size[0] * image.size[1],
         )
@@ -93,9 +96,11 @@ def _say_what_is_lost(source: Source, found: dict[str, Any]) -> None:
 
 
 def _frames(source: Source, image: Any, info: PhotoInfo) -> Iterator[Frame]:
-    transfer: Transfer = "linear" if icc.is_linear(info.metadata.icc) else "display"
+    transfer: Transfer = "linear" if info.metadata.is_linear else "display"
     with decoding(source):
         pixels = upright_pixels(np.asarray(image), 1)
+        if info.sample_bits:
+            pixels = stretched(pixels, 2**info.sample_bits - 1, info.sample_bits)
         if pixels.shape != (info.height, info.width, len(info.layout)):
             raise InputError(f"pixels of shape {pixels.shape} are not what the header announced")
         frame = Frame(pixels, info.layout, transfer)
@@ -103,7 +108,7 @@ def _frames(source: Source, image: Any, info: PhotoInfo) -> Iterator[Frame]:
 
 
 class Heic(Encoder):
-    """One 8-bit picture, 4:4:4."""
+    """One picture, 4:4:4; of more than 8 bits 10 are kept, or 12 of a source that has 12."""
 
     def __init__(self, job: Encoding) -> None:
         super().__init__(job)
@@ -120,8 +125,15 @@ class Heic(Encoder):
             options["xmp"] = packet
         if metadata.aspect:
             options["pixel_aspect_ratio"] = metadata.aspect[::-1]
+        if metadata.colours and metadata.colours.codes and not metadata.icc:
+            primaries, transfer = metadata.colours.codes
+            options |= {"color_primaries": primaries, "transfer_characteristics": transfer, "full_range_flag": 1}
+            options["matrix_coefficients"] = matrix_of(primaries)
+        mode: str = frame.layout
+        if frame.pixels.dtype == np.uint16:
+            mode, options["bit_depth"] = mode + ";16", stored_bits(self.job, 10)
         self._library.encode(
-            frame.layout,
+            mode,
             (frame.width, frame.height),
             frame.pixels.tobytes(),
             self.job.stream,

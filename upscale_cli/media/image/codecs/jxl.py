@@ -17,7 +17,8 @@ from upscale_cli.frames.pixels import stretched, unpremultiplied
 from upscale_cli.media.image import icc
 from upscale_cli.media.image.codecs import openimageio
 from upscale_cli.media.image.codecs.boxes import boxes_of
-from upscale_cli.media.image.codecs.jxl_header import CODESTREAM, HEADER_BYTES, LINEAR, Header, read_header
+from upscale_cli.media.image.codecs.jxl_header import CODESTREAM, HEADER_BYTES, LINEAR, Header, codes_of, read_header
+from upscale_cli.media.image.colours import of_codes
 from upscale_cli.media.image.metadata import Bits, PhotoInfo, upright_metadata
 from upscale_cli.media.image.source import Picture, Source, decoding
 
@@ -40,8 +41,13 @@ def open_jxl(source: Source) -> Picture:
             source.say(f"{source.name}: JPEG XL animations are not read, only their first frame")
         layout = cast(Layout, ("L" if header.gray else "RGB") + ("A" if header.alpha else ""))
         # libjxl turns the pixels as the codestream declares; what EXIF notes is the camera's, and no longer holds.
+        codes = codes_of(header)
         metadata, _ = upright_metadata(
-            icc=_profile(source, data, header, layout.removesuffix("A")), exif=exif, xmp=xmp, turned_already=True
+            icc=_profile(source, data, header, layout.removesuffix("A")),
+            colours=of_codes(*codes) if codes else None,
+            exif=exif,
+            xmp=xmp,
+            turned_already=True,
         )
         width, height = (header.width, header.height) if header.orientation < 5 else (header.height, header.width)
         bits: Bits = 32 if header.is_float else 8 if header.bits <= 8 else 16
@@ -52,6 +58,7 @@ def open_jxl(source: Source) -> Picture:
             height=height,
             layout=layout,
             bits=bits,
+            sample_bits=header.bits if 8 < header.bits < 16 and not header.is_float else 0,
             metadata=metadata,
             lossless=not header.xyb,
             total_pixels=width * height,
@@ -116,7 +123,6 @@ def _frames(source: Source, data: bytes, header: Header, info: PhotoInfo) -> Ite
             pixels = stretched(pixels, 2**header.bits - 1, header.bits)
         if header.alpha and header.premultiplied:
             pixels = unpremultiplied(pixels)
-        linear = header.curve == LINEAR or icc.is_linear(info.metadata.icc)
-        transfer: Transfer = "linear" if linear else "display"
+        transfer: Transfer = "linear" if header.curve == LINEAR or info.metadata.is_linear else "display"
         frame = Frame(pixels, info.layout, transfer)
     yield frame

@@ -11,7 +11,7 @@ from upscale_cli.errors import InputError
 
 CODESTREAM = b"\xff\x0a"
 HEADER_BYTES = 4096
-LINEAR, SRGB_CURVE = 8, 13
+LINEAR, SRGB_CURVE, PQ, HLG = 8, 13, 16, 18
 _RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
 _ALPHA = 0
 _GRAY = 1
@@ -72,12 +72,22 @@ class Header:
 
     @property
     def needs_profile(self) -> bool:
-        """Whether the colours are others than those of sRGB, by its curve or in proportion to light."""
-        return (
+        """Whether the colours are others than those of sRGB, by its curve or in proportion to light, and not HDR."""
+        return self.curve not in (PQ, HLG) and (
             self.has_icc
             or (self.white, self.primaries) != (_D65, _SRGB_PRIMARIES)
             or self.curve not in (LINEAR, SRGB_CURVE)
         )
+
+
+_CODES = {(1, 1): 1, (1, 9): 9, (1, 11): 12, (11, 11): 11}
+"""Primaries of H.273 by the numbers of white point and primaries."""
+
+
+def codes_of(header: Header) -> tuple[int, int] | None:
+    """What the header declares as primaries and transfer characteristics of H.273, where it can be said so."""
+    primaries = _CODES.get((header.white, 1 if header.gray else header.primaries))
+    return None if header.has_icc or primaries is None or header.curve < 0 else (primaries, header.curve)
 
 
 def read_header(codestream: bytes) -> Header:

@@ -4,9 +4,12 @@ OpenImageIO writes profiles, and declares what samples of more than 8 bits mean;
 declare gray's curve (3.2.2). imagecodecs writes every layout, with neither.
 """
 
+from dataclasses import replace
+from typing import Final
+
 import numpy as np
 
-from upscale_cli.frames.image import Frame
+from upscale_cli.frames.image import Frame, Layout
 from upscale_cli.frames.pixels import from_float, to_8_bits
 from upscale_cli.media.image import icc
 from upscale_cli.media.image.codecs import openimageio
@@ -19,6 +22,7 @@ from upscale_cli.media.image.metadata import Metadata
 from upscale_cli.messages import option
 
 _EFFORT = 5
+_IN_COLOUR: Final[dict[Layout, Layout]] = {"L": "RGB", "LA": "RGBA"}
 _FILE_TYPE = b"jxl \0\0\0\0jxl "
 
 
@@ -36,9 +40,16 @@ class JpegXl(Encoder):
                 data = self._by_openimageio(frame, metadata.icc, distance)
             if data is None:
                 frame, metadata = without_profile(frame, metadata, reason, job.notes)
-        wants_meaning = frame.transfer == "linear" or (distance > 0 and frame.pixels.dtype != np.uint8)
+        codes = metadata.colours.codes if metadata.colours and not metadata.icc else None
+        if codes and frame.layout in ("L", "LA"):  # which cannot be declared
+            frame = replace(
+                frame,
+                pixels=np.concatenate([frame.pixels[..., :1]] * 2 + [frame.pixels], axis=2),
+                layout=_IN_COLOUR[frame.layout],
+            )
+        wants_meaning = codes or frame.transfer == "linear" or (distance > 0 and frame.pixels.dtype != np.uint8)
         if data is None and frame.layout in ("RGB", "RGBA") and wants_meaning:
-            data = self._by_openimageio(frame, None, distance)
+            data = self._by_openimageio(frame, None, distance, codes)
         elif data is None:
             data = self._by_imagecodecs(frame, distance)
         if data is None:
@@ -56,10 +67,12 @@ class JpegXl(Encoder):
     def _is_lossless(self, frame: Frame) -> bool:
         return self.job.lossless or (frame.pixels.dtype != np.uint8 and self.job.quality is None)
 
-    def _by_openimageio(self, frame: Frame, profile: bytes | None, distance: float) -> bytes | None:
-        curve = LINEAR if frame.transfer == "linear" else SRGB_CURVE
+    def _by_openimageio(
+        self, frame: Frame, profile: bytes | None, distance: float, codes: tuple[int, int] | None = None
+    ) -> bytes | None:
+        codes = codes or (1, LINEAR if frame.transfer == "linear" else SRGB_CURVE)
         attributes = {"effort": _EFFORT, "distance": distance, "use_boxes": 0}
-        return openimageio.encode(frame.pixels, profile, attributes, curve, self.job.folder)
+        return openimageio.encode(frame.pixels, profile, attributes, codes, self.job.folder)
 
     def _by_imagecodecs(self, frame: Frame, distance: float) -> bytes:
         """Without a profile. imagecodecs declares what has more than 8 bits to be linear light.

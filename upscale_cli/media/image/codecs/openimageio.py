@@ -41,12 +41,16 @@ def profile_of(data: bytes) -> bytes | None:
 
 
 def encode(
-    pixels: Pixels, profile: bytes | None, attributes: Mapping[str, int | float], curve: int, folder: Path | None
+    pixels: Pixels,
+    profile: bytes | None,
+    attributes: Mapping[str, int | float],
+    codes: tuple[int, int],
+    folder: Path | None,
 ) -> bytes | None:
     """Pixels (H, W, C), of 1, 3 or 4 channels, as JPEG XL; None where it cannot be encoded or there is no room for it.
 
     Args:
-        profile: None declares sRGB's primaries and `curve`, a number of ITU-T H.273.
+        profile: None declares `codes` instead: primaries and transfer characteristics of ITU-T H.273.
         attributes: of the encoder, without their prefix.
         folder: where the file lies for a moment; None: the system's own folder.
     """
@@ -60,7 +64,7 @@ def encode(
     if profile is not None:
         spec.attribute("ICCProfile", f"uint8[{len(profile)}]", np.frombuffer(profile, np.uint8))
     else:
-        spec.attribute("CICP", "int[4]", (1, curve, 0, 1))
+        spec.attribute("CICP", "int[4]", (*codes, 0, 1))
     with scratch_file(folder) as (path, file):
         output = OpenImageIO.ImageOutput.create("jpegxl")
         if output is None:

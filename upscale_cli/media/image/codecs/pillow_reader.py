@@ -12,11 +12,15 @@ from upscale_cli.errors import InputError
 from upscale_cli.frames.image import Frame, Layout, Transfer
 from upscale_cli.frames.pixels import empty_upright
 from upscale_cli.media.image import icc
+from upscale_cli.media.image.codecs.avif_reader import deep_frame
 from upscale_cli.media.image.codecs.gif_reader import extent_of
+from upscale_cli.media.image.codecs.heif_items import Primary, colours_of, primary_of
 from upscale_cli.media.image.codecs.heif_parts import parts_of
 from upscale_cli.media.image.codecs.jpeg_damage import damage_of, refuse_damage
 from upscale_cli.media.image.codecs.jpeg_segments import behind_picture
 from upscale_cli.media.image.codecs.vips_reader import jpeg_row_reader
+from upscale_cli.media.image.colours import adobe_rgb
+from upscale_cli.media.image.exif import is_adobe_rgb
 from upscale_cli.media.image.metadata import Metadata, PhotoInfo, upright_metadata
 from upscale_cli.media.image.photoshop import JPEG_NAME, of_any_size
 from upscale_cli.media.image.source import Picture, Source, calm_pillow, decoding, stream_of
@@ -56,8 +60,10 @@ def open_with_pillow(source: Source, format: str) -> Picture:
         image = _opened(source, format)
         source.check_size(*image.size)
         frames = 1 if format == "JPEG" else int(getattr(image, "n_frames", 1))
-        _say_what_is_lost(source, image, format)
-        metadata, orientation = _metadata(source, image, format)
+        primary = primary_of(source.file) if format == "AVIF" else Primary()
+        deep = primary.bits > 8 and frames == 1
+        _say_what_is_lost(source, image, format, primary, deep)
+        metadata, orientation = _metadata(source, image, format, primary)
         if format == "JPEG":
             metadata = _with_parts(source, metadata, image, orientation)
         elif format == "AVIF":
@@ -73,7 +79,8 @@ def open_with_pillow(source: Source, format: str) -> Picture:
             width=width,
             height=height,
             layout=layout,
-            bits={1: 8, 2: 16, 4: 32}[np.dtype(dtype).itemsize],  # type: ignore[arg-type]
+            bits=16 if deep else {1: 8, 2: 16, 4: 32}[np.dtype(dtype).itemsize],  # type: ignore[arg-type]
+            sample_bits=primary.bits if deep else 0,
             frames=frames,
             animated=animated,
             metadata=metadata,
@@ -83,6 +90,8 @@ def open_with_pillow(source: Source, format: str) -> Picture:
     row_reader = None
     if format == "JPEG" and orientation == 1:
         row_reader = jpeg_row_reader(source, height, width, layout, _transfer(info))
+    if deep:
+        return Picture(info, lambda: deep_frame(source, info, orientation))
     return Picture(info, lambda: _frames(source, image, info, orientation), row_reader)
 
 
@@ -136,7 +145,7 @@ def _jpeg(source: Source, cut: bool) -> BinaryIO:
 
 
 def _transfer(info: PhotoInfo) -> Transfer:
-    return "linear" if info.layout != "CMYK" and icc.is_linear(info.metadata.icc) else "display"
+    return "linear" if info.layout != "CMYK" and info.metadata.is_linear else "display"
 
 
 def _frames(source: Source, image: "Image.Image", info: PhotoInfo, orientation: int) -> Iterator[Frame]:
@@ -238,15 +247,24 @@ def _is_gray_palette(image: "Image.Image") -> bool:
     return bool(len(entries)) and bool((entries == entries[:, :1]).all())
 
 
-def _metadata(source: Source, image: "Image.Image", format: str) -> tuple[Metadata, int]:
+def _metadata(source: Source, image: "Image.Image", format: str, primary: Primary) -> tuple[Metadata, int]:
     found = image.info
-    exif, comment = found.get("exif"), found.get("comment")
+    exif, profile, comment = (found.get(key) for key in ("exif", "icc_profile", "comment"))
+    colours = colours_of(primary, profile is not None)
+    if (
+        format == "JPEG"
+        and profile is None
+        and isinstance(exif, bytes)
+        and is_adobe_rgb(exif.removeprefix(b"Exif\0\0"))
+    ):
+        colours = adobe_rgb()
     metadata, orientation = upright_metadata(
-        icc=found.get("icc_profile"),
+        icc=profile,
+        colours=colours,
         exif=exif if isinstance(exif, bytes) else None,
         xmp=found.get("xmp"),
         dpi=_dpi(found.get("dpi")),
-        aspect=_aspect(source, image, format),
+        aspect=primary.aspect[::-1] if primary.aspect else _aspect(source, image, format),
     )
     return replace(metadata, comment=comment if isinstance(comment, bytes) else b""), orientation
 
@@ -306,16 +324,14 @@ def _webp_size(source: Source) -> tuple[int, int]:
     return width & 0x3FFF, height & 0x3FFF
 
 
-def _say_what_is_lost(source: Source, image: "Image.Image", format: str) -> None:
-    """Reports what Pillow leaves out silently."""
+def _say_what_is_lost(source: Source, image: "Image.Image", format: str, primary: Primary, deep: bool) -> None:
+    """Reports what is left out silently."""
     if format == "ICO" and len(image.info.get("sizes", ())) > 1:
         source.say(f"{source.name}: the largest of its pictures is taken; an icon gets smaller ones made of that")
-    if format == "AVIF":
-        source.file.seek(0)
-        head = source.file.read(64 * 1024)
-        coding = head.find(b"av1C")
-        if 0 < coding < len(head) - 7 and head[coding + 6] & 0x40:
-            source.say(f"{source.name}: AVIF of more than 8 bits per channel is read with 8")
+    if primary.bits > 8 and not deep:
+        source.say(f"{source.name}: animated AVIF of more than 8 bits per channel is read with 8")
+    if b"tmap" in primary.types:
+        source.say(f"{source.name}: its gain map, which makes it an HDR picture, is left out")
 
 
 def _is_lossless(source: Source, format: str) -> bool:

@@ -1,8 +1,8 @@
-"""WebP, BMP, TGA, PCX, ICO and AVIF stills, through Pillow."""
+"""WebP, BMP, TGA, PCX and ICO stills, and AVIF of 8 bits, through Pillow."""
 
 import io
 import struct
-from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, Final, cast
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from upscale_cli.media.image.metadata import Metadata
 if TYPE_CHECKING:
     from PIL import Image
 
+AVIF_SPEED: Final = 6
 _PLUGINS = {"WebP": "WEBP"}
 _ICON_SIDES = (16, 24, 32, 48, 64, 128)
 
@@ -83,4 +84,4 @@ def webp_options(job: Encoding) -> dict[str, Any]:
 
 
 def avif_options(job: Encoding) -> dict[str, Any]:
-    return {"quality": job.lossy_quality, "subsampling": "4:4:4", "speed": 6}
+    return {"quality": job.lossy_quality, "subsampling": "4:4:4", "speed": AVIF_SPEED}

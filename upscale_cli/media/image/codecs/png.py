@@ -33,6 +33,7 @@ from upscale_cli.media.image.codecs.png_chunks import (
     read_chunks,
     wrapped,
 )
+from upscale_cli.media.image.colours import of_png
 from upscale_cli.media.image.metadata import PhotoInfo, upright_metadata
 from upscale_cli.media.image.source import Picture, Source, calm_pillow, decoding, stream_of
 from upscale_cli.messages import option
@@ -54,8 +55,9 @@ def open_png(source: Source) -> Picture:
             raise InputError(
                 f"{source.name}: the PNG is truncated. {option('salvage', True)} takes the rows that are there."
             )
+        colours = of_png(dict(chunks.kept), chunks.icc is not None)
         metadata, orientation = upright_metadata(
-            icc=chunks.icc, exif=chunks.exif, xmp=chunks.xmp, dpi=chunks.dpi, aspect=chunks.aspect
+            icc=chunks.icc, colours=colours, exif=chunks.exif, xmp=chunks.xmp, dpi=chunks.dpi, aspect=chunks.aspect
         )
         metadata = replace(metadata, png_chunks=tuple(chunks.kept))
         animated = chunks.plays is not None and len(chunks.parts) > 1
@@ -77,7 +79,7 @@ def open_png(source: Source) -> Picture:
             lossless=True,
             total_pixels=frames * width * height,
         )
-    transfer: Transfer = "linear" if _is_linear(chunks) else "display"
+    transfer: Transfer = "linear" if metadata.is_linear else "display"
     if animated:
         return Picture(info, lambda: _composed(source, chunks, orientation, transfer))
     by_rows = orientation == 1 and not source.salvage and _can_be_read_by_rows(chunks)
@@ -162,15 +164,6 @@ def _has_gray_palette(chunks: Chunks) -> bool:
     entries = np.frombuffer((chunks.palette or b"")[: len(chunks.palette or b"") // 3 * 3], np.uint8).reshape(-1, 3)
     rgb_profile = chunks.icc is not None and icc.space(chunks.icc) == "RGB"
     return len(entries) > 0 and not rgb_profile and bool((entries == entries[:, :1]).all())
-
-
-def _is_linear(chunks: Chunks) -> bool:
-    """By the profile; without one, by gAMA, which holds the encoding exponent in 1/100,000."""
-    if chunks.icc is not None:
-        return icc.is_linear(chunks.icc)
-    known = dict(chunks.kept)
-    gamma = known.get(b"gAMA", b"")
-    return b"sRGB" not in known and len(gamma) == 4 and int.from_bytes(gamma, "big") * icc.LINEAR_GAMMA > 100_000
 
 
 def _still(source: Source, chunks: Chunks, orientation: int, transfer: Transfer) -> Iterator[Frame]:

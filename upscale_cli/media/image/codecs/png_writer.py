@@ -184,6 +184,8 @@ def ancillary_chunks(metadata: Metadata) -> bytes:
     chunks = []
     if metadata.icc:
         chunks.append(chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(metadata.icc)))
+    if metadata.colours and metadata.colours.codes and b"cICP" not in dict(metadata.png_chunks):
+        chunks.append(chunk(b"cICP", bytes((*metadata.colours.codes, 0, 1))))
     for kind, data in metadata.png_chunks:
         # A profile and sRGB exclude each other.
         if not (metadata.icc and kind == b"sRGB"):

@@ -16,7 +16,6 @@ from upscale_cli.errors import InputError
 from upscale_cli.frames.image import Frame, Transfer
 from upscale_cli.frames.pixels import upright_pixels
 from upscale_cli.frames.rows import BAND_BYTES, RowReader
-from upscale_cli.media.image import icc
 from upscale_cli.media.image.codecs.pillow_reader import pixels_of, plan
 from upscale_cli.media.image.codecs.tiff_directory import (
     FLOAT,
@@ -118,7 +117,7 @@ def _row_reader(source: Source, page: Page, how: Counting) -> RowReader | None:
         height, count, size = _segments(found)
     if count == 0 or size > max(SMALL_SEGMENTS, page.height * page.width * page.samples * page.bits // 8 // 4):
         return None
-    linear = icc.is_linear(page.metadata.icc)
+    linear = page.metadata.is_linear
     return RowReader(
         page.height, page.width, page.layout, np.dtype(f"u{page.bits // 8}"), "linear" if linear else "display",
         lambda start: _bands(source, page, how, start, height, count), held=3 * max(size, BAND_BYTES),
@@ -202,7 +201,7 @@ def _upright_size(page: Page) -> tuple[int, int]:
 
 def _frame(source: Source, page: Page, how: Counting) -> Frame:
     with decoding(source):
-        linear = page.layout != "CMYK" and icc.is_linear(page.metadata.icc)
+        linear = page.layout != "CMYK" and page.metadata.is_linear
         transfer: Transfer = "linear" if linear else "display"
         if page.needs_libtiff:
             return _decoded_by_pillow(source, page, transfer)
