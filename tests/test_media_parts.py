@@ -219,8 +219,8 @@ def test_where_no_gain_map_can_be_none_is_claimed(tmp_path: Path, target: str) -
     ("change", "word"),
     [
         (lambda data: data[: -len(CLIP)], "is not there"),
-        (lambda data: data[: -len(CLIP)] + b"x" * len(CLIP), "bytes behind"),
-        (lambda data: data.replace(b"ftypmp42", b"....mp42"), "bytes behind"),
+        (lambda data: data[: -len(CLIP)] + b"x" * len(CLIP), "data after"),
+        (lambda data: data.replace(b"ftypmp42", b"....mp42"), "data after"),
     ],
 )
 def test_a_clip_that_is_announced_and_not_there(tmp_path: Path, change: Any, word: str) -> None:

@@ -14,6 +14,8 @@ from typing import Final
 Inventory = Mapping[str, str]
 """What there is, by name, and a short value that differs where the things do: a text, a count, a digest."""
 
+_COLOURS: Final = "colours"
+_PROFILE: Final = "colour profile"
 _SHOWN: Final = 6
 _LONGEST_VALUE: Final = 60
 
@@ -47,15 +49,19 @@ class Differences:
 
 
 def compare(source: Inventory, output: Inventory) -> Differences:
-    """What became of everything in the source.
+    """What became of everything in the source. Colours that were declared by numbers, a profile may declare.
 
     >>> compare({"EXIF": "a", "comment": "hello"}, {"EXIF": "b", "profile": "c"}).lost
     ('comment',)
     """
+
+    def is_there(name: str) -> bool:
+        return name in output or (_PROFILE in output and heading(name) == _COLOURS)
+
     return Differences(
         kept=tuple(name for name, value in source.items() if output.get(name) == value),
-        changed=tuple(name for name, value in source.items() if name in output and output[name] != value),
-        lost=tuple(name for name in source if name not in output),
+        changed=tuple(name for name, value in source.items() if is_there(name) and output.get(name) != value),
+        lost=tuple(name for name in source if not is_there(name)),
         added=tuple(name for name in output if name not in source),
     )
 

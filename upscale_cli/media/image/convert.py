@@ -64,7 +64,7 @@ def _declared(frame: Frame, metadata: Metadata, row: Format, notes: Notes) -> Me
     if colours.hdr and row.codes:
         return replace(metadata, icc=None)
     if colours.hdr:
-        notes(f"{row.name} as written here cannot say that a picture is HDR ({colours.hdr}): its values stay the same")
+        notes(f"{row.name} as written here cannot say that colours are HDR ({colours.hdr}): their values stay the same")
         return replace(metadata, colours=None)
     if metadata.icc is None and not (row.name == "JPEG XL" and frame.layout in ("RGB", "RGBA") and colours.codes):
         profile = colours.profile(frame.layout.removesuffix("A") if frame.has_alpha else frame.layout)
@@ -198,9 +198,9 @@ def _kept_by(row: Format, metadata: Metadata, notes: Notes) -> Metadata:
 
 
 _LOST_PARTS = {
-    "clip": "the clip of this motion photo is",
-    "gain map": "the gain map, which makes it an HDR picture, is",
-    "trailer": "what a Samsung camera appended is",
+    "clip": "the clip of this motion photo, and what its XMP says of it, is",
+    "gain map": "the gain map, which makes it an HDR picture, and what its XMP says of it, is",
+    "trailer": "data after the picture, which a Samsung camera appended, is",
 }
 
 
@@ -214,5 +214,5 @@ def _with_parts_of(row: Format, metadata: Metadata, notes: Notes) -> Metadata:
     if packet and not kept:  # else the encoder says what the file holds, once it knows
         packet = xmp_parts.described(packet, xmp_parts.Held())
         if packet != metadata.xmp and not metadata.parts:
-            notes("its XMP announces a clip, a gain map or further data that is not there: that is left out")
+            notes("its XMP announces a clip, a gain map or extended XMP that is not there: that is left out")
     return replace(metadata, xmp=packet, parts=kept)

@@ -285,9 +285,9 @@ def _with_parts(source: Source, metadata: Metadata, image: "Image.Image", orient
     """The metadata of a JPEG with what is behind it; reports what cannot be carried."""
     found = behind_picture(source, metadata.xmp, orientation, image.size)
     if found.pictures:
-        source.say(f"{source.name}: holds further pictures (a preview or a second view), which are left out")
+        source.say(f"{source.name}: holds further pictures (MPF: a preview or a second view), which are left out")
     if found.unknown:
-        source.say(f"{source.name}: {found.unknown:,} bytes behind the end of the picture are left out")
+        source.say(f"{source.name}: {found.unknown:,} bytes of data after the picture are left out")
     resources = b"".join(
         data.removeprefix(JPEG_NAME)
         for kind, data in getattr(image, "applist", ())

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from upscale_cli.media.image.codecs.boxes import boxes_of
+from upscale_cli.media.image.colours import of_codes
 from upscale_cli.media.image.inventory.blocks import Items, of_exif, of_profile, of_xmp
 from upscale_cli.media.inventory import digest
 
@@ -16,7 +17,7 @@ _STRUCTURE: Final = frozenset(
 ) | {b"JXL ", b"jP  "}
 _CODED: Final = frozenset((b"hvc1", b"av01", b"avc1", b"grid", b"iden", b"iovl", b"jpeg", b"j2k1", b"unci"))
 _AUXILIARY: Final = (
-    ("alpha", ""), ("hdrgainmap", "gain map (Apple)"), ("depth", "depth map"), ("disparity", "depth map"),
+    ("alpha", ""), ("hdrgainmap", "gain map: Apple"), ("depth", "depth map"), ("disparity", "depth map"),
     ("matte", "matte"),
 )  # fmt: skip
 _TRUSTED_SOURCE: Final = {
@@ -43,7 +44,7 @@ def of_boxes(data: bytes) -> Items:
         elif kind == b"uuid":
             yield from _uuid(content)
         elif kind == b"jhgm":
-            yield "gain map (JPEG XL)", digest(content)
+            yield "gain map: JPEG XL", digest(content)
         elif kind == b"jumb":
             yield "content credentials (JUMBF)", digest(content)
         elif kind == b"brob":
@@ -56,7 +57,7 @@ def of_boxes(data: bytes) -> Items:
 
 def _compressed(content: bytes) -> Items:
     """A box compressed by brotli: what it holds is told by its first four bytes."""
-    names = {b"Exif": "EXIF", b"xml ": "XMP", b"jumb": "content credentials (JUMBF)", b"jhgm": "gain map (JPEG XL)"}
+    names = {b"Exif": "EXIF", b"xml ": "XMP", b"jumb": "content credentials (JUMBF)", b"jhgm": "gain map: JPEG XL"}
     kind = content[:4]
     yield names.get(kind, f"box: {kind.decode('latin-1').strip()}"), digest(content)
 
@@ -87,6 +88,8 @@ def _meta(content: bytes, data: bytes) -> Items:
     for kind, inner in boxes_of(properties.get(b"ipco", b"")):
         if kind == b"colr" and inner[:4] in (b"prof", b"rICC"):
             yield from of_profile(inner[4:])
+        elif kind == b"colr" and inner[:4] == b"nclx" and (colours := of_codes(*struct.unpack_from(">HH", inner, 4))):
+            yield "colours", repr(colours)
         elif kind == b"auxC":
             yield from _auxiliary(inner)
         elif kind == b"clli":
@@ -103,7 +106,7 @@ def _meta(content: bytes, data: bytes) -> Items:
         elif kind == b"mime" and b"rdf+xml" in mime:
             yield from of_xmp(item)
         elif kind == b"tmap":
-            yield "gain map (ISO 21496-1)", digest(item)
+            yield "gain map: ISO 21496-1", digest(item)
         elif kind not in _CODED:
             yield f"HEIF item: {kind.decode('latin-1').strip()} {mime.decode('latin-1')}".rstrip(), digest(item)
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import BinaryIO, Final
 
+from upscale_cli.media.image.colours import of_png as of_png_chunks
 from upscale_cli.media.image.inventory.blocks import Items, of_exif, of_profile, of_text, of_xmp, tail
 from upscale_cli.media.inventory import digest
 
@@ -17,10 +18,10 @@ _PNG_STRUCTURE: Final = frozenset(
     (b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"sBIT", b"hIST", b"acTL", b"fcTL", b"fdAT")
 )
 _PNG_NAMES: Final = {
-    b"gAMA": "colours: gAMA", b"cHRM": "colours: cHRM", b"sRGB": "colours: sRGB", b"cICP": "colours: cICP",
     b"mDCV": "mastering display", b"cLLI": "content light level", b"bKGD": "background colour",
     b"tIME": "time of change", b"caBX": "content credentials (JUMBF)",
 }  # fmt: skip
+_PNG_COLOURS: Final = frozenset((b"gAMA", b"cHRM", b"sRGB", b"cICP"))
 _WEBP_STRUCTURE: Final = frozenset((b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF"))
 _LARGEST_CHUNK: Final = 64 * 2**20
 _LARGEST_PROFILE: Final = 16 * 2**20
@@ -29,6 +30,7 @@ _LARGEST_TAIL: Final = 64 * 2**20
 
 def of_png(file: BinaryIO) -> Items:
     """The chunks by what is in them, and what follows the last. Pixels are skipped, so a file may be of any size."""
+    declared: dict[bytes, bytes] = {}
     for kind, content in _png_chunks(file):
         if kind in (b"tEXt", b"zTXt", b"iTXt"):
             keyword, _, rest = content.partition(b"\0")
@@ -41,6 +43,7 @@ def of_png(file: BinaryIO) -> Items:
         elif kind == b"eXIf":
             yield from of_exif(content)
         elif kind == b"iCCP":
+            declared[kind] = b""
             with suppress(zlib.error):
                 profile = zlib.decompressobj().decompress(content.partition(b"\0")[2][1:], _LARGEST_PROFILE)
                 yield from of_profile(profile)
@@ -48,8 +51,12 @@ def of_png(file: BinaryIO) -> Items:
             across, down, unit = struct.unpack(">IIB", content)
             if unit or across != down:
                 yield ("resolution" if unit else "pixel aspect"), f"{across} x {down}"
+        elif kind in _PNG_COLOURS:
+            declared[kind] = content
         else:
             yield _PNG_NAMES.get(kind, f"PNG chunk: {kind.decode('latin-1')}"), digest(content)
+    if colours := of_png_chunks(declared, b"iCCP" in declared):
+        yield "colours", repr(colours)
     yield from tail(file.read(_LARGEST_TAIL))
 
 

@@ -15,6 +15,7 @@ from upscale_cli.media.inventory import digest
 _XMP: Final = b"http://ns.adobe.com/xap/1.0/\0"
 _XMP_EXTENSION: Final = b"http://ns.adobe.com/xmp/extension/\0"
 _PHOTOSHOP: Final = b"Photoshop 3.0\0"
+_GAIN_MAP: Final = re.compile(rb"hdr-gain-map/1\.0/|HDRGainMap|urn:iso:std:iso:ts:21496")
 _MARKER: Final = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _START, _END, _SCAN = 0xD8, 0xD9, 0xDA
 _STRUCTURE: Final = {0x01, 0xDB, 0xDC, 0xDD, 0xC4, 0xCC, *range(0xC0, 0xD0), 0xEE}
@@ -23,7 +24,7 @@ _STRUCTURE: Final = {0x01, 0xDB, 0xDC, 0xDD, 0xC4, 0xCC, *range(0xC0, 0xD0), 0xE
 
 def of_jpeg(data: bytes) -> Items:
     """The segments by what is in them, and what follows the picture."""
-    profile, extended, end = b"", b"", len(data)
+    profile, extended, directory, end = b"", b"", b"", len(data)
     for marker, content, after in _segments(data):
         if marker == _END:
             end = after
@@ -31,13 +32,27 @@ def of_jpeg(data: bytes) -> Items:
             profile += content[14:]
         elif marker == 0xE1 and content.startswith(_XMP_EXTENSION):
             extended += content[len(_XMP_EXTENSION) + 40 :]
+        elif marker == 0xE2 and content.startswith(b"MPF\0"):
+            directory = content
         else:
             yield from _segment(marker, content)
     if profile:
         yield from of_profile(profile)
     if extended:
         yield "extended XMP", digest(extended)
-    yield from tail(data[end:])
+    yield from _behind(data[end:], directory)
+
+
+def _behind(data: bytes, directory: bytes) -> Items:
+    """What follows the picture: further ones, of which a directory tells, or a clip, or whatever."""
+    if directory:
+        yield ("gain map: MPF" if _GAIN_MAP.search(data) else "further pictures (MPF)"), digest(directory)
+    clip = data.find(b"ftyp") - 4
+    if clip >= 0:
+        yield "motion photo (clip)", digest(data[clip:])
+        data = data[:clip]
+    if not (data.startswith(b"\xff\xd8\xff") and (directory or _GAIN_MAP.search(data))):
+        yield from tail(data)
 
 
 def _segment(marker: int, content: bytes) -> Items:
@@ -49,10 +64,8 @@ def _segment(marker: int, content: bytes) -> Items:
         yield from of_exif(content[6:])
     elif marker == 0xE1 and content.startswith(_XMP):
         yield from of_xmp(content[len(_XMP) :])
-    elif marker == 0xE2 and content.startswith(b"MPF\0"):
-        yield "further pictures (MPF)", digest(content)
     elif marker == 0xE2 and content.startswith(b"urn:iso:std:iso:ts:21496"):
-        yield "gain map (ISO 21496-1)", digest(content)
+        yield "gain map: ISO 21496-1", digest(content)
     elif marker == 0xEB and content.startswith(b"JP"):
         yield "content credentials (JUMBF)", digest(content)
     elif marker == 0xED and content.startswith(_PHOTOSHOP):
