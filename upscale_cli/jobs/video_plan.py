@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from pathlib import Path
 
 from upscale_cli.errors import InputError, OptionError, OutputError
 from upscale_cli.events import Detail, Say
@@ -32,6 +33,8 @@ from upscale_cli.media.video.reader_arguments import (
     ticks_below_zero,
     time_limits,
 )
+from upscale_cli.media.video.spatial import Spatial, enlarged
+from upscale_cli.media.video.spatial_writer import kept, spatial_note
 from upscale_cli.media.video.streams import Clip, VideoStream
 from upscale_cli.media.video.writer_arguments import Cut, Track
 from upscale_cli.messages import option
@@ -190,8 +193,19 @@ def _stream_plan(job: VideoFacts, upscaler: Upscaler, stream: VideoStream, ffmpe
     track = Track(
         format=format, encoder=encoder, time_base=time_base, rate=rate, below_zero=ticks_below_zero(stream),
         last=_last_frame(job.clip, stream, options.decode) if time_base == stream.time_base else None,
+        spatial=_spatial(job, stream, frames.sr_width, say),
     )  # fmt: skip
     return StreamPlan(stream, format, frames, track, side_by_side=options.preview is not None, metadata=metadata)
+
+
+def _spatial(job: VideoFacts, stream: VideoStream, width: int, say: Say) -> Spatial | None:
+    """What the output says of a sphere, or of views for two eyes; a preview shows other pictures."""
+    if stream.spatial is None or job.options.preview is not None:
+        return None
+    said = kept(stream.spatial, job.container, is_file=isinstance(job.output, Path))
+    number = job.clip.video.index(stream) + 1
+    say(f"{job.clip.name}: {spatial_note(stream.spatial, said, job.container, number)}.")
+    return enlarged(said, width / stream.width)
 
 
 def _fitted_encoder(job: VideoFacts, frames: VideoUpscaler, picture: Picture, ffmpeg: FFmpeg, say: Say) -> Encoder:

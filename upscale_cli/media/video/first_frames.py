@@ -14,6 +14,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 
 from upscale_cli.frames.colour_tags import ColourTags, ContentLight, MasteringDisplay, Range
+from upscale_cli.media.video.spatial import Spatial, spatial_of
 from upscale_cli.media.video.streams import Orientation
 
 _FRAMES_LOOKED_AT: Final = 8
@@ -56,6 +57,7 @@ class Seen:
     primaries: int = 2
     transfer: int = 2
     orientation: Orientation | None = None
+    spatial: Spatial | None = None
     mastering: MasteringDisplay | None = None
     light: ContentLight | None = None
     dynamic_hdr: set[str] = field(default_factory=set)
@@ -107,6 +109,7 @@ def _note(seen: Seen, frame: VideoFrame) -> None:
     seen.primaries, seen.transfer = int(frame.color_primaries), int(frame.color_trc)
     if matrix := sides.get("DISPLAYMATRIX"):
         seen.orientation = orientation_of(struct.unpack("=9i", matrix[:36]))
+    seen.spatial = spatial_of(sides.get("SPHERICAL"), sides.get("STEREO3D"))
     if mastering := sides.get("MASTERING_DISPLAY_METADATA"):
         seen.mastering = _mastering(mastering)
     if light := sides.get("CONTENT_LIGHT_LEVEL"):

@@ -219,6 +219,7 @@ def _video(container: InputContainer, stream: Any, seen: Seen, described: Descri
         sar=stream.sample_aspect_ratio or Fraction(1),
         tags=tags_of(seen, context, pixel_format, dump),
         orientation=seen.orientation,
+        spatial=seen.spatial,
         mastering=seen.mastering,
         light=seen.light,
         dynamic_hdr=tuple(sorted(dynamic)),

@@ -5,6 +5,7 @@ from fractions import Fraction
 from typing import Final, Literal
 
 from upscale_cli.frames.colour_tags import ColourTags, ContentLight, MasteringDisplay
+from upscale_cli.media.video.spatial import Spatial
 
 UNKNOWN: Final = "unknown"
 """A coding that libavcodec has no name for."""
@@ -52,6 +53,7 @@ class VideoStream:
         sar: sample aspect ratio; 1 where unknown.
         tags: as tagged.
         orientation: None where the picture is stored upright.
+        spatial: of a sphere, or of views for two eyes; None where it is flat.
         mastering, light: HDR10 metadata.
         dynamic_hdr: names of dynamic metadata seen ("HDR10+", "Dolby Vision").
         dolby_vision_profile: as its configuration says; None where it has none.
@@ -79,6 +81,7 @@ class VideoStream:
     crop: Crop | None = None
     tags: ColourTags = ColourTags()
     orientation: Orientation | None = None
+    spatial: Spatial | None = None
     mastering: MasteringDisplay | None = None
     light: ContentLight | None = None
     dynamic_hdr: tuple[str, ...] = ()

@@ -26,6 +26,8 @@ from upscale_cli.media.video.ffmpeg.closing import Closing
 from upscale_cli.media.video.ffmpeg.process import BUFFER_BYTES, LOG_ARGUMENTS, STALL_SECONDS, Child
 from upscale_cli.media.video.opening import input_arguments, pictures, vanished
 from upscale_cli.media.video.programs import program_arguments
+from upscale_cli.media.video.spatial import Spatial
+from upscale_cli.media.video.spatial_writer import spatial_arguments, title_of, write_spatial
 from upscale_cli.media.video.streams import Clip
 from upscale_cli.media.video.tee import SecondInput, Tee
 from upscale_cli.media.video.writer_arguments import (
@@ -115,6 +117,8 @@ class VideoWriter(Closing):
         self._is_only_video = sum(slot.index in others for slot in slots) <= 1  # the option is for all tracks at once
         self._pipe_format = join_format(tracks[0].encoder, container) if is_join else "nut"
         self._shift = shift_of(tracks, self._pipe_format)
+        self._path, self._slots = output if isinstance(output, Path) else None, slots
+        self._spatial: dict[int, Spatial] = {}
         self._pictures: tempfile.TemporaryDirectory[str] | None = None
         self.frames = 0
         self.seconds = self.held_seconds = 0.0
@@ -209,6 +213,11 @@ class VideoWriter(Closing):
             raise self._failure() from error
         if self._child.wait() != 0:
             raise self._failure()
+        if self._path is not None and self._spatial:
+            try:
+                write_spatial(self._path, self._spatial, self._container, self._clip, self._slots)
+            except OSError as error:
+                raise OutputError(f"{self.name}: cannot be written ({error.strerror or error}). {_FREE}") from error
         self.seconds += time.perf_counter() - begin
 
     def cut_short(self, patience: float = 0.0) -> bool:
@@ -287,6 +296,9 @@ class VideoWriter(Closing):
         places = upscaled_outputs(tuple(slots)) or range(len(self._tracks))
         for place, track in zip(places, self._tracks, strict=True):
             command += self._encoding(place, track, cut)
+            if track.spatial is not None and not self._is_part:
+                command += spatial_arguments(place, track.spatial, title_of(clip, slots, place), self._container)
+                self._spatial[place] = track.spatial
         if clip is not None:
             command += cut_arguments(cut, clip, slots)
             command += chapter_arguments(clip) if cut == WHOLE else ()
@@ -354,8 +366,9 @@ _SIGNALS: Final = {-9: "killed", -11: "it crashed", -15: "ended from outside", -
 
 _PIPE_OPTIONS: Final = {"mov": FRAME_BY_FRAME, "mp4": FRAME_BY_FRAME, "nut": FORGETFUL}
 
+_FREE: Final = f"Free space, or choose another {option('output')}."
 _REMEDIES: Final = (
-    ("No space left", f"Free space, or choose another {option('output')}."),
+    ("No space left", _FREE),
     ("Disk quota", f"Free space, or choose another {option('output')}."),
     ("Permission denied", f"Choose a folder you may write to with {option('output')}."),
     ("File too large", f"Choose another file system with {option('output')}, or a higher {option('crf')}."),

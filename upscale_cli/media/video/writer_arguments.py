@@ -10,6 +10,7 @@ from upscale_cli.frames.pixel_format import PixelFormat
 from upscale_cli.media.video.carried_streams import Slot
 from upscale_cli.media.video.container import Container
 from upscale_cli.media.video.encoding import Encoder
+from upscale_cli.media.video.spatial import Spatial
 from upscale_cli.media.video.streams import Clip
 
 
@@ -25,6 +26,7 @@ class Track:
         last: (timestamp, duration) of the last frame in ticks, where known: an encoder does not know durations, so
             the very last one would be a guess.
         below_zero: by how many ticks all comes later through the pipe; see `reader_arguments.ticks_below_zero`.
+        spatial: what the output says of spheres and pairs of views.
     """
 
     format: PixelFormat
@@ -33,6 +35,7 @@ class Track:
     rate: Fraction
     last: tuple[int, int] | None = None
     below_zero: int = 0
+    spatial: Spatial | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
