@@ -1,12 +1,13 @@
 """The command group: everything that is not a verb belongs to the main verb, `upscale photo.jpg -s 4`."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from upscale_cli.cli import help_pages
-from upscale_cli.cli.unknown_words import answer_to
+from upscale_cli.cli.unknown_words import FOREIGN, answer_to
 from upscale_cli.errors import InterruptedRun, OptionError
 
 MAIN_VERB: Final = "(input)"
@@ -32,7 +33,20 @@ def _with_values(args: list[str]) -> list[str]:
 
 
 class Verb(TyperCommand):
-    """A verb whose help names the types of values in words of people."""
+    """A verb: it answers an unknown option in one line, and its help calls values what people call them."""
+
+    others: Mapping[str, str] = {}
+    """Options of other programs, and what to use here."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        try:
+            return super().parse_args(ctx, list(args))
+        except Exception as error:  # of the parser, by a name that typer does not give away
+            unknown = getattr(error, "option_name", None) if type(error).__name__ == "NoSuchOption" else None
+            if not isinstance(unknown, str):
+                raise
+            known = [name for param in self.get_params(ctx) for name in (*param.opts, *param.secondary_opts)]
+            raise OptionError(answer_to(unknown, args, known, self.others)) from error
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         help_pages.name_types(self.get_params(ctx))
@@ -77,17 +91,7 @@ class MainVerb(Verb):
     """The verb without a name. Its help is short: a page for the options that people use, and another one for all."""
 
     context_class = NamelessContext
-
-    def parse_args(self, ctx: Any, args: list[str]) -> Any:
-        try:
-            return super().parse_args(ctx, list(args))
-        except Exception as error:  # of the parser, by a name that typer does not give away
-            unknown = getattr(error, "option_name", None) if type(error).__name__ == "NoSuchOption" else None
-            known = [name for param in self.params for name in param.opts]
-            answer = answer_to(unknown, args, known) if isinstance(unknown, str) else None
-            if answer is None:
-                raise
-            raise OptionError(answer) from error
+    others = FOREIGN
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002  # by typer's name for it
         help_pages.print_short(self.get_params(ctx))

@@ -15,20 +15,21 @@ if TYPE_CHECKING:
 
 
 def broken(text: str, width: int, indent: int = 0) -> str:
-    """A text broken before words that would not fit.
+    """A text broken before words that would not fit, unless they would not fit on a line of their own either.
 
     Args:
         width: cells of a line.
         indent: cells before every line but the first.
 
     >>> broken("a note of /some/long/path here", 12)
-    'a note of\\n/some/long/path\\nhere'
+    'a note of /some/long/path\\nhere'
     """
     from rich.cells import cell_len  # knows the widths of all scripts
 
     lines = [""]
     for word in re.findall(r" *[^ ]+", text):  # with the blanks before it
-        if lines[-1].strip() and cell_len(lines[-1] + word) > width:
+        is_full = cell_len(lines[-1] + word) > width
+        if lines[-1].strip() and is_full and (cell_len(word.strip()) <= width - indent or cell_len(lines[-1]) > width):
             lines.append(" " * indent + word.lstrip())
         else:
             lines[-1] += word

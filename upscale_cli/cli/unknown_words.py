@@ -6,7 +6,7 @@ of Upscayl's command line, as their documents list them. Imports neither torch n
 
 import difflib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from upscale_cli.errors import OptionError, printable
@@ -73,7 +73,7 @@ FOREIGN: Final = {
     **dict.fromkeys(("--ext", "--extension", "--output-format", "--save-format"), _FORMAT),
     **dict.fromkeys(("--face-enhance", "--face", "--faces", "--gfpgan", "--face-restore"), _FACES),
     **dict.fromkeys(("--threads", "--workers", "--num-workers", "--num-process-per-gpu", "--processes"), _JOBS),
-    **dict.fromkeys(("-y", "--force", "--yes"), _OVERWRITE),
+    **dict.fromkeys(("-y", "--force"), _OVERWRITE),
     **dict.fromkeys(("-c", "--vcodec", "--encoder", "--video-codec"), _CODEC),
     **dict.fromkeys(("-b", "--bitrate", "--cq", "--qp"), _QUALITY),
     **dict.fromkeys(("--compression", "--compress", "--jpeg-quality"), "is --quality here, 0 to 100."),
@@ -130,23 +130,26 @@ def _meant(name: str) -> str | None:
     return meant if meant != OTHER_WORDS["run"] else None
 
 
-def answer_to(unknown: str, args: Iterable[str], known: Iterable[str]) -> str | None:
-    """What to use in place of an option that is none here; None where nothing is known of it.
+def answer_to(unknown: str, args: Iterable[str], known: Collection[str], others: Mapping[str, str]) -> str:
+    """What to use in place of an option that is none here, in one line.
 
     Args:
         unknown: as the parser names it: of -dn it says -d.
         args: the command line.
         known: every option that there is.
+        others: options of other programs, and the answers to them.
 
-    >>> answer_to("--gpu", ["a.jpg", "--gpu", "0"], [])
+    >>> answer_to("--gpu", ["a.jpg", "--gpu", "0"], [], FOREIGN)
     '--gpu: is -g here. Write -g 0 (-1 for the processor, all for every GPU).'
     """
     written = [word.partition("=")[0] for word in args]
     given = [word for word in written if word == unknown or (word.startswith(unknown) and not unknown.startswith("--"))]
     for word in dict.fromkeys((*given, unknown)):
-        hyphened = word if word in FOREIGN else word.replace("_", "-").lower()
-        if hyphened in FOREIGN:
-            return f"{printable(word)}: {FOREIGN[hyphened]}"
+        hyphened = word if word in others else word.replace("_", "-").lower()
+        if hyphened in others:
+            return f"{printable(word)}: {others[hyphened]}"
         if hyphened in known:
             return f"{printable(word)}: is {hyphened} here."
-    return None
+    near = difflib.get_close_matches(unknown.lower(), known, n=1, cutoff=NEAR)
+    hint = f"Did you mean {near[0]}?" if near else "Leave it out; the help shows those that there are."
+    return f"{printable(unknown)}: is no option here. {hint}"

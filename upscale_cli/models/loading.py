@@ -264,7 +264,9 @@ def _read_safetensors(data: bytes) -> dict[str, Tensor]:
     try:
         return safetensors.torch.load(data)
     except Exception as error:  # SafetensorError, but KeyError for a dtype that this torch lacks
-        raise _DamagedError(f"is a damaged safetensors file ({_first_line(error)}). Get the file again") from error
+        raise _DamagedError(
+            "is a damaged safetensors file: its header does not fit its data. Get the file again"
+        ) from error
 
 
 def _safetensors_metadata(data: bytes) -> Mapping[str, str]:
@@ -376,7 +378,8 @@ def _read_sidecar(path: Path) -> SidecarMetadata:
     except OSError:
         return SidecarMetadata()
     except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: is not JSON ({_first_line(error)}). Correct it, or remove it") from error
+        place = f" from line {error.lineno} on" if isinstance(error, json.JSONDecodeError) else ""
+        raise CheckpointError(f"{path}: is not JSON{place}. Correct it, or remove it") from error
     return SidecarMetadata.read(facts) if isinstance(facts, Mapping) else SidecarMetadata()
 
 
@@ -384,7 +387,3 @@ def _completed(metadata: SidecarMetadata, other: SidecarMetadata) -> SidecarMeta
     """Sidecar metadata whose gaps are filled from another."""
     gaps = [field.name for field in fields(metadata) if getattr(metadata, field.name) is None]
     return replace(metadata, **{name: getattr(other, name) for name in gaps})
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0] or type(error).__name__
