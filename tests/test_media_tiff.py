@@ -1,14 +1,20 @@
 """TIFF directories: whatever they say, a picture or one clear line comes of it, and soon."""
 
+import io
 import struct
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import tifffile
 
 from tests.pictures import exif_block, frame_of, read, write
 from upscale_cli.errors import InputError
+from upscale_cli.frames.image import Pixels
 from upscale_cli.media.image import exif
 from upscale_cli.media.image.metadata import Metadata
+from upscale_cli.media.image.reader_writer import ImageReader
 
 
 def two_pages(tmp_path: Path) -> tuple[bytearray, list[tuple[int, int]]]:
@@ -77,3 +83,103 @@ def test_exif_that_points_at_itself_is_read_once(tmp_path: Path, order: str) -> 
     entry = data.find(struct.pack(order + "HHI", exif.EXIF_IFD, 4, 1), directory)
     struct.pack_into(order + "I", data, entry + 8, directory)
     assert read(bytes(data))[0].frames == 1
+
+
+def palette_tiff(bits: int, pages: int) -> tuple[bytes, Pixels]:
+    """Palette pages as other programs write them, and the colours of each."""
+    indices = (np.add.outer(np.arange(20), np.arange(29)) % 2**bits).astype(np.uint8)
+    packed = np.packbits(np.unpackbits(indices[..., None], axis=2)[..., 8 - bits :].reshape(20, -1), axis=1).tobytes()
+    entries = 2**bits
+    palette = np.stack([np.linspace(0, 65535, entries), np.linspace(65535, 0, entries), np.full(entries, 30000)])
+    data, link = bytearray(b"II*\0\0\0\0\0"), 4
+    for _ in range(pages):
+        at = len(data)
+        data += packed + b"\0" * (len(packed) % 2)
+        colours = len(data)
+        data += palette.astype("<u2").tobytes()
+        struct.pack_into("<I", data, link, len(data))
+        fields = (
+            (256, 3, 1, 29), (257, 3, 1, 20), (258, 3, 1, bits), (259, 3, 1, 1), (262, 3, 1, 3), (273, 4, 1, at),
+            (277, 3, 1, 1), (278, 3, 1, 20), (279, 4, 1, len(packed)), (320, 3, 3 * entries, colours),
+        )  # fmt: skip
+        data += struct.pack("<H", len(fields)) + b"".join(struct.pack("<HHII", *field) for field in fields)
+        link = len(data)
+        data += bytes(4)
+    return bytes(data), (palette.astype(np.uint16) >> 8).astype(np.uint8).T[indices]
+
+
+@pytest.mark.parametrize("pages", [1, 3])
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_palettes_of_few_colours_and_several_pages(bits: int, pages: int) -> None:
+    data, expected = palette_tiff(bits, pages)
+    info, frames = read(data)
+    assert info.frames == pages
+    for frame in frames:
+        np.testing.assert_array_equal(frame.pixels, expected)
+
+
+def patched(data: bytes, tag: int, *, value: int | None = None, count: int | None = None) -> bytes:
+    """The first directory with another inline value, or count of values, of one field."""
+    out = bytearray(data)
+    (at,) = struct.unpack_from("<I", out, 4)
+    entry = out.find(struct.pack("<H", tag), at + 2)
+    if value is not None:
+        struct.pack_into("<I", out, entry + 8, value)
+    if count is not None:
+        struct.pack_into("<I", out, entry + 4, count)
+    return bytes(out)
+
+
+def strips(**how: Any) -> bytes:
+    file = io.BytesIO()
+    pixels = frame_of(height=40, width=30).pixels
+    tifffile.imwrite(file, pixels, photometric="rgb", rowsperstrip=8, metadata=None, **how)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("planar", [0, 3, 77])
+def test_planes_in_no_known_order_are_refused(planar: int) -> None:
+    with pytest.raises(InputError, match=f"PlanarConfiguration {planar}, which there is not"):
+        read(patched(strips(), 284, value=planar))
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize(("tag", "change"), [(257, {"value": 400}), (279, {"count": 3})])
+def test_strips_that_are_missing_are_damage(tag: int, change: dict[str, int], compression: str | None) -> None:
+    data = patched(strips(compression=compression), tag, **change)
+    with pytest.raises(InputError, match="strips that its size takes") as caught:
+        read(data)
+    assert "\n" not in str(caught.value)
+
+
+def test_tiles_that_hold_nothing_are_no_damage(tmp_path: Path) -> None:
+    pixels = np.zeros((100, 100), np.uint16)
+    pixels[:64, 64:] = 300
+    file = io.BytesIO()
+    tags = [(42113, 2, 2, "7", True)]
+    tifffile.imwrite(file, pixels, tile=(64, 64), compression="zlib", metadata=None, extratags=tags)
+    file.seek(0)
+    with tifffile.TiffFile(file) as tiff:
+        page = tiff.pages[0]
+        counts, offsets = page.tags[325], page.tags[324]
+    data = bytearray(file.getvalue())
+    for tag in (counts, offsets):
+        size = tag.valuebytecount // 4
+        for index in (0, 2, 3):
+            data[tag.valueoffset + index * size : tag.valueoffset + (index + 1) * size] = bytes(size)
+    path = tmp_path / "sparse.tif"
+    path.write_bytes(data)
+    with ImageReader(path) as reader:
+        (frame,) = reader
+        assert reader.row_reader is not None
+        bands = np.concatenate(list(reader.row_reader.begin(0)))
+    np.testing.assert_array_equal(bands, frame.pixels)
+    assert (frame.pixels[:64, 64:, 0] == 300).all()
+    assert frame.pixels[80, 10, 0] == frame.nodata == 7
+
+
+def test_a_chain_of_smaller_versions_is_not_taken_for_pages(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        file.write(np.zeros((64, 64), np.uint8), metadata=None)
+        file.write(np.zeros((32, 32), np.uint8), subfiletype=1, metadata=None)
+    assert read(tmp_path / "a.tif")[0].frames == 1

@@ -183,12 +183,12 @@ def _row_of_segments(found: Any, row: int, count: int) -> NDArray[Any]:
     parts = []
     for index in range(row * count, (row + 1) * count):
         found.parent.filehandle.seek(found.dataoffsets[index])
-        data = found.parent.filehandle.read(found.databytecounts[index])
+        data = found.parent.filehandle.read(found.databytecounts[index]) or None
         decoded, _, (_, height, width, _) = found.decode(
             data, index, jpegtables=found.jpegtables, jpegheader=found.jpegheader
         )
-        if decoded is None:
-            raise InputError(f"segment {index} of the picture is missing")
+        if decoded is None:  # 0 bytes: nothing is known there
+            decoded = np.full((1, height, width, found.samplesperpixel), found.nodata, found.dtype)
         parts.append(decoded[0, :height, :width])
     band = np.concatenate(parts, axis=1)
     # Of some layouts tifffile (2026.3.3) gives the tiles at the right and the bottom with what lies beyond the picture.

@@ -167,6 +167,7 @@ def _page(source: Source, index: int, found: Any, stack: tuple[int, bool]) -> Pa
         raise InputError(
             f"{source.name}: page {index + 1} has {name} {value}, which there is not. The file is damaged."
         )
+    _check_segments(source, index, found, samples if planar == 2 else 1)
     alpha, kinds_of_extra, chosen = _channels(source, index, photometric, samples, numbers(EXTRA_SAMPLES))
     metadata, orientation = _metadata(source, found, (width, height), chosen, kinds_of_extra, stack)
     return Page(
@@ -187,6 +188,25 @@ def _page(source: Source, index: int, found: Any, stack: tuple[int, bool]) -> Pa
         extra_kinds=kinds_of_extra,
         chosen=chosen,
     )
+
+
+def _check_segments(source: Source, index: int, found: Any, planes: int) -> None:
+    """Refuses a page with fewer strips or tiles than its size takes: what they would hold would be black.
+
+    Tiles of 0 bytes are how GDAL writes what holds nothing.
+    """
+    across = -(-found.imagewidth // found.tilewidth) if found.is_tiled else 1
+    height = found.tilelength if found.is_tiled else min(found.rowsperstrip or 1, found.imagelength)
+    needed = across * -(-found.imagelength // max(1, height)) * planes
+    there = min(len(found.dataoffsets), len(found.databytecounts))
+    plane = found.imagelength * -(-found.imagewidth * found.bitspersample * found.samplesperpixel // planes // 8)
+    if there >= needed or (found.compression == 1 and sum(found.databytecounts) >= plane * planes):
+        return
+    kind = "tiles" if found.is_tiled else "strips"
+    text = f"{source.name}: page {index + 1} has {there} of the {needed} {kind} that its size takes"
+    if not source.salvage:
+        raise InputError(f"{text}. The file is damaged; {option('salvage', True)} takes what is there.")
+    source.say(f"{text}; the rest is left black")
 
 
 Alpha = Literal["none", "straight", "premultiplied"]
