@@ -4,6 +4,8 @@ Nothing is decoded. Broadcasts carry captions, or padding in their place, with e
 a title that has none.
 """
 
+import sys
+from pathlib import Path
 from typing import Final
 
 import av
@@ -14,22 +16,27 @@ from upscale_cli.media.video.streams import Clip, VideoStream
 MARK: Final = b"GA94\x03"
 """Identifier and type of caption data in user data (ATSC A/53 part 4, table 6.9): in H.264, HEVC, MPEG-2, AV1 alike."""
 
+_FILE: Final = "file:"
 _CODECS: Final = ("h264", "hevc", "mpeg2video", "mpeg1video", "av1")
 _FIRST_PACKETS: Final = 300
 _PLACES: Final = (0.25, 0.5, 0.75)
 _PACKETS_EACH: Final = 60
 _MOST_BYTES: Final = 16 * 2**20
-"""Of packets that are looked at, in one place."""
+"""Of a file that is looked through, and of packets in one place of a larger one."""
 
 
 def has_captions(clip: Clip, stream: VideoStream) -> bool:
-    """Looks at the beginning of a file and, where it has an index, at three places on the way. Never raises."""
-    if stream.captions or stream.codec not in _CODECS or not clip.source.startswith("file:"):
+    """Looks through a small file; of a large one at the beginning and at three places on the way. Never raises."""
+    if stream.captions or stream.codec not in _CODECS or not clip.source.startswith(_FILE):
         return stream.captions
+    try:
+        is_small = Path(clip.source.removeprefix(_FILE)).stat().st_size <= _MOST_BYTES
+    except OSError:
+        return False
+    if is_small or stream.seconds is None or stream.untimed:
+        return _is_marked(clip, stream, None, sys.maxsize)
     if _is_marked(clip, stream, None, _FIRST_PACKETS):
         return True
-    if not clip.seekable or stream.seconds is None or (stream.frames or _FIRST_PACKETS) <= _FIRST_PACKETS:
-        return False
     return any(_is_marked(clip, stream, place * stream.seconds, _PACKETS_EACH) for place in _PLACES)
 
 
