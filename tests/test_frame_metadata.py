@@ -24,7 +24,7 @@ from tests.examine import upscale
 from upscale_cli.errors import OutputError
 from upscale_cli.frames.colour_tags import ColourTags
 from upscale_cli.frames.pixel_format import FORMATS
-from upscale_cli.jobs import video_io, video_resume
+from upscale_cli.jobs import video_io
 from upscale_cli.media.video import hdr10plus, segments
 from upscale_cli.media.video.container import CONTAINERS
 from upscale_cli.media.video.encoder_choice import choose_encoder
@@ -206,7 +206,6 @@ def test_captions_of_repeated_pictures_stay(clips: Clips, tmp_path: Path) -> Non
 
 def test_captions_stay_in_segments(captioned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(segments, "segment_length", lambda _: 7)
-    monkeypatch.setattr(video_resume, "cache_folder", lambda: tmp_path / "cache")
     outcome = upscale(captioned, *FAST, "-o", tmp_path / "x.mp4", "--resume")
     assert outcome.code == 0, outcome.err
     assert of_frames(tmp_path / "x.mp4") == of_frames(captioned)
@@ -239,11 +238,21 @@ def test_of_two_fields_made_frames_the_first_has_the_captions(captioned: Path, t
 
 
 @pytest.mark.slow
-def test_captions_go_to_standard_output(captioned: Path, tmp_path: Path) -> None:
-    command = ["-m", "upscale_cli", str(captioned), *FAST, "-o", "-", "-f", "mkv"]
-    output = tmp_path / "x.mkv"
-    output.write_bytes(subprocess.run([sys.executable, *command], capture_output=True, check=True).stdout)
-    assert of_frames(output) == of_frames(captioned)
+@pytest.mark.parametrize("part", [(), ("--start", "0.3"), ("--frames", "7")])
+def test_captions_go_from_standard_input_to_standard_output(
+    captioned: Path, tmp_path: Path, part: tuple[str, ...]
+) -> None:
+    source = tmp_path / "in.mkv"
+    ffmpeg("-i", captioned, "-c", "copy", source)
+    command = ["-m", "upscale_cli", "-", *FAST, *part, "-o", "-", "-f", "mkv"]
+    output = tmp_path / "out.mkv"
+    done = subprocess.run([sys.executable, *command], input=source.read_bytes(), capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    output.write_bytes(done.stdout)
+    wanted = range(*{"--start": (8, FRAMES), "--frames": (7,)}[part[0]]) if part else range(FRAMES)
+    assert of_frames(output) == [caption_constructs(number) for number in wanted]
+    with av.open(str(output)) as container:
+        assert sum(packet.size > 0 for packet in container.demux(audio=0)) > 10
 
 
 @pytest.mark.slow
@@ -291,7 +300,7 @@ def test_a_clip_without_metadata_goes_the_short_way(
 
 
 def test_a_muxer_that_fails_is_to_blame(captioned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_room(*_: object) -> None:
+    def no_room(*_: object, **__: object) -> None:
         raise OutputError("x.mp4: no room is left. Free space.")
 
     monkeypatch.setattr(video_io, "open_joiner", no_room)

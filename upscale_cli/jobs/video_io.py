@@ -15,8 +15,9 @@ from upscale_cli.jobs.video_plan import ClipPlan, StreamPlan
 from upscale_cli.media.video.frame_metadata import FrameMetadataReader
 from upscale_cli.media.video.metadata_writer import MetadataWriter
 from upscale_cli.media.video.reader import VideoReader
-from upscale_cli.media.video.reader_arguments import PREROLL_SECONDS, DecodeOptions
+from upscale_cli.media.video.reader_arguments import DecodeOptions
 from upscale_cli.media.video.streams import Clip
+from upscale_cli.media.video.tee import Later, Tapped
 from upscale_cli.media.video.writer import VideoWriter
 from upscale_cli.messages import option
 
@@ -40,15 +41,24 @@ def open_writer(job: VideoFacts, plan: ClipPlan, target: Path | str | IO[bytes])
         )  # fmt: skip
     (planned,) = plan.streams
 
+    is_carried = any(slot.action != "upscale" for slot in plan.slots)
+    later = None if job.tee is None else Later(job.tee, is_wanted=is_carried)
+
     def open_muxer(below_zero: int) -> VideoWriter:
-        return open_joiner(job, plan, target, below_zero)
+        return open_joiner(job, plan, target, below_zero, tee=later)
 
     metadata = open_metadata(job, planned)
     assert metadata is not None
     return MetadataWriter(job.output_name, planned.track, plan.ffmpeg, metadata, open_muxer)
 
 
-def open_joiner(job: VideoFacts, plan: ClipPlan, target: Path | str | IO[bytes], below_zero: int) -> VideoWriter:
+def open_joiner(
+    job: VideoFacts,
+    plan: ClipPlan,
+    target: Path | str | IO[bytes],
+    below_zero: int,
+    tee: Tapped | None = None,
+) -> VideoWriter:
     """What takes the packets of the only stream, and copies the rest of the source.
 
     Args:
@@ -57,7 +67,7 @@ def open_joiner(job: VideoFacts, plan: ClipPlan, target: Path | str | IO[bytes],
     (planned,) = plan.streams
     return VideoWriter(
         target, job.output_name, [replace(planned.track, below_zero=below_zero)], job.container, plan.ffmpeg,
-        clip=job.clip, slots=plan.slots, cut=plan.cut, is_join=True,
+        clip=job.clip, slots=plan.slots, cut=plan.cut, is_join=True, tee=tee,
     )  # fmt: skip
 
 
@@ -70,7 +80,7 @@ def open_metadata(job: VideoFacts, planned: StreamPlan) -> FrameMetadataReader |
         job.clip, stream, planned.metadata,
         time_base=planned.track.time_base, rate=decode.fps or stream.rate,
         growth=(Fraction(frames.sr_width, stream.width), Fraction(frames.sr_height, stream.height)),
-        start=max(0.0, (decode.start or 0.0) - PREROLL_SECONDS), max_pixels=job.options.max_pixels,
+        start=decode.start or 0.0, max_pixels=job.options.max_pixels, tap=None if job.tee is None else job.tee.tap(),
     )  # fmt: skip
 
 

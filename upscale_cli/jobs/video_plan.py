@@ -186,7 +186,7 @@ def _stream_plan(job: VideoFacts, upscaler: Upscaler, stream: VideoStream, ffmpe
     encoder = _fitted_encoder(job, frames, picture, ffmpeg, say)
     metadata, notes = carried(
         stream, metadata_of(stream, captions=has_captions(job.clip, stream)), encoder,
-        is_alone=len(job.streams) == 1, is_file=job.tee is None,
+        is_alone=len(job.streams) == 1,
     )  # fmt: skip
     for note in notes:
         say(f"{name}: {note}")

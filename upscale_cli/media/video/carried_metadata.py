@@ -45,14 +45,12 @@ def carried(
     encoder: Encoder,
     *,
     is_alone: bool = True,
-    is_file: bool = True,
 ) -> tuple[tuple[FrameMetadataKind, ...], tuple[str, ...]]:
     """What of it goes into the output.
 
     Args:
         kinds: of `metadata_of`.
         is_alone: it is the only stream that is upscaled.
-        is_file: the source can be read a second time.
 
     Returns:
         Those kinds, and a line for each that is left out.
@@ -63,8 +61,6 @@ def carried(
         why = _hindrance(kind, encoder)
         if not why and not is_alone:
             why = "of several streams at once none keeps them"
-        if not why and not is_file:
-            why = "the source can be read once only"
         if why:
             notes.append(f"{_NAMES[kind]} {'are' if kind == 'captions' else 'is'} left out: {why}.")
         else:

@@ -9,13 +9,16 @@ from fractions import Fraction
 from typing import Any, Final
 
 import av
+from av.container import InputContainer
 
 from upscale_cli.media.image.formats import MAX_PIXELS
 from upscale_cli.media.video import hdr10plus
 from upscale_cli.media.video.carried_metadata import FrameMetadataKind
 from upscale_cli.media.video.ffmpeg.closing import Closing
 from upscale_cli.media.video.opening import open_clip
+from upscale_cli.media.video.reader_arguments import PREROLL_SECONDS
 from upscale_cli.media.video.streams import Clip, VideoStream
+from upscale_cli.media.video.tee import Tap
 
 _CAPTION_HEADER: Final = bytes((0xB5, 0x00, 0x31)) + b"GA94" + b"\x03"
 """Country (United States), provider (ATSC), identifier, and the type of caption data (ATSC A/53 part 4, 6.2.3)."""
@@ -74,6 +77,7 @@ class FrameMetadataReader(Closing):
         rate: frames per second of a stream that has no times.
         growth: SR pixels per LR pixel, across and down.
         start: seconds from the clip's start before which nothing is asked for.
+        tap: gives the bytes of a clip whose source can be read once only.
     """
 
     def __init__(
@@ -87,27 +91,29 @@ class FrameMetadataReader(Closing):
         growth: tuple[Fraction, Fraction] = (Fraction(1), Fraction(1)),
         start: float = 0.0,
         max_pixels: int = MAX_PIXELS,
+        tap: Tap | None = None,
     ) -> None:
-        self._stream, self._kinds, self._growth = stream, kinds, growth
-        self._time_base, self._rate = time_base, rate
-        self._container = open_clip(clip.source, max_pixels=max_pixels)
+        self._clip, self._stream, self._kinds, self._growth = clip, stream, kinds, growth
+        self._time_base, self._rate, self._start = time_base, rate, start
+        self._max_pixels, self._tap = max_pixels, tap
         self._is_begun = False
         self._is_by_order = clip.format in _TIMED_BY_GUESS and not start
         self._slack = 0  # ticks by which times may differ that were never stored
         self._ahead: tuple[int, FrameMetadata] | None = None  # read, and of a later frame than was asked for
-        video = self._container.streams[stream.index]
-        context: Any = video.codec_context
-        context.options = {**context.options, **_CAREFREE}
-        context.thread_type = "AUTO"
-        if start and clip.seekable and not stream.untimed:
-            offset = round((Fraction(start) + Fraction(clip.start_seconds)) / stream.time_base)
-            self._container.seek(max(offset, 0), stream=video)
-        self._coming = self._frames(video)
+        self._container: InputContainer | None = None
+        self._coming = self._frames()
+
+    def stop(self) -> None:
+        """Ends a `take` in another thread that waits for a source which gives nothing."""
+        if self._tap is not None:
+            self._tap.close()
 
     def close(self) -> None:
-        """Releases the file."""
+        """Releases the source."""
+        self.stop()
         self._coming = iter(())
-        self._container.close()
+        if self._container is not None:
+            self._container.close()
 
     def take(self, pts: int) -> FrameMetadata:
         """Of the frame that is shown then; times rise from call to call. Captions of frames that were never asked for,
@@ -130,7 +136,26 @@ class FrameMetadataReader(Closing):
         self._is_begun = True
         return FrameMetadata(captions, hdr)
 
-    def _frames(self, video: Any) -> Iterator[tuple[int, FrameMetadata]]:
+    def _open(self) -> Any:
+        """The stream, where its frames are to be read from; None where it cannot be opened any more."""
+        try:
+            self._container = open_clip(self._tap or self._clip.source, max_pixels=self._max_pixels)
+            video = self._container.streams[self._stream.index]
+            begin = self._start - PREROLL_SECONDS
+            if begin > 0 and self._clip.seekable and not self._stream.untimed:
+                offset = (Fraction(begin) + Fraction(self._clip.start_seconds)) / self._stream.time_base
+                self._container.seek(max(round(offset), 0), stream=video)
+        except _FAILURES:
+            return None
+        context: Any = video.codec_context
+        context.options = {**context.options, **_CAREFREE}
+        context.thread_type = "AUTO" if self._tap is None else "SLICE"  # frames in threads come later
+        return video
+
+    def _frames(self) -> Iterator[tuple[int, FrameMetadata]]:
+        video = self._open()
+        if video is None:
+            return
         seconds = Fraction(0)
         for number, frame in enumerate(_decoded(self._container, video)):
             if self._stream.untimed:

@@ -117,6 +117,7 @@ class MetadataWriter(Closing):
 
     def abandon(self) -> None:
         """As `VideoWriter.abandon`."""
+        self._metadata.stop()
         if self._muxer is not None:
             self._muxer.abandon()
 

@@ -214,6 +214,37 @@ class Tap:
             return chunk
 
 
+class Tapped(Protocol):
+    """What a second input comes from."""
+
+    def head(self) -> bytes:
+        """What was read before it was opened."""
+
+    def tap(self) -> "Tap":
+        """A reader, from the first byte on."""
+
+
+class Later:
+    """A `Tee` for one who comes after `begin`: the first bytes and a place are kept.
+
+    Args:
+        is_wanted: whether `tap` will be called; what a place keeps and nobody takes would pile up.
+    """
+
+    def __init__(self, tee: Tee, *, is_wanted: bool) -> None:
+        self._head = tee.head()
+        self._tap = tee.tap() if is_wanted else None
+
+    def head(self) -> bytes:
+        """What had been read when the place was taken."""
+        return self._head
+
+    def tap(self) -> Tap:
+        """The place; once."""
+        assert self._tap is not None, "nobody wanted it"
+        return self._tap
+
+
 class Bytes(Protocol):
     """What gives bytes: a tap, or the head in memory."""
 

@@ -29,7 +29,7 @@ from upscale_cli.media.video.programs import program_arguments
 from upscale_cli.media.video.spatial import Spatial
 from upscale_cli.media.video.spatial_writer import spatial_arguments, title_of, write_spatial
 from upscale_cli.media.video.streams import Clip
-from upscale_cli.media.video.tee import SecondInput, Tee
+from upscale_cli.media.video.tee import SecondInput, Tapped
 from upscale_cli.media.video.writer_arguments import (
     MP4_FAMILY,
     WHOLE,
@@ -109,7 +109,7 @@ class VideoWriter(Closing):
         cut: Cut = WHOLE,
         is_part: bool = False,
         is_join: bool = False,
-        tee: Tee | None = None,
+        tee: Tapped | None = None,
     ) -> None:
         self.name, self._tracks, self._container, self._clip = name, tracks, container, clip
         self._is_part, self._is_join = is_part, is_join
