@@ -49,7 +49,7 @@ def upscale(
     [bold]upscale photos/ -o large/ -r[/bold]
     """
     from upscale_cli.cli.console import listening
-    from upscale_cli.jobs.inputs import Input
+    from upscale_cli.jobs.inputs import Input, is_clip_output
     from upscale_cli.jobs.naming import Naming
     from upscale_cli.jobs.outputs import single_output
 
@@ -57,7 +57,8 @@ def upscale(
     options = folders.batch_options(overwrite=output.overwrite, is_bounded=compute.max_memory is not None)
     batch = Batch(tuple(inputs or ()), tuple(folders.from_list or ()), options, folders.ray)
     place = batch.checked_output(output.output, is_stream=clips.play or clips.live)
-    sources = [Input(name, may_be_live=clips.live) for name in batch.inputs]
+    as_clip = is_clip_output(place, output.format)
+    sources = [Input(name, may_be_live=clips.live, as_clip=as_clip) for name in batch.inputs]
     to_stdout = _goes_to_stdout(place, sources, clips)
     models = model.models
     with listening(

@@ -31,6 +31,9 @@ SEGMENT: Final = "stretch-"
 JOINED: Final = "joined-"
 """How the names of a resumable run's clips begin."""
 
+FRAME: Final = "frame-"
+"""How the names of pictures begin that a clip becomes."""
+
 _LOCK_FILE: Final = "lock"
 
 RUNNING_FILE: Final = ".running"
@@ -43,7 +46,7 @@ ROWS_FILE: Final = "rows.raw"
 """What is done of a large picture."""
 
 OWN_FILES: Final = (JOB_FILE, f"{JOB_FILE}.new", JOURNAL_FILE, f"{JOURNAL_FILE}.new", ROWS_FILE)
-OWN_BEGINNINGS: Final = (SEGMENT, JOINED, ".")
+OWN_BEGINNINGS: Final = (SEGMENT, JOINED, FRAME, ".")
 """What runs leave in a work folder, apart from the output itself and the lock; and systems, under names with a dot."""
 
 

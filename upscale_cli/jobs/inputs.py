@@ -11,7 +11,8 @@ from typing import Final
 from upscale_cli.errors import InputError
 from upscale_cli.files.object_names import is_object, key_of, parent
 from upscale_cli.files.stamp import Stamp
-from upscale_cli.media.image.formats import CLIP_EXTENSIONS, is_picture_ending
+from upscale_cli.media.image.formats import ANIMATION_EXTENSIONS, CLIP_EXTENSIONS, is_picture_ending
+from upscale_cli.media.video.numbered import numbered
 from upscale_cli.messages import option
 
 STDIO: Final = "-"
@@ -27,12 +28,14 @@ class Input:
     Attributes:
         root: the folder or prefix it was found in, whose tree outputs mirror; None for what was named by itself.
         listed: of an object, what it was when it was found.
+        as_clip: an animation is taken for a clip, for its output is one.
     """
 
     name: str
     may_be_live: bool = False
     root: str | None = None
     listed: Stamp | None = field(default=None, compare=False)
+    as_clip: bool = False
 
     @property
     def is_live(self) -> bool:
@@ -97,13 +100,20 @@ class Input:
         if self.is_stdin:
             return _stdin_is_clip()
         ending = self.pure_path.suffix.lower()
-        if ending in CLIP_EXTENSIONS:
+        if ending in CLIP_EXTENSIONS or self.is_numbered:
+            return True
+        if self.as_clip and ending in ANIMATION_EXTENSIONS and not self.is_object:
             return True
         if is_picture_ending(ending) or self.is_object or not _is_file(self.name):
             return False
         from upscale_cli.media.video.signatures import looks_like_clip
 
         return looks_like_clip(self.path)
+
+    @property
+    def is_numbered(self) -> bool:
+        """Whether it stands for pictures with numbers in their names."""
+        return not self.is_object and is_picture_ending(self.pure_path.suffix.lower()) and bool(numbered(self.name))
 
     def open(self) -> Path | bytes:
         """What `ImageReader` takes: the path, or all of standard input.
@@ -133,6 +143,15 @@ def why_not_fetched(name: str) -> str:
 
 def _ending(name: str) -> str:
     return PurePosixPath(name.partition("?")[0]).suffix.lower()
+
+
+def is_clip_output(output: str | None, format: str | None) -> bool:
+    """Whether what is written there is a clip, or the frames of one, by its name or by its format."""
+    if format is not None and f".{format.lower().removeprefix('.')}" in CLIP_EXTENSIONS:
+        return True
+    if output is None or is_object(output):
+        return False
+    return PurePath(output).suffix.lower() in CLIP_EXTENSIONS or numbered(output) is not None
 
 
 def _stdin_is_clip() -> bool:

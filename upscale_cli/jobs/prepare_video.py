@@ -6,15 +6,21 @@ from pathlib import PurePath
 from typing import NamedTuple
 
 from upscale_cli.errors import OptionError
+from upscale_cli.files.object_names import is_object
 from upscale_cli.inference.sizing import Target
 from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.jobs.inputs import STDIO, Input
-from upscale_cli.jobs.naming import Naming
+from upscale_cli.jobs.naming import Naming, is_folder_name
 from upscale_cli.jobs.outputs import Outputs
+from upscale_cli.jobs.picture_notes import check_free
 from upscale_cli.jobs.video import VideoJob
 from upscale_cli.jobs.video_facts import DEFAULT_CLIP_SCALE, ClipOptions, chosen_streams
+from upscale_cli.media.image.formats import format_named, is_picture_ending
+from upscale_cli.media.video.codecs import PIXEL_FORMATS
 from upscale_cli.media.video.container import CONTAINERS, Container, container_like, container_named
 from upscale_cli.media.video.live import container_of, is_address, open_live, open_stdin
+from upscale_cli.media.video.picture_container import picture_container
+from upscale_cli.media.video.picture_source import open_pictures
 from upscale_cli.media.video.probe import probe
 from upscale_cli.media.video.streams import Clip
 from upscale_cli.media.video.tee import Tee
@@ -41,6 +47,11 @@ def open_clip(given: Input, options: ClipOptions) -> OpenedClip:
         return OpenedClip(*open_live(given.name, options.max_pixels))
     if given.is_stdin:
         return OpenedClip(*open_stdin(options.max_pixels))
+    if given.is_numbered or (is_picture_ending(given.path.suffix.lower()) and given.path.is_file()):
+        asked = PIXEL_FORMATS.get(options.encode.pix_fmt or "")
+        alpha = asked is not None and asked.alpha
+        fps = options.decode.fps
+        return OpenedClip(open_pictures(given.name, fps=fps, max_pixels=options.max_pixels, alpha=alpha))
     return OpenedClip(probe(given.path, max_pixels=options.max_pixels))
 
 
@@ -69,7 +80,12 @@ def prepare_video(
         return VideoJob(clip, None, PLAYER, CONTAINERS["Matroska"], target, options, tee=tee)
     stream = chosen_streams(clip, options.video_stream)[0]
     lr_size = stream.width, stream.height
-    own, note = (CONTAINERS["Matroska"], None) if given.is_live else container_like(clip)
+    is_no_clip = given.is_live or clip.pictures is not None
+    own, note = (CONTAINERS["Matroska"], None) if is_no_clip else container_like(clip)
+    if given.is_numbered and (naming.output is None or is_folder_name(naming.output)):
+        raise OptionError(
+            f"{given.name}: stands for many pictures. Give {option('output')} a file, or a numbered name."
+        )
     ending = given.path.suffix if given.path.suffix.lower() in own.extensions else own.extensions[0]
     if naming.format is not None:
         ending, note = f".{naming.format.lower().removeprefix('.')}", None
@@ -84,7 +100,21 @@ def prepare_video(
             )
         return VideoJob(clip, sys.stdout.buffer, STDIO, CONTAINERS["Matroska"], target, options, tee=tee)
     container = container_of_output(path, naming)
+    if container.frames and len(chosen_streams(clip, options.video_stream)) > 1:
+        raise OptionError(
+            f"{option('video_stream', 'all')}: {container.name} hold one stream. Choose one by its number."
+        )
+    if container.frames == "sequence":
+        check_free(path, overwrite=options.overwrite)
+    if given.is_numbered and options.decode.fps is None and container.frames != "sequence":
+        raise OptionError(f"{given.name}: pictures have no frame rate. Give {option('fps', 25)}, or another one.")
     return VideoJob(clip, path, str(path), container, target, options, note if container == own else None, tee)
+
+
+def _is_format_of(format: str, container: Container) -> bool:
+    if container.frames:
+        return format_named(format).name == container.picture
+    return container_named(format) == container
 
 
 def preview_label(options: ClipOptions) -> str:
@@ -99,8 +129,10 @@ def container_of_output(place: PurePath | str, naming: Naming) -> Container:
         OptionError: the ending and --format contradict each other.
         OutputError: the ending names no container.
     """
-    container = container_named(PurePath(place).suffix)
-    if naming.format is not None and container_named(naming.format) != container:
+    container = picture_container(place) or container_named(PurePath(place).suffix)
+    if container.frames == "sequence" and is_object(str(place)):
+        raise OptionError(f"{place}: pictures of a clip are not put into a store one by one. Choose a folder.")
+    if naming.format is not None and not _is_format_of(naming.format, container):
         raise OptionError(
             f"output {place} and {option('format', naming.format)} contradict each other. Leave one of them out."
         )

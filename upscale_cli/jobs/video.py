@@ -20,10 +20,11 @@ from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.jobs.carried import Told, report_carried_of_clip
 from upscale_cli.jobs.frame_queue import Tally, capacity, flow
 from upscale_cli.jobs.job import Submit
+from upscale_cli.jobs.picture_output import PictureWriter
 from upscale_cli.jobs.preview import preview_part
 from upscale_cli.jobs.realtime import PATIENCE_SECONDS, Gate, Pacer
 from upscale_cli.jobs.video_facts import VideoFacts
-from upscale_cli.jobs.video_io import Writer, in_order, nothing_shown, open_reader, open_writer
+from upscale_cli.jobs.video_io import Reader, Writer, in_order, nothing_shown, open_reader, open_writer
 from upscale_cli.jobs.video_plan import ClipPlan, plan_clip
 from upscale_cli.jobs.video_progress import VideoProgress, started
 from upscale_cli.jobs.video_resume import run_resumable
@@ -31,7 +32,6 @@ from upscale_cli.jobs.video_segments import Indivisible, is_worth_dividing, run_
 from upscale_cli.media.video.live import ending_at_ctrl_c
 from upscale_cli.media.video.opening import plays
 from upscale_cli.media.video.player import Player
-from upscale_cli.media.video.reader import VideoReader
 from upscale_cli.media.video.tee import Tee
 from upscale_cli.media.video.writer import ENDING_SECONDS
 from upscale_cli.text import counted
@@ -96,11 +96,12 @@ def run_clip(job: VideoFacts, upscaler: Upscaler, listener: Listener = ignore) -
         elif job.output is None:
             player = stack.enter_context(Player(job.clip.name))
         target = work.file if work is not None else player.feed if player is not None else job.output
-        readers = [
-            stack.enter_context(open_reader(job, plan, planned, job.options.decode, say)) for planned in plan.streams
-        ]
+        readers: list[Reader] = []
+        for planned in plan.streams:
+            readers.append(open_reader(job, plan, planned, job.options.decode, say))
+            stack.enter_context(readers[-1])
         assert target is not None
-        writer: Writer = open_writer(job, plan, target)
+        writer: Writer = open_writer(job, plan, target, say)
         stack.enter_context(writer)
         try:
             with _until_closed(player, say), _until_ended(job.tee, say):
@@ -115,17 +116,15 @@ def run_clip(job: VideoFacts, upscaler: Upscaler, listener: Listener = ignore) -
             kept = _kept(work, writer, progress.tally, ENDING_SECONDS)
             raise InputError(f"{error.marked} {kept}" if kept else error.message) from error
         if work is not None:
-            work.deliver()
-    if isinstance(job.output, Path) and job.options.preview is None:
+            _deliver(work, writer)
+    if isinstance(job.output, Path) and job.options.preview is None and not job.container.frames:
         report_carried_of_clip(job.clip.source, job.name, job.output, job.output_name, say, listener)
     finished = progress.finished(upscaler)
     listener(finished)
     return finished
 
 
-def _move(
-    job: VideoFacts, plan: ClipPlan, readers: Sequence[VideoReader], writer: Writer, progress: VideoProgress
-) -> None:
+def _move(job: VideoFacts, plan: ClipPlan, readers: Sequence[Reader], writer: Writer, progress: VideoProgress) -> None:
     """All frames, from the readers through the upscalers into the writer."""
     track_of = {planned.stream.index: number for number, planned in enumerate(plan.streams)}
 
@@ -217,6 +216,15 @@ def _until_ended(tee: Tee | None, say: Say) -> Iterator[None]:
         say(f"{tee.name}: ended by Ctrl-C.")
 
 
+def _deliver(work: WorkFolder, writer: Writer) -> None:
+    """What is whole gets its name."""
+    if isinstance(writer, PictureWriter) and writer.is_sequence:
+        writer.deliver()
+        work.discard()
+    else:
+        work.deliver()
+
+
 def _interrupted(work: WorkFolder | None, writer: Writer, tally: Tally) -> UpscaleError:
     """What is left after Ctrl-C: a file that plays, in the work folder."""
     kept = _kept(work, writer, tally)
@@ -231,7 +239,12 @@ def _kept(work: WorkFolder | None, writer: Writer, tally: Tally, patience: float
     """
     if work is None or not tally.frames:
         return ""
-    writer.cut_short(patience)
+    is_whole = writer.cut_short(patience)
+    if isinstance(writer, PictureWriter):
+        if is_whole:
+            work.keep()
+        where = work.path if writer.is_sequence else work.file
+        return f"The first {counted(writer.frames, 'frame')} are in {where}." if is_whole else ""
     if not plays(work.file):
         return ""
     work.keep()

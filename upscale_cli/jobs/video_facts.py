@@ -1,5 +1,6 @@
 """A clip to be upscaled, as values: what is read, what is written, and how. Pure."""
 
+import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Final, Literal, Self, get_args
@@ -142,7 +143,11 @@ class VideoFacts:
 
     def absolute(self) -> Self:
         source = f"{FILE}{absolute(self.source)}" if isinstance(self.source, Path) else self.source
-        return replace(self, clip=replace(self.clip, source=source), output=absolute(self.output))
+        clip = replace(self.clip, source=source)
+        if clip.pictures is not None:
+            paths = tuple(os.path.abspath(path) if path else "" for path in clip.pictures.paths)
+            clip = replace(clip, pictures=replace(clip.pictures, paths=paths))
+        return replace(self, clip=clip, output=absolute(self.output))
 
     def replacing(self) -> Self:
         return replace(self, options=replace(self.options, overwrite=True))

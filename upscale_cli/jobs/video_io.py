@@ -10,10 +10,12 @@ from typing import IO
 from upscale_cli.errors import InputError
 from upscale_cli.events import Say
 from upscale_cli.frames.video import VideoFrame
+from upscale_cli.jobs.picture_output import PictureWriter
 from upscale_cli.jobs.video_facts import VideoFacts
 from upscale_cli.jobs.video_plan import ClipPlan, StreamPlan
 from upscale_cli.media.video.frame_metadata import FrameMetadataReader
 from upscale_cli.media.video.metadata_writer import MetadataWriter
+from upscale_cli.media.video.picture_reader import PictureReader
 from upscale_cli.media.video.reader import VideoReader
 from upscale_cli.media.video.reader_arguments import DecodeOptions
 from upscale_cli.media.video.streams import Clip
@@ -21,23 +23,30 @@ from upscale_cli.media.video.tee import Later, Tapped
 from upscale_cli.media.video.writer import VideoWriter
 from upscale_cli.messages import option
 
-Writer = VideoWriter | MetadataWriter
+Reader = VideoReader | PictureReader
+Writer = VideoWriter | MetadataWriter | PictureWriter
 """What takes frames: where they carry metadata, their encoder is apart from the muxer."""
 
 
-def open_reader(job: VideoFacts, plan: ClipPlan, planned: StreamPlan, decode: DecodeOptions, say: Say) -> VideoReader:
+def open_reader(job: VideoFacts, plan: ClipPlan, planned: StreamPlan, decode: DecodeOptions, say: Say) -> Reader:
     """The frames of one stream."""
     decode = replace(decode, paced=job.is_paced, max_pixels=job.options.max_pixels)
+    if job.clip.pictures is not None:
+        return PictureReader(job.clip, planned.stream, planned.format, decode, say)
     return VideoReader(job.clip, planned.stream, planned.format, plan.ffmpeg, options=decode, tee=job.tee, say=say)
 
 
-def open_writer(job: VideoFacts, plan: ClipPlan, target: Path | str | IO[bytes]) -> Writer:
+def open_writer(job: VideoFacts, plan: ClipPlan, target: Path | str | IO[bytes], say: Say) -> Writer:
     """What takes the frames of all streams, and copies the rest of the source."""
+    if job.container.frames:
+        assert isinstance(target, Path)
+        folder = target.parent if job.container.frames == "sequence" else target
+        return PictureWriter(job, plan.streams[0], folder, say)
     tracks = [planned.track for planned in plan.streams]
     if not any(planned.metadata for planned in plan.streams):
         return VideoWriter(
-            target, job.output_name, tracks, job.container, plan.ffmpeg, clip=job.clip, slots=plan.slots, cut=plan.cut,
-            tee=job.tee,
+            target, job.output_name, tracks, job.container, plan.ffmpeg,
+            clip=None if job.clip.pictures is not None else job.clip, slots=plan.slots, cut=plan.cut, tee=job.tee,
         )  # fmt: skip
     (planned,) = plan.streams
 
@@ -92,7 +101,7 @@ def nothing_shown(clip: Clip) -> InputError:
     )
 
 
-def in_order(readers: Sequence[VideoReader]) -> Iterator[VideoFrame]:
+def in_order(readers: Sequence[Reader]) -> Iterator[VideoFrame]:
     """The frames of several streams, as they are shown."""
     if len(readers) == 1:
         return iter(readers[0])

@@ -8,14 +8,17 @@ from pathlib import Path
 
 from upscale_cli.errors import InputError, OptionError, OutputError
 from upscale_cli.events import Detail, Say
+from upscale_cli.frames.colour_tags import ColourTags
 from upscale_cli.frames.pixel_format import PixelFormat, opaque
 from upscale_cli.inference.device import free_host_memory
 from upscale_cli.inference.sizing import Target
 from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.inference.video_upscaler import VideoUpscaler
 from upscale_cli.jobs.frame_queue import Pipeline, capacity
+from upscale_cli.jobs.picture_notes import notes_on
 from upscale_cli.jobs.preview import SideBySide
 from upscale_cli.jobs.video_facts import VideoFacts
+from upscale_cli.media.image.formats import check_size
 from upscale_cli.media.video.caption_search import has_captions
 from upscale_cli.media.video.carried_metadata import FrameMetadataKind, carried, metadata_of
 from upscale_cli.media.video.carried_streams import Slot, carry, tag_notes
@@ -25,6 +28,7 @@ from upscale_cli.media.video.encoding import Encoder, Picture
 from upscale_cli.media.video.ffmpeg.binary import FFmpeg, find_ffmpeg
 from upscale_cli.media.video.nearest_format import nearest_format
 from upscale_cli.media.video.packet_schedule import Schedule, clock_restart, tail
+from upscale_cli.media.video.picture_container import format_in
 from upscale_cli.media.video.programs import program_notes
 from upscale_cli.media.video.reader_arguments import (
     PREROLL_SECONDS,
@@ -51,6 +55,7 @@ class StreamPlan:
     track: Track
     side_by_side: bool = False
     metadata: tuple[FrameMetadataKind, ...] = ()
+    tags: ColourTags = ColourTags()
 
     @property
     def pipeline(self) -> Pipeline:
@@ -88,6 +93,8 @@ def plan_clip(job: VideoFacts, upscaler: Upscaler, say: Say) -> ClipPlan:
         )
     if job.note:
         say(f"{clip.name}: {job.note}")
+    for note in clip.pictures.notes if clip.pictures is not None else ():
+        say(note)
     _check_hwaccel(options.decode.hwaccel, ffmpeg)
     chosen = job.streams
     if options.decode.fps is not None and not any(stream.untimed for stream in chosen):
@@ -96,7 +103,10 @@ def plan_clip(job: VideoFacts, upscaler: Upscaler, say: Say) -> ClipPlan:
         _check_clock(clip, stream, options.decode)
     streams = tuple(_stream_plan(job, upscaler, stream, ffmpeg, say) for stream in chosen)
     slots, notes = carry(clip, tuple(stream.index for stream in chosen), job.container)
-    for note in (*notes, *tag_notes(clip), *program_notes(clip, job.container)):
+    more = [*tag_notes(clip), *program_notes(clip, job.container)]
+    if job.container.frames:
+        more = notes_on(job, streams[0].track.rate, streams[0].tags)
+    for note in (*notes, *more):
         say(f"{clip.name}: {note}")
     _check_memory(clip, streams)
     return ClipPlan(streams, slots, _cut(job, streams), _frames_expected(chosen, options.decode), ffmpeg)
@@ -120,6 +130,8 @@ def _cut(job: VideoFacts, streams: Sequence[StreamPlan]) -> Cut:
 
 def _last_frame(clip: Clip, stream: VideoStream, decode: DecodeOptions) -> tuple[int, int] | None:
     """(timestamp, duration) of the last frame of the part that is taken, by its packet; None where there is none."""
+    if clip.pictures is not None and clip.pictures.times and decode.end is None and decode.frames is None:
+        return clip.pictures.times[-1], clip.pictures.end - clip.pictures.times[-1]
     if stream.untimed or not clip.source.startswith("file:"):
         return None
     if decode.end is None and decode.frames is None:
@@ -182,6 +194,7 @@ def _stream_plan(job: VideoFacts, upscaler: Upscaler, stream: VideoStream, ffmpe
         format=format, width=frames.sr_width, height=frames.sr_height, rate=rate, tags=tags,
         sar=_pixel_aspect(stream, frames, job.target), mastering=stream.mastering, light=stream.light,
         orientation=stream.orientation, lossless=stream.codec if stream.lossless else "",
+        for_players=job.clip.pictures is not None,
     )  # fmt: skip
     encoder = _fitted_encoder(job, frames, picture, ffmpeg, say)
     metadata, notes = carried(
@@ -195,7 +208,9 @@ def _stream_plan(job: VideoFacts, upscaler: Upscaler, stream: VideoStream, ffmpe
         last=_last_frame(job.clip, stream, options.decode) if time_base == stream.time_base else None,
         spatial=_spatial(job, stream, frames.sr_width, say),
     )  # fmt: skip
-    return StreamPlan(stream, format, frames, track, side_by_side=options.preview is not None, metadata=metadata)
+    return StreamPlan(
+        stream, format, frames, track, side_by_side=options.preview is not None, metadata=metadata, tags=tags
+    )
 
 
 def _spatial(job: VideoFacts, stream: VideoStream, width: int, say: Say) -> Spatial | None:
@@ -213,6 +228,10 @@ def _fitted_encoder(job: VideoFacts, frames: VideoUpscaler, picture: Picture, ff
     if job.options.preview is not None:
         frames.pad_to(frames.sr_width + frames.sr_width % 2, frames.sr_height)
         picture = replace(picture, width=2 * frames.out_width)
+    if job.container.frames:
+        row = format_in(job.container)
+        check_size(row, picture.width, picture.height)
+        return Encoder(row.name, picture.format.name, picture.width, picture.height, picture.sar, (), "", (), ())
     encoder = choose_encoder(job.encode, picture, job.container.muxer, ffmpeg, say)
     if (encoder.width, encoder.height) != (picture.width, picture.height):
         say(

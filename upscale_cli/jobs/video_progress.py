@@ -10,6 +10,7 @@ from upscale_cli.jobs.frame_queue import Tally
 from upscale_cli.jobs.realtime import advice
 from upscale_cli.jobs.video_facts import VideoFacts
 from upscale_cli.jobs.video_plan import ClipPlan
+from upscale_cli.media.video.picture_reader import PictureReader
 from upscale_cli.media.video.reader import VideoReader
 
 PROGRESS_SECONDS: Final = 0.2
@@ -37,7 +38,7 @@ class VideoProgress:
         self._damage = ""
         self._stages: dict[str, float] = {}
 
-    def report(self, readers: Sequence[VideoReader], encode_seconds: float) -> None:
+    def report(self, readers: Sequence[VideoReader | PictureReader], encode_seconds: float) -> None:
         """Progress, a few times a second."""
         now = time.perf_counter()
         self._first_done = self._first_done or now
@@ -80,7 +81,9 @@ class VideoProgress:
         """After the last frame, where workers have made the segments."""
         self._ended = time.perf_counter()
 
-    def end(self, readers: Sequence[VideoReader], encode_seconds: float, *, is_whole: bool = True) -> None:
+    def end(
+        self, readers: Sequence[VideoReader | PictureReader], encode_seconds: float, *, is_whole: bool = True
+    ) -> None:
         """After the last frame: what the readers found damaged counts, unless the rest of the source was not wanted."""
         self._ended = time.perf_counter()
         self._stages = self._busy(readers, encode_seconds)
@@ -129,7 +132,7 @@ class VideoProgress:
         ]
         return float(max(shown)) / elapsed
 
-    def _busy(self, readers: Sequence[VideoReader], encode_seconds: float) -> dict[str, float]:
+    def _busy(self, readers: Sequence[VideoReader | PictureReader], encode_seconds: float) -> dict[str, float]:
         stages = {"decode": sum(reader.seconds for reader in readers)}
         for planned in self._plan.streams:
             for stage, seconds in planned.upscaler.seconds.items():

@@ -146,6 +146,7 @@ def not_in_segments(job: VideoFacts) -> list[str]:
         option("video_stream", "all"): options.video_stream == "all" and len(job.clip.video) > 1,
         option("output", "-"): not isinstance(job.output, Path),
         "a clip from a pipe": job.tee is not None,
+        "a clip of pictures": job.clip.pictures is not None or bool(job.container.frames),
     }
     return [other for other, is_given in excluded.items() if is_given]
 

@@ -197,6 +197,9 @@ _ROWS = (
     Format("DDS", (".dds",), layouts=_WITH_ALPHA, depths=(8, 16, 32), written=False),
 )
 
+ANIMATION_EXTENSIONS = frozenset(ending for row in _ROWS if row.frames == "animation" for ending in row.extensions)
+"""Of files that may hold frames which follow each other in time."""
+
 FORMATS: dict[str, Format] = {row.name: row for row in _ROWS}
 """Every format that is read and written, by name."""
 

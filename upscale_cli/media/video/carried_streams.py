@@ -136,7 +136,7 @@ def _fate_of_audio(stream: OtherStream, container: Container) -> tuple[str | Non
         return None, "left out: nothing in it says its rate and channels"
     if stream.codec in container.audio_codecs:
         return "copy", None
-    if not stream.has_decoder:
+    if not stream.has_decoder or not container.audio:
         return _copied_or_not(False, container)
     lossless = stream.codec in _LOSSLESS_AUDIO or stream.codec.startswith("pcm_")
     encoder = container.lossless_audio if lossless and container.lossless_audio else container.audio

@@ -65,6 +65,8 @@ class Container:
         pictures: how it holds cover art: as a stream, or as an attached file (else it would be a film of one frame).
         several: whether it holds more than one stream of a kind.
         several_videos: the same for video alone. (Of M2TS ffmpeg knows the identifiers of one, and of no data.)
+        frames: where it is none of ffmpeg's: frames become those of an animation, or a picture each ("sequence").
+        picture: the format of these pictures, a key of `image.formats.FORMATS`.
     """
 
     name: str
@@ -86,6 +88,8 @@ class Container:
     pictures: Literal["stream", "file"] | None = None
     several: bool = True
     several_videos: bool = True
+    frames: Literal["", "animation", "sequence"] = ""
+    picture: str = ""
 
 
 # The index goes to the front, so that a player on the network can begin; and what needs it may be called experimental.

@@ -51,7 +51,7 @@ def encoder_for(
         arguments=_merged(arguments),
         device_arguments=codec.device,
     )
-    notes = [_conversion_note(codec, picture.format, target, asked=options.pix_fmt is not None)]
+    notes = [_conversion_note(codec, picture.format, target, _why(codec, options, picture))]
     notes.append(_lossy_note(codec, options, picture, target, container_name))
     if unnamed:
         notes.append(f"this ffmpeg knows no {', '.join(unnamed)}: left untagged.")
@@ -88,13 +88,21 @@ def _for_odd_sides(codec: Codec, target: PixelFormat, width: int, height: int, f
         yield from ("-level", "1", "-slicecrc", "0")
 
 
-def _conversion_note(codec: Codec, source: PixelFormat, target: PixelFormat, *, asked: bool) -> str:
+def _why(codec: Codec, options: EncodeOptions, picture: Picture) -> str:
+    """What decides about the pixel format."""
+    if options.pix_fmt is not None:
+        return f"as {option('pix_fmt')} says"
+    if picture.for_players and options.codec == "auto":
+        return f"all players show that; {option('codec', 'ffv1')} keeps them"
+    return f"{codec.name} takes nothing nearer"
+
+
+def _conversion_note(codec: Codec, source: PixelFormat, target: PixelFormat, why: str) -> str:
     """What the user should know of the pixel format; empty where the picture stays what it is."""
     lost = loss(source, target)
     if any(lost):
         names = ("transparency", "colour", f"{source.bits} bits", "chroma resolution", "RGB")
         gone = " and ".join(name for name, is_lost in zip(names, lost, strict=True) if is_lost)
-        why = f"as {option('pix_fmt')} says" if asked else f"{codec.name} takes nothing nearer"
         return f"{source.name} is encoded as {target.name}, without its {gone}: {why}."
     if target.model == "rgb" and codec.kind != "ffv1":
         common = option("pix_fmt", "yuv420p")

@@ -13,7 +13,10 @@ from upscale_cli.messages import option
 def wanted_format(options: EncodeOptions, picture: Picture) -> PixelFormat:
     """The pixel format to come as near to as possible."""
     if options.pix_fmt is None:
-        return picture.format
+        wants_players = picture.for_players and options.codec == "auto" and picture.format.model == "rgb"
+        return (
+            PIXEL_FORMATS["yuv420p" if picture.format.bits == 8 else "yuv420p10le"] if wants_players else picture.format
+        )
     if options.pix_fmt not in PIXEL_FORMATS:
         raise OptionError(f"{option('pix_fmt', options.pix_fmt)} is none of: {', '.join(PIXEL_FORMATS)}.")
     return PIXEL_FORMATS[options.pix_fmt]

@@ -54,6 +54,7 @@ class Picture:
         sar: sample aspect ratio.
         orientation: None where the picture is stored upright.
         lossless: what the source is coded by, where that loses nothing; "" where it does.
+        for_players: RGB that nobody asks to be kept as such: 4:2:0, which all players show, does.
         mastering, light: HDR10 metadata.
     """
 
@@ -67,6 +68,7 @@ class Picture:
     light: ContentLight | None = None
     orientation: Orientation | None = None
     lossless: str = ""
+    for_players: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,6 +153,25 @@ class TagRepair:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pictures:
+    """Pictures that are taken for a clip.
+
+    Attributes:
+        paths: one animation; or a file for each frame, "" where a number is missing.
+        first: the number of the first file.
+        times: when each frame of an animation is shown, in milliseconds; () for files.
+        end: when its last frame ends.
+        notes: what the user should know of them.
+    """
+
+    paths: tuple[str, ...]
+    first: int = 1
+    times: tuple[int, ...] = ()
+    end: int = 0
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Clip:
     """A clip, as probed.
 
@@ -170,6 +189,7 @@ class Clip:
         metadata: its tags, as they can be shown.
         tag_repairs: those that are not UTF-8.
         programs: of a transport stream.
+        pictures: what it is made of, where it is no clip but pictures; then `source` is nothing that can be opened.
     """
 
     source: str
@@ -182,6 +202,7 @@ class Clip:
     start_seconds: float = 0.0
     chapters: int = 0
     seekable: bool = False
+    pictures: Pictures | None = None
     metadata: dict[str, str] = field(default_factory=dict)
     tag_repairs: tuple[TagRepair, ...] = ()
     programs: tuple[Program, ...] = ()
