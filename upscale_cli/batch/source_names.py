@@ -6,7 +6,7 @@ from typing import Final
 
 from upscale_cli.files.object_names import is_object
 from upscale_cli.files.object_store import read
-from upscale_cli.media.image.formats import CLIP_EXTENSIONS, RAW_EXTENSIONS, is_picture_ending
+from upscale_cli.media.image.formats import BOOK_EXTENSIONS, CLIP_EXTENSIONS, RAW_EXTENSIONS, is_picture_ending
 from upscale_cli.models.registry import model_names
 
 AMBIGUOUS_ENDINGS: Final = (".ts", ".mts")
@@ -26,7 +26,7 @@ HEAD_BYTES: Final = 4096
 def is_source_ending(name: str) -> bool:
     """Whether a name ends as photos and clips do, camera RAW excepted."""
     ending = PurePath(name).suffix.lower()
-    return ending in CLIP_EXTENSIONS or (is_picture_ending(ending) and ending not in RAW_EXTENSIONS)
+    return ending in CLIP_EXTENSIONS | BOOK_EXTENSIONS or (is_picture_ending(ending) and ending not in RAW_EXTENSIONS)
 
 
 def has_clip_in_it(path: str) -> bool:

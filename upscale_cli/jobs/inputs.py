@@ -11,7 +11,7 @@ from typing import Final
 from upscale_cli.errors import InputError
 from upscale_cli.files.object_names import is_object, key_of, parent
 from upscale_cli.files.stamp import Stamp
-from upscale_cli.media.image.formats import ANIMATION_EXTENSIONS, CLIP_EXTENSIONS, is_picture_ending
+from upscale_cli.media.image.formats import ANIMATION_EXTENSIONS, BOOK_EXTENSIONS, CLIP_EXTENSIONS, is_picture_ending
 from upscale_cli.media.video.numbered import numbered
 from upscale_cli.messages import option
 
@@ -109,6 +109,11 @@ class Input:
         from upscale_cli.media.video.signatures import looks_like_clip
 
         return looks_like_clip(self.path)
+
+    @property
+    def is_book(self) -> bool:
+        """Whether it is a comic book, by its ending."""
+        return not (self.is_object or self.is_stdin) and self.pure_path.suffix.lower() in BOOK_EXTENSIONS
 
     @property
     def is_numbered(self) -> bool:

@@ -24,6 +24,7 @@ from upscale_cli.files.object_store import fetch, put
 from upscale_cli.files.stamp import Stamp
 from upscale_cli.inference.sizing import Target
 from upscale_cli.inference.upscaler import Upscaler
+from upscale_cli.jobs.book import prepare_book
 from upscale_cli.jobs.inputs import Input
 from upscale_cli.jobs.job import Job, PhotoOptions, absolute
 from upscale_cli.jobs.naming import Naming
@@ -182,6 +183,8 @@ def _local(job: ObjectJob, names: "_Names", upscaler: Upscaler) -> Job:
     output = str(names.output).replace("{", "{{").replace("}", "}}")  # or it would be a template
     naming, outputs = Naming(output, job.format, job.target), Outputs([given], overwrite=job.overwrite)
     if not isinstance(job.options, ClipOptions):
+        if given.is_book:
+            return replace(prepare_book(given, upscaler, naming, outputs, job.options), name=job.name)
         photo = prepare_photo(given, upscaler, naming, outputs, job.options)
         return replace(photo, name=job.name, output_name=job.output_name)
     clip = OpenedClip(probe(names.source, max_pixels=job.options.max_pixels, name=job.name))

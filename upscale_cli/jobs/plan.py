@@ -159,6 +159,10 @@ class Planner:
             from upscale_cli.jobs.object_job import prepare_object
 
             return prepare_object(source, upscaler, self.naming, outputs, clip_options or self.photos)
+        if source.is_book:
+            from upscale_cli.jobs.book import prepare_book
+
+            return prepare_book(source, upscaler, self.naming, outputs, self.photos)
         if clip_options is None or opened.clip is None:
             return prepare_photo(source, upscaler, self.naming, outputs, self.photos)
         from upscale_cli.jobs.prepare_video import prepare_video

@@ -221,6 +221,9 @@ CLIP_EXTENSIONS = frozenset(
 )
 """Moving pictures with a time base and sound: the business of `media.video`."""
 
+BOOK_EXTENSIONS = frozenset({".cbz"})
+"""Comic books: many pictures in one file, the business of `media.book`."""
+
 _BY_EXTENSION = {extension: row for row in _ROWS for extension in row.extensions}
 _BY_NAME = {row.name.lower().replace(" ", ""): row for row in _ROWS}
 _SYNONYMS = {"jpeg2000": "JPEG 2000", "heif": "HEIC", "jpegxl": "JPEG XL", "apng": "PNG", "netpbm": "PNM"}
