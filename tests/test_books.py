@@ -39,7 +39,9 @@ def book(path: Path, **more: bytes) -> Path:
 def pictures(path: Path) -> dict[str, Image.Image]:
     with zipfile.ZipFile(path) as made:
         assert made.testzip() is None
-        opened = {name: Image.open(io.BytesIO(made.read(name))) for name in made.namelist() if name in PAGES}
+        opened: dict[str, Image.Image] = {
+            name: Image.open(io.BytesIO(made.read(name))) for name in made.namelist() if name in PAGES
+        }
         for picture in opened.values():
             picture.load()
         return opened

@@ -131,7 +131,9 @@ def container_of_output(place: PurePath | str, naming: Naming) -> Container:
     """
     container = picture_container(place) or container_named(PurePath(place).suffix)
     if container.frames == "sequence" and is_object(str(place)):
-        raise OptionError(f"{place}: pictures of a clip are not put into a store one by one. Choose a folder.")
+        raise OptionError(
+            f"{option('output', str(place))}: pictures of a clip are not put into a store one by one. Choose a folder."
+        )
     if naming.format is not None and not _is_format_of(naming.format, container):
         raise OptionError(
             f"output {place} and {option('format', naming.format)} contradict each other. Leave one of them out."
