@@ -74,3 +74,7 @@ def test_one_program_keeps_its_name(two: Path, tmp_path: Path) -> None:
     outcome = upscale(source, "-o", tmp_path / "out.ts", *FAST)
     assert outcome.code == 0, outcome.err
     assert programs(tmp_path / "out.ts") == [("7", "Only", "FFmpeg", ["Video"])]
+    assert upscale(source, "-o", tmp_path / "out.mkv", *FAST).code == 0
+    assert probe(tmp_path / "out.mkv").metadata["SERVICE_NAME"] == "Only"
+    told = upscale(source, "-o", tmp_path / "out.mp4", *FAST)
+    assert "the name of its program (Only) is left out" in " ".join(told.err.split())

@@ -54,6 +54,8 @@ def _items(container: Any) -> Iterator[tuple[str, str]]:
     if chapters := container.chapters():
         yield "chapters", str(len(chapters))
     described = description_of(container)
+    if len(described.programs) > 1:
+        yield "programs", ", ".join(f"{program.number} {program.name}" for program in described.programs)
     counts: Counter[str] = Counter()
     for stream in container.streams:
         kind = _kind(stream)

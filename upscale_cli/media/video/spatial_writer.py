@@ -36,11 +36,13 @@ def spatial_note(spatial: Spatial, said: Spatial, container: Container, number: 
     shape = f"{spatial.sphere.projection} pictures of a sphere" if spatial.sphere else ""
     is_pair = spatial.packing not in (None, "mono")
     pair = f"3D ({spatial.packing}{', right eye first' if spatial.is_inverted else ''})" if is_pair else ""
+    pair = pair.replace("(other", "(views stored apart, or in a way without a name here")
     lost = [spatial.unknown] if spatial.unknown else []
     lost += ["spherical mapping"] if spatial.sphere and not said.sphere else []
     lost += ["stereo 3D"] if spatial.packing is not None and said.packing is None else []
     what = ", ".join(filter(None, (shape, pair))) or "pictures of a projection without a name here"
-    views = "; both views are upscaled as one picture" if is_pair else ""
+    is_packed = is_pair and spatial.packing != "other"  # else only one of the views may be in what is decoded
+    views = "; both views are upscaled as one picture" if is_packed else ""
     why = f"; left out of video stream {number}, for {container.name} cannot say it: " if lost else ""
     return f"{what}{views}{why}{', '.join(lost)}"
 
