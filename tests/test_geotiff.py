@@ -257,6 +257,14 @@ def test_smaller_versions_are_left_out_aloud(tmp_path: Path) -> None:
     assert [("smaller versions" in line) for line in enlarged(tmp_path / "lr.tif")[1]] == [True]
 
 
+def test_a_mask_is_left_out_aloud(tmp_path: Path) -> None:
+    pixels = terrain(0, 200, "uint8")[0]
+    with tifffile.TiffWriter(tmp_path / "lr.tif") as file:
+        file.write(pixels, metadata=None)
+        file.write(pixels > 5, subfiletype=4, photometric="mask", metadata=None)
+    assert [("the mask of what is valid" in line) for line in enlarged(tmp_path / "lr.tif")[1]] == [True]
+
+
 def test_metadata_of_bands_are_renumbered() -> None:
     text = b'<GDALMetadata>\n<Item name="a" sample="0">x</Item>\n<Item name="b" sample="2">y</Item>\n</GDALMetadata>'
     kept = gdal_metadata(text, (2, 1))[0]

@@ -144,3 +144,22 @@ def test_paper_keeps_its_resolution(tmp_path: Path) -> None:
     output, _ = enlarged(tmp_path / "scan.tif")
     with tifffile.TiffFile(output) as after:
         assert after.pages[0].tags.valueof(282) == (300, 1)
+
+
+@pytest.mark.parametrize("announced", [3, 5])
+def test_a_stack_with_one_directory(tmp_path: Path, announced: int) -> None:
+    """As ImageJ writes them above 4 GB: the directory of the first picture, and all samples in a row."""
+    path, pixels = tmp_path / "stack.tif", stack(3)
+    text = f"ImageJ=1.54f\nimages={announced}\nslices={announced}\nunit=um\n".encode()
+    with tifffile.TiffWriter(path, byteorder=">") as file:
+        tags = [(270, 2, len(text) + 1, text + b"\0", True)]
+        file.write(pixels[0], resolution=(2, 2), metadata=None, extratags=tags)
+    with tifffile.TiffFile(path) as file:
+        assert file.pages[0].dataoffsets[0] + pixels[0].nbytes == path.stat().st_size
+    with path.open("ab") as raw:
+        raw.write(pixels[1:].astype(">u2").tobytes())
+    output, told = enlarged(path, scale=1)
+    with tifffile.TiffFile(output) as after:
+        assert len(after.pages) == 3
+        np.testing.assert_array_equal([page.asarray() for page in after.pages], pixels)
+    assert ("of the 5 pictures that ImageJ announces 3 are in the file" in told) == (announced == 5)

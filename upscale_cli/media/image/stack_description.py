@@ -37,6 +37,12 @@ class StackDescription:
     text: bytes
     lost: tuple[str, ...] = ()
 
+    @property
+    def images(self) -> int:
+        """How many pictures ImageJ announces; 1 where it says nothing."""
+        found = re.search(rb"^images=(\d{1,6})\s*$", self.text, re.MULTILINE) if self.kind == "ImageJ" else None
+        return int(found[1]) if found else 1
+
     def scaled(self, old: tuple[int, int], new: tuple[int, int]) -> "StackDescription":
         """For a picture of another (width, height)."""
         if self.kind == "ImageJ":

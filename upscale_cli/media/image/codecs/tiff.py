@@ -228,9 +228,20 @@ def _opened_page(source: Source, page: Page) -> Iterator[Any]:
         yield file.pages[page.index]
 
 
+def _plane(found: Any, page: Page) -> NDArray[Any]:
+    """Samples (H, W, S) of a picture that has no IFD of its own."""
+    dtype = np.dtype(found.dtype).newbyteorder(found.parent.byteorder)
+    size = page.height * page.width * page.samples * dtype.itemsize
+    found.parent.filehandle.seek(found.dataoffsets[0] + page.plane * size)
+    values = np.frombuffer(found.parent.filehandle.read(size), dtype)
+    return values.reshape(page.height, page.width, page.samples).astype(dtype.newbyteorder("="))
+
+
 def _samples(source: Source, page: Page) -> NDArray[Any]:
     """Raw samples of a page, (H, W, S)."""
     with _opened_page(source, page) as found:
+        if page.plane:
+            return _plane(found, page)
         samples = found.asarray()
         if found.axes == "SYX":
             samples = np.moveaxis(samples, 0, -1)

@@ -41,7 +41,8 @@ MIN_IS_WHITE, MIN_IS_BLACK, IS_RGB, IS_PALETTE, IS_INK, IS_YCBCR, IS_LAB = 0, 1,
 UNSIGNED, SIGNED, FLOAT = 1, 2, 3
 OLD_JPEG, JPEG = 6, 7
 NO_UNIT = 1
-_REDUCED_OR_MASK = 1 | 4
+_MASK = 4
+_REDUCED_OR_MASK = 1 | _MASK
 BASES: dict[int, tuple[Layout, int]] = {
     MIN_IS_WHITE: ("L", 1),
     MIN_IS_BLACK: ("L", 1),
@@ -62,6 +63,7 @@ class Page:
         index: counts all IFDs of the file.
         extra_kinds: ExtraSamples of the samples that are kept beside those of the layout.
         chosen: the samples that are kept, from 0, where the user chose them; () for the first ones.
+        plane: of a stack that ImageJ has written with one IFD: which of the pictures that follow each other.
     """
 
     index: int
@@ -80,6 +82,7 @@ class Page:
     planar: int = 1
     extra_kinds: tuple[int, ...] = ()
     chosen: tuple[int, ...] = ()
+    plane: int = 0
 
     @property
     def channels(self) -> int:
@@ -118,6 +121,7 @@ def pages_of(source: Source) -> Iterator[Page]:
                 if page is not None:
                     calibrated = calibrated or bool(page.metadata.tiff and page.metadata.tiff.calibrated)
                     yield page
+                    yield from _unlisted(source, found, page) if count == 1 else ()
     except (ValueError, TypeError, LookupError, ArithmeticError, struct.error) as error:
         raise InputError(f"{source.name}: the TIFF's directory makes no sense. The file is damaged.") from error
 
@@ -127,6 +131,21 @@ def _directory(file: Any, index: int) -> Any:
         return file.pages[index]
     except IndexError:
         return None
+
+
+def _unlisted(source: Source, found: Any, first: Page) -> Iterator[Page]:
+    """The further pictures of a stack above 4 GB, as ImageJ writes it: one IFD, and the samples in a row."""
+    facts = first.metadata.tiff
+    if facts is None or facts.description is None:
+        return
+    count, size = facts.description.images, first.width * first.height * first.samples * first.bits // 8
+    end = source.file.seek(0, 2)
+    there = (end - found.dataoffsets[0]) // size if first.compression == 1 and found.is_contiguous else 1
+    if count > there:
+        source.say(f"{source.name}: of the {count} pictures that ImageJ announces {there} are in the file")
+    metadata = replace(first.metadata, tiff=replace(facts, description=None, imagej={}))
+    for plane in range(1, min(count, there, _MAX_PAGES)):
+        yield replace(first, plane=plane, metadata=metadata)
 
 
 def _count(file: Any) -> int:
@@ -148,6 +167,8 @@ def _page(source: Source, index: int, found: Any, stack: tuple[int, bool]) -> Pa
     if DNG_VERSION in found.tags:
         raise InputError(f"{source.name}: {RAW_REMEDY}.")
     if one(SUBFILE, 0) & _REDUCED_OR_MASK and index > 0:
+        what = "the mask of what is valid in it is" if one(SUBFILE, 0) & _MASK else "smaller versions of it are"
+        source.say(f"{source.name}: {what} left out")
         return None
     width, height = one(WIDTH, 0), one(LENGTH, 0)
     source.check_size(width, height)
