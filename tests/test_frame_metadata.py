@@ -399,7 +399,9 @@ def test_an_hdr10plus_message_is_what_was_read(dynamic: Path) -> None:
 def test_hdr10plus_that_a_coding_cannot_hold_is_told(dynamic: Path, tmp_path: Path) -> None:
     outcome = upscale(dynamic, *FAST, "-o", tmp_path / "x.mkv", "--codec", "libx264")
     assert outcome.code == 0, outcome.err
-    assert "HDR10+ metadata is left out: libx264" in " ".join(outcome.err.split())
+    told = " ".join(outcome.err.split())
+    assert "HDR10+ dynamic metadata is left out: libx264" in told
+    assert told.count("HDR10+ dynamic metadata") == 1
 
 
 # Dolby Vision
@@ -444,5 +446,5 @@ def test_of_other_dolby_vision_the_base_layer_stays(hevc: Path, tmp_path: Path) 
     source = with_dolby_vision(hevc, tmp_path / "p8.mp4", profile=8, compatibility=1)
     outcome = upscale(source, "-m", "bicubic", "-o", tmp_path / "out.mp4", "--preset", "ultrafast")
     assert outcome.code == 0, outcome.err
-    assert " ".join(outcome.err.split()).count("Dolby Vision metadata is left out; the base layer") == 1
+    assert " ".join(outcome.err.split()).count("Dolby Vision dynamic metadata is left out; the base layer") == 1
     assert probe(tmp_path / "out.mp4").video[0].dynamic_hdr == ()

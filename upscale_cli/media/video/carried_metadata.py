@@ -17,7 +17,7 @@ FrameMetadataKind = Literal["captions", "HDR10+"]
 IPT_PROFILE: Final = 5
 """The profile of Dolby Vision whose samples are IPT-PQ-c2, which no colour tag of H.264 or HEVC can say."""
 
-_NAMES: Final[dict[FrameMetadataKind, str]] = {"captions": "closed captions", "HDR10+": "HDR10+ metadata"}
+_NAMES: Final[dict[FrameMetadataKind, str]] = {"captions": "closed captions", "HDR10+": "HDR10+ dynamic metadata"}
 
 _PLACES: Final[dict[FrameMetadataKind, tuple[Kind, ...]]] = {
     "captions": ("h264", "hevc", "av1"),
@@ -66,7 +66,7 @@ def carried(
         else:
             kept.append(kind)
     if "Dolby Vision" in stream.dynamic_hdr:
-        notes.append("Dolby Vision metadata is left out; the base layer, which other players show, stays.")
+        notes.append("Dolby Vision dynamic metadata is left out; the base layer, which other players show, stays.")
     return tuple(kept), tuple(notes)
 
 
