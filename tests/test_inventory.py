@@ -17,7 +17,7 @@ from PIL import Image, PngImagePlugin
 from tests.clips import Clips
 from tests.command import Run
 from tests.conftest import SHARED
-from tests.pictures import exif_block, icc_profile, tool
+from tests.pictures import encoded, exif_block, icc_profile, tool
 from upscale_cli.media.image.inventory import inventory_of_picture
 from upscale_cli.media.inventory import compare, told_in_one_line, untold
 from upscale_cli.media.video.inventory import inventory_of_clip
@@ -293,3 +293,23 @@ def test_a_clip_that_stays_what_it_is_loses_nothing(tmp_path: Path, run: Run, cl
     outcome = run(clips(name), "-o", output, "-m", "bicubic", "-s", "2", "--frames", "6", "--json")
     (carried,) = (event for event in events_of(outcome.out) if event["event"] == "carried")
     assert carried["lost"] == []
+
+
+@pytest.mark.parametrize(
+    ("source", "target"), [("lin.png", "a.jxl"), ("lin.png", "a.jpg"), ("p3.jxl", "a.png"), ("icc.jpg", "a.jxl")]
+)
+def test_colours_that_are_declared_in_another_way_are_not_lost(tmp_path: Path, source: str, target: str) -> None:
+    from tests.test_media_colours import PROFILE, gama, jxl, patch, png, resaved
+    from upscale_cli.media.image.formats import format_of
+
+    made = {
+        "lin.png": lambda: png(gama(1.0)),
+        "p3.jxl": lambda: jxl(12, 13),
+        "icc.jpg": lambda: encoded(patch(), "JPEG", icc_profile=PROFILE),
+    }[source]()
+    assert resaved(made, tmp_path / target, format_of(target).name) == []
+    before, after = inventory_of_picture(made), inventory_of_picture(tmp_path / target)
+    assert before is not None
+    assert after is not None
+    assert compare(before, after).lost == ()
+    assert {"colours", "colour profile"} & set(before)

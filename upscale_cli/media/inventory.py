@@ -14,8 +14,9 @@ from typing import Final
 Inventory = Mapping[str, str]
 """What there is, by name, and a short value that differs where the things do: a text, a count, a digest."""
 
-_COLOURS: Final = "colours"
-_PROFILE: Final = "colour profile"
+_COLOURS: Final = ("colours", "colour profile")
+"""Two ways to declare the same."""
+
 _SHOWN: Final = 6
 _LONGEST_VALUE: Final = 60
 
@@ -49,14 +50,16 @@ class Differences:
 
 
 def compare(source: Inventory, output: Inventory) -> Differences:
-    """What became of everything in the source. Colours that were declared by numbers, a profile may declare.
+    """What became of everything in the source. What numbers declare of colours, a profile may, too.
 
     >>> compare({"EXIF": "a", "comment": "hello"}, {"EXIF": "b", "profile": "c"}).lost
     ('comment',)
     """
 
+    declares = any(name in output for name in _COLOURS)
+
     def is_there(name: str) -> bool:
-        return name in output or (_PROFILE in output and heading(name) == _COLOURS)
+        return name in output or (declares and name in _COLOURS)
 
     return Differences(
         kept=tuple(name for name, value in source.items() if output.get(name) == value),

@@ -7,7 +7,9 @@ import struct
 from collections.abc import Iterator
 from typing import Final
 
+from upscale_cli.errors import InputError
 from upscale_cli.media.image.codecs.boxes import boxes_of
+from upscale_cli.media.image.codecs.jxl_header import CODESTREAM, SRGB_CURVE, read_header
 from upscale_cli.media.image.colours import of_codes
 from upscale_cli.media.image.inventory.blocks import Items, of_exif, of_profile, of_xmp
 from upscale_cli.media.inventory import digest
@@ -30,8 +32,11 @@ _GEOJP2: Final = b"\xb1\x4b\xf8\xbd\x08\x3d\x4b\x43\xa5\xae\x8c\xd7\xd5\xa6\xce\
 
 def of_boxes(data: bytes) -> Items:
     """The boxes of a file by what is in them; a bare codestream has none."""
-    if data[:2] in (b"\xff\x0a", b"\xff\x4f"):
+    if data[:2] in (CODESTREAM, b"\xff\x4f"):
+        yield from _jxl_colours(data)
         return
+    yield from _jxl_colours(next((content for kind, content in boxes_of(data) if kind == b"jxlc"), b""))
+    yield from _jxl_colours(next((content[4:] for kind, content in boxes_of(data) if kind == b"jxlp"), b""))
     for kind, content in boxes_of(data):
         if kind == b"meta":
             yield from _meta(content[4:], data)
@@ -53,6 +58,20 @@ def of_boxes(data: bytes) -> Items:
             yield "motion photo (clip)", digest(content)
         elif kind == b"sefd" or kind not in _STRUCTURE:
             yield f"box: {kind.decode('latin-1').strip()}", digest(content)
+
+
+def _jxl_colours(codestream: bytes) -> Items:
+    """What the header of a JPEG XL declares, where that is not sRGB. A profile is coded within the codestream."""
+    if not codestream.startswith(CODESTREAM):
+        return
+    try:
+        header = read_header(codestream)
+    except InputError:
+        return
+    if header.has_icc:
+        yield "colour profile", ""
+    elif header.needs_profile or header.curve != SRGB_CURVE:
+        yield "colours", f"{header.white}, {header.primaries}, {header.curve}"
 
 
 def _compressed(content: bytes) -> Items:
