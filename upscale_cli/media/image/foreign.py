@@ -23,7 +23,6 @@ _BY_MAGIC: Final[tuple[tuple[int, bytes, str, str], ...]] = (
     (30, b"mimetypeapplication/x-krita", "a Krita document", AS_PNG),
     (30, b"mimetypeimage/openraster", "an OpenRaster document", AS_PNG),
     (0, b"PK\x03\x04", "a ZIP archive", UNPACK),
-    (128, b"DICM", "a DICOM picture", "Export it as 16-bit TIFF, and upscale that"),
     (0, b"PK\x05\x06", "an empty ZIP archive", "Check where it was copied or downloaded from"),
     (0, b"Rar!\x1a\x07", "a RAR archive", UNPACK),
     (0, b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", UNPACK),

@@ -10,6 +10,7 @@ from upscale_cli.frames.image import Frame
 from upscale_cli.media.image.formats import Format
 from upscale_cli.media.image.header import Header, Window
 from upscale_cli.media.image.metadata import Metadata
+from upscale_cli.media.image.shades import Shades
 
 MOST_NAMED: Final = 8
 """Fields that are named one by one."""
@@ -30,8 +31,20 @@ def without_header(frame: Frame, metadata: Metadata, row: Format, say: Callable[
         frame = _seen(frame, header.window)
     if frame.transfer == "linear" and not row.light and 32 in row.depths and row.name != "JPEG XL":
         say(f"{row.name} does not say that values are proportional to light; they stay so")
-    _tell_fields(header, row, say)
+    if header.shades is not None:
+        say(_told(header.shades, row))
+        frame = header.shades.shown(frame) if frame.layout == "L" else frame
+    else:
+        _tell_fields(header, row, say)
     return frame, replace(metadata, header=None)
+
+
+def _told(shades: Shades, row: Format) -> str:
+    """What becomes of medical values, and of all that is said of them."""
+    left_out = "what is said of patient, place and scale is left out"
+    if shades.centre is None or shades.width is None:
+        return f"{row.name} gets shades of gray from the least to the greatest value; {left_out}"
+    return f"{row.name} gets shades of gray, by the window {shades.centre:g} / {shades.width:g}; {left_out}"
 
 
 def _tell_fields(header: Header, row: Format, say: Callable[[str], None]) -> None:

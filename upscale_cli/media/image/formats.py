@@ -45,6 +45,7 @@ class Format:
         extra: the extra of upscale-cli that must be installed, for formats outside the core dependencies.
         bands: whether it is written band by band, so that a picture larger than memory can be made.
         light: whether its values are proportional to light, with 1.0 for white, by definition.
+        only_own: whether it is written only for sources of the same format.
         written: whether it is written; a format that is only read becomes PNG where no other is asked for.
         extra_channels: whether it holds channels beside those of a layout.
     """
@@ -68,6 +69,7 @@ class Format:
     bands: bool = False
     light: bool = False
     written: bool = True
+    only_own: bool = False
     extra_channels: bool = False
 
 
@@ -194,6 +196,17 @@ _ROWS = (
     Format("SGI", (".sgi", ".rgb", ".rgba", ".bw"), layouts=_WITH_ALPHA, depths=(8, 16), max_side=65_535, copies=1.0),
     Format("PCX", (".pcx",), layouts=_GRAY_AND_RGB, max_side=65_535, dpi=True, copies=1.0),
     Format("ICO", (".ico",), layouts=_RGB_AND_RGBA, max_side=256),
+    Format(
+        "DICOM",
+        (".dcm", ".dicom"),
+        layouts=_GRAY_AND_RGB,
+        depths=(8, 16),
+        max_side=65_535,
+        frames="pages",
+        copies=1.0,
+        extra="dicom",
+        only_own=True,
+    ),
     Format("DDS", (".dds",), layouts=_WITH_ALPHA, depths=(8, 16, 32), written=False),
 )
 

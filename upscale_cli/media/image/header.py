@@ -3,6 +3,8 @@
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from upscale_cli.media.image.shades import Shades
+
 
 @dataclass(frozen=True, slots=True)
 class Window:
@@ -49,6 +51,7 @@ class Header:
         channels: what the file calls its channels, in the order of the pixels; () for the usual names.
         samples: how the file stores a value, such as "half"; "" for the usual way.
         window: of the pixels.
+        shades: how its values become shades of gray, where they are others.
     """
 
     format: str
@@ -56,6 +59,7 @@ class Header:
     channels: tuple[str, ...] = ()
     samples: str = ""
     window: Window | None = None
+    shades: Shades | None = None
 
     def resized(self, width: int, height: int) -> "Header":
         """The same for pixels of another size."""

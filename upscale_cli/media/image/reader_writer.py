@@ -127,6 +127,10 @@ def _picture(source: Source, format: str) -> Picture:
         from upscale_cli.media.image.codecs.heif import open_heif
 
         return open_heif(source)
+    if format == "DICOM":
+        from upscale_cli.media.image.codecs.dicom import open_dicom
+
+        return open_dicom(source)
     if format == "DDS":
         from upscale_cli.media.image.codecs.dds import open_dds
 
@@ -355,6 +359,10 @@ def _encoder(job: Encoding) -> Encoder:
         from upscale_cli.media.image.codecs.jpeg import Jpeg
 
         return Jpeg(job)
+    if name == "DICOM":
+        from upscale_cli.media.image.codecs.dicom import Dicom
+
+        return Dicom(job)
     if name in ("EXR", "Radiance HDR", "DPX", "SGI"):
         from upscale_cli.media.image.codecs.openimageio_writer import ByOpenImageIO
 

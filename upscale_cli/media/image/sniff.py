@@ -48,6 +48,8 @@ def format_of_content(head: bytes, name: str) -> str:
         raise InputError(f"{name}: the file is empty. Check where it was copied or downloaded from.")
     if extension in RAW_EXTENSIONS or head[8:10] == b"CR" or head[:8] == b"FUJIFILM" or head[:4] == b"IIRO":
         raise InputError(f"{name}: {RAW_REMEDY}.")
+    if head[128:132] == b"DICM":  # before it may stand what makes a TIFF of it, too
+        return "DICOM"
     for magic, found in _MAGIC:
         if head.startswith(magic):
             return found
