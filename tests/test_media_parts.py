@@ -267,6 +267,13 @@ def test_what_nobody_knows_behind_a_picture_is_told(tmp_path: Path) -> None:
     assert doubled(encoded(frame_of(), "JPEG") + bytes(500), tmp_path / "a.jpg", "JPEG") == []
 
 
+def test_more_than_any_phone_appends_is_told_and_not_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("upscale_cli.media.image.codecs.jpeg_segments._MOST_BEHIND", len(CLIP) - 1)
+    said = doubled(motion_photo(), tmp_path / "a.jpg", "JPEG")
+    assert any(f"{len(CLIP):,} bytes of data" in text for text in said)
+    assert CLIP not in (tmp_path / "a.jpg").read_bytes()
+
+
 def test_six_numbers_of_a_photo_sphere(tmp_path: Path) -> None:
     gpano = {
         "FullPanoWidthPixels": 74, "FullPanoHeightPixels": 37, "CroppedAreaImageWidthPixels": 37,

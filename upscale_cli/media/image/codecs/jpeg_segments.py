@@ -24,6 +24,9 @@ _START: Final = b"\xff\xd8\xff"
 _END: Final = b"\xff\xd9"
 _FRAME_HEADERS: Final = (0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF)
 _SCAN, APP1, APP2 = 0xDA, 0xE1, 0xE2
+_MOST_BEHIND: Final = 2**30
+"""Bytes that are held of what lies behind a picture; no phone appends more."""
+
 _JUNK_BYTES: Final = 1024
 _BLOCK_BYTES: Final = 2**20
 _NAME_BYTES: Final = 40
@@ -105,6 +108,8 @@ def behind_picture(source: Source, packet: bytes | None, orientation: int, sides
     end = _end_of_scans(file, segments[-1].stop) if segments and segments[-1].kind == _SCAN else None
     if end is None:
         return Behind()
+    if (size := file.seek(0, 2) - end) > _MOST_BEHIND:
+        return Behind(unknown=size)
     file.seek(end)
     data = file.read()
     if not data.strip(b"\0"):
