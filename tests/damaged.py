@@ -225,6 +225,7 @@ def whole_checkpoints(folder: Path) -> list[Path]:
 
 def of_checkpoints(made: Sequence[Case], work: Path) -> Iterator[Verdict]:
     """What comes of damaged checkpoints: a picture upscaled by each."""
+    work.mkdir(parents=True, exist_ok=True)
     photo = work / "photo.png"
     y, x = np.mgrid[:24, :32]
     Image.fromarray(np.stack([x * 8, y * 10, x + y], -1).astype(np.uint8)).save(photo)

@@ -80,14 +80,12 @@ def test_exif_that_imagemagick_put_into_a_text_is_exif(keyword: bytes) -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.int16])
-def test_signed_samples_of_a_tiff_are_shifted_and_said(dtype: type, tmp_path: Path) -> None:
+def test_signed_samples_of_a_tiff_are_shifted_while_they_are_upscaled(dtype: type, tmp_path: Path) -> None:
     low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
     tifffile.imwrite(tmp_path / "a.tif", np.array([[low, -1, 0, high]], dtype), photometric="minisblack")
-    reported: list[str] = []
-    _, (frame,) = read(tmp_path / "a.tif", say=reported.append)
+    _, (frame,) = read(tmp_path / "a.tif")
     white = np.iinfo(frame.pixels.dtype).max
     assert frame.pixels.ravel().tolist() == [0, white // 2, white // 2 + 1, white]
-    assert [text.partition(": ")[2] for text in reported] == ["signed samples, shifted to begin at 0"]
 
 
 def test_signed_samples_of_jpeg_2000_are_refused() -> None:

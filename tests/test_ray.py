@@ -29,7 +29,6 @@ from upscale_cli.executors.ray.shared_files import Probe
 from upscale_cli.inference.options import UpscalerOptions
 from upscale_cli.inference.sizing import Target
 from upscale_cli.inference.upscaler import Upscaler
-from upscale_cli.jobs import video_resume
 from upscale_cli.jobs.inputs import Input
 from upscale_cli.jobs.job import PhotoOptions
 from upscale_cli.jobs.naming import Naming
@@ -394,9 +393,8 @@ def film(clips: Clips) -> Path:
 
 
 @pytest.fixture
-def whole(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def whole(film: Path, tmp_path: Path) -> Path:
     """What one process makes of it, in turn."""
-    monkeypatch.setattr(video_resume, "cache_folder", lambda: tmp_path / "cache")
     output = tmp_path / "whole.mp4"
     run_resumable(clip(film, output, resume=True), upscaler("bicubic"), ignore)
     return output

@@ -19,7 +19,7 @@ from upscale_cli.errors import FFmpegError, InterruptedRun, OutputError
 from upscale_cli.events import ClipFinished, ClipProgress, Event, Listener, Note, ignore
 from upscale_cli.inference.sizing import Target
 from upscale_cli.inference.upscaler import Upscaler
-from upscale_cli.jobs import video_resume, video_segments
+from upscale_cli.jobs import video_segments
 from upscale_cli.jobs.inputs import Input
 from upscale_cli.jobs.naming import Naming
 from upscale_cli.jobs.outputs import Outputs
@@ -45,10 +45,9 @@ FFV1 = EncodeOptions(codec="ffv1")
 
 
 @pytest.fixture(autouse=True)
-def _short_segments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _short_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (segments, video_segments):
         monkeypatch.setattr(module, "segment_length", lambda _: LENGTH)
-    monkeypatch.setattr(video_resume, "cache_folder", lambda: tmp_path / "cache")
 
 
 @pytest.fixture

@@ -135,8 +135,8 @@ class PhotoJob:
             self.source, max_pixels=options.max_pixels, salvage=options.salvage, bands=options.bands, say=say
         ) as reader:
             plan = upscaler.plan(reader.info.width, reader.info.height, self.target)
-            check_length(self.name, reader.info, plan, upscaler, self.frames, yes=options.yes)
             bands = check_room(self, reader, plan, upscaler)
+            check_length(self.name, reader.info, plan, upscaler, self.frames, yes=options.yes)
             listener(_started(self, upscaler, reader.info, plan))
             with folder_for(self.output):
                 if bands is None:

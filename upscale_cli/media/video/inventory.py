@@ -19,6 +19,9 @@ _OF_THE_FILE: Final = frozenset(
 )
 """Tags that say how a file is stored, by which program, and how long it lasts."""
 
+_NO_LANGUAGE: Final = ("LANGUAGE", "und")
+"""What MP4 says of every stream without a language."""
+
 _SIDE_DATA: Final = re.compile(r"^    Side data:\n((?:      .*\n?)+)", re.MULTILINE)
 _RENEWED: Final = ("cpb", "CPB properties", "displaymatrix", "Frame Cropping", "DOVI configuration record")
 """Side data of streams that the encoder writes anew; a display matrix is held by the orientation of the output, a crop
@@ -76,7 +79,7 @@ def _of_stream(name: str, kind: str, stream: Any, dump: str) -> Iterator[tuple[s
     yield name, codec or ""
     for key, value in tags(stream.metadata).items():
         plain = key.upper().split("-")[0]
-        if plain not in _OF_THE_FILE and plain not in STALE_TAGS:
+        if plain not in _OF_THE_FILE and plain not in STALE_TAGS and (plain, value) != _NO_LANGUAGE:
             yield f"{name}: {key.lower()}", short(value)
     for flag in av.stream.Disposition:
         if flag & stream.disposition and flag.name not in (None, "default", "attached_pic"):
