@@ -107,7 +107,7 @@ def gamma(exponent: float) -> Callable[[Any], Any]:
     return lambda value: value**exponent
 
 
-WRITTEN = [row.name for row in FORMATS.values() if row.written]
+WRITTEN = [row.name for row in FORMATS.values() if row.written and not row.only_own]
 PROFILE = icc_profile(gamma=1.8)
 SOURCES: dict[str, tuple[Callable[[], bytes], tuple[float, ...], Callable[[Any], Any]]] = {
     "PNG gAMA 1": (lambda: png(gama(1.0)), SRGB, gamma(1.0)),
