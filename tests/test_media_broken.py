@@ -74,7 +74,9 @@ def test_names_of_any_kind(tmp_path: Path, name: str) -> None:
     refused(path, "truncated")
 
 
-@pytest.mark.parametrize("name", [name for name in FORMATS if name != "HEIC"])
+@pytest.mark.parametrize(
+    "name", [name for name, row in FORMATS.items() if row.written and not row.only_own and name != "HEIC"]
+)
 def test_size_is_checked_from_the_header(tmp_path: Path, name: str) -> None:
     row = FORMATS[name]
     frame = frame_of("RGB", np.float32 if row.depths == (32,) else np.uint8)
@@ -224,7 +226,7 @@ def every_kind_of_file() -> dict[str, bytes]:
     """One small file of each format, with metadata; two animations."""
     metadata, _ = upright_metadata(icc=icc_profile(), exif=exif_block(), xmp=XMP, dpi=(72, 72))
     files = {}
-    for row in FORMATS.values():
+    for row in (row for row in FORMATS.values() if not row.only_own):
         if row.name == "HEIC":
             continue
         for bits in row.depths:
