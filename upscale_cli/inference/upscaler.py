@@ -20,7 +20,7 @@ from upscale_cli.inference.backends.base import Backend
 from upscale_cli.inference.backends.torch_eager import TORCH_EAGER
 from upscale_cli.inference.color import bleed
 from upscale_cli.inference.conditions import identity_of, read_condition
-from upscale_cli.inference.device import choose_devices, release_memory
+from upscale_cli.inference.device import choose_devices, picture_done, release_memory
 from upscale_cli.inference.holes import Filled, WithHoles, has_holes
 from upscale_cli.inference.model import Model
 from upscale_cli.inference.options import Alpha, ConditionValue, UpscalerKeywords, UpscalerOptions, Wanted
@@ -228,6 +228,7 @@ class Upscaler:
         """
         rows = self.rows(frame, plan, on_tile, used)
         pixels = rows.pixels if isinstance(rows, Held) else rows.whole()
+        picture_done()
         return Frame(pixels, self.layout(frame), frame.transfer, frame.duration_ms, frame.extra, frame.nodata)
 
     def rows(
