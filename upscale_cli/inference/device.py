@@ -45,7 +45,7 @@ have: to compile one is little beside running it once."""
 
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(KERNELS))  # it is read when the first is compiled
 
-TRIM_EVERY: Final = 16
+TRIM_EVERY: Final = 8
 """Pictures after which the heap is tidied up: often enough for its size, too seldom to be seen in the time."""
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h

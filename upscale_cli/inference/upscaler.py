@@ -339,25 +339,18 @@ class Upscaler:
         return self._net(lambda: Held(part), planes, plan, frame, on_tile, used)
 
     def _net(
-        self,
-        picture: Callable[[], Rows],
-        planes: Planes,
-        plan: Plan,
-        source: Frame | RowReader,
-        on_tile: OnTile | None,
-        used: ValueRange,
-    ) -> Rows:
+        self, picture: Callable[[], Rows], planes: Planes, plan: Plan, source: Frame | RowReader,
+        on_tile: OnTile | None, used: ValueRange,
+    ) -> Rows:  # fmt: skip
         """Rows through the passes, in the range of values that they use; to their own dtype."""
         lr = picture()
         clip = lr.dtype != np.float32
         if not plan.passes or planes.kind != "colour" or used.is_full:
             return self._passes(lr, planes, plan, source, on_tile, clip=clip)
         return in_its_range(
-            picture,
-            used,
-            lambda unit: self._passes(unit, planes, plan, source, on_tile, clip=clip),
+            picture, used, lambda unit: self._passes(unit, planes, plan, source, on_tile, clip=clip),
             lambda beyond: self._resampled(beyond, plan, np.float32, "lanczos"),
-        )
+        )  # fmt: skip
 
     def _passes(
         self, lr: Rows, planes: Planes, plan: Plan, source: Frame | RowReader, on_tile: OnTile | None, *, clip: bool
