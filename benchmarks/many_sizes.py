@@ -1,4 +1,4 @@
-"""Does a run over thousands of picture sizes keep its memory: kernels are compiled for each shape, and the heap is cut up.
+"""Does a run over thousands of picture sizes keep its memory? Kernels are compiled for each shape; the heap is cut up.
 
     python -m benchmarks.many_sizes [--pictures 2100] [--model espcn]
 
@@ -48,7 +48,7 @@ def main() -> None:
     growth = resident[-1] - resident[FIRST - 1]
     write(
         "many_sizes",
-        f"{given.pictures} pictures of as many sizes, 24 x 24 and up, {given.model} at scale 2 in one process: resident "
+        f"{given.pictures} pictures of as many sizes, 24 x 24 and up, {given.model} at scale 2, one process: resident "
         f"memory in MB (1e6 bytes) after the first {FIRST} and at the end.",
         {
             "resident_mb": {str(count): round(resident[count - 1], 1) for count in (FIRST, 500, 1000, given.pictures)},
