@@ -16,15 +16,14 @@ def picture_container(place: str | PurePath) -> Container | None:
     """What a clip becomes at a place; None where that is no picture's name.
 
     Raises:
-        OutputError: a picture's name that holds one picture only; a numbered name that is no picture's.
+        OutputError: a picture's name that holds one picture only.
     """
     path = PurePath(place)
-    if numbered(path) is not None:
-        row = format_of(path)
-        return _container(row, "sequence", f"pictures ({row.name})")
     if not is_picture_ending(path.suffix.lower()):
-        return None
+        return None  # of a clip that is called %03d.mp4, too
     row = format_of(path)
+    if numbered(path) is not None:
+        return _container(row, "sequence", f"pictures ({row.name})")
     if row.name not in ANIMATIONS:
         raise OutputError(
             f"{place}: a clip has more frames than {row.name} holds as written here. For a picture each, name them "
