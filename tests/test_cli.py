@@ -1,6 +1,7 @@
 """The command line as a person meets it: options, names, exit codes, messages; nothing lost, nothing half-done."""
 
 import errno
+import importlib
 import json
 import os
 import pickle
@@ -452,7 +453,7 @@ def test_doctor_looks_at_everything(run: Run) -> None:
 
 
 def test_doctor_sees_a_cpu_build_beside_an_nvidia_gpu(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("upscale_cli.cli.doctor._has_nvidia_gpu", lambda: True)
+    monkeypatch.setattr(importlib.import_module("upscale_cli.cli.doctor"), "_has_nvidia_gpu", lambda: True)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.setattr("torch.version.cuda", None)
     assert "there is an NVIDIA GPU, but this torch is a CPU build" in run("doctor").out
