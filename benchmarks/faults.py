@@ -72,7 +72,7 @@ class Trial:
 
 
 def photo(folder: Path) -> list[str]:
-    _picture(1600, 1200).save(folder / "in/photo.png")
+    _picture(900, 700).save(folder / "in/photo.png")
     return ["in/photo.png", "-o", "out/photo.png", "-m", "photo-lite", "-s", "4"]
 
 
@@ -91,7 +91,7 @@ def clip_resumable(folder: Path) -> list[str]:
 
 
 def many(folder: Path) -> list[str]:
-    for number in range(40):
+    for number in range(24):
         _picture(320, 240, number).save(folder / f"in/{number:02d}.jpg")
     return ["in", "-o", "out", "-r", "-m", "photo-lite", "-s", "2"]
 
@@ -108,9 +108,9 @@ def _picture(width: int, height: int, seed: int = 0) -> Image.Image:
 
 
 def _clip(path: Path) -> None:
-    sound = tone(seconds=24)
+    sound = tone(seconds=8)
     make_with_ffmpeg(
-        *moving(640, 360, 600), *sound, "-frames:v", 600, "-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac", path
+        *moving(480, 270, 200), *sound, "-frames:v", 200, "-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac", path
     )
 
 
@@ -138,7 +138,7 @@ def out_removed(trial: Trial) -> None:
 
 def output_appears(trial: Trial) -> None:
     name = trial.arguments[trial.arguments.index("-o") + 1]
-    path = trial.folder / name if Path(name).suffix else trial.out / "39_2x.jpg"
+    path = trial.folder / name if Path(name).suffix else trial.out / "23_2x.jpg"
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(b"of somebody else")
 
