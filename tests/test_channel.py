@@ -98,3 +98,19 @@ def test_after_the_end_comes_nothing_and_what_is_on_the_way_still_arrives() -> N
     channel.finish()
     assert list(channel) == [1, 2]
     assert list(channel) == []
+
+
+def test_an_abort_frees_the_others_of_a_lock_that_ctrl_c_has_left_behind() -> None:
+    """The handler of a signal may raise when the lock is taken and the block that would release it is not entered."""
+    channel: Channel[int] = Channel(1)
+
+    def take() -> None:
+        with contextlib.suppress(Closed):
+            list(channel)
+
+    taker = threading.Thread(target=take, daemon=True)
+    taker.start()
+    channel._changed.acquire()
+    channel.abort()
+    taker.join(30)
+    assert not taker.is_alive()

@@ -4,6 +4,7 @@ frames  ->  [channel]  ->  upscalers  ->  [channel]  ->  write
 (thread)                   (this one)                    (thread)
 """
 
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -72,6 +73,14 @@ class Channel(Generic[Item]):
             self._aborted = True
             self._items.clear()
             self._changed.notify_all()
+        self._give_back()
+
+    def _give_back(self) -> None:
+        """Releases what this thread still holds: Ctrl-C may fall between the taking of a lock and the block that would
+        release it (Python handles signals between any two instructions), and the other threads would wait for ever."""
+        with contextlib.suppress(RuntimeError):  # it holds nothing, or nothing any more
+            while True:
+                self._changed.release()
 
     def __iter__(self) -> Iterator[Item]:
         """The items as they come, until `finish`.
