@@ -8,7 +8,7 @@ import time
 import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any, Final, Self, cast
+from typing import Any, Final, cast
 
 from upscale_cli.errors import InputError, OptionError
 from upscale_cli.events import Event, Finished, Listener, Note, Progress, Say, Started, ignore, saying_once
@@ -17,7 +17,7 @@ from upscale_cli.files.output_folder import folder_for
 from upscale_cli.inference.sizing import Target
 from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.jobs.inputs import Input
-from upscale_cli.jobs.job import PhotoOptions, absolute, sr_size
+from upscale_cli.jobs.job import PhotoOptions, UndividedJob, sr_size
 from upscale_cli.jobs.naming import Naming
 from upscale_cli.jobs.outputs import Outputs
 from upscale_cli.jobs.photo import PhotoJob
@@ -37,7 +37,7 @@ _UNNAMED: Final = "<stdin>"
 
 
 @dataclass(frozen=True, slots=True)
-class BookJob:
+class BookJob(UndividedJob):
     """One book and one output; a `Job`.
 
     Attributes:
@@ -59,30 +59,6 @@ class BookJob:
         """Million SR pixels in all, as if every page had the size of the first."""
         width, height = sr_size(self)
         return width * height * self.frames / 1e6
-
-    @property
-    def overwrite(self) -> bool:
-        return self.options.overwrite
-
-    @property
-    def is_local(self) -> bool:
-        return False
-
-    @property
-    def fills_machine(self) -> bool:
-        return False
-
-    def absolute(self) -> Self:
-        return replace(self, source=absolute(self.source), output=absolute(self.output))
-
-    def replacing(self) -> Self:
-        return replace(self, options=replace(self.options, overwrite=True))
-
-    def divided(self) -> None:
-        return None
-
-    def check_machine(self) -> None:
-        pass
 
     def run(self, upscaler: Upscaler, listener: Listener = ignore) -> str:
         """Upscales all pages; gives how many were damaged and are as they were, in words, or "".

@@ -8,9 +8,9 @@ What runs a job knows this protocol alone; no code asks which of these a job is.
 import os
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Protocol, Self, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 from upscale_cli.errors import OptionError
 from upscale_cli.inference.sizing import Target
@@ -134,6 +134,47 @@ class Job(Work[str], Protocol):
 
     def divided(self) -> "Divided | None":
         """The same job in parts, for several workers; None where one worker does it better."""
+
+
+class UndividedJob:
+    """What most kinds of jobs have in common: files of which one worker makes one output, beside others. The base of
+    dataclasses with the fields `source`, `output` and `options`."""
+
+    __slots__ = ()
+
+    @property
+    def overwrite(self) -> bool:
+        overwrite: bool = self._fields.options.overwrite
+        return overwrite
+
+    @property
+    def is_local(self) -> bool:
+        return False
+
+    @property
+    def fills_machine(self) -> bool:
+        return False
+
+    def absolute(self) -> Self:
+        fields = self._fields
+        moved: Self = replace(fields, source=absolute(fields.source), output=absolute(fields.output))
+        return moved
+
+    def replacing(self) -> Self:
+        fields = self._fields
+        replaced: Self = replace(fields, options=replace(fields.options, overwrite=True))
+        return replaced
+
+    def divided(self) -> None:
+        return None
+
+    def check_machine(self) -> None:
+        pass
+
+    @property
+    def _fields(self) -> Any:
+        """The dataclass that this is a part of."""
+        return self
 
 
 class Submit(Protocol):

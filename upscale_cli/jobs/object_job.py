@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Final, Self
+from typing import Final
 
 from upscale_cli.errors import InputError, InterruptedRun, OutputError, UpscaleError
 from upscale_cli.events import ClipFinished, Event, Finished, Listener, Note
@@ -26,7 +26,7 @@ from upscale_cli.inference.sizing import Target
 from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.jobs.book import prepare_book
 from upscale_cli.jobs.inputs import Input
-from upscale_cli.jobs.job import Job, PhotoOptions, absolute
+from upscale_cli.jobs.job import Job, PhotoOptions, UndividedJob
 from upscale_cli.jobs.naming import Naming
 from upscale_cli.jobs.outputs import Outputs
 from upscale_cli.jobs.prepare import prepare_photo
@@ -57,7 +57,7 @@ _PLAIN_ENDING: Final = re.compile(r"\.[A-Za-z0-9]{1,8}")
 
 
 @dataclass(frozen=True, slots=True)
-class ObjectJob:
+class ObjectJob(UndividedJob):
     """One source and one output, of which one at least is an object. It can be pickled.
 
     Attributes:
@@ -88,26 +88,9 @@ class ObjectJob:
         return None
 
     @property
-    def overwrite(self) -> bool:
-        return self.options.overwrite
-
-    @property
-    def is_local(self) -> bool:
-        return False
-
-    @property
     def fills_machine(self) -> bool:
         """Whether it is a clip."""
         return isinstance(self.options, ClipOptions)
-
-    def absolute(self) -> Self:
-        return replace(self, source=absolute(self.source), output=absolute(self.output))
-
-    def replacing(self) -> Self:
-        return replace(self, options=replace(self.options, overwrite=True))
-
-    def divided(self) -> None:
-        return None
 
     def check_machine(self) -> None:
         if self.fills_machine:

@@ -14,9 +14,9 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Final, Self
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 
@@ -34,7 +34,7 @@ from upscale_cli.jobs.bands_resume import KeptPicture, keeping_rows
 from upscale_cli.jobs.carried import Told, report_carried_of_picture
 from upscale_cli.jobs.fingerprint import digest, requested_options
 from upscale_cli.jobs.finished_jobs import remember, was_finished
-from upscale_cli.jobs.job import PhotoOptions, absolute, sr_size
+from upscale_cli.jobs.job import PhotoOptions, UndividedJob, sr_size
 from upscale_cli.jobs.long_runs import check_length
 from upscale_cli.jobs.photo_progress import PhotoProgress
 from upscale_cli.media.image.formats import Format, check_size
@@ -55,7 +55,7 @@ DISK_SHARE: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class PhotoJob:
+class PhotoJob(UndividedJob):
     """One picture, all its frames or pages, and one output; a `Job`.
 
     Attributes:
@@ -82,28 +82,8 @@ class PhotoJob:
         return width * height * self.frames / 1e6
 
     @property
-    def overwrite(self) -> bool:
-        return self.options.overwrite
-
-    @property
     def is_local(self) -> bool:
         return not isinstance(self.output, Path)
-
-    @property
-    def fills_machine(self) -> bool:
-        return False
-
-    def absolute(self) -> Self:
-        return replace(self, source=absolute(self.source), output=absolute(self.output))
-
-    def replacing(self) -> Self:
-        return replace(self, options=replace(self.options, overwrite=True))
-
-    def divided(self) -> None:
-        return None
-
-    def check_machine(self) -> None:
-        pass
 
     def writer(self, info: PhotoInfo, say: Say) -> ImageWriter:
         """What makes the output."""
