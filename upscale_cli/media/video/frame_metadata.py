@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Final
 
-import av
 from av.container import InputContainer
 
 from upscale_cli.media.image.formats import MAX_PIXELS
 from upscale_cli.media.video import hdr10plus
 from upscale_cli.media.video.carried_metadata import FrameMetadataKind
 from upscale_cli.media.video.ffmpeg.closing import Closing
-from upscale_cli.media.video.opening import open_clip
+from upscale_cli.media.video.opening import FAILURES, open_clip, packets_of
 from upscale_cli.media.video.reader_arguments import PREROLL_SECONDS
 from upscale_cli.media.video.streams import Clip, VideoStream
 from upscale_cli.media.video.tee import Tap
@@ -31,8 +30,6 @@ _CAREFREE: Final = {"skip_loop_filter": "all", "skip_idct": "all"}
 
 _TIMED_BY_GUESS: Final = ("avi",)
 """Demuxers of files without times of presentation: what is guessed differs, the order of frames does not."""
-
-_FAILURES: Final = (av.FFmpegError, OSError, ValueError, IndexError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +142,7 @@ class FrameMetadataReader(Closing):
             if begin > 0 and self._clip.seekable and not self._stream.untimed:
                 offset = (Fraction(begin) + Fraction(self._clip.start_seconds)) / self._stream.time_base
                 self._container.seek(max(round(offset), 0), stream=video)
-        except _FAILURES:
+        except FAILURES:
             return None
         context: Any = video.codec_context
         context.options = {**context.options, **_CAREFREE}
@@ -186,15 +183,8 @@ class FrameMetadataReader(Closing):
 
 def _decoded(container: Any, video: Any) -> Iterator[Any]:
     """All frames that a decoder gives, past what is damaged."""
-    packets = iter(container.demux(video))
-    while True:
-        try:
-            packet = next(packets, None)
-        except _FAILURES:
-            return
-        if packet is None:
-            return
+    for packet in packets_of(container, video):
         try:
             yield from packet.decode()
-        except _FAILURES:
+        except FAILURES:
             continue

@@ -7,7 +7,7 @@ demuxers, and only demuxers of real containers and raw streams are on the second
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, Protocol, cast
 
@@ -57,6 +57,10 @@ _LIVE_PROTOCOLS: Final = {
 
 _LIVE_FORMATS: Final = ("rtsp", "rtp", "sdp", "hls", "mpjpeg", *WHITELIST_FORMATS)
 DEVICES: Final = ("v4l2", "avfoundation", "dshow", "x11grab", "gdigrab")
+
+
+FAILURES: Final = (av.FFmpegError, OSError, ValueError, IndexError)
+"""What PyAV raises on the way through a damaged clip; the last where a stream appears late."""
 
 
 class Readable(Protocol):
@@ -143,6 +147,14 @@ def pictures(clip: Clip, indices: Iterable[int], *, head: Readable | None = None
     except (av.FFmpegError, OSError, ValueError, IndexError):
         pass
     return found
+
+
+def packets_of(container: InputContainer, stream: Any) -> Iterator[Any]:
+    """The packets of a stream, as stored; ends where demuxing does, be it at damage."""
+    try:
+        yield from container.demux(stream)
+    except FAILURES:
+        return
 
 
 def whitelists(source: str) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from av.container import InputContainer
 from av.packet import Packet
 
 from upscale_cli.media.video.ffmpeg.closing import Closing
-from upscale_cli.media.video.opening import open_clip
+from upscale_cli.media.video.opening import FAILURES, open_clip, packets_of
 from upscale_cli.media.video.streams import Clip, VideoStream
 
 ExpectedFrame = tuple[int, int]
@@ -27,8 +27,6 @@ _READ_WHOLE_BYTES: Final = 64 * 1024**2
 _TAIL_SECONDS: Final = 10
 RESTART_SECONDS: Final = 1
 """A step back by more than that is no reordering of frames."""
-
-_FAILURES = (av.FFmpegError, OSError, ValueError, IndexError)  # the last: a stream that appears on the way
 
 
 class _Stored(NamedTuple):
@@ -124,7 +122,7 @@ def _open(clip: Clip) -> InputContainer | None:
         return None  # it can be read once only, and the decoder does
     try:
         return open_clip(clip.source)
-    except _FAILURES:
+    except FAILURES:
         return None
 
 
@@ -150,7 +148,7 @@ def clock_restart(clip: Clip, stream: VideoStream) -> float | None:
 def _seek(container: InputContainer, stream: VideoStream, pts: int) -> bool:
     try:
         container.seek(pts, stream=container.streams[stream.index])
-    except _FAILURES:
+    except FAILURES:
         return False
     return True
 
@@ -159,14 +157,7 @@ def _packets(container: InputContainer, stream: VideoStream) -> Iterator[_Stored
     """The packets of a stream that have a timestamp, as stored; ends where demuxing does."""
     for other in container.streams:
         other.discard = av.stream.Discard.default if other.index == stream.index else av.stream.Discard.all
-    packets = iter(container.demux(container.streams[stream.index]))
-    while True:
-        try:
-            packet = next(packets, None)
-        except _FAILURES:
-            return
-        if packet is None:
-            return
+    for packet in packets_of(container, container.streams[stream.index]):
         if packet.pts is not None and packet.size:
             is_shown = not packet.is_discard and _is_shown(packet, stream.codec)
             yield _Stored((packet.pts, packet.duration or 0), packet.is_keyframe, is_shown)
