@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -107,7 +107,7 @@ class PhotoJob(UndividedJob):
         """
         begin, options, say = time.perf_counter(), self.options, Told(saying_once(listener))
         record = resumable_record(self, upscaler)
-        if record is not None and was_finished(*record):
+        if record is not None and isinstance(self.output, Path) and was_finished(self.output, record):
             say(f"{self.output_name} was finished by this job already; nothing is left to do.")
             listener(Finished(self.name, self.output_name, *sr_size(self), 0.0))
             return ""
@@ -122,10 +122,10 @@ class PhotoJob(UndividedJob):
                 if bands is None:
                     _upscale_whole(self, reader, upscaler, listener, say)
                 else:
-                    _upscale_in_bands(self, reader, upscaler, plan, bands, listener, say)
+                    _upscale_in_bands(self, reader, upscaler, plan, bands, record, listener, say)
         report_carried_of_picture(self.source, self.name, self.output, self.output_name, say, listener)
-        if record is not None:
-            remember(record[0], *record)
+        if record is not None and isinstance(self.output, Path):
+            remember(self.output, self.output, record)
         listener(Finished(self.name, self.output_name, plan.width, plan.height, time.perf_counter() - begin))
         return ""
 
@@ -169,9 +169,16 @@ def _bounded(upscaler: Upscaler, max_memory: int | None) -> Iterator[None]:
 
 
 def _upscale_in_bands(
-    job: PhotoJob, reader: ImageReader, upscaler: Upscaler, plan: Plan, bands: Bands, listener: Listener, say: Say
+    job: PhotoJob,
+    reader: ImageReader,
+    upscaler: Upscaler,
+    plan: Plan,
+    bands: Bands,
+    record: Mapping[str, Any] | None,
+    listener: Listener,
+    say: Say,
 ) -> None:
-    """The only frame, band by band."""
+    """The only frame, band by band; `record` is what makes it the same job, where it can be gone on with."""
     say(f"{job.name}: too large for memory as a whole, so it is upscaled in bands.")
     progress = PhotoProgress(job.name, upscaler, listener, 1)
 
@@ -184,9 +191,9 @@ def _upscale_in_bands(
         with job.writer(reader.info, say) as writer:
             writer.write_rows(large.rows, large.layout, large.transfer, extra=large.extra)
 
-    if job.options.resume:
+    if record is not None:
         keeping_rows(
-            KeptPicture(job.name, job.output, job_record(job, upscaler), overwrite=job.options.overwrite),
+            KeptPicture(job.name, job.output, record, overwrite=job.options.overwrite),
             bands, opened, write, progress.skip, say,
         )  # fmt: skip
     else:
@@ -195,12 +202,11 @@ def _upscale_in_bands(
     progress.skip(1)
 
 
-def resumable_record(job: PhotoJob, upscaler: Upscaler) -> tuple[Path, dict[str, Any]] | None:
-    """The output of a job that can be gone on with, and what makes it the same job; None of any other."""
-    if not (job.options.resume and isinstance(job.output, Path)):
-        return None
-    record: dict[str, Any] = json.loads(json.dumps(job_record(job, upscaler)))
-    return job.output, record
+def resumable_record(job: PhotoJob, upscaler: Upscaler) -> dict[str, Any] | None:
+    """`job_record` of a job that can be gone on with, as JSON gives it back; None of any other. It reads all of the
+    input, so it is made once."""
+    record: dict[str, Any] | None = json.loads(json.dumps(job_record(job, upscaler))) if job.options.resume else None
+    return record
 
 
 def job_record(job: PhotoJob, upscaler: Upscaler) -> dict[str, Any]:
