@@ -12,13 +12,13 @@ from typing import BinaryIO, Final
 
 from upscale_cli.frames.image import Pixels
 from upscale_cli.frames.rows import Rows
+from upscale_cli.media.image.codecs.jpeg_segments import segments_of
 
 BAND: Final = 64
 """Rows: eight of blocks, where no channel is subsampled."""
 
 _LAST_RESTART, _END = b"\xff\xd7", b"\xff\xd9"
 _FRAME_HEADERS: Final = (0xC0, 0xC1)
-_SCAN_HEADER: Final = 0xDA
 _METADATA: Final = (*range(0xE0, 0xF0), 0xFE)
 """APP0 to APP15, and comments."""
 
@@ -45,24 +45,14 @@ def with_metadata(data: bytes, model: bytes) -> bytes:
 
 
 def _metadata_end(data: bytes) -> int:
-    return next(start for kind, start, _ in _segments(data) if kind not in _METADATA)
-
-
-def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """The segments of a JPEG file up to its first scan: kind, and where it begins and ends."""
-    start, kind = 2, 0
-    while kind != _SCAN_HEADER:
-        kind, length = data[start + 1], int.from_bytes(data[start + 2 : start + 4], "big")
-        end = start + 2 + length
-        yield kind, start, end
-        start = end
+    return next(segment.start for segment in segments_of(io.BytesIO(data)) if segment.kind not in _METADATA)
 
 
 def _parts(data: bytes, height: int) -> tuple[bytes, bytes]:
     """A JPEG file taken apart: all that comes before its only scan, for a picture of that height; and the scan."""
-    header, segments = bytearray(data), [*_segments(data)]
-    end = segments[-1][2]
-    for kind, start, _ in segments:
-        if kind in _FRAME_HEADERS:
-            header[start + 5 : start + 7] = height.to_bytes(2, "big")
+    header, segments = bytearray(data), [*segments_of(io.BytesIO(data))]
+    end = segments[-1].stop
+    for segment in segments:
+        if segment.kind in _FRAME_HEADERS:
+            header[segment.start + 5 : segment.start + 7] = height.to_bytes(2, "big")
     return bytes(header[:end]), data[end : -len(_END)]

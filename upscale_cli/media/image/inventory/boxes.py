@@ -56,7 +56,7 @@ def of_boxes(data: bytes) -> Items:
             yield from _compressed(content)
         elif kind == b"mpvd":
             yield "motion photo (clip)", digest(content)
-        elif kind == b"sefd" or kind not in _STRUCTURE:
+        elif kind not in _STRUCTURE:
             yield f"box: {kind.decode('latin-1').strip()}", digest(content)
 
 
