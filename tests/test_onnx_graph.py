@@ -1,0 +1,115 @@
+"""Nets as ONNX graphs: what onnxruntime makes of them is what torch does."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tests.nets import loaded, stub
+from upscale_cli.models.archs.espcn import ESPCN
+from upscale_cli.models.archs.rrdbnet import RRDBNet
+from upscale_cli.models.archs.srvgg import SRVGGNetCompact
+from upscale_cli.models.interface import InputSpec, LoadedNet
+from upscale_cli.models.loading import build_net
+from upscale_cli.models.onnx_graph import INPUT, OPSET, OUTPUT, NotTranslatableError, onnx_model
+
+pytestmark = pytest.mark.usefixtures("stubs")
+onnx = pytest.importorskip("onnx")
+onnxruntime = pytest.importorskip("onnxruntime", reason="the extra [onnxruntime] is not installed")
+
+
+class Attentive(nn.Module):
+    """What nets beyond ours do: attention by a mean, a transposed convolution, bicubic, a clamp."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3, padding="same", dilation=2)
+        self.attention = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(8, 8, 1), nn.Sigmoid())
+        self.up = nn.ConvTranspose2d(8, 3, 4, stride=2, padding=1)
+
+    def forward(self, lr: Tensor) -> Tensor:
+        x = F.silu(self.conv(lr))
+        x = x * self.attention(x) - 0.1 * x
+        base = F.interpolate(lr, scale_factor=2, mode="bicubic", align_corners=False)
+        return torch.clamp(self.up(x), -1, 1) + base
+
+
+class Leveled(nn.Module):
+    """Has an input beside the picture."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 12, 3, padding=1)
+        self.shuffle = nn.PixelShuffle(2)
+
+    def forward(self, lr: Tensor, noise_level: Tensor) -> Tensor:
+        return torch.tanh(self.shuffle(self.conv(lr))) * noise_level[:, None, None, None]
+
+
+class Deciding(nn.Module):
+    """Does what the picture's size tells it to, which no graph of fixed operations can."""
+
+    def forward(self, lr: Tensor) -> Tensor:
+        return F.interpolate(lr, scale_factor=2) if lr.shape[-1] > 16 else lr.repeat(1, 1, 2, 2)
+
+
+MADE: dict[str, Callable[[], LoadedNet]] = {
+    "espcn": lambda: loaded(ESPCN(scale=3)),
+    "srvgg": lambda: loaded(SRVGGNetCompact(num_feat=8, num_conv=3, upscale=4)),
+    "rrdbnet x4": lambda: loaded(RRDBNet(num_feat=16, num_block=2, num_grow_ch=8)),
+    "rrdbnet x2": lambda: loaded(RRDBNet(num_feat=16, num_block=2, num_grow_ch=8, unshuffle=2)),
+    "attention": lambda: stub(Attentive),
+    "an input": lambda: stub(Leveled, inputs=(InputSpec(name="noise_level"),)),
+}
+
+
+@pytest.mark.parametrize("name", list(MADE))
+@pytest.mark.parametrize("shape", [(1, 24, 36), (2, 8, 44)])
+def test_onnxruntime_gives_what_torch_gives(name: str, shape: tuple[int, int, int]) -> None:
+    torch.manual_seed(0)
+    net = MADE[name]()
+    model = onnx_model(net)
+    onnx.checker.check_model(model, full_check=True)
+    assert model.opset_import[0].version == OPSET
+    batch, height, width = shape
+    lr = torch.rand(batch, net.descriptor.channels, height, width)
+    given = {spec.name: torch.full((batch,), 0.7) for spec in net.descriptor.inputs}
+    with torch.no_grad():
+        module = build_net(net)
+        expected = module(lr, **given).numpy()
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    inputs = {INPUT: lr.numpy(), **{key: value.numpy() for key, value in given.items()}}
+    (sr,) = session.run([OUTPUT], inputs)
+    assert sr.shape == expected.shape
+    assert np.abs(sr - expected).max() <= 1e-4 * np.ptp(expected)
+
+
+def test_what_has_no_translation_is_refused_with_the_reason() -> None:
+    with pytest.raises(NotTranslatableError, match="depends on the picture"):
+        onnx_model(stub(Deciding))
+
+    class Folding(nn.Module):
+        def forward(self, lr: Tensor) -> Tensor:
+            folded: Tensor = torch.fft.fft2(lr).real
+            return folded
+
+    with pytest.raises(NotTranslatableError, match="fft2"):
+        onnx_model(stub(Folding))
+
+
+def test_layers_that_share_weights_keep_them_once() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 3, 3, padding=1)
+            self.up = nn.Upsample(scale_factor=2)
+
+        def forward(self, lr: Tensor) -> Tensor:
+            made: Tensor = self.up(self.conv(self.conv(lr)))
+            return made
+
+    model = onnx_model(stub(Twice))
+    assert sum(one.name.startswith("weight") for one in model.graph.initializer) == 2

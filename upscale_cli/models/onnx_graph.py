@@ -1,0 +1,364 @@
+"""A net as an ONNX graph, written down in a moment: what engines other than torch read, and what `export` writes.
+
+    LoadedNet  ->  nn.Module  ->  torch.fx (its operations, in order)  ->  one ONNX node or a few for each
+
+TorchScript's tracer and torch's own exporter do the same for many more nets, but take 16 s and more for an RRDBNet of
+23 blocks. A net that does something unknown here is not translated at all: engines leave it to torch.
+
+ONNX: https://onnx.ai/onnx/operators/
+"""
+
+import operator
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import numpy as np
+import onnx
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, fx, nn
+
+from upscale_cli.models.interface import LoadedNet
+from upscale_cli.models.loading import build_net
+
+OPSET: Final = 18
+"""Of the operators; the first in which Resize knows antialiasing, and known to every runtime since 2023."""
+
+IR_VERSION: Final = 8
+"""Of the file, which goes with that opset."""
+
+INPUT: Final = "lr"
+OUTPUT: Final = "sr"
+"""What the picture is called where it goes in and comes out; further inputs have their own names."""
+
+PRODUCER: Final = "upscale-cli"
+
+
+class NotTranslatableError(ValueError):
+    """The net does something that has no translation here; the text says what."""
+
+
+def onnx_model(net: LoadedNet) -> onnx.ModelProto:
+    """Translates a net.
+
+    Returns:
+        A model of one output `sr`, (N, C, scale * H, scale * W) float32, and the inputs `lr`, (N, C, H, W) float32, and
+        whatever else the descriptor lists, each with the batch axis in front. N, H and W are free.
+
+    Raises:
+        NotTranslatableError: it has an operation that is unknown here, or decides by values or sizes what it does.
+        RuntimeError, MemoryError: as torch raises them.
+    """
+    module = build_net(net)
+    try:
+        graph = fx.symbolic_trace(module)
+    except (fx.proxy.TraceError, TypeError, ValueError, RuntimeError, NotImplementedError, AttributeError) as error:
+        raise NotTranslatableError(f"what it does depends on the picture ({str(error).splitlines()[0]})") from error
+    made = _Graph(graph)
+    facts = net.descriptor
+    free = {spec.name: spec for spec in facts.inputs}
+    inputs = []
+    for name in made.inputs:
+        if name in free:
+            own = free[name].shape
+            shape = ["batch", *(f"{name}_{axis}" if length is None else length for axis, length in enumerate(own))]
+            if free[name].tiled:
+                shape[-2:] = ["height", "width"]
+        else:
+            shape = ["batch", facts.channels, "height", "width"]
+        inputs.append(helper.make_tensor_value_info(made.inputs[name], TensorProto.FLOAT, shape))
+    output = helper.make_tensor_value_info(
+        OUTPUT, TensorProto.FLOAT, ["batch", facts.channels, "sr_height", "sr_width"]
+    )
+    return helper.make_model(
+        helper.make_graph(made.nodes, facts.name, inputs, [output], made.initializers),
+        producer_name=PRODUCER, ir_version=IR_VERSION, opset_imports=[helper.make_opsetid("", OPSET)],
+    )  # fmt: skip
+
+
+class _Graph:
+    """The nodes of a graph, as they come.
+
+    Attributes:
+        inputs: names in the graph by those of the net's arguments.
+    """
+
+    def __init__(self, traced: fx.GraphModule) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.initializers: list[TensorProto] = []
+        self.inputs: dict[str, str] = {}
+        self._modules = dict(traced.named_modules())
+        self._names: dict[fx.Node, str] = {}
+        self._kept: dict[int, tuple[Tensor, str]] = {}  # weights by identity: layers may share them
+        self._constants: dict[Any, str] = {}
+        for node in traced.graph.nodes:
+            self._translate(node, traced)
+
+    def _translate(self, node: fx.Node, traced: fx.GraphModule) -> None:
+        match node.op:
+            case "placeholder":
+                self.inputs[str(node.target)] = self._names[node] = INPUT if not self.inputs else str(node.target)
+            case "get_attr":
+                value: Any = traced
+                for part in str(node.target).split("."):
+                    value = getattr(value, part)
+                self._names[node] = self.weight(value)
+            case "call_module":
+                module = self._modules[str(node.target)]
+                translate: Any = MODULES.get(type(module))
+                if translate is None:
+                    raise NotTranslatableError(f"layer {type(module).__name__} is not known")
+                self._names[node] = translate(self, module, *map(self._argument, node.args))
+            case "call_function" | "call_method":
+                translate = FUNCTIONS.get(node.target)
+                if translate is None:
+                    name = (
+                        node.target if isinstance(node.target, str) else getattr(node.target, "__name__", node.target)
+                    )
+                    raise NotTranslatableError(f"operation {name} is not known")
+                given = {key: self._argument(value) for key, value in node.kwargs.items()}
+                self._names[node] = translate(self, *map(self._argument, node.args), **given)
+            case _:
+                (result,) = node.args
+                if not isinstance(result, fx.Node):
+                    raise NotTranslatableError("it gives more than one picture")
+                self.nodes.append(helper.make_node("Identity", [self._names[result]], [OUTPUT]))
+
+    def _argument(self, value: Any) -> Any:
+        """As operations take it: tensors by their names in the graph, all else as it is."""
+        if isinstance(value, fx.Node):
+            return Name(self._names[value])
+        if isinstance(value, tuple | list):
+            return [self._argument(one) for one in value]
+        return value
+
+    def add(self, op: str, *inputs: str, **attributes: Any) -> str:
+        """A node; gives the name of its output. Inputs that are left out are ""."""
+        name = f"{op.lower()}_{len(self.nodes)}"
+        self.nodes.append(helper.make_node(op, inputs, [name], **attributes))
+        return Name(name)
+
+    def weight(self, value: Tensor) -> str:
+        """A tensor of the net; those that layers share stand in the graph once."""
+        if id(value) not in self._kept:
+            name = f"weight_{len(self.initializers)}"
+            array = value.detach().to("cpu", torch.float32).contiguous().numpy()
+            self.initializers.append(numpy_helper.from_array(array, name))
+            self._kept[id(value)] = value, name  # it is kept, so that no other gets its identity
+        return Name(self._kept[id(value)][1])
+
+    def constant(self, values: NDArray[Any]) -> str:
+        """A constant; equal ones stand in the graph once."""
+        key = values.dtype.str, values.shape, values.tobytes()
+        if key not in self._constants:
+            self._constants[key] = f"constant_{len(self.initializers)}"
+            self.initializers.append(numpy_helper.from_array(values, self._constants[key]))
+        return Name(self._constants[key])
+
+    def value(self, given: Any) -> str:
+        """An operand: a tensor of the graph, or a number."""
+        if isinstance(given, Name):
+            return given
+        if isinstance(given, bool) or not isinstance(given, int | float):
+            raise NotTranslatableError(f"an operand of type {type(given).__name__}")
+        return self.constant(np.array(given, np.float32))
+
+    def integers(self, *values: int) -> str:
+        return self.constant(np.array(values, np.int64))
+
+
+class Name(str):
+    """Of a tensor in the graph, told apart from other strings."""
+
+    __slots__ = ()
+
+
+# Layers
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else tuple(value)
+
+
+def _conv(graph: _Graph, layer: nn.Conv2d, x: str) -> str:
+    if layer.padding_mode != "zeros":
+        raise NotTranslatableError(f"a convolution padded by {layer.padding_mode}")
+    if isinstance(layer.padding, str):
+        pads = [0, 0]
+        if layer.padding == "same":
+            pads = [
+                dilation * (size - 1) // 2 for dilation, size in zip(layer.dilation, layer.kernel_size, strict=True)
+            ]
+            if any(size % 2 == 0 for size in layer.kernel_size):
+                raise NotTranslatableError("an even kernel with padding 'same'")
+    else:
+        pads = list(layer.padding)
+    weights = [graph.weight(layer.weight)] + ([graph.weight(layer.bias)] if layer.bias is not None else [])
+    return graph.add(
+        "Conv", x, *weights, kernel_shape=list(layer.kernel_size), strides=list(layer.stride), pads=pads * 2,
+        dilations=list(layer.dilation), group=layer.groups,
+    )  # fmt: skip
+
+
+def _conv_transpose(graph: _Graph, layer: nn.ConvTranspose2d, x: str) -> str:
+    weights = [graph.weight(layer.weight)] + ([graph.weight(layer.bias)] if layer.bias is not None else [])
+    return graph.add(
+        "ConvTranspose", x, *weights, kernel_shape=list(layer.kernel_size), strides=list(layer.stride),
+        pads=list(_pair(layer.padding)) * 2, output_padding=list(_pair(layer.output_padding)),
+        dilations=list(layer.dilation), group=layer.groups,
+    )  # fmt: skip
+
+
+def _prelu(graph: _Graph, x: str, weight: Tensor) -> str:
+    slopes = weight.detach() if weight.numel() == 1 else weight.detach().reshape(-1, 1, 1)
+    return graph.add("PRelu", x, graph.constant(slopes.to("cpu", torch.float32).numpy()))
+
+
+def _shuffle(graph: _Graph, x: str, factor: int) -> str:
+    return x if factor == 1 else graph.add("DepthToSpace", x, blocksize=factor, mode="CRD")
+
+
+def _unshuffle(graph: _Graph, x: str, factor: int) -> str:
+    """ONNX's SpaceToDepth has the block's position before the channel, torch the channel before the position.
+
+    So it is written as the reshaping it is. (SpaceToDepth and a Gather that sorts the channels would be shorter, but
+    OpenVINO 2026.4.1 computes a convolution after those two on the unsorted ones.)
+    """
+    if factor == 1:
+        return x
+    shape = graph.add("Shape", x)
+    batch, channels, height, width = (graph.add("Gather", shape, graph.integers(axis), axis=0) for axis in range(4))
+    block, rest = graph.integers(factor), graph.integers(-1)
+    height, width = graph.add("Div", height, block), graph.add("Div", width, block)
+    folded = graph.add("Concat", batch, channels, height, block, width, block, axis=0)
+    apart = graph.add("Transpose", graph.add("Reshape", x, folded), perm=[0, 1, 3, 5, 2, 4])
+    return graph.add("Reshape", apart, graph.add("Concat", batch, rest, height, width, axis=0))
+
+
+def _resize(
+    graph: _Graph, x: str, size: Any = None, scale_factor: Any = None, mode: str = "nearest",
+    align_corners: bool | None = None, recompute_scale_factor: bool | None = None, antialias: bool = False,
+) -> str:  # fmt: skip
+    if size is not None or antialias or recompute_scale_factor:
+        raise NotTranslatableError("an interpolation to a size that it computes")
+    modes = {"nearest": "nearest", "bilinear": "linear", "bicubic": "cubic"}
+    if mode not in modes:
+        raise NotTranslatableError(f"an interpolation of mode {mode}")
+    factors = [scale_factor] * 2 if isinstance(scale_factor, int | float) else list(scale_factor)
+    if not all(isinstance(factor, int | float) for factor in factors):
+        raise NotTranslatableError("an interpolation by a factor that it computes")
+    scales = graph.constant(np.array([1, 1, *factors], np.float32))
+    attributes: dict[str, Any] = {"mode": modes[mode]}
+    if mode == "nearest":
+        attributes |= {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    else:
+        attributes["coordinate_transformation_mode"] = "align_corners" if align_corners else "half_pixel"
+        if mode == "bicubic":
+            attributes["cubic_coeff_a"] = -0.75  # torch's
+    return graph.add("Resize", x, "", scales, **attributes)
+
+
+def _cat(graph: _Graph, tensors: list[str], dim: int = 0) -> str:
+    return graph.add("Concat", *tensors, axis=dim)
+
+
+def _sum(graph: _Graph, a: Any, b: Any, *, alpha: float = 1) -> str:
+    scaled = b if alpha == 1 else graph.add("Mul", graph.value(b), graph.value(float(alpha)))
+    return graph.add("Add", graph.value(a), graph.value(scaled))
+
+
+def _clamp(graph: _Graph, x: str, min: float | None = None, max: float | None = None) -> str:
+    return graph.add("Clip", x, *("" if bound is None else graph.value(float(bound)) for bound in (min, max)))
+
+
+def _mean(graph: _Graph, x: str, dim: Any = None, keepdim: bool = False) -> str:
+    axes = [dim] if isinstance(dim, int) else list(dim or ())
+    return graph.add("ReduceMean", x, *([graph.integers(*axes)] if axes else []), keepdims=int(keepdim))
+
+
+def _item(graph: _Graph, x: str, index: Any) -> str:
+    """Full slices and new axes: how a number for each picture is made to fit one."""
+    parts = list(index) if isinstance(index, tuple | list) else [index]
+    if not all(part is None or part == slice(None) for part in parts):
+        raise NotTranslatableError("indexing")
+    axes = [place for place, part in enumerate(parts) if part is None]
+    return graph.add("Unsqueeze", x, graph.integers(*axes)) if axes else x
+
+
+def _adaptive_mean(graph: _Graph, x: str, output_size: Any) -> str:
+    if _pair(output_size) != (1, 1):
+        raise NotTranslatableError("a mean over parts of the picture")
+    return graph.add("GlobalAveragePool", x)
+
+
+def _binary(op: str) -> Callable[..., str]:
+    return lambda graph, a, b: graph.add(op, graph.value(a), graph.value(b))
+
+
+def _unary(op: str) -> Callable[..., str]:
+    """An activation as a function; `inplace` and the like change nothing of what comes out."""
+    return lambda graph, x, *_, **__: graph.add(op, x)
+
+
+def _leaky(graph: _Graph, x: str, negative_slope: float = 0.01, inplace: bool = False) -> str:  # noqa: ARG001  # torch's
+    return graph.add("LeakyRelu", x, alpha=float(negative_slope))
+
+
+def _silu(graph: _Graph, x: str, inplace: bool = False) -> str:  # noqa: ARG001  # torch's
+    return graph.add("Mul", x, graph.add("Sigmoid", x))
+
+
+MODULES: Final[Mapping[type[nn.Module], Callable[..., str]]] = {
+    nn.Conv2d: _conv,
+    nn.ConvTranspose2d: _conv_transpose,
+    nn.PReLU: lambda graph, layer, x: _prelu(graph, x, layer.weight),
+    nn.ReLU: lambda graph, _, x: graph.add("Relu", x),
+    nn.LeakyReLU: lambda graph, layer, x: _leaky(graph, x, layer.negative_slope),
+    nn.Tanh: lambda graph, _, x: graph.add("Tanh", x),
+    nn.Sigmoid: lambda graph, _, x: graph.add("Sigmoid", x),
+    nn.SiLU: lambda graph, _, x: _silu(graph, x),
+    nn.Identity: lambda _graph, _layer, x: x,
+    nn.Dropout: lambda _graph, _layer, x: x,
+    nn.PixelShuffle: lambda graph, layer, x: _shuffle(graph, x, layer.upscale_factor),
+    nn.PixelUnshuffle: lambda graph, layer, x: _unshuffle(graph, x, layer.downscale_factor),
+    nn.AdaptiveAvgPool2d: lambda graph, layer, x: _adaptive_mean(graph, x, layer.output_size),
+    nn.Upsample: lambda graph, layer, x: _resize(
+        graph, x, layer.size, layer.scale_factor, layer.mode, layer.align_corners
+    ),
+}
+"""How a layer is written, by its very type: a class derived from one may do something else."""
+
+FUNCTIONS: Final[Mapping[Any, Callable[..., str]]] = {
+    operator.add: _sum,
+    operator.iadd: _sum,
+    torch.add: _sum,
+    "add": _sum,
+    "add_": _sum,
+    operator.sub: _binary("Sub"),
+    operator.mul: _binary("Mul"),
+    operator.imul: _binary("Mul"),
+    torch.mul: _binary("Mul"),
+    "mul": _binary("Mul"),
+    operator.truediv: _binary("Div"),
+    operator.getitem: _item,
+    torch.cat: _cat,
+    torch.tanh: _unary("Tanh"),
+    "tanh": _unary("Tanh"),
+    torch.sigmoid: _unary("Sigmoid"),
+    "sigmoid": _unary("Sigmoid"),
+    torch.relu: _unary("Relu"),
+    F.relu: _unary("Relu"),
+    F.leaky_relu: _leaky,
+    F.silu: _silu,
+    torch.clamp: _clamp,
+    "clamp": _clamp,
+    torch.mean: _mean,
+    "mean": _mean,
+    F.interpolate: _resize,
+    F.pixel_shuffle: _shuffle,
+    F.pixel_unshuffle: _unshuffle,
+    F.adaptive_avg_pool2d: _adaptive_mean,
+}
+"""How a function, or a method of a tensor by its name, is written."""
