@@ -55,7 +55,7 @@ def on_cpu() -> dict[str, Any]:
     """Ours and spandrel's in turn, then seconds per megapixel of each kind of net."""
     spec = row("realesr-general")
     lr = photo(SIDE, SIDE)
-    auto = choose_precision("auto", torch.device("cpu"), bits=8, bf16_is_close=spec.bf16)
+    auto = choose_precision("auto", torch.device("cpu"), bits=8, bf16_is_close="torch" in spec.bf16)
     peer = Peer(lr, torch.get_num_threads())
     fp32 = ours(tiled_net(trained(spec), "fp32"), lr)
     candidates: dict[str, Callable[[], object]] = {

@@ -29,7 +29,16 @@ from upscale_cli.models.loading import build_net
 pytestmark = pytest.mark.usefixtures("stubs")
 
 
-class TracedSession:
+class OneAtATime:
+    """What callers a session is made for."""
+
+    concurrency = 1
+
+    def share(self, callers: int) -> None:
+        """Whoever calls is served."""
+
+
+class TracedSession(OneAtATime):
     """A net as a graph of operations."""
 
     def __init__(self, graph: fx.GraphModule, dtype: torch.dtype) -> None:
@@ -75,7 +84,7 @@ class InNumpy:
             for part in ("weight", "bias")
         }
 
-        class InNumpySession:
+        class InNumpySession(OneAtATime):
             def run(self, batch: Tensor, conditions: Mapping[str, Tensor]) -> Tensor:
                 assert not conditions
                 made = [

@@ -259,12 +259,12 @@ class _Nearest(nn.Module):
 @pytest.mark.parametrize("ahead", [0, 1], ids=["one by one", "one in progress, as on CUDA"])
 @pytest.mark.parametrize("failure", [float("nan"), float("inf"), 0.0])
 def test_a_black_tile_is_computed_again_in_fp32_and_the_rest_with_it(
-    failure: float, ahead: int, noise: Callable[..., Pixels]
+    failure: float, ahead: int, noise: Callable[..., Pixels], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reported: list[str] = []
     lr = noise(32, 32, 3)
     net = tiled_net(stub(lambda: _Nearest(failure)), precision="bf16", tile=16, say=reported.append)
-    net._ahead = ahead
+    monkeypatch.setattr(TiledNet, "_ahead", ahead)
     np.testing.assert_array_equal(net.upscale(lr, np.uint8), lr.repeat(2, axis=0).repeat(2, axis=1))
     assert net.precision == "fp32"
     assert len(reported) == 1

@@ -61,6 +61,12 @@ class Started:
     sr_height: int
     frames: int
     encoder: str = ""
+    engine: str = "torch"
+
+    @property
+    def computed_in(self) -> str:
+        """Precision and engine, for people."""
+        return self.precision if self.engine == "torch" else f"{self.precision} by {self.engine}"
 
     def __post_init__(self) -> None:
         _make_messages(self, "why")

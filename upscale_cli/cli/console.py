@@ -262,5 +262,5 @@ def started_line(event: Started) -> str:
     encoder = f", {event.encoder}" if event.encoder else ""
     return (
         f"{event.source}: {event.width} x {event.height} -> {event.sr_width} x {event.sr_height}{frames}, "
-        f"{event.model}{passes}: {event.why}; {event.device}, {event.precision}{encoder}"
+        f"{event.model}{passes}: {event.why}; {event.device}, {event.computed_in}{encoder}"
     )

@@ -164,11 +164,11 @@ class FolderView:
         self._items[event.source] = _Item(event.sr_width * event.sr_height / 1e6, event.output)
         if not self._begin:
             self._begin = time.monotonic()
-        if before is None or (before.model, before.device, before.precision) != (
-            event.model, event.device, event.precision,
+        if before is None or (before.model, before.device, before.computed_in) != (
+            event.model, event.device, event.computed_in,
         ):  # fmt: skip
             passes = f" ({' + '.join(event.passes)})" if event.passes else ""
-            self._print(f"{event.model}{passes}: {event.why}; {event.device}, {event.precision}")
+            self._print(f"{event.model}{passes}: {event.why}; {event.device}, {event.computed_in}")
 
     def _summarise(self, event: FolderFinished) -> None:
         if self._planned:

@@ -51,6 +51,9 @@ Overlap = Annotated[
 Device = Annotated[
     str, in_compute("--device", help="auto, cuda, cuda:N, mps or cpu; several GPUs: cuda:0,cuda:1 or all.")
 ]
+Engine = Annotated[
+    str, in_compute("--engine", metavar="auto|torch|openvino", help="What runs the net on a CPU. auto: the fastest.")
+]
 Precision = Annotated[
     Wanted, in_compute("--precision", help="auto: fp16 on CUDA, fp32 for pictures of more than 8 bits.")
 ]

@@ -13,6 +13,7 @@ from upscale_cli.cli.option_values import band_numbers, conditions, gpus, memory
 from upscale_cli.cli.options import (
     Denoise,
     Device,
+    Engine,
     Json,
     Overlap,
     Precision,
@@ -261,6 +262,7 @@ class ComputeGroup:
         str | None,
         in_compute("-g", show_default=False, metavar="N|N,N|all", help="Short for --device cuda:N; -1: cpu."),
     ] = None
+    engine: Engine = "auto"
     precision: Precision = "auto"
     max_pixels: Annotated[int, in_compute("--max-pixels", min=1, help="Largest input that is trusted.")] = MAX_PIXELS
     max_memory: Annotated[
@@ -310,7 +312,8 @@ class MessageGroup:
 def upscaler_options(model: ModelGroup, compute: ComputeGroup) -> UpscalerOptions:
     """What decides about pixels, and what computes them."""
     return UpscalerOptions(
-        device=compute.devices, precision=compute.precision, tile=compute.tile, overlap=compute.overlap,
+        device=compute.devices, engine=compute.engine, precision=compute.precision, tile=compute.tile,
+        overlap=compute.overlap,
         denoise=model.denoise, tta=model.tta, alpha=model.alpha, wrap=model.wrap,
         conditions=conditions(model.condition or []),
     )  # fmt: skip

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import typer
 from rich.markup import escape
 
-from upscale_cli.cli.options import MODEL, Denoise, Device, Overlap, Precision, Tile, Tta, complete_model
+from upscale_cli.cli.options import MODEL, Denoise, Device, Engine, Overlap, Precision, Tile, Tta, complete_model
 from upscale_cli.errors import OptionError, OutputError, printable
 from upscale_cli.inference.options import UpscalerOptions
 from upscale_cli.text import counted
@@ -125,6 +125,7 @@ def evaluate(
     tile: Tile = 0,
     overlap: Overlap = None,
     device: Device = "auto",
+    engine: Engine = "auto",
     precision: Precision = "auto",
 ) -> None:  # fmt: skip
     """Measure how well models upscale: PSNR, SSIM, MS-SSIM, LPIPS; NIQE where there is no reference.
@@ -141,7 +142,7 @@ def evaluate(
         if no_reference:
             _check_blind(making + comparing, has_scale=bool(scale), has_model=bool(model))
         options = UpscalerOptions(
-            device=device, precision=precision, tile=tile, overlap=overlap, tta=tta, denoise=denoise
+            device=device, engine=engine, precision=precision, tile=tile, overlap=overlap, tta=tta, denoise=denoise
         )
         result = Result(csv_file, overwrite=overwrite, as_json=as_json, per_picture=per_picture)
 

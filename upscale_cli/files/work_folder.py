@@ -232,6 +232,20 @@ def job_in(folder: Path) -> dict[str, object] | None:
         return None
 
 
+def forget_job(folder: Path) -> bool:
+    """Gives up what a run has left in a work folder; another that is at work there keeps it. Gives whether it is so."""
+    if not (folder / JOB_FILE).exists() or folder.is_symlink() or _foreign_in(folder):
+        return False
+    lock = FileLock(folder / _LOCK_FILE, timeout=0)
+    try:
+        with lock:
+            for name in OWN_FILES:
+                (folder / name).unlink(missing_ok=True)
+    except (OSError, Timeout):
+        return False
+    return True
+
+
 def claim(folder: Path, job: Mapping[str, object]) -> None:
     """Makes a work folder that of a job; a journal of an unknown job goes.
 

@@ -6,6 +6,7 @@ Owns the sessions there, one for each precision, and knows what to do when memor
 """
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +19,7 @@ from upscale_cli.events import Say
 from upscale_cli.frames.image import Pixels, Transfer
 from upscale_cli.frames.pixels import white_of
 from upscale_cli.inference import conditions
-from upscale_cli.inference.backends.base import Backend
+from upscale_cli.inference.backends.base import Backend, Session
 from upscale_cli.inference.color_adapter import ColorAdapter
 from upscale_cli.inference.conditions import Conditions
 from upscale_cli.inference.device import computing, is_out_of_memory, memory_explained, release_memory
@@ -83,6 +84,23 @@ class SRWindows:
         return self.kept[place], self.health[place]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class PendingWindows:
+    """A batch of windows that a thread is at work on; see `scheduler.InFlight`."""
+
+    future: Future[SRWindows]
+
+    @property
+    def is_done(self) -> bool:
+        return False
+
+    def wait(self) -> None:
+        self.future.result()
+
+    def result(self, place: int) -> tuple[Tensor, Tensor]:
+        return self.future.result().result(place)
+
+
 def kept_part(sr: Tensor, rows: Span, columns: Span, geometry: Geometry) -> Tensor:
     """(C, scale * h, scale * w) of a window to (scale * h', scale * w', C) of the tile in it."""
     top = scaled(rows.start - rows.window_start, geometry.scale)
@@ -101,9 +119,6 @@ class DeviceNet:
         tta: average over the eight flips and rotations.
         say: takes what the user should know.
 
-    Attributes:
-        concurrency: how many batches in progress keep the device busy. On a GPU, while one is fetched, the next is
-            computed.
     """
 
     def __init__(
@@ -112,14 +127,37 @@ class DeviceNet:
         self.device = device
         self._net, self._backend, self._geometry, self._tta, self._say = net, backend, geometry, tta, say
         self._adapters: dict[Precision, ColorAdapter] = {}
+        self._sessions: dict[Precision, Session] = {}
         self._limit: int | None = None  # side of the largest window that memory has room for, once it ran out
         self._download = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
-        self.concurrency = 2 if device.type == "cuda" else 1
+        self._callers = 1
+        self._at_a_time = 1  # what the session by itself is busy with
+        self._pool: ThreadPoolExecutor | None = None
+
+    @property
+    def concurrency(self) -> int:
+        """How many batches in progress keep the device busy. On a GPU, while one is fetched, the next is computed."""
+        return 2 if self._download is not None else max(self._callers, self._at_a_time)
+
+    @property
+    def begins_at_once(self) -> bool:
+        """Whether `launch` returns before the windows are done: where there is a GPU, or room for several of them and
+        no other caller to bring the rest."""
+        return self._download is not None or (self._at_a_time > 1 and self._callers == 1)
+
+    def share(self, callers: int) -> None:
+        """So many threads will use it at a time."""
+        self._callers = callers
+        for session in self._sessions.values():
+            session.share(callers if callers > 1 else self._at_a_time)
 
     def load(self, precision: Precision) -> ColorAdapter:
         """The net there in that precision, loaded the first time."""
         if precision not in self._adapters:
-            session = self._backend.load(self._net, self.device, precision)
+            session = self._sessions[precision] = self._backend.load(self._net, self.device, precision)
+            self._at_a_time = session.concurrency
+            if self._callers > 1:
+                session.share(self._callers)
             self._adapters[precision] = ColorAdapter(self._net.descriptor, session, self._geometry.scale)
         return self._adapters[precision]
 
@@ -127,12 +165,19 @@ class DeviceNet:
         """Conditions as the net takes them, there."""
         return conditions.batch_of(self._net.descriptor, values, self._geometry.scale, self.device)
 
-    def launch(self, windows: Sequence[Window]) -> SRWindows:
-        """Begins with some windows of one kind; on CUDA this returns before they are done.
+    def launch(self, windows: Sequence[Window]) -> SRWindows | PendingWindows:
+        """Begins with some windows of one kind; with `begins_at_once` this returns before they are done.
 
         Raises:
             DeviceError: memory is too small even for a small window.
         """
+        if self._download is not None or not self.begins_at_once:
+            return self._compute(windows)
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self._at_a_time, thread_name_prefix="net")
+        return PendingWindows(self._pool.submit(self._compute, windows))
+
+    def _compute(self, windows: Sequence[Window]) -> SRWindows:
         first = windows[0]
         with memory_explained(self.device), computing(self.device, first.precision):
             given = self.batch_of([window.conditions for window in windows])

@@ -5,8 +5,10 @@ flat samples  ->  planes  ->  luma through the net, chroma by bicubic           
                           ->  every plane by a kernel                             ->
 """
 
+import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -105,6 +107,23 @@ class SRSamples:
         return self.samples
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class PendingFrame:
+    """A frame that a thread is at work on; see `scheduler.InFlight`."""
+
+    future: Future[Tensor]
+
+    @property
+    def is_done(self) -> bool:
+        return False
+
+    def wait(self) -> None:
+        self.future.result()
+
+    def result(self, _place: int) -> Tensor:
+        return self.future.result()
+
+
 @dataclass(slots=True, eq=False)
 class DownloadingFrame:
     """A frame on its way back from a GPU: all is there once `download.end` has passed.
@@ -173,7 +192,7 @@ class FrameUpscaler:
         self.out_width, self.out_height = self.sr_width, self.sr_height
         bits = 8 if format.bits <= HALF_IS_ENOUGH else format.bits
         self._nets = [upscaler.net(scale, bits) for scale in self.plan.passes]
-        self.precision = upscaler.precision_for(self.plan, bits)
+        self.precision, self.engine = upscaler.precision_for(self.plan, bits), upscaler.engine_for(self.plan, bits)
         self._sees_colour = format.model == "rgb" or (
             format.model == "yuv" and any(net.colour != "luma" for net in self._nets)
         )
@@ -191,7 +210,10 @@ class FrameUpscaler:
         self.device, self._place = upscaler.devices[place], place
         self.seconds = {"upload": 0.0, "net": 0.0, "download": 0.0}
         self._streams = Streams(self.device) if self.device.type == "cuda" else None
-        self.concurrency = 2 if self._streams else 1
+        # On a CPU as many as the engine is busy with; every one is computed by a thread of its own.
+        self.concurrency = 2 if self._streams else max((net.concurrency for net in self._nets), default=1)
+        self._pool: ThreadPoolExecutor | None = None
+        self._counting = threading.Lock()
         self._wants_graph = graph and self._streams is not None and not format.alpha
         self._graph: FrameGraph | None = None  # recorded with the first frame
 
@@ -211,10 +233,15 @@ class FrameUpscaler:
             height, width = scaled(height, net.scale), scaled(width, net.scale)
         return seconds
 
+    @property
+    def begins_at_once(self) -> bool:
+        """Whether `launch` returns before a frame is done."""
+        return self.concurrency > 1
+
     # A frame's way
 
-    def launch(self, requests: Sequence[FrameRequest]) -> SRSamples | DownloadingFrame:
-        """Begins with a frame; on a CPU it is done when this returns.
+    def launch(self, requests: Sequence[FrameRequest]) -> SRSamples | PendingFrame | DownloadingFrame:
+        """Begins with a frame; where it is the only one at a time it is done when this returns.
 
         Args:
             requests: one; its samples are free to be overwritten afterwards.
@@ -231,16 +258,26 @@ class FrameUpscaler:
                 return self._launch(self._streams, samples, work)
         begin = time.perf_counter()
         lr = self._on_host(samples).to(self.device)
-        uploaded = time.perf_counter()
+        self._took(time.perf_counter() - begin, 0.0, 0.0)
+        if self.concurrency == 1:
+            return SRSamples(self._computed(lr, work))
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self.concurrency, thread_name_prefix="frame")
+        return PendingFrame(self._pool.submit(self._computed, lr, work))
+
+    def _computed(self, lr: Tensor, work: Work) -> Tensor:
+        """Flat LR samples on the device to flat SR samples on the host."""
+        begin = time.perf_counter()
         sr, _ = self._compute(lr, work)
         computed = time.perf_counter()
-        done = SRSamples(sr.cpu())
-        self._took(uploaded - begin, computed - uploaded, time.perf_counter() - computed)
+        done = sr.cpu()
+        self._took(0.0, (computed - begin) / self.concurrency, time.perf_counter() - computed)
         return done
 
     def _took(self, upload: float, net: float, download: float) -> None:
-        for stage, seconds in (("upload", upload), ("net", net), ("download", download)):
-            self.seconds[stage] += seconds
+        with self._counting:
+            for stage, seconds in (("upload", upload), ("net", net), ("download", download)):
+                self.seconds[stage] += seconds
 
     def _on_host(self, samples: NDArray[Any]) -> Tensor:
         """A copy that torch may keep, pinned where a GPU fetches it. Up to 12 bits fit int16, 16 take int32."""

@@ -87,14 +87,17 @@ class Model:
         """The row of the registry for a scale; None where there is none."""
         return self._rows.get(int(scale)) if scale == int(scale) else None
 
-    def precision(self, wanted: Wanted, device: torch.device, scale: Scale, bits: int) -> Precision:
-        """What the net of that scale computes in, for pictures of so many bits a channel."""
+    def precision(
+        self, wanted: Wanted, device: torch.device, scale: Scale, bits: int, engine: str = "torch"
+    ) -> Precision:
+        """What an engine computes the net of that scale in, for pictures of so many bits a channel."""
         spec = self.row(scale)
         bears_fp16 = self._own is None or "fp16" in self._own.descriptor.precisions
         if wanted == "auto" and not bears_fp16 and device.type == "cuda":
             return "fp32"
         blended = self._denoise != 1 and spec is not None and spec.weak_denoise is not None
-        bf16_is_close = spec is not None and spec.bf16 and not blended  # measured for the row's own weights only
+        # It was measured for the row's own weights only.
+        bf16_is_close = spec is not None and engine in spec.bf16 and not blended
         return choose_precision(wanted, device, bits=bits, bf16_is_close=bf16_is_close)
 
     def checksums(self) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, Union, cast, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, Union, cast, get_args
 
 from upscale_cli.errors import OptionError
 from upscale_cli.messages import option
@@ -20,10 +20,18 @@ Wanted = Literal["auto", "fp16", "bf16", "fp32"]
 """A precision, or the choice of it."""
 
 
+ENGINES: Final = ("auto", "torch", "openvino")
+"""What `engine` takes."""
+
+ENGINE_VARIABLE: Final = "UPSCALE_ENGINE"
+"""The environment variable that stands in for "auto", for machines whose runs have to be alike."""
+
+
 class UpscalerKeywords(TypedDict, total=False):
     """The fields of `UpscalerOptions`, for functions that take them as keywords."""
 
     device: str
+    engine: str
     precision: Wanted
     tile: int
     overlap: int | None
@@ -41,6 +49,8 @@ class UpscalerOptions:
 
     Attributes:
         device: "auto", "cuda", "cuda:N", "mps" or "cpu"; "cuda:0,cuda:1" or "all" shares out tiles and frames.
+        engine: what runs nets on a CPU: "torch", "openvino", or "auto" for the fastest, as measured once for each
+            machine and net. A GPU of CUDA's or Apple's is torch's.
         precision: "auto" is fp16 on CUDA, fp32 elsewhere (bf16 on CPUs that are fast at it, for nets that bear
             it), and always fp32 for pictures of more than 8 bits.
         tile: side in LR pixels of the square a tile keeps; 0 chooses by the free memory.
@@ -59,6 +69,7 @@ class UpscalerOptions:
     """
 
     device: str = "auto"
+    engine: str = "auto"
     precision: Wanted = "auto"
     tile: int = 0
     overlap: int | None = None
@@ -77,6 +88,8 @@ class UpscalerOptions:
         for name, given, allowed in (("precision", self.precision, Wanted), ("alpha", self.alpha, Alpha)):
             if given not in get_args(allowed):
                 raise OptionError(f"{option(name, given)} is not known. Choose one of {', '.join(get_args(allowed))}.")
+        if self.engine not in ENGINES:
+            raise OptionError(f"{option('engine', self.engine)} is not known. Choose one of {', '.join(ENGINES)}.")
         if self.tile or self.overlap:
             check_tile(self.tile or (self.overlap or 0) + 1, self.overlap or 0)
 

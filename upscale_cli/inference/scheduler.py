@@ -62,6 +62,10 @@ class Runner(Protocol[RequestT_contra, ResultT_co]):
     def concurrency(self) -> int:
         """How many batches in progress keep it busy."""
 
+    @property
+    def begins_at_once(self) -> bool:
+        """Whether `launch` returns before they are done."""
+
     def launch(self, requests: Sequence[RequestT_contra]) -> InFlight[ResultT_co]:
         """Begins with some requests of one kind."""
 
@@ -108,7 +112,6 @@ class Scheduler(Generic[RequestT, ResultT]):
     ) -> None:
         self._slots = [_Slot(runner) for runner in runners]
         self._together, self._say = together, say
-        self._begins_at_once = any(runner.device.type == "cuda" for runner in runners)  # to launch keeps no caller
         self._waiting: deque[Future[RequestT, ResultT]] = deque()
         self._changed = threading.Condition()
 
@@ -118,11 +121,11 @@ class Scheduler(Generic[RequestT, ResultT]):
         return sum(slot.runner.concurrency for slot in self._slots)
 
     def submit(self, request: RequestT) -> Future[RequestT, ResultT]:
-        """Puts a request into the queue; a GPU that has nothing to do begins with it."""
+        """Puts a request into the queue; a device that has room, and needs no caller for it, begins with it."""
         future: Future[RequestT, ResultT] = Future(request)
         with self._changed:
             self._waiting.append(future)
-        if self._begins_at_once:
+        if any(slot.runner.begins_at_once for slot in self._slots):  # to launch keeps no caller
             self._dispatch()
         return future
 
@@ -193,7 +196,7 @@ class Scheduler(Generic[RequestT, ResultT]):
         return [first, *alike]
 
     def _land(self, batch: _Batch[RequestT, ResultT]) -> None:
-        """Waits for a batch on a GPU."""
+        """Waits for a batch that is in progress."""
         assert batch.in_flight is not None
         try:
             batch.in_flight.wait()

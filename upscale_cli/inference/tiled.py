@@ -125,10 +125,10 @@ class TiledNet:
         for one in self._nets:
             with memory_explained(one.device):
                 one.load(precision)
+        self._parts = 1
         self._fallback = PrecisionFallback(precision, say)
         self._scheduler: Scheduler[Window, tuple[Tensor, Tensor]] = Scheduler(self._nets, self._together, say)
-        # How many tiles are sent off while one is blended.
-        self._ahead = self._scheduler.concurrency - 1 if self.device.type == "cuda" else 0
+        self.share(1)
         self._is_tiling_reported = not facts.sees_whole
 
     @property
@@ -338,10 +338,23 @@ class TiledNet:
 
     def share(self, threads: int) -> None:
         """So many threads will use it at a time; on a CPU, each on its share of the cores and of the memory."""
-        if self.device.type == "cpu" and threads != self._nets[0].concurrency:
-            for net in self._nets:
-                net.concurrency = threads
-            self._layout.share(threads)
+        if self.device.type != "cpu":
+            return
+        for net in self._nets:
+            net.share(threads)
+        if self._nets[0].concurrency != self._parts:  # of the memory, each has its part
+            self._parts = self._nets[0].concurrency
+            self._layout.share(self._parts)
+
+    @property
+    def concurrency(self) -> int:
+        """How many windows, or frames, a device works on at a time."""
+        return self._nets[0].concurrency
+
+    @property
+    def _ahead(self) -> int:
+        """How many tiles are sent off while one is blended."""
+        return self._scheduler.concurrency - 1 if self._nets[0].begins_at_once else 0
 
     def limit_memory(self, memory: int | None) -> None:
         """From the next picture on, another bound; see `memory`."""
@@ -371,7 +384,7 @@ class TiledNet:
     def _stream(self, tiles: Iterable[Tile], transfer: Transfer, given: Conditions) -> Iterator[tuple[Tile, Tensor]]:
         """Tiles in, (tile, kept SR pixels on the host) out, in order.
 
-        On CUDA some tiles are ahead: while they are computed, the one before is downloaded and blended.
+        Where they begin at once some tiles are ahead: while they are computed, the one before is blended.
         """
         in_progress: deque[tuple[Tile, TileFuture]] = deque()
         try:

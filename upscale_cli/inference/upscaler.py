@@ -21,6 +21,7 @@ from upscale_cli.inference.backends.torch_eager import TORCH_EAGER
 from upscale_cli.inference.color import bleed
 from upscale_cli.inference.conditions import identity_of, read_condition
 from upscale_cli.inference.device import choose_devices, picture_done, release_memory
+from upscale_cli.inference.engine_choice import EngineChoice
 from upscale_cli.inference.holes import Filled, WithHoles, has_holes
 from upscale_cli.inference.model import Model
 from upscale_cli.inference.options import Alpha, ConditionValue, UpscalerKeywords, UpscalerOptions, Wanted
@@ -36,7 +37,7 @@ from upscale_cli.inference.resample import Resampled
 from upscale_cli.inference.sizing import Plan, Target, cheapest_chain, chosen_target
 from upscale_cli.inference.tiled import TiledNet
 from upscale_cli.inference.value_range import ValueRange, in_its_range, told, value_range
-from upscale_cli.models.interface import Precision, Scale, scaled
+from upscale_cli.models.interface import Scale, scaled
 from upscale_cli.models.registry import Kernel
 from upscale_cli.models.resolve import best_clip_model, best_model, is_checkpoint_path
 
@@ -56,7 +57,7 @@ class Recipe:
 
     model: str | None
     options: UpscalerOptions
-    backend: Backend = TORCH_EAGER
+    backend: Backend | None = None
 
     def make(self, listener: Listener, **changed: Unpack[UpscalerKeywords]) -> "Upscaler":
         """The upscaler.
@@ -76,6 +77,8 @@ class Upscaler:
     Args:
         model: a name of the registry, the path of any checkpoint, or None for the best model on this machine.
         device: "auto", "cuda", "cuda:N", "mps" or "cpu"; "cuda:0,cuda:1" or "all" shares out tiles and frames.
+        engine: what runs nets on a CPU: "torch", "openvino", or "auto" for the fastest, as measured once for each
+            machine and net (UPSCALE_ENGINE stands in for "auto"). A GPU of CUDA's or Apple's is torch's.
         precision: "auto" is fp16 on CUDA, fp32 elsewhere (bf16 on CPUs that are fast at it, for nets that bear
             it), and always fp32 for pictures of more than 8 bits.
         tile: side in LR pixels of the square a tile keeps; 0 chooses by the free memory.
@@ -89,7 +92,7 @@ class Upscaler:
             (see `conditions.read_condition`).
         progress: show a tqdm bar (for notebooks and scripts).
         clip_codec: without `model`, take the one that suits moving pictures of this codec (ffmpeg's name).
-        backend: runs the nets.
+        backend: runs the nets, whatever `engine` says.
         listener: receives every event instead; see `upscale_cli.events`.
 
     Raises:
@@ -106,6 +109,7 @@ class Upscaler:
         model: str | os.PathLike[str] | None = None,
         *,
         device: str = "auto",
+        engine: str = "auto",
         precision: Wanted = "auto",
         tile: int = 0,
         overlap: int | None = None,
@@ -116,12 +120,12 @@ class Upscaler:
         conditions: Mapping[str, ConditionValue] | None = None,
         progress: bool = False,
         clip_codec: str | None = None,
-        backend: Backend = TORCH_EAGER,
+        backend: Backend | None = None,
         listener: Listener = ignore,
     ) -> None:
         options = UpscalerOptions(
-            device=device, precision=precision, tile=tile, overlap=overlap, denoise=denoise, tta=tta, alpha=alpha,
-            wrap=wrap, conditions=conditions, clip_codec=clip_codec,
+            device=device, engine=engine, precision=precision, tile=tile, overlap=overlap, denoise=denoise, tta=tta,
+            alpha=alpha, wrap=wrap, conditions=conditions, clip_codec=clip_codec,
         )  # fmt: skip
         self.recipe = Recipe(None if model is None else os.fspath(model), options, backend)
         self._conditions = {name: read_condition(value, name) for name, value in (conditions or {}).items()}
@@ -130,7 +134,7 @@ class Upscaler:
         self._denoise, self.alpha, self.wrap = denoise, alpha, wrap
         self._wanted_precision: Wanted = precision
         self._tile, self._overlap, self._tta = tile, overlap, tta
-        self._nets: dict[tuple[Scale, Precision], TiledNet] = {}
+        self._nets: dict[tuple[Scale, str], TiledNet] = {}
         self._memory: int | None = None
         self._sharing = 1
         self.why = "asked for"
@@ -146,6 +150,7 @@ class Upscaler:
         if model is not None and not is_checkpoint_path(name) and name.lower() != self.name:
             self.why = f"asked for as {printable(name)}"
         self.devices = choose_devices(device)
+        self.engines = EngineChoice(self._model, self.devices[0], engine, precision, backend, self._say)
         self._loading = threading.RLock()  # several threads may share an upscaler
 
     @property
@@ -382,12 +387,16 @@ class Upscaler:
 
     def precision_for(self, plan: Plan, bits: int) -> str:
         """What the passes compute in, for people."""
-        return ", ".join(dict.fromkeys(self._precision(scale, bits) for scale in plan.passes)) or "fp32"
+        return ", ".join(dict.fromkeys(self.engines.choice(scale, bits).precision for scale in plan.passes)) or "fp32"
+
+    def engine_for(self, plan: Plan, bits: int) -> str:
+        """What runs the passes, for people."""
+        return ", ".join(dict.fromkeys(self.engines.choice(scale, bits).engine for scale in plan.passes)) or "torch"
 
     def identity(self) -> dict[str, Any]:
         """What decides about a pixel: the model, its checkpoints' sha256, and the options; for comparing two runs."""
         rest: dict[str, Any] = {"condition": identity_of(self._conditions)} if self._conditions else {}
-        if self._backend.name != TORCH_EAGER.name:
+        if self._backend is not None and self._backend.name != TORCH_EAGER.name:
             rest["backend"] = self._backend.name
         return {
             "model": self.name, "checkpoints": self._model.checksums(), "denoise": self._denoise, "alpha": self.alpha,
@@ -415,9 +424,6 @@ class Upscaler:
         for device in self.devices:
             release_memory(device)
 
-    def _precision(self, scale: Scale, bits: int) -> Precision:
-        return self._model.precision(self._wanted_precision, self.device, scale, bits)
-
     def _net_for(self, scale: Scale, lr: Frame | RowReader) -> TiledNet:
         return self.net(scale, 8 * (lr.dtype if isinstance(lr, RowReader) else lr.pixels.dtype).itemsize)
 
@@ -429,13 +435,13 @@ class Upscaler:
         """
         with self._loading:
             loaded = self._model.net(scale)
-            precision = self._precision(scale, bits)
-            key = scale, precision
+            choice = self.engines.choice(scale, bits)
+            key = scale, choice.label
             if key not in self._nets:
                 self._nets[key] = TiledNet(
-                    loaded, self.devices, precision, tile=self._tile, overlap=self._overlap, wrap=self.wrap,
-                    tta=self._tta, memory=self._memory, scale=scale, given=self._conditions, backend=self._backend,
-                    say=self._say,
+                    loaded, self.devices, choice.precision, tile=self._tile, overlap=self._overlap, wrap=self.wrap,
+                    tta=self._tta, memory=self._memory, scale=scale, given=self._conditions,
+                    backend=self.engines.backend(choice), say=self._say,
                 )  # fmt: skip
                 self._nets[key].share(self._sharing)
             return self._nets[key]

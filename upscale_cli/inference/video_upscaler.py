@@ -51,15 +51,15 @@ class VideoUpscaler:
         self._scheduler: Scheduler[FrameRequest, Tensor] = Scheduler(self._frames, lambda _: 1, say)
         first = self._frames[0]
         self.plan: Plan = first.plan
-        self.precision, self.device = first.precision, first.device
+        self.precision, self.engine, self.device = first.precision, first.engine, first.device
         self.width, self.height = width, height
         self.sr_width, self.sr_height = first.sr_width, first.sr_height
         self.out_width, self.out_height = self.sr_width, self.sr_height
 
     @property
     def depth(self) -> int:
-        """How many frames may be in progress before the oldest is collected; 0: a CPU does one after the other."""
-        return self._scheduler.concurrency if len(self._frames) > 1 or self.device.type == "cuda" else 0
+        """How many frames may be in progress before the oldest is collected; 0: one is done after the other."""
+        return self._scheduler.concurrency if self._scheduler.concurrency > 1 else 0
 
     @property
     def seconds(self) -> dict[str, float]:

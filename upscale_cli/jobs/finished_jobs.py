@@ -24,6 +24,14 @@ def was_finished(output: Path, record: Mapping[str, Any]) -> bool:
     return bool(remembered == {"job": record, "size": status.st_size, "changed": status.st_mtime_ns})
 
 
+def finished_job(output: Path) -> dict[str, Any] | None:
+    """The job that this file was made by, as far as is known."""
+    try:
+        return dict(json.loads(_memory(output).read_text(encoding="utf-8"))["job"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
 def remember(output: Path, made: Path, record: Mapping[str, Any]) -> None:
     """Outside of the output's folder, where nothing but the output is left.
 

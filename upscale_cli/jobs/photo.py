@@ -32,7 +32,7 @@ from upscale_cli.inference.value_range import ValueRange, joint, told
 from upscale_cli.jobs.bands import Bands, Large, plan_bands, room, upscaled_in_bands
 from upscale_cli.jobs.bands_resume import KeptPicture, keeping_rows
 from upscale_cli.jobs.carried import Told, report_carried_of_picture
-from upscale_cli.jobs.fingerprint import digest, requested_options
+from upscale_cli.jobs.fingerprint import digest, keep_engines, requested_options
 from upscale_cli.jobs.finished_jobs import remember, was_finished
 from upscale_cli.jobs.job import PhotoOptions, UndividedJob, sr_size
 from upscale_cli.jobs.long_runs import check_length
@@ -106,6 +106,8 @@ class PhotoJob(UndividedJob):
             OptionError, CheckpointError, DeviceError: as `Upscaler`.
         """
         begin, options, say = time.perf_counter(), self.options, Told(saying_once(listener))
+        if options.resume and isinstance(self.output, Path):
+            keep_engines(upscaler, self.output, self.target, self.lr_size, say)
         record = resumable_record(self, upscaler)
         if record is not None and isinstance(self.output, Path) and was_finished(self.output, record):
             say(f"{self.output_name} was finished by this job already; nothing is left to do.")
@@ -215,7 +217,7 @@ def job_record(job: PhotoJob, upscaler: Upscaler) -> dict[str, Any]:
     return {
         "the input": digest(job.source),
         "the format": job.format.name,
-        **requested_options(upscaler, job.target),
+        **requested_options(upscaler, job.target, job.lr_size),
         "--salvage": job.options.salvage,
         **({"--bands": list(job.options.bands)} if job.options.bands else {}),
     }
@@ -305,6 +307,7 @@ def _started(job: PhotoJob, upscaler: Upscaler, info: PhotoInfo, plan: Plan) -> 
         passes=upscaler.pass_names(plan),
         device=upscaler.device_names,
         precision=upscaler.precision_for(plan, info.bits),
+        engine=upscaler.engine_for(plan, info.bits),
         width=info.width,
         height=info.height,
         sr_width=plan.width,

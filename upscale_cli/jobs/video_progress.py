@@ -146,7 +146,8 @@ def started(job: VideoFacts, upscaler: Upscaler, plan: ClipPlan) -> Started:
     return Started(
         source=job.clip.name, output=job.output_name, model=upscaler.name, why=upscaler.why,
         passes=upscaler.pass_names(planned.upscaler.plan), device=upscaler.device_names,
-        precision=planned.upscaler.precision, width=planned.stream.width, height=planned.stream.height,
+        precision=planned.upscaler.precision, engine=planned.upscaler.engine,
+        width=planned.stream.width, height=planned.stream.height,
         sr_width=planned.upscaler.out_width, sr_height=planned.upscaler.out_height, frames=plan.frames or 0,
         encoder=planned.track.encoder.name,
     )  # fmt: skip

@@ -20,7 +20,7 @@ from upscale_cli.files.output_folder import folder_for
 from upscale_cli.files.work_folder import WorkFolder, job_in, work_folder
 from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.jobs.carried import Told, report_carried_of_clip
-from upscale_cli.jobs.fingerprint import digest, requested_options
+from upscale_cli.jobs.fingerprint import digest, keep_engines, requested_options
 from upscale_cli.jobs.finished_jobs import remember, was_finished
 from upscale_cli.jobs.frame_queue import capacity, flow
 from upscale_cli.jobs.video_facts import FILE, VideoFacts
@@ -77,6 +77,7 @@ def run_resumable(
     """
     say = Told(saying_once(listener))
     output = _checked(job)
+    keep_engines(upscaler, output, job.target, job.lr_size, say)
     record = job_record(job, upscaler)
     if job.options.resume and was_finished(output, record):
         _clear_up(output, record, say)
@@ -158,7 +159,7 @@ def job_record(job: VideoFacts, upscaler: Upscaler) -> dict[str, Any]:
     record = {
         "the input": digest(Path(job.clip.source.removeprefix(FILE))),
         "the container": job.container.name,
-        **requested_options(upscaler, job.target),
+        **requested_options(upscaler, job.target, job.lr_size),
         "--start": decode.start, "--end": decode.end, "--frames": decode.frames, "--fps": decode.fps,
         "--deinterlace": decode.deinterlace, "--video-stream": job.options.video_stream,
         "--codec": encode.codec, "--crf": encode.crf, "--preset": encode.preset, "--pix-fmt": encode.pix_fmt,

@@ -45,7 +45,8 @@ class Spec:
         quality: rank for the choice without -m; the highest one on the machine is taken, 0 never is.
         weak_denoise: the model whose weights `--denoise` blends in.
         unconfirmed: the sha256 rests on one public source only.
-        bf16: stays above 50 dB of fp32 in bfloat16 (measured by benchmarks/precision.py).
+        bf16: engines in which bfloat16 was measured to stay above 50 dB of fp32 (benchmarks/precision.py), and to be
+            worth it.
     """
 
     model: str
@@ -62,7 +63,7 @@ class Spec:
     quality: int = 0
     weak_denoise: str | None = None
     unconfirmed: bool = False
-    bf16: bool = False
+    bf16: tuple[str, ...] = ()
     config: Mapping[str, int] = field(default_factory=dict, hash=False)
 
     @property
@@ -110,7 +111,7 @@ MODELS: Final[tuple[Spec, ...]] = (
         sha256="8dc7edb9ac80ccdc30c3a5dca6616509367f05fbc184ad95b731f05bece96292",
         url=REAL_ESRGAN_RELEASES + "v0.2.5.0/realesr-general-x4v3.pth",
         licence=BSD3, about="photos, small and fast; takes denoise", quality=80, weak_denoise="realesr-general-wdn",
-        bf16=True,
+        bf16=("torch", "openvino"),
     ),
     Spec(
         model="realesr-general-wdn", scale=4, arch="srvgg", channels="rgb",
@@ -124,49 +125,56 @@ MODELS: Final[tuple[Spec, ...]] = (
         file="realesr-animevideov3.pth", macs=619_200, size=2_504_012, config={"num_conv": 16},
         sha256="b8a8376811077954d82ca3fcf476f1ac3da3e8a68a4f4d71363008000a18b75d",
         url=REAL_ESRGAN_RELEASES + "v0.2.5.0/realesr-animevideov3.pth",
-        licence=BSD3, about="anime clips; half the cost of realesr-general", bf16=True,
+        licence=BSD3, about="anime clips; half the cost of realesr-general", bf16=("torch", "openvino"),
     ),
     Spec(
         model="photo-lite", scale=4, arch="srvgg", channels="rgb",
         file="photo-lite-x4.safetensors", macs=125_280, size=255_776, config={"num_feat": 32, "num_conv": 12},
         sha256="b81d2638a8b40772e50d3568ee738adca3e512146ec08e8d759700444bd98328",
         url=None, licence=DISTILLED_HERE, about="photos with real-world damage; small, bundled", quality=50,
+        bf16=("openvino",),
     ),
     Spec(
         model="espcn", scale=2, arch="espcn", channels="luma",
         file="espcn-x2.safetensors", macs=21_184, size=85_816, config={"scale": 2},
         sha256="c8e3be8fd5a7a158bf00838ca249ff0f559eb3f0a45f7826b98969ca920adff3",
         url=None, licence=TRAINED_HERE, about="real-time; clean pictures and video", quality=30,
+        bf16=("openvino",),
     ),
     Spec(
         model="espcn", scale=3, arch="espcn", channels="luma",
         file="espcn-x3.safetensors", macs=22_624, size=91_596, config={"scale": 3},
         sha256="d8868537d7bba701099d53e195b60537afd3174ab01e71340d509747e7824d9a",
         url=None, licence=TRAINED_HERE, about="real-time; clean pictures and video", quality=30,
+        bf16=("openvino",),
     ),
     Spec(
         model="espcn", scale=4, arch="espcn", channels="luma",
         file="espcn-x4.safetensors", macs=24_640, size=99_688, config={"scale": 4},
         sha256="9cac12153aa9d5cd116cab0eeede92275f069e4b6fbe4d079a43b4411fe70f57",
         url=None, licence=TRAINED_HERE, about="real-time; clean pictures and video", quality=30,
+        bf16=("openvino",),
     ),
     Spec(
         model="espcn-robust", scale=2, arch="espcn", channels="luma",
         file="espcn-robust-x2.safetensors", macs=21_184, size=85_816, config={"scale": 2},
         sha256="dc245a3a4c477e0e396933ca419afdbcd7ee437c39650e2bbbe87eded86d3161",
         url=None, licence=TRAINED_HERE, about="real-time; compressed pictures and video", quality=25,
+        bf16=("openvino",),
     ),
     Spec(
         model="espcn-robust", scale=3, arch="espcn", channels="luma",
         file="espcn-robust-x3.safetensors", macs=22_624, size=91_596, config={"scale": 3},
         sha256="2fb74f9a6874c67cdee227573bdf8f0b393ed723c08c260442efd7ac13dd75f0",
         url=None, licence=TRAINED_HERE, about="real-time; compressed pictures and video", quality=25,
+        bf16=("openvino",),
     ),
     Spec(
         model="espcn-robust", scale=4, arch="espcn", channels="luma",
         file="espcn-robust-x4.safetensors", macs=24_640, size=99_688, config={"scale": 4},
         sha256="dc1b1f504de94b2e639b1eeaa1189900a263da109e85ac3a93b652dbc0884c7c",
         url=None, licence=TRAINED_HERE, about="real-time; compressed pictures and video", quality=25,
+        bf16=("openvino",),
     ),
 )  # fmt: skip
 

@@ -15,6 +15,13 @@ from upscale_cli.models.interface import LoadedNet, Precision
 class Session(Protocol):
     """A net on a device, in one precision. Used by one thread at a time or by several: it must bear both."""
 
+    @property
+    def concurrency(self) -> int:
+        """How many callers at a time keep the device busy; above 1, it is worth having as many."""
+
+    def share(self, callers: int) -> None:
+        """So many threads, of which each has its share of the processor, will call at a time."""
+
     def run(self, batch: Tensor, conditions: Mapping[str, Tensor]) -> Tensor:
         """Runs the net.
 
@@ -46,5 +53,6 @@ class Backend(Protocol):
             net: stays as it is; a session may share its tensors.
 
         Raises:
+            NotTranslatableError: the backend has nothing for what the net does.
             RuntimeError, MemoryError: as the library raises them.
         """

@@ -12,10 +12,19 @@ from upscale_cli.models.loading import build_net
 
 
 class EagerSession:
-    """A module on a device; see `base.Session`."""
+    """A module on a device; see `base.Session`.
+
+    Attributes:
+        concurrency: one, for its layers use all cores, or the whole of a GPU.
+    """
+
+    concurrency: Final = 1
 
     def __init__(self, module: nn.Module, dtype: torch.dtype) -> None:
         self._module, self._dtype = module, dtype
+
+    def share(self, callers: int) -> None:
+        """Nothing to do: torch asks each thread how many cores are its own."""
 
     def run(self, batch: Tensor, conditions: Mapping[str, Tensor]) -> Tensor:
         given = {name: value.to(self._dtype) for name, value in conditions.items()}

@@ -1,0 +1,311 @@
+"""Engines beside torch: the same pictures, chosen once, kept by a job that goes on."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tests.clips import Clips
+from tests.command import Run
+from tests.nets import CPU, loaded, stub
+from tests.test_frame_upscaler import TV, TWICE, random_frame
+from upscale_cli import Upscaler
+from upscale_cli.errors import DeviceError, OptionError
+from upscale_cli.frames.image import Pixels
+from upscale_cli.frames.pixel_format import FORMATS
+from upscale_cli.inference import engines
+from upscale_cli.inference.backends.openvino import OpenVino, OpenVinoSession
+from upscale_cli.inference.engines import Choice, choose, parsed
+from upscale_cli.inference.sizing import Target
+from upscale_cli.inference.tiled import TiledNet
+from upscale_cli.inference.video_upscaler import VideoUpscaler
+from upscale_cli.jobs.fingerprint import ENGINES_KEY
+from upscale_cli.models.archs.espcn import ESPCN
+from upscale_cli.models.archs.rrdbnet import RRDBNet
+from upscale_cli.models.archs.srvgg import SRVGGNetCompact
+from upscale_cli.models.interface import InputSpec, LoadedNet, Precision
+
+pytest.importorskip("openvino", reason="OpenVINO has no wheel for this machine")
+pytestmark = pytest.mark.usefixtures("stubs")
+
+
+def nothing_said(text: str) -> None:
+    raise AssertionError(f"unexpected: {text}")
+
+
+def photo(height: int, width: int) -> Pixels:
+    """(H, W, 3) uint8: edges, slopes and some grain, as photos have them."""
+    rng = np.random.default_rng(1)
+    y, x = np.mgrid[:height, :width]
+    waves = np.sin(x / 7.0 + np.sin(y / 11.0)) + np.sign(np.sin(x / 19.0) * np.cos(y / 13.0))
+    picture = 128 + 45 * waves[:, :, None] * [1, 0.8, 0.6] + rng.normal(0, 4, (height, width, 3))
+    return np.asarray(np.clip(picture, 0, 255).astype(np.uint8))
+
+
+def decibels(one: Pixels, other: Pixels) -> float:
+    difference = one.astype(np.float64) - other.astype(np.float64)
+    return float(10 * np.log10(1 / max(1e-20, np.square(difference).mean())))
+
+
+def net_of(kind: str) -> LoadedNet:
+    torch.manual_seed(0)
+    if kind == "espcn":
+        return loaded(ESPCN(2))
+    if kind == "srvgg":
+        return loaded(SRVGGNetCompact(num_feat=8, num_conv=2))
+    return loaded(RRDBNet(num_feat=8, num_block=1, num_grow_ch=4, unshuffle=2))
+
+
+@pytest.mark.parametrize("requests", [1, 2])
+@pytest.mark.parametrize("kind", ["espcn", "srvgg", "rrdbnet"])
+def test_openvino_makes_the_picture_that_torch_makes_tile_by_tile(
+    kind: str, requests: int, noise: Callable[..., Pixels]
+) -> None:
+    lr, net = noise(101, 58, 3), net_of(kind)
+    expected = TiledNet(net, CPU, "fp32", tile=24, say=nothing_said).upscale(lr, np.uint8)
+    there = TiledNet(net, CPU, "fp32", tile=24, backend=OpenVino(requests=requests), say=nothing_said)
+    assert there.concurrency == requests
+    made = there.upscale(lr, np.uint8)
+    assert np.abs(made.astype(int) - expected.astype(int)).max() <= 1
+    there.share(3)  # three threads at a time, each with pictures of its own
+    np.testing.assert_array_equal(there.upscale(lr, np.uint8), made)
+
+
+@pytest.mark.parametrize("name", ["yuv420p", "gbrp", "yuva420p"])
+def test_frames_in_flight_come_back_in_order(name: str) -> None:
+    clip = [random_frame(name, 50, 38, seed=seed) for seed in range(5)]
+
+    def made(backend: OpenVino | None) -> list[Any]:
+        upscaler = Upscaler("espcn", device="cpu", precision="fp32", backend=backend)
+        frames = VideoUpscaler(upscaler, FORMATS[name], 50, 38, TV, TWICE, say=nothing_said)
+        assert frames.depth == (2 if backend else 0)
+        return [frames.collect(future) for future in [frames.submit(frame) for frame in clip]]
+
+    for one, other in zip(made(OpenVino(requests=2)), made(None), strict=True):
+        assert np.abs(one.astype(int) - other.astype(int)).max() <= 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("model", "scale"), [("espcn", 2), ("espcn-robust", 3), ("photo-lite", 4)])
+def test_bf16_stays_above_50_db(model: str, scale: int) -> None:
+    lr = photo(200, 260).astype(np.float32) / 255
+    fp32 = Upscaler(model, device="cpu", engine="torch", precision="fp32")
+    if "bf16" not in engines.openvino_precisions():
+        pytest.skip("this processor does not multiply bf16")
+    net = TiledNet(fp32._model.net(scale), CPU, "bf16", scale=scale, backend=OpenVino(), say=nothing_said)
+    assert decibels(net.upscale(lr, np.float32), np.asarray(fp32(lr, scale))) > 50
+
+
+def test_inputs_beside_the_picture() -> None:
+    class Leveled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 12, 3, padding=1)
+            self.shuffle = nn.PixelShuffle(2)
+
+        def forward(self, lr: Tensor, noise_level: Tensor) -> Tensor:
+            made: Tensor = self.shuffle(self.conv(lr)) * noise_level[:, None, None, None]
+            return made
+
+    torch.manual_seed(0)
+    net = stub(Leveled, inputs=(InputSpec(name="noise_level"),), halo=1)
+    given = {"noise_level": 0.5}
+    lr = photo(40, 30)
+    expected = TiledNet(net, CPU, "fp32", say=nothing_said, given=given).upscale(lr, np.uint8)
+    made = TiledNet(net, CPU, "fp32", backend=OpenVino(), say=nothing_said, given=given).upscale(lr, np.uint8)
+    assert np.abs(made.astype(int) - expected.astype(int)).max() <= 1
+
+
+def test_few_shapes_are_kept_compiled() -> None:
+    session = OpenVino().load(net_of("espcn"), CPU, "fp32")
+    for width in range(16, 32):
+        session.run(torch.zeros(1, 1, 20, width), {})
+    assert len(session._compiled) <= 4
+
+
+# The choice
+
+
+def fp32(_: str) -> Precision:
+    return "fp32"
+
+
+def choice_of(net: LoadedNet, wanted: str = "auto", said: list[str] | None = None) -> Choice:
+    return choose(net, net.descriptor.only_scale or 1, CPU, wanted, fp32, (said if said is not None else []).append)
+
+
+def test_the_fastest_is_taken_and_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    paces = iter([3.0, 2.0, 5.0, 4.0])
+    monkeypatch.setattr(engines, "_paced", lambda *_: next(paces))
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    net = net_of("espcn")
+    first = choice_of(net)
+    assert (first.engine, first.requests, first.seconds) == ("openvino", 2, 2.0)
+    monkeypatch.setattr(engines, "_fastest", lambda *_, **__: pytest.fail("it was measured already"))
+    assert choice_of(net) == first
+    with pytest.raises(BaseException, match="measured already"):
+        choice_of(net_of("srvgg"))  # another net
+
+
+def test_torch_stays_where_it_is_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "_paced", lambda session, *_: 2.0 if isinstance(session, OpenVinoSession) else 1.0)
+    assert choice_of(net_of("espcn")).engine == "torch"
+    assert choice_of(net_of("espcn"), "openvino").engine == "openvino"  # who asks for it gets it
+
+
+def test_what_is_remembered_and_damaged_is_measured_again() -> None:
+    net = net_of("espcn")
+    first = choice_of(net)
+    (kept,) = engines.folder().iterdir()
+    for text in ("", "{}", json.dumps({"choice": {"engine": "warp drive", "version": "", "precision": "fp32"}})):
+        kept.write_text(text)
+        assert replace(choice_of(net), seconds=None, requests=1).precision == first.precision
+
+
+class Deciding(nn.Module):
+    """Does what the picture's size tells it to."""
+
+    def forward(self, lr: Tensor) -> Tensor:
+        repeated = lr.repeat_interleave(2, -1).repeat_interleave(2, -2)
+        return repeated if lr.shape[-1] > 4 else repeated * 0.5
+
+
+def test_a_net_that_openvino_cannot_run_is_left_to_torch() -> None:
+    net = stub(Deciding)
+    assert choice_of(net).engine == "torch"
+    with pytest.raises(OptionError, match="cannot run made-up"):
+        choice_of(net, "openvino")
+
+
+def test_an_engine_that_gives_something_else_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = OpenVinoSession.run
+    monkeypatch.setattr(OpenVinoSession, "run", lambda *given: run(*given) * 1.1)
+    assert choice_of(net_of("espcn")).engine == "torch"
+    with pytest.raises(OptionError, match="something else than torch"):
+        choice_of(net_of("espcn"), "openvino")
+
+
+def test_without_openvino(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "is_installed", lambda engine: engine == "torch")
+    assert choice_of(net_of("espcn")) == Choice("torch", "", "fp32")
+    with pytest.raises(OptionError, match="is not installed here"):
+        choice_of(net_of("espcn"), "openvino")
+
+
+def test_what_cannot_be() -> None:
+    net = net_of("espcn")
+    with pytest.raises(OptionError, match="does not run on cuda"):
+        choose(net, 2, torch.device("cuda"), "openvino", fp32, nothing_said)
+    with pytest.raises(OptionError, match="is not known"):
+        Upscaler("espcn", engine="warp")
+
+
+def test_the_environment_stands_in_for_auto(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UPSCALE_ENGINE", "OpenVINO")
+    assert Upscaler("espcn", device="cpu").engines.choice(2, 8).engine == "openvino"
+    assert Upscaler("espcn", device="cpu", engine="torch").engines.choice(2, 8).engine == "torch"
+    monkeypatch.setenv("UPSCALE_ENGINE", "warp")
+    with pytest.raises(OptionError, match="UPSCALE_ENGINE=warp is not known"):
+        Upscaler("espcn", device="cpu")
+
+
+@pytest.mark.parametrize("label", ["torch fp32", "openvino 2026.4.1 bf16"])
+def test_labels_are_understood(label: str) -> None:
+    choice = parsed(label)
+    assert choice is not None
+    assert choice.label == label
+    assert parsed("warp 9 fp32") is None
+
+
+def test_deep_pictures_are_computed_in_fp32_by_the_same_engine() -> None:
+    upscaler = Upscaler("espcn", device="cpu", engine="openvino")
+    assert (upscaler.engines.choice(2, 16).engine, upscaler.engines.choice(2, 16).precision) == ("openvino", "fp32")
+
+
+# Jobs that go on
+
+
+def test_a_job_keeps_the_engine_that_it_was_begun_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UPSCALE_ENGINE", "auto")
+    label = Upscaler("espcn", device="cpu", engine="openvino", precision="fp32").engines.labels([2])
+    assert label["2"].startswith("openvino ")
+    for kept, engine in ((label, "openvino"), ({}, "torch")):
+        upscaler = Upscaler("espcn", device="cpu", precision="fp32")
+        assert upscaler.engines.keep(kept, [2]) is None
+        assert upscaler.engines.choice(2, 8).engine == engine
+    gone = "openvino 1999.1 fp32"
+    assert Upscaler("espcn", device="cpu").engines.keep({"2": gone}, [2]) == gone
+    chosen = Upscaler("espcn", device="cpu", engine="torch")  # who asks for one gets it
+    assert chosen.engines.keep(label, [2]) is None
+    assert chosen.engines.choice(2, 8).engine == "torch"
+
+
+@pytest.mark.slow
+def test_a_clip_goes_on_with_its_engine_or_begins_anew(
+    clips: Clips, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from upscale_cli.files.work_folder import JOB_FILE
+    from upscale_cli.jobs import video_resume
+
+    monkeypatch.delenv("UPSCALE_ENGINE")
+    source, output = clips("plain"), tmp_path / "out.mp4"
+    work = tmp_path / "out.mp4.work"
+    command = (source, "-m", "espcn", "-o", output, "--resume", "--preset", "ultrafast")
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    def halt(engine: str) -> dict[str, Any]:
+        with monkeypatch.context() as patch:
+            patch.setattr(video_resume, "_join", interrupt)
+            patch.setenv("UPSCALE_ENGINE", engine)
+            assert run(*command).code == 130
+        return dict(json.loads((work / JOB_FILE).read_text()))
+
+    assert halt("openvino")[ENGINES_KEY]["2"].startswith("openvino ")
+    monkeypatch.setattr(engines, "_fastest", lambda *given, **_: given[3])  # torch would be the choice now
+    outcome = run(*command)
+    assert outcome.code == 0, outcome.err
+    assert "going on after frame" in outcome.err + outcome.out
+
+    output.unlink()
+    job = halt("openvino")
+    job[ENGINES_KEY] = {"2": "openvino 1999.1 fp32"}
+    (work / JOB_FILE).write_text(json.dumps(job))
+    outcome = run(*command)
+    assert outcome.code == 0, outcome.err
+    assert "was begun with openvino 1999.1 fp32" in " ".join((outcome.err + outcome.out).split())
+    assert not work.exists()
+
+
+def test_an_engine_that_cannot_load_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(OpenVino, "load", full)
+    with pytest.raises(DeviceError, match="out of memory"):
+        TiledNet(net_of("espcn"), CPU, "fp32", backend=OpenVino(), say=nothing_said)
+
+
+def test_a_picture_by_the_command_line(tmp_path: Path, run: Run) -> None:
+    from PIL import Image
+
+    Image.fromarray(photo(40, 60)).save(tmp_path / "a.png")
+    outcome = run(
+        tmp_path / "a.png", "-m", "espcn", "-s", 2, "--engine", "openvino", "--json", "-o", tmp_path / "b.png"
+    )
+    assert outcome.code == 0, outcome.err
+    started = next(json.loads(line) for line in outcome.out.splitlines() if '"started"' in line)
+    assert started["engine"] == "openvino"
+    plain = Upscaler("espcn", device="cpu", engine="torch")(photo(40, 60), target=Target(scale=2))
+    with Image.open(tmp_path / "b.png") as made:
+        assert decibels(np.asarray(made) / 255, plain / 255) > 45
+    outcome = run(tmp_path / "a.png", "--engine", "warp")
+    assert outcome.code == 2
+    assert "Choose one of auto, torch, openvino" in " ".join(outcome.err.split())

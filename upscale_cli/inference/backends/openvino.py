@@ -1,0 +1,174 @@
+"""OpenVINO: on Intel's and others' CPUs a good deal faster than torch; on Intel's GPUs and NPUs by name.
+
+A net is read from its ONNX graph (`models/onnx_graph.py`) and compiled for one shape at a time: for each shape that a
+model of free sides has met, OpenVINO 2026.4.1 keeps 0.4 MB for good, and a compiled model that is dropped keeps
+nothing. (`openvino.convert_model` is not used: it reports its use to the makers, and traces an RRDBNet for 16 s.)
+
+https://docs.openvino.ai/2026/openvino-workflow/running-inference.html
+"""
+
+import functools
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from upscale_cli.models.interface import LoadedNet, Precision
+from upscale_cli.models.onnx_graph import INPUT, onnx_model
+
+SHAPES: Final = 4
+"""Compiled at a time: a picture's windows are all alike, and what it takes to compile is little beside running it."""
+
+WEIGHT_BYTES: Final = 64 * 2**20
+"""Of the weights of all shapes together, beyond which fewer are kept: each has its own copy."""
+
+ELEMENT_TYPES: Final[dict[Precision, str]] = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
+
+_ELEMENT_BYTES: Final = 4
+
+
+@functools.cache
+def core() -> Any:
+    """OpenVINO itself, begun with the first net."""
+    import openvino
+
+    return openvino.Core()
+
+
+def version() -> str:
+    """As its makers number it, without the build.
+
+    Raises:
+        ImportError: it is not installed.
+    """
+    import openvino
+
+    return str(openvino.get_version()).split("-")[0]
+
+
+def precisions(device: str) -> frozenset[Precision]:
+    """What a device computes in natively, by OpenVINO's own account."""
+    found = set(core().get_property(device, "OPTIMIZATION_CAPABILITIES"))
+    names: dict[str, Precision] = {"FP32": "fp32", "BF16": "bf16", "FP16": "fp16"}
+    return frozenset({"fp32", *(names[name] for name in found & names.keys())})
+
+
+class OpenVinoSession:
+    """A net on a device of OpenVINO's; see `base.Session`.
+
+    Args:
+        model: openvino's, with free sides.
+        device: "CPU", "GPU" or "NPU".
+        precision: to compute in; the picture is float32 on both sides.
+        requests: how many windows are computed at a time.
+        threads: of the processor, for all of them together.
+    """
+
+    def __init__(self, model: Any, device: str, precision: Precision, requests: int, threads: int) -> None:
+        self._model, self._device, self._precision = model, device, precision
+        self._requests, self._threads = requests, threads
+        weights = sum(node.get_element_type().size * int(np.prod(node.get_output_shape(0)))
+                      for node in model.get_ops() if node.get_type_name() == "Constant")  # fmt: skip
+        self._kept = max(1, min(SHAPES, WEIGHT_BYTES // max(1, weights)))
+        self._compiled: OrderedDict[tuple[tuple[int, ...], ...], _Compiled] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @property
+    def concurrency(self) -> int:
+        return self._requests
+
+    def share(self, callers: int) -> None:
+        """So many threads call at a time."""
+        with self._lock:
+            if callers != self._requests:
+                self._requests = callers
+                self._compiled.clear()
+
+    def run(self, batch: Tensor, conditions: Mapping[str, Tensor]) -> Tensor:
+        given = {INPUT: batch, **conditions}
+        return torch.from_numpy(self.infer({name: value.contiguous().numpy() for name, value in given.items()}))
+
+    def infer(self, inputs: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+        """`run` without torch: contiguous arrays by their names in, the SR picture out."""
+        return self._compiled_for({name: value.shape for name, value in inputs.items()}).infer(inputs)
+
+    def _compiled_for(self, shapes: Mapping[str, tuple[int, ...]]) -> "_Compiled":
+        key = tuple(shapes.values())
+        with self._lock:
+            if key not in self._compiled:
+                while len(self._compiled) >= self._kept:
+                    self._compiled.popitem(last=False)
+                self._compiled[key] = _Compiled(self._compile(shapes))
+            self._compiled.move_to_end(key)
+            return self._compiled[key]
+
+    def _compile(self, shapes: Mapping[str, tuple[int, ...]]) -> Any:
+        model = self._model.clone()
+        model.reshape({name: list(shape) for name, shape in shapes.items()})
+        settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": ELEMENT_TYPES[self._precision]}
+        if self._device == "CPU":
+            settings |= {
+                "PERFORMANCE_HINT": "LATENCY" if self._requests == 1 else "THROUGHPUT",
+                "NUM_STREAMS": str(self._requests),
+                "INFERENCE_NUM_THREADS": max(self._threads, self._requests),
+                "ENABLE_CPU_PINNING": False,  # ffmpeg, and other runs, want the same cores
+            }
+        return core().compile_model(model, self._device, settings)
+
+
+class _Compiled:
+    """A net for one shape; as many requests as there are callers at a time."""
+
+    def __init__(self, compiled: Any) -> None:
+        self._compiled = compiled
+        self._shape = tuple(compiled.output(0).shape)
+        self._idle: list[Any] = []
+
+    def infer(self, inputs: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+        import openvino
+
+        try:
+            request = self._idle.pop()
+        except IndexError:
+            request = self._compiled.create_infer_request()
+        sr = np.empty(self._shape, np.float32)
+        request.set_output_tensor(openvino.Tensor(sr, shared_memory=True))
+        for name, value in inputs.items():
+            request.set_tensor(name, openvino.Tensor(value, shared_memory=True))
+        request.infer()
+        self._idle.append(request)
+        return sr
+
+
+@dataclass(frozen=True, slots=True)
+class OpenVino:
+    """See `base.Backend`.
+
+    Attributes:
+        device: "CPU", "GPU" or "NPU".
+        requests: how many windows are computed at a time.
+    """
+
+    device: str = "CPU"
+    requests: int = 1
+
+    @property
+    def name(self) -> str:
+        return "openvino"
+
+    def load(self, net: LoadedNet, device: torch.device, precision: Precision) -> OpenVinoSession:
+        """A net at work; pictures come from the host and go back there.
+
+        Raises:
+            NotTranslatableError: it does something that only torch can.
+            RuntimeError, MemoryError: as the library raises them.
+        """
+        assert device.type == "cpu", device
+        model = core().read_model(onnx_model(net).SerializeToString())
+        return OpenVinoSession(model, self.device, precision, self.requests, torch.get_num_threads())

@@ -1,0 +1,115 @@
+"""The engines of one upscaler: how each of its nets is run, chosen when it is first asked for, then kept."""
+
+import os
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Final
+
+import torch
+
+from upscale_cli.errors import OptionError
+from upscale_cli.events import Say
+from upscale_cli.inference.backends.base import Backend
+from upscale_cli.inference.engines import TORCH, Choice, choose, parsed
+from upscale_cli.inference.model import Model
+from upscale_cli.inference.options import ENGINE_VARIABLE, ENGINES, Wanted
+from upscale_cli.models.interface import Precision, Scale
+
+USUAL_BITS: Final = 8
+"""A channel: what engines are compared on. Deeper pictures are left to the same engine, in the precision they need."""
+
+
+class EngineChoice:
+    """Chooses, once for each net.
+
+    Args:
+        model: whose nets they are.
+        device: they are to run on.
+        engine: as asked for; UPSCALE_ENGINE stands in for "auto".
+        precision: as asked for.
+        backend: runs all nets, whatever `engine` says.
+        say: takes what the user should know.
+
+    Raises:
+        OptionError: UPSCALE_ENGINE names no engine.
+    """
+
+    def __init__(
+        self, model: Model, device: torch.device, engine: str, precision: Wanted, backend: Backend | None, say: Say
+    ) -> None:
+        self._model, self._device, self._wanted_precision = model, device, precision
+        self._wanted, self._backend, self._say = _wanted(engine), backend, say
+        self._choices: dict[Scale, Choice] = {}
+        self._lock = threading.RLock()
+
+    def choice(self, scale: Scale, bits: int) -> Choice:
+        """How the net of that scale is run for pictures of so many bits a channel.
+
+        Raises:
+            OptionError: the engine that is wanted is not here, or cannot do it.
+        """
+        if self._backend is not None:
+            return Choice(self._backend.name, "", self._precision(TORCH, scale, bits))
+        with self._lock:
+            if scale not in self._choices:
+                self._choices[scale] = choose(
+                    self._model.net(scale), scale, self._device, self._wanted,
+                    lambda engine: self._precision(engine, scale, USUAL_BITS), self._say,
+                )  # fmt: skip
+            choice = self._choices[scale]
+        if bits <= USUAL_BITS:
+            return choice
+        return replace(choice, precision=self._precision(choice.engine, scale, bits))
+
+    def backend(self, choice: Choice) -> Backend:
+        """What runs the nets of a choice."""
+        return self._backend or choice.backend
+
+    def _precision(self, engine: str, scale: Scale, bits: int) -> Precision:
+        return self._model.precision(self._wanted_precision, self._device, scale, bits, engine)
+
+    # For jobs that go on
+
+    def labels(self, scales: Iterable[Scale]) -> dict[str, str]:
+        """What runs the nets of those scales, where it is not what ran them before there was a choice."""
+        found = {}
+        for scale in sorted(set(scales)):
+            label = self.choice(scale, USUAL_BITS).label
+            if self._backend is None and label != self._former(scale).label:
+                found[str(scale)] = label
+        return found
+
+    def keep(self, labels: Mapping[str, str], scales: Iterable[Scale]) -> str | None:
+        """Goes on with the engines that a job was begun with, where nobody asked for another.
+
+        Args:
+            labels: as `labels` gave them then.
+            scales: of the passes.
+
+        Returns:
+            What is not here any more, in words; None where all is.
+        """
+        if self._wanted != "auto" or self._backend is not None:
+            return None
+        for scale in sorted(set(scales)):
+            before = parsed(labels[str(scale)]) if str(scale) in labels else self._former(scale)
+            if before is None or not before.is_here:
+                return labels[str(scale)]
+            now = self.choice(scale, USUAL_BITS)
+            self._choices[scale] = now if now.label == before.label else before
+        return None
+
+    def _former(self, scale: Scale) -> Choice:
+        """What ran a net before there was a choice."""
+        return Choice(TORCH, "", self._precision(TORCH, scale, USUAL_BITS))
+
+
+def _wanted(given: str) -> str:
+    """What was asked for; the environment stands in where nothing was."""
+    named = os.environ.get(ENGINE_VARIABLE, "").strip().lower()
+    if given != "auto" or not named:
+        return given
+    if named not in ENGINES:
+        raise OptionError(f"{ENGINE_VARIABLE}={named} is not known. Set it to one of {', '.join(ENGINES)}.")
+    return named
