@@ -123,7 +123,7 @@ def with_net(
 ) -> Upscaler:
     """An upscaler whose only net is that one."""
     upscaler = Upscaler("espcn", device="cpu", precision=precision, **options)
-    upscaler._nets[2, precision] = TiledNet(net, CPU, precision, say=say, wrap=upscaler.wrap)
+    upscaler._nets[2, f"torch {precision}"] = TiledNet(net, CPU, precision, say=say, wrap=upscaler.wrap)
     return upscaler
 
 
@@ -631,7 +631,7 @@ def test_a_frame_that_fp16_spoils_on_a_gpu_comes_out_in_fp32(cuda: str) -> None:
     device = torch.device(cuda, 0)
     upscaler = Upscaler("espcn", device=cuda, precision="fp16")
     net = made_up("luma", float("nan"), fails_in=(torch.float16,))
-    upscaler._nets[2, "fp16"] = TiledNet(net, device, "fp16", say=reported.append)
+    upscaler._nets[2, "torch fp16"] = TiledNet(net, device, "fp16", say=reported.append)
     frames = VideoUpscaler(upscaler, FORMATS["gray"], 16, 12, TV, TWICE, graph=True)
     samples = [random_frame("gray", 16, 12, seed) for seed in range(4)]
     pending = [frames.submit(each) for each in samples]
