@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 
 import upscale_cli
 from tests.command import Run, run
-from upscale_cli import Upscaler, api, errors, events
+from upscale_cli import Upscaler, api, errors, events, export_model
 from upscale_cli.batch.options import BatchOptions
 from upscale_cli.cli import app, flags
 from upscale_cli.cli.flags import flag_of, in_flags, written
@@ -170,7 +170,7 @@ def test_messages_name_flags_that_there_are() -> None:
 
 
 def test_messages_name_keywords_that_there_are() -> None:
-    functions = (api.upscale_file, api.upscale_video, api.upscale_folder, api.upscale_frames, Upscaler)
+    functions = (api.upscale_file, api.upscale_video, api.upscale_folder, api.upscale_frames, Upscaler, export_model)
     known = {name for function in functions for name in inspect.signature(function).parameters}
     for options in (BatchOptions, ClipOptions, DecodeOptions, EncodeOptions, PhotoOptions, Target, Protocol):
         known |= {field.name for field in dataclasses.fields(options)}

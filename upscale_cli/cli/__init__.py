@@ -1,4 +1,4 @@
-"""Options in, exit code out. `upscale INPUT...` is the main verb; the others are models, eval, compare, doctor.
+"""Options in, exit code out. `upscale INPUT...` is the main verb; the others are models, eval, compare, export, doctor.
 
 One file per verb, and each imports what it calls inside its function: neither torch nor numpy is needed for `--help`.
 """
@@ -19,6 +19,7 @@ from upscale_cli.cli.lines import put_error
 from upscale_cli.cli.options import Json
 from upscale_cli.cli.verb_compare import compare
 from upscale_cli.cli.verb_eval import evaluate
+from upscale_cli.cli.verb_export import export
 from upscale_cli.cli.verb_models import models_app
 from upscale_cli.cli.verb_upscale import upscale
 from upscale_cli.errors import OptionError, UpscaleError, causes_of
@@ -37,6 +38,7 @@ app.command(
 )(upscale)
 app.command("eval", cls=Verb)(evaluate)
 app.command("compare", cls=Verb)(compare)
+app.command("export", cls=Verb)(export)
 app.add_typer(models_app, name="models")
 
 

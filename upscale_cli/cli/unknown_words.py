@@ -13,8 +13,9 @@ from upscale_cli.errors import OptionError, printable
 
 VERBS: Final = {
     "eval": "upscale eval", "compare": "upscale compare", "models": "upscale models list", "doctor": "upscale doctor",
-    "list": "upscale models list", "archs": "upscale models archs", "info": "upscale models info",
-    "fetch": "upscale models fetch", "verify": "upscale models verify", "path": "upscale models path",
+    "export": "upscale export", "list": "upscale models list", "archs": "upscale models archs",
+    "info": "upscale models info", "fetch": "upscale models fetch", "verify": "upscale models verify",
+    "path": "upscale models path",
 }  # fmt: skip
 """What is meant by a verb, or by a word near it."""
 
@@ -25,6 +26,7 @@ OTHER_WORDS: Final = {
     **dict.fromkeys(("download", "install", "pull"), "upscale models fetch"),
     **dict.fromkeys(("evaluate", "benchmark", "bench", "measure", "score", "psnr", "test"), "upscale eval"),
     **dict.fromkeys(("diff", "difference", "side-by-side"), "upscale compare"),
+    **dict.fromkeys(("onnx", "to-onnx", "openvino"), "upscale export"),
     **dict.fromkeys(("check", "diagnose", "env", "devices"), "upscale doctor"),
     **dict.fromkeys(
         ("upscale", "enlarge", "enhance", "run", "convert", "process", "image", "images", "photo", "photos", "video",

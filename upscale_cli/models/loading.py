@@ -15,7 +15,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path, PurePosixPath
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 import safetensors.torch
@@ -367,6 +367,11 @@ def _without_prefix(named: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _read_sidecar(path: Path) -> SidecarMetadata:
+    """What NAME.json holds of it; see `_sidecar_facts`."""
+    return SidecarMetadata.read(_sidecar_facts(path))
+
+
+def _sidecar_facts(path: Path) -> Mapping[str, Any]:
     """What NAME.json holds; nothing when there is none, or when it is about something else.
 
     Raises:
@@ -376,11 +381,28 @@ def _read_sidecar(path: Path) -> SidecarMetadata:
         with path.open("rb") as file:
             facts = json.loads(file.read(LARGEST_SIDECAR).decode("utf-8-sig"))
     except OSError:
-        return SidecarMetadata()
+        return {}
     except (ValueError, RecursionError) as error:
         place = f" from line {error.lineno} on" if isinstance(error, json.JSONDecodeError) else ""
         raise CheckpointError(f"{path}: is not JSON{place}. Correct it, or remove it") from error
-    return SidecarMetadata.read(facts) if isinstance(facts, Mapping) else SidecarMetadata()
+    return facts if isinstance(facts, Mapping) else {}
+
+
+def stated_facts(path: Path) -> dict[str, Any]:
+    """All that a checkpoint file's NAME.json and its safetensors metadata say, as they say it; NAME.json first.
+
+    Raises:
+        CheckpointError: it cannot be read, or the JSON is none.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(9)
+            length = int.from_bytes(head[:8], "little")
+            is_safetensors = head[8:] == b"{" and length <= LARGEST_SIDECAR
+            metadata = _safetensors_metadata(head + file.read(length - 1)) if is_safetensors else {}
+    except OSError as error:
+        raise CheckpointError(f"{path}: {_why_unreadable(path, error)}") from error
+    return {**metadata, **_sidecar_facts(path.with_suffix(".json"))}
 
 
 def _completed(metadata: SidecarMetadata, other: SidecarMetadata) -> SidecarMetadata:

@@ -71,7 +71,7 @@ class RRDBNet(nn.Module):
     ) -> None:  # fmt: skip
         super().__init__()
         self.num_up = num_up
-        self.fold = nn.PixelUnshuffle(unshuffle)
+        self.fold = nn.PixelUnshuffle(unshuffle) if unshuffle > 1 else nn.Identity()
         self.conv_first = nn.Conv2d(num_in_ch * unshuffle**2, num_feat, 3, padding=1)
         self.body = nn.Sequential(*(RRDB(num_feat, num_grow_ch) for _ in range(num_block)))
         self.conv_body = nn.Conv2d(num_feat, num_feat, 3, padding=1)

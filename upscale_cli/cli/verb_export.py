@@ -1,0 +1,101 @@
+"""The verb `upscale export`: which net, as what, where to; it calls one function, and shows what was made.
+
+Imports neither torch nor numpy, so that `--help` is instant.
+"""
+
+import json
+import math
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from upscale_cli.cli.lines import put_error
+from upscale_cli.cli.options import Json, Quiet, complete_model
+from upscale_cli.errors import printable
+
+if TYPE_CHECKING:
+    from upscale_cli.export.exporter import Export
+
+Format = Literal["onnx", "openvino"]
+"""As in `export.exporter`, which needs torch."""
+
+
+def export(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL", autocompletion=complete_model, show_default=False,
+            help="A model (upscale models list), or the path of any checkpoint.",
+        ),
+    ],
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "-o", "--output", show_default=False,
+            help="net.onnx or net.xml (OpenVINO, with net.bin), or a folder/. Default: MODEL-x4.onnx.",
+        ),
+    ] = None,
+    scale: Annotated[
+        float | None,
+        typer.Option(
+            "-s", "--scale", show_default=False,
+            help="Of a model that has several. Default: 4, or its largest.",
+        ),
+    ] = None,
+    format: Annotated[
+        Format | None,
+        typer.Option("-f", "--format", show_default=False, help="Default: by the ending of the output, else onnx."),
+    ] = None,
+    fp16: Annotated[bool, typer.Option("--fp16", help="Weights in half precision: half the size.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output that exists.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:  # fmt: skip
+    """Write a net as a file for other programs: ONNX or OpenVINO.
+
+    [bold]upscale export realesr-general -o net.onnx[/bold]
+    """
+    from upscale_cli.cli.console import listening
+    from upscale_cli.export.exporter import export_model
+
+    with listening(as_json=as_json, quiet=quiet) as listener:
+        made = export_model(
+            model, output, scale=scale, format=format, fp16=fp16, overwrite=overwrite, listener=listener
+        )  # fmt: skip
+    if as_json:
+        print(json.dumps(as_record(made)))
+    elif not quiet:
+        put_error(in_words(made))
+
+
+def in_words(made: "Export") -> str:
+    """What was made, for a person."""
+    from upscale_cli.text import amount, duration
+
+    files = " and ".join(printable(str(path)) for path in made.files)
+    takes = f", takes {', '.join(made.inputs)}" if len(made.inputs) > 1 else ""
+    agreement = made.agreement
+    checked = ""
+    if agreement.runtime:
+        near = "answers alike" if math.isinf(agreement.psnr) else f"answers to {agreement.psnr:.0f} dB alike"
+        checked = f"; {near} in {agreement.runtime}"
+    return f"{files}  {made.title}, {made.precision}{takes}, {amount(made.size)}{checked}  {duration(made.seconds)}"
+
+
+def as_record(made: "Export") -> dict[str, Any]:
+    """For `--json`: {"event": "exported", ...}."""
+    agreement = made.agreement
+    return {
+        "event": "exported",
+        "output": printable(str(made.output)),
+        "files": [printable(str(path)) for path in made.files],
+        "format": made.format,
+        "model": made.title,
+        "precision": made.precision,
+        "inputs": list(made.inputs),
+        "bytes": made.size,
+        "checked_by": agreement.runtime,
+        "error": agreement.error,
+        "psnr": None if math.isinf(agreement.psnr) else agreement.psnr,
+        "seconds": made.seconds,
+    }

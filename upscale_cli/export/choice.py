@@ -1,0 +1,108 @@
+"""Which net is exported: by what the user calls it, and for which scale; and what is known of where it comes from."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from upscale_cli.errors import OptionError
+from upscale_cli.events import Listener, Note
+from upscale_cli.messages import option
+from upscale_cli.models.interface import Interval, LoadedNet, Scale, as_scale, scales_named
+from upscale_cli.models.loading import load_net, load_spec, net_digest, stated_facts
+from upscale_cli.models.registry import Spec, kernel_named, rows_of
+from upscale_cli.models.resolve import is_checkpoint_path, obtain_reporting
+
+UNKNOWN: Final = "unknown"
+
+LONGEST_FACT: Final = 500
+"""Characters of what others have written down about a net."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A net for one scale.
+
+    Attributes:
+        name: of the model, or of the checkpoint file without its ending.
+        facts: what the exported file says of it: model, licence, source, weights_sha256.
+    """
+
+    name: str
+    net: LoadedNet
+    scale: Scale
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """For people.
+
+        >>> Choice("espcn", LoadedNet(None, {}), 2).title
+        'espcn x2'
+        """
+        return f"{self.name} {scales_named((self.scale,))}"
+
+
+def chosen(given: str, scale: float | None, usual: int, listener: Listener) -> Choice:
+    """The net that a name or the path of a checkpoint means.
+
+    Args:
+        scale: SR pixels per LR pixel; None: `usual`, where the model has it, else its largest.
+
+    Raises:
+        OptionError: no net, or none of that scale.
+        CheckpointError: see `models.loading`.
+    """
+    if is_checkpoint_path(given):
+        return _of_file(Path(given).expanduser(), scale, usual, listener)
+    if kernel := kernel_named(given):
+        raise OptionError(f"{option('model', kernel)} is no net, so there is nothing to export. Choose another.")
+    rows = {spec.scale: spec for spec in rows_of(given)}
+    spec = rows[int(_scale(tuple(rows), scale, usual, given))]
+    net = load_spec(spec, obtain_reporting(spec, listener))
+    return Choice(spec.model, net, spec.scale, _facts(spec.model, net, spec.licence, _source(spec)))
+
+
+def _of_file(path: Path, scale: float | None, usual: int, listener: Listener) -> Choice:
+    net = load_net(path, say=lambda text: listener(Note(text)))
+    scales = net.descriptor.scales
+    if not isinstance(scales, Interval):
+        wanted = _scale(scales, scale, usual, path.stem)
+    else:
+        wanted = as_scale(float(min(max(usual, scales.least), scales.most)) if scale is None else scale)
+        if not scales.least <= wanted <= scales.most:
+            raise _no_such(path.stem, scales_named(scales), scale)
+    stated = stated_facts(path)
+    licence, source = _text(stated.get("licence", stated.get("license"))), _text(stated.get("source"))
+    return Choice(path.stem, net, wanted, _facts(path.stem, net, licence, source))
+
+
+def _scale(scales: Sequence[Scale], wanted: float | None, usual: int, name: str) -> Scale:
+    if wanted is None:
+        return usual if usual in scales else max(scales)
+    if as_scale(wanted) not in scales:
+        raise _no_such(name, scales_named(tuple(sorted(scales))), wanted)
+    return as_scale(wanted)
+
+
+def _no_such(name: str, scales: str, wanted: float | None) -> OptionError:
+    return OptionError(
+        f"{option('scale', wanted)}: {name} is {scales} in one pass, which is what a file holds. Choose one of these."
+    )
+
+
+def _facts(name: str, net: LoadedNet, licence: str, source: str) -> dict[str, str]:
+    return {"model": name, "licence": licence, "source": source, "weights_sha256": net_digest(net)}
+
+
+def _source(spec: Spec) -> str:
+    return spec.url or f"{spec.file}, which comes with upscale-cli"
+
+
+def _text(fact: Any) -> str:
+    """What somebody has stated, as one line."""
+    if fact in (None, "", {}, []):
+        return UNKNOWN
+    text = fact if isinstance(fact, str) else json.dumps(fact, ensure_ascii=False)
+    return " ".join(text.split())[:LONGEST_FACT]

@@ -1,0 +1,231 @@
+"""A net as a file for other programs: chosen, converted, checked, and only then given its name.
+
+name or checkpoint  ->  LoadedNet  ->  ONNX  ->  the same answers?  ->  .onnx | .xml and .bin
+"""
+
+import importlib.util
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+from upscale_cli.errors import OptionError
+from upscale_cli.events import Listener, Note, ignore
+from upscale_cli.export.choice import Choice, chosen
+from upscale_cli.files.atomic_file import OutputFile
+from upscale_cli.messages import option
+from upscale_cli.models.interface import scales_named
+
+if TYPE_CHECKING:
+    from upscale_cli.export.verify import Agreement
+
+Format = Literal["onnx", "openvino"]
+
+ENDINGS: Final[dict[Format, str]] = {"onnx": ".onnx", "openvino": ".xml"}
+
+USUAL_SCALES: Final[dict[Format, int]] = {"onnx": 4, "openvino": 4}
+"""Where the user names none, as for photos and clips."""
+
+LARGE: Final = 20_000_000
+"""Weights of a net whose export is reported to take a while: some ten seconds and more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """What was made.
+
+    Attributes:
+        output: the file; of OpenVINO's two the graph.
+        files: all of them.
+        title: the model and its scale.
+        inputs: what it takes, by name.
+        size: bytes of all files.
+        agreement: with the net that it was made from.
+    """
+
+    output: Path
+    files: tuple[Path, ...]
+    format: Format
+    title: str
+    precision: Literal["fp16", "fp32"]
+    inputs: tuple[str, ...]
+    size: int
+    agreement: "Agreement"
+    seconds: float
+
+
+def export_model(
+    model: str | os.PathLike[str],
+    output: str | os.PathLike[str] | None = None,
+    *,
+    scale: float | None = None,
+    format: Format | None = None,
+    fp16: bool = False,
+    overwrite: bool = False,
+    listener: Listener = ignore,
+) -> Export:
+    """Writes a net as a file that other programs run (docs/export.md).
+
+    Args:
+        model: a name, or the path of any checkpoint.
+        output: a file, or a folder; None: MODEL-x4.onnx in the current one.
+        scale: of the net, where it has several; None: 4 if it has that, else its largest.
+        format: "onnx" or "openvino" (two files); None: by the ending of `output`.
+        fp16: weights in half precision; of ONNX the computation, too. Inputs and output are float32 all the same.
+        overwrite: replace what is there.
+        listener: receives what the user should know.
+
+    Raises:
+        OptionError: options that do not go together.
+        CheckpointError: as in `Upscaler`.
+        OutputError: the net cannot be written in that format, or the file not there.
+    """
+    begin = time.perf_counter()
+    chosen_format = _format(output, format)
+    _check_libraries(chosen_format)
+    early = _place(output, chosen_format)
+    if early is not None:
+        _check_free(early, chosen_format, overwrite=overwrite)
+    choice = chosen(str(model), scale, USUAL_SCALES[chosen_format], listener)
+    place = early or _named_after(choice, chosen_format, output)
+    _check_free(place, chosen_format, overwrite=overwrite)
+    if sum(tensor.numel() for tensor in choice.net.state_dict.values()) > LARGE:
+        listener(Note(f"{choice.title} is a large net: tracing and checking it takes a while."))
+    made = _MAKERS[chosen_format](choice, fp16=fp16)
+    for text in _notes(made.agreement, fp16=fp16):
+        listener(Note(text))
+    _write(place, made.contents, overwrite=overwrite)
+    return Export(
+        output=place, files=_files(place, chosen_format), format=chosen_format, title=choice.title,
+        precision="fp16" if fp16 else "fp32", inputs=made.inputs, size=sum(map(len, made.contents)),
+        agreement=made.agreement, seconds=time.perf_counter() - begin,
+    )  # fmt: skip
+
+
+def _format(output: str | os.PathLike[str] | None, given: Format | None) -> Format:
+    """The format that is meant.
+
+    Raises:
+        OptionError: none, or two of them.
+    """
+    ending = "" if output is None or _is_folder(output) else Path(output).suffix.lower()
+    by_ending = next((name for name, of_it in ENDINGS.items() if of_it == ending), None)
+    if given is None and ending and by_ending is None:
+        raise OptionError(
+            f"{option('output', output)}: what {ending} is to hold is not known. End it in .onnx or .xml (OpenVINO), "
+            f"or give {option('format')}."
+        )
+    if given is not None and given not in ENDINGS:
+        raise OptionError(f"{option('format', given)} is none that nets are written in. Choose {', '.join(ENDINGS)}.")
+    needs_ending = given == "openvino" and ending  # OpenVINO goes by it to find the weights
+    if given is not None and by_ending != given and (by_ending is not None or needs_ending):
+        raise OptionError(
+            f"{option('output', output)} does not end as {option('format', given)} does. End it in {ENDINGS[given]}."
+        )
+    return given or by_ending or "onnx"
+
+
+def _is_folder(output: str | os.PathLike[str]) -> bool:
+    return os.fspath(output).endswith(("/", os.sep)) or Path(output).is_dir()
+
+
+def _place(output: str | os.PathLike[str] | None, format: Format) -> Path | None:
+    """The file, where its name does not wait for the net's."""
+    if output is None or _is_folder(output):
+        return None
+    if os.fspath(output) == "-":
+        raise OptionError(f"{option('output', '-')}: the result has to be a file. Name one.")
+    path = Path(output)
+    return path if path.suffix else path.with_name(path.name + ENDINGS[format])
+
+
+def _named_after(choice: Choice, format: Format, output: str | os.PathLike[str] | None) -> Path:
+    name = f"{choice.name}-{scales_named((choice.scale,))}{ENDINGS[format]}"
+    return Path(output) / name if output is not None else Path(name)
+
+
+def _files(place: Path, format: Format) -> tuple[Path, ...]:
+    return (place, place.with_suffix(".bin")) if format == "openvino" else (place,)
+
+
+def _check_free(place: Path, format: Format, *, overwrite: bool) -> None:
+    """Refuses what could not be written in the end, before anything is computed.
+
+    Raises:
+        OutputError: so it is.
+    """
+    for path in _files(place, format):
+        OutputFile(path, overwrite=overwrite)
+
+
+def _check_libraries(format: Format) -> None:
+    """Refuses a format for which a library is missing.
+
+    Raises:
+        OptionError: one is.
+    """
+    if format == "openvino" and importlib.util.find_spec("openvino") is None:
+        raise OptionError(
+            f"{option('format', format)} needs openvino, not installed here. "
+            'Get it with pip install "upscale-cli[openvino]".'
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What a format's maker gives: the contents of each file, by what names the net takes its inputs, how it agrees."""
+
+    contents: tuple[bytes, ...]
+    inputs: tuple[str, ...]
+    agreement: "Agreement"
+
+
+def _make_onnx(choice: Choice, *, fp16: bool) -> _Made:
+    from upscale_cli.export.onnx_model import exported_model
+    from upscale_cli.export.verify import onnx_runner, verified
+
+    model = exported_model(choice.net, choice.scale, choice.facts, fp16=fp16, name=choice.title)
+    agreement = verified(lambda: onnx_runner(model), choice.net, choice.scale, fp16=fp16, name=choice.title)
+    return _Made((model.SerializeToString(),), tuple(value.name for value in model.graph.input), agreement)
+
+
+def _make_openvino(choice: Choice, *, fp16: bool) -> _Made:
+    from upscale_cli.export.onnx_model import exported_model
+    from upscale_cli.export.openvino_ir import openvino_ir
+    from upscale_cli.export.verify import ir_runner, verified
+
+    model = exported_model(choice.net, choice.scale, choice.facts, name=choice.title)
+    graph, weights = openvino_ir(model, fp16=fp16)
+    agreement = verified(lambda: ir_runner(graph, weights), choice.net, choice.scale, fp16=fp16, name=choice.title)
+    return _Made((graph, weights), tuple(value.name for value in model.graph.input), agreement)
+
+
+_MAKERS: Final[dict[Format, Callable[..., _Made]]] = {
+    "onnx": _make_onnx,
+    "openvino": _make_openvino,
+}
+
+
+def _write(place: Path, contents: tuple[bytes, ...], *, overwrite: bool) -> None:
+    if len(contents) == 1:
+        with OutputFile(place, overwrite=overwrite) as stream:
+            stream.write(contents[0])
+        return
+    from upscale_cli.export.openvino_ir import write_pair
+
+    graph, weights = contents
+    write_pair(place, graph, weights, overwrite=overwrite)
+
+
+def _notes(agreement: "Agreement", *, fp16: bool) -> list[str]:
+    """What the user should know of a file that is good enough to be written."""
+    from upscale_cli.export.verify import CLOSE_DB
+
+    if not agreement.runtime:
+        return ["neither onnxruntime nor openvino is installed here: whether the file gives the net's answers was "
+                "not tried."]  # fmt: skip
+    if fp16 and agreement.psnr < CLOSE_DB:
+        return [f"in half precision its answers are {agreement.psnr:.0f} dB from those in full precision."]
+    return []
