@@ -323,14 +323,14 @@ def test_the_frames_of_a_source_that_vanishes_are_kept(
 
 @pytest.mark.slow
 def test_an_encoder_that_loses_its_source_blames_the_source(clips: Clips, tmp_path: Path) -> None:
-    from upscale_cli.media.video.opening import vanished
+    from upscale_cli.media.video.opening import lost_source
     from upscale_cli.media.video.probe import probe
 
     source = tmp_path / "clip.mkv"
     source.write_bytes(clips("plain").read_bytes())
     clip = probe(source)
-    assert vanished(clip) is None
+    assert lost_source(clip) is None
     source.unlink()
-    error = vanished(clip)
+    error = lost_source(clip)
     assert error is not None
     assert "is no longer there" in error.message

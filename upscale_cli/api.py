@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from upscale_cli.events import Listener, ignore
+from upscale_cli.events import Listener, Note, ignore, saying
 from upscale_cli.inference.options import UpscalerKeywords, UpscalerOptions
 from upscale_cli.inference.sizing import Target, chosen_target
 from upscale_cli.inference.upscaler import Upscaler
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from upscale_cli.events import Event, FolderFinished
     from upscale_cli.executors.executor import Executor
+    from upscale_cli.jobs.job import Job
     from upscale_cli.jobs.video_facts import ClipOptions
     from upscale_cli.jobs.video_frames import SRFrame
     from upscale_cli.media.video.streams import Clip
@@ -85,6 +86,7 @@ def upscale_file(
         resume=resume, pyramid=pyramid, bands=tuple(bands), yes=yes,
     )  # fmt: skip
     job = prepare_photo(given, upscaler, naming, Outputs([given], overwrite=overwrite), files)
+    _before(job, how, upscaler, listener)
     job.run(upscaler, listener)
     return Path(job.output_name)
 
@@ -132,6 +134,7 @@ def upscale_video(
     wanted = None if scale is None and target is None else made.target(scale, target)
     naming = Naming(place, None, wanted)
     job = prepare_video(given, opened, made, naming, Outputs([given], overwrite=options.overwrite), options)
+    _before(job, how, made, listener)
     job.run(made, listener)
     return Path(job.output_name)
 
@@ -188,6 +191,7 @@ def upscale_folder(
     from upscale_cli.events import FolderFinished
     from upscale_cli.jobs.checks import check_objects
     from upscale_cli.jobs.plan import Planner
+    from upscale_cli.jobs.unused_options import given_for_clips
     from upscale_cli.jobs.video_facts import ClipOptions
 
     how, photos, clips = UpscalerOptions(**options), photos or PhotoOptions(), clips or ClipOptions()
@@ -211,7 +215,7 @@ def upscale_folder(
     naming = Naming(folder, format, wanted)
     check_objects(map(Input, names), naming, play=clips.play, live=clips.live, resume=photos.resume or clips.resume)
     photos, clips = replace(photos, overwrite=overwrite), replace(clips, overwrite=overwrite)
-    planner = Planner(naming, photos, lambda: clips, how, listen)
+    planner = Planner(naming, photos, lambda: clips, how, listen, for_clips=given_for_clips(clips))
     rules = batch.rules(skips=skip_existing)
     run = FolderRun(planner, [None if model is None else os.fspath(model)], rules, executor)
     run.all(find_sources(names, (), batch.choice(folder)))
@@ -240,6 +244,7 @@ def upscale_frames(
     Raises:
         UpscaleError: with one line for the user.
     """
+    from upscale_cli.jobs.unused_options import unused_by_frames
     from upscale_cli.jobs.video_facts import DEFAULT_CLIP_SCALE, ClipOptions
     from upscale_cli.jobs.video_frames import sr_frames
     from upscale_cli.media.video.probe import probe
@@ -249,6 +254,8 @@ def upscale_frames(
     made = _for_clip(model, clip, options, listener, how)
     if scale is None and target is None:
         scale = made.only_scale or DEFAULT_CLIP_SCALE
+    for line in unused_by_frames(options):
+        listener(Note(line))
     return sr_frames(clip, made, made.target(scale, target), options, listener)
 
 
@@ -265,6 +272,19 @@ def _for_clip(
         return model
     codec = chosen_streams(clip, clip_options.video_stream)[0].codec
     return Upscaler(model, listener=listener, **replace(how, clip_codec=how.clip_codec or codec).keywords)
+
+
+def _before(job: "Job", how: UpscalerOptions, upscaler: Upscaler, listener: Listener) -> None:
+    """What the command line does before a job, too: options without effect are told, and what killed runs have left
+    next to the output is removed."""
+    from upscale_cli.files.abandoned import sweep_once
+    from upscale_cli.jobs.unused_options import unused_without_net
+
+    unused = unused_without_net(how, upscaler.name) if upscaler.kernel is not None else None
+    if unused:
+        listener(Note(unused))
+    if isinstance(job.output, Path):
+        sweep_once(job.output.parent, saying(listener))
 
 
 def _how(model: str | os.PathLike[str] | Upscaler | None, keywords: UpscalerKeywords) -> UpscalerOptions:

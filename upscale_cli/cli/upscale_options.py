@@ -103,7 +103,11 @@ class OutputGroup:
     overwrite: Annotated[bool, in_output("--overwrite", help="Replace outputs that exist; never inputs.")] = False
     yes: Annotated[
         bool,
-        in_output("--yes", help="Begin a photo that will take more than 8 hours, or be of more than 20 gigapixels."),
+        in_output(
+            "--yes",
+            help="Begin a photo that will take more than 8 hours, or be of more than 20 gigapixels; a clip that will "
+            "take more than 48 hours.",
+        ),
     ] = False
     compare: Annotated[
         bool,

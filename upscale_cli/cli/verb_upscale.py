@@ -73,7 +73,7 @@ def upscale(
         if to_stdout:
             _check_stdout()
         net = upscaler_options(model, compute)
-        clip_options = partial(clips.options, overwrite=output.overwrite, max_pixels=compute.max_pixels)
+        clip_options = partial(clips.options, overwrite=output.overwrite, max_pixels=compute.max_pixels, yes=output.yes)
         photos = photo_options(output, compute, resume=clips.resume)
 
         from upscale_cli.batch.run import Run  # torch comes with it: nothing is left that could be refused

@@ -134,7 +134,7 @@ class VideoGroup:
             for name in names
         )
 
-    def options(self, *, overwrite: bool, max_pixels: int) -> "ClipOptions":
+    def options(self, *, overwrite: bool, max_pixels: int, yes: bool) -> "ClipOptions":
         """As the core takes them.
 
         Raises:
@@ -155,5 +155,5 @@ class VideoGroup:
         return ClipOptions(
             decode=decode, encode=encode, video_stream=self.video_stream, overwrite=overwrite, dedup=not self.no_dedup,
             max_pixels=max_pixels, realtime=cast("Realtime | None", self.realtime), resume=self.resume,
-            preview=self.preview, play=self.play, live=self.live,
+            preview=self.preview, play=self.play, live=self.live, yes=yes,
         )  # fmt: skip

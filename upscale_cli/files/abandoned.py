@@ -2,12 +2,23 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Final
 
 from upscale_cli.errors import printable
 from upscale_cli.events import Say
 from upscale_cli.files.atomic_file import remove_abandoned
 from upscale_cli.files.work_folder import remove_abandoned_work
 from upscale_cli.text import counted
+
+_swept: Final[set[Path]] = set()
+
+
+def sweep_once(folder: Path, say: Say) -> None:
+    """As `sweep`, for programs that call for one file after the other: a folder is looked through once per process."""
+    folder = folder.absolute()
+    if folder not in _swept:
+        _swept.add(folder)
+        sweep([folder], say)
 
 
 def sweep(folders: Iterable[Path], say: Say) -> None:

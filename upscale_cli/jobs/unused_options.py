@@ -2,13 +2,23 @@
 
 from collections.abc import Sequence
 from dataclasses import fields
+from typing import TYPE_CHECKING
 
 from upscale_cli.inference.options import UpscalerOptions
 from upscale_cli.jobs.job import PhotoOptions
 from upscale_cli.messages import option
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+    from upscale_cli.jobs.video_facts import ClipOptions
+
 OF_PHOTOS = ("quality", "pyramid", "salvage", "max_memory")
 """Fields of `PhotoOptions` that clips have no use for."""
+
+OF_DECODING = ("start", "end", "frames", "fps", "deinterlace", "hwaccel")
+OF_ENCODING = ("codec", "crf", "preset", "pix_fmt", "extra")
+"""Fields of `DecodeOptions` and `EncodeOptions` that users give."""
 
 OF_NETS = ("precision", "tile", "overlap", "tta")
 """Fields of `UpscalerOptions` that only nets have a use for."""
@@ -35,13 +45,34 @@ def unused_by_kind(
     return tuple(lines)
 
 
+def given_for_clips(options: "ClipOptions") -> tuple[str, ...]:
+    """The options for clips alone that differ from the default, marked for messages."""
+    groups = (
+        (options.decode, OF_DECODING),
+        (options.encode, OF_ENCODING),
+        (options, ("video_stream", "realtime", "preview", "play", "live")),
+    )
+    given = [option(name) for group, names in groups for name in names if _is_given(group, name)]
+    return tuple(given if options.dedup else [*given, option("dedup", False)])
+
+
+def unused_by_frames(options: "ClipOptions") -> tuple[str, ...]:
+    """Lines about what matters to an output only, where frames are given to another program."""
+    groups = (
+        (options.encode, OF_ENCODING),
+        (options, ("overwrite", "dedup", "realtime", "resume", "preview", "play", "live", "yes")),
+    )
+    given = [option(name) for group, names in groups for name in names if _is_given(group, name)]
+    return (f"{_listed(given)} for clips that are written, and frames are given out here: no effect.",) if given else ()
+
+
 def unused_without_net(options: UpscalerOptions, model: str) -> str | None:
     """The line about options for nets, where a model has none."""
     given = [option(name) for name in OF_NETS if _is_given(options, name)]
     return f"{_listed(given)} for nets, and {model} is none: no effect." if given else None
 
 
-def _is_given(options: PhotoOptions | UpscalerOptions, name: str) -> bool:
+def _is_given(options: "DataclassInstance", name: str) -> bool:
     usual = {field.name: field.default for field in fields(options)}
     return bool(getattr(options, name) != usual[name])
 

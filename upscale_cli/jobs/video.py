@@ -20,6 +20,7 @@ from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.jobs.carried import Told, report_carried_of_clip
 from upscale_cli.jobs.frame_queue import Tally, capacity, flow
 from upscale_cli.jobs.job import Submit
+from upscale_cli.jobs.long_clips import check_clip_length
 from upscale_cli.jobs.picture_output import PictureWriter
 from upscale_cli.jobs.preview import preview_part
 from upscale_cli.jobs.realtime import PATIENCE_SECONDS, Gate, Pacer
@@ -72,7 +73,7 @@ def run_clip(job: VideoFacts, upscaler: Upscaler, listener: Listener = ignore) -
 
     Raises:
         InputError: the source cannot be read.
-        OutputError: the result cannot be written; only the work folder is left, and named.
+        OutputError: the result cannot be written; only the work folder is left, and named. Or it takes very long.
         OptionError, CheckpointError, DeviceError, FFmpegError: see `upscale_cli.errors`.
         InterruptedRun: Ctrl-C; the text names what is left.
     """
@@ -84,6 +85,7 @@ def run_clip(job: VideoFacts, upscaler: Upscaler, listener: Listener = ignore) -
         decode = replace(job.options.decode, start=start, end=end)
         job = replace(job, options=replace(job.options, decode=decode))
     plan = plan_clip(job, upscaler, say)
+    check_clip_length(job, plan, say)
     listener(started(job, upscaler, plan))
     progress = VideoProgress(job, plan, listener)
     with ExitStack() as stack:

@@ -46,6 +46,7 @@ class ClipOptions:
         preview: seconds of a before/after clip, instead of the whole.
         play: show it in a player instead of writing a file.
         live: the source is an address or a device, or the output is an address.
+        yes: begin what is expected to take more than 48 hours.
     """
 
     decode: DecodeOptions = field(default_factory=DecodeOptions)
@@ -59,6 +60,7 @@ class ClipOptions:
     preview: float | None = None
     play: bool = False
     live: bool = False
+    yes: bool = False
 
     def __post_init__(self) -> None:
         if self.realtime is not None and self.realtime not in get_args(Realtime):

@@ -23,13 +23,14 @@ from upscale_cli.jobs.carried import Told, report_carried_of_clip
 from upscale_cli.jobs.fingerprint import digest, keep_engines, requested_options
 from upscale_cli.jobs.finished_jobs import remember, was_finished
 from upscale_cli.jobs.frame_queue import capacity, flow
+from upscale_cli.jobs.long_clips import check_clip_length
 from upscale_cli.jobs.video_facts import FILE, VideoFacts
 from upscale_cli.jobs.video_io import nothing_shown, open_joiner, open_metadata, open_reader
 from upscale_cli.jobs.video_plan import ClipPlan, StreamPlan, plan_clip
 from upscale_cli.jobs.video_progress import VideoProgress, started
 from upscale_cli.media.video.carried_streams import upscaled_outputs
 from upscale_cli.media.video.ffmpeg.binary import find_ffmpeg
-from upscale_cli.media.video.opening import open_clip
+from upscale_cli.media.video.opening import cut_source, open_clip
 from upscale_cli.media.video.segments import Journal, Segment, SegmentWriter, decoding_times, join
 from upscale_cli.messages import option
 
@@ -90,12 +91,14 @@ def run_resumable(
     plan = plan_clip(job, upscaler, say)
     (planned,) = plan.streams
     _check_joinable(job, planned)
+    if make is None:
+        check_clip_length(job, plan, say)
     with (
         folder_for(output),
         WorkFolder(output, overwrite=job.options.overwrite, resume=True, say=say) as work,
         work.failures(),
     ):
-        journal = Journal(work.path, {**record, ENCODER: _encoder_name(planned)})
+        journal = Journal(work.path, {**record, ENCODER: _encoder_name(planned)}, lambda: _check_whole(job))
         if make is None:
             journal.forget_beyond_gaps()
         progress = VideoProgress(job, plan, listener, already=journal.frames)
@@ -168,6 +171,14 @@ def job_record(job: VideoFacts, upscaler: Upscaler) -> dict[str, Any]:
     }  # fmt: skip
     plain: dict[str, Any] = json.loads(json.dumps(record, default=str))
     return plain
+
+
+def _check_whole(job: VideoFacts) -> None:
+    """Raises:
+    InputError: the source was cut since it was probed: frames may have been read that are none of its.
+    """
+    if (cut := cut_source(job.clip)) is not None:
+        raise cut
 
 
 def _encoder_name(planned: StreamPlan) -> str:

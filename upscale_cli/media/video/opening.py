@@ -110,12 +110,30 @@ def open_clip(source: str | Readable, *, max_pixels: int = MAX_PIXELS) -> InputC
     return container
 
 
-def vanished(clip: Clip) -> InputError | None:
-    """The message about a source that was there when the run began and is gone; None where it is there, or no file."""
+def lost_source(clip: Clip) -> InputError | None:
+    """The message about a source that is gone since it was probed, or no longer whole; None where it is there, or no
+    file."""
     if not clip.source.startswith("file:") or os.path.exists(clip.source.removeprefix("file:")):
-        return None
+        return cut_source(clip)
     return InputError(
         f"{clip.name}: is no longer there; it was moved or removed while it was read. Bring it back, and try again."
+    )
+
+
+def cut_source(clip: Clip) -> InputError | None:
+    """The message about a source that has become shorter since it was probed; None for all others. (One that grows is a
+    recording that goes on, and one that is removed can be read to its end where it is open.)"""
+    if clip.file_bytes is None:
+        return None
+    try:
+        size = os.stat(clip.source.removeprefix("file:")).st_size
+    except OSError:
+        return None
+    if size >= clip.file_bytes:
+        return None
+    return InputError(
+        f"{clip.name}: was cut from {clip.file_bytes:,} to {size:,} bytes while it was read. "
+        "Bring the whole file back, and try again."
     )
 
 

@@ -122,6 +122,7 @@ def _clip(container: InputContainer, source: str, name: str, max_pixels: int) ->
         metadata=tags(container.metadata),
         tag_repairs=tuple(repairs(container)),
         programs=described.programs,
+        file_bytes=os.stat(source.removeprefix("file:")).st_size if source.startswith("file:") else None,
         seekable=source.startswith("file:") and not untimed and _has_index(container, main),
     )
 

@@ -22,7 +22,7 @@ from upscale_cli.frames.video import VideoFrame
 from upscale_cli.media.video.ffmpeg.binary import FFmpeg
 from upscale_cli.media.video.ffmpeg.closing import Closing
 from upscale_cli.media.video.ffmpeg.process import BUFFER_BYTES, STALL_SECONDS, Child, Level
-from upscale_cli.media.video.opening import vanished
+from upscale_cli.media.video.opening import cut_source, lost_source
 from upscale_cli.media.video.packet_schedule import Schedule
 from upscale_cli.media.video.reader_arguments import (
     PREROLL_SECONDS,
@@ -248,6 +248,8 @@ class VideoReader(Closing):
                 remedy = f"Try without {option('hwaccel', self._options.hwaccel)}."
             raise InputError(f"{self._clip.name}: no frame of it can be decoded ({detail}). {remedy}")
         self._check_stall()
+        if (cut := cut_source(self._clip)) is not None:
+            raise cut  # the frames after this one are lost to the cut, not to damage
         if code and not self.errors:
             self.errors = 1
             self._first_error = self._child.reason()
@@ -265,8 +267,8 @@ class VideoReader(Closing):
             )
 
     def _check_there(self) -> None:
-        """Whether it is the source that has gone, and not the decoder."""
-        if (lost := vanished(self._clip)) is not None:
+        """Whether it is the source that has gone, or a part of it, and not the decoder."""
+        if (lost := lost_source(self._clip)) is not None:
             raise lost
 
     def _check_stall(self) -> None:

@@ -12,7 +12,7 @@ import json
 import math
 import os
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -74,14 +74,15 @@ class Journal:
 
     Args:
         job: what makes a job this job, each under the name that the user knows.
+        check: raises where the source is no longer what the job was begun with: then nothing is recorded.
 
     Raises:
         OptionError: the folder is of another job.
         OSError: it cannot be written.
     """
 
-    def __init__(self, folder: Path, job: Mapping[str, object]) -> None:
-        self._folder, self._path = folder, folder / JOURNAL_FILE
+    def __init__(self, folder: Path, job: Mapping[str, object], check: Callable[[], None] = lambda: None) -> None:
+        self._folder, self._path, self._check = folder, folder / JOURNAL_FILE, check
         self._recorded: dict[int, Segment] = {}
         self.is_complete = False
         self.damage = ""
@@ -120,6 +121,7 @@ class Journal:
 
     def add(self, segment: Segment) -> None:
         """Records a segment; it is on the disk when this returns."""
+        self._check()
         self._append(asdict(segment))
         self._recorded[segment.number] = segment
 
@@ -133,6 +135,7 @@ class Journal:
 
     def complete(self, damage: str) -> None:
         """Records that no frame is left, and what was wrong with the source ("" for nothing)."""
+        self._check()
         self._append({"complete": True, "damage": damage})
         self.is_complete, self.damage = True, damage
 

@@ -189,6 +189,7 @@ class Clip:
         metadata: its tags, as they can be shown.
         tag_repairs: those that are not UTF-8.
         programs: of a transport stream.
+        file_bytes: how large the file is; None where it is none.
         pictures: what it is made of, where it is no clip but pictures; then `source` is nothing that can be opened.
     """
 
@@ -206,6 +207,7 @@ class Clip:
     metadata: dict[str, str] = field(default_factory=dict)
     tag_repairs: tuple[TagRepair, ...] = ()
     programs: tuple[Program, ...] = ()
+    file_bytes: int | None = None
 
     def stream(self, index: int) -> VideoStream:
         """The video stream of that index."""

@@ -24,7 +24,7 @@ from upscale_cli.media.video.ffmpeg import nut
 from upscale_cli.media.video.ffmpeg.binary import FFmpeg
 from upscale_cli.media.video.ffmpeg.closing import Closing
 from upscale_cli.media.video.ffmpeg.process import BUFFER_BYTES, LOG_ARGUMENTS, STALL_SECONDS, Child
-from upscale_cli.media.video.opening import input_arguments, pictures, vanished
+from upscale_cli.media.video.opening import input_arguments, lost_source, pictures
 from upscale_cli.media.video.programs import program_arguments
 from upscale_cli.media.video.spatial import Spatial
 from upscale_cli.media.video.spatial_writer import spatial_arguments, title_of, write_spatial
@@ -93,7 +93,7 @@ class VideoWriter(Closing):
 
     Raises:
         OutputError: ffmpeg fails; the text has its reason.
-        InputError: what it copies from is no longer there.
+        InputError: what it copies from is no longer there, or no longer whole.
     """
 
     def __init__(
@@ -261,7 +261,7 @@ class VideoWriter(Closing):
 
     def _failure(self) -> UpscaleError:
         code = self._child.wait(5.0)
-        if self._clip is not None and (lost := vanished(self._clip)) is not None:
+        if self._clip is not None and (lost := lost_source(self._clip)) is not None:
             return lost  # whatever ffmpeg makes of that
         reason = self._child.reason() or _SIGNALS.get(code or 0, "no reason given")
         if self._is_stream and "Broken pipe" in reason:
