@@ -115,7 +115,7 @@ def test_python_tells_what_has_no_effect(photo: Path, clips: Clips, tmp_path: Pa
     events.clear()
     for _ in upscale_frames(clips("plain"), 2, model="bicubic", options=wanted, listener=events.append):
         pass
-    assert "crf= and dedup= are for clips that are written, and frames are given out here" in notes(events)
+    assert "crf= and dedup=False are for clips that are written, and frames are given out here" in notes(events)
     events.clear()
     upscale_file(photo, tmp_path / "a.png", 2, model="bicubic", tile=64, tta=True, listener=events.append)
     assert "tile= and tta= are for nets, and bicubic is none: no effect" in notes(events)

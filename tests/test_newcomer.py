@@ -90,7 +90,7 @@ def test_a_mistyped_verb_upscales_nothing(run: Run, here: Path, line: str, meant
 def test_a_mistyped_verb_of_the_models_is_told(run: Run) -> None:
     outcome = run("models", "lst")
     assert outcome.code == 2
-    assert "'list'" in outcome.err
+    assert "`upscale models list`" in outcome.err
 
 
 def test_a_file_or_a_folder_named_like_a_verb_is_taken(run: Run, here: Path) -> None:
@@ -202,7 +202,7 @@ def test_no_help_shows_types_of_python(run: Run, line: str) -> None:
 def test_the_long_help_begins_with_the_commands_and_shows_every_option(run: Run) -> None:
     shown = run("--help-all").out
     assert shown.index("Commands") < shown.index("Usage:") < shown.index("Options")
-    assert [flag for flag in FLAGS if flag.startswith("-") and flag != "--no-skip-existing" and flag not in shown] == []
+    assert [flag for flag in FLAGS if flag.startswith("-") and flag not in shown] == []
 
 
 # Names of models
@@ -614,3 +614,47 @@ def test_a_card_fits_the_width_of_a_terminal(name: str) -> None:
         show_info(name, as_json=False)
     long = [line for line in screen.getvalue().splitlines() if cell_len(line) > WIDTH]
     assert all("https://" in line or "weights" in line for line in long), "addresses and paths are never broken"
+
+
+# Wrong words
+
+
+@pytest.mark.parametrize(
+    ("line", "answer"),
+    [
+        ("x.png -s abc", "-s abc: is not a number. Write one, such as -s 4."),
+        ("x.png -sabc", "-s abc: is not a number. Write one, such as -s 4."),
+        ("x.png --scale=1,5", "--scale 1,5: is not a number. Write one, such as --scale 4."),
+        ("x.png --frames 0", "--frames 0: is not a whole number of at least 1. Choose another."),
+        ("x.png --frames 1.5", "--frames 1.5: is not a whole number of at least 1. Choose another."),
+        ("x.png -j 65", "-j 65: is not a whole number from 1 to 64. Choose another."),
+        (
+            "x.png --alpha lancos",
+            "--alpha lancos: is none of its choices. Choose net, lanczos or drop. Did you mean lanczos?",
+        ),
+        ("x.png --precision x", "--precision x: is none of its choices. Choose auto, fp16, bf16 or fp32."),
+        ("x.png --overwrite=3", "--overwrite: takes no value. Write --overwrite alone."),
+        ("x.png -s", "-s: its value is missing. Write -s NUMBER."),
+        ("eval x -s 2 -s abc", "-s abc: is not a whole number from 2 to 16. Choose another."),
+        ("eval x --lr-jpeg high", "--lr-jpeg high: is not a whole number from 1 to 100. Choose another."),
+        ("models info", "nothing is named. Write `upscale models info MODEL`."),
+        ("models archs a b", "more words are given than it takes. Write `upscale models archs`."),
+        ("models ifno", "ifno: is no verb of `upscale models`. Did you mean `upscale models info`?"),
+        ("models --foo", "--foo: is no option here. Leave it out; the help shows those that there are."),
+        (
+            "x.png --skip-existing --no-skip-existing",
+            "--skip-existing and --no-skip-existing exclude each other. Give one of them.",
+        ),
+    ],
+)  # fmt: skip
+def test_a_wrong_value_is_answered_in_a_line(run: Run, line: str, answer: str) -> None:
+    outcome = run(*line.split())
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err == f"error: {answer}\n"
+
+
+@pytest.mark.parametrize("verb", ["--help-all", "--help", "eval --help", "compare --help", "models --help"])
+def test_no_help_page_is_cut_on_a_terminal_of_80_cells(run: Run, verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERMINAL_WIDTH", "80")
+    assert "\u2026" not in run(*verb.split()).out

@@ -7,8 +7,9 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from upscale_cli.cli import help_pages
-from upscale_cli.cli.unknown_words import FOREIGN, answer_to
-from upscale_cli.errors import InterruptedRun, OptionError
+from upscale_cli.cli.unknown_words import FOREIGN
+from upscale_cli.cli.wrong_values import explained
+from upscale_cli.errors import InterruptedRun
 
 MAIN_VERB: Final = "(input)"
 """The verb that is meant where none is named; it is never typed, and no message shows it."""
@@ -33,20 +34,14 @@ def _with_values(args: list[str]) -> list[str]:
 
 
 class Verb(TyperCommand):
-    """A verb: it answers an unknown option in one line, and its help calls values what people call them."""
+    """A verb: it answers a wrong word in one line, and its help calls values what people call them."""
 
     others: Mapping[str, str] = {}
     """Options of other programs, and what to use here."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> Any:
-        try:
+        with explained(ctx, args, self.get_params(ctx), self.others):
             return super().parse_args(ctx, list(args))
-        except Exception as error:  # of the parser, by a name that typer does not give away
-            unknown = getattr(error, "option_name", None) if type(error).__name__ == "NoSuchOption" else None
-            if not isinstance(unknown, str):
-                raise
-            known = [name for param in self.get_params(ctx) for name in (*param.opts, *param.secondary_opts)]
-            raise OptionError(answer_to(unknown, args, known, self.others)) from error
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         help_pages.name_types(self.get_params(ctx))
@@ -54,7 +49,15 @@ class Verb(TyperCommand):
 
 
 class Verbs(TyperGroup):
-    """A group of verbs, with help as theirs."""
+    """A group of verbs, with help and answers as theirs."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        with explained(ctx, args, self.get_params(ctx), {}):
+            return super().parse_args(ctx, list(args))
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        with explained(ctx, args, self.get_params(ctx), {}):
+            return super().resolve_command(ctx, args)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         help_pages.name_types(self.get_params(ctx))

@@ -216,13 +216,13 @@ class FolderGroup:
         ),
     ] = None
     skip_existing: Annotated[
-        bool | None,
+        bool,
         in_folders(
-            "--skip-existing/--no-skip-existing",
-            show_default=False,
+            "--skip-existing",
             help="Skip what is done, unless input, model or options have changed. Default for folders and lists.",
         ),
-    ] = None
+    ] = False
+    no_skip_existing: Annotated[bool, in_folders("--no-skip-existing", help="Refuse what exists instead.")] = False
     dry_run: Annotated[bool, in_folders("--dry-run", help="Show what would be done; do nothing.")] = False
     fail_fast: Annotated[bool, in_folders("--fail-fast", help="Stop at the first file that fails.")] = False
     watch: Annotated[bool, in_folders("--watch", help="Go on with files that come into the folder, until Ctrl-C.")] = (
@@ -246,13 +246,24 @@ class FolderGroup:
                    help="Let the workers of a Ray cluster do it; files have the same paths there."),
     ] = None  # fmt: skip
 
+    @property
+    def skips(self) -> bool | None:
+        """As `BatchOptions.skip_existing`.
+
+        Raises:
+            OptionError: both are given.
+        """
+        if self.skip_existing and self.no_skip_existing:
+            raise OptionError("--skip-existing and --no-skip-existing exclude each other. Give one of them.")
+        return True if self.skip_existing else False if self.no_skip_existing else None
+
     def batch_options(self, *, overwrite: bool, is_bounded: bool) -> "BatchOptions":
         """As the core takes them."""
         from upscale_cli.batch.options import BatchOptions, jobs_within
 
         return BatchOptions(
             recursive=self.recursive, include=tuple(self.include or ()), exclude=tuple(self.exclude or ()),
-            skip_existing=self.skip_existing, overwrite=overwrite, dry_run=self.dry_run, fail_fast=self.fail_fast,
+            skip_existing=self.skips, overwrite=overwrite, dry_run=self.dry_run, fail_fast=self.fail_fast,
             watch=self.watch, jobs=self.jobs if self.ray is not None else jobs_within(self.jobs, is_bounded=is_bounded),
         )  # fmt: skip
 

@@ -52,17 +52,16 @@ def given_for_clips(options: "ClipOptions") -> tuple[str, ...]:
         (options.encode, OF_ENCODING),
         (options, ("video_stream", "realtime", "preview", "play", "live")),
     )
-    given = [option(name) for group, names in groups for name in names if _is_given(group, name)]
-    return tuple(given if options.dedup else [*given, option("dedup", False)])
+    return _given_in(groups, options)
 
 
 def unused_by_frames(options: "ClipOptions") -> tuple[str, ...]:
     """Lines about what matters to an output only, where frames are given to another program."""
     groups = (
         (options.encode, OF_ENCODING),
-        (options, ("overwrite", "dedup", "realtime", "resume", "preview", "play", "live", "yes")),
+        (options, ("overwrite", "realtime", "resume", "preview", "play", "live", "yes")),
     )
-    given = [option(name) for group, names in groups for name in names if _is_given(group, name)]
+    given = _given_in(groups, options)
     return (f"{_listed(given)} for clips that are written, and frames are given out here: no effect.",) if given else ()
 
 
@@ -70,6 +69,11 @@ def unused_without_net(options: UpscalerOptions, model: str) -> str | None:
     """The line about options for nets, where a model has none."""
     given = [option(name) for name in OF_NETS if _is_given(options, name)]
     return f"{_listed(given)} for nets, and {model} is none: no effect." if given else None
+
+
+def _given_in(groups: "Sequence[tuple[DataclassInstance, Sequence[str]]]", options: "ClipOptions") -> tuple[str, ...]:
+    given = [option(name) for group, names in groups for name in names if _is_given(group, name)]
+    return tuple(given if options.dedup else [*given, option("dedup", False)])
 
 
 def _is_given(options: "DataclassInstance", name: str) -> bool:
