@@ -369,6 +369,8 @@ def job_options(planner: Planner, upscaler: "Upscaler", clip_options: "ClipOptio
     identity = upscaler.identity()
     for name in ("device", "tile", "overlap"):
         del identity[name]
+    if upscaler.recipe.options.halo is None:
+        identity.pop("halo", None)
     if target.scale is not None:  # the same passes for every size: other checkpoints of the model may come and go
         sums, passes = identity["checkpoints"], upscaler.plan(1000, 1000, target).passes
         identity["checkpoints"] = {scale: sums[scale] for scale in sorted(set(map(str, passes)))}

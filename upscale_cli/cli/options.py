@@ -48,6 +48,14 @@ Overlap = Annotated[
     int | None,
     in_compute("--overlap", show_default=False, help="Input pixels over which tiles blend. Default: by the model."),
 ]
+Halo = Annotated[
+    int | None,
+    in_compute(
+        "--halo",
+        show_default=False,
+        help="Input pixels read around a tile and thrown away: few show edges, many take time. Default: by the model.",
+    ),
+]
 Device = Annotated[
     str, in_compute("--device", help="auto, cuda, cuda:N, mps or cpu; several GPUs: cuda:0,cuda:1 or all.")
 ]

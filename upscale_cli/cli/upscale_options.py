@@ -14,6 +14,7 @@ from upscale_cli.cli.options import (
     Denoise,
     Device,
     Engine,
+    Halo,
     Json,
     Overlap,
     Precision,
@@ -272,6 +273,7 @@ class FolderGroup:
 class ComputeGroup:
     tile: Tile = 0
     overlap: Overlap = None
+    halo: Halo = None
     device: Device = "auto"
     gpu: Annotated[
         str | None,
@@ -328,7 +330,7 @@ def upscaler_options(model: ModelGroup, compute: ComputeGroup) -> UpscalerOption
     """What decides about pixels, and what computes them."""
     return UpscalerOptions(
         device=compute.devices, engine=compute.engine, precision=compute.precision, tile=compute.tile,
-        overlap=compute.overlap,
+        overlap=compute.overlap, halo=compute.halo,
         denoise=model.denoise, tta=model.tta, alpha=model.alpha, wrap=model.wrap,
         conditions=conditions(model.condition or []),
     )  # fmt: skip

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import typer
 from rich.markup import escape
 
-from upscale_cli.cli.options import MODEL, Denoise, Device, Engine, Overlap, Precision, Tile, Tta, complete_model
+from upscale_cli.cli.options import MODEL, Denoise, Device, Engine, Halo, Overlap, Precision, Tile, Tta, complete_model
 from upscale_cli.errors import OptionError, OutputError, printable
 from upscale_cli.inference.options import UpscalerOptions
 from upscale_cli.text import counted
@@ -124,6 +124,7 @@ def evaluate(
     tta: Tta = False,
     tile: Tile = 0,
     overlap: Overlap = None,
+    halo: Halo = None,
     device: Device = "auto",
     engine: Engine = "auto",
     precision: Precision = "auto",
@@ -142,7 +143,14 @@ def evaluate(
         if no_reference:
             _check_blind(making + comparing, has_scale=bool(scale), has_model=bool(model))
         options = UpscalerOptions(
-            device=device, engine=engine, precision=precision, tile=tile, overlap=overlap, tta=tta, denoise=denoise
+            device=device,
+            engine=engine,
+            precision=precision,
+            tile=tile,
+            overlap=overlap,
+            halo=halo,
+            tta=tta,
+            denoise=denoise,
         )
         result = Result(csv_file, overwrite=overwrite, as_json=as_json, per_picture=per_picture)
 

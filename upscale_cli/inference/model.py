@@ -14,6 +14,7 @@ from upscale_cli.inference.options import Wanted
 from upscale_cli.messages import option
 from upscale_cli.models.interface import LoadedNet, Precision, Scale
 from upscale_cli.models.loading import interpolate, load_net, load_spec, net_digest
+from upscale_cli.models.plugins import architecture
 from upscale_cli.models.registry import MODELS, Spec, kernel_named, named, rows_of
 from upscale_cli.models.resolve import available_rows, is_checkpoint_path, obtain_reporting
 
@@ -105,6 +106,14 @@ class Model:
         if self._own is not None:
             return {self._own.descriptor.scales_key: net_digest(self._own)}
         return {str(scale): spec.sha256 for scale, spec in self._rows.items()}
+
+    def halo_identity(self, asked_for: int | None) -> dict[str, int | str]:
+        """The halo, for comparing two runs: nothing where the net's own is what it has always been."""
+        if asked_for is not None:
+            return {"halo": asked_for}
+        archs = {spec.arch for spec in self._rows.values()} if self._own is None else {self._own.descriptor.arch}
+        changed = sorted(filter(None, (architecture(name).changed_halo for name in archs)))
+        return {"halo": ", ".join(changed)} if changed else {}
 
     def release(self) -> None:
         """Forgets the nets that were loaded, but for a file given by path: it is not read twice."""

@@ -26,6 +26,9 @@ ENGINES: Final = ("auto", "torch", "openvino")
 ENGINE_VARIABLE: Final = "UPSCALE_ENGINE"
 """The environment variable that stands in for "auto", for machines whose runs have to be alike."""
 
+MOST_HALO: Final = 512
+"""LR pixels. No net here sees further."""
+
 
 class UpscalerKeywords(TypedDict, total=False):
     """The fields of `UpscalerOptions`, for functions that take them as keywords."""
@@ -35,6 +38,7 @@ class UpscalerKeywords(TypedDict, total=False):
     precision: Wanted
     tile: int
     overlap: int | None
+    halo: int | None
     denoise: float
     tta: bool
     alpha: Alpha
@@ -55,6 +59,7 @@ class UpscalerOptions:
             it), and always fp32 for pictures of more than 8 bits.
         tile: side in LR pixels of the square a tile keeps; 0 chooses by the free memory.
         overlap: LR pixels over which neighbouring tiles blend; None chooses by the net.
+        halo: LR pixels that are read around a tile, computed and thrown away; None chooses by the net.
         denoise: 0 to 1, for models with a second, weakly denoising checkpoint: weights are
             denoise * model + (1 - denoise) * second.
         tta: average over eight flips and rotations; eight times slower, a little cleaner.
@@ -73,6 +78,7 @@ class UpscalerOptions:
     precision: Wanted = "auto"
     tile: int = 0
     overlap: int | None = None
+    halo: int | None = None
     denoise: float = 1.0
     tta: bool = False
     alpha: Alpha = "net"
@@ -90,6 +96,11 @@ class UpscalerOptions:
                 raise OptionError(f"{option(name, given)} is not known. Choose one of {', '.join(get_args(allowed))}.")
         if self.engine not in ENGINES:
             raise OptionError(f"{option('engine', self.engine)} is not known. Choose one of {', '.join(ENGINES)}.")
+        if self.halo is not None and not 0 <= self.halo <= MOST_HALO:
+            raise OptionError(
+                f"halo {self.halo} is out of range. "
+                f"Choose {option('halo')} from 0 to {MOST_HALO} pixels, or leave it out."
+            )
         if self.tile or self.overlap:
             check_tile(self.tile or (self.overlap or 0) + 1, self.overlap or 0)
 

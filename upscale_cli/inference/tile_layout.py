@@ -41,18 +41,21 @@ Margins = tuple[int, int, int, int]
 """LR pixels added to a picture: top, bottom, left, right."""
 
 
-def geometry_of(net: Descriptor, scale: Scale, tile: int, overlap: int | None) -> Geometry:
+def geometry_of(net: Descriptor, scale: Scale, tile: int, overlap: int | None, halo: int | None = None) -> Geometry:
     """How a net's tiles lie. Where the scale is no whole number, they begin where it makes whole SR pixels.
 
     Args:
         tile: side in LR pixels of the square a tile keeps, as asked for; 0: by the memory.
         overlap: LR pixels over which tiles blend, as asked for; None: 0 where the halo is exact, else 16 (half of a
             small `tile`).
+        halo: LR pixels around a tile, as asked for; None: the net's own.
     """
-    usual = 0 if net.exact else min(DEFAULT_OVERLAP, tile // 2 if tile else DEFAULT_OVERLAP)
+    halo = net.halo if halo is None else halo
+    is_exact = net.exact and halo >= net.halo
+    usual = 0 if is_exact else min(DEFAULT_OVERLAP, tile // 2 if tile else DEFAULT_OVERLAP)
     parts = scale.denominator
     shared = math.ceil((usual if overlap is None else overlap) / parts) * parts
-    return Geometry(scale, max(net.halo, CHROMA_REACH), math.lcm(net.multiple_of, parts), shared)
+    return Geometry(scale, max(halo, CHROMA_REACH), math.lcm(net.multiple_of, parts), shared)
 
 
 class TileLayout:

@@ -83,6 +83,7 @@ class TiledNet:
         tile: side of the LR square a tile keeps; 0 chooses by the free memory.
         overlap: LR pixels over which tiles blend; None: 0 where the halo is exact, else 16
                 (half of a small `tile`).
+        halo: LR pixels read around a tile and thrown away; None: the net's own.
         wrap: the picture continues on its opposite side.
         tta: average over the eight flips and rotations (self-ensemble of EDSR, https://arxiv.org/abs/1707.02921).
         memory: bytes of host memory that a row of tiles may take, and on a CPU a window too; None: by what is free.
@@ -100,6 +101,7 @@ class TiledNet:
         *,
         tile: int = 0,
         overlap: int | None = None,
+        halo: int | None = None,
         wrap: bool = False,
         tta: bool = False,
         memory: int | None = None,
@@ -113,7 +115,7 @@ class TiledNet:
         if scale is None:
             raise ValueError(f"{facts.name} has several scales: name one")
         self._say, self._tta = say, tta
-        self._geometry = geometry_of(facts, scale, tile, overlap)
+        self._geometry = geometry_of(facts, scale, tile, overlap, halo)
         self.conditions = conditions.resolve(facts, given or {})
         self._cost = profile(net, scale)
         self.devices = [devices] if isinstance(devices, torch.device) else list(devices)

@@ -83,13 +83,12 @@ class Upscaler:
             it), and always fp32 for pictures of more than 8 bits.
         tile: side in LR pixels of the square a tile keeps; 0 chooses by the free memory.
         overlap: LR pixels over which neighbouring tiles blend; None chooses by the net.
-        denoise: 0 to 1, for models with a second, weakly denoising checkpoint: weights are
-            denoise * model + (1 - denoise) * second.
+        halo: LR pixels that are read around a tile, computed and thrown away; None chooses by the net.
+        denoise: 0 to 1; below 1 the weights are blended with those of a second, weakly denoising checkpoint.
         tta: average over eight flips and rotations; eight times slower, a little cleaner.
         alpha: how transparency is upscaled: by the net, by Lanczos, or not at all (dropped).
         wrap: the picture continues on its opposite side (tileable textures).
-        conditions: what the net needs in addition to the picture, by name: numbers, arrays, or files that hold them
-            (see `conditions.read_condition`).
+        conditions: what the net needs beside the picture, by name: numbers, arrays, or files (`read_condition`).
         progress: show a tqdm bar (for notebooks and scripts).
         clip_codec: without `model`, take the one that suits moving pictures of this codec (ffmpeg's name).
         backend: runs the nets, whatever `engine` says.
@@ -113,6 +112,7 @@ class Upscaler:
         precision: Wanted = "auto",
         tile: int = 0,
         overlap: int | None = None,
+        halo: int | None = None,
         denoise: float = 1.0,
         tta: bool = False,
         alpha: Alpha = "net",
@@ -124,8 +124,8 @@ class Upscaler:
         listener: Listener = ignore,
     ) -> None:
         options = UpscalerOptions(
-            device=device, engine=engine, precision=precision, tile=tile, overlap=overlap, denoise=denoise, tta=tta,
-            alpha=alpha, wrap=wrap, conditions=conditions, clip_codec=clip_codec,
+            device=device, engine=engine, precision=precision, tile=tile, overlap=overlap, halo=halo, denoise=denoise,
+            tta=tta, alpha=alpha, wrap=wrap, conditions=conditions, clip_codec=clip_codec,
         )  # fmt: skip
         self.recipe = Recipe(None if model is None else os.fspath(model), options, backend)
         self._conditions = {name: read_condition(value, name) for name, value in (conditions or {}).items()}
@@ -133,7 +133,7 @@ class Upscaler:
         self._listener, self._bar = listener, progress
         self._denoise, self.alpha, self.wrap = denoise, alpha, wrap
         self._wanted_precision: Wanted = precision
-        self._tile, self._overlap, self._tta = tile, overlap, tta
+        self._tile, self._overlap, self._halo, self._tta = tile, overlap, halo, tta
         self._nets: dict[tuple[Scale, str], TiledNet] = {}
         self._memory: int | None = None
         self._sharing = 1
@@ -401,7 +401,7 @@ class Upscaler:
         return {
             "model": self.name, "checkpoints": self._model.checksums(), "denoise": self._denoise, "alpha": self.alpha,
             "wrap": self.wrap, "precision": self._wanted_precision, "tile": self._tile, "overlap": self._overlap,
-            "tta": self._tta, "device": self.device.type, **rest,
+            "tta": self._tta, "device": self.device.type, **self._model.halo_identity(self._halo), **rest,
         }  # fmt: skip
 
     def share(self, threads: int) -> None:
@@ -439,8 +439,8 @@ class Upscaler:
             key = scale, choice.label
             if key not in self._nets:
                 self._nets[key] = TiledNet(
-                    loaded, self.devices, choice.precision, tile=self._tile, overlap=self._overlap, wrap=self.wrap,
-                    tta=self._tta, memory=self._memory, scale=scale, given=self._conditions,
+                    loaded, self.devices, choice.precision, tile=self._tile, overlap=self._overlap, halo=self._halo,
+                    wrap=self.wrap, tta=self._tta, memory=self._memory, scale=scale, given=self._conditions,
                     backend=self.engines.backend(choice), say=self._say,
                 )  # fmt: skip
                 self._nets[key].share(self._sharing)

@@ -61,7 +61,7 @@ class Interval:
     def __post_init__(self) -> None:
         if not 0 < self.least <= self.most:
             raise ValueError(f"scales from {self.least} to {self.most} are no interval")
-        if self.nearest(self.least) < self.least:
+        if self.nearest(self.least) < Fraction(self.least).limit_denominator(10**6):
             raise ValueError(
                 f"no scale from {self.least} to {self.most} has a denominator of {MOST_DENOMINATOR} or less"
             )
@@ -231,6 +231,7 @@ class Architecture:
         lacks: the first key that is missing where the others look like this architecture; None where they do not.
         load: makes the net with its weights in it, where `net` and `load_state_dict` will not do.
         about: the paper, for people: authors, year, link.
+        changed_halo: the default halo, in words, where an earlier version had another: part of a job's fingerprint.
     """
 
     name: str
@@ -239,6 +240,7 @@ class Architecture:
     lacks: "Callable[[Mapping[str, Tensor]], str | None] | None" = None
     load: "Callable[[Descriptor, Mapping[str, Tensor]], nn.Module] | None" = None
     about: str = ""
+    changed_halo: str = ""
 
 
 @dataclass(frozen=True, slots=True)
