@@ -101,4 +101,4 @@ def test_the_default_stays_above_50_db_on_hard_texture() -> None:
 
 def as_levels(sr: Pixels) -> Pixels:
     """Of 8 bits."""
-    return np.rint(sr.clip(0, 1) * 255).astype(np.uint8)
+    return np.asarray(np.rint(sr.clip(0, 1) * 255).astype(np.uint8))
