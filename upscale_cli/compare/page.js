@@ -39,7 +39,7 @@
 
   // The frame: the largest version; smaller ones are enlarged to it.
   function frame() {
-    return subject().versions.reduce((most, one) => (one.width > most.width ? one : most));
+    return subject().versions.reduce((most, one) => (one.width * one.height > most.width * most.height ? one : most));
   }
 
   // Which version stands on a side, while Space is held or the picture was tapped.
@@ -433,7 +433,7 @@
       if (words.length) return words;
     }
     const alike = likeness(view.a, view.b);
-    return [alike ? `A to B: ${inWords(alike)}` : "sizes differ, so there are no metrics"];
+    return [alike ? `A to B: ${inWords(alike)}` : "sizes differ, so there is no PSNR: see the difference (D) from a bicubic enlargement"];
   }
 
   // A label that is cut in its middle where there is no room: names of versions differ at their end.

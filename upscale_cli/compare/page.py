@@ -111,7 +111,7 @@ def _loaded(subject: Subject, say: Say) -> list[Picture]:
     """All versions, the reference last; seen to show the same."""
     versions = [*subject.versions, *([subject.reference] if subject.reference else [])]
     pictures = [load(version, say) for version in versions]
-    largest = max(pictures, key=lambda picture: picture.size)
+    largest = max(pictures, key=lambda picture: math.prod(picture.size))
     for picture in pictures:
         _check_aspect(picture, largest, say)
     return pictures

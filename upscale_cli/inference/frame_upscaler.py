@@ -21,11 +21,13 @@ from upscale_cli.errors import UpscaleError
 from upscale_cli.events import Say
 from upscale_cli.frames.colour_tags import ColourTags
 from upscale_cli.frames.pixel_format import PixelFormat
+from upscale_cli.inference.clip_range import UsedLevels
 from upscale_cli.inference.cuda_frames import FrameGraph, Stopwatch, Streams, fetched
 from upscale_cli.inference.device import memory_explained
 from upscale_cli.inference.health import is_sound
 from upscale_cli.inference.sizing import Target
 from upscale_cli.inference.upscaler import Upscaler
+from upscale_cli.inference.value_range import ValueRange
 from upscale_cli.inference.yuv import (
     LUMA_WEIGHTS,
     USUAL_MATRIX,
@@ -223,6 +225,10 @@ class FrameUpscaler:
         self.out_width, self.out_height = width, height
         self._graph = None
 
+    def use_range(self, used: ValueRange) -> None:
+        """Has gray frames go through the net in the range that their clip uses, as its 0 and 1."""
+        self._luma, self._graph = UsedLevels.of(used), None
+
     def expected_seconds(self) -> float:
         """How long a frame is likely to take on a CPU; 0 where that is too little to be worth knowing, and on a GPU."""
         if self.device.type != "cpu":
@@ -380,7 +386,10 @@ class FrameUpscaler:
     def _gray(self, planes: list[Tensor], out: list[Tensor], work: Work, healths: list[Tensor]) -> None:
         """Y through a net that knows no colour; chroma from its LR size straight to its SR size."""
         luma = self._passes(self._luma.values(planes[0])[None, None], work, healths)
-        store(self._luma.codes(self._to_plan(luma[0])[0]), out[0], self._format.white)
+        codes = self._luma.codes(self._to_plan(luma[0])[0])
+        if (beyond := self._luma.beyond(planes[0])) is not None:
+            codes.add_(self._resampled(beyond[None], self._lr_grid, self._sr_grid, CHROMA)[0])
+        store(codes, out[0], self._format.white)
         for plane, sr in zip(planes[1:], out[1:], strict=True):
             chroma = self._resampled(plane[None], self._lr_chroma, self._sr_chroma, CHROMA)[0]
             store(chroma, sr, self._format.white)

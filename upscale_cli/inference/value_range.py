@@ -154,20 +154,20 @@ def _of_integers(strips: Iterable[NDArray[Any]], dtype: Any, count: int) -> Valu
     for strip in strips:
         for start in range(0, len(strip), _STRIP_VALUES):
             counts += np.bincount(strip[start : start + _STRIP_VALUES], minlength=top + 1)
-            below, above = _ends(counts, spare)
+            below, above = ends(counts, spare)
             if above - below > top * _little(top):
                 return full  # whatever comes can only make it wider
     if not counts.any():
         return full
     used = np.flatnonzero(counts)
     low, high = int(used[0]), int(used[-1])
-    black, white = _robust(low, high, *_ends(counts, spare))
+    black, white = robust(low, high, *ends(counts, spare))
     if white - black > top * _little(top):
         return full
     return ValueRange(black, white, low, high, full.usual)
 
 
-def _ends(counts: NDArray[np.int64], spare: float) -> tuple[int, int]:
+def ends(counts: NDArray[np.int64], spare: float) -> tuple[int, int]:
     """The values that no more than `spare` lie below, and above; counted values decide, (0, 0) where all are spare."""
     sums = np.cumsum(counts)
     if sums[-1] <= 2 * spare:
@@ -175,7 +175,7 @@ def _ends(counts: NDArray[np.int64], spare: float) -> tuple[int, int]:
     return int(np.searchsorted(sums, spare, side="right")), int(np.searchsorted(sums, sums[-1] - spare))
 
 
-def _robust(low: float, high: float, few: float, most: float) -> tuple[float, float]:
+def robust(low: float, high: float, few: float, most: float) -> tuple[float, float]:
     """The range of a picture: all of it, unless a few values lie further out than all others do from one another."""
     span = most - few
     if span <= 0:
@@ -196,7 +196,7 @@ def _of_floats(values: NDArray[np.float32]) -> ValueRange:
         return full
     few, most = (float(value) for value in np.quantile(values, (FEW, 1 - FEW)))
     black, white = (0.0, 1.0) if within else (min(few, 0.0), max(most, 1.0))
-    own_black, own_white = _robust(low, high, few, most)
+    own_black, own_white = robust(low, high, few, most)
     is_map = low > 1 or (few < 0 and most > 1)
     if is_map or own_white - own_black <= (white - black) * LITTLE:
         black, white = own_black, own_white
@@ -209,7 +209,7 @@ def _uses_unit(values: NDArray[np.float32]) -> bool:
     for start in range(0, len(values), _STRIP_VALUES):
         codes = (values[start : start + _STRIP_VALUES] * np.float32(_BINS - 1)).astype(np.int64)
         counts += np.bincount(codes, minlength=_BINS)
-        below, above = _ends(counts, spare)
+        below, above = ends(counts, spare)
         if above - below - 1 > (_BINS - 1) * LITTLE:
             return True
     return False

@@ -17,6 +17,7 @@ from upscale_cli.inference.frame_upscaler import FrameRequest, FrameUpscaler, un
 from upscale_cli.inference.scheduler import Future, Scheduler
 from upscale_cli.inference.sizing import Plan, Target
 from upscale_cli.inference.upscaler import Upscaler
+from upscale_cli.inference.value_range import ValueRange
 
 
 class VideoUpscaler:
@@ -48,6 +49,7 @@ class VideoUpscaler:
             for place in range(len(upscaler.devices))
         ]
         self._format = format
+        self.used: ValueRange | None = None
         self._scheduler: Scheduler[FrameRequest, Tensor] = Scheduler(self._frames, lambda _: 1, say)
         first = self._frames[0]
         self.plan: Plan = first.plan
@@ -72,6 +74,12 @@ class VideoUpscaler:
         for one in self._frames:
             one.pad_to(width, height)
         self.out_width, self.out_height = width, height
+
+    def use_range(self, used: ValueRange) -> None:
+        """As `FrameUpscaler.use_range`, on all devices."""
+        for one in self._frames:
+            one.use_range(used)
+        self.used = used
 
     def expected_seconds(self) -> float:
         """How long a frame is likely to take on a CPU; 0 where that is too little to be worth knowing, and on a GPU."""

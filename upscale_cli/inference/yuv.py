@@ -48,6 +48,10 @@ class Levels:
         """Integer codes to float32; what lies below black or above white stays there."""
         return codes.to(torch.float32).sub_(self.zero).div_(self.span)
 
+    def beyond(self, codes: Tensor) -> Tensor | None:  # noqa: ARG002  # for all codes
+        """What of integer codes does not go through `values`, float32; None: nothing."""
+        return None
+
     def codes(self, values: Tensor) -> Tensor:
         """Values to codes, not rounded yet; in place."""
         return values.mul_(self.span).add_(self.zero)

@@ -28,6 +28,7 @@ from upscale_cli.jobs.video_facts import VideoFacts
 from upscale_cli.jobs.video_io import Reader, Writer, in_order, nothing_shown, open_reader, open_writer
 from upscale_cli.jobs.video_plan import ClipPlan, plan_clip
 from upscale_cli.jobs.video_progress import VideoProgress, started
+from upscale_cli.jobs.video_range import find_ranges
 from upscale_cli.jobs.video_resume import run_resumable
 from upscale_cli.jobs.video_segments import Indivisible, is_worth_dividing, run_in_segments
 from upscale_cli.media.video.live import ending_at_ctrl_c
@@ -86,6 +87,7 @@ def run_clip(job: VideoFacts, upscaler: Upscaler, listener: Listener = ignore) -
         job = replace(job, options=replace(job.options, decode=decode))
     plan = plan_clip(job, upscaler, say)
     check_clip_length(job, plan, say)
+    find_ranges(job, plan, say)
     listener(started(job, upscaler, plan))
     progress = VideoProgress(job, plan, listener)
     with ExitStack() as stack:

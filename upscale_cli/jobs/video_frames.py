@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.inference.video_upscaler import VideoUpscaler
 from upscale_cli.inference.yuv import Resampler, chroma_grid, luma_levels, pixel_grid, planes_in, to_rgb
 from upscale_cli.jobs.video_facts import ClipOptions, chosen_streams
+from upscale_cli.jobs.video_range import may_use_little, nothing_said, use_range
 from upscale_cli.media.video.colour import complete
 from upscale_cli.media.video.ffmpeg.binary import find_ffmpeg
 from upscale_cli.media.video.nearest_format import nearest_format
@@ -85,6 +87,9 @@ def sr_frames(
     tags, _ = complete(stream.tags, stream.width, stream.height, format)
     pipeline = VideoUpscaler(upscaler, format, stream.width, stream.height, tags, target, say=say)
     decode = replace(options.decode, max_pixels=options.max_pixels)
+    if may_use_little(stream, format, pipeline):
+        opened = partial(VideoReader, clip, stream, format, find_ffmpeg(), options=decode, say=nothing_said)
+        use_range(opened, format, pipeline, clip.name, say)
     with VideoReader(clip, stream, format, find_ffmpeg(), options=decode, say=say) as reader:
         for frame in reader:
             pending: Any = pipeline.submit(frame.samples)

@@ -28,6 +28,7 @@ from upscale_cli.jobs.video_facts import FILE, VideoFacts
 from upscale_cli.jobs.video_io import nothing_shown, open_joiner, open_metadata, open_reader
 from upscale_cli.jobs.video_plan import ClipPlan, StreamPlan, plan_clip
 from upscale_cli.jobs.video_progress import VideoProgress, started
+from upscale_cli.jobs.video_range import find_ranges
 from upscale_cli.media.video.carried_streams import upscaled_outputs
 from upscale_cli.media.video.ffmpeg.binary import find_ffmpeg
 from upscale_cli.media.video.opening import cut_source, open_clip
@@ -93,6 +94,7 @@ def run_resumable(
     _check_joinable(job, planned)
     if make is None:
         check_clip_length(job, plan, say)
+    find_ranges(job, plan, say)
     with (
         folder_for(output),
         WorkFolder(output, overwrite=job.options.overwrite, resume=True, say=say) as work,

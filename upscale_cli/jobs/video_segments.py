@@ -22,6 +22,7 @@ from upscale_cli.events import ClipFinished, ClipProgress, Event, Listener, Note
 from upscale_cli.frames.video import VideoFrame
 from upscale_cli.inference.sizing import Target
 from upscale_cli.inference.upscaler import Upscaler
+from upscale_cli.inference.value_range import ValueRange
 from upscale_cli.inference.video_upscaler import VideoUpscaler
 from upscale_cli.jobs.frame_queue import Tally, capacity, flow
 from upscale_cli.jobs.job import Output
@@ -63,6 +64,7 @@ class SegmentJob:
         folder: where it is to lie.
         stream, track: which stream is read, and how it is encoded: as was decided where the segments are dispatched.
         ffmpeg: the version it has to be made by.
+        used: what values the whole clip uses, where that is little of its range.
     """
 
     clip: VideoFacts
@@ -74,6 +76,7 @@ class SegmentJob:
     stream: VideoStream
     track: Track
     ffmpeg: str
+    used: ValueRange | None = None
 
     @property
     def name(self) -> str:
@@ -268,7 +271,7 @@ def _jobs(making: SegmentRun) -> list[SegmentJob]:
         SegmentJob(
             job, number, tuple(pts[begin : begin + length]), pts[begin - 1] if begin else None,
             begin + length >= len(pts), making.folder.absolute(), planned.stream, planned.track,
-            making.plan.ffmpeg.version,
+            making.plan.ffmpeg.version, planned.upscaler.used,
         )
         for number, begin in enumerate(range(0, len(pts), length))
     ]  # fmt: skip
@@ -407,4 +410,6 @@ def _frame_upscaler(job: SegmentJob, upscaler: Upscaler) -> VideoUpscaler:
             f"{encoder.width} x {encoder.height}. Install the same version everywhere."
         )
     frames.pad_to(encoder.width, encoder.height)
+    if job.used is not None:
+        frames.use_range(job.used)
     return frames
