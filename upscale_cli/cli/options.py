@@ -57,10 +57,19 @@ Halo = Annotated[
     ),
 ]
 Device = Annotated[
-    str, in_compute("--device", help="auto, cuda, cuda:N, mps or cpu; several GPUs: cuda:0,cuda:1 or all.")
+    str,
+    in_compute(
+        "--device",
+        help="auto, cuda, cuda:N, mps or cpu; several GPUs: cuda:0,cuda:1 or all; by OpenVINO: intel-gpu, npu.",
+    ),
 ]
 Engine = Annotated[
-    str, in_compute("--engine", metavar="auto|torch|openvino", help="What runs the net on a CPU. auto: the fastest.")
+    str,
+    in_compute(
+        "--engine",
+        metavar="auto|torch|openvino|onnxruntime",
+        help="What runs the net on a CPU. auto: the fastest. Elsewhere: onnxruntime:PROVIDER, as docs/engines.md has it.",
+    ),
 ]
 Precision = Annotated[
     Wanted, in_compute("--precision", help="auto: fp16 on CUDA, fp32 for pictures of more than 8 bits.")

@@ -14,7 +14,6 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from upscale_cli._version import __version__
@@ -22,6 +21,7 @@ from upscale_cli.errors import OutputError
 from upscale_cli.models import onnx_graph
 from upscale_cli.models.interface import SCALE_INPUT, Descriptor, InputSpec, LoadedNet, Scale, scales_named
 from upscale_cli.models.loading import build_net
+from upscale_cli.models.onnx_half import halve
 
 INPUT: Final = "input"
 OUTPUT: Final = "output"
@@ -145,7 +145,7 @@ def _translated(net: LoadedNet, *, fp16: bool) -> onnx.ModelProto | None:
         return None
     _rename(model, {onnx_graph.INPUT: INPUT, onnx_graph.OUTPUT: OUTPUT})
     if fp16:
-        _halve(model)
+        halve(model)
     return model
 
 
@@ -155,25 +155,6 @@ def _rename(model: onnx.ModelProto, names: Mapping[str, str]) -> None:
         node.output[:] = [names.get(name, name) for name in node.output]
     for value in (*model.graph.input, *model.graph.output):
         value.name = names.get(value.name, value.name)
-
-
-def _halve(model: onnx.ModelProto) -> None:
-    """Computes in half precision between casts; inputs and output stay float32."""
-    graph = model.graph
-    factors = {node.input[2] for node in graph.node if node.op_type == "Resize"}  # which ONNX wants in float32
-    for tensor in graph.initializer:
-        if tensor.data_type == TensorProto.FLOAT and tensor.name not in factors:
-            half = numpy_helper.to_array(tensor).astype(np.float16)
-            tensor.CopyFrom(numpy_helper.from_array(half, tensor.name))
-    inside = {value.name: f"{value.name}_half" for value in (*graph.input, *graph.output)}
-    for node in graph.node:
-        node.input[:] = [inside.get(name, name) for name in node.input]
-        node.output[:] = [inside.get(name, name) for name in node.output]
-    casts = [helper.make_node("Cast", [one.name], [inside[one.name]], to=TensorProto.FLOAT16) for one in graph.input]
-    nodes = [*casts, *graph.node]
-    nodes += [helper.make_node("Cast", [inside[one.name]], [one.name], to=TensorProto.FLOAT) for one in graph.output]
-    del graph.node[:]
-    graph.node.extend(nodes)
 
 
 def _by_torch(net: LoadedNet, scale: Scale, *, fp16: bool, name: str) -> onnx.ModelProto:

@@ -16,7 +16,7 @@ import torch
 
 from upscale_cli.errors import DeviceError, OptionError
 from upscale_cli.inference import cgroups
-from upscale_cli.inference.options import Wanted
+from upscale_cli.inference.options import BY_OPENVINO, Wanted
 from upscale_cli.messages import option
 from upscale_cli.models.interface import Precision
 
@@ -53,15 +53,19 @@ _KEEP: Final = 2**30
 
 
 def choose_device(name: str) -> torch.device:
-    """The device a user asked for: auto, cpu, mps, cuda or cuda:N.
+    """Where torch is to keep pictures: the device a user asked for, auto, cpu, mps, cuda or cuda:N, or the host.
 
     Raises:
         OptionError: no such kind of device.
         DeviceError: the kind exists, but not on this machine.
     """
+    if name.strip().lower() in BY_OPENVINO:  # pictures stay on the host
+        return torch.device("cpu")
     match = re.fullmatch(r"(auto|cpu|mps|cuda)(?::(\d+))?", name.strip().lower())
     if not match or (match[2] is not None and match[1] != "cuda"):
-        raise OptionError(f"{option('device', name)} is unknown. Choose auto, cpu, mps, cuda or cuda:N.")
+        raise OptionError(
+            f"{option('device', name)} is unknown. Choose auto, cpu, mps, cuda, cuda:N, {' or '.join(BY_OPENVINO)}."
+        )
     kind, number = match[1], int(match[2] or 0)
     if kind == "auto":
         kind = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"

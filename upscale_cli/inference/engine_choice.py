@@ -12,8 +12,10 @@ from upscale_cli.errors import OptionError
 from upscale_cli.events import Say
 from upscale_cli.inference.backends.base import Backend
 from upscale_cli.inference.engines import TORCH, Choice, choose, parsed
+from upscale_cli.inference.engines_here import INTEL, OPENVINO, canonical
 from upscale_cli.inference.model import Model
 from upscale_cli.inference.options import ENGINE_VARIABLE, ENGINES, Wanted
+from upscale_cli.messages import option
 from upscale_cli.models.interface import Precision, Scale
 
 USUAL_BITS: Final = 8
@@ -26,7 +28,7 @@ class EngineChoice:
     Args:
         model: whose nets they are.
         device: they are to run on.
-        engine: as asked for; UPSCALE_ENGINE stands in for "auto".
+        engine: as asked for (see `engine_on`); UPSCALE_ENGINE stands in for "auto".
         precision: as asked for.
         backend: runs all nets, whatever `engine` says.
         say: takes what the user should know.
@@ -39,9 +41,14 @@ class EngineChoice:
         self, model: Model, device: torch.device, engine: str, precision: Wanted, backend: Backend | None, say: Say
     ) -> None:
         self._model, self._device, self._wanted_precision = model, device, precision
-        self._wanted, self._backend, self._say = _wanted(engine), backend, say
+        self._wanted, self._backend, self._say = canonical(_wanted(engine)), backend, say
         self._choices: dict[Scale, Choice] = {}
         self._lock = threading.RLock()
+
+    @property
+    def device_name(self) -> str:
+        """Of what nets run on, where it was asked for and torch does not know it; else ""."""
+        return INTEL.get(self._wanted, "")
 
     def choice(self, scale: Scale, bits: int) -> Choice:
         """How the net of that scale is run for pictures of so many bits a channel.
@@ -103,6 +110,26 @@ class EngineChoice:
     def _former(self, scale: Scale) -> Choice:
         """What ran a net before there was a choice."""
         return Choice(TORCH, "", self._precision(TORCH, scale, USUAL_BITS))
+
+
+def engine_on(device: str, engine: str) -> str:
+    """The engine that a device needs, where torch does not know the device.
+
+    Args:
+        device, engine: as asked for.
+
+    Raises:
+        OptionError: the two do not go together.
+    """
+    needed = {name: own for own, name in INTEL.items()}.get(device.strip().lower())
+    if needed is None:
+        return engine
+    if engine not in ("auto", OPENVINO):
+        raise OptionError(
+            f"{option('engine', engine)} does not run on {device}. Choose {option('engine', OPENVINO)}, or another "
+            f"{option('device')}."
+        )
+    return needed
 
 
 def _wanted(given: str) -> str:

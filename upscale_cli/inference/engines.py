@@ -6,32 +6,46 @@ The choice is kept in the user's cache folder, under everything that it depends 
 """
 
 import hashlib
-import importlib.util
 import json
 import math
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final, cast, get_args
 
 import torch
 from torch import Tensor
 
-from upscale_cli.errors import OptionError
+from upscale_cli.errors import OptionError, UpscaleError
 from upscale_cli.events import Say
 from upscale_cli.inference.backends.base import Backend, Session
 from upscale_cli.inference.backends.torch_eager import TORCH_EAGER
 from upscale_cli.inference.device import computing
+from upscale_cli.inference.engines_here import (
+    KNOWN,
+    ONNXRUNTIME,
+    OPENVINO,
+    TORCH,
+    asked_as,
+    backend,
+    callers,
+    check,
+    is_installed,
+    machine,
+    package,
+    precisions,
+    version,
+)
 from upscale_cli.inference.profile import blank_conditions, profile
 from upscale_cli.messages import option
 from upscale_cli.models import store
 from upscale_cli.models.interface import LoadedNet, Precision, Scale
 from upscale_cli.models.loading import net_digest
 
-TORCH: Final = "torch"
-OPENVINO: Final = "openvino"
+RIVALS: Final = (OPENVINO, f"{ONNXRUNTIME}:cpu")
+"""Of torch's, on a processor, where nobody asks for an engine."""
 
 SAMPLE_MACS: Final = 3 * 10**9
 """Multiply-adds of the picture that engines are timed on: some hundredths of a second."""
@@ -84,17 +98,15 @@ class Choice:
             return True
         if not is_installed(self.engine):
             return False
-        from upscale_cli.inference.backends import openvino
-
-        return self.version == openvino.version() and self.precision in openvino.precisions("CPU")
+        try:
+            check(self.engine)
+        except UpscaleError:
+            return False
+        return self.version == version(self.engine) and self.precision in precisions(self.engine)
 
     @property
     def backend(self) -> Backend:
-        if self.engine == TORCH:
-            return TORCH_EAGER
-        from upscale_cli.inference.backends.openvino import OpenVino
-
-        return OpenVino("CPU", self.requests)
+        return backend(self.engine, self.requests)
 
 
 def parsed(label: str) -> Choice | None:
@@ -103,15 +115,10 @@ def parsed(label: str) -> Choice | None:
     >>> parsed("openvino 2026.4.1 bf16")
     Choice(engine='openvino', version='2026.4.1', precision='bf16', requests=1, seconds=None)
     """
-    engine, *version, precision = label.split(" ")
-    if engine not in (TORCH, OPENVINO) or precision not in get_args(Precision) or len(version) > 1:
+    engine, *number, precision = label.split(" ")
+    if engine not in KNOWN or precision not in get_args(Precision) or len(number) > 1:
         return None
-    return Choice(engine, "".join(version), cast(Precision, precision))
-
-
-def is_installed(engine: str) -> bool:
-    """Whether there is such an engine here; it is not imported for that."""
-    return engine == TORCH or importlib.util.find_spec(engine) is not None
+    return Choice(engine, "".join(number), cast(Precision, precision))
 
 
 def choose(
@@ -126,9 +133,11 @@ def choose(
         say: takes what the user should know.
 
     Raises:
-        OptionError: the engine that is wanted is not here, or cannot do it.
+        OptionError, DeviceError: the engine that is wanted is not here, or cannot do it.
     """
     plain = Choice(TORCH, "", precision_in(TORCH))
+    if net.graph is not None and (wanted == TORCH or device.type != "cpu"):
+        raise OptionError(_only_elsewhere(device))
     if device.type != "cpu":
         if wanted not in ("auto", TORCH):
             raise OptionError(
@@ -138,41 +147,65 @@ def choose(
         return plain
     if wanted == TORCH:
         return plain
-    if not is_installed(OPENVINO):
-        if wanted == "auto":
+    others = _others(wanted, precision_in)
+    if not others:
+        if net.graph is None:
             return plain
-        raise OptionError(
-            f"{option('engine', wanted)} is not installed here. Choose {option('engine', TORCH)}, or install it: "
-            f'pip install "upscale-cli[{OPENVINO}]"'
-        )
-    others = list(_with_openvino(precision_in(OPENVINO)))
-    if not others and wanted == OPENVINO:
-        raise OptionError(
-            f"{option('engine', wanted)} does not compute in {precision_in(OPENVINO)} on this processor. "
-            f"Choose another {option('precision')}, or {option('engine', TORCH)}."
-        )
-    found = _remembered(net, scale, [*others, plain], wanted)
+        raise OptionError(f"an ONNX file needs an engine of its own, and none is here: pip install {package(OPENVINO)}")
+    rest = [] if net.graph is not None else [plain]
+    found = _remembered(net, scale, [*others, *rest], wanted)
     if found is None:
+        if "tensorrt" in wanted:
+            say(f"{wanted} builds an engine for each size of window, which takes it minutes once; they are kept.")
         found = _fastest(net, scale, others, plain, is_wanted=wanted != "auto", say=say)
-        _remember(net, scale, [*others, plain], wanted, found)
+        _remember(net, scale, [*others, *rest], wanted, found)
     return found
+
+
+def _only_elsewhere(device: torch.device) -> str:
+    if device.type != "cpu":
+        return (
+            f"an ONNX file does not run on {device} by torch. Choose {option('device', 'cpu')}, with "
+            f"{option('engine', f'{ONNXRUNTIME}:cuda')} for a GPU."
+        )
+    return f"{option('engine', TORCH)} does not run ONNX files. Choose {option('engine', OPENVINO)} or {ONNXRUNTIME}."
+
+
+def _others(wanted: str, precision_in: Callable[[str], Precision]) -> list[Choice]:
+    """What to try beside torch.
+
+    Raises:
+        OptionError, DeviceError: the engine that is wanted is not here, or does not compute in that precision.
+    """
+    if wanted == "auto":
+        return [one for engine in RIVALS if is_installed(engine) for one in _ways(engine, precision_in(engine))]
+    if not is_installed(wanted):
+        raise OptionError(
+            f"{asked_as(wanted)} is not installed here. Choose {option('engine', TORCH)}, or install it: "
+            f"pip install {package(wanted)}"
+        )
+    check(wanted)
+    precision = precision_in(wanted)
+    others = list(_ways(wanted, precision))
+    if not others:
+        able = ", ".join(sorted(precisions(wanted)))
+        raise OptionError(
+            f"{asked_as(wanted)} does not compute in {precision} here, but in {able}. Choose another "
+            f"{option('precision')}, or {option('engine', TORCH)}."
+        )
+    return others
 
 
 def openvino_precisions() -> frozenset[Precision]:
     """What this processor computes in by OpenVINO."""
-    from upscale_cli.inference.backends import openvino
-
-    return openvino.precisions("CPU")
+    return precisions(OPENVINO)
 
 
-def _with_openvino(precision: Precision) -> Iterator[Choice]:
-    """What is worth trying of OpenVINO on this processor."""
-    from upscale_cli.inference.backends import openvino
-
-    if precision in openvino.precisions("CPU"):
-        for requests in (1, 2, 4):
-            if requests <= torch.get_num_threads():
-                yield Choice(OPENVINO, openvino.version(), precision, requests)
+def _ways(engine: str, precision: Precision) -> Iterator[Choice]:
+    """What is worth trying of an engine that is here."""
+    if precision in precisions(engine):
+        for requests in callers(engine):
+            yield Choice(engine, version(engine), precision, requests)
 
 
 # Trying
@@ -192,40 +225,47 @@ def _fastest(net: LoadedNet, scale: Scale, others: list[Choice], plain: Choice, 
         say(f"{net.descriptor.name} is new to this machine: trying which engine runs it fastest, some seconds, once.")
     device = torch.device("cpu")
     lr, given = _sample(net, scale, macs)
-    with computing(device, "fp32"):
-        reference = TORCH_EAGER.load(net, device, "fp32").run(lr, given)
-    found, why, slow = [], "", False
+    found: list[Choice] = []
+    why, done = "", set()
+    reference: Tensor | None = None
     for candidate in others:
-        if slow:
-            break
+        if candidate.engine in done:
+            continue
         begin = time.perf_counter()
         try:
+            if reference is None:
+                reference = _reference(net, candidate.engine, lr, given)
             session = candidate.backend.load(net, device, candidate.precision)
             with computing(device, candidate.precision):
                 sr = session.run(lr, given)
-                slow = time.perf_counter() - begin > SLOW_COMPILE
+                if time.perf_counter() - begin > SLOW_COMPILE:
+                    done.add(candidate.engine)
                 rms = float((sr - reference).square().mean().sqrt())
                 if not rms <= WORST_RMS[candidate.precision]:  # NaN, too
-                    why = f"it gives something else than torch does: {rms:.2g} rms"
-                    break
+                    raise ValueError(f"it gives something else than the plain net does: {rms:.2g} rms")
                 seconds = _paced(session, lr, given, candidate.requests)
-        except (RuntimeError, ValueError, MemoryError) as error:  # whatever it does not know, torch does
-            why = str(error).splitlines()[0]
-            break
-        found.append(Choice(candidate.engine, candidate.version, candidate.precision, candidate.requests, seconds))
-    if is_wanted:
-        if not found:
-            raise OptionError(
-                f"{option('engine', others[0].engine)} cannot run {net.descriptor.name} ({why}). "
-                f"Choose {option('engine', TORCH)}."
-            )
-    else:
+        except (RuntimeError, ValueError, MemoryError) as error:  # whatever it does not know, others do
+            why = why or str(error).partition("\n")[0] or type(error).__name__
+            done.add(candidate.engine)
+            continue
+        found.append(replace(candidate, seconds=seconds))
+    if net.graph is None and not is_wanted:
         session = plain.backend.load(net, device, plain.precision)
         with computing(device, plain.precision):
             session.run(lr, given)
-            seconds = _paced(session, lr, given, 1)
-        found.append(Choice(plain.engine, plain.version, plain.precision, 1, seconds))
+            found.append(replace(plain, seconds=_paced(session, lr, given, 1)))
+    if not found:
+        remedy = f"Choose {option('engine', TORCH)}." if net.graph is None else f"Choose another {option('engine')}."
+        raise OptionError(f"{asked_as(others[0].engine)} cannot run {net.descriptor.name} ({why}). {remedy}")
     return min(found, key=lambda one: one.seconds or math.inf)
+
+
+def _reference(net: LoadedNet, engine: str, lr: Tensor, given: dict[str, Tensor]) -> Tensor:
+    """The plain net's answer, in fp32: torch's, or for what torch has no part in, an engine's own."""
+    device = torch.device("cpu")
+    makes = TORCH_EAGER if net.graph is None else backend(engine, 1)
+    with computing(device, "fp32"):
+        return makes.load(net, device, "fp32").run(lr, given)
 
 
 def _sample(net: LoadedNet, scale: Scale, macs: float) -> tuple[Tensor, dict[str, Tensor]]:
@@ -270,11 +310,8 @@ def folder() -> Path:
 
 
 def _file(net: LoadedNet, scale: Scale, candidates: list[Choice], wanted: str) -> Path:
-    from upscale_cli.inference.backends import openvino
-
-    machine = str(openvino.core().get_property("CPU", "FULL_DEVICE_NAME"))
     depends_on = [
-        net_digest(net), str(scale), machine, torch.get_num_threads(), torch.__version__, wanted,
+        net_digest(net), str(scale), machine(), torch.get_num_threads(), torch.__version__, wanted,
         *(f"{one.label} {one.requests}" for one in candidates),
     ]  # fmt: skip
     name = hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()[:32]

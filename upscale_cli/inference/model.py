@@ -10,6 +10,7 @@ from upscale_cli.errors import OptionError
 from upscale_cli.events import Listener, Note
 from upscale_cli.inference.conditions import Condition, check_names, resolve
 from upscale_cli.inference.device import choose_precision
+from upscale_cli.inference.engines_here import HALF
 from upscale_cli.inference.options import Wanted
 from upscale_cli.messages import option
 from upscale_cli.models.interface import LoadedNet, Precision, Scale
@@ -96,6 +97,8 @@ class Model:
         bears_fp16 = self._own is None or "fp16" in self._own.descriptor.precisions
         if wanted == "auto" and not bears_fp16 and device.type == "cuda":
             return "fp32"
+        if wanted == "auto" and engine in HALF:
+            return "fp16" if bits <= 8 and bears_fp16 else "fp32"
         blended = self._denoise != 1 and spec is not None and spec.weak_denoise is not None
         # It was measured for the row's own weights only.
         bf16_is_close = spec is not None and engine in spec.bf16 and not blended

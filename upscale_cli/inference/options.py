@@ -20,8 +20,14 @@ Wanted = Literal["auto", "fp16", "bf16", "fp32"]
 """A precision, or the choice of it."""
 
 
-ENGINES: Final = ("auto", "torch", "openvino")
-"""What `engine` takes."""
+PROVIDERS: Final = ("cpu", "cuda", "tensorrt", "directml", "coreml", "migraphx", "openvino")
+"""What ONNX Runtime runs nets on."""
+
+ENGINES: Final = ("auto", "torch", "openvino", "onnxruntime", *(f"onnxruntime:{name}" for name in PROVIDERS))
+"""What `engine` takes; "onnxruntime" by itself is that on the processor."""
+
+BY_OPENVINO: Final = ("intel-gpu", "npu")
+"""Devices that torch does not know."""
 
 ENGINE_VARIABLE: Final = "UPSCALE_ENGINE"
 """The environment variable that stands in for "auto", for machines whose runs have to be alike."""
@@ -52,9 +58,11 @@ class UpscalerOptions:
     """How an `Upscaler` works.
 
     Attributes:
-        device: "auto", "cuda", "cuda:N", "mps" or "cpu"; "cuda:0,cuda:1" or "all" shares out tiles and frames.
-        engine: what runs nets on a CPU: "torch", "openvino", or "auto" for the fastest, as measured once for each
-            machine and net. A GPU of CUDA's or Apple's is torch's.
+        device: "auto", "cuda", "cuda:N", "mps" or "cpu"; "cuda:0,cuda:1" or "all" shares out tiles and frames;
+            "intel-gpu" and "npu" are OpenVINO's.
+        engine: what runs nets on a CPU: "torch", "openvino", "onnxruntime", or "auto" for the fastest, as measured
+            once for each machine and net; "onnxruntime:cuda" and others of `ENGINES` on what ONNX Runtime reaches. Else
+            a GPU of CUDA's or Apple's is torch's.
         precision: "auto" is fp16 on CUDA, fp32 elsewhere (bf16 on CPUs that are fast at it, for nets that bear
             it), and always fp32 for pictures of more than 8 bits.
         tile: side in LR pixels of the square a tile keeps; 0 chooses by the free memory.

@@ -191,15 +191,33 @@ class Descriptor:
 
 
 @dataclass(frozen=True, slots=True)
+class OnnxNet:
+    """A net that came as an ONNX file, made ready: torch has no part in it.
+
+    Attributes:
+        model: serialised ONNX of one input `lr`, (N, C, H, W) float32 in [0, 1], and one output `sr`, as `Session` has
+            them.
+        sha256: of the file that it came as, and of what lay next to it.
+        parameters: how many numbers its weights are.
+    """
+
+    model: bytes
+    sha256: str
+    parameters: int
+
+
+@dataclass(frozen=True, slots=True)
 class LoadedNet:
     """A net and its weights.
 
     Attributes:
-        state_dict: float32 on the CPU, under the architecture's keys.
+        state_dict: float32 on the CPU, under the architecture's keys; empty where there is a `graph`.
+        graph: the net itself, where it is no module of torch's.
     """
 
     descriptor: Descriptor
     state_dict: "Mapping[str, Tensor]"
+    graph: OnnxNet | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,7 +129,9 @@ def interpolate(a: LoadedNet, b: LoadedNet, weight: float) -> LoadedNet:
 
 
 def net_digest(net: LoadedNet) -> str:
-    """sha256 of a net's weights, in the order of their keys."""
+    """sha256 of a net's weights, in the order of their keys; of the file, where it came as ONNX."""
+    if net.graph is not None:
+        return net.graph.sha256
     digest = hashlib.sha256()
     for key, tensor in sorted(build_net(net).state_dict().items()):  # under the keys that former versions used
         digest.update(key.encode())

@@ -40,6 +40,15 @@ class NotTranslatableError(ValueError):
     """The net does something that has no translation here; the text says what."""
 
 
+def onnx_bytes(net: LoadedNet) -> bytes:
+    """The net as engines read it: as it came, or else translated; see `onnx_model`.
+
+    Raises:
+        NotTranslatableError, RuntimeError, MemoryError: as `onnx_model`.
+    """
+    return onnx_model(net).SerializeToString() if net.graph is None else net.graph.model
+
+
 def onnx_model(net: LoadedNet) -> onnx.ModelProto:
     """Translates a net.
 

@@ -22,6 +22,7 @@ from upscale_cli.executors.ray.shared_files import Probe
 from upscale_cli.files import object_listing
 from upscale_cli.files.object_names import is_object
 from upscale_cli.files.stamp import Stamp
+from upscale_cli.inference.options import BY_OPENVINO
 from upscale_cli.inference.upscaler import Recipe, Upscaler
 from upscale_cli.jobs.job import Work
 from upscale_cli.messages import Message, option
@@ -218,7 +219,8 @@ def request_for(work: Work[object], upscaler: Upscaler, probes: tuple[Probe, ...
     model = upscaler.recipe.model
     if model is not None and is_checkpoint_path(model):
         model = os.path.abspath(Path(model).expanduser())
-    recipe = Recipe(model, replace(upscaler.recipe.options, device="auto"))
+    options = upscaler.recipe.options
+    recipe = Recipe(model, replace(options, device=options.device if options.device in BY_OPENVINO else "auto"))
     return Request(work.absolute(), recipe, upscaler.why, _identity(upscaler), probes)
 
 

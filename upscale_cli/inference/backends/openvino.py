@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from upscale_cli.models.interface import LoadedNet, Precision
-from upscale_cli.models.onnx_graph import INPUT, onnx_model
+from upscale_cli.models.onnx_graph import INPUT, onnx_bytes
 
 SHAPES: Final = 4
 """Compiled at a time: a picture's windows are all alike, and what it takes to compile is little beside running it."""
@@ -57,6 +57,16 @@ def precisions(device: str) -> frozenset[Precision]:
     found = set(core().get_property(device, "OPTIMIZATION_CAPABILITIES"))
     names: dict[str, Precision] = {"FP32": "fp32", "BF16": "bf16", "FP16": "fp16"}
     return frozenset({"fp32", *(names[name] for name in found & names.keys())})
+
+
+def devices() -> list[str]:
+    """What it sees on this machine: "CPU", "GPU" or "GPU.0", "NPU"."""
+    return [str(name) for name in core().available_devices]
+
+
+def full_name(device: str) -> str:
+    """What a device calls itself."""
+    return str(core().get_property(device, "FULL_DEVICE_NAME"))
 
 
 class OpenVinoSession:
@@ -170,5 +180,5 @@ class OpenVino:
             RuntimeError, MemoryError: as the library raises them.
         """
         assert device.type == "cpu", device
-        model = core().read_model(onnx_model(net).SerializeToString())
+        model = core().read_model(onnx_bytes(net))
         return OpenVinoSession(model, self.device, precision, self.requests, torch.get_num_threads())
