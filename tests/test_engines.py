@@ -35,6 +35,12 @@ pytest.importorskip("openvino", reason="OpenVINO has no wheel for this machine")
 pytestmark = pytest.mark.usefixtures("stubs")
 
 
+@pytest.fixture(autouse=True)
+def _no_other_rival(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What else is installed plays no part."""
+    monkeypatch.setattr(engines, "RIVALS", ("openvino",))
+
+
 def nothing_said(text: str) -> None:
     raise AssertionError(f"unexpected: {text}")
 

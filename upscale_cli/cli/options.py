@@ -68,7 +68,7 @@ Engine = Annotated[
     in_compute(
         "--engine",
         metavar="auto|torch|openvino|onnxruntime",
-        help="What runs the net on a CPU. auto: the fastest. Elsewhere: onnxruntime:PROVIDER, as docs/engines.md has it.",
+        help="What runs the net on a CPU. auto: the fastest. onnxruntime:NAME: on its cuda, directml, coreml, ...",
     ),
 ]
 Precision = Annotated[

@@ -11,8 +11,8 @@ import torch
 from upscale_cli.errors import OptionError
 from upscale_cli.events import Say
 from upscale_cli.inference.backends.base import Backend
-from upscale_cli.inference.engines import TORCH, Choice, choose, parsed
-from upscale_cli.inference.engines_here import INTEL, OPENVINO, canonical
+from upscale_cli.inference.engines import Choice, choose, parsed
+from upscale_cli.inference.engines_here import INTEL, OPENVINO, TORCH, canonical
 from upscale_cli.inference.model import Model
 from upscale_cli.inference.options import ENGINE_VARIABLE, ENGINES, Wanted
 from upscale_cli.messages import option
@@ -27,21 +27,23 @@ class EngineChoice:
 
     Args:
         model: whose nets they are.
-        device: they are to run on.
-        engine: as asked for (see `engine_on`); UPSCALE_ENGINE stands in for "auto".
+        device: where pictures are kept.
+        device_name: as asked for.
+        engine: as asked for; UPSCALE_ENGINE stands in for "auto".
         precision: as asked for.
         backend: runs all nets, whatever `engine` says.
         say: takes what the user should know.
 
     Raises:
-        OptionError: UPSCALE_ENGINE names no engine.
+        OptionError: UPSCALE_ENGINE names no engine, or the device and the engine do not go together.
     """
 
     def __init__(
-        self, model: Model, device: torch.device, engine: str, precision: Wanted, backend: Backend | None, say: Say
-    ) -> None:
+        self, model: Model, device: torch.device, device_name: str, engine: str, precision: Wanted,
+        backend: Backend | None, say: Say,
+    ) -> None:  # fmt: skip
         self._model, self._device, self._wanted_precision = model, device, precision
-        self._wanted, self._backend, self._say = canonical(_wanted(engine)), backend, say
+        self._wanted, self._backend, self._say = canonical(_wanted(_engine_on(device_name, engine))), backend, say
         self._choices: dict[Scale, Choice] = {}
         self._lock = threading.RLock()
 
@@ -112,7 +114,7 @@ class EngineChoice:
         return Choice(TORCH, "", self._precision(TORCH, scale, USUAL_BITS))
 
 
-def engine_on(device: str, engine: str) -> str:
+def _engine_on(device: str, engine: str) -> str:
     """The engine that a device needs, where torch does not know the device.
 
     Args:

@@ -136,8 +136,16 @@ def choose(
         OptionError, DeviceError: the engine that is wanted is not here, or cannot do it.
     """
     plain = Choice(TORCH, "", precision_in(TORCH))
-    if net.graph is not None and (wanted == TORCH or device.type != "cpu"):
-        raise OptionError(_only_elsewhere(device))
+    if net.graph is not None and device.type != "cpu":
+        raise OptionError(
+            f"an ONNX file does not run on {device} by torch. Choose {option('device', 'cpu')}, with "
+            f"{option('engine', f'{ONNXRUNTIME}:cuda')} for a GPU."
+        )
+    if net.graph is not None and wanted == TORCH:
+        raise OptionError(
+            f"{option('engine', TORCH)} does not run ONNX files. Choose {option('engine', OPENVINO)} or "
+            f"{option('engine', ONNXRUNTIME)}."
+        )
     if device.type != "cpu":
         if wanted not in ("auto", TORCH):
             raise OptionError(
@@ -151,7 +159,10 @@ def choose(
     if not others:
         if net.graph is None:
             return plain
-        raise OptionError(f"an ONNX file needs an engine of its own, and none is here: pip install {package(OPENVINO)}")
+        raise OptionError(
+            f"an ONNX file needs an {option('engine')} of its own, and none is here. Install one: "
+            f"pip install {package(ONNXRUNTIME)}"
+        )
     rest = [] if net.graph is not None else [plain]
     found = _remembered(net, scale, [*others, *rest], wanted)
     if found is None:
@@ -160,15 +171,6 @@ def choose(
         found = _fastest(net, scale, others, plain, is_wanted=wanted != "auto", say=say)
         _remember(net, scale, [*others, *rest], wanted, found)
     return found
-
-
-def _only_elsewhere(device: torch.device) -> str:
-    if device.type != "cpu":
-        return (
-            f"an ONNX file does not run on {device} by torch. Choose {option('device', 'cpu')}, with "
-            f"{option('engine', f'{ONNXRUNTIME}:cuda')} for a GPU."
-        )
-    return f"{option('engine', TORCH)} does not run ONNX files. Choose {option('engine', OPENVINO)} or {ONNXRUNTIME}."
 
 
 def _others(wanted: str, precision_in: Callable[[str], Precision]) -> list[Choice]:
@@ -255,8 +257,10 @@ def _fastest(net: LoadedNet, scale: Scale, others: list[Choice], plain: Choice, 
             session.run(lr, given)
             found.append(replace(plain, seconds=_paced(session, lr, given, 1)))
     if not found:
-        remedy = f"Choose {option('engine', TORCH)}." if net.graph is None else f"Choose another {option('engine')}."
-        raise OptionError(f"{asked_as(others[0].engine)} cannot run {net.descriptor.name} ({why}). {remedy}")
+        other = "another" if net.graph is not None else TORCH
+        raise OptionError(
+            f"{asked_as(others[0].engine)} cannot run {net.descriptor.name} ({why}). Choose {option('engine', other)}."
+        )
     return min(found, key=lambda one: one.seconds or math.inf)
 
 

@@ -89,6 +89,11 @@ class Model:
         """The row of the registry for a scale; None where there is none."""
         return self._rows.get(int(scale)) if scale == int(scale) else None
 
+    def device_for(self, asked: str) -> str:
+        """The device by its name: on a CPU is what "auto" means for an ONNX file, which torch does not run."""
+        is_onnx = self._own is not None and self._own.graph is not None
+        return "cpu" if is_onnx and asked.strip().lower() in ("auto", "all") else asked
+
     def precision(
         self, wanted: Wanted, device: torch.device, scale: Scale, bits: int, engine: str = "torch"
     ) -> Precision:

@@ -21,7 +21,7 @@ from upscale_cli.inference.backends.torch_eager import TORCH_EAGER
 from upscale_cli.inference.color import bleed
 from upscale_cli.inference.conditions import identity_of, read_condition
 from upscale_cli.inference.device import choose_devices, picture_done, release_memory
-from upscale_cli.inference.engine_choice import EngineChoice, engine_on
+from upscale_cli.inference.engine_choice import EngineChoice
 from upscale_cli.inference.holes import Filled, WithHoles, has_holes
 from upscale_cli.inference.model import Model
 from upscale_cli.inference.options import Alpha, ConditionValue, UpscalerKeywords, UpscalerOptions, Wanted
@@ -76,8 +76,7 @@ class Upscaler:
 
     Args:
         model: a name of the registry, the path of any checkpoint, or None for the best model on this machine.
-        device: "auto", "cuda", "cuda:N", "mps" or "cpu"; "cuda:0,cuda:1" or "all" shares out tiles and frames;
-            "intel-gpu" and "npu" are OpenVINO's.
+        device: "auto", "cuda", "cuda:N", "mps", "cpu", "intel-gpu" or "npu"; "cuda:0,cuda:1" or "all": several GPUs.
         engine: what runs nets on a CPU: "torch", "openvino", "onnxruntime", or "auto" for the fastest, as measured
             once for each machine and net (UPSCALE_ENGINE stands in for it); others of `options.ENGINES` run elsewhere.
         precision: "auto" is fp16 on CUDA, fp32 elsewhere (bf16 on CPUs that are fast at it, for nets that bear
@@ -150,9 +149,8 @@ class Upscaler:
         self.only_scale, self.default_scale = self._model.only_scale, self._model.default_scale
         if model is not None and not is_checkpoint_path(name) and name.lower() != self.name:
             self.why = f"asked for as {printable(name)}"
-        self.devices = choose_devices(device)
-        its = engine_on(device, engine)
-        self.engines = EngineChoice(self._model, self.devices[0], its, precision, backend, self._say)
+        self.devices = choose_devices(self._model.device_for(device))
+        self.engines = EngineChoice(self._model, self.devices[0], device, engine, precision, backend, self._say)
         self._loading = threading.RLock()  # several threads may share an upscaler
 
     @property

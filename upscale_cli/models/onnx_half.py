@@ -3,7 +3,6 @@
 from typing import Final
 
 import numpy as np
-import onnx
 from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 LARGEST: Final = float(np.finfo(np.float16).max)

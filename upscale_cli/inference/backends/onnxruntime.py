@@ -1,7 +1,7 @@
 """ONNX Runtime: nets on what its providers reach, by name. Tried with the CPU's provider; the others are untried.
 
 One session takes windows of any shape. By default it would plan its memory anew for each shape it meets and keep every
-plan (36 MB over 300 shapes, by benchmarks/engines of version 1.32.0's CPU provider, and 6 MB without plans); and its
+plan (36 MB over 300 shapes, version 1.32.0, and 6 MB without plans); and its
 threads would spin while they wait, on cores that ffmpeg wants (1.7 times slower on 2 cores that others use, too).
 
 https://onnxruntime.ai/docs/api/python/api_summary.html, https://onnxruntime.ai/docs/execution-providers/
@@ -169,7 +169,7 @@ class OnnxRuntimeSession:
 def _halved(model: bytes) -> bytes:
     half = onnx.load_model_from_string(model)
     halve(half)
-    return half.SerializeToString()
+    return bytes(half.SerializeToString())
 
 
 @contextmanager
