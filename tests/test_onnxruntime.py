@@ -59,7 +59,7 @@ def test_memory_stays_bounded_over_many_shapes() -> None:
 
 
 def test_a_net_in_half_precision_is_above_50_db() -> None:
-    lr = photo(48, 40).astype(np.float32).transpose(2, 0, 1)[None] / 255
+    lr = (photo(48, 40).transpose(2, 0, 1)[None] / 255).astype(np.float32)
     for kind in ("srvgg", "rrdbnet"):
         net = net_of(kind)
         full, half = onnx_model(net), onnx_model(net)

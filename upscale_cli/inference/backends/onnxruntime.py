@@ -9,6 +9,7 @@ https://onnxruntime.ai/docs/api/python/api_summary.html, https://onnxruntime.ai/
 
 import hashlib
 import threading
+import warnings
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -159,7 +160,8 @@ class OnnxRuntimeSession:
         providers: list[Any] = [(its.name, settings)] if settings else [its.name]
         if self._provider != "cpu":
             providers.append(PROVIDERS["cpu"].name)  # for what the other leaves out
-        with _as_python_raises():
+        with _as_python_raises(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that a provider is left out, which is seen below
             session = onnxruntime.InferenceSession(self._model, options, providers=providers)
         if its.name not in session.get_providers():  # it was left out with a line in the log, and the CPU has it all
             raise RuntimeError(f"{its.name} finds no device, or lacks a library it needs")
