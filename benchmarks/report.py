@@ -101,6 +101,23 @@ def photo(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
     return out
 
 
+CPU_FLAGS = ("avx2", "fma", "avx512f", "avx512_bf16", "avx512_vnni", "avx512_fp16", "avx_vnni", "amx_tile", "amx_bf16",
+             "amx_int8", "asimd", "asimdhp", "asimddp", "bf16", "i8mm", "sve")  # fmt: skip
+"""What decides about the speed of convolutions, as Linux names it on x86 and Arm."""
+
+
+def cpu_flags() -> list[str] | None:
+    """Those of CPU_FLAGS that the processor has; None where the system has no /proc/cpuinfo."""
+    info = Path("/proc/cpuinfo")
+    if not info.exists():
+        return None
+    for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() in ("flags", "Features"):
+            return [flag for flag in CPU_FLAGS if flag in value.split()]
+    return []
+
+
 def _git(*arguments: str) -> str:
     try:
         done = subprocess.run(["git", *arguments], cwd=REPOSITORY, capture_output=True, text=True, check=True)

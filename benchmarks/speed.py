@@ -9,6 +9,7 @@ realesrgan (random weights) in fp16, as a share of what the GPU does in a plain 
 
 import argparse
 import multiprocessing
+import statistics
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 
 from benchmarks.nets import checkpoint, random_rrdbnet, row, trained
 from benchmarks.report import alternating, photo, ratio, summary, write
-from upscale_cli.inference.device import choose_precision
+from upscale_cli.inference.device import DTYPES, choose_precision
 from upscale_cli.inference.profile import profile
 from upscale_cli.inference.tiled import TiledNet
 from upscale_cli.models.interface import LoadedNet, Precision
@@ -147,28 +148,39 @@ def per_megapixel() -> dict[str, float]:
 
 def on_cuda() -> dict[str, Any]:
     """realesrgan in fp16 against the fp16 product of two 8192-cubed matrices on the same GPU, in turn."""
-    device = torch.device("cuda")
-    net = random_rrdbnet(23)
-    macs = profile(net, 4).macs * SIDE**2
-    left, right = (torch.randn(MATRIX_SIDE, MATRIX_SIDE, device=device, dtype=torch.float16) for _ in range(2))
+    gpu = torch.cuda.get_device_name()
+    return {"gpu": gpu, **share_of_a_product(random_rrdbnet(23), "cuda", "fp16", SIDE, MATRIX_SIDE, 4 * REPEATS)}
+
+
+def share_of_a_product(
+    net: LoadedNet, device: str, precision: Precision, side: int, matrix_side: int, repeats: int
+) -> dict[str, Any]:
+    """A net of scale 4, from pixels to pixels, in turn with the product of two square matrices of the same precision.
+
+    Args:
+        side: LR pixels of the square picture.
+    """
+    macs = profile(net, 4).macs * side**2
+    dtype = DTYPES[precision]
+    left, right = (torch.randn(matrix_side, matrix_side, device=device, dtype=dtype) for _ in range(2))
     product = torch.empty_like(left)
     seconds = alternating(
         {
-            "realesrgan_fp16": ours(tiled_net(net, "fp16", "cuda"), photo(SIDE, SIDE)),
+            "net": ours(tiled_net(net, precision, device), photo(side, side)),
             "matrix_product": lambda: torch.matmul(left, right, out=product),
         },
-        repeats=4 * REPEATS,
-        settle=torch.cuda.synchronize,
+        repeats=repeats,
+        settle=torch.cuda.synchronize if device == "cuda" else lambda: None,
     )
-    tflops = 2 * macs / summary(seconds["realesrgan_fp16"])["median_s"] / 1e12
-    peak = 2 * MATRIX_SIDE**3 / summary(seconds["matrix_product"])["median_s"] / 1e12
+    # Unrounded: a product is over in less than a millisecond.
+    tflops = 2 * macs / statistics.median(seconds["net"]) / 1e12
+    peak = 2 * matrix_side**3 / statistics.median(seconds["matrix_product"]) / 1e12
     return {
-        "gpu": torch.cuda.get_device_name(device),
-        "repeats": 4 * REPEATS,
+        "repeats": repeats,
         **{name: summary(values) for name, values in seconds.items()},
-        "realesrgan_tflops_per_s": round(tflops, 1),
-        "matrix_product_tflops_per_s": round(peak, 1),
-        "share": round(tflops / peak, 3),
+        "net_tflops_per_s": float(f"{tflops:.4g}"),
+        "matrix_product_tflops_per_s": float(f"{peak:.4g}"),
+        "share": float(f"{tflops / peak:.4g}"),
     }
 
 
