@@ -11,31 +11,36 @@ from benchmarks.gpu_setting import Setting
 from benchmarks.nets import row
 from benchmarks.peers_nets import picture, weights
 from upscale_cli.errors import DeviceError
-from upscale_cli.inference.backends.base import Session
-from upscale_cli.inference.backends.torch_eager import TORCH_EAGER
+from upscale_cli.inference.backends.torch_eager import TORCH_EAGER, EagerSession
+from upscale_cli.inference.device import DTYPES
 from upscale_cli.inference.tiled import TiledNet
 from upscale_cli.models.interface import LoadedNet, Precision
-from upscale_cli.models.loading import load_net
+from upscale_cli.models.loading import build_net, load_net
+
+
+class ScantSession(EagerSession):
+    """torch's, with memory for windows of so many pixels."""
+
+    most_pixels = 0
+
+    def run(self, batch: Tensor, conditions: Mapping[str, Tensor]) -> Tensor:
+        if batch.shape[-1] * batch.shape[-2] > self.most_pixels:
+            raise torch.OutOfMemoryError("out of memory, on purpose")
+        return super().run(batch, conditions)
 
 
 class Scant:
-    """A backend whose memory is enough for windows of so many pixels, on a machine without a GPU to fill up."""
+    """A backend whose memory is soon full, for machines without a GPU to fill up."""
 
     name = "torch"
 
     def __init__(self, most_pixels: int) -> None:
         self._most = most_pixels
 
-    def load(self, net: LoadedNet, device: torch.device, precision: Precision) -> Session:
-        inner, most = TORCH_EAGER.load(net, device, precision), self._most
-
-        class Limited:
-            def run(self, batch: Tensor, conditions: Mapping[str, Tensor]) -> Tensor:
-                if batch.shape[-1] * batch.shape[-2] > most:
-                    raise torch.OutOfMemoryError("out of memory, on purpose")
-                return inner.run(batch, conditions)
-
-        return Limited()
+    def load(self, net: LoadedNet, device: torch.device, precision: Precision) -> ScantSession:
+        session = ScantSession(build_net(net).to(device, DTYPES[precision]), DTYPES[precision])
+        session.most_pixels = self._most
+        return session
 
 
 def memory(setting: Setting) -> dict[str, Any]:

@@ -7,9 +7,9 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
-from xml.sax.saxutils import escape
 
 from benchmarks.report import REPOSITORY
+from benchmarks.svg import document, text
 
 WIDTH: Final = 760
 LABELS: Final = 240
@@ -17,7 +17,6 @@ VALUES: Final = 150
 BAR: Final = 16
 GAP: Final = 5
 HEAD: Final = 34
-FONT: Final = "font-family='system-ui, sans-serif'"
 
 COLOURS: Final = {"fp32": "#7a8794", "half": "#4f8fb8", "int8": "#b99a5b"}
 OURS: Final = {"fp32": "#c2562d", "half": "#e07b39", "int8": "#eda55d"}
@@ -55,14 +54,11 @@ def draw(result: dict[str, Any]) -> str:
         f"{result['rounds']} rounds in turn"
     )
     head = [
-        f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {WIDTH} {y}' width='{WIDTH}' height='{y}' role='img' "
-        f"aria-label='Speed of engines on the same nets'>",
-        f"<rect width='{WIDTH}' height='{y}' fill='white'/>",
         text(16, 24, "The same nets by different engines; longer is faster", size=16, bold=True),
         text(16, 42, about, size=11, colour="#555"),
         *legend(54),
     ]
-    return "\n".join([*head, *parts, "</svg>"]) + "\n"
+    return document(WIDTH, y, "Speed of engines on the same nets", [*head, *parts])
 
 
 def net_bars(net: dict[str, Any]) -> Iterator[Bar]:
@@ -113,17 +109,6 @@ def legend(y: float) -> Iterator[str]:
             words = f"{who}, {NAMES[kind]}"
             yield text(x + 14, y + 9, words, size=10, colour="#555")
             x += 26 + 6 * len(words)
-
-
-def text(
-    x: float, y: float, words: str, *, size: int, bold: bool = False, anchor: str = "start", colour: str = "#222"
-) -> str:
-    """One line of text."""
-    weight = " font-weight='600'" if bold else ""
-    return (
-        f"<text x='{x:.1f}' y='{y:.1f}' {FONT} font-size='{size}'{weight} text-anchor='{anchor}' fill='{colour}'>"
-        f"{escape(words)}</text>"
-    )
 
 
 def main() -> None:
