@@ -1,6 +1,7 @@
 """Engines beside torch: the same pictures, chosen once, kept by a job that goes on."""
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from upscale_cli.errors import DeviceError, OptionError
 from upscale_cli.frames.image import Pixels
 from upscale_cli.frames.pixel_format import FORMATS
 from upscale_cli.inference import engines
+from upscale_cli.inference.backends.base import Session
 from upscale_cli.inference.backends.openvino import OpenVino, OpenVinoSession
 from upscale_cli.inference.engines import Choice, choose, parsed
 from upscale_cli.inference.sizing import Target
@@ -138,6 +140,13 @@ def test_few_shapes_are_kept_compiled() -> None:
 # The choice
 
 
+def test_fp32_is_tried_too_where_nobody_asked_for_half_precision() -> None:
+    if "bf16" not in engines.openvino_precisions():
+        pytest.skip("this processor does not multiply bf16")
+    found = [list(engines._ways("openvino", "bf16", is_free=is_free)) for is_free in (True, False)]
+    assert [{one.precision for one in each} for each in found] == [{"bf16", "fp32"}, {"bf16"}]
+
+
 def fp32(_: str) -> Precision:
     return "fp32"
 
@@ -147,8 +156,12 @@ def choice_of(net: LoadedNet, wanted: str = "auto", said: list[str] | None = Non
 
 
 def test_the_fastest_is_taken_and_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    paces = iter([3.0, 2.0, 5.0, 4.0])
-    monkeypatch.setattr(engines, "_paced", lambda *_: next(paces))
+
+    def paced(session: Session, _lr: Tensor, _given: object, callers: int) -> float:
+        return 4.0 - callers if isinstance(session, OpenVinoSession) else 5.0
+
+    monkeypatch.setattr(engines, "_paced", paced)
+    monkeypatch.setattr(engines, "SLOW_COMPILE", math.inf)  # on a busy machine compiling may take long
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     net = net_of("espcn")
     first = choice_of(net)
@@ -193,7 +206,7 @@ def test_an_engine_that_gives_something_else_is_left_out(monkeypatch: pytest.Mon
     run = OpenVinoSession.run
     monkeypatch.setattr(OpenVinoSession, "run", lambda *given: run(*given) * 1.1)
     assert choice_of(net_of("espcn")).engine == "torch"
-    with pytest.raises(OptionError, match="something else than torch"):
+    with pytest.raises(OptionError, match="something else than the plain net does"):
         choice_of(net_of("espcn"), "openvino")
 
 
@@ -315,3 +328,24 @@ def test_a_picture_by_the_command_line(tmp_path: Path, run: Run) -> None:
     outcome = run(tmp_path / "a.png", "--engine", "warp")
     assert outcome.code == 2
     assert "Choose one of auto, torch, openvino" in " ".join(outcome.err.split())
+
+
+def test_a_segment_is_made_by_what_its_clip_was_begun_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    from types import SimpleNamespace
+
+    from upscale_cli.jobs.video_segments import _keep_engines
+
+    monkeypatch.setenv("UPSCALE_ENGINE", "auto")
+    began = Upscaler("espcn", device="cpu", engine="openvino", precision="fp32").engines.labels([2])
+    for labels, engine in ((began, "openvino"), ({}, "torch")):
+        job: Any = SimpleNamespace(name="a.mp4, segment 1", lr_size=(20, 10), target=TWICE, engines=labels)
+        worker = Upscaler("espcn", device="cpu", precision="fp32")
+        _keep_engines(job, worker)
+        assert worker.engines.choice(2, 8).engine == engine
+    job = SimpleNamespace(
+        name="a.mp4, segment 1", lr_size=(20, 10), target=TWICE, engines={"2": "openvino 1999.1 fp32"}
+    )
+    with pytest.raises(DeviceError, match=r"by openvino 1999\.1 fp32 where the run began. Install the same"):
+        _keep_engines(job, Upscaler("espcn", device="cpu", precision="fp32"))
+    with pytest.raises(DeviceError, match="by torch on this worker"):
+        _keep_engines(job, Upscaler("espcn", device="cpu", engine="torch", precision="fp32"))

@@ -65,6 +65,7 @@ class EngineChoice:
                 self._choices[scale] = choose(
                     self._model.net(scale), scale, self._device, self._wanted,
                     lambda engine: self._precision(engine, scale, USUAL_BITS), self._say,
+                    is_free=self._wanted_precision == "auto",
                 )  # fmt: skip
             choice = self._choices[scale]
         if bits <= USUAL_BITS:

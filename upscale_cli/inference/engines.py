@@ -122,8 +122,9 @@ def parsed(label: str) -> Choice | None:
 
 
 def choose(
-    net: LoadedNet, scale: Scale, device: torch.device, wanted: str, precision_in: Callable[[str], Precision], say: Say
-) -> Choice:
+    net: LoadedNet, scale: Scale, device: torch.device, wanted: str, precision_in: Callable[[str], Precision], say: Say,
+    *, is_free: bool = False,
+) -> Choice:  # fmt: skip
     """The engine for a net.
 
     Args:
@@ -131,6 +132,7 @@ def choose(
         wanted: an engine, or "auto".
         precision_in: what it computes in, by the engine.
         say: takes what the user should know.
+        is_free: nobody asked for a precision: fp32 is tried too, for there are processors on which half is slower.
 
     Raises:
         OptionError, DeviceError: the engine that is wanted is not here, or cannot do it.
@@ -155,7 +157,7 @@ def choose(
         return plain
     if wanted == TORCH:
         return plain
-    others = _others(wanted, precision_in)
+    others = _others(wanted, precision_in, is_free=is_free)
     if not others:
         if net.graph is None:
             return plain
@@ -173,14 +175,15 @@ def choose(
     return found
 
 
-def _others(wanted: str, precision_in: Callable[[str], Precision]) -> list[Choice]:
+def _others(wanted: str, precision_in: Callable[[str], Precision], *, is_free: bool) -> list[Choice]:
     """What to try beside torch.
 
     Raises:
         OptionError, DeviceError: the engine that is wanted is not here, or does not compute in that precision.
     """
     if wanted == "auto":
-        return [one for engine in RIVALS if is_installed(engine) for one in _ways(engine, precision_in(engine))]
+        here = [engine for engine in RIVALS if is_installed(engine)]
+        return [one for engine in here for one in _ways(engine, precision_in(engine), is_free=is_free)]
     if not is_installed(wanted):
         raise OptionError(
             f"{asked_as(wanted)} is not installed here. Choose {option('engine', TORCH)}, or install it: "
@@ -188,7 +191,7 @@ def _others(wanted: str, precision_in: Callable[[str], Precision]) -> list[Choic
         )
     check(wanted)
     precision = precision_in(wanted)
-    others = list(_ways(wanted, precision))
+    others = list(_ways(wanted, precision, is_free=is_free))
     if not others:
         able = ", ".join(sorted(precisions(wanted)))
         raise OptionError(
@@ -203,11 +206,13 @@ def openvino_precisions() -> frozenset[Precision]:
     return precisions(OPENVINO)
 
 
-def _ways(engine: str, precision: Precision) -> Iterator[Choice]:
+def _ways(engine: str, precision: Precision, *, is_free: bool) -> Iterator[Choice]:
     """What is worth trying of an engine that is here."""
     if precision in precisions(engine):
         for requests in callers(engine):
             yield Choice(engine, version(engine), precision, requests)
+    if is_free and precision != "fp32":
+        yield Choice(engine, version(engine), "fp32")
 
 
 # Trying

@@ -8,7 +8,7 @@ workers may make them instead (`video_segments.py`): then this is what comes bef
 
 import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -20,7 +20,7 @@ from upscale_cli.files.output_folder import folder_for
 from upscale_cli.files.work_folder import WorkFolder, job_in, work_folder
 from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.jobs.carried import Told, report_carried_of_clip
-from upscale_cli.jobs.fingerprint import digest, keep_engines, requested_options
+from upscale_cli.jobs.fingerprint import ENGINES_KEY, digest, keep_engines, requested_options
 from upscale_cli.jobs.finished_jobs import remember, was_finished
 from upscale_cli.jobs.frame_queue import capacity, flow
 from upscale_cli.jobs.long_clips import check_clip_length
@@ -49,6 +49,7 @@ class SegmentRun:
         folder: where they are to lie.
         journal: which are there, and where the others are recorded.
         watch: counts them.
+        engines: what runs the nets, by scale.
     """
 
     job: VideoFacts
@@ -57,6 +58,7 @@ class SegmentRun:
     journal: Journal
     progress: VideoProgress
     say: Say
+    engines: Mapping[str, str]
 
     @property
     def planned(self) -> StreamPlan:
@@ -107,7 +109,7 @@ def run_resumable(
         listener(started(job, upscaler, plan))
         if journal.frames:
             say(f"{job.clip.name}: going on after frame {journal.frames}.")
-        making = SegmentRun(job, plan, work.path, journal, progress, say)
+        making = SegmentRun(job, plan, work.path, journal, progress, say, record.get(ENGINES_KEY, {}))
         try:
             with work.failures():
                 if not journal.is_complete:

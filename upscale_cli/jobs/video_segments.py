@@ -9,7 +9,7 @@ Where packets and frames are not one to one it is found out then, and the clip i
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -17,7 +17,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Final, Self
 
-from upscale_cli.errors import FFmpegError, InterruptedRun, UpscaleError
+from upscale_cli.errors import DeviceError, FFmpegError, InterruptedRun, UpscaleError
 from upscale_cli.events import ClipFinished, ClipProgress, Event, Listener, Note, saying_once
 from upscale_cli.frames.video import VideoFrame
 from upscale_cli.inference.sizing import Target
@@ -38,6 +38,7 @@ from upscale_cli.media.video.reader_arguments import PREROLL_SECONDS, DecodeOpti
 from upscale_cli.media.video.segments import Segment, SegmentEncoder, segment_length
 from upscale_cli.media.video.streams import VideoStream
 from upscale_cli.media.video.writer_arguments import Track
+from upscale_cli.messages import option
 from upscale_cli.text import counted
 
 POLL_SECONDS: Final = 0.5
@@ -65,6 +66,7 @@ class SegmentJob:
         stream, track: which stream is read, and how it is encoded: as was decided where the segments are dispatched.
         ffmpeg: the version it has to be made by.
         used: what values the whole clip uses, where that is little of its range.
+        engines: what is to run the nets, as `EngineChoice.labels` has it.
     """
 
     clip: VideoFacts
@@ -77,6 +79,7 @@ class SegmentJob:
     track: Track
     ffmpeg: str
     used: ValueRange | None = None
+    engines: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -271,7 +274,7 @@ def _jobs(making: SegmentRun) -> list[SegmentJob]:
         SegmentJob(
             job, number, tuple(pts[begin : begin + length]), pts[begin - 1] if begin else None,
             begin + length >= len(pts), making.folder.absolute(), planned.stream, planned.track,
-            making.plan.ffmpeg.version, planned.upscaler.used,
+            making.plan.ffmpeg.version, planned.upscaler.used, making.engines,
         )
         for number, begin in enumerate(range(0, len(pts), length))
     ]  # fmt: skip
@@ -316,6 +319,7 @@ def make_segment(job: SegmentJob, upscaler: Upscaler, listener: Listener) -> Mad
     """
     say = saying_once(listener)
     ffmpeg = same_ffmpeg(job)
+    _keep_engines(job, upscaler)
     frames, tally = _frame_upscaler(job, upscaler), Tally()
     with (
         VideoReader(job.clip.clip, job.stream, job.track.format, ffmpeg, options=job.decode, say=say) as reader,
@@ -391,6 +395,25 @@ def same_ffmpeg(job: SegmentJob) -> FFmpeg:
             "Install the same everywhere, or name it with UPSCALE_FFMPEG."
         )
     return ffmpeg
+
+
+def _keep_engines(job: SegmentJob, upscaler: Upscaler) -> None:
+    """Has a clip's nets run by what ran them where the segments are dispatched. (A GPU is torch's everywhere.)
+
+    Raises:
+        DeviceError: this machine has no such engine.
+    """
+    if upscaler.device.type != "cpu":
+        return
+    passes = upscaler.plan(*job.lr_size, job.target).passes
+    upscaler.engines.keep(job.engines, passes)
+    here = upscaler.engines.labels(passes)
+    if here != dict(job.engines):
+        wanted, found = (", ".join(labels.values()) or "torch" for labels in (job.engines, here))
+        raise DeviceError(
+            f"{job.name}: the net would be run by {found} on this worker, and by {wanted} where the run began. "
+            f"Install the same everywhere, or choose {option('engine', 'torch')}."
+        )
 
 
 def _frame_upscaler(job: SegmentJob, upscaler: Upscaler) -> VideoUpscaler:
