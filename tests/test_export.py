@@ -339,6 +339,24 @@ def test_openvino_s_graph_says_it_too(tmp_path: Path) -> None:
     assert graph.get_rt_info(["upscale", "scale"]).astype(str) == "2"
 
 
+@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize("ending", [".onnx", ".xml"])
+def test_a_file_for_one_size_only(runtime: Runtime, ending: str, tmp_path: Path) -> None:
+    if (runtime, ending) == ("onnxruntime", ".xml"):
+        pytest.skip("is no file for it")
+    made = export_model("espcn", tmp_path / f"net{ending}", scale=2, input_size=(34, 21))
+    net = load_net(bundled_folder() / "espcn-x2.safetensors")
+    lr = np.random.default_rng(0).random((1, 1, 21, 34), dtype=np.float32)
+    answer = by_runtime(runtime, made.output, {"input": lr})
+    np.testing.assert_allclose(answer, by_torch(net, {"input": lr}, 2), atol=1e-5)
+    if runtime == "openvino":
+        import openvino
+
+        assert list(openvino.Core().read_model(made.output).input().shape) == [1, 1, 21, 34]
+    with pytest.raises(Exception, match=r"(?i)invalid|dimension|shape"):
+        by_runtime(runtime, made.output, {"input": lr[:, :, :20]})
+
+
 # Where it goes
 
 
@@ -360,6 +378,9 @@ def test_names_and_endings_decide(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         (("espcn", "-s", "5"), "--scale 5: espcn is x2, x3, x4 in one pass"),
         (("espcn", "-o", "net.pt"), "-o net.pt: what .pt is to hold is not known"),
         (("espcn", "-o", "net.onnx", "-f", "openvino"), "-o net.onnx does not end as --format openvino does"),
+        (("espcn", "--input-size", "big"), "--input-size 'big' is no size"),
+        (("espcn", "--input-size", "0x4"), "--input-size 0x4 is no picture"),
+        (("espcn", "--input-size", "4x4", "-f", "mpv"), "--input-size is for ONNX and OpenVINO"),
         (("espcn", "-o", "-"), "-o -: the result has to be a file"),
         (("esp",), "model 'esp' is neither a name in the registry nor a file"),
         (("nowhere.pth",), "nowhere.pth: no such file"),
@@ -396,6 +417,7 @@ def test_a_file_that_was_not_tried_is_reported(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(verify, "onnx_runner", lambda _: None)
     told: list[Event] = []
     made = export_model("espcn", tmp_path / "net.onnx", listener=told.append)
+    assert made.agreement is not None
     assert made.agreement.runtime == ""
     assert any(isinstance(event, Note) and "was not tried" in event.text for event in told)
 

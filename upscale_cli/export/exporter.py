@@ -1,6 +1,6 @@
 """A net as a file for other programs: chosen, converted, checked, and only then given its name.
 
-name or checkpoint  ->  LoadedNet  ->  ONNX  ->  the same answers?  ->  .onnx | .xml and .bin
+name or checkpoint  ->  LoadedNet  ->  ONNX  ->  the same answers?  ->  .onnx | .xml and .bin | .glsl
 """
 
 import importlib.util
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
-from upscale_cli.errors import OptionError
+from upscale_cli.errors import OptionError, OutputError
 from upscale_cli.events import Listener, Note, ignore
 from upscale_cli.export.choice import Choice, chosen
 from upscale_cli.files.atomic_file import OutputFile
@@ -21,11 +21,11 @@ from upscale_cli.models.interface import scales_named
 if TYPE_CHECKING:
     from upscale_cli.export.verify import Agreement
 
-Format = Literal["onnx", "openvino"]
+Format = Literal["onnx", "openvino", "mpv"]
 
-ENDINGS: Final[dict[Format, str]] = {"onnx": ".onnx", "openvino": ".xml"}
+ENDINGS: Final[dict[Format, str]] = {"onnx": ".onnx", "openvino": ".xml", "mpv": ".glsl"}
 
-USUAL_SCALES: Final[dict[Format, int]] = {"onnx": 4, "openvino": 4}
+USUAL_SCALES: Final[dict[Format, int]] = {"onnx": 4, "openvino": 4, "mpv": 2}
 """Where the user names none, as for photos and clips."""
 
 LARGE: Final = 20_000_000
@@ -42,7 +42,7 @@ class Export:
         title: the model and its scale.
         inputs: what it takes, by name.
         size: bytes of all files.
-        agreement: with the net that it was made from.
+        agreement: with the net that it was made from; None of a shader, which nothing here runs.
     """
 
     output: Path
@@ -52,7 +52,7 @@ class Export:
     precision: Literal["fp16", "fp32"]
     inputs: tuple[str, ...]
     size: int
-    agreement: "Agreement"
+    agreement: "Agreement | None"
     seconds: float
 
 
@@ -63,6 +63,8 @@ def export_model(
     scale: float | None = None,
     format: Format | None = None,
     fp16: bool = False,
+    input_size: tuple[int, int] | None = None,
+    full_range: bool = False,
     overwrite: bool = False,
     listener: Listener = ignore,
 ) -> Export:
@@ -71,9 +73,12 @@ def export_model(
     Args:
         model: a name, or the path of any checkpoint.
         output: a file, or a folder; None: MODEL-x4.onnx in the current one.
-        scale: of the net, where it has several; None: 4 if it has that, else its largest.
-        format: "onnx" or "openvino" (two files); None: by the ending of `output`.
+        scale: of the net, where it has several; None: 4 if it has that, else its largest; for mpv 2.
+        format: "onnx", "openvino" (two files) or "mpv" (a shader); None: by the ending of `output`.
         fp16: weights in half precision; of ONNX the computation, too. Inputs and output are float32 all the same.
+        input_size: width and height of the only pictures that ONNX and OpenVINO files then take, one at a time: for
+            programs that know no free sizes; None: any size and number.
+        full_range: a shader for clips whose black is 0; else for those whose black is 16, as nearly all are.
         overwrite: replace what is there.
         listener: receives what the user should know.
 
@@ -84,16 +89,21 @@ def export_model(
     """
     begin = time.perf_counter()
     chosen_format = _format(output, format)
+    _check_options(chosen_format, fp16=fp16, input_size=input_size, full_range=full_range)
     _check_libraries(chosen_format)
     early = _place(output, chosen_format)
     if early is not None:
         _check_free(early, chosen_format, overwrite=overwrite)
     choice = chosen(str(model), scale, USUAL_SCALES[chosen_format], listener)
+    _check_size(choice, input_size)
     place = early or _named_after(choice, chosen_format, output)
     _check_free(place, chosen_format, overwrite=overwrite)
     if sum(tensor.numel() for tensor in choice.net.state_dict.values()) > LARGE:
         listener(Note(f"{choice.title} is a large net: tracing and checking it takes a while."))
-    made = _MAKERS[chosen_format](choice, fp16=fp16)
+    if chosen_format == "mpv":
+        made = _make_mpv(choice, full_range=full_range)
+    else:
+        made = _MAKERS[chosen_format](choice, fp16=fp16, input_size=input_size)
     for text in _notes(made.agreement, fp16=fp16):
         listener(Note(text))
     _write(place, made.contents, overwrite=overwrite)
@@ -114,8 +124,8 @@ def _format(output: str | os.PathLike[str] | None, given: Format | None) -> Form
     by_ending = next((name for name, of_it in ENDINGS.items() if of_it == ending), None)
     if given is None and ending and by_ending is None:
         raise OptionError(
-            f"{option('output', output)}: what {ending} is to hold is not known. End it in .onnx or .xml (OpenVINO), "
-            f"or give {option('format')}."
+            f"{option('output', output)}: what {ending} is to hold is not known. End it in .onnx, .xml (OpenVINO) or "
+            f".glsl (mpv), or give {option('format')}."
         )
     if given is not None and given not in ENDINGS:
         raise OptionError(f"{option('format', given)} is none that nets are written in. Choose {', '.join(ENDINGS)}.")
@@ -125,6 +135,40 @@ def _format(output: str | os.PathLike[str] | None, given: Format | None) -> Form
             f"{option('output', output)} does not end as {option('format', given)} does. End it in {ENDINGS[given]}."
         )
     return given or by_ending or "onnx"
+
+
+def _check_options(format: Format, *, fp16: bool, input_size: tuple[int, int] | None, full_range: bool) -> None:
+    """Refuses options of another format.
+
+    Raises:
+        OptionError: one is given.
+    """
+    if fp16 and format == "mpv":
+        raise OptionError(f"{option('fp16')} is for ONNX and OpenVINO: a shader's numbers are text. Leave it out.")
+    if input_size and format == "mpv":
+        raise OptionError(f"{option('input_size')} is for ONNX and OpenVINO: a shader takes any. Leave it out.")
+    if input_size and min(input_size) < 1:
+        raise OptionError(f"{option('input_size', _size(input_size))} is no picture. Give at least 1x1.")
+    if full_range and format != "mpv":
+        raise OptionError(f"{option('full_range')} is for shaders. Leave it out, or choose {option('format', 'mpv')}.")
+
+
+def _size(input_size: tuple[int, int]) -> str:
+    return f"{input_size[0]}x{input_size[1]}"
+
+
+def _check_size(choice: Choice, input_size: tuple[int, int] | None) -> None:
+    """Refuses a size that the net does not take.
+
+    Raises:
+        OptionError: so it is.
+    """
+    net = choice.net.descriptor
+    if input_size and (min(input_size) < net.least_side or any(side % net.multiple_of for side in input_size)):
+        raise OptionError(
+            f"{option('input_size', _size(input_size))}: {choice.title} takes sides of at least {net.least_side} that "
+            f"are multiples of {net.multiple_of}. Choose another."
+        )
 
 
 def _is_folder(output: str | os.PathLike[str]) -> bool:
@@ -179,27 +223,54 @@ class _Made:
 
     contents: tuple[bytes, ...]
     inputs: tuple[str, ...]
-    agreement: "Agreement"
+    agreement: "Agreement | None" = None
 
 
-def _make_onnx(choice: Choice, *, fp16: bool) -> _Made:
-    from upscale_cli.export.onnx_model import exported_model
+def _make_onnx(choice: Choice, *, fp16: bool, input_size: tuple[int, int] | None) -> _Made:
+    from upscale_cli.export.onnx_model import exported_model, of_one_size
     from upscale_cli.export.verify import onnx_runner, verified
 
     model = exported_model(choice.net, choice.scale, choice.facts, fp16=fp16, name=choice.title)
     agreement = verified(lambda: onnx_runner(model), choice.net, choice.scale, fp16=fp16, name=choice.title)
+    if input_size:
+        model = of_one_size(model, input_size[1], input_size[0], choice.scale)
     return _Made((model.SerializeToString(),), tuple(value.name for value in model.graph.input), agreement)
 
 
-def _make_openvino(choice: Choice, *, fp16: bool) -> _Made:
-    from upscale_cli.export.onnx_model import exported_model
+def _make_openvino(choice: Choice, *, fp16: bool, input_size: tuple[int, int] | None) -> _Made:
+    from upscale_cli.export.onnx_model import exported_model, of_one_size
     from upscale_cli.export.openvino_ir import openvino_ir
     from upscale_cli.export.verify import ir_runner, verified
 
     model = exported_model(choice.net, choice.scale, choice.facts, name=choice.title)
     graph, weights = openvino_ir(model, fp16=fp16)
     agreement = verified(lambda: ir_runner(graph, weights), choice.net, choice.scale, fp16=fp16, name=choice.title)
+    if input_size:
+        graph, weights = openvino_ir(of_one_size(model, input_size[1], input_size[0], choice.scale), fp16=fp16)
     return _Made((graph, weights), tuple(value.name for value in model.graph.input), agreement)
+
+
+def _make_mpv(choice: Choice, *, full_range: bool) -> _Made:
+    from upscale_cli.export.mpv_shader import MOST_WEIGHTS, mpv_shader
+    from upscale_cli.export.onnx_model import described, exported_model
+    from upscale_cli.export.shader_layers import UnshadableError, shader_net
+
+    facts = choice.net.descriptor
+    weights = sum(tensor.numel() for tensor in choice.net.state_dict.values())
+    try:
+        if facts.colour != "luma":
+            raise UnshadableError(f"it works on {facts.colour}, and shaders are made of nets that work on brightness")
+        if weights > MOST_WEIGHTS:
+            raise UnshadableError(f"it has {weights:,} weights, and more than {MOST_WEIGHTS:,} are too slow for a clip")
+        model = exported_model(choice.net, choice.scale, choice.facts, name=choice.title)
+        net = shader_net(model, int(choice.scale), facts.channels)
+    except UnshadableError as error:
+        raise OutputError(
+            f"{choice.title}: cannot be written as a shader: {error}. Choose {option('format', 'onnx')}."
+        ) from error
+    stated = {**described(facts, choice.scale, fp16=False), **choice.facts}
+    text = mpv_shader(net, stated, title=choice.title, luma_range=facts.luma_range, full_range=full_range)
+    return _Made((text.encode(),), ("LUMA",))
 
 
 _MAKERS: Final[dict[Format, Callable[..., _Made]]] = {
@@ -219,10 +290,12 @@ def _write(place: Path, contents: tuple[bytes, ...], *, overwrite: bool) -> None
     write_pair(place, graph, weights, overwrite=overwrite)
 
 
-def _notes(agreement: "Agreement", *, fp16: bool) -> list[str]:
+def _notes(agreement: "Agreement | None", *, fp16: bool) -> list[str]:
     """What the user should know of a file that is good enough to be written."""
     from upscale_cli.export.verify import CLOSE_DB
 
+    if agreement is None:
+        return []
     if not agreement.runtime:
         return ["neither onnxruntime nor openvino is installed here: whether the file gives the net's answers was "
                 "not tried."]  # fmt: skip

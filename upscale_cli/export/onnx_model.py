@@ -114,6 +114,27 @@ def exported_model(
     return model
 
 
+def of_one_size(model: onnx.ModelProto, height: int, width: int, scale: Scale) -> onnx.ModelProto:
+    """The model for single pictures of one size: what programs want that know no free axes."""
+    fixed = onnx.ModelProto()
+    fixed.CopyFrom(model)
+    sides = {"batch": 1, "height": height, "width": width}
+    for value in fixed.graph.input:
+        for axis in value.type.tensor_type.shape.dim:
+            if axis.dim_param in sides:
+                axis.dim_value = sides[axis.dim_param]
+    output = fixed.graph.output[0].type.tensor_type.shape.dim
+    output[0].dim_value = 1
+    if isinstance(scale, int):
+        output[2].dim_value, output[3].dim_value = height * scale, width * scale
+    del fixed.graph.value_info[:]  # what was inferred of free axes
+    onnx.helper.set_model_props(fixed, {prop.key: prop.value for prop in model.metadata_props} | {
+        "input_size": f"{width}x{height}"
+    })  # fmt: skip
+    onnx.checker.check_model(fixed)
+    return fixed
+
+
 def described(net: Descriptor, scale: Scale, *, fp16: bool) -> dict[str, str]:
     """What a program has to know to use the file, as ONNX metadata: names and values, all of them text."""
     facts = {
