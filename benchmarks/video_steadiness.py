@@ -101,15 +101,15 @@ def half_pixel_pan(picture: Picture, frames: int) -> Iterator[Picture]:
 def unmoved(clip: Path, model: str, scale: int) -> dict[str, float]:
     """The difference between equal frames, each computed, and taken over from the one before."""
     return {
-        name: difference(clip, model, scale, ClipOptions(dedup=dedup))
-        for name, dedup in (("computed_again", False), ("taken_over", True))
+        name: difference(clip, model, scale, ClipOptions(reuse=reuse))
+        for name, reuse in (("computed_again", False), ("taken_over", True))
     }
 
 
 def beside_bicubic(clip: Path, model: str, scale: int, *, moves: bool) -> dict[str, float]:
     """What neighbours differ by in LR (0 where the view moves: it says nothing), by the net and by bicubic."""
     shift = scale // 2 if moves else 0
-    net, bicubic = (difference(clip, name, scale, ClipOptions(dedup=False), shift) for name in (model, "bicubic"))
+    net, bicubic = (difference(clip, name, scale, ClipOptions(reuse=False), shift) for name in (model, "bicubic"))
     lr = {} if moves else {"lr": round(between(luma(clip)), 4)}
     return {**lr, "net": round(net, 4), "bicubic": round(bicubic, 4), "ratio": round(net / bicubic, 3)}
 
@@ -117,7 +117,7 @@ def beside_bicubic(clip: Path, model: str, scale: int, *, moves: bool) -> dict[s
 def difference(clip: Path, model: str, scale: int, options: ClipOptions, shift: int = 0) -> float:
     """Between neighbouring frames of what `model` makes of a clip."""
     output = clip.with_name("sr.mkv")
-    lossless = ClipOptions(encode=EncodeOptions(codec="ffv1"), overwrite=True, dedup=options.dedup)
+    lossless = ClipOptions(encode=EncodeOptions(codec="ffv1"), overwrite=True, reuse=options.reuse)
     upscaled(clip, output, Upscaler(model, device="cpu"), lossless, scale)
     return between(luma(output), shift)
 

@@ -77,7 +77,7 @@ def test_sizes(clips: Clips, tmp_path: Path, how: dict[str, Any], size: tuple[in
 
 def test_options_together(clips: Clips, tmp_path: Path) -> None:
     options = ClipOptions(
-        decode=DecodeOptions(start=0.2, frames=5), encode=EncodeOptions(codec="ffv1", pix_fmt="yuv444p"), dedup=False,
+        decode=DecodeOptions(start=0.2, frames=5), encode=EncodeOptions(codec="ffv1", pix_fmt="yuv444p"), reuse=False,
         video_stream="0",
     )  # fmt: skip
     output = upscale_video(clips("long_gop"), tmp_path / "{stem}_{width}.mkv", 2, model="bicubic", options=options)

@@ -716,7 +716,7 @@ CLIP = (*FAST, "--preset", "ultrafast")
         (("--realtime",), "clip_2x.mp4", (96, 64, 8)),
         (("--realtime=strict",), "clip_2x.mp4", (96, 64, 8)),
         (("--preview", 0.2), "clip_preview_2x.mp4", (192, 64, 5)),
-        (("--no-dedup", "--deinterlace", "off"), "clip_2x.mp4", (96, 64, 8)),
+        (("--no-reuse", "--deinterlace", "off"), "clip_2x.mp4", (96, 64, 8)),
     ],
 )
 def test_names_and_sizes_of_clips(

@@ -120,6 +120,13 @@ def drawn(*events: Event, width: int, terminal: bool = True) -> list[str]:
     return [line for line in re.split(r"[\r\n]+", text) if line.strip()]
 
 
+@pytest.mark.parametrize(("reused", "words"), [(0.0, False), (0.004, False), (0.637, True)])
+def test_what_was_taken_over_is_told(reused: float, words: bool) -> None:
+    text = " ".join(summary(replace(FINISHED, reused=reused)))
+    assert ("64% of the net's work taken over from the frame before" in text) == words
+    assert ("taken over" in text) == words
+
+
 @pytest.mark.parametrize(
     "progress",
     [

@@ -41,6 +41,10 @@ class Doubling:
         self.most = max(self.most, len(self._in_progress))
         return number, samples.copy()
 
+    @property
+    def reused(self) -> float:
+        return len(self.ways) / 4
+
     def collect(self, pending: tuple[int, NDArray[Any]]) -> NDArray[Any]:
         number, samples = pending
         assert self._in_progress.popleft() == number, "collected out of order"
@@ -92,23 +96,23 @@ def _no_thread_is_left() -> Iterator[None]:
     shown=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3)), max_size=40),
     depth=st.integers(0, 3),
     channels=st.tuples(st.integers(1, 4), st.integers(1, 4)),
-    dedup=st.booleans(),
+    reuse=st.booleans(),
 )
 def test_every_frame_of_every_stream_comes_out_once_and_in_order(
-    shown: list[tuple[int, int]], depth: int, channels: tuple[int, int], dedup: bool
+    shown: list[tuple[int, int]], depth: int, channels: tuple[int, int], reuse: bool
 ) -> None:
     """Frames of three streams, few values so that many are equal; pipelines that give their results later."""
     pipelines = {stream: Doubling(depth if stream else 0) for stream in range(3)}
     source = [frame(value, at, stream) for at, (stream, value) in enumerate(shown)]
     sink = Sink()
-    tally = run(source, sink, pipelines=pipelines, dedup=dedup, lr_capacity=channels[0], sr_capacity=channels[1])
+    tally = run(source, sink, pipelines=pipelines, reuse=reuse, lr_capacity=channels[0], sr_capacity=channels[1])
     assert sink.written == [(stream, at, 2 * value) for at, (stream, value) in enumerate(shown)]
     assert tally.frames == len(shown) == tally.net + tally.same
     assert tally.per_stream == {s: n for s in range(3) if (n := sum(stream == s for stream, _ in shown))}
     assert tally.last == (sink.written[-1][:2] if shown else None)
     assert sum(len(pipeline.ways) for pipeline in pipelines.values()) == tally.net
     assert all(pipeline.most <= max(depth, 0) + 1 for pipeline in pipelines.values())
-    if dedup:
+    if reuse:
         by_stream: list[list[int]] = [[value for stream, value in shown if stream == s] for s in range(3)]
         assert tally.same == sum(sum(a == b for a, b in pairwise(values)) for values in by_stream)
     else:
@@ -132,6 +136,30 @@ def test_a_frame_is_compared_with_its_own_stream_only() -> None:
     source = [frame(7, 0, 0), frame(7, 0, 1), frame(7, 1, 0), frame(7, 1, 1)]
     tally = run(source, Sink(), pipelines={0: Doubling(), 1: Doubling()})
     assert (tally.net, tally.same) == (2, 2)
+
+
+def test_a_held_picture_goes_to_the_net_as_soon_as_there_is_time() -> None:
+    """A slide whose first frames came too late does not stay bicubic; once the net had it, that is kept."""
+    asked: list[int] = []
+
+    def by_net(frame: VideoFrame) -> bool:
+        asked.append(frame.pts)
+        return frame.pts >= 3
+
+    pipeline, sink = Doubling(depth=2), Sink()
+    tally = run(frames(8, value=lambda at: 7 if at < 7 else 9), sink, pipelines={0: pipeline}, by_net=by_net)
+    assert pipeline.ways == [False, True, True]
+    assert asked == [0, 1, 2, 3, 7]
+    assert (tally.net, tally.fallback, tally.same) == (2, 1, 5)
+    assert [value for *_, value in sink.written] == [14] * 7 + [18]
+
+
+def test_what_was_saved_is_a_share_of_the_nets_work() -> None:
+    """Of eight frames one is the same, and a quarter of each of the others was taken over (by `Doubling.reused`)."""
+    tally = run(frames(8, value=lambda at: min(at, 6)), Sink(), pipelines={0: Doubling()})
+    assert (tally.net, tally.same, tally.reused) == (7, 1, 7 / 4)
+    assert tally.saved == (1 + 7 / 4) / 8
+    assert Tally().saved == 0
 
 
 def test_frames_that_would_come_too_late_take_the_cheap_way_and_are_counted() -> None:
@@ -198,6 +226,10 @@ class Raising(Doubling):
         if len(self.ways) == self._at and not self._in_collect:
             raise self._error
         return super().submit(samples, net=net)
+
+    @property
+    def reused(self) -> float:
+        return len(self.ways) / 4
 
     def collect(self, pending: tuple[int, NDArray[Any]]) -> NDArray[Any]:
         if pending[0] == self._at:

@@ -22,7 +22,6 @@ from upscale_cli.frames.colour_tags import ColourTags
 from upscale_cli.frames.image import Pixels
 from upscale_cli.frames.pixel_format import FORMATS, PixelFormat
 from upscale_cli.inference import frame_upscaler
-from upscale_cli.inference.conditions import Conditions
 from upscale_cli.inference.frame_upscaler import FrameRequest, FrameUpscaler
 from upscale_cli.inference.scheduler import Future
 from upscale_cli.inference.sizing import Target
@@ -374,9 +373,9 @@ def test_a_constant_alpha_costs_nothing_and_stays(value: int, monkeypatch: pytes
     seen: list[int] = []
     whole = TiledNet.upscale_tensor
 
-    def counted(self: TiledNet, lr: Tensor, place: int, given: Conditions) -> Tensor:
+    def counted(self: TiledNet, *given: Any) -> Tensor:
         seen.append(1)
-        return whole(self, lr, place, given)
+        return whole(self, *given)
 
     monkeypatch.setattr(TiledNet, "upscale_tensor", counted)
     samples = with_alpha("yuva420p", np.full((10, 12), value))

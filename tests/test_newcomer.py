@@ -500,7 +500,7 @@ def test_words_of_a_library_are_no_reason(
     [
         (("--crf", 20), "--crf is for clips"),
         (("--realtime", "--crf", 20), "--crf and --realtime are for clips"),
-        (("--no-dedup",), "--no-dedup is for clips"),
+        (("--no-reuse",), "--no-reuse is for clips"),
         (("--encoder-arg", "a=b"), "--encoder-arg is for clips"),
         (("--preview", 2), "--preview is for clips"),
         (("--start", 1, "--end", 2, "--fps", 25), "--start, --end and --fps are for clips"),

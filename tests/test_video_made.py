@@ -487,7 +487,7 @@ def test_a_progressive_clip_is_not_deinterlaced(clips: Clips, tmp_path: Path) ->
 def test_frames_that_are_not_computed_again_are_the_same(clips: Clips, tmp_path: Path) -> None:
     for name in ("static", "plain"):
         run(clips(name), tmp_path / "a.mkv", *FFV1, "--overwrite")
-        run(clips(name), tmp_path / "b.mkv", *FFV1, "--overwrite", "--no-dedup")
+        run(clips(name), tmp_path / "b.mkv", *FFV1, "--overwrite", "--no-reuse")
         a, b = examine(tmp_path / "a.mkv"), examine(tmp_path / "b.mkv")
         assert_same_timing(a.video, b.video)
         assert [parcel.digest for parcel in a.video.parcels] == [parcel.digest for parcel in b.video.parcels]

@@ -354,10 +354,10 @@ def test_another_input_is_named(clips: Clips, tmp_path: Path, monkeypatch: pytes
     assert "the input differs" in outcome.line
 
 
-def test_hwaccel_and_dedup_may_change(clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hwaccel_and_reuse_may_change(clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     output = tmp_path / "out.mp4"
     halted(clips("plain"), output, monkeypatch=monkeypatch)
-    assert "going on" in done(clips("plain"), output, "--resume", "--no-dedup", "--hwaccel", "auto")
+    assert "going on" in done(clips("plain"), output, "--resume", "--no-reuse", "--hwaccel", "auto")
 
 
 @pytest.mark.parametrize("options", [("--realtime=strict",), ("--preview", 1)], ids=lambda o: str(o[0]))

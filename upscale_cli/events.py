@@ -153,6 +153,7 @@ class ClipFinished:
         model: what upscaled it.
         frames: written; of them by the `net`, by the `fallback` (bicubic, where the net would have come too late), and
             the `same` as the frame before; `repeated` replace frames that the source has lost.
+        reused: share of the net's work that was not done, for the frame before was the same there; 0 to 1.
         stages: busy seconds of each stage; they run at the same time.
         damage: what the source has lost, in words; "" for nothing.
         advice: what would help, where real time was wanted and the net could not hold it; "" otherwise.
@@ -173,6 +174,7 @@ class ClipFinished:
     slowest: str
     stages: dict[str, float]
     model: str
+    reused: float = 0.0
     damage: str = ""
     advice: str = ""
 

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from upscale_cli.cli.console_folder import FolderView
 
 
+LEAST_REUSED: Final = 0.01
+"""Share of the net's work that is worth a word."""
+
 WIDE: Final = 10_000
 """Cells of a line in a file or a pipe: no table is folded there."""
 
@@ -251,6 +254,8 @@ def summary(event: ClipFinished) -> list[str]:
         "repeated for lost ones": event.repeated,
     }
     counts = ", ".join(f"{count} {what}" for what, count in parts.items() if count)
+    if event.reused >= LEAST_REUSED:
+        counts += f"; {event.reused:.0%} of the net's work taken over from the frame before"
     pace = f"{event.fps:.1f} fps, {event.realtime:.2f} x real time"
     return [*lines, f"  {pace}; {counts}; slowest stage: {event.slowest}"]
 

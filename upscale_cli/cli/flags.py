@@ -31,8 +31,8 @@ def flag_of(name: str) -> str:
 def written(part: Option | Command) -> str:
     """An option or command in a message, as the command line writes it.
 
-    >>> written(Option("overlap", 64)), written(Option("dedup", False)), written(Option("realtime", "strict"))
-    ('--overlap 64', '--no-dedup', '--realtime=strict')
+    >>> written(Option("overlap", 64)), written(Option("reuse", False)), written(Option("realtime", "strict"))
+    ('--overlap 64', '--no-reuse', '--realtime=strict')
     """
     if isinstance(part, Command):
         return f"`upscale {part.verb}`"

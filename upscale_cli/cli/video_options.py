@@ -98,7 +98,14 @@ class VideoGroup:
             "field: always, two frames of each.",
         ),
     ] = "auto"
-    no_dedup: Annotated[bool, in_video("--no-dedup", help="Compute a frame again that equals the one before.")] = False
+    no_reuse: Annotated[
+        bool,
+        in_video(
+            "--no-reuse",
+            "--no-dedup",
+            help="Compute again what equals the frame before, in whole or in part.",
+        ),
+    ] = False
     realtime: Annotated[
         str | None,
         in_video(
@@ -130,7 +137,7 @@ class VideoGroup:
         usual = {field.name: field.default for field in fields(self) if field.name != "resume"}  # photos have that too
         names = {name: getattr(self, name) for name, value in usual.items() if getattr(self, name) != value}
         return tuple(
-            option("dedup", False) if name == "no_dedup" else option({"encoder_arg": "extra"}.get(name, name))
+            option("reuse", False) if name == "no_reuse" else option({"encoder_arg": "extra"}.get(name, name))
             for name in names
         )
 
@@ -153,7 +160,7 @@ class VideoGroup:
             extra=encoder_arguments(self.encoder_arg or []),
         )  # fmt: skip
         return ClipOptions(
-            decode=decode, encode=encode, video_stream=self.video_stream, overwrite=overwrite, dedup=not self.no_dedup,
+            decode=decode, encode=encode, video_stream=self.video_stream, overwrite=overwrite, reuse=not self.no_reuse,
             max_pixels=max_pixels, realtime=cast("Realtime | None", self.realtime), resume=self.resume,
             preview=self.preview, play=self.play, live=self.live, yes=yes,
         )  # fmt: skip

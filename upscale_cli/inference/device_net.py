@@ -5,7 +5,7 @@
 Owns the sessions there, one for each precision, and knows what to do when memory runs out.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +27,9 @@ from upscale_cli.inference.health import health_of
 from upscale_cli.inference.tiling import MIN_TILE, Geometry, RowBlender, Span, tile_spans
 from upscale_cli.messages import option
 from upscale_cli.models.interface import LoadedNet, Precision, scaled
+
+Known = Callable[[Callable[[Span, Span], Tensor]], Sequence[Tensor]]
+"""Takes what computes a window, by its rows and columns, and gives all windows, row by row."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -268,21 +271,45 @@ class DeviceNet:
         lr: Tensor,
         given: Mapping[str, Tensor],
         transfer: Transfer,
-        rows: list[Span],
-        columns: list[Span],
+        rows: Sequence[Span],
+        columns: Sequence[Span],
+        known: Known | None = None,
     ) -> Tensor:
-        """What `run` gives for the window, computed as smaller windows within it. (1, C, h, w) as there."""
+        """What `run` gives for the window, computed as smaller windows within it. (1, C, h, w) as there.
+
+        Args:
+            known: gives those that need not be computed; see `reuse.Turn.windows`.
+        """
+
+        def compute(y: Span, x: Span) -> Tensor:
+            window = lr[..., y.window_start : y.window_stop, x.window_start : x.window_stop].contiguous()
+            its = conditions.cut_batch(self._net.descriptor, given, y, x)
+            return kept_part(self.run(net, window, its, transfer)[0], y, x, self._geometry)
+
+        made = (compute(y, x) for y in rows for x in columns) if known is None else iter(known(compute))
+        if not self._geometry.overlap:
+            return self._joined(made, rows, columns, lr.shape[1])
         blender = RowBlender(
             rows, columns, self._geometry.overlap, self._geometry.scale, lr.shape[1], self.device
         )  # fmt: skip
         bands = []
-        for row, y in enumerate(rows):
-            for column, x in enumerate(columns):
-                window = lr[..., y.window_start : y.window_stop, x.window_start : x.window_stop].contiguous()
-                its = conditions.cut_batch(self._net.descriptor, given, y, x)
-                blender.add(column, kept_part(self.run(net, window, its, transfer)[0], y, x, self._geometry))
+        for row in range(len(rows)):
+            for column in range(len(columns)):
+                blender.add(column, next(made))
             bands.append(blender.finish_row(row)[1].clone())
         return torch.cat(bands).permute(2, 0, 1)[None]
+
+    def _joined(self, made: Iterator[Tensor], rows: Sequence[Span], columns: Sequence[Span], channels: int) -> Tensor:
+        """Windows that need no blending, side by side; where two meet, the later wins."""
+        scale = self._geometry.scale
+        whole = torch.empty(
+            1, channels, scaled(rows[-1].stop, scale), scaled(columns[-1].stop, scale), device=self.device
+        )
+        for y in rows:
+            for x in columns:
+                top, left, sr = scaled(y.start, scale), scaled(x.start, scale), next(made)
+                whole[0, :, top : top + sr.shape[0], left : left + sr.shape[1]] = sr.permute(2, 0, 1)
+        return whole
 
     def _ensemble(self, net: ColorAdapter, lr: Tensor, given: Mapping[str, Tensor], transfer: Transfer) -> Tensor:
         """The net's answer; with `tta` the mean over the eight flips and rotations of the square."""

@@ -7,9 +7,10 @@ flat samples  ->  planes  ->  luma through the net, chroma by bicubic           
 
 import threading
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -24,7 +25,9 @@ from upscale_cli.frames.pixel_format import PixelFormat
 from upscale_cli.inference.clip_range import UsedLevels
 from upscale_cli.inference.cuda_frames import FrameGraph, Stopwatch, Streams, fetched
 from upscale_cli.inference.device import memory_explained
+from upscale_cli.inference.frames_in_flight import DownloadingFrame, PendingFrame, SRSamples
 from upscale_cli.inference.health import is_sound
+from upscale_cli.inference.reuse import PassReuse, Reuse, Turn
 from upscale_cli.inference.sizing import Target
 from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.inference.value_range import ValueRange
@@ -85,69 +88,13 @@ class Work:
         net: by the net, or by bicubic.
         alpha: the one code value of a constant plane of transparency; None where it varies, or there is none.
         judged: wait for the device after each pass and compute again, in fp32, what half precision spoilt.
+        turn: in which windows of the frame before are taken over; None: all are computed.
     """
 
     net: bool
     alpha: int | None = None
     judged: bool = True
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SRSamples:
-    """A frame that is done: SR samples on the host; see `scheduler.InFlight`."""
-
-    samples: Tensor
-
-    @property
-    def is_done(self) -> bool:
-        return True
-
-    def wait(self) -> None:
-        """There is nothing to wait for."""
-
-    def result(self, _place: int) -> Tensor:
-        return self.samples
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PendingFrame:
-    """A frame that a thread is at work on; see `scheduler.InFlight`."""
-
-    future: Future[Tensor]
-
-    @property
-    def is_done(self) -> bool:
-        return False
-
-    def wait(self) -> None:
-        self.future.result()
-
-    def result(self, _place: int) -> Tensor:
-        return self.future.result()
-
-
-@dataclass(slots=True, eq=False)
-class DownloadingFrame:
-    """A frame on its way back from a GPU: all is there once `download.end` has passed.
-
-    Attributes:
-        check: judges it and computes it again, if need be, then gives the samples that count.
-    """
-
-    samples: Tensor
-    download: Stopwatch
-    check: Callable[[], Tensor]
-
-    @property
-    def is_done(self) -> bool:
-        return False
-
-    def wait(self) -> None:
-        self.download.end.synchronize()
-        self.samples = self.check()
-
-    def result(self, _place: int) -> Tensor:
-        return self.samples
+    turn: Turn | None = field(default=None, compare=False)
 
 
 class FrameUpscaler:
@@ -168,6 +115,7 @@ class FrameUpscaler:
         graph: on CUDA, replay the computation as one CUDA graph; without effect elsewhere, and for formats with alpha,
             whose work depends on the frame.
         place: of the device that does it among the upscaler's.
+        reuse: on a CPU, take over windows of the frame before that are the same; which changes no sample.
         say: takes what the user should know.
 
     Raises:
@@ -185,6 +133,7 @@ class FrameUpscaler:
         *,
         graph: bool = False,
         place: int = 0,
+        reuse: bool = True,
         say: Say = unreported,
     ) -> None:
         self._upscaler, self._format, self._tags, self._say = upscaler, format, tags, say
@@ -212,6 +161,7 @@ class FrameUpscaler:
         self.device, self._place = upscaler.devices[place], place
         self.seconds = {"upload": 0.0, "net": 0.0, "download": 0.0}
         self._streams = Streams(self.device) if self.device.type == "cuda" else None
+        self.reuse = Reuse() if reuse and self.device.type == "cpu" else None
         # On a CPU as many as the engine is busy with; every one is computed by a thread of its own.
         self.concurrency = 2 if self._streams else max((net.concurrency for net in self._nets), default=1)
         self._pool: ThreadPoolExecutor | None = None
@@ -265,6 +215,7 @@ class FrameUpscaler:
         begin = time.perf_counter()
         lr = self._on_host(samples).to(self.device)
         self._took(time.perf_counter() - begin, 0.0, 0.0)
+        work = replace(work, turn=self.reuse.turn() if self.reuse and work.net else None)
         if self.concurrency == 1:
             return SRSamples(self._computed(lr, work))
         if self._pool is None:
@@ -274,7 +225,8 @@ class FrameUpscaler:
     def _computed(self, lr: Tensor, work: Work) -> Tensor:
         """Flat LR samples on the device to flat SR samples on the host."""
         begin = time.perf_counter()
-        sr, _ = self._compute(lr, work)
+        with work.turn or nullcontext():
+            sr, _ = self._compute(lr, work)
         computed = time.perf_counter()
         done = sr.cpu()
         self._took(0.0, (computed - begin) / self.concurrency, time.perf_counter() - computed)
@@ -423,16 +375,17 @@ class FrameUpscaler:
             store(self._resampled(plane[None], self._lr_grid, self._sr_grid, kernel)[0], out, self._format.white)
         else:
             levels = full_levels(self._format.bits)
-            made = self._passes(levels.values(plane)[None, None], work, healths)
+            made = self._passes(levels.values(plane)[None, None], work, healths, "alpha")
             store(levels.codes(self._to_plan(made[0])[0]), out, self._format.white)
 
-    def _passes(self, unit: Tensor, work: Work, healths: list[Tensor]) -> Tensor:
+    def _passes(self, unit: Tensor, work: Work, healths: list[Tensor], plane: str = "colour") -> Tensor:
         """(1, C, height, width) in [0, 1] through the nets of the plan."""
-        for net in self._nets:
+        for number, net in enumerate(self._nets):
             height, width = unit.shape[-2:]
             given = net.conditions_for(height, width, self.height, self.width)
             if work.judged:
-                unit = net.upscale_tensor(unit, self._place, given)
+                reuse = PassReuse(work.turn, f"{plane} {number}") if work.turn else None
+                unit = net.upscale_tensor(unit, self._place, given, reuse)
             else:
                 unit, health = net.unjudged(unit, self._place, given)
                 healths.append(health)

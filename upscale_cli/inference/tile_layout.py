@@ -17,6 +17,7 @@ from upscale_cli.inference import conditions
 from upscale_cli.inference.color_adapter import CHROMA_REACH
 from upscale_cli.inference.conditions import Conditions
 from upscale_cli.inference.device import DTYPES, tile_budget
+from upscale_cli.inference.frame_grid import frame_spans
 from upscale_cli.inference.options import check_tile
 from upscale_cli.inference.tiling import Geometry, Limits, Span, automatic_tiles, tile_spans
 from upscale_cli.models.interface import Descriptor, Precision, Scale
@@ -143,6 +144,20 @@ class TileLayout:
             for length, tile in zip((height, width), tiles, strict=True)
         )
         return rows, columns
+
+    def frame_grid(self, height: int, width: int, spare: float) -> tuple[list[Span], list[Span]]:
+        """As `grid`, of a frame on its device: the same windows for all frames of that size, as large as memory allows.
+
+        Args:
+            spare: what share more may be computed, so that windows are smaller and more of them can be reused; 0: none.
+        """
+        grid, shape = self.grid(height, width, self.affordable), self.geometry
+        is_exact = self._net.exact and shape.halo >= self._net.halo and not shape.overlap
+        if self._tile or not spare or not is_exact:
+            return grid
+        top, bottom, left, right = self.margins(height, width)
+        fine = frame_spans(height + top + bottom, width + left + right, shape.halo, shape.multiple_of, spare)
+        return grid if fine is None or len(grid[0]) * len(grid[1]) > 1 else fine
 
     @functools.cached_property
     def _limits(self) -> Limits:

@@ -30,8 +30,10 @@ from upscale_cli.inference.color import to_depth
 from upscale_cli.inference.conditions import Conditions
 from upscale_cli.inference.device import computing, memory_explained
 from upscale_cli.inference.device_net import DeviceNet, Window
+from upscale_cli.inference.frame_grid import spare_of
 from upscale_cli.inference.health import PrecisionFallback, health_of
 from upscale_cli.inference.profile import blank_conditions, profile
+from upscale_cli.inference.reuse import PassReuse
 from upscale_cli.inference.scheduler import Future, Scheduler
 from upscale_cli.inference.tile_layout import TileLayout, geometry_of
 from upscale_cli.inference.tiling import RowBlender, RowJoiner, Span
@@ -123,6 +125,9 @@ class TiledNet:
             facts, self._geometry, tile=tile, wrap=wrap, devices=self.devices, elements=self._cost.elements,
             precision=precision, memory=memory,
         )  # fmt: skip
+        self._spare = 0.0
+        if self.device.type == "cpu":  # elsewhere whole frames are faster, and only those are reused
+            self._spare = spare_of(backend.name, precision, self._cost.macs / self._cost.elements)
         self._nets = [DeviceNet(net, backend, device, self._geometry, tta=tta, say=say) for device in self.devices]
         for one in self._nets:
             with memory_explained(one.device):
@@ -256,7 +261,9 @@ class TiledNet:
             if len(sr):
                 yield _in_depth(sr, depth, clip=clip).copy() if blended else sr
 
-    def upscale_tensor(self, lr: Tensor, place: int = 0, given: Conditions | None = None) -> Tensor:
+    def upscale_tensor(
+        self, lr: Tensor, place: int = 0, given: Conditions | None = None, reuse: PassReuse | None = None
+    ) -> Tensor:
         """Upscales once what is on a device already, and leaves the result there.
 
         Windows are as large as memory allows; a `tile` that was asked for is kept to.
@@ -265,6 +272,7 @@ class TiledNet:
             lr: (1, 1 or 3, h, w) float32 on the device, display values, [0, 1] and a little beyond.
             place: of the device among `devices`.
             given: as in `bands`.
+            reuse: of the frame before, on a CPU.
 
         Returns:
             (1, C, scale * h, scale * w) float32, not clipped. Where half precision spoils it, in fp32, and so are all
@@ -274,7 +282,7 @@ class TiledNet:
             DeviceError, CheckpointError: as `upscale`.
         """
         precision = self.precision
-        sr, health = self.unjudged(lr, place, given)
+        sr, health = self.unjudged(lr, place, given, reuse)
         low, high = health[3:].tolist()
 
         def again() -> tuple[Tensor, Tensor]:
@@ -283,13 +291,17 @@ class TiledNet:
 
         return self._fallback.checked(sr, health[:3], lambda: low != high, again, precision=precision, what="frame")
 
-    def unjudged(self, lr: Tensor, place: int = 0, given: Conditions | None = None) -> tuple[Tensor, Tensor]:
+    def unjudged(
+        self, lr: Tensor, place: int = 0, given: Conditions | None = None, reuse: PassReuse | None = None
+    ) -> tuple[Tensor, Tensor]:
         """`upscale_tensor` that does not wait for the device: its result, and what `is_sound` needs to judge it."""
-        sr = self._whole(place, lr, self.precision, given)
+        sr = self._whole(place, lr, self.precision, given, reuse)
         with torch.no_grad():
             return sr, torch.cat((health_of(sr)[0], torch.stack((lr.amin(), lr.amax()))))
 
-    def _whole(self, place: int, lr: Tensor, precision: Precision, given: Conditions | None) -> Tensor:
+    def _whole(
+        self, place: int, lr: Tensor, precision: Precision, given: Conditions | None, reuse: PassReuse | None = None
+    ) -> Tensor:
         """A picture on a device through its net, with the margins it needs."""
         there = self._nets[place]
         height, width = lr.shape[-2:]
@@ -302,12 +314,15 @@ class TiledNet:
                 lr = lr.index_select(-1, torch.arange(-left, width + right, device=lr.device) % width)
             elif bottom or right:
                 lr = F.pad(lr, (0, right, 0, bottom), "reflect" if bottom < height and right < width else "replicate")
-            rows, columns = self._layout.grid(height, width, self._layout.affordable)
-            if len(rows) == len(columns) == 1:
+            rows, columns = self._layout.frame_grid(height, width, self._spare)
+            if len(rows) == len(columns) == 1 and reuse is None:
                 sr = there.run(net, lr, batch, "display")
             else:
                 self._report_tiling(len(rows) * len(columns))
-                sr = there.run_in_pieces(net, lr, batch, "display", rows, columns)
+                known = None
+                if reuse is not None:
+                    known = reuse.known(precision, lr.contiguous(), rows, columns, self.scale, self._cost.macs)
+                sr = there.run_in_pieces(net, lr, batch, "display", rows, columns, known)
         y, x = scaled(top, self.scale), scaled(left, self.scale)
         return sr[..., y : y + scaled(height, self.scale), x : x + scaled(width, self.scale)]
 

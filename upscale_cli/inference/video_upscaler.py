@@ -42,10 +42,11 @@ class VideoUpscaler:
         target: Target,
         *,
         graph: bool = False,
+        reuse: bool = True,
         say: Say = unreported,
     ) -> None:
         self._frames = [
-            FrameUpscaler(upscaler, format, width, height, tags, target, graph=graph, place=place, say=say)
+            FrameUpscaler(upscaler, format, width, height, tags, target, graph=graph, place=place, reuse=reuse, say=say)
             for place in range(len(upscaler.devices))
         ]
         self._format = format
@@ -68,6 +69,11 @@ class VideoUpscaler:
         """Busy seconds of a stage: devices work at the same time, so it is their mean."""
         stages = self._frames[0].seconds
         return {stage: sum(one.seconds[stage] for one in self._frames) / len(self._frames) for stage in stages}
+
+    @property
+    def reused(self) -> float:
+        """What was taken over from frames before, of the net's work, as a number of frames."""
+        return sum(one.reuse.frames for one in self._frames if one.reuse is not None)
 
     def pad_to(self, width: int, height: int) -> None:
         """Makes SR frames that large by repeating their last column and row, for encoders that need even sides."""

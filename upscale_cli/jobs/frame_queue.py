@@ -114,6 +114,10 @@ class Pipeline(Protocol):
     def collect(self, pending: Any) -> NDArray[Any]:
         """Waits for it; its samples are never changed any more, for the writer may lend them to a pipe."""
 
+    @property
+    def reused(self) -> float:
+        """What was taken over from frames before so far, of the net's work, as a number of frames."""
+
 
 @dataclass(slots=True)
 class Tally:
@@ -123,6 +127,7 @@ class Tally:
         frames: written.
         net, fallback: upscaled by the net, and by bicubic because the net would have come too late.
         same: equal to the frame before, whose result was taken again.
+        reused: of frames that were not, what windows were taken over, as a number of frames.
         last: (stream, timestamp) of the frame written last.
     """
 
@@ -130,8 +135,14 @@ class Tally:
     net: int = 0
     fallback: int = 0
     same: int = 0
+    reused: float = 0.0
     last: tuple[int, int] | None = None
     per_stream: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def saved(self) -> float:
+        """The share of the net's work that was not done, for the frame before had its result."""
+        return (self.same + self.reused) / max(1, self.net + self.same)
 
 
 def capacity(frame_bytes: int) -> int:
@@ -147,7 +158,7 @@ def flow(
     tally: Tally,
     stop_reading: Callable[[], None],
     stop_writing: Callable[[], None] = lambda: None,
-    dedup: bool = True,
+    reuse: bool = True,
     by_net: Callable[[VideoFrame], bool] = lambda _: True,
     on_frame: Callable[[], None] = lambda: None,
     lr_capacity: int = CHANNEL_FRAMES,
@@ -164,7 +175,8 @@ def flow(
         stop_reading: unblocks `frames`, should it wait; called from here while `frames` may be at work, once.
         stop_writing: unblocks `write`, should it wait for something that may never come; called from here while `write`
             may be at work, where the run is aborted.
-        dedup: a frame with the same samples as the one before in its stream is not computed again.
+        reuse: a frame with the same samples as the one before in its stream is not computed again, unless the net has
+            time for it and had none for that one.
         by_net: asked before each frame; False: bicubic.
         on_frame: called here after each frame passed to the writer.
     """
@@ -202,7 +214,7 @@ def flow(
     try:
         for worker in workers:
             worker.start()
-        _upscale(decoded, pipelines, done, tally, dedup, by_net, on_frame)
+        _upscale(decoded, pipelines, done, tally, reuse, by_net, on_frame)
         done.finish()
         writing.join_patiently()
     except Closed:
@@ -223,12 +235,12 @@ def _upscale(
     pipelines: Mapping[int, Pipeline],
     done: Channel[VideoFrame],
     tally: Tally,
-    dedup: bool,
+    reuse: bool,
     by_net: Callable[[VideoFrame], bool],
     on_frame: Callable[[], None],
 ) -> None:
     """The middle of the flow: LR frames in, SR frames out, with as many in progress as the device has use for."""
-    before: dict[int, NDArray[Any]] = {}
+    before: dict[int, tuple[NDArray[Any], bool]] = {}  # samples computed last, and whether by the net
     results: dict[int, NDArray[Any]] = {}
     in_progress: deque[tuple[VideoFrame, Any]] = deque()
     depth = max(pipeline.depth for pipeline in pipelines.values())
@@ -237,20 +249,22 @@ def _upscale(
         frame, pending = in_progress.popleft()
         if pending is not None:
             results[frame.stream] = pipelines[frame.stream].collect(pending)
+        tally.reused = sum(pipeline.reused for pipeline in pipelines.values())
         done.put(replace(frame, samples=results[frame.stream]))
         on_frame()
 
     for frame in decoded:
-        last = before.get(frame.stream)
-        if dedup and last is not None and _is_same(frame.samples, last):
+        last, was_net = before.get(frame.stream, (None, False))
+        is_same = reuse and last is not None and _is_same(frame.samples, last)
+        net = (is_same and was_net) or by_net(frame)
+        if is_same and net == was_net:
             tally.same += 1
             in_progress.append((frame, None))
         else:
-            net = by_net(frame)
             tally.net += net
             tally.fallback += not net
             in_progress.append((frame, pipelines[frame.stream].submit(frame.samples, net=net)))
-            before[frame.stream] = frame.samples
+            before[frame.stream] = frame.samples, net
         while len(in_progress) > depth:
             pass_on()
     while in_progress:

@@ -26,6 +26,10 @@ class SideBySide:
     def depth(self) -> int:
         return self._frames.depth
 
+    @property
+    def reused(self) -> float:
+        return self._frames.reused
+
     def submit(self, samples: NDArray[Any], *, net: bool = True) -> tuple[Any, Any]:
         """Starts one frame."""
         return self._frames.submit(samples, net=False), self._frames.submit(samples, net=net)

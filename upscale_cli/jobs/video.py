@@ -156,7 +156,7 @@ def _move(job: VideoFacts, plan: ClipPlan, readers: Sequence[Reader], writer: Wr
         tally=progress.tally,
         stop_reading=stop_reading,
         stop_writing=writer.abandon,
-        dedup=job.options.dedup,
+        reuse=job.options.reuse,
         by_net=lambda frame: gate is None or gate.by_net(float(frame.pts * times[frame.stream])),
         on_frame=on_frame,
         lr_capacity=capacity(max(planned.lr_bytes for planned in plan.streams)),

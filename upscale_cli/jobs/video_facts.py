@@ -39,7 +39,8 @@ class ClipOptions:
         video_stream: which stream is upscaled: an index among the video streams, "all", or None for the one that
             players show.
         overwrite: replace an output that exists.
-        dedup: do not compute a frame again that equals the one before.
+        reuse: do not compute a frame again that equals the one before, nor windows of it that do: which changes no
+            sample.
         max_pixels: most pixels a frame of the source may have.
         realtime: "file": the fastest settings; "strict": also bicubic for frames that would come too late; None: off.
         resume: work in segments that a later run can take up.
@@ -53,7 +54,7 @@ class ClipOptions:
     encode: EncodeOptions = field(default_factory=EncodeOptions)
     video_stream: str | None = None
     overwrite: bool = False
-    dedup: bool = True
+    reuse: bool = True
     max_pixels: int = MAX_PIXELS
     realtime: Realtime | None = None
     resume: bool = False

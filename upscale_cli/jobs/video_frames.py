@@ -85,7 +85,7 @@ def sr_frames(
     stream = chosen_streams(clip, options.video_stream)[0]
     format, _ = nearest_format(stream.pixel_format)
     tags, _ = complete(stream.tags, stream.width, stream.height, format)
-    pipeline = VideoUpscaler(upscaler, format, stream.width, stream.height, tags, target, say=say)
+    pipeline = VideoUpscaler(upscaler, format, stream.width, stream.height, tags, target, reuse=options.reuse, say=say)
     decode = replace(options.decode, max_pixels=options.max_pixels)
     if may_use_little(stream, format, pipeline):
         opened = partial(VideoReader, clip, stream, format, find_ffmpeg(), options=decode, say=nothing_said)

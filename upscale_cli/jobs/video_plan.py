@@ -187,8 +187,9 @@ def _stream_plan(job: VideoFacts, upscaler: Upscaler, stream: VideoStream, ffmpe
         why = f"interlaced; deinterlaced by bwdif ({option('deinterlace', 'off')} keeps the fields)"
         say(f"{name}: {why if stream.interlaced else 'deinterlaced by bwdif, as asked'}.")
     frames = VideoUpscaler(
-        upscaler, format, stream.width, stream.height, tags, job.target, graph=options.hurries, say=say
-    )
+        upscaler, format, stream.width, stream.height, tags, job.target,
+        graph=options.hurries, reuse=options.reuse, say=say,
+    )  # fmt: skip
     rate, time_base = _timing(stream, options.decode)
     picture = Picture(
         format=format, width=frames.sr_width, height=frames.sr_height, rate=rate, tags=tags,

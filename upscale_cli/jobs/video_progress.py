@@ -66,6 +66,7 @@ class VideoProgress:
         own.net += tally.net
         own.fallback += tally.fallback
         own.same += tally.same
+        own.reused += tally.reused
         own.per_stream[stream] = own.per_stream.get(stream, 0) + tally.frames
         for stage, seconds in stages.items():
             self._stages[stage] = self._stages.get(stage, 0.0) + seconds
@@ -101,7 +102,7 @@ class VideoProgress:
             realtime=self._realtime(elapsed), net=tally.net, fallback=tally.fallback, same=tally.same,
             repeated=max(repeats, self._repeated), slowest=self.slowest,
             stages={stage: round(seconds, 3) for stage, seconds in self._stages.items()},
-            model=upscaler.name, damage=self._damage, advice=self._advice(upscaler),
+            model=upscaler.name, reused=round(tally.saved, 4), damage=self._damage, advice=self._advice(upscaler),
         )  # fmt: skip
 
     @property

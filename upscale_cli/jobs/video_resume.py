@@ -224,7 +224,7 @@ def _make_in_turn(making: SegmentRun) -> None:
             writer.write,
             tally=progress.tally,
             stop_reading=reader.stop,
-            dedup=job.options.dedup,
+            reuse=job.options.reuse,
             on_frame=lambda: progress.report([reader], writer.seconds),
             lr_capacity=capacity(planned.lr_bytes),
             sr_capacity=capacity(planned.sr_bytes),

@@ -336,7 +336,7 @@ def make_segment(job: SegmentJob, upscaler: Upscaler, listener: Listener) -> Mad
             encoder.write,
             tally=tally,
             stop_reading=reader.stop,
-            dedup=job.clip.options.dedup,
+            reuse=job.clip.options.reuse,
             on_frame=report,
             lr_capacity=capacity(job.track.format.frame_bytes(frames.width, frames.height)),
             sr_capacity=capacity(job.track.format.frame_bytes(frames.out_width, frames.out_height)),
@@ -425,8 +425,9 @@ def _frame_upscaler(job: SegmentJob, upscaler: Upscaler) -> VideoUpscaler:
     stream, encoder = job.stream, job.track.encoder
     tags, _ = complete(stream.tags, stream.width, stream.height, job.track.format)
     frames = VideoUpscaler(
-        upscaler, job.track.format, stream.width, stream.height, tags, job.clip.target, graph=job.clip.options.hurries
-    )
+        upscaler, job.track.format, stream.width, stream.height, tags, job.clip.target,
+        graph=job.clip.options.hurries, reuse=job.clip.options.reuse,
+    )  # fmt: skip
     if frames.sr_width > encoder.width or frames.sr_height > encoder.height:
         raise UpscaleError(
             f"{job.name}: {frames.sr_width} x {frames.sr_height} pixels come out on this worker, where the run began "

@@ -1,0 +1,190 @@
+"""What a frame has in common with the one before in its clip is not computed again.
+
+    LR values of a pass, cut into windows  ->  equal to those of the frame before?  ->  its SR window
+                                                                             no     ->  the net
+
+A window goes through the net alone, and its SR pixels depend on its LR pixels only, halo included. So where those are
+the same, bit for bit, the SR pixels are: a cache, and it can be left out without any difference. It sits where values
+go into a pass: a net for luma asks for equal luma only, one for R'G'B' also for the chroma that its colours were made
+of, and a second pass for what the first one has made.
+
+Frames may be in progress at the same time, each in a thread: a frame computes its own windows first, and then takes the
+others from the one before, which has begun earlier, and waits for none that comes later.
+"""
+
+import math
+import threading
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import CancelledError, Future
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from upscale_cli.inference.tiling import Span
+from upscale_cli.models.interface import Precision, Scale
+
+MOST_BYTES: Final = 256 * 2**20
+"""What is kept of a frame's pass, at most. Larger frames are computed anew (equal ones are not: `jobs.frame_queue`)."""
+
+GLANCE_ROWS: Final = 16
+"""One row in so many is compared before all are: where windows differ, they mostly do there."""
+
+Compute = Callable[[Span, Span], Tensor]
+"""A window's SR pixels, by its rows and columns."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Pass:
+    """What a pass has got of a frame, and what it makes of it.
+
+    Attributes:
+        key: of another, nothing can be taken.
+        lr: (1, C, h, w) float32 on the host; never changed any more.
+        windows: SR pixels of each, there or to come; cancelled where they will not come.
+    """
+
+    key: Hashable
+    lr: Tensor
+    windows: Sequence[Future[Tensor]]
+
+
+class Reuse:
+    """The frames of a stream that go through the nets of one device, in order; owns what is kept of the last one.
+
+    Attributes:
+        frames: what was taken over so far, as a number of frames: two of which half was taken are one.
+    """
+
+    def __init__(self) -> None:
+        self.frames = 0.0
+        self._last: Turn | None = None
+        self._counting = threading.Lock()
+
+    def turn(self) -> "Turn":
+        """For the next frame; to be asked for in the order in which frames begin, and to be entered."""
+        self._last = Turn(self, self._last)
+        return self._last
+
+    def count(self, share: float) -> None:
+        with self._counting:
+            self.frames += share
+
+
+class Turn:
+    """One frame's part in a `Reuse`, and a context: when it is left, nothing of that frame will come any more.
+
+    Args:
+        before: of the frame before.
+    """
+
+    def __init__(self, line: Reuse, before: "Turn | None") -> None:
+        self._line, self._before = line, before
+        self._passes: dict[str, _Pass] = {}
+        self._own: list[Future[Tensor]] = []
+        self._is_over = False
+        self._changed = threading.Condition()
+        self._work = self._taken = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._changed:
+            self._is_over = True
+            self._before = None
+            for window in self._own:
+                window.cancel()  # which does nothing to those that are there
+            self._changed.notify_all()
+        if kind is None and self._work:
+            self._line.count(self._taken / self._work)
+
+    def windows(
+        self, name: str, key: Hashable, lr: Tensor, rows: Sequence[Span], columns: Sequence[Span], compute: Compute,
+        *, sr_bytes: int, macs: float,
+    ) -> list[Tensor]:  # fmt: skip
+        """The SR windows of a pass, row of windows by row of windows; not to be changed.
+
+        Args:
+            name: of the pass within the frame.
+            key: everything besides pixels that decides about SR pixels: precision, and how the frame is cut.
+            lr: (1, C, h, w) float32 on the host, contiguous, not to be changed from now on.
+            compute: gives the same for the same pixels, and is called once for each window that is not there.
+            sr_bytes: of all windows together.
+            macs: multiply-adds per LR pixel, for the share of work that was saved.
+        """
+        cells = [(y, x) for y in rows for x in columns]
+        work = max(macs, 1.0) * lr.shape[-2] * lr.shape[-1]
+        self._work += work
+        if sr_bytes + lr.nbytes > MOST_BYTES:
+            return [compute(y, x) for y, x in cells]
+        known = self._before.wait_for(name) if self._before is not None else None
+        if known is not None and (known.key != key or known.lr.shape != lr.shape):
+            known = None
+        same = [known is not None and _is_same(known.lr, lr, y, x) for y, x in cells]
+        own: list[Future[Tensor]] = [Future() for _ in cells]
+        self._own += own
+        windows = [known.windows[place] if known and same[place] else own[place] for place in range(len(cells))]
+        self._begin(name, _Pass(key, lr, windows))
+        for (y, x), is_same, window in zip(cells, same, own, strict=True):
+            if not is_same:
+                window.set_result(compute(y, x))
+        made = []
+        for (y, x), is_same, window in zip(cells, same, windows, strict=True):
+            try:
+                made.append(window.result())
+                self._taken += is_same * work / len(cells)
+            except CancelledError:  # the frame before has failed, or was given up
+                made.append(compute(y, x))
+        return made
+
+    def _begin(self, name: str, one: _Pass) -> None:
+        with self._changed:
+            self._passes[name] = one
+            self._changed.notify_all()
+
+    def wait_for(self, name: str) -> _Pass | None:
+        """What a pass has got of this frame; None where the frame is over, and has had no such pass."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._is_over or name in self._passes)
+            return self._passes.get(name)
+
+
+@dataclass(frozen=True, slots=True)
+class PassReuse:
+    """One pass of a frame: where its windows are looked for.
+
+    Attributes:
+        name: of the pass within the frame.
+    """
+
+    turn: Turn
+    name: str
+
+    def known(
+        self, precision: Precision, lr: Tensor, rows: Sequence[Span], columns: Sequence[Span], scale: Scale, macs: float
+    ) -> Callable[[Compute], Sequence[Tensor]]:
+        """What gives the windows of a pass, if it is told how to compute one; the arguments are those of `windows`."""
+
+        def windows(compute: Compute) -> Sequence[Tensor]:
+            key, sr_bytes = (precision, tuple(rows), tuple(columns)), math.ceil(lr.nbytes * scale**2)
+            return self.turn.windows(self.name, key, lr, rows, columns, compute, sr_bytes=sr_bytes, macs=macs)
+
+        return windows
+
+
+def _is_same(before: Tensor, lr: Tensor, rows: Span, columns: Span) -> bool:
+    """Whether a window has the same values in both, bit for bit (0.0 is not -0.0)."""
+    one, other = _bits(before, rows, columns), _bits(lr, rows, columns)
+    glance = slice(len(one[0]) // 2 % GLANCE_ROWS, None, GLANCE_ROWS)
+    return np.array_equal(one[:, glance], other[:, glance]) and np.array_equal(one, other)
+
+
+def _bits(picture: Tensor, rows: Span, columns: Span) -> NDArray[Any]:
+    values: NDArray[Any] = picture[0].numpy()
+    return values.view(np.int32)[:, rows.window_start : rows.window_stop, columns.window_start : columns.window_stop]
