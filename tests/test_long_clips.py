@@ -109,13 +109,13 @@ def test_python_takes_away_what_killed_runs_left(photo: Path, clips: Clips, tmp_
 
 def test_python_tells_what_has_no_effect(photo: Path, clips: Clips, tmp_path: Path) -> None:
     events = list[Event]()
-    wanted = ClipOptions(encode=EncodeOptions(crf=20), decode=DecodeOptions(frames=2), dedup=False)
+    wanted = ClipOptions(encode=EncodeOptions(crf=20), decode=DecodeOptions(frames=2), reuse=False)
     upscale_folder(photo.parent, tmp_path / "out", 2, model="bicubic", clips=wanted, listener=events.append)
-    assert "frames=, crf= and dedup=False are for clips, and there is none here: no effect" in notes(events)
+    assert "frames=, crf= and reuse=False are for clips, and there is none here: no effect" in notes(events)
     events.clear()
     for _ in upscale_frames(clips("plain"), 2, model="bicubic", options=wanted, listener=events.append):
         pass
-    assert "crf= and dedup=False are for clips that are written, and frames are given out here" in notes(events)
+    assert "crf= is for clips that are written, and frames are given out here" in notes(events)
     events.clear()
     upscale_file(photo, tmp_path / "a.png", 2, model="bicubic", tile=64, tta=True, listener=events.append)
     assert "tile= and tta= are for nets, and bicubic is none: no effect" in notes(events)
@@ -130,7 +130,7 @@ def test_the_command_line_and_python_know_the_same_options() -> None:
 
     group = VideoGroup(
         codec="libx265", crf=20, preset="fast", pix_fmt="yuv420p", encoder_arg=["a=b"], hwaccel="auto", start="1",
-        end="2", frames=3, fps="25", video_stream="0", deinterlace="off", no_dedup=True, realtime="file", play=True,
+        end="2", frames=3, fps="25", video_stream="0", deinterlace="off", no_reuse=True, realtime="file", play=True,
         live=True, resume=True, preview=4.0,
     )  # fmt: skip
     made = group.options(overwrite=True, max_pixels=7, yes=True)

@@ -20,7 +20,8 @@ from upscale_cli.frames.image import Pixels
 from upscale_cli.inference.backends.torch_eager import TORCH_EAGER
 from upscale_cli.inference.device import choose_devices
 from upscale_cli.inference.device_net import DeviceNet, SRWindows, Window
-from upscale_cli.inference.frame_upscaler import DownloadingFrame, FrameRequest, SRSamples
+from upscale_cli.inference.frame_upscaler import FrameRequest
+from upscale_cli.inference.frames_in_flight import DownloadingFrame, SRSamples
 from upscale_cli.inference.scheduler import Future, Scheduler
 from upscale_cli.inference.tile_layout import geometry_of
 from upscale_cli.inference.tiled import TiledNet

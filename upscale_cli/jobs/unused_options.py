@@ -52,7 +52,8 @@ def given_for_clips(options: "ClipOptions") -> tuple[str, ...]:
         (options.encode, OF_ENCODING),
         (options, ("video_stream", "realtime", "preview", "play", "live")),
     )
-    return _given_in(groups, options)
+    given = _given_in(groups)
+    return given if options.reuse else (*given, option("reuse", False))
 
 
 def unused_by_frames(options: "ClipOptions") -> tuple[str, ...]:
@@ -61,7 +62,7 @@ def unused_by_frames(options: "ClipOptions") -> tuple[str, ...]:
         (options.encode, OF_ENCODING),
         (options, ("overwrite", "realtime", "resume", "preview", "play", "live", "yes")),
     )
-    given = _given_in(groups, options)
+    given = _given_in(groups)
     return (f"{_listed(given)} for clips that are written, and frames are given out here: no effect.",) if given else ()
 
 
@@ -71,9 +72,8 @@ def unused_without_net(options: UpscalerOptions, model: str) -> str | None:
     return f"{_listed(given)} for nets, and {model} is none: no effect." if given else None
 
 
-def _given_in(groups: "Sequence[tuple[DataclassInstance, Sequence[str]]]", options: "ClipOptions") -> tuple[str, ...]:
-    given = [option(name) for group, names in groups for name in names if _is_given(group, name)]
-    return tuple(given if options.dedup else [*given, option("dedup", False)])
+def _given_in(groups: "Sequence[tuple[DataclassInstance, Sequence[str]]]") -> tuple[str, ...]:
+    return tuple(option(name) for group, names in groups for name in names if _is_given(group, name))
 
 
 def _is_given(options: "DataclassInstance", name: str) -> bool:
