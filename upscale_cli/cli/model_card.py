@@ -67,12 +67,17 @@ def show_file(facts: Mapping[str, Any]) -> None:
         facts: as `models info FILE --json` prints them.
     """
     scale = facts["scale"] if isinstance(facts["scale"], str) else f"x{facts['scale']:g}"
-    _head(facts["path"], f"a checkpoint of {facts['arch']}, {scale}")
+    is_onnx = facts.get("kind") == "onnx"
+    of = "" if is_onnx and facts["arch"] == "onnx" else f" of {facts['arch']}"
+    _head(facts["path"], f"{'an ONNX file' if is_onnx else 'a checkpoint'}{of}, {scale}")
     _fact("use", f"upscale photo.jpg -m {shlex.quote(facts['path'])}")
     _fact("net", f"{facts['arch']}, {facts['parameters']:,} parameters")
     luma = f", {facts['luma_range']} range" if facts["colour"] != "rgb" else ""
     _fact("works on", f"{facts['colour']}{luma}")
     sides = f"; sides are made multiples of {facts['multiple_of']}" if facts["multiple_of"] > 1 else ""
+    if "fixed_sides" in facts:
+        height, width = facts["fixed_sides"]
+        sides = f"; windows of {width} x {height} pixels only"
     _fact("tiles", f"see {facts['halo']} input pixels around them{sides}")
     for needed in facts.get("inputs", ()):
         _fact("takes", f"--condition {needed}")

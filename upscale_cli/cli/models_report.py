@@ -179,16 +179,21 @@ def _record(spec: Spec, found: Found | None) -> dict[str, Any]:
 
 
 def _file_record(path: Path) -> dict[str, Any]:
-    from upscale_cli.models.loading import load_net
+    from upscale_cli.inference.net_file import load_net_file
 
     notes: list[str] = []
-    loaded = load_net(path, say=notes.append)
+    loaded = load_net_file(path, say=notes.append)
     net = loaded.descriptor
-    parameters = sum(tensor.numel() for tensor in loaded.state_dict.values())
+    parameters = (
+        sum(tensor.numel() for tensor in loaded.state_dict.values()) if loaded.graph is None
+        else loaded.graph.parameters
+    )  # fmt: skip
     return {
         "path": str(path), "arch": net.name, "scale": _scale(net), "colour": net.colour, "luma_range": net.luma_range,
         "halo": net.halo, "multiple_of": net.multiple_of,
         **({"inputs": [_input(spec) for spec in net.inputs]} if net.inputs else {}),
+        **({"fixed_sides": list(net.fixed_sides)} if net.fixed_sides else {}),
+        **({"kind": "onnx"} if loaded.graph is not None else {}),
         "parameters": parameters, "notes": "; ".join(notes),
     }  # fmt: skip
 

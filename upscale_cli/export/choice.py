@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from upscale_cli.errors import OptionError
+from upscale_cli.errors import CheckpointError, OptionError
 from upscale_cli.events import Listener, Note
 from upscale_cli.messages import option
 from upscale_cli.models.interface import Interval, LoadedNet, Scale, as_scale, scales_named
@@ -65,6 +65,8 @@ def chosen(given: str, scale: float | None, usual: int, listener: Listener) -> C
 
 
 def _of_file(path: Path, scale: float | None, usual: int, listener: Listener) -> Choice:
+    if path.suffix.lower() == ".onnx":
+        raise CheckpointError(f"{path}: is an ONNX file already. Use it as it is")
     net = load_net(path, say=lambda text: listener(Note(text)))
     scales = net.descriptor.scales
     if not isinstance(scales, Interval):

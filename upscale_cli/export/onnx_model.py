@@ -19,8 +19,9 @@ from torch import Tensor, nn
 from upscale_cli._version import __version__
 from upscale_cli.errors import OutputError
 from upscale_cli.models import onnx_graph
-from upscale_cli.models.interface import SCALE_INPUT, Descriptor, InputSpec, LoadedNet, Scale, scales_named
+from upscale_cli.models.interface import SCALE_INPUT, Descriptor, InputSpec, LoadedNet, Scale
 from upscale_cli.models.loading import build_net
+from upscale_cli.models.onnx_facts import described
 from upscale_cli.models.onnx_half import halve
 
 INPUT: Final = "input"
@@ -133,27 +134,6 @@ def of_one_size(model: onnx.ModelProto, height: int, width: int, scale: Scale) -
     })  # fmt: skip
     onnx.checker.check_model(fixed)
     return fixed
-
-
-def described(net: Descriptor, scale: Scale, *, fp16: bool) -> dict[str, str]:
-    """What a program has to know to use the file, as ONNX metadata: names and values, all of them text."""
-    facts = {
-        "arch": net.name,
-        "scale": scales_named((scale,)).removeprefix("x"),
-        "colour": net.colour,
-        "value_range": "0..1",
-        "precision": "fp16" if fp16 else "fp32",
-        "halo": str(net.halo),
-        "halo_is_exact": str(net.exact).lower(),
-        "multiple_of": str(net.multiple_of),
-        "least_side": str(net.least_side),
-        "sees_whole": str(net.sees_whole).lower(),
-    }
-    if net.colour != "rgb":
-        facts["luma_range"] = net.luma_range
-    for spec in conditions_of(net):
-        facts[f"input.{spec.name}"] = spec.about
-    return facts
 
 
 def _translated(net: LoadedNet, *, fp16: bool) -> onnx.ModelProto | None:

@@ -25,6 +25,7 @@ from upscale_cli.inference.conditions import Conditions
 from upscale_cli.inference.device import computing, is_out_of_memory, memory_explained, release_memory
 from upscale_cli.inference.health import health_of
 from upscale_cli.inference.tiling import MIN_TILE, Geometry, RowBlender, Span, tile_spans
+from upscale_cli.inference.window_adapter import WindowAdapter
 from upscale_cli.messages import option
 from upscale_cli.models.interface import LoadedNet, Precision, scaled
 
@@ -161,7 +162,10 @@ class DeviceNet:
             self._at_a_time = session.concurrency
             if self._callers > 1:
                 session.share(self._callers)
-            self._adapters[precision] = ColorAdapter(self._net.descriptor, session, self._geometry.scale)
+            facts, scale = self._net.descriptor, self._geometry.scale
+            if facts.fixed_sides or facts.one_at_a_time:
+                session = WindowAdapter(facts, session, scale)
+            self._adapters[precision] = ColorAdapter(facts, session, scale)
         return self._adapters[precision]
 
     def batch_of(self, values: Sequence[Conditions]) -> dict[str, Tensor]:
@@ -256,6 +260,8 @@ class DeviceNet:
         halo, multiple_of = self._geometry.halo, self._geometry.multiple_of
         smaller = side // 2 // multiple_of * multiple_of
         least = max(MIN_TILE, self._geometry.overlap + 1, self._net.descriptor.least_side - 2 * halo)
+        if self._net.descriptor.fixed_sides:  # a smaller window takes as much
+            smaller = 0
         if smaller - 2 * halo < least:
             raise DeviceError(
                 f"out of memory on {self.device} even for a window of {side} pixels. "

@@ -43,6 +43,9 @@ class EngineChoice:
         backend: Backend | None, say: Say,
     ) -> None:  # fmt: skip
         self._model, self._device, self._wanted_precision = model, device, precision
+        self._is_asked = (
+            _engine_on(device_name, engine) != "auto"
+        )  # else UPSCALE_ENGINE, which is about torch's nets, too
         self._wanted, self._backend, self._say = canonical(_wanted(_engine_on(device_name, engine))), backend, say
         self._choices: dict[Scale, Choice] = {}
         self._lock = threading.RLock()
@@ -62,8 +65,10 @@ class EngineChoice:
             return Choice(self._backend.name, "", self._precision(TORCH, scale, bits))
         with self._lock:
             if scale not in self._choices:
+                net = self._model.net(scale)
+                wanted = "auto" if net.graph is not None and not self._is_asked else self._wanted
                 self._choices[scale] = choose(
-                    self._model.net(scale), scale, self._device, self._wanted,
+                    net, scale, self._device, wanted,
                     lambda engine: self._precision(engine, scale, USUAL_BITS), self._say,
                     is_free=self._wanted_precision == "auto",
                 )  # fmt: skip

@@ -284,8 +284,9 @@ def _sample(net: LoadedNet, scale: Scale, macs: float) -> tuple[Tensor, dict[str
     least, most = SAMPLE_SIDES
     side = max(least, facts.least_side, min(most, math.isqrt(int(SAMPLE_MACS / max(macs, 1)))))
     side = math.ceil(side / multiple_of) * multiple_of
-    noise = torch.rand(1, facts.channels, side, side, generator=torch.Generator().manual_seed(0))
-    lr = 0.25 * noise + 0.75 * torch.linspace(0, 1, side)
+    height, width = facts.fixed_sides or (side, side)
+    noise = torch.rand(1, facts.channels, height, width, generator=torch.Generator().manual_seed(0))
+    lr = 0.25 * noise + 0.75 * torch.linspace(0, 1, width)
     return lr, blank_conditions(facts, side, scale, torch.device("cpu"))
 
 

@@ -11,10 +11,11 @@ from upscale_cli.events import Listener, Note
 from upscale_cli.inference.conditions import Condition, check_names, resolve
 from upscale_cli.inference.device import choose_precision
 from upscale_cli.inference.engines_here import HALF
+from upscale_cli.inference.net_file import load_net_file
 from upscale_cli.inference.options import Wanted
 from upscale_cli.messages import option
 from upscale_cli.models.interface import LoadedNet, Precision, Scale
-from upscale_cli.models.loading import interpolate, load_net, load_spec, net_digest
+from upscale_cli.models.loading import interpolate, load_spec, net_digest
 from upscale_cli.models.plugins import architecture
 from upscale_cli.models.registry import MODELS, Spec, kernel_named, named, rows_of
 from upscale_cli.models.resolve import available_rows, is_checkpoint_path, obtain_reporting
@@ -60,7 +61,7 @@ class Model:
         self._own: LoadedNet | None = None  # of a checkpoint file
         self.only_scale: float | None = None  # of a model that has no other; an int where it is whole
         if is_file:
-            self._own = load_net(Path(given).expanduser(), say=self._say)
+            self._own = load_net_file(Path(given).expanduser(), say=self._say)
             facts = self._own.descriptor
             only = facts.only_scale
             self.only_scale = only if only is None or isinstance(only, int) else float(only)

@@ -12,6 +12,7 @@ from typing import Final, Literal
 
 import torch
 
+from upscale_cli.errors import OptionError
 from upscale_cli.frames.rows import Padded, Rows
 from upscale_cli.inference import conditions
 from upscale_cli.inference.color_adapter import CHROMA_REACH
@@ -19,7 +20,8 @@ from upscale_cli.inference.conditions import Conditions
 from upscale_cli.inference.device import DTYPES, tile_budget
 from upscale_cli.inference.frame_grid import frame_spans
 from upscale_cli.inference.options import check_tile
-from upscale_cli.inference.tiling import Geometry, Limits, Span, automatic_tiles, tile_spans
+from upscale_cli.inference.tiling import MIN_TILE, Geometry, Limits, Span, automatic_tiles, tile_spans
+from upscale_cli.messages import option
 from upscale_cli.models.interface import Descriptor, Precision, Scale
 
 MAX_WINDOW: Final = 1024
@@ -70,9 +72,10 @@ class TileLayout:
         elements: activations per LR pixel of a window that are alive at the worst moment.
         precision: they are held in.
         memory: bytes of host memory that a row of tiles may take, and on a CPU a window too; None: by what is free.
+        tta: windows are turned, too.
 
     Raises:
-        OptionError: the overlap leaves no room in the tile.
+        OptionError: the overlap leaves no room in the tile, or in the only window that the net takes.
     """
 
     def __init__(
@@ -86,9 +89,11 @@ class TileLayout:
         elements: float,
         precision: Precision,
         memory: int | None,
+        tta: bool = False,
     ) -> None:
         if tile:
             check_tile(tile, geometry.overlap)
+        self._only_window = _only_window(net, geometry, tta=tta)
         self._net, self.geometry, self._tile, self.wrap = net, geometry, tile, wrap
         self._devices, self._elements, self._precision = devices, elements, precision
         self._memory, self._sharing = memory, 1
@@ -134,7 +139,10 @@ class TileLayout:
         top, bottom, left, right = self.margins(height, width)
         height, width = height + top + bottom, width + left + right
         shape = self.geometry
-        if self._tile:
+        if self._only_window:
+            margin = 2 * math.ceil(shape.halo / shape.multiple_of) * shape.multiple_of
+            tiles = tuple(min(self._tile or side, side - margin) for side in self._only_window)
+        elif self._tile:
             tiles = (self._tile, self._tile)
         else:
             usual = limits or self._limits
@@ -194,4 +202,17 @@ class TileLayout:
 
     def batch_size(self, height: int, width: int) -> int:
         """How many windows of that size make a batch that is worth it, and that memory has room for."""
-        return max(1, min(self.affordable.pixels, BATCH_PIXELS) // (height * width))
+        return 1 if self._net.one_at_a_time else max(1, min(self.affordable.pixels, BATCH_PIXELS) // (height * width))
+
+
+def _only_window(net: Descriptor, geometry: Geometry, *, tta: bool) -> tuple[int, int] | None:
+    """(height, width) of windows for a net that takes one size only; turned, they have to fit as well."""
+    if net.fixed_sides is None:
+        return None
+    least = min(net.fixed_sides)
+    if least < 2 * geometry.halo + geometry.overlap + MIN_TILE:
+        raise OptionError(
+            f"{net.name} takes windows of {net.fixed_sides[1]} x {net.fixed_sides[0]} pixels only, which leaves no "
+            f"room for {option('halo', geometry.halo)} and {option('overlap', geometry.overlap)}. Choose less."
+        )
+    return (least, least) if tta else net.fixed_sides

@@ -123,7 +123,7 @@ class TiledNet:
         self.devices = [devices] if isinstance(devices, torch.device) else list(devices)
         self._layout = TileLayout(
             facts, self._geometry, tile=tile, wrap=wrap, devices=self.devices, elements=self._cost.elements,
-            precision=precision, memory=memory,
+            precision=precision, memory=memory, tta=tta,
         )  # fmt: skip
         self._spare = 0.0
         if self.device.type == "cpu":  # elsewhere whole frames are faster, and only those are reused
@@ -343,6 +343,8 @@ class TiledNet:
             return 0.0
         multiple_of = self._geometry.multiple_of
         side = math.ceil(max(PACE_SIDE, self.descriptor.least_side) / multiple_of) * multiple_of
+        if self.descriptor.fixed_sides:
+            side = min(self.descriptor.fixed_sides)
         small = torch.zeros(1, 3, side, side, device=self.device)
         its = blank_conditions(self.descriptor, side, self.scale, self.device)
         seconds = math.inf

@@ -146,6 +146,8 @@ class Descriptor:
         sees_whole: it looks at the whole picture (global pooling), so that a tile is not what the whole would be.
         precisions: that it was measured or made to run in; "auto" takes no other.
         inputs: what it needs in addition to the picture.
+        fixed_sides: (height, width) in LR pixels of the only window that it takes; None: any size will do.
+        one_at_a_time: it takes no batches of several pictures.
         variant: what a family of architectures calls this one; "" for all that have one name only.
     """
 
@@ -162,6 +164,8 @@ class Descriptor:
     sees_whole: bool = False
     precisions: frozenset[Precision] = frozenset({"fp32", "fp16"})
     inputs: tuple[InputSpec, ...] = ()
+    fixed_sides: tuple[int, int] | None = None
+    one_at_a_time: bool = False
     variant: str = ""
 
     @property

@@ -209,7 +209,7 @@ def load_state_dict(path: Path) -> tuple[dict[str, Tensor], SidecarMetadata]:
     try:
         data = path.read_bytes()
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: {_why_unreadable(path, error)}") from error
+        raise CheckpointError(f"{path}: {why_unreadable(path, error)}") from error
     try:
         container = _container(data)
         contents = _read_safetensors(data) if container == "safetensors" else _read_torch(data, container)
@@ -224,7 +224,7 @@ class _DamagedError(Exception):
     """What is wrong with a file's contents; the caller adds the file's name."""
 
 
-def _why_unreadable(path: Path, error: OSError | ValueError) -> str:
+def why_unreadable(path: Path, error: OSError | ValueError) -> str:
     match error:
         case FileNotFoundError():
             names = command("models list", python="upscale_cli.models.registry.model_names()")
@@ -403,7 +403,7 @@ def stated_facts(path: Path) -> dict[str, Any]:
             is_safetensors = head[8:] == b"{" and length <= LARGEST_SIDECAR
             metadata = _safetensors_metadata(head + file.read(length - 1)) if is_safetensors else {}
     except OSError as error:
-        raise CheckpointError(f"{path}: {_why_unreadable(path, error)}") from error
+        raise CheckpointError(f"{path}: {why_unreadable(path, error)}") from error
     return {**metadata, **_sidecar_facts(path.with_suffix(".json"))}
 
 

@@ -13,7 +13,7 @@ from upscale_cli.models import store
 from upscale_cli.models.registry import KERNELS, MODELS, Spec, rows_of
 from upscale_cli.models.store import Found, Progress, is_offline, locate, quiet
 
-CHECKPOINT_ENDINGS: Final = (".pth", ".pt", ".ckpt", ".safetensors")
+CHECKPOINT_ENDINGS: Final = (".pth", ".pt", ".ckpt", ".safetensors", ".onnx")
 
 BEST_HERE: Final = "the best on this machine"
 """Why a model was taken where none was asked for."""
