@@ -198,3 +198,32 @@ def test_one_name_for_each_engine() -> None:
     assert engines_here.canonical("onnxruntime") == "onnxruntime:cpu"
     assert parsed("onnxruntime 1.32.0 fp32") is None
     assert parsed("openvino:npu 2026.4.1 fp16") is not None
+
+
+# The doctor
+
+
+def test_the_doctor_shows_engines_and_choices(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "RIVALS", ("onnxruntime:cpu",))
+    monkeypatch.setattr(engines, "_paced", lambda session, *_: 1.0 if isinstance(session, OnnxRuntimeSession) else 2.0)
+    choice = choice_of(net_of("espcn"))
+    (engines.folder() / "damaged.json").write_text("{")
+    found = [json.loads(line) for line in run("doctor", "--json").out.splitlines()]
+    by_name = {finding["what"]: finding["found"] for finding in found}
+    assert by_name["onnxruntime"].startswith(f"{backend.version()}: ")
+    assert "cpu" in by_name["onnxruntime"]
+    assert by_name["chosen so far"] == f"espcn x2: {choice.label}"
+
+
+def test_the_doctor_without_engines(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines_here, "is_installed", lambda engine: engine == "torch")
+    found = [json.loads(line) for line in run("doctor", "--json").out.splitlines()]
+    assert {finding["state"] for finding in found if finding["what"] in ("openvino", "onnxruntime")} == {"note"}
+
+
+def test_the_doctor_with_an_engine_that_does_not_start(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: str) -> list[str]:
+        raise ImportError("libsomething.so: cannot open shared object file\nmore")
+
+    monkeypatch.setattr(engines_here, "devices", broken)
+    assert "does not start (libsomething.so: cannot open shared object file)" in " ".join(run("doctor").out.split())

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
+from upscale_cli.cli.doctor_engines import engine_lines
 from upscale_cli.cli.lines import put_on
 from upscale_cli.text import counted
 
@@ -48,7 +49,7 @@ class Finding:
 
 def examine() -> list[Finding]:
     """Looks at everything; runs nothing but ffmpeg (what it is, and which hardware encodes), and uses no network."""
-    return [*_versions(), *_devices(), *_ffmpeg(), *_weights()]
+    return [*_versions(), *_devices(), *_engines(), *_ffmpeg(), *_weights()]
 
 
 def examine_ray(address: str, folder: Path | None) -> list[Finding]:
@@ -152,6 +153,10 @@ def _devices() -> list[Finding]:
     precisions = {bits: choose_precision("auto", device, bits=bits, bf16_is_close=True) for bits in (8, 16)}
     chosen = f"{device}, {precisions[8]} for 8-bit pictures (where the net bears it), {precisions[16]} for deeper ones"
     return [*findings, Finding("chosen", chosen)]
+
+
+def _engines() -> list[Finding]:
+    return [Finding(what, found, "ok" if good else "note") for what, found, good in engine_lines()]
 
 
 def _has_nvidia_gpu() -> bool:

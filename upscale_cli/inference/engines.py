@@ -18,7 +18,7 @@ from typing import Any, Final, cast, get_args
 import torch
 from torch import Tensor
 
-from upscale_cli.errors import OptionError, UpscaleError
+from upscale_cli.errors import OptionError, UpscaleError, printable
 from upscale_cli.events import Say
 from upscale_cli.inference.backends.base import Backend, Session
 from upscale_cli.inference.backends.torch_eager import TORCH_EAGER
@@ -317,6 +317,22 @@ def _paced(session: Session, lr: Tensor, given: dict[str, Tensor], callers: int)
 def folder() -> Path:
     """Where choices are kept, one file each."""
     return store.cache_folder() / "engines"
+
+
+def remembered() -> list[tuple[str, str, Choice]]:
+    """(net, its scale, choice) of all that was tried on this machine, the latest first."""
+    found = []
+    try:
+        for path in folder().glob("*.json"):
+            try:
+                facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+                one = printable(str(facts["net"])), printable(str(facts["scale"])), Choice(**facts["choice"])
+                found.append((path.stat().st_mtime, one))
+            except (OSError, ValueError, KeyError, TypeError):
+                continue
+    except OSError:
+        return []
+    return [one for _, one in sorted(found, key=lambda item: -item[0])]
 
 
 def _file(net: LoadedNet, scale: Scale, candidates: list[Choice], wanted: str) -> Path:
