@@ -209,17 +209,24 @@ def _pictures(path: Path) -> list[tuple[float | None, int]]:
 
 
 def whole_checkpoints(folder: Path) -> list[Path]:
-    """A small ESPCN as safetensors and as a file of torch."""
+    """A small ESPCN as safetensors, as a file of torch, and as ONNX."""
     import torch
     from safetensors.torch import save_file
 
     from upscale_cli.models.archs.espcn import ESPCN
+    from upscale_cli.models.interface import LoadedNet, SidecarMetadata
+    from upscale_cli.models.loading import recognise
+    from upscale_cli.models.onnx_graph import onnx_model
 
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
     state = ESPCN(scale=2).state_dict()
     save_file(state, folder / "net.safetensors")
     torch.save(state, folder / "net.pth")
+    known = recognise(state, SidecarMetadata())
+    assert known is not None
+    net = LoadedNet(known.descriptor, known.state_dict)
+    (folder / "net.onnx").write_bytes(onnx_model(net).SerializeToString())
     return sorted(folder.iterdir())
 
 

@@ -53,6 +53,9 @@ SILENT: Final = 1e-6
 CLOSE_DB: Final = 50.0
 """What a tile has to be near the whole picture by, on an invented one."""
 
+EDGE: Final = 8
+"""LR pixels from the far border; what shows there may show beyond."""
+
 USUAL_HALO: Final = 16
 """LR pixels, where no halo makes a tile what the whole would be."""
 
@@ -141,6 +144,7 @@ class _Probe:
                 f"pip install {package(ONNXRUNTIME)}"
             )
         self._run = self._runner(draft)
+        self._whole: Batch | None = None  # the answer to a picture that parts are compared with
 
     def _runner(self, model: bytes) -> Runner:
         try:
@@ -289,7 +293,7 @@ class _Probe:
             return stated.halo, bool(stated.exact), bool(stated.sees_whole)
         side = next((side for macs, side in CHEAP if self._macs <= macs), COSTLY_SIDE)
         height, width = self._fixed or (least_of(multiple_of, least, side),) * 2
-        edge = min(height, width) - 8
+        edge = min(height, width) - EDGE
         reach, is_all, sees_whole = 0, True, False
         for lr in contents(self._channels, height, width, few=side == COSTLY_SIDE):
             seen, is_even = self._reach(lr, scale)
@@ -302,7 +306,7 @@ class _Probe:
             if near is None or near >= 70:
                 return reach, True, False
         if self._fixed:
-            most = (min(height, width) - 8) // 4
+            most = (min(height, width) - EDGE) // 4
             return (reach, True, False) if is_all and reach <= most else (min(reach, most), False, sees_whole)
         if sees_whole:
             return USUAL_HALO, False, True
@@ -331,6 +335,8 @@ class _Probe:
                 for start in (0.4, 0.8)
             )
             is_even = is_even or end > EVEN * middle > SILENT * float(difference.max())
+            if farthest >= side - EDGE:  # from the other corner it would be no less
+                break
         return farthest, is_even
 
     def _nearness(self, halo: int, scale: Fraction, multiple_of: int, side: int) -> float | None:
@@ -342,7 +348,9 @@ class _Probe:
             return None
         lr = textured(self._channels, side, side)
         window = slice(start - around, start + kept + around)
-        whole = self._run(lr)
+        if self._whole is None:
+            self._whole = self._run(lr)
+        whole = self._whole
         part = self._run(np.ascontiguousarray(lr[..., window, window]))
         first, length, inside = (int(scale * one) for one in (start, kept, around))
         difference = (
