@@ -23,7 +23,7 @@ from upscale_cli.errors import CheckpointError, OptionError
 from upscale_cli.frames.image import Pixels
 from upscale_cli.inference import onnx_probe
 from upscale_cli.inference.backends.base import Backend
-from upscale_cli.inference.backends.onnxruntime import OnnxRuntime
+from upscale_cli.inference.backends.onnxruntime import OnnxRuntime, OnnxRuntimeSession
 from upscale_cli.inference.backends.openvino import OpenVino
 from upscale_cli.inference.net_file import load_onnx
 from upscale_cli.inference.profile import profile
@@ -197,6 +197,35 @@ def test_its_cost_shows_without_running_it(tmp_path: Path) -> None:
     by_hooks, by_shapes = profile(ours, 4), profile(net, 4)
     assert by_shapes.macs == pytest.approx(by_hooks.macs, rel=0.02)
     assert by_hooks.elements / 2 < by_shapes.elements < by_hooks.elements * 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [(150, 130), (30, 40), (5, 7)])
+def test_windows_of_one_size_turned_and_of_small_pictures(
+    tmp_path: Path, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, lr = bundled("espcn", 2), photo(*size)
+    net = loaded_from(saved(foreign(ours, "fixed"), tmp_path))
+    shapes = set()
+    infer = OnnxRuntimeSession.infer
+
+    def watched(self: OnnxRuntimeSession, inputs: Any) -> Any:
+        shapes.add(inputs["lr"].shape)
+        return infer(self, inputs)
+
+    monkeypatch.setattr(OnnxRuntimeSession, "infer", watched)
+    made = TiledNet(net, CPU, "fp32", backend=OnnxRuntime(), tta=True, say=nothing_said).upscale(lr, np.uint8)
+    assert shapes == {(1, 1, 64, 96)}
+    expected = by_torch(ours, lr, tta=True)
+    inside = slice(8, -8)
+    assert differs(made[inside, inside], expected[inside, inside]) <= 1 if min(size) > 16 else made.shape
+
+
+def test_what_leaves_no_room_in_the_only_window(tmp_path: Path) -> None:
+    path = saved(foreign(bundled("espcn", 2), "fixed"), tmp_path)
+    upscaler = Upscaler(path, engine="onnxruntime", halo=30)
+    with pytest.raises(OptionError, match="windows of 96 x 64 pixels only"):
+        upscaler(photo(80, 90), 2)
 
 
 # By the command line
