@@ -256,10 +256,11 @@ def test_info_is_a_card(tmp_path: Path, run: Run) -> None:
 
 
 @pytest.mark.slow
-def test_a_clip(tmp_path: Path, run: Run, clips: Clips) -> None:
+@pytest.mark.parametrize("kinds", [(), ("fixed",)], ids=["plain", "fixed"])
+def test_a_clip(tmp_path: Path, run: Run, clips: Clips, kinds: tuple[str, ...]) -> None:
     import av
 
-    path = saved(foreign(bundled("espcn", 2)), tmp_path)
+    path = saved(foreign(bundled("espcn", 2), *kinds), tmp_path)
     made = []
     for number, model in enumerate(("espcn", path)):
         output = tmp_path / f"{number}.mkv"

@@ -252,8 +252,9 @@ def _make_openvino(choice: Choice, *, fp16: bool, input_size: tuple[int, int] | 
 
 def _make_mpv(choice: Choice, *, full_range: bool) -> _Made:
     from upscale_cli.export.mpv_shader import MOST_WEIGHTS, mpv_shader
-    from upscale_cli.export.onnx_model import described, exported_model
+    from upscale_cli.export.onnx_model import exported_model
     from upscale_cli.export.shader_layers import UnshadableError, shader_net
+    from upscale_cli.models.onnx_facts import described
 
     facts = choice.net.descriptor
     weights = sum(tensor.numel() for tensor in choice.net.state_dict.values())

@@ -161,7 +161,7 @@ class TileLayout:
         """
         grid, shape = self.grid(height, width, self.affordable), self.geometry
         is_exact = self._net.exact and shape.halo >= self._net.halo and not shape.overlap
-        if self._tile or not spare or not is_exact:
+        if self._tile or self._only_window or not spare or not is_exact:
             return grid
         top, bottom, left, right = self.margins(height, width)
         fine = frame_spans(height + top + bottom, width + left + right, shape.halo, shape.multiple_of, spare)
