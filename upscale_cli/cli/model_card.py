@@ -67,9 +67,10 @@ def show_file(facts: Mapping[str, Any]) -> None:
         facts: as `models info FILE --json` prints them.
     """
     scale = facts["scale"] if isinstance(facts["scale"], str) else f"x{facts['scale']:g}"
+    of_size = f", {facts['depth']}" if facts["depth"] else ""
     is_onnx = facts.get("kind") == "onnx"
     of = "" if is_onnx and facts["arch"] == "onnx" else f" of {facts['arch']}"
-    _head(facts["path"], f"{'an ONNX file' if is_onnx else 'a checkpoint'}{of}, {scale}")
+    _head(facts["path"], f"{'an ONNX file' if is_onnx else 'a checkpoint'}{of} {scale}{of_size}")
     _fact("use", f"upscale photo.jpg -m {shlex.quote(facts['path'])}")
     _fact("net", f"{facts['arch']}, {facts['parameters']:,} parameters")
     luma = f", {facts['luma_range']} range" if facts["colour"] != "rgb" else ""
@@ -79,6 +80,8 @@ def show_file(facts: Mapping[str, Any]) -> None:
         height, width = facts["fixed_sides"]
         sides = f"; windows of {width} x {height} pixels only"
     _fact("tiles", f"see {facts['halo']} input pixels around them{sides}")
+    if facts["sees_whole"]:
+        _fact("memory", "gets the picture as a whole where that fits, for it looks at all of it")
     for needed in facts.get("inputs", ()):
         _fact("takes", f"--condition {needed}")
     if facts["notes"]:

@@ -189,8 +189,8 @@ def _file_record(path: Path) -> dict[str, Any]:
         else loaded.graph.parameters
     )  # fmt: skip
     return {
-        "path": str(path), "arch": net.name, "scale": _scale(net), "colour": net.colour, "luma_range": net.luma_range,
-        "halo": net.halo, "multiple_of": net.multiple_of,
+        "path": str(path), "arch": net.name, "depth": net.depth, "scale": _scale(net), "colour": net.colour,
+        "luma_range": net.luma_range, "halo": net.halo, "sees_whole": net.sees_whole, "multiple_of": net.multiple_of,
         **({"inputs": [_input(spec) for spec in net.inputs]} if net.inputs else {}),
         **({"fixed_sides": list(net.fixed_sides)} if net.fixed_sides else {}),
         **({"kind": "onnx"} if loaded.graph is not None else {}),

@@ -156,6 +156,11 @@ def tile_budget(device: torch.device) -> int:
     return min(free_host_memory() // 4, CPU_BUDGET)
 
 
+def whole_budget() -> int:
+    """Bytes of activations that a window may need on the CPU where each smaller one makes the result another."""
+    return free_host_memory() // 4
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether a failed computation asked for more memory than there is (any device)."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):

@@ -110,6 +110,13 @@ class Model:
         bf16_is_close = spec is not None and engine in spec.bf16 and not blended
         return choose_precision(wanted, device, bits=bits, bf16_is_close=bf16_is_close)
 
+    def pass_name(self, scale: Scale) -> str:
+        """What a pass runs, for people: the checkpoint's name; what the net of a file is."""
+        row = self.row(scale)
+        if row is not None:
+            return row.stem
+        return self.name if self._own is None else self._own.descriptor.pass_name(scale)
+
     def checksums(self) -> dict[str, str]:
         """sha256 of its checkpoints by scale, for comparing two runs."""
         if self._own is not None:

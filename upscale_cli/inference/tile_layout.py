@@ -17,9 +17,10 @@ from upscale_cli.frames.rows import Padded, Rows
 from upscale_cli.inference import conditions
 from upscale_cli.inference.color_adapter import CHROMA_REACH
 from upscale_cli.inference.conditions import Conditions
-from upscale_cli.inference.device import DTYPES, tile_budget
+from upscale_cli.inference.device import DTYPES, tile_budget, whole_budget
 from upscale_cli.inference.frame_grid import frame_spans
 from upscale_cli.inference.options import check_tile
+from upscale_cli.inference.profile import Profile
 from upscale_cli.inference.tiling import MIN_TILE, Geometry, Limits, Span, automatic_tiles, tile_spans
 from upscale_cli.messages import option
 from upscale_cli.models.interface import Descriptor, Precision, Scale
@@ -54,7 +55,7 @@ def geometry_of(net: Descriptor, scale: Scale, tile: int, overlap: int | None, h
         halo: LR pixels around a tile, as asked for; None: the net's own.
     """
     halo = net.halo if halo is None else halo
-    is_exact = net.exact and halo >= net.halo
+    is_exact = net.exact and not net.sees_whole and halo >= net.halo
     usual = 0 if is_exact else min(DEFAULT_OVERLAP, tile // 2 if tile else DEFAULT_OVERLAP)
     parts = scale.denominator
     shared = math.ceil((usual if overlap is None else overlap) / parts) * parts
@@ -69,7 +70,7 @@ class TileLayout:
         tile: side in LR pixels of the square a tile keeps; 0 chooses by the free memory.
         wrap: the picture continues on its opposite side.
         devices: that the tiles go to; all tiles have the size that the smallest memory allows.
-        elements: activations per LR pixel of a window that are alive at the worst moment.
+        cost: of the net.
         precision: they are held in.
         memory: bytes of host memory that a row of tiles may take, and on a CPU a window too; None: by what is free.
         tta: windows are turned, too.
@@ -86,7 +87,7 @@ class TileLayout:
         tile: int,
         wrap: bool,
         devices: Sequence[torch.device],
-        elements: float,
+        cost: Profile,
         precision: Precision,
         memory: int | None,
         tta: bool = False,
@@ -95,8 +96,13 @@ class TileLayout:
             check_tile(tile, geometry.overlap)
         self._only_window = _only_window(net, geometry, tta=tta)
         self._net, self.geometry, self._tile, self.wrap = net, geometry, tile, wrap
-        self._devices, self._elements, self._precision = devices, elements, precision
+        self._devices, self._cost, self._precision = devices, cost, precision
         self._memory, self._sharing = memory, 1
+
+    @property
+    def is_asked_for(self) -> bool:
+        """Whether the tiles have a size that the user gave."""
+        return self._tile > 0
 
     def margins(self, height: int, width: int) -> Margins:
         """LR pixels to add: for sides that the net can take, and around what wraps."""
@@ -180,14 +186,16 @@ class TileLayout:
     @functools.cached_property
     def affordable(self) -> Limits:
         """How large windows may be by the memory that is free at first, alone."""
-        bytes_per_pixel = self._elements * DTYPES[self._precision].itemsize
+        itemsize = DTYPES[self._precision].itemsize
         on_host = self._devices[0].type == "cpu"
         budget = self._host_budget() if on_host else min(tile_budget(device) for device in self._devices)
-        pixels = int(budget / bytes_per_pixel)
+        pixels = max(1, int((budget / itemsize - self._cost.fixed) / self._cost.elements))
         return Limits(side=pixels, pixels=pixels)
 
     def _host_budget(self) -> int:
-        return (self._memory or tile_budget(torch.device("cpu"))) // self._sharing
+        """Of a net that looks at the whole picture more than is of use to others."""
+        usual = whole_budget() if self._net.sees_whole else tile_budget(torch.device("cpu"))
+        return (self._memory or usual) // self._sharing
 
     def share(self, threads: int) -> None:
         """So many threads will use it at a time, each with its share of the memory."""

@@ -32,11 +32,12 @@ from upscale_cli.inference.device import computing, memory_explained
 from upscale_cli.inference.device_net import DeviceNet, Window
 from upscale_cli.inference.frame_grid import spare_of
 from upscale_cli.inference.health import PrecisionFallback, health_of
-from upscale_cli.inference.profile import blank_conditions, profile
+from upscale_cli.inference.profile import Profile, blank_conditions, profile
 from upscale_cli.inference.reuse import PassReuse
 from upscale_cli.inference.scheduler import Future, Scheduler
 from upscale_cli.inference.tile_layout import TileLayout, geometry_of
 from upscale_cli.inference.tiling import RowBlender, RowJoiner, Span
+from upscale_cli.messages import option
 from upscale_cli.models.interface import Colour, LoadedNet, Precision, Scale, scaled
 
 PACE_SIDE: Final = 64
@@ -122,7 +123,7 @@ class TiledNet:
         self._cost = profile(net, scale)
         self.devices = [devices] if isinstance(devices, torch.device) else list(devices)
         self._layout = TileLayout(
-            facts, self._geometry, tile=tile, wrap=wrap, devices=self.devices, elements=self._cost.elements,
+            facts, self._geometry, tile=tile, wrap=wrap, devices=self.devices, cost=self._cost,
             precision=precision, memory=memory, tta=tta,
         )  # fmt: skip
         self._spare = 0.0
@@ -159,9 +160,9 @@ class TiledNet:
         return self.devices[0]
 
     @property
-    def elements(self) -> float:
-        """Activations per LR pixel of a window that are alive at the worst moment."""
-        return self._cost.elements
+    def cost(self) -> Profile:
+        """What its net takes of a device."""
+        return self._cost
 
     def upscale(
         self,
@@ -391,8 +392,9 @@ class TiledNet:
         """A net that looks at the whole picture gives something else for its tiles: that is reported, once."""
         if tiles > 1 and not self._is_tiling_reported:
             self._is_tiling_reported = True
+            why = f"{option('tile')} is given" if self._layout.is_asked_for else "it does not fit into memory at once"
             self._say(
-                f"{self.descriptor.name} looks at the whole picture, which does not fit into memory at once: "
+                f"{self.descriptor.name} looks at the whole picture, but {why}: "
                 f"computed in tiles, the result differs a little from that of the whole."
             )
 

@@ -211,8 +211,8 @@ class Upscaler:
         return Plan(passes, sr_width, sr_height, "lanczos")
 
     def pass_names(self, plan: Plan) -> tuple[str, ...]:
-        """What each pass runs, for people: the checkpoint's name."""
-        return tuple(row.stem if (row := self._model.row(scale)) else self.name for scale in plan.passes)
+        """What each pass runs, for people: the checkpoint's name, or what a file's net is."""
+        return tuple(map(self._model.pass_name, plan.passes))
 
     def value_range(self, lr: Frame | RowReader, plan: Plan) -> ValueRange:
         """Which values the net will get as 0 and 1; see `inference.value_range`. Interpolation needs no such thing."""

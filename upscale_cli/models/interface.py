@@ -149,6 +149,7 @@ class Descriptor:
         fixed_sides: (height, width) in LR pixels of the only window that it takes; None: any size will do.
         one_at_a_time: it takes no batches of several pictures.
         variant: what a family of architectures calls this one; "" for all that have one name only.
+        depth: how large this one is, for people: "6 blocks".
     """
 
     arch: str
@@ -167,6 +168,7 @@ class Descriptor:
     fixed_sides: tuple[int, int] | None = None
     one_at_a_time: bool = False
     variant: str = ""
+    depth: str = field(default="", compare=False)  # `config` has it
 
     @property
     def name(self) -> str:
@@ -177,6 +179,10 @@ class Descriptor:
     def only_scale(self) -> Scale | None:
         """The scale of a net that has but one."""
         return self.scales[0] if isinstance(self.scales, tuple) and len(self.scales) == 1 else None
+
+    def pass_name(self, scale: Scale) -> str:
+        """Of a pass, for people: "rrdbnet x4, 6 blocks"."""
+        return f"{self.name} x{float(scale):g}{', ' if self.depth else ''}{self.depth}"
 
     @property
     def scales_key(self) -> str:

@@ -25,11 +25,12 @@ from torch import Tensor, nn
 from upscale_cli.errors import CheckpointError
 from upscale_cli.events import Say
 from upscale_cli.messages import command, option
-from upscale_cli.models.archs import spandrel_adapter
+from upscale_cli.models.archs import ARCHS, spandrel_adapter
 from upscale_cli.models.interface import LoadedNet, Recognised, SidecarMetadata, scales_named
 from upscale_cli.models.plugins import architecture, architectures
 from upscale_cli.models.registry import Spec, model_names, named
 from upscale_cli.models.store import Found, quiet
+from upscale_cli.models.watch import looks_at_the_whole
 
 Container = Literal["safetensors", "zip", "pickle"]
 
@@ -190,7 +191,19 @@ def _checked(recognised: Recognised, path: Path) -> LoadedNet:
             raise CheckpointError(
                 f"{path}: looks like {descriptor.arch}, but {fault} {keys[0]}{more}. Get a whole copy of the file"
             )
-    return LoadedNet(descriptor, recognised.state_dict)
+    return _as_seen(LoadedNet(descriptor, recognised.state_dict))
+
+
+def _as_seen(net: LoadedNet) -> LoadedNet:
+    """A plugin's net with `sees_whole`, where it does and its descriptor does not say so."""
+    facts = net.descriptor
+    if facts.arch in ARCHS or facts.sees_whole:
+        return net
+    try:
+        sees_whole = looks_at_the_whole(build_net(net), facts, facts.only_scale or facts.steps(2)[0])
+    except Exception:  # code of a third party, on a picture that nobody asked it for: what it says has to do
+        return net
+    return replace(net, descriptor=replace(facts, sees_whole=sees_whole))
 
 
 def _shapes(state_dict: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:

@@ -131,8 +131,8 @@ def gpu_share(needed: int, memory: int) -> float:
 def gpu_bytes(upscaler: Upscaler) -> int:
     """What the largest window takes of a GPU's memory, in half precision, with CUDA itself."""
     passes = upscaler.plan(1000, 1000, Target(scale=upscaler.default_scale)).passes
-    worst = max((upscaler.net(scale, 8).elements for scale in passes), default=0.0)
-    return CUDA_BYTES + int(worst * 2 * MAX_WINDOW**2)
+    costs = (upscaler.net(scale, 8).cost for scale in passes)
+    return CUDA_BYTES + int(max((2 * (cost.elements * MAX_WINDOW**2 + cost.fixed) for cost in costs), default=0))
 
 
 def gpu_memory(node: Node) -> int:

@@ -21,6 +21,7 @@ from upscale_cli.models.interface import (
     SidecarMetadata,
     natural_order,
 )
+from upscale_cli.text import counted
 
 Activation = Literal["tanh", "relu", "identity"]
 
@@ -135,6 +136,7 @@ def recognise(state_dict: Mapping[str, Tensor], metadata: SidecarMetadata) -> Re
         luma_range=luma_range,
         halo=reach(layers),
         exact=True,
+        depth=counted(len(layers), "convolution"),
     )
     return Recognised(
         descriptor,

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from upscale_cli.models.interface import Architecture, Descriptor, Recognised, SidecarMetadata
+from upscale_cli.text import counted
 
 RESIDUAL_SCALING = 0.2
 """beta of the paper: how much of a dense block is added to its input."""
@@ -142,6 +143,7 @@ def recognise(state_dict: Mapping[str, Tensor], metadata: SidecarMetadata) -> Re
         colour="rgb" if num_in_ch == 3 else "luma",
         halo=halo_of(len(blocks)) * unshuffle,
         multiple_of=unshuffle,
+        depth=counted(len(blocks), "block"),
     )
     return Recognised(descriptor, renamed)
 

@@ -5,6 +5,7 @@ spandrel gets tensors, never a file: its own loader would unpickle what we refus
 
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from upscale_cli.errors import CheckpointError
 from upscale_cli.models.interface import Architecture, Descriptor
+from upscale_cli.models.watch import looks_at_the_whole
 
 DEFAULT_HALO: Final = 32
 """LR pixels. Most of these nets see further or attend in windows of 8 to 64; the overlap blends away what remains."""
@@ -68,9 +70,10 @@ def describe(path: Path, state_dict: Mapping[str, Tensor]) -> Descriptor:
             f"grey or RGB pictures need 1 or 3 and the same number out"
         )
     multiple_of = int(model.size_requirements.multiple_of)
-    return Descriptor(
+    net = Descriptor(
         arch=ARCH.name,
         variant=str(model.architecture.name),
+        depth=" ".join(map(str, model.size)),  # as spandrel writes it: "64nf 23nb"
         scales=(int(model.scale),),
         channels=int(model.input_channels),
         colour="rgb" if model.input_channels == 3 else "luma",
@@ -78,6 +81,7 @@ def describe(path: Path, state_dict: Mapping[str, Tensor]) -> Descriptor:
         multiple_of=multiple_of,
         precisions=frozenset({"fp32", "fp16"} if model.supports_half else {"fp32"}),
     )
+    return replace(net, sees_whole=looks_at_the_whole(SpandrelNet(model), net, int(model.scale)))
 
 
 def _loaded(state_dict: Mapping[str, Tensor]) -> Any:

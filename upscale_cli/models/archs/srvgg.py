@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from upscale_cli.models.interface import Architecture, Descriptor, Recognised, SidecarMetadata, natural_order
+from upscale_cli.text import counted
 
 Activation = Literal["prelu", "relu", "leakyrelu"]
 
@@ -88,6 +89,7 @@ def recognise(state_dict: Mapping[str, Tensor], metadata: SidecarMetadata) -> Re
         colour="rgb" if num_in_ch == 3 else "luma",
         halo=num_conv + 2,  # every 3x3 convolution reaches one pixel further
         exact=True,
+        depth=counted(num_conv + 2, "convolution"),
     )  # fmt: skip
     return Recognised(descriptor, dict(state_dict), assumed)
 
