@@ -614,6 +614,7 @@ class Descriptor:
         self.size_requirements = types.SimpleNamespace(minimum=16, multiple_of=12)
         self.supports_half = False
         self.architecture = types.SimpleNamespace(name="SwinIR")
+        self.size = ["60nf", "4nb"]
         self.__dict__.update(facts)
 
     def __call__(self, lr: Tensor) -> Tensor:
@@ -642,7 +643,9 @@ def test_a_net_from_spandrel_looks_like_one_of_ours(tmp_path: Path, monkeypatch:
     loaded = load_net(saved({"x": torch.ones(1)}, tmp_path / "net.pth"))
     facts = loaded.descriptor
     assert (facts.name, facts.scales, facts.colour, facts.multiple_of) == ("SwinIR", (2,), "rgb", 12)
+    assert facts.pass_name(2) == "SwinIR x2, 60nf 4nb"
     assert facts.halo == 36
+    assert not facts.sees_whole
     assert not facts.exact
     assert facts.precisions == {"fp32"}
     net = build_net(loaded)
