@@ -203,7 +203,7 @@ def _as_seen(net: LoadedNet) -> LoadedNet:
         sees_whole = looks_at_the_whole(build_net(net), facts, facts.only_scale or facts.steps(2)[0])
     except Exception:  # code of a third party, on a picture that nobody asked it for: what it says has to do
         return net
-    return replace(net, descriptor=replace(facts, sees_whole=sees_whole))
+    return replace(net, descriptor=replace(facts, sees_whole=sees_whole, exact=facts.exact and not sees_whole))
 
 
 def _shapes(state_dict: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
