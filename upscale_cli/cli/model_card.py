@@ -69,7 +69,7 @@ def show_file(facts: Mapping[str, Any]) -> None:
     scale = facts["scale"] if isinstance(facts["scale"], str) else f"x{facts['scale']:g}"
     of_size = f", {facts['depth']}" if facts["depth"] else ""
     is_onnx = facts.get("kind") == "onnx"
-    of = "" if is_onnx and facts["arch"] == "onnx" else f" of {facts['arch']}"
+    of = "," if is_onnx and facts["arch"] == "onnx" else f" of {facts['arch']}"
     _head(facts["path"], f"{'an ONNX file' if is_onnx else 'a checkpoint'}{of} {scale}{of_size}")
     _fact("use", f"upscale photo.jpg -m {shlex.quote(facts['path'])}")
     _fact("net", f"{facts['arch']}, {facts['parameters']:,} parameters")
