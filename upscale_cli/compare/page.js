@@ -433,7 +433,7 @@
       if (words.length) return words;
     }
     const alike = likeness(view.a, view.b);
-    return [alike ? `A to B: ${inWords(alike)}` : "sizes differ, so there is no PSNR: see the difference (D) from a bicubic enlargement"];
+    return [alike ? `A to B: ${inWords(alike)}` : "sizes differ, so there is no PSNR"];
   }
 
   // A label that is cut in its middle where there is no room: names of versions differ at their end.
