@@ -254,9 +254,7 @@ def test_the_smaller_version_is_enlarged_to_the_larger(show: Show, noise: Make) 
     half = (width - 2) // 2
     np.testing.assert_array_equal(in_the_middle(stage[:, :half], 40 * zoom, 60 * zoom), enlarged(lr, 4 * zoom))
     np.testing.assert_array_equal(in_the_middle(stage[:, width - half :], 40 * zoom, 60 * zoom), enlarged(sr, zoom))
-    assert (
-        viewer.text("metrics") == "sizes differ, so there is no PSNR"
-    )
+    assert viewer.text("metrics") == "sizes differ, so there is no PSNR"
 
 
 @pytest.mark.parametrize("swapped", [False, True])

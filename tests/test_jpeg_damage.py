@@ -1,21 +1,26 @@
 """JPEG data that end too early: gray from there on, which nobody may take for a picture."""
 
 import io
+import shutil
+import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from tests.pictures import frame_of, read
 from upscale_cli.errors import InputError
-from upscale_cli.media.image.codecs import jpeg_damage
+from upscale_cli.media.image.codecs import pillow_reader
 
 KINDS: list[dict[str, Any]] = [
     {}, {"subsampling": 0}, {"progressive": True}, {"restart_marker_blocks": 7}, {"restart_marker_rows": 1},
     {"optimize": True},
 ]  # fmt: skip
+
+HAS_DJPEG = shutil.which("djpeg") is not None
 
 
 def coded(mode: str = "RGB", **how: Any) -> bytes:
@@ -62,9 +67,11 @@ def test_a_whole_picture_is_taken_without_a_word(
 ) -> None:
     told: list[str] = []
     for mode in ("RGB", "L"):
-        if not how.get("progressive"):  # no second look is needed
-            monkeypatch.setattr(jpeg_damage, "warning_of", lambda _: pytest.fail("decoded a second time"))
-        read(coded(mode, **how), say=told.append)
+        with monkeypatch.context() as patch:
+            patch.setattr(pillow_reader, "warning_of", lambda _: pytest.fail("decoded a second time"))
+            _, (frame,) = read(coded(mode, **how), say=told.append)
+        expected = np.asarray(Image.open(io.BytesIO(coded(mode, **how))))
+        np.testing.assert_array_equal(frame.pixels, expected.reshape(frame.pixels.shape), "as Pillow decodes it")
     (tmp_path / "junk.jpg").write_bytes(b"\0" * 7 + coded(**how))
     read(tmp_path / "junk.jpg", say=told.append)
     assert told == []
@@ -107,3 +114,33 @@ def test_restarts_that_are_missing_are_damage(tmp_path: Path) -> None:
         read(path)
     path.write_bytes(data)
     assert read(path)[0].width == 211
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize("how", KINDS, ids=str)
+def test_data_that_end_in_the_last_unit_are_damage(how: dict[str, Any], mode: str) -> None:
+    """As libjpeg-turbo's own program says of the same bytes, which are cut a little before their end."""
+    data, refused = coded(mode, **how), 0
+    for missing in range(3, 12):
+        cut = data[: -2 - missing] + b"\xff\xd9"
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "cut.jpg"
+            path.write_bytes(cut)
+            heard = subprocess.run(["djpeg", path], capture_output=True, check=False).stderr if HAS_DJPEG else b"?"
+        try:
+            read(cut)
+        except InputError:
+            refused += 1
+            assert heard
+        else:
+            assert not HAS_DJPEG or not heard, heard
+    assert refused > 4
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_pixels_stand_as_the_camera_was_held(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = coded(exif=exif.tobytes())
+    expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))))
+    np.testing.assert_array_equal(read(data)[1][0].pixels, expected)

@@ -16,7 +16,7 @@ from upscale_cli.media.image.codecs.avif_reader import deep_frame
 from upscale_cli.media.image.codecs.gif_reader import extent_of
 from upscale_cli.media.image.codecs.heif_items import Primary, colours_of, primary_of
 from upscale_cli.media.image.codecs.heif_parts import parts_of
-from upscale_cli.media.image.codecs.jpeg_damage import damage_of, refuse_damage
+from upscale_cli.media.image.codecs.jpeg_damage import decoded, refuse_damage, warning_of
 from upscale_cli.media.image.codecs.jpeg_segments import behind_picture
 from upscale_cli.media.image.codecs.vips_reader import jpeg_row_reader
 from upscale_cli.media.image.colours import adobe_rgb
@@ -43,6 +43,9 @@ _PLUGINS = {
 }
 _STRIP_PIXELS = 2**20
 _END_OF_JPEG = b"\xff\xd9"
+_CUT = "end of JPEG file"
+"""In libjpeg's warning about a file that ends before its picture."""
+
 _GIF_ASPECT_AT = 12
 
 
@@ -107,13 +110,30 @@ def _loaded(source: Source, image: "Image.Image", format: str) -> "Image.Image":
         image.load()
         return image
     if format == "JPEG":
-        _check_data(source, image)
+        _check_data(source)
     return image
 
 
-def _check_data(source: Source, image: "Image.Image") -> None:
+def _jpeg_pixels(source: Source, image: "Image.Image", orientation: int) -> "NDArray[Any] | None":
+    """A JPEG in gray or R'G'B', upright; None where Pillow has to decode it: inks, and what is damaged and taken.
+
+    Raises:
+        InputError, OSError: its data are damaged.
+    """
+    if image.mode not in ("L", "RGB"):
+        return None
+    found = decoded(_jpeg(source, cut=False), image.height, image.width, len(image.mode), orientation)
+    if found is None or (found[1] and source.salvage):
+        return None
+    if _CUT in found[1]:
+        raise OSError(found[1])
+    refuse_damage(source, found[1])
+    return found[0]
+
+
+def _check_data(source: Source) -> None:
     """Refuses a JPEG whose data end too early for its pixels; with salvage, says so."""
-    wrong = damage_of(_jpeg(source, cut=False), image)
+    wrong = warning_of(_jpeg(source, cut=False))
     if wrong and source.salvage:
         source.say(f"{source.name}: damaged ({wrong}); what could be decoded is taken, the rest is left gray")
     else:
@@ -152,9 +172,13 @@ def _frames(source: Source, image: "Image.Image", info: PhotoInfo, orientation: 
     transfer = _transfer(info)
     if not info.animated:
         with decoding(source), calm_pillow():
-            image = _loaded(source, image, info.format)
             layout, dtype, convert = plan(image, animated=False)
-            pixels = pixels_of(image, len(layout), dtype, convert, orientation)
+            whole = _jpeg_pixels(source, image, orientation) if info.format == "JPEG" else None
+            if whole is None:
+                image = _loaded(source, image, info.format)
+                layout, dtype, convert = plan(image, animated=False)  # the palette is known by now
+                whole = pixels_of(image, len(layout), dtype, convert, orientation)
+            pixels = whole
             image.close()
         yield Frame(pixels, layout, transfer)
         return
