@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.clips import Clips, ffmpeg, video, write_frames
+from tests.clips import Clips, ffmpeg, has_encoder, video, write_frames
 from tests.command import Outcome, Run
+from upscale_cli.media.video.probe import probe
 
 DEEP = ["gray16le", "yuv422p16le", "gbrp16le", "yuva444p16le", "gbrap16le"]
 
@@ -96,3 +97,45 @@ def test_a_lossy_source_is_told_nothing(run: Run, tmp_path: Path, clips: Clips) 
     outcome = run(clips("plain"), "-m", "bicubic", "-o", tmp_path / "output.mp4")
     assert outcome.code == 0, outcome.err
     assert "is lossy" not in words(outcome)
+
+
+X264 = ("-c:v", "libx264", "-preset", "ultrafast")
+X265 = ("-c:v", "libx265", "-preset", "ultrafast")
+CODED = [
+    ((*X264, "-qp", "0"), True),
+    ((*X264, "-crf", "0", "-pix_fmt", "yuv444p"), True),
+    ((*X264, "-qp", "1", "-pix_fmt", "yuv444p"), False),  # the same profile, and lossy
+    ((*X264, "-qp", "1"), False),
+    ((*X265, "-x265-params", "lossless=1:log-level=none"), True),
+    ((*X265, "-x265-params", "log-level=none", "-crf", "10"), False),
+]
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mkv", "ts"])
+@pytest.mark.parametrize(("encoder", "is_lossless"), CODED, ids=str)
+def test_lossless_h264_and_hevc_are_known(
+    encoder: tuple[str, ...], is_lossless: bool, ending: str, tmp_path: Path
+) -> None:
+    """Held against the samples: what is called lossless decodes to what went in."""
+    if not has_encoder(encoder[1]):
+        pytest.skip(f"this ffmpeg has no {encoder[1]}")
+    source, raw = tmp_path / f"source.{ending}", tmp_path / "raw.mkv"
+    given = encoder[encoder.index("-pix_fmt") + 1] if "-pix_fmt" in encoder else "yuv420p"
+    video(source, *encoder)
+    video(raw, "-c:v", "ffv1", "-pix_fmt", given)
+    (stream,) = probe(source).video
+    assert stream.lossless == is_lossless
+    with av.open(str(source)) as clip, av.open(str(raw)) as former:
+        same = [
+            np.array_equal(one.to_ndarray(), other.to_ndarray())
+            for one, other in zip(clip.decode(video=0), former.decode(video=0), strict=True)
+        ]
+    assert all(same) == is_lossless
+
+
+def test_a_lossless_h264_clip_is_told_what_it_loses(run: Run, tmp_path: Path) -> None:
+    source = tmp_path / "screen.mp4"
+    video(source, *X264, "-qp", "0")
+    outcome = run(source, "-m", "bicubic", "-o", tmp_path / "output.mp4")
+    assert outcome.code == 0, outcome.err
+    assert "the source is lossless (h264), the output is lossy (libx264). --codec ffv1" in words(outcome)

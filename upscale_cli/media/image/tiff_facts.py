@@ -9,7 +9,7 @@ import numpy as np
 
 from upscale_cli.frames.image import Pixels
 from upscale_cli.frames.pixels import by_strips, white_of
-from upscale_cli.media.image.geotiff import GeoReference
+from upscale_cli.media.image.geotiff import GeoReference, Tag
 from upscale_cli.media.image.stack_description import StackDescription
 
 
@@ -86,6 +86,7 @@ class TiffFacts:
             no unit, or of a calibrated stack.
         calibrated: a unit is one of what is seen, so that more pixels make a higher resolution; not one of paper.
         imagej: ImageJ's own metadata but for regions: labels, look-up tables, ranges.
+        colorimetry: its tags for white point, primaries and transfer function.
         lost: what is not carried, for people.
     """
 
@@ -100,6 +101,7 @@ class TiffFacts:
     resolution: tuple[Fraction, Fraction, int] | None = None
     calibrated: bool = False
     imagej: dict[str, Any] = field(default_factory=dict)
+    colorimetry: tuple[Tag, ...] = ()
     lost: tuple[str, ...] = ()
 
     @property

@@ -14,6 +14,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 
 from upscale_cli.frames.colour_tags import ColourTags, ContentLight, MasteringDisplay, Range
+from upscale_cli.media.video.lossless_coding import is_lossless
 from upscale_cli.media.video.spatial import Spatial, spatial_of
 from upscale_cli.media.video.streams import Orientation
 
@@ -64,17 +65,22 @@ class Seen:
     captions: bool = False
     alpha: bool = False
     encrypted: bool = False
+    lossless: bool = False
 
 
 def first_frames_of(container: InputContainer, videos: list[Any]) -> dict[int, Seen]:
     """Decode the first frames of each video stream, past what is damaged."""
     seen = {stream.index: Seen() for stream in videos}
+    videos_by_index = {stream.index: stream for stream in videos}
     for packet in _first_packets(container, videos):
         mine = seen[packet.stream_index]
         if mine.frames >= _FRAMES_LOOKED_AT:
             if all(other.frames >= _FRAMES_LOOKED_AT for other in seen.values()):
                 break
             continue
+        if not mine.frames and not mine.lossless:
+            context = videos_by_index[packet.stream_index].codec_context
+            mine.lossless = is_lossless(context.codec.canonical_name, context.extradata or b"", bytes(packet))
         mine.encrypted |= packet.has_sidedata("encryption_info")
         mine.alpha |= packet.has_sidedata("matroska_block_additional")
         try:

@@ -229,7 +229,7 @@ def _video(container: InputContainer, stream: Any, seen: Seen, described: Descri
         interlaced=seen.interlaced or context.field_order in (*_TOP_FIRST, *_BOTTOM_FIRST),
         top_first=context.field_order not in _BOTTOM_FIRST,
         alpha_decoder=alpha_decoder,
-        lossless=context.codec.lossless and not context.codec.lossy,
+        lossless=seen.lossless or (context.codec.lossless and not context.codec.lossy),
         untimed=untimed,
         disposition=_dispositions(stream),
         metadata=metadata,

@@ -61,7 +61,8 @@ class VideoStream:
         interlaced: its first frames are flagged so, or the container says so.
         top_first: which field comes first, where interlaced.
         alpha_decoder: the decoder that keeps its alpha (libvpx, libvpx-vp9); None where it has none, or any will do.
-        lossless: its coding loses nothing, whatever the encoder was asked for (FFV1, raw video, PNG, ...).
+        lossless: its coding loses nothing, whatever the encoder was asked for (FFV1, raw video, PNG, ...), or its
+            headers say that nothing was lost (H.264, HEVC by x265).
         untimed: the container has no timestamps (raw streams).
         disposition: ffmpeg's names ("default", ...).
         metadata: its tags, as stored.

@@ -15,6 +15,8 @@ from upscale_cli.media.image.tiff_facts import TiffFacts
 DESCRIPTION = 270
 IMAGEJ_COUNTS, IMAGEJ_DATA = 50838, 50839
 MAX_VALUE, X_RESOLUTION, Y_RESOLUTION, UNIT, SUB_IFDS = 281, 282, 283, 296, 330
+TRANSFER_FUNCTION, WHITE_POINT, PRIMARIES, BITS = 301, 318, 319, 258
+SHORT, RATIONAL = 3, 5
 NO_UNIT: Final = 1
 
 LOST: Final = {
@@ -69,6 +71,7 @@ def facts_of(
         resolution=_resolution(tags, calibrated, orientation),
         calibrated=calibrated,
         imagej=imagej,
+        colorimetry=_colorimetry(tags),
         lost=tuple(dict.fromkeys(lost)),
     )
     return facts, description if isinstance(description, bytes) else None
@@ -103,6 +106,23 @@ def _imagej(tags: Any) -> tuple[dict[str, Any], list[str]]:
     return kept, [ROI] if len(kept) < len(found) else []
 
 
+def _colorimetry(tags: Any) -> tuple[Tag, ...]:
+    """What the samples mean as colours, where there is no profile: it is true in any size, and at the same depth.
+
+    Source: TIFF 6.0, section 20 (TransferFunction, WhitePoint, PrimaryChromaticities).
+    """
+    found: list[Tag] = []
+    for code, count in ((WHITE_POINT, 2), (PRIMARIES, 6)):
+        tag = tags.get(code)
+        if tag is not None and (tag.dtype, tag.count) == (RATIONAL, count):
+            found.append((code, RATIONAL, count, tuple(int(part) for part in tag.value)))
+    tag, bits = tags.get(TRANSFER_FUNCTION), _numbers(tags.valueof(BITS))
+    is_wide = len(set(bits)) == 1 and bits[0] in (8, 16)  # others come to one of these
+    if tag is not None and is_wide and tag.dtype == SHORT and tag.count in (2 ** int(bits[0]), 3 * 2 ** int(bits[0])):
+        found.append((TRANSFER_FUNCTION, SHORT, tag.count, tuple(int(value) for value in tag.value)))
+    return tuple(found)
+
+
 def _resolution(tags: Any, calibrated: bool, orientation: int) -> tuple[Fraction, Fraction, int] | None:
     unit = int((_numbers(tags.valueof(UNIT)) or (2,))[0])
     sides = [_numbers(tags.valueof(code)) for code in (X_RESOLUTION, Y_RESOLUTION)]
@@ -133,7 +153,7 @@ def nodata_number(text: str | None) -> float | int | None:
 
 def tags_of(facts: TiffFacts, order: str, *, reduced: bool = False) -> list[tuple[Any, ...]]:
     """As tifffile wants extra tags; a smaller version of a picture has no place of its own."""
-    found: list[Tag] = []
+    found: list[Tag] = list(facts.colorimetry)
     if facts.nodata is not None:
         found.append(_text(geotiff.GDAL_NODATA, facts.nodata.encode("latin-1")))
     if facts.samples is not None and facts.samples.largest is not None:
