@@ -72,7 +72,7 @@ def test_tiff_keeps_its_colorimetry(dtype: Any, ending: str, tmp_path: Path) -> 
         assert tuple(float(value) for value in image.tag_v2[318]) == pytest.approx((0.3127, 0.3290))  # type: ignore[attr-defined]
         assert tuple(float(value) for value in image.tag_v2[319]) == pytest.approx((0.64, 0.33, 0.3, 0.6, 0.15, 0.06))  # type: ignore[attr-defined]
     with tifffile.TiffFile(output) as file:
-        assert tuple(file.pages[0].tags.valueof(301)) == curve  # type: ignore[union-attr]
+        assert tuple(file.pages[0].tags.valueof(301)) == curve
 
 
 def test_a_curve_of_another_depth_is_left_out_with_a_line(tmp_path: Path) -> None:
@@ -81,4 +81,4 @@ def test_a_curve_of_another_depth_is_left_out_with_a_line(tmp_path: Path) -> Non
     upscale_file(source, output, 2, model="bicubic", listener=events.append)
     assert any("transfer function" in event.text for event in events if isinstance(event, Note))
     with tifffile.TiffFile(output) as file:
-        assert 301 not in file.pages[0].tags  # type: ignore[union-attr]
+        assert 301 not in file.pages[0].tags

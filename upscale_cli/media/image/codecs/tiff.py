@@ -30,6 +30,7 @@ from upscale_cli.media.image.codecs.tiff_directory import (
     opened,
     pages_of,
 )
+from upscale_cli.media.image.codecs.tiff_jpeg import check_page, check_segment
 from upscale_cli.media.image.codecs.tiff_samples import Counting, counting, needs_pixels, pixels_of_samples
 from upscale_cli.media.image.metadata import Metadata, PhotoInfo
 from upscale_cli.media.image.source import Picture, Source, calm_pillow, decoding
@@ -84,7 +85,7 @@ def _extent(source: Source, page: Page) -> NDArray[Any] | None:
         height, count, _ = _segments(found)
         if not count:
             return _samples(source, page)
-        for band in _raw_bands(found, page, 0, height, count):
+        for band in _raw_bands(source, found, page, 0, height, count):
             ends += [band.min(), band.max()]
     return np.array(ends)
 
@@ -143,7 +144,7 @@ def _segments(found: Any) -> tuple[int, int, int]:
 def _bands(source: Source, page: Page, how: Counting, start: int, height: int, count: int) -> Iterator[NDArray[Any]]:
     """The pixels of the rows from `start` on; `height` and `count` are from `_segments`."""
     with _opened_page(source, page) as found:
-        raw = _raw_bands(found, page, start, height, count)
+        raw = _raw_bands(source, found, page, start, height, count)
         while True:
             with decoding(source):
                 values = next(raw, None)
@@ -153,14 +154,14 @@ def _bands(source: Source, page: Page, how: Counting, start: int, height: int, c
             yield pixels
 
 
-def _raw_bands(found: Any, page: Page, start: int, height: int, count: int) -> Iterator[NDArray[Any]]:
+def _raw_bands(source: Source, found: Any, page: Page, start: int, height: int, count: int) -> Iterator[NDArray[Any]]:
     """The samples of the rows from `start` on."""
     if not height:
         yield from _stored_rows(found, page, start)
         return
     first = start // height
     for row in range(first, -(-page.height // height)):
-        yield _row_of_segments(found, row, count)[start - first * height if row == first else 0 :]
+        yield _row_of_segments(source, found, row, count)[start - first * height if row == first else 0 :]
 
 
 def _stored_rows(found: Any, page: Page, start: int) -> Iterator[NDArray[Any]]:
@@ -178,7 +179,7 @@ def _stored_rows(found: Any, page: Page, start: int) -> Iterator[NDArray[Any]]:
         yield np.frombuffer(data, dtype).reshape(rows, page.width, page.samples).astype(dtype.newbyteorder("="))
 
 
-def _row_of_segments(found: Any, row: int, count: int) -> NDArray[Any]:
+def _row_of_segments(source: Source, found: Any, row: int, count: int) -> NDArray[Any]:
     """Samples (h, W, S) of one strip, or of one row of tiles."""
     parts = []
     for index in range(row * count, (row + 1) * count):
@@ -189,6 +190,8 @@ def _row_of_segments(found: Any, row: int, count: int) -> NDArray[Any]:
         )
         if decoded is None:  # 0 bytes: nothing is known there
             decoded = np.full((1, height, width, found.samplesperpixel), found.nodata, found.dtype)
+        else:
+            check_segment(source, found, data or b"", decoded[0])
         parts.append(decoded[0, :height, :width])
     band = np.concatenate(parts, axis=1)
     # Of some layouts tifffile (2026.3.3) gives the tiles at the right and the bottom with what lies beyond the picture.
@@ -243,6 +246,8 @@ def _samples(source: Source, page: Page) -> NDArray[Any]:
         if page.plane:
             return _plane(found, page)
         samples = found.asarray()
+        if found.axes != "SYX":
+            check_page(source, found, samples)
         if found.axes == "SYX":
             samples = np.moveaxis(samples, 0, -1)
     if samples.ndim == 2:
