@@ -29,7 +29,7 @@ from upscale_cli.inference.net_file import load_onnx
 from upscale_cli.inference.profile import profile
 from upscale_cli.inference.tiled import TiledNet
 from upscale_cli.models.archs.rrdbnet import RRDBNet
-from upscale_cli.models.interface import LoadedNet
+from upscale_cli.models.interface import InputSpec, LoadedNet
 from upscale_cli.models.loading import net_digest
 from upscale_cli.models.onnx_graph import onnx_model
 
@@ -170,10 +170,40 @@ def test_what_our_export_says_is_believed(tmp_path: Path, run: Run, monkeypatch:
         loaded_from(saved(model, tmp_path, "lying.onnx"))
 
 
+class Leveled(nn.Module):
+    """Wants a number and a map beside the picture."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 12, 3, padding=1)
+        self.shuffle = nn.PixelShuffle(2)
+
+    def forward(self, lr: Tensor, level: Tensor, depth: Tensor) -> Tensor:
+        made: Tensor = self.shuffle(self.conv(lr * depth)) * level[:, None, None, None]
+        return made
+
+
+@pytest.mark.parametrize("tile", [0, 16])
+def test_conditions_of_our_export(tmp_path: Path, engine: str, tile: int) -> None:
+    from upscale_cli.export.onnx_model import exported_model
+
+    torch.manual_seed(0)
+    specs = InputSpec(name="level", about="how much"), InputSpec(name="depth", shape=(1, None, None), tiled=True)
+    ours = stub(Leveled, inputs=specs, halo=1)
+    net = loaded_from(saved(exported_model(ours, 2, {}), tmp_path))
+    assert [(spec.name, spec.shape, spec.tiled, spec.about) for spec in net.descriptor.inputs] == [
+        ("level", (), False, "how much"), ("depth", (1, None, None), True, "")
+    ]  # fmt: skip
+    lr = photo(40, 30)
+    given: dict[str, Any] = {"level": 0.5, "depth": np.linspace(0, 1, 1200, dtype=np.float32).reshape(1, 40, 30)}
+    made = TiledNet(net, CPU, "fp32", tile=tile, backend=BACKENDS[engine], say=nothing_said, given=given)
+    assert differs(made.upscale(lr, np.uint8), by_torch(ours, lr, given=given)) <= 1
+
+
 def test_it_is_tried_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = saved(foreign(bundled("espcn", 2)), tmp_path)
     first = loaded_from(path)
-    monkeypatch.setattr(onnx_probe, "runner", lambda _: pytest.fail("it was tried already"))
+    monkeypatch.setattr(onnx_probe, "runner", lambda *_: pytest.fail("it was tried already"))
     again = loaded_from(path)
     assert again.descriptor == first.descriptor
     assert net_digest(again) == net_digest(first)

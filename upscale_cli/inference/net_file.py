@@ -51,7 +51,7 @@ def _descriptor(file: OnnxFile, its: Measured, arch: str | None, colour: Colour,
         arch="onnx", variant=arch or "", scales=(its.factor,), channels=file.picture.channels, colour=colour,
         luma_range=luma_range, halo=its.halo, exact=its.exact, multiple_of=its.multiple_of, least_side=its.least_side,
         sees_whole=its.sees_whole, fixed_sides=None if height is None or width is None else (height, width),
-        one_at_a_time=its.one_at_a_time,
+        one_at_a_time=its.one_at_a_time, inputs=file.conditions,
     )  # fmt: skip
 
 

@@ -148,7 +148,7 @@ class _Probe:
 
     def _runner(self, model: bytes) -> Runner:
         try:
-            return runner(model)
+            return runner(model, self._file.conditions)
         except RuntimeError as error:
             raise _UnfitError(f"no engine here takes it ({error}). Ask its maker for another file") from error
 

@@ -1,21 +1,30 @@
 """What an ONNX net is tried with: an engine that takes any size, and pictures that show something of it."""
 
-from collections.abc import Callable, Iterator
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from upscale_cli.inference.engines_here import ONNXRUNTIME, OPENVINO, is_installed
+from upscale_cli.models.interface import InputSpec
 from upscale_cli.models.onnx_graph import INPUT
 
 Batch = NDArray[np.float32]
 Runner = Callable[[Batch], Batch]
+Infer = Callable[[Mapping[str, Batch]], Batch]
+
+SAMPLE_SIDE: Final = 15
+"""Of arrays whose sides are free, such as blur kernels."""
 
 
-def runner(model: bytes) -> Runner:
+def runner(model: bytes, conditions: Sequence[InputSpec] = ()) -> Runner:
     """Runs a net in fp32 on the processor, whatever size comes.
+
+    Args:
+        conditions: what it takes beside the picture; it gets zeros.
 
     Raises:
         RuntimeError: no engine that is installed takes it; in the words of the last one.
@@ -23,33 +32,44 @@ def runner(model: bytes) -> Runner:
     why = ""
     for load in (_openvino, _onnxruntime):
         try:
-            run = load(model)
+            infer = load(model)
         except (RuntimeError, ValueError, MemoryError) as error:
             why = str(error).strip().partition("\n")[0] or type(error).__name__
             continue
-        if run is not None:
-            return run
+        if infer is not None:
+            return functools.partial(_run, infer, tuple(conditions))
     raise RuntimeError(why)
 
 
-def _openvino(model: bytes) -> Runner | None:
+def _run(infer: Infer, conditions: Sequence[InputSpec], lr: Batch) -> Batch:
+    return infer({INPUT: lr, **_blank(conditions, lr)})
+
+
+def _blank(conditions: Sequence[InputSpec], lr: Batch) -> dict[str, Batch]:
+    values = {}
+    for spec in conditions:
+        own = (spec.shape[0], *lr.shape[2:]) if spec.tiled else spec.shape
+        values[spec.name] = np.zeros((len(lr), *(SAMPLE_SIDE if side is None else side for side in own)), np.float32)
+    return values
+
+
+def _openvino(model: bytes) -> Infer | None:
     if not is_installed(OPENVINO):
         return None
     from upscale_cli.inference.backends.openvino import core
 
     compiled = core().compile_model(core().read_model(model), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    return lambda lr: np.array(compiled({INPUT: lr})[0])
+    return lambda inputs: np.array(compiled(dict(inputs))[0])
 
 
-def _onnxruntime(model: bytes) -> Runner | None:
+def _onnxruntime(model: bytes) -> Infer | None:
     if not is_installed(ONNXRUNTIME):
         return None
     import torch
 
     from upscale_cli.inference.backends.onnxruntime import OnnxRuntimeSession
 
-    session = OnnxRuntimeSession(model, "cpu", "fp32", 1, torch.get_num_threads())
-    return lambda lr: session.infer({INPUT: lr})
+    return OnnxRuntimeSession(model, "cpu", "fp32", 1, torch.get_num_threads()).infer
 
 
 def smooth(channels: int, height: int, width: int) -> Batch:

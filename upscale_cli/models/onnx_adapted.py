@@ -45,8 +45,7 @@ def adapted(file: OnnxFile, given: ValueRange, made: ValueRange, margin: int = 0
     del graph.node[:]
     graph.node.extend(nodes)
     picture = file.picture
-    weights = {tensor.name for tensor in graph.initializer}
-    kept = [value for value in graph.input if value.name in weights and value.name != _name(picture.name)]
+    kept = [value for value in graph.input if value.name != _name(picture.name)]  # weights, and conditions
     del graph.input[:], graph.output[:]
     sides: list[Any] = [picture.height or "height", picture.width or "width"]
     graph.input.append(helper.make_tensor_value_info(

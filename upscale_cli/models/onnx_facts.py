@@ -21,6 +21,9 @@ from upscale_cli.models.interface import (
 UNIT_RANGE: Final = "0..1"
 """Of the pictures' values."""
 
+ABOUT_INPUT: Final = "input."
+"""Before the name of an input beside the picture."""
+
 LARGEST_SCALE: Final = 64
 LARGEST_SIDE: Final = 4096
 """LR pixels; what a file says beyond is no help."""
@@ -44,7 +47,7 @@ def described(net: Descriptor, scale: Scale, *, fp16: bool) -> dict[str, str]:
         facts["luma_range"] = net.luma_range
     for spec in net.inputs:
         if spec.name != SCALE_INPUT:
-            facts[f"input.{spec.name}"] = spec.about
+            facts[f"{ABOUT_INPUT}{spec.name}"] = spec.about
     return facts
 
 

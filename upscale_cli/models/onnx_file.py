@@ -21,7 +21,9 @@ import onnx
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper
 
 from upscale_cli.errors import CheckpointError, printable
+from upscale_cli.models.interface import InputSpec
 from upscale_cli.models.loading import why_unreadable
+from upscale_cli.models.onnx_facts import ABOUT_INPUT
 
 LARGEST_BYTES: Final = 2**31 - 1
 """Of a file, and of all that lies next to it: a protobuf message holds no more."""
@@ -79,6 +81,7 @@ class OnnxFile:
     Attributes:
         model: with its weights in it, wherever they came from.
         sha256: of the file and of the files of its weights.
+        conditions: what it takes beside the picture, as our export writes it down.
         stated: its metadata, as text.
         parameters: how many numbers its weights are.
     """
@@ -88,6 +91,7 @@ class OnnxFile:
     sha256: str
     picture: Port
     result: Port
+    conditions: tuple[InputSpec, ...]
     stated: Mapping[str, str]
     parameters: int
 
@@ -112,17 +116,18 @@ def read_onnx(path: Path) -> OnnxFile:
     try:
         model = _parsed(data)
         _check_names(model.graph)
+        stated = {prop.key: prop.value for prop in model.metadata_props}
         _check_operators(model)
         for part in _fill_in(model, path.parent):
             digest.update(part)
         parameters = _check_weights(model)
-        picture, result = _ports(model.graph)
-        stated = {prop.key: prop.value for prop in model.metadata_props}
+        values, conditions = _inputs(model.graph, stated)
+        picture, result = _ports(model.graph, values)
     except _RefusedError as error:
         raise CheckpointError(f"{path}: {error}") from error
     except UnicodeDecodeError as error:  # when a text is first looked at
         raise CheckpointError(f"{path}: {_NO_TEXT}") from error
-    return OnnxFile(path, model, digest.hexdigest(), picture, result, stated, parameters)
+    return OnnxFile(path, model, digest.hexdigest(), picture, result, conditions, stated, parameters)
 
 
 def _parsed(data: bytes) -> ModelProto:
@@ -294,13 +299,31 @@ def _check_weights(model: ModelProto) -> int:
 # Pictures
 
 
-def _ports(graph: GraphProto) -> tuple[Port, Port]:
+def _inputs(graph: GraphProto, stated: Mapping[str, str]) -> tuple[onnx.ValueInfoProto, tuple[InputSpec, ...]]:
+    """(the picture's, the others', as far as the metadata say what they are)."""
     weights = {tensor.name for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in weights]
-    if len(inputs) != 1:
+    others = [value for value in inputs if f"{ABOUT_INPUT}{value.name}" in stated]
+    pictures = [value for value in inputs if value not in others]
+    if len(pictures) != 1:
         named = ", ".join(printable(value.name)[:40] for value in inputs[:4]) or "none"
         raise _RefusedError(f"takes {len(inputs)} inputs ({named}), where a net of pictures alone takes one")
-    (given,) = inputs
+    return pictures[0], tuple(_condition(value, stated[f"{ABOUT_INPUT}{value.name}"]) for value in others)
+
+
+def _condition(value: onnx.ValueInfoProto, about: str) -> InputSpec:
+    dims = value.type.tensor_type.shape.dim
+    if value.type.tensor_type.elem_type != TensorProto.FLOAT or not dims:
+        raise _RefusedError(f"takes {printable(value.name)[:40]}, which is no batch of float32")
+    shape = tuple(dim.dim_value or None for dim in dims[1:])
+    tiled = len(dims) == 4 and [dim.dim_param for dim in dims[2:]] == ["height", "width"]
+    try:
+        return InputSpec(name=value.name, shape=shape, tiled=tiled, about=printable(about)[:200])
+    except ValueError as error:
+        raise _RefusedError(f"takes an input of an impossible name ({printable(value.name)[:40]})") from error
+
+
+def _ports(graph: GraphProto, given: onnx.ValueInfoProto) -> tuple[Port, Port]:
     picture = _port(given, None, _first_channels(graph, given.name))
     outputs = [value for value in graph.output if value.type.tensor_type.elem_type in PICTURE_TYPES]
     outputs = [value for value in outputs if len(value.type.tensor_type.shape.dim) in (0, 4)]
