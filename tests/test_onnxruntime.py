@@ -194,6 +194,18 @@ def test_a_device_and_an_engine_that_do_not_go_together() -> None:
         Upscaler("espcn", device="xpu")
 
 
+@pytest.mark.parametrize(("said", "line"), [
+    ("Exception from src/core.cpp:105:\nCheck 'false' failed at src/report.cpp:151:\nFrontEnd API failed with "
+     "OpConversionFailure:\nModel wasn't fully converted.\nSummary:\n-- No conversion rule found for operations: X\n",
+     "No conversion rule found for operations: X"),
+    ("[ONNXRuntimeError] : 2 : INVALID_ARGUMENT : Invalid model. Node input 'w' is missing.",
+     "Invalid model. Node input 'w' is missing"),
+    ("", "RuntimeError"),
+])  # fmt: skip
+def test_an_engines_error_is_one_line(said: str, line: str) -> None:
+    assert engines_here.told(RuntimeError(said)) == line
+
+
 def test_one_name_for_each_engine() -> None:
     assert engines_here.canonical("onnxruntime") == "onnxruntime:cpu"
     assert parsed("onnxruntime 1.32.0 fp32") is None

@@ -24,6 +24,7 @@ from upscale_cli.inference.backends.base import Backend, Session
 from upscale_cli.inference.backends.torch_eager import TORCH_EAGER
 from upscale_cli.inference.device import computing
 from upscale_cli.inference.engines_here import (
+    HALF,
     KNOWN,
     ONNXRUNTIME,
     OPENVINO,
@@ -36,6 +37,7 @@ from upscale_cli.inference.engines_here import (
     machine,
     package,
     precisions,
+    told,
     version,
 )
 from upscale_cli.inference.profile import blank_conditions, profile
@@ -211,7 +213,7 @@ def _ways(engine: str, precision: Precision, *, is_free: bool) -> Iterator[Choic
     if precision in precisions(engine):
         for requests in callers(engine):
             yield Choice(engine, version(engine), precision, requests)
-    if is_free and precision != "fp32":
+    if is_free and precision != "fp32" and engine not in HALF:
         yield Choice(engine, version(engine), "fp32")
 
 
@@ -252,7 +254,7 @@ def _fastest(net: LoadedNet, scale: Scale, others: list[Choice], plain: Choice, 
                     raise ValueError(f"it gives something else than the plain net does: {rms:.2g} rms")
                 seconds = _paced(session, lr, given, candidate.requests)
         except (RuntimeError, ValueError, MemoryError) as error:  # whatever it does not know, others do
-            why = why or str(error).partition("\n")[0] or type(error).__name__
+            why = why or told(error)
             done.add(candidate.engine)
             continue
         found.append(replace(candidate, seconds=seconds))

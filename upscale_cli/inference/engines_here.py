@@ -4,12 +4,13 @@ A name is that of a library, "torch" or "openvino", or that and of what it runs 
 """
 
 import importlib.util
+import re
 from collections.abc import Iterator
 from typing import Final
 
 import torch
 
-from upscale_cli.errors import DeviceError, OptionError
+from upscale_cli.errors import DeviceError, OptionError, printable
 from upscale_cli.inference.backends.base import Backend
 from upscale_cli.inference.backends.torch_eager import TORCH_EAGER
 from upscale_cli.inference.options import BY_OPENVINO, ENGINES
@@ -25,6 +26,14 @@ INTEL: Final = dict(zip(("openvino:gpu", "openvino:npu"), BY_OPENVINO, strict=Tr
 
 HALF: Final = frozenset({*INTEL, *(f"onnxruntime:{name}" for name in ("cuda", "tensorrt", "directml", "migraphx"))})
 """Engines on GPUs and the like, which are twice as fast in half precision."""
+
+LONGEST_REASON: Final = 200
+"""Characters of what an engine says is wrong."""
+
+_PLACES: Final = ("Exception from ", "Check '", "FrontEnd API failed", "Model wasn't fully", "Summary:")
+"""What lines of OpenVINO's errors begin with that say nothing to users."""
+
+_ONNXRUNTIME_CODE: Final = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
 
 KNOWN: Final = frozenset({*ENGINES, *INTEL}) - {"auto", ONNXRUNTIME}
 """What a choice may name."""
@@ -121,6 +130,17 @@ def package(engine: str) -> str:
     from upscale_cli.inference.backends.onnxruntime import PROVIDERS
 
     return f"{PROVIDERS[device].package}"
+
+
+def told(error: BaseException) -> str:
+    """What an engine's error says, in one line: where in its source it arose is left out.
+
+    >>> told(RuntimeError("Exception from src/core.cpp:105:\\nCheck 'false' failed at src/a.cpp:1:\\nNo such node\\n"))
+    'No such node'
+    """
+    lines = [line.removeprefix("-- ").strip() for line in str(error).splitlines()]
+    lines = [_ONNXRUNTIME_CODE.sub("", line) for line in lines if line and not line.startswith(_PLACES)]
+    return printable(lines[0])[:LONGEST_REASON].rstrip(".: ") if lines else type(error).__name__
 
 
 def callers(engine: str) -> Iterator[int]:

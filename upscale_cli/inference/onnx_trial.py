@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from upscale_cli.inference.engines_here import ONNXRUNTIME, OPENVINO, is_installed
+from upscale_cli.inference.engines_here import ONNXRUNTIME, OPENVINO, is_installed, told
 from upscale_cli.models.interface import InputSpec
 from upscale_cli.models.onnx_graph import INPUT
 
@@ -34,7 +34,7 @@ def runner(model: bytes, conditions: Sequence[InputSpec] = ()) -> Runner:
         try:
             infer = load(model)
         except (RuntimeError, ValueError, MemoryError) as error:
-            why = str(error).strip().partition("\n")[0] or type(error).__name__
+            why = told(error)
             continue
         if infer is not None:
             return functools.partial(_run, infer, tuple(conditions))
