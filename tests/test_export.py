@@ -31,7 +31,7 @@ from upscale_cli.export.onnx_model import exported_model
 from upscale_cli.files import atomic_file
 from upscale_cli.models.archs import espcn
 from upscale_cli.models.interface import InputSpec, Interval, LoadedNet
-from upscale_cli.models.loading import build_net, load_net, net_digest
+from upscale_cli.models.loading import build_net, interpolate, load_net, net_digest
 from upscale_cli.models.store import bundled_folder
 
 Runtime = Literal["onnxruntime", "openvino"]
@@ -264,6 +264,42 @@ def test_a_net_of_any_scale_is_exported_for_one(tmp_path: Path, monkeypatch: pyt
         choice.chosen(str(path), 4, 4, print)
 
 
+@pytest.mark.slow
+def test_weights_are_blended_for_denoising(shared_weights: Path, tmp_path: Path, run: Run) -> None:
+    done = run("export", "realesr-general", "--denoise", 0.25, "-o", tmp_path / "net.onnx")
+    assert done.code == 0, done.err
+    assert facts_of(tmp_path / "net.onnx")["model"] == "realesr-general-denoise-0.25"
+    strong, weak = (
+        load_net(shared_weights / f"realesr-general-{name}x4v3.safetensors") for name in ("", "wdn-")
+    )  # fmt: skip
+    values = next(batches(strong))
+    expected = by_torch(interpolate(strong, weak, 0.25), values, 4)
+    answer = by_runtime("onnxruntime", tmp_path / "net.onnx", values)
+    assert np.abs(answer - expected).max() < 1e-4 * np.ptp(expected)
+
+
+class Awkward(nn.Module):
+    """What stands for a tensor while our own translation looks at it cannot go through it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 12, 1)
+        self.names = {4: "four"}
+
+    def forward(self, lr: Tensor) -> Tensor:
+        assert self.names[lr.dim()]
+        return nn.functional.pixel_shuffle(self.conv(lr), 2)
+
+
+@pytest.mark.usefixtures("stubs")
+def test_what_our_translation_cannot_look_at_is_traced(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module = Awkward()
+    net = stub(lambda: module)
+    onnx.save(exported_model(net, 2, {}), tmp_path / "net.onnx")
+    assert_alike(tmp_path / "net.onnx", net, "onnxruntime", 2)
+
+
 # What cannot be exported
 
 
@@ -381,6 +417,8 @@ def test_names_and_endings_decide(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         (("espcn", "--input-size", "big"), "--input-size 'big' is no size"),
         (("espcn", "--input-size", "0x4"), "--input-size 0x4 is no picture"),
         (("espcn", "--input-size", "4x4", "-f", "mpv"), "--input-size is for ONNX and OpenVINO"),
+        (("espcn", "--denoise", "0.5"), "--denoise does not go with espcn"),
+        (("realesr-general", "--denoise", "2"), "--denoise 2 is beyond 0 to 1"),
         (("espcn", "-o", "-"), "-o -: the result has to be a file"),
         (("esp",), "model 'esp' is neither a name in the registry nor a file"),
         (("nowhere.pth",), "nowhere.pth: no such file"),

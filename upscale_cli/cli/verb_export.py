@@ -47,6 +47,9 @@ def export(
         Format | None,
         typer.Option("-f", "--format", show_default=False, help="Default: by the ending of the output, else onnx."),
     ] = None,
+    denoise: Annotated[
+        float, typer.Option("--denoise", help="0 keeps grain and noise, 1 removes them (realesr-general).")
+    ] = 1.0,
     fp16: Annotated[bool, typer.Option("--fp16", help="Weights in half precision: half the size.")] = False,
     input_size: Annotated[
         str | None,
@@ -71,7 +74,7 @@ def export(
 
     with listening(as_json=as_json, quiet=quiet) as listener:
         made = export_model(
-            model, output, scale=scale, format=format, fp16=fp16, input_size=_size_of(input_size),
+            model, output, scale=scale, format=format, denoise=denoise, fp16=fp16, input_size=_size_of(input_size),
             full_range=full_range, overwrite=overwrite, listener=listener,
         )  # fmt: skip
     if as_json:

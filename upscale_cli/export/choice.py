@@ -10,8 +10,8 @@ from upscale_cli.errors import CheckpointError, OptionError
 from upscale_cli.events import Listener, Note
 from upscale_cli.messages import option
 from upscale_cli.models.interface import Interval, LoadedNet, Scale, as_scale, scales_named
-from upscale_cli.models.loading import load_net, load_spec, net_digest, stated_facts
-from upscale_cli.models.registry import Spec, kernel_named, rows_of
+from upscale_cli.models.loading import interpolate, load_net, load_spec, net_digest, stated_facts
+from upscale_cli.models.registry import MODELS, Spec, kernel_named, rows_of
 from upscale_cli.models.resolve import is_checkpoint_path, obtain_reporting
 
 UNKNOWN: Final = "unknown"
@@ -44,24 +44,43 @@ class Choice:
         return f"{self.name} {scales_named((self.scale,))}"
 
 
-def chosen(given: str, scale: float | None, usual: int, listener: Listener) -> Choice:
+def chosen(given: str, scale: float | None, usual: int, listener: Listener, *, denoise: float = 1.0) -> Choice:
     """The net that a name or the path of a checkpoint means.
 
     Args:
         scale: SR pixels per LR pixel; None: `usual`, where the model has it, else its largest.
+        denoise: 0 to 1; below 1 the weights are blended with those of a second checkpoint.
 
     Raises:
         OptionError: no net, or none of that scale.
         CheckpointError: see `models.loading`.
     """
+    if not 0 <= denoise <= 1:
+        raise OptionError(f"{option('denoise', denoise)} is beyond 0 to 1. Choose a number between them.")
     if is_checkpoint_path(given):
+        if denoise != 1:
+            raise _cannot_denoise(given)
         return _of_file(Path(given).expanduser(), scale, usual, listener)
     if kernel := kernel_named(given):
         raise OptionError(f"{option('model', kernel)} is no net, so there is nothing to export. Choose another.")
     rows = {spec.scale: spec for spec in rows_of(given)}
     spec = rows[int(_scale(tuple(rows), scale, usual, given))]
-    net = load_spec(spec, obtain_reporting(spec, listener))
-    return Choice(spec.model, net, spec.scale, _facts(spec.model, net, spec.licence, _source(spec)))
+    net, name = load_spec(spec, obtain_reporting(spec, listener)), spec.model
+    if denoise != 1:
+        if spec.weak_denoise is None:
+            raise _cannot_denoise(spec.model)
+        (second,) = rows_of(spec.weak_denoise)
+        net = interpolate(net, load_spec(second, obtain_reporting(second, listener)), denoise)
+        name = f"{spec.model}-denoise-{denoise:g}"
+    return Choice(name, net, spec.scale, _facts(name, net, spec.licence, _source(spec)))
+
+
+def _cannot_denoise(name: str) -> OptionError:
+    able = ", ".join(dict.fromkeys(spec.model for spec in MODELS if spec.weak_denoise))
+    return OptionError(
+        f"{option('denoise')} does not go with {name}, which has no second checkpoint to blend with. "
+        f"Choose {option('model', able)}."
+    )
 
 
 def _of_file(path: Path, scale: float | None, usual: int, listener: Listener) -> Choice:

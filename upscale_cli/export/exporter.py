@@ -62,6 +62,7 @@ def export_model(
     *,
     scale: float | None = None,
     format: Format | None = None,
+    denoise: float = 1.0,
     fp16: bool = False,
     input_size: tuple[int, int] | None = None,
     full_range: bool = False,
@@ -75,6 +76,7 @@ def export_model(
         output: a file, or a folder; None: MODEL-x4.onnx in the current one.
         scale: of the net, where it has several; None: 4 if it has that, else its largest; for mpv 2.
         format: "onnx", "openvino" (two files) or "mpv" (a shader); None: by the ending of `output`.
+        denoise: 0 to 1; below 1 the weights are blended with those of a second checkpoint, where there is one.
         fp16: weights in half precision; of ONNX the computation, too. Inputs and output are float32 all the same.
         input_size: width and height of the only pictures that ONNX and OpenVINO files then take, one at a time: for
             programs that know no free sizes; None: any size and number.
@@ -94,7 +96,7 @@ def export_model(
     early = _place(output, chosen_format)
     if early is not None:
         _check_free(early, chosen_format, overwrite=overwrite)
-    choice = chosen(str(model), scale, USUAL_SCALES[chosen_format], listener)
+    choice = chosen(str(model), scale, USUAL_SCALES[chosen_format], listener, denoise=denoise)
     _check_size(choice, input_size)
     place = early or _named_after(choice, chosen_format, output)
     _check_free(place, chosen_format, overwrite=overwrite)

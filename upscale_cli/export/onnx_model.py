@@ -142,7 +142,7 @@ def _translated(net: LoadedNet, *, fp16: bool) -> onnx.ModelProto | None:
         return None
     try:
         model = onnx_graph.onnx_model(net)
-    except onnx_graph.NotTranslatableError:
+    except Exception:  # it runs the net's own code on what stands for tensors: anything can fail, and tracing may not
         return None
     _rename(model, {onnx_graph.INPUT: INPUT, onnx_graph.OUTPUT: OUTPUT})
     if fp16:
