@@ -13,6 +13,7 @@ Bare nets: from an array in memory to an array in memory. Ours goes from 8-bit p
 """
 
 import argparse
+import contextlib
 import inspect
 import json
 import math
@@ -112,8 +113,16 @@ class Worker:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Ends the process, whatever it does."""
         self._process.kill()
         self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            with contextlib.suppress(OSError):  # what was not written yet has nobody to read it
+                if pipe is not None:
+                    pipe.close()
 
     def ask(self, **request: Any) -> dict[str, Any]:
         """One request, one answer; {"failed": ...} also where the process has died."""
@@ -224,14 +233,14 @@ def compared(
             row = loaded(candidate, net, reference, workers[engine], versions)
             rows.append(row)
             if row.failed and "process ended" in row.failed:
-                workers.pop(engine).__exit__()
+                workers.pop(engine).end()
         in_race = [row for row in rows if not row.failed and row.count]
         for number in range(rounds):
             for row in in_race if number % 2 else in_race[::-1]:
                 measure(row, workers[row.engine])
     finally:
         for worker in workers.values():
-            worker.__exit__()
+            worker.end()
     return rows
 
 

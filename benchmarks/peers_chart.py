@@ -11,8 +11,8 @@ from typing import Any, Final
 from benchmarks.report import REPOSITORY
 from benchmarks.svg import document, text
 
-WIDTH: Final = 760
-LABELS: Final = 240
+WIDTH: Final = 800
+LABELS: Final = 280
 VALUES: Final = 150
 BAR: Final = 16
 GAP: Final = 5
@@ -44,7 +44,7 @@ def draw(result: dict[str, Any]) -> str:
             (f"a clip, {size[1]} x {size[0]} to {2 * size[1]} x {2 * size[0]}, with encoding", list(clip_bars(result)))
         )
     parts: list[str] = []
-    y = 62
+    y = 74
     for title, bars in panels:
         parts += panel(title, bars, y)
         y += HEAD + len(bars) * (BAR + GAP) + 8
@@ -84,7 +84,7 @@ def clip_bars(result: dict[str, Any]) -> Iterator[Bar]:
     found = [(name, row) for name, row in result["clips"]["candidates"].items() if "fps" in row]
     for name, row in sorted(found, key=lambda pair: -float(pair[1]["fps"])):
         is_ours = name.startswith("ours")
-        yield Bar(name, row["fps"], f"{row['fps']:.1f} fps", OURS["half"] if is_ours else "#b8bec4", is_ours)
+        yield Bar(name, row["fps"], f"{row['fps']:.1f} fps", OURS["fp32"] if is_ours else "#b8bec4", is_ours)
 
 
 def panel(title: str, bars: list[Bar], y: float) -> Iterator[str]:
@@ -108,7 +108,7 @@ def legend(y: float) -> Iterator[str]:
             yield f"<rect x='{x}' y='{y}' width='10' height='10' rx='2' fill='{colour}'/>"
             words = f"{who}, {NAMES[kind]}"
             yield text(x + 14, y + 9, words, size=10, colour="#555")
-            x += 26 + 6 * len(words)
+            x += 30 + round(5.2 * len(words))
 
 
 def main() -> None:
