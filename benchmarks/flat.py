@@ -1,6 +1,6 @@
 """Is it flat? Memory over 2,000 picture sizes, time per megapixel from 0.1 to 100, time per frame from 100 to 10,000.
 
-    python -m benchmarks.flat [--quick] [--engines torch,openvino] [--only megapixels,frames]
+    python -m benchmarks.flat [--quick] [--engines torch,openvino,onnxruntime] [--only megapixels,frames]
 
 Each engine in a process of its own, in fp32, espcn at scale 2: the fastest net shows best what does not belong to it.
 Writes flat.json and draws docs/flat.svg; --quick is a tenth of it and writes flat-quick.json only.

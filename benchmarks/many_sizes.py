@@ -1,11 +1,12 @@
 """Does a run over thousands of picture sizes keep its memory? Kernels are compiled for each shape; the heap is cut up.
 
-    python -m benchmarks.many_sizes [--pictures 2100] [--model espcn] [--engines torch,openvino]
+    python -m benchmarks.many_sizes [--pictures 2100] [--model espcn] [--engines torch,openvino,onnxruntime]
 
 One folder, a process for each engine, no two pictures of one size. What counts is the growth after the first hundred.
 """
 
 import argparse
+import importlib.util
 import multiprocessing
 import tempfile
 import time
@@ -22,7 +23,9 @@ from upscale_cli.events import Event, Finished
 
 FIRST: Final = 100
 LIMIT_MB: Final = 40
-ENGINES: Final = ("torch", "openvino")
+ENGINES: Final = tuple(name for name in ("torch", "openvino", "onnxruntime") if importlib.util.find_spec(name))
+"""Those that are installed here."""
+
 POINTS: Final = 40
 """Of the curve that is kept."""
 

