@@ -18,6 +18,7 @@ COMMANDS: Final = {
     "upscale INPUT...": "Upscale photos, clips and folders",
     "upscale compare A B": "Before and after: a web page, or clips side by side",
     "upscale eval FOLDER": "How good a model is: PSNR, SSIM, LPIPS, NIQE",
+    "upscale tune FILE": "How to upscale it here: fast, balanced, best",
     "upscale export MODEL": "Nets for other programs: ONNX, OpenVINO, mpv",
     "upscale models list": "What models there are; also info, fetch, verify, path",
     "upscale doctor": "What this machine has, and what is wrong with it",

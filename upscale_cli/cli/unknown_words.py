@@ -13,7 +13,7 @@ from upscale_cli.errors import OptionError, printable
 
 VERBS: Final = {
     "eval": "upscale eval", "compare": "upscale compare", "models": "upscale models list", "doctor": "upscale doctor",
-    "export": "upscale export", "list": "upscale models list", "archs": "upscale models archs",
+    "export": "upscale export", "tune": "upscale tune", "bench": "upscale bench", "list": "upscale models list", "archs": "upscale models archs",
     "info": "upscale models info", "fetch": "upscale models fetch", "verify": "upscale models verify",
     "path": "upscale models path",
 }  # fmt: skip
@@ -24,7 +24,8 @@ OTHER_WORDS: Final = {
     "version": "upscale --version",
     "completion": "upscale --install-completion",
     **dict.fromkeys(("download", "install", "pull"), "upscale models fetch"),
-    **dict.fromkeys(("evaluate", "benchmark", "bench", "measure", "score", "psnr", "test"), "upscale eval"),
+    **dict.fromkeys(("evaluate", "measure", "score", "psnr", "test"), "upscale eval"),
+    **dict.fromkeys(("benchmark", "speed", "timing"), "upscale bench"),
     **dict.fromkeys(("diff", "difference", "side-by-side"), "upscale compare"),
     **dict.fromkeys(("onnx", "to-onnx", "openvino"), "upscale export"),
     **dict.fromkeys(("check", "diagnose", "env", "devices"), "upscale doctor"),

@@ -1,0 +1,147 @@
+"""`upscale tune` and `upscale bench`: what is seen, tried, run, and printed."""
+
+import json
+import shlex
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from tests.command import Run
+from upscale_cli.tuning import bench, tune
+from upscale_cli.tuning.look import bars_of, look_at, noise_of
+from upscale_cli.tuning.sheet import CAPTION, MARGIN, write_sheet
+from upscale_cli.tuning.trial import most_detailed
+
+pytestmark = pytest.mark.usefixtures("_quick")
+
+
+@pytest.fixture
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tune, "RUN_SECONDS", 0.2)
+    monkeypatch.setattr("upscale_cli.tuning.trial.TRIAL_MACS", 10**7)
+    monkeypatch.setattr("upscale_cli.tuning.trial.TRIAL_RUNS", 1)
+
+
+def scene(height: int, width: int, noise: float = 0) -> NDArray[np.uint8]:
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:height, :width]
+    picture = 120 + 60 * np.sin(x / 9.0) * np.cos(y / 13.0)
+    picture = np.repeat(picture[:, :, None], 3, axis=2) + rng.normal(0, noise, (height, width, 1))
+    return np.asarray(picture.clip(0, 255).round().astype(np.uint8))
+
+
+def film(path: Path, frames: list[NDArray[np.uint8]]) -> Path:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=Fraction(25), options={"qp": "0"})
+        stream.height, stream.width = frames[0].shape[:2]
+        stream.pix_fmt = "yuv420p"
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, "rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+@pytest.mark.parametrize("sigma", [0, 2, 5, 12])
+def test_noise_is_estimated(sigma: float) -> None:
+    luma = scene(300, 400, sigma).astype(np.float32).mean(axis=2)
+    assert abs(noise_of(luma) - sigma) < 0.15 * sigma + 0.5
+
+
+def test_bars_are_found() -> None:
+    luma = np.full((100, 200), 16, np.float32)
+    assert bars_of([luma]) == 0  # all dark: a dark picture, no bars
+    luma[10:90] = 100
+    assert bars_of([luma]) == pytest.approx(0.2)
+
+
+def test_the_most_detailed_piece() -> None:
+    picture = np.zeros((100, 120, 3), np.uint8)
+    picture[60:70, 80:90] = np.indices((10, 10)).sum(axis=0)[:, :, None] % 2 * 255
+    np.testing.assert_array_equal(most_detailed(picture, 10, 10), picture[60:70, 80:90])
+    assert most_detailed(picture, 500, 500).shape == picture.shape
+
+
+def test_a_sheet(tmp_path: Path) -> None:
+    pieces = {"bicubic": scene(40, 50), "espcn": scene(40, 50)[::-1].copy()}
+    write_sheet(tmp_path / "a.png", pieces, overwrite=False)
+    with Image.open(tmp_path / "a.png") as sheet:
+        made = np.asarray(sheet)
+    top, left = MARGIN + CAPTION, 2 * MARGIN + 50
+    np.testing.assert_array_equal(made[top : top + 40, left : left + 50], pieces["espcn"])
+    assert made[MARGIN : MARGIN + CAPTION, left : left + 50].max() > 200  # its name is there
+
+
+def test_a_look_at_a_clip(tmp_path: Path) -> None:
+    still, other = scene(96, 128), scene(96, 128)[::-1].copy()
+    still[:12], other[:12] = 0, 0
+    looked = look_at(film(tmp_path / "a.mp4", [still] * 20 + [other] * 20))
+    assert (looked.width, looked.height, looked.kind, looked.codec) == (128, 96, "clip", "h264")
+    assert (looked.frames, looked.fps) == (40, 25)
+    assert looked.repeats > 0.6
+    assert 0.08 < looked.bars < 0.15
+    assert looked.noise < 2
+
+
+def events_of(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_tune_a_photo(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(scene(80, 100, 3)).save("a b.png")
+    outcome = run("tune", "a b.png", "--json")
+    assert outcome.code == 0, outcome.err
+    looked, *ways = events_of(outcome.out)
+    assert (looked["event"], looked["kind"], looked["width"]) == ("looked", "photo", 100)
+    assert [way["name"] for way in ways] == ["fast", "balanced"]  # the best that is here is the balanced one
+    for way in ways:
+        assert way["trials"]
+        assert all(trial["lr_megapixels_per_second"] > 0 for trial in way["trials"])
+        assert way["seconds"] > 0
+        assert Path("a b_tune.png").is_file()
+        again = run(*shlex.split(way["command"])[1:], "-o", tmp_path / f"{way['name']}.png")  # it is what it says
+        assert again.code == 0, again.err
+    outcome = run("tune", "a b.png")
+    assert outcome.code == 1
+    assert "already exists" in outcome.err
+
+
+@pytest.mark.slow
+def test_tune_a_clip(tmp_path: Path, run: Run) -> None:
+    source = film(tmp_path / "film.mp4", [np.roll(scene(48, 64), step, axis=1) for step in range(12)])
+    outcome = run("tune", source, "--no-sheet")
+    assert outcome.code == 0, outcome.err
+    text = " ".join(outcome.out.split())
+    assert "fast upscale" in text
+    assert "--realtime" in text
+    assert "frames a second" in text
+    assert "64 x 48, h264, 12 frames" in " ".join(outcome.err.split())
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["film.mp4"]
+
+
+def test_what_cannot_be_tuned(tmp_path: Path, run: Run) -> None:
+    (tmp_path / "a.txt").write_text("nothing")
+    outcome = run("tune", tmp_path / "a.txt", "--no-sheet")
+    assert outcome.code == 1
+    assert "Traceback" not in outcome.err
+    Image.fromarray(scene(20, 20)).save(tmp_path / "a.png")
+    assert run("tune", tmp_path / "a.png", "-s", "-1", "--no-sheet").code == 2
+
+
+@pytest.mark.slow
+def test_bench_by_a_process_for_each_row(run: Run) -> None:
+    (row,) = bench.rows([("espcn", 2)], ["torch"], "cpu")
+    assert (row.engine, row.precision, row.failure) == ("torch", "fp32", "")
+    assert row.sr_megapixels_per_second == pytest.approx(4 * row.lr_megapixels_per_second, rel=0.02)
+    assert row.start_seconds > 0.1
+    assert row.peak_megabytes > 50
+    (failed,) = {row.failure for row in bench.rows([("espcn", 2)], ["warp"], "cpu")}
+    assert "warp" in failed
+    outcome = run("bench", "-m", "nosuch")
+    assert outcome.code == 2

@@ -1,0 +1,156 @@
+"""A look at what the user has: size, codec, noise, compression, and how much of it repeats.
+
+Some frames from all over a clip are decoded, in pairs of neighbours; of a photo the one there is.
+"""
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from upscale_cli.errors import InputError
+from upscale_cli.events import ignore
+from upscale_cli.frames.image import Pixels
+from upscale_cli.inference.sizing import Target
+from upscale_cli.inference.upscaler import Upscaler
+from upscale_cli.jobs.inputs import Input
+from upscale_cli.jobs.prepare_video import open_clip
+from upscale_cli.jobs.video_facts import ClipOptions, chosen_streams
+from upscale_cli.jobs.video_frames import sr_frames
+from upscale_cli.media.image.reader_writer import ImageReader
+from upscale_cli.media.video.reader_arguments import DecodeOptions
+
+PLACES: Final = 4
+"""Of a clip, evenly from its start to its end."""
+
+NEIGHBOURS: Final = 4
+"""Frames that are decoded at each."""
+
+IMMERKAER: Final = ((1, -2, 1), (-2, 4, -2), (1, -2, 1))
+"""Blind to slopes and edges, so that what it leaves is noise (J. Immerkaer, "Fast Noise Variance Estimation", CVIU
+1996)."""
+
+BAR_LEVEL: Final = 20
+"""Of 255: rows and columns at the border that are no brighter are bars."""
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What was seen.
+
+    Attributes:
+        source: its path.
+        width, height: LR pixels.
+        kind: "photo" or "clip".
+        codec: of a clip, ffmpeg's name; of a photo, its format.
+        frames: of a clip, as far as known; 1 of a photo.
+        fps: of a clip.
+        noise: standard deviation, of 255.
+        bits_per_pixel: that the file takes; little means hard compression.
+        repeats: share of neighbouring frames that are equal.
+        bars: share of the picture that is black border.
+        sample: (H, W, 3) uint8, a frame from the middle.
+    """
+
+    source: Path
+    width: int
+    height: int
+    kind: str
+    codec: str
+    frames: int | None
+    fps: float
+    noise: float
+    bits_per_pixel: float
+    repeats: float
+    bars: float
+    sample: Pixels
+
+
+def look_at(path: Path) -> Looked:
+    """Looks.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    given = Input(str(path))
+    return _clip(given, path) if given.is_clip else _photo(path)
+
+
+def _photo(path: Path) -> Looked:
+    with ImageReader(path) as reader:
+        info = reader.info
+        frame = next(iter(reader))
+    pixels = frame.pixels[:, :, : 3 if frame.pixels.shape[2] >= 3 else 1]
+    if pixels.dtype == np.float32:
+        pixels = np.nan_to_num(pixels).clip(0, 1) * 255
+    elif pixels.dtype == np.uint16:
+        pixels = pixels / 257
+    rgb = np.broadcast_to(np.rint(pixels).astype(np.uint8), (*pixels.shape[:2], 3))
+    return Looked(
+        path, info.width, info.height, "photo", info.format, 1, 0.0, noise_of(luma_of(rgb)),
+        8 * path.stat().st_size / (info.width * info.height), 0.0, bars_of([luma_of(rgb)]), np.ascontiguousarray(rgb),
+    )  # fmt: skip
+
+
+def _clip(given: Input, path: Path) -> Looked:
+    opened = open_clip(given, ClipOptions())
+    clip = opened.clip
+    stream = chosen_streams(clip, None)[0]
+    plain = Upscaler("bicubic", device="cpu")
+    groups: list[list[NDArray[np.uint8]]] = []
+    length = stream.seconds or clip.seconds or 0.0
+    for place in range(PLACES):
+        start = length * place / PLACES
+        decode = DecodeOptions(start=start or None, frames=NEIGHBOURS)
+        found = sr_frames(clip, plain, Target(scale=1), ClipOptions(decode=decode), ignore)
+        groups.append([frame.to_rgb() for frame in found])
+        if not length:
+            break
+    groups = [group for group in groups if group]
+    if not groups:
+        raise InputError(f"{path}: no frame of it can be decoded. Play it to see whether it is damaged.")
+    lumas = [luma_of(group[0]) for group in groups]
+    pairs = [bool(np.array_equal(a, b)) for group in groups for a, b in pairwise(group)]
+    rate = float(stream.rate or Fraction(25))
+    frames = stream.frames or (round(length * rate) if length else None)
+    bits = 8 * path.stat().st_size / (stream.width * stream.height * max(frames or 1, 1))
+    middle = groups[len(groups) // 2][0]
+    return Looked(
+        path, stream.width, stream.height, "clip", stream.codec, frames, rate,
+        float(np.median([noise_of(luma) for luma in lumas])), bits, sum(pairs) / len(pairs) if pairs else 0.0,
+        bars_of(lumas), middle,
+    )  # fmt: skip
+
+
+def luma_of(rgb: Pixels) -> NDArray[np.float32]:
+    """(H, W, 3) uint8 to (H, W) float32, BT.601, 0 to 255."""
+    return np.asarray(rgb @ np.array([0.299, 0.587, 0.114]), np.float32)
+
+
+def noise_of(luma: NDArray[np.float32]) -> float:
+    """The standard deviation of the noise in a picture, (H, W), of 255; 0 for one that is too small to tell."""
+    height, width = luma.shape
+    if min(height, width) < 3:
+        return 0.0
+    total = np.zeros((height - 2, width - 2), np.float32)
+    for row, weights in enumerate(IMMERKAER):
+        for column, weight in enumerate(weights):
+            total += weight * luma[row : row + height - 2, column : column + width - 2]
+    return float(math.sqrt(math.pi / 2) * np.abs(total).mean() / 6)
+
+
+def bars_of(lumas: list[NDArray[np.float32]]) -> float:
+    """The share of pictures of one size that is black border in all of them."""
+    brightest = np.maximum.reduce(lumas)
+    lit_rows = np.flatnonzero(brightest.max(axis=1) > BAR_LEVEL)
+    lit_columns = np.flatnonzero(brightest.max(axis=0) > BAR_LEVEL)
+    if not len(lit_rows) or not len(lit_columns):
+        return 0.0
+    height, width = brightest.shape
+    used = (lit_rows[-1] - lit_rows[0] + 1) * (lit_columns[-1] - lit_columns[0] + 1)
+    return float(1 - used / (height * width))

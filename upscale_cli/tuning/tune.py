@@ -1,0 +1,144 @@
+"""Three ways to upscale what a user has, with what each takes on this machine: a fast, a balanced and a best one.
+
+a look  ->  models for it  ->  each tried on a piece  ->  each run on some frames, as the command would  ->  Way
+"""
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from upscale_cli.api import upscale_file, upscale_video
+from upscale_cli.errors import OptionError
+from upscale_cli.events import ClipFinished, Event, Finished, Listener, ignore
+from upscale_cli.frames.image import Pixels
+from upscale_cli.inference.options import UpscalerOptions
+from upscale_cli.inference.upscaler import Recipe, Upscaler
+from upscale_cli.jobs.video_facts import DEFAULT_CLIP_SCALE, ClipOptions
+from upscale_cli.media.video.encoding import EncodeOptions
+from upscale_cli.media.video.reader_arguments import DecodeOptions
+from upscale_cli.messages import option
+from upscale_cli.models.resolve import best_clip_model, best_model
+from upscale_cli.tuning.look import Looked
+from upscale_cli.tuning.trial import Trial, most_detailed, trials
+
+Name = Literal["fast", "balanced", "best"]
+
+RUN_SECONDS: Final = 8.0
+"""A way is run for about that long, if a frame takes no longer; else it is reckoned from the trial."""
+
+MOST_FRAMES: Final = 100
+
+NOISY: Final = 3.0
+HARD_COMPRESSION: Final = 0.08
+"""Standard deviation of 255, and bits a pixel of a clip: with more or less than that the robust model is better."""
+
+PIECE: Final = 96
+"""LR pixels of a side of the pieces on the contact sheet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A command, and what it takes here.
+
+    Attributes:
+        name: "fast", "balanced" or "best".
+        model: it takes.
+        arguments: of the command line, after the input.
+        trials: its model by engine and precision.
+        fps: frames a second; of a photo, photos.
+        seconds: for the whole; None where a clip does not say how long it is.
+        frames: that were run for that; 0: it was reckoned from a piece.
+    """
+
+    name: Name
+    model: str
+    arguments: tuple[str, ...]
+    trials: tuple[Trial, ...]
+    fps: float
+    seconds: float | None
+    frames: int
+
+
+def scale_for(looked: Looked, scale: float | None) -> float:
+    """The scale that is wanted, or the usual one.
+
+    Raises:
+        OptionError: it is none.
+    """
+    if scale is not None and not scale > 0:
+        raise OptionError(f"{option('scale', scale)} is no scale. Choose one above 0.")
+    return scale or (DEFAULT_CLIP_SCALE if looked.kind == "clip" else 4)
+
+
+def models_for(looked: Looked) -> dict[Name, tuple[str, bool]]:
+    """The model of each way, and whether it hurries; of the models that are on this machine."""
+    if looked.kind == "photo":
+        return {"fast": ("espcn", False), "balanced": ("photo-lite", False), "best": (best_model()[0], False)}
+    usual, _ = best_clip_model(looked.codec)
+    if looked.noise > NOISY or looked.bits_per_pixel < HARD_COMPRESSION:
+        usual = "espcn-robust"
+    return {"fast": (usual, True), "balanced": (usual, False), "best": (best_model()[0], False)}
+
+
+def ways(looked: Looked, scale: float, options: UpscalerOptions, listener: Listener) -> Iterator[Way]:
+    """The ways, the fast one first; what would be the same as the one before is left out.
+
+    Raises:
+        UpscaleError: as `Upscaler`.
+    """
+    known: dict[str, tuple[Trial, ...]] = {}
+    done: set[tuple[str, bool]] = set()
+    for name, (model, hurries) in models_for(looked).items():
+        if (model, hurries) in done:
+            continue
+        done.add((model, hurries))
+        if model not in known:
+            found = trials(model, scale, options, looked.sample, listener)
+            known[model] = tuple(sorted(found, key=lambda trial: -trial.lr_megapixels_per_second))
+        yield _way(name, model, hurries, looked, scale, options, known[model])
+
+
+def _way(
+    name: Name, model: str, hurries: bool, looked: Looked, scale: float, options: UpscalerOptions,
+    found: tuple[Trial, ...],
+) -> Way:  # fmt: skip
+    frame = looked.width * looked.height / 1e6
+    reckoned = frame / found[0].lr_megapixels_per_second if found else 0.0
+    arguments = ("-m", model, "-s", f"{scale:g}", *(("--realtime",) if hurries else ()))
+    fps, frames = (1 / reckoned if reckoned else 0.0), 0
+    if reckoned <= RUN_SECONDS:
+        upscaler = Recipe(model, options).make(ignore)
+        fps, frames = _run(upscaler, looked, scale, hurries=hurries, reckoned=reckoned)
+    total = None if looked.frames is None or not fps else looked.frames / fps
+    return Way(name, model, arguments, found, fps, total, frames)
+
+
+def _run(upscaler: Upscaler, looked: Looked, scale: float, *, hurries: bool, reckoned: float) -> tuple[float, int]:
+    """Runs the whole program on some frames; (frames a second, how many it were)."""
+    seen: list[Event] = []
+    with tempfile.TemporaryDirectory() as folder:
+        if looked.kind == "photo":
+            upscale_file(looked.source, f"{folder}/", scale, model=upscaler, listener=seen.append)
+            (done,) = (event for event in seen if isinstance(event, Finished))
+            return 1 / max(done.seconds, 1e-6), 1
+        frames = max(2, min(MOST_FRAMES, int(RUN_SECONDS / max(reckoned, 1e-3))))
+        known = looked.frames or frames
+        start = max(0.0, (known - frames) / 2 / looked.fps) if known > frames else None
+        encode = EncodeOptions(realtime=True) if hurries else EncodeOptions()
+        how = ClipOptions(
+            decode=DecodeOptions(start=start, frames=frames), encode=encode, realtime="file" if hurries else None
+        )
+        upscale_video(looked.source, f"{folder}/", scale, model=upscaler, options=how, listener=seen.append)
+        (made,) = (event for event in seen if isinstance(event, ClipFinished))
+        return made.fps, made.frames
+
+
+def pieces(looked: Looked, found: list[Way], scale: float, options: UpscalerOptions) -> dict[str, Pixels]:
+    """The same piece by bicubic and by the model of each way, by what to write above it."""
+    piece = most_detailed(looked.sample, PIECE, PIECE)
+    made = {"bicubic": Recipe("bicubic", options).make(ignore)(piece, scale)}
+    for way in found:
+        if way.model not in made:
+            made[way.model] = Recipe(way.model, options).make(ignore)(piece, scale)
+    return made
