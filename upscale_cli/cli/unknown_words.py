@@ -13,7 +13,8 @@ from upscale_cli.errors import OptionError, printable
 
 VERBS: Final = {
     "eval": "upscale eval", "compare": "upscale compare", "models": "upscale models list", "doctor": "upscale doctor",
-    "export": "upscale export", "tune": "upscale tune", "bench": "upscale bench", "list": "upscale models list", "archs": "upscale models archs",
+    "export": "upscale export", "tune": "upscale tune", "bench": "upscale bench",
+    "list": "upscale models list", "archs": "upscale models archs",
     "info": "upscale models info", "fetch": "upscale models fetch", "verify": "upscale models verify",
     "path": "upscale models path",
 }  # fmt: skip
