@@ -597,7 +597,7 @@ def test_a_model_is_shown_as_a_card(run: Run, name: str) -> None:
 def test_a_checkpoint_file_is_shown_as_a_card(run: Run) -> None:
     path = bundled_folder() / "espcn-x3.safetensors"
     card = run("models", "info", path).out
-    assert f"{path}\nA checkpoint of espcn, x3.\n" in card
+    assert f"{path}\nA checkpoint of espcn x3, 3 convolutions.\n" in card
     assert re.search(r"net +espcn, [\d,]+ parameters", card)
     assert f"-m {path}" in card
     assert not re.search(r"None|True|False|: *$", card)
