@@ -21,7 +21,7 @@ from tests.test_engines import nothing_said, photo
 from upscale_cli import Upscaler
 from upscale_cli.errors import CheckpointError, OptionError
 from upscale_cli.frames.image import Pixels
-from upscale_cli.inference import onnx_probe
+from upscale_cli.inference import engines, onnx_probe
 from upscale_cli.inference.backends.base import Backend
 from upscale_cli.inference.backends.onnxruntime import OnnxRuntime, OnnxRuntimeSession
 from upscale_cli.inference.backends.openvino import OpenVino
@@ -311,6 +311,16 @@ def test_torch_does_not_run_it(tmp_path: Path) -> None:
     label = upscaler.engines.labels([2])["2"]
     assert label.split()[0] in ("openvino", "onnxruntime:cpu")
     assert upscaler.engines.keep({"2": label}, [2]) is None
+
+
+def test_a_precision_that_no_engine_for_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = saved(foreign(bundled("espcn", 2)), tmp_path)
+    monkeypatch.setattr(engines, "precisions", lambda _: frozenset({"fp32"}))
+    with pytest.raises(OptionError, match="is not what an engine for ONNX files has here"):
+        Upscaler(path, device="cpu", precision="fp16").engines.choice(2, 8)
+    monkeypatch.setattr(engines, "is_installed", lambda _: False)
+    with pytest.raises(OptionError, match=r"none is here\. Install one"):
+        Upscaler(path, device="cpu").engines.choice(2, 8)
 
 
 def test_export_has_nothing_to_do(tmp_path: Path, run: Run) -> None:

@@ -163,6 +163,11 @@ def choose(
     if not others:
         if net.graph is None:
             return plain
+        if any(map(is_installed, RIVALS)):
+            raise OptionError(
+                f"{option('precision', precision_in(OPENVINO))} is not what an engine for ONNX files has here. Choose "
+                f"{option('precision', 'auto')} or fp32."
+            )
         raise OptionError(
             f"an ONNX file needs an {option('engine')} of its own, and none is here. Install one: "
             f"pip install {package(ONNXRUNTIME)}"
@@ -198,7 +203,7 @@ def _others(wanted: str, precision_in: Callable[[str], Precision], *, is_free: b
         able = ", ".join(sorted(precisions(wanted)))
         raise OptionError(
             f"{asked_as(wanted)} does not compute in {precision} here, but in {able}. Choose another "
-            f"{option('precision')}, or {option('engine', TORCH)}."
+            f"{option('precision')}, or another {option('engine')}."
         )
     return others
 
