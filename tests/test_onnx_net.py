@@ -119,6 +119,7 @@ class Pooling(nn.Module):
         return made
 
 
+@pytest.mark.slow
 def test_a_net_that_looks_at_the_whole_picture(tmp_path: Path) -> None:
     torch.manual_seed(0)
     facts = loaded_from(saved(onnx_model(stub(Pooling, halo=1)), tmp_path)).descriptor
@@ -139,6 +140,7 @@ class Chain(nn.Module):
         return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reach", [1, 7, 20])
 def test_the_halo_is_how_far_a_changed_pixel_shows(tmp_path: Path, reach: int) -> None:
     torch.manual_seed(reach)
@@ -221,6 +223,7 @@ def test_name_json_can_state_the_colours(tmp_path: Path) -> None:
     assert not any("assumed" in line for line in said)
 
 
+@pytest.mark.slow
 def test_its_cost_shows_without_running_it(tmp_path: Path) -> None:
     ours = bundled("photo-lite", 4)
     net = loaded_from(saved(foreign(ours), tmp_path))
@@ -261,6 +264,7 @@ def test_what_leaves_no_room_in_the_only_window(tmp_path: Path) -> None:
 # By the command line
 
 
+@pytest.mark.slow
 def test_a_picture(tmp_path: Path, run: Run, engine: str) -> None:
     from PIL import Image
 
@@ -303,6 +307,7 @@ def test_a_clip(tmp_path: Path, run: Run, clips: Clips, kinds: tuple[str, ...]) 
     assert all(differs(one, other) <= 1 for one, other in zip(*made, strict=True))
 
 
+@pytest.mark.slow
 def test_torch_does_not_run_it(tmp_path: Path) -> None:
     path = saved(foreign(bundled("espcn", 2)), tmp_path)
     with pytest.raises(OptionError, match="does not run ONNX files"):
@@ -313,6 +318,7 @@ def test_torch_does_not_run_it(tmp_path: Path) -> None:
     assert upscaler.engines.keep({"2": label}, [2]) is None
 
 
+@pytest.mark.slow
 def test_a_precision_that_no_engine_for_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = saved(foreign(bundled("espcn", 2)), tmp_path)
     monkeypatch.setattr(engines, "precisions", lambda _: frozenset({"fp32"}))
@@ -464,6 +470,7 @@ def test_weights_that_are_nan(tmp_path: Path) -> None:
     assert "NaN" in refused(model, tmp_path)
 
 
+@pytest.mark.slow
 def test_cut_off_anywhere_it_is_one_clear_line(tmp_path: Path) -> None:
     """Or, where only what was not needed is gone, the net."""
     whole = foreign(bundled("espcn", 2)).SerializeToString()
@@ -479,7 +486,7 @@ def test_cut_off_anywhere_it_is_one_clear_line(tmp_path: Path) -> None:
 def test_bits_that_flip(tmp_path: Path) -> None:
     whole = foreign(bundled("espcn", 2)).SerializeToString()
     path, rng, refusals = tmp_path / "net.onnx", np.random.default_rng(0), 0
-    for _ in range(40):
+    for _ in range(16):
         data = bytearray(whole)
         for _ in range(int(rng.choice([1, 4, 30]))):
             at = int(rng.integers(len(data)) if rng.random() < 0.5 else len(data) - rng.integers(1, 3000))

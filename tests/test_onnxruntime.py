@@ -138,6 +138,7 @@ def test_tensorrt_keeps_its_engines_by_all_that_they_depend_on() -> None:
     assert all(Path(folder).is_dir() and Path(folder).parent == backend.engine_folder() for folder in folders)
 
 
+@pytest.mark.slow
 def test_a_picture_by_the_command_line(tmp_path: Path, run: Run) -> None:
     from PIL import Image
 
@@ -215,6 +216,7 @@ def test_one_name_for_each_engine() -> None:
 # The doctor
 
 
+@pytest.mark.slow
 def test_the_doctor_shows_engines_and_choices(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engines, "RIVALS", ("onnxruntime:cpu",))
     monkeypatch.setattr(engines, "_paced", lambda session, *_: 1.0 if isinstance(session, OnnxRuntimeSession) else 2.0)
@@ -227,12 +229,14 @@ def test_the_doctor_shows_engines_and_choices(run: Run, monkeypatch: pytest.Monk
     assert by_name["chosen so far"] == f"espcn x2: {choice.label}"
 
 
+@pytest.mark.slow
 def test_the_doctor_without_engines(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engines_here, "is_installed", lambda engine: engine == "torch")
     found = [json.loads(line) for line in run("doctor", "--json").out.splitlines()]
     assert {finding["state"] for finding in found if finding["what"] in ("openvino", "onnxruntime")} == {"note"}
 
 
+@pytest.mark.slow
 def test_the_doctor_with_an_engine_that_does_not_start(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_: str) -> list[str]:
         raise ImportError("libsomething.so: cannot open shared object file\nmore")
