@@ -1,4 +1,4 @@
-"""Tiled against whole: exact for nets with an affordable field, above 50 dB for RRDBNet at the default.
+"""Tiled against whole: exact for nets with an affordable field, above 50 dB for RRDBNet at a halo of 16.
 
     python -m benchmarks.tiles
 
@@ -20,7 +20,6 @@ from upscale_cli.evaluation.metrics import psnr
 from upscale_cli.inference import tile_layout
 from upscale_cli.inference.tile_layout import DEFAULT_OVERLAP
 from upscale_cli.inference.tiled import TiledNet
-from upscale_cli.models.archs.rrdbnet import DEFAULT_HALO
 from upscale_cli.models.interface import LoadedNet
 
 EXACT = (("espcn", 2), ("espcn", 3), ("espcn", 4), ("realesr-general", 4), ("realesr-animevideo", 4))
@@ -28,6 +27,9 @@ SIZES = ((33, 97), (120, 140), (41, 40))
 TILES = ((16, 0), (32, 8), (48, 47), (64, 16))
 LARGE_SIZES = ((181, 241), (256, 200))
 LARGE_TILES = (64, 96, 128)
+HALO = 16
+"""Of RRDBNet with random weights. Real ones see further: benchmarks/halo.py."""
+
 FAR_SIGHT = (1, 3, 6)
 """How much more each dense block adds than random weights let it; at 6, far pixels count more than near ones."""
 
@@ -85,6 +87,7 @@ def compared_exactly(model: str, scale: int) -> list[dict[str, Any]]:
 def compared_nearly(name: str, net: LoadedNet) -> list[dict[str, Any]]:
     """One line a size and tile, at the default overlap."""
     found = []
+    net = with_halo(net, HALO * net.descriptor.multiple_of)
     for height, width in LARGE_SIZES:
         lr = photo(height, width, seed=height)
         whole = upscaled(net, lr, 4096, 0)
@@ -115,14 +118,19 @@ def by_halo() -> list[dict[str, Any]]:
         net = random_rrdbnet(23, far_sight=far_sight)
         whole = upscaled(net, lr, 4096, 0)
         decibels = {}
-        for halo in (0, 4, DEFAULT_HALO):
-            nearer = replace(net, descriptor=replace(net.descriptor, halo=halo))
+        for halo in (0, 4, HALO):
+            nearer = with_halo(net, halo)
             with mock.patch.object(tile_layout, "CHROMA_REACH", 0):  # which a net of all three colours needs not
                 tiled = upscaled(nearer, lr, 64, DEFAULT_OVERLAP)
             decibels[f"halo_{halo}_db"] = round(psnr(tiled, whole), 1)
         found.append({"far_sight": far_sight, "tile": 64, "overlap": DEFAULT_OVERLAP, **decibels})
         print(found[-1])
     return found
+
+
+def with_halo(net: LoadedNet, halo: int) -> LoadedNet:
+    """The net, where it is taken to see so many LR pixels."""
+    return replace(net, descriptor=replace(net.descriptor, halo=halo))
 
 
 def upscaled(net: LoadedNet, lr: Pixels, tile: int, overlap: int) -> Pixels:

@@ -23,12 +23,14 @@ DEFAULT_HALO: Final = 40
 SHALLOW_HALO: Final = 32
 SHALLOW: Final = 6
 """In pixels of the body; the second for nets of at most so many blocks. The exact field is 15 a block (345 for 23): not
-affordable. With published weights the trace of a cut halves every 8 pixels or so, and begins high on hard texture:
-tiles of 128 pixels of gravel come to 38 dB of the whole picture at 16, to 54 dB at 40 (benchmarks/halo.py)."""
+affordable. With published weights the trace of a cut fades by half every 5 to 15 pixels, and begins high on hard
+texture: at 16, pictures of gravel in windows of 256 come to less than 43 dB of the whole, at 40 to 51 dB
+(benchmarks/halo.py)."""
 
 
 def halo_of(num_block: int) -> int:
-    """Pixels of the body around a tile, so that tiles of 128 pixels stay above 50 dB of the whole picture on texture.
+    """Pixels of the body around a tile: the fewest that keep windows of 256 pixels above 50 dB of the whole picture on
+    the hardest texture.
 
     >>> halo_of(23), halo_of(6)
     (40, 32)
