@@ -614,7 +614,7 @@ class Descriptor:
         self.size_requirements = types.SimpleNamespace(minimum=16, multiple_of=12)
         self.supports_half = False
         self.architecture = types.SimpleNamespace(name="SwinIR")
-        self.size = ["60nf", "4nb"]
+        self.tags = ["60nf", "4nb"]
         self.__dict__.update(facts)
 
     def __call__(self, lr: Tensor) -> Tensor:

@@ -73,7 +73,7 @@ def describe(path: Path, state_dict: Mapping[str, Tensor]) -> Descriptor:
     net = Descriptor(
         arch=ARCH.name,
         variant=str(model.architecture.name),
-        depth=" ".join(map(str, model.size)),  # as spandrel writes it: "64nf 23nb"
+        depth=" ".join(map(str, model.tags)),  # as spandrel writes it: "64nf 23nb"
         scales=(int(model.scale),),
         channels=int(model.input_channels),
         colour="rgb" if model.input_channels == 3 else "luma",
