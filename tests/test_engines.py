@@ -349,3 +349,24 @@ def test_a_segment_is_made_by_what_its_clip_was_begun_with(monkeypatch: pytest.M
         _keep_engines(job, Upscaler("espcn", device="cpu", precision="fp32"))
     with pytest.raises(DeviceError, match="by torch on this worker"):
         _keep_engines(job, Upscaler("espcn", device="cpu", engine="torch", precision="fp32"))
+
+
+def test_openvino_keeps_the_order_of_channels() -> None:
+    """OpenVINO 2026.4.1 by itself convolves channels that a Gather permutes in another order."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    from upscale_cli.inference.backends import openvino
+
+    rng = np.random.default_rng(0)
+    order, weights = np.arange(12).reshape(4, 3).T.ravel(), rng.standard_normal((5, 12, 1, 1)).astype(np.float32)
+    picture = rng.random((1, 12, 6, 7), dtype=np.float32)
+    graph = helper.make_graph(
+        [helper.make_node("Gather", ["lr", "order"], ["by"], axis=1), helper.make_node("Conv", ["by", "w"], ["sr"])],
+        "permuted", [helper.make_tensor_value_info("lr", TensorProto.FLOAT, [1, 12, "h", "w_"])],
+        [helper.make_tensor_value_info("sr", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(order, "order"), numpy_helper.from_array(weights, "w")],
+    )  # fmt: skip
+    data = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8).SerializeToString()
+    sr = OpenVinoSession(openvino.read(data), "CPU", "fp32", 1, 1).infer({"lr": picture})
+    expected = np.einsum("oc,nchw->nohw", weights[:, :, 0, 0], picture[:, order])
+    np.testing.assert_allclose(sr, expected, atol=1e-4)

@@ -56,9 +56,9 @@ def _blank(conditions: Sequence[InputSpec], lr: Batch) -> dict[str, Batch]:
 def _openvino(model: bytes) -> Infer | None:
     if not is_installed(OPENVINO):
         return None
-    from upscale_cli.inference.backends.openvino import core
+    from upscale_cli.inference.backends.openvino import core, read
 
-    compiled = core().compile_model(core().read_model(model), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = core().compile_model(read(model), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     return lambda inputs: np.array(compiled(dict(inputs))[0])
 
 
