@@ -112,7 +112,7 @@ def module(kind: str) -> nn.Module:
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("kind", ["espcn", "srvgg", "rrdbnet"])
 def test_tiles(kind: str, precision: Precision, noise: Callable[..., Pixels]) -> None:
-    lr, net, backend = noise(101, 38, 3), loaded(module(kind)), Traced()
+    lr, net, backend = noise(301, 38, 3), loaded(module(kind)), Traced()
     eager = TiledNet(net, CPU, precision, tile=24, say=nothing_said).upscale(lr, np.float32, clip=False)
     traced = TiledNet(net, CPU, precision, tile=24, backend=backend, say=nothing_said)
     np.testing.assert_array_equal(traced.upscale(lr, np.float32, clip=False), eager)
