@@ -11,8 +11,8 @@ from benchmarks.gpu_setting import Setting
 from benchmarks.nets import row
 from benchmarks.peers_nets import picture, weights
 from upscale_cli.errors import DeviceError
-from upscale_cli.inference.backends.torch_eager import TORCH_EAGER, EagerSession
-from upscale_cli.inference.device import DTYPES
+from upscale_cli.inference.backends.torch_eager import DTYPES, TORCH_EAGER, EagerSession
+from upscale_cli.inference.device import Device
 from upscale_cli.inference.tiled import TiledNet
 from upscale_cli.models.interface import LoadedNet, Precision
 from upscale_cli.models.loading import build_net, load_net
@@ -37,7 +37,7 @@ class Scant:
     def __init__(self, most_pixels: int) -> None:
         self._most = most_pixels
 
-    def load(self, net: LoadedNet, device: torch.device, precision: Precision) -> ScantSession:
+    def load(self, net: LoadedNet, device: Device, precision: Precision) -> ScantSession:
         session = ScantSession(build_net(net).to(device, DTYPES[precision]), DTYPES[precision])
         session.most_pixels = self._most
         return session
@@ -48,7 +48,7 @@ def memory(setting: Setting) -> dict[str, Any]:
     path = weights(row("espcn", 2))
     assert path is not None, "espcn is bundled"
     net = load_net(path)
-    side, device = 2 * setting.side, torch.device(setting.device)
+    side, device = 2 * setting.side, Device(setting.device)
     lr = np.rint(picture(side, side, luma=True)[0].transpose(1, 2, 0) * 255).astype(np.uint8)
     expected = TiledNet(net, device, "fp32", tile=side, say=print).upscale(lr, np.float32)
 
@@ -84,7 +84,7 @@ def memory(setting: Setting) -> dict[str, Any]:
     return {**found, "met": met}
 
 
-def everything(device: torch.device) -> list[Tensor]:
+def everything(device: Device) -> list[Tensor]:
     """All the memory of a GPU, down to the gaps in what torch keeps for small tensors."""
     taken: list[Tensor] = []
     for size in (2**30, 2**26, 2**21, 2**19, 2**16, 2**12, 2**9):

@@ -12,7 +12,7 @@ from benchmarks.nets import row
 from benchmarks.peers_nets import picture, weights
 from benchmarks.report import alternating, ratio, summary
 from upscale_cli import Upscaler
-from upscale_cli.inference.device import DTYPES
+from upscale_cli.inference.backends.torch_eager import DTYPES
 from upscale_cli.models.loading import build_net, load_net
 
 PICTURES = 8

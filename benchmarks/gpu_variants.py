@@ -8,8 +8,8 @@ from torch import Tensor
 
 from benchmarks.gpu_setting import Setting
 from benchmarks.report import alternating, ratio, summary
+from upscale_cli.inference.backends.torch_eager import DTYPES
 from upscale_cli.inference.cuda_frames import WARM_UPS
-from upscale_cli.inference.device import DTYPES
 from upscale_cli.models.interface import LoadedNet
 from upscale_cli.models.loading import build_net
 

@@ -25,6 +25,7 @@ from PIL import Image
 from benchmarks.nets import checkpoint, row, trained
 from benchmarks.report import REPOSITORY, SHARED, write
 from upscale_cli.evaluation.metrics import psnr
+from upscale_cli.inference.device import Device
 from upscale_cli.inference.tile_layout import geometry_of
 from upscale_cli.inference.tiled import TiledNet
 from upscale_cli.models.interface import LoadedNet
@@ -255,7 +256,7 @@ def in_tiles(net: LoadedNet, texture: str, lr: Pixels, whole: Pixels, halo: int)
 
 def upscaled(net: LoadedNet, lr: Pixels, *, tile: int, halo: int | None = None) -> Pixels:
     """(H, W, 3) of 8 bits to float32 in [0, 1], with the overlap of the net."""
-    return TiledNet(net, torch.device("cpu"), "fp32", tile=tile, halo=halo, say=print).upscale(lr, np.float32)
+    return TiledNet(net, Device("cpu"), "fp32", tile=tile, halo=halo, say=print).upscale(lr, np.float32)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import torch
 
 from benchmarks.nets import checkpoint, row
 from benchmarks.report import REPOSITORY, SHARED, write
+from upscale_cli.inference.device import Device
 from upscale_cli.inference.engines_here import OPENVINO, TORCH, backend, is_installed
 from upscale_cli.inference.profile import profile
 from upscale_cli.models.loading import load_net
@@ -96,7 +97,7 @@ def taken(file: Path, engine: str, side: int) -> int:
     """Bytes of memory that one window needs at the worst moment, beyond what is there before."""
     torch.set_num_threads(2)
     net = load_net(file)
-    session = backend(engine, 1).load(net, torch.device("cpu"), "fp32")
+    session = backend(engine, 1).load(net, Device("cpu"), "fp32")
     with torch.inference_mode():
         session.run(torch.zeros(1, net.descriptor.channels, TINY, TINY), {})
         window = torch.rand(1, net.descriptor.channels, side, side)

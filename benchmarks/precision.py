@@ -20,7 +20,7 @@ from PIL import Image
 from benchmarks.nets import checkpoint, random_rrdbnet, trained
 from benchmarks.report import SHARED, alternating, photo, ratio, summary, write
 from upscale_cli.evaluation.metrics import psnr
-from upscale_cli.inference.device import cpu_is_fast_at_bf16
+from upscale_cli.inference.device import CPU, cpu_is_fast_at_bf16
 from upscale_cli.inference.tiled import TiledNet
 from upscale_cli.models.interface import LoadedNet, Precision
 from upscale_cli.models.registry import MODELS
@@ -89,7 +89,7 @@ def nearness(net: LoadedNet, folder: Path) -> dict[str, Any]:
 
 def tiled_net(net: LoadedNet, precision: Precision) -> TiledNet:
     """One that takes every picture in one piece."""
-    return TiledNet(net, torch.device("cpu"), precision, tile=WHOLE, say=print)
+    return TiledNet(net, CPU, precision, tile=WHOLE, say=print)
 
 
 def gain(net: LoadedNet) -> dict[str, Any]:

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from benchmarks.nets import checkpoint, random_rrdbnet, row, trained
 from benchmarks.report import alternating, photo, ratio, summary, write
-from upscale_cli.inference.device import DTYPES, choose_precision
+from upscale_cli.inference.backends.torch_eager import DTYPES
+from upscale_cli.inference.device import CPU, Device, choose_precision
 from upscale_cli.inference.profile import profile
 from upscale_cli.inference.tiled import TiledNet
 from upscale_cli.models.interface import LoadedNet, Precision
@@ -49,14 +50,14 @@ def main() -> None:
 
 def tiled_net(net: LoadedNet, precision: Precision, device: str = "cpu") -> TiledNet:
     """As `Upscaler` makes it without options."""
-    return TiledNet(net, torch.device(device), precision, say=print)
+    return TiledNet(net, Device(device), precision, say=print)
 
 
 def on_cpu() -> dict[str, Any]:
     """Ours and spandrel's in turn, then seconds per megapixel of each kind of net."""
     spec = row("realesr-general")
     lr = photo(SIDE, SIDE)
-    auto = choose_precision("auto", torch.device("cpu"), bits=8, bf16_is_close="torch" in spec.bf16)
+    auto = choose_precision("auto", CPU, bits=8, bf16_is_close="torch" in spec.bf16)
     peer = Peer(lr, torch.get_num_threads())
     fp32 = ours(tiled_net(trained(spec), "fp32"), lr)
     candidates: dict[str, Callable[[], object]] = {

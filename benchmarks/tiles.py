@@ -18,6 +18,7 @@ from benchmarks.nets import checkpoint, random_rrdbnet, row, trained
 from benchmarks.report import photo, write
 from upscale_cli.evaluation.metrics import psnr
 from upscale_cli.inference import tile_layout
+from upscale_cli.inference.device import CPU
 from upscale_cli.inference.tile_layout import DEFAULT_OVERLAP
 from upscale_cli.inference.tiled import TiledNet
 from upscale_cli.models.interface import LoadedNet
@@ -135,7 +136,7 @@ def with_halo(net: LoadedNet, halo: int) -> LoadedNet:
 
 def upscaled(net: LoadedNet, lr: Pixels, tile: int, overlap: int) -> Pixels:
     """As `Upscaler` does it."""
-    sr: Pixels = TiledNet(net, torch.device("cpu"), "fp32", tile=tile, overlap=overlap, say=print).upscale(lr, np.uint8)
+    sr: Pixels = TiledNet(net, CPU, "fp32", tile=tile, overlap=overlap, say=print).upscale(lr, np.uint8)
     return sr
 
 

@@ -3,15 +3,15 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-import torch
 from torch import nn
 
 from upscale_cli.inference.backends.torch_eager import TORCH_EAGER
 from upscale_cli.inference.color_adapter import ColorAdapter
+from upscale_cli.inference.device import Device
 from upscale_cli.models.interface import Architecture, Colour, Descriptor, LoadedNet, LumaRange, Scale, SidecarMetadata
 from upscale_cli.models.loading import recognise
 
-CPU: Final = torch.device("cpu")
+CPU: Final = Device("cpu")
 
 
 def loaded(module: nn.Module, **facts: Any) -> LoadedNet:

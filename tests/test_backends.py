@@ -16,8 +16,8 @@ from upscale_cli.errors import CheckpointError, DeviceError
 from upscale_cli.frames.image import Pixels
 from upscale_cli.frames.pixel_format import FORMATS
 from upscale_cli.inference.backends.base import Session
-from upscale_cli.inference.backends.torch_eager import TORCH_EAGER
-from upscale_cli.inference.device import DTYPES
+from upscale_cli.inference.backends.torch_eager import DTYPES, TORCH_EAGER
+from upscale_cli.inference.device import Device
 from upscale_cli.inference.tiled import TiledNet
 from upscale_cli.inference.video_upscaler import VideoUpscaler
 from upscale_cli.models.archs.espcn import ESPCN
@@ -62,7 +62,7 @@ class Traced:
         self.loaded: list[tuple[str, Precision]] = []
         self.sessions: list[TracedSession] = []
 
-    def load(self, net: LoadedNet, device: torch.device, precision: Precision) -> TracedSession:
+    def load(self, net: LoadedNet, device: Device, precision: Precision) -> TracedSession:
         self.loaded.append((net.descriptor.arch, precision))
         graph = fx.symbolic_trace(build_net(net)).to(device, DTYPES[precision])
         graph.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks the keyword
@@ -75,7 +75,7 @@ class InNumpy:
 
     name = "numpy"
 
-    def load(self, net: LoadedNet, device: torch.device, precision: Precision) -> Session:
+    def load(self, net: LoadedNet, device: Device, precision: Precision) -> Session:
         assert (net.descriptor.arch, device.type, precision) == ("espcn", "cpu", "fp32")
         config = net.descriptor.config
         weights = {
@@ -189,7 +189,7 @@ class _Lit(nn.Module):
 class Spoilt(Traced):
     """Half precision fails in it."""
 
-    def load(self, net: LoadedNet, device: torch.device, precision: Precision) -> TracedSession:
+    def load(self, net: LoadedNet, device: Device, precision: Precision) -> TracedSession:
         session = super().load(net, device, precision)
         if precision != "fp32":
             session.run = lambda batch, conditions: torch.full_like(  # type: ignore[method-assign]
@@ -216,7 +216,7 @@ class Poor(Traced):
         super().__init__()
         self._room, self._error = room, error
 
-    def load(self, net: LoadedNet, device: torch.device, precision: Precision) -> TracedSession:
+    def load(self, net: LoadedNet, device: Device, precision: Precision) -> TracedSession:
         session = super().load(net, device, precision)
 
         def run(batch: Tensor, conditions: Mapping[str, Tensor]) -> Tensor:

@@ -18,6 +18,7 @@ from tests.test_frame_upscaler import TV, TWICE, random_frame
 from upscale_cli import Upscaler
 from upscale_cli.frames.image import Pixels
 from upscale_cli.frames.pixel_format import FORMATS
+from upscale_cli.inference.device import Device
 from upscale_cli.inference.tiled import TiledNet
 from upscale_cli.inference.video_upscaler import VideoUpscaler
 from upscale_cli.models.archs.espcn import ESPCN
@@ -48,7 +49,7 @@ def net(kind: str) -> LoadedNet:
 
 
 def sr(kind: str, device: str, precision: Precision, lr: Pixels, tile: int = 48) -> Pixels:
-    made = TiledNet(net(kind), torch.device(device), precision, tile=tile, say=lambda text: pytest.fail(text))
+    made = TiledNet(net(kind), Device(device), precision, tile=tile, say=lambda text: pytest.fail(text))
     return made.upscale(lr, np.float32, clip=False)
 
 
@@ -80,7 +81,7 @@ def test_a_net_that_overflows_in_fp16_goes_on_in_fp32(noise: Callable[..., Pixel
     reported: list[str] = []
     lr = noise(100, 100, 3)
     weak = module("srvgg")
-    plain = TiledNet(net("srvgg"), torch.device("cuda"), "fp32", tile=32, say=reported.append).upscale(lr, np.float32)
+    plain = TiledNet(net("srvgg"), Device("cuda:0"), "fp32", tile=32, say=reported.append).upscale(lr, np.float32)
     first, last = (weak.get_submodule(name) for name in ("body.0", "body.14"))
     for factor, layer in ((1e6, first), (1e-6, last)):
         for parameter in layer.parameters():
@@ -89,7 +90,7 @@ def test_a_net_that_overflows_in_fp16_goes_on_in_fp32(noise: Callable[..., Pixel
         if name.endswith("bias") and name not in ("body.0.bias", "body.14.bias"):
             parameter.data.mul_(1e6)
     last.bias.data.mul_(1e6)  # type: ignore[operator]
-    made = TiledNet(loaded(weak), torch.device("cuda"), "fp16", tile=32, say=reported.append)
+    made = TiledNet(loaded(weak), Device("cuda:0"), "fp16", tile=32, say=reported.append)
     np.testing.assert_allclose(made.upscale(lr, np.float32), plain, atol=1e-3)
     assert made.precision == "fp32"
     assert len(reported) == 1
@@ -111,7 +112,7 @@ def test_memory_that_runs_out_for_real_halves_the_window(noise: Callable[..., Pi
     reported: list[str] = []
     lr = noise(700, 700, 3)
     expected = sr("espcn", "cuda", "fp32", lr, 4000)
-    made = TiledNet(net("espcn"), torch.device("cuda"), "fp32", tile=4000, say=reported.append)
+    made = TiledNet(net("espcn"), Device("cuda:0"), "fp32", tile=4000, say=reported.append)
     torch.cuda.empty_cache()
     free, _ = torch.cuda.mem_get_info()
     taken = torch.empty(free - 160 * 2**20, dtype=torch.uint8, device="cuda")
@@ -125,7 +126,7 @@ def test_memory_that_runs_out_for_real_halves_the_window(noise: Callable[..., Pi
 
 def test_pictures_in_several_threads_share_batches(noise: Callable[..., Pixels]) -> None:
     pictures = [noise(64, 80, 3) for _ in range(24)]
-    made = TiledNet(net("srvgg"), torch.device("cuda"), "fp32", say=lambda text: pytest.fail(text))
+    made = TiledNet(net("srvgg"), Device("cuda:0"), "fp32", say=lambda text: pytest.fail(text))
     alone = [made.upscale(lr, np.float32) for lr in pictures]
     with ThreadPoolExecutor(8) as threads:
         together = list(threads.map(lambda lr: made.upscale(lr, np.float32), pictures))
@@ -133,9 +134,9 @@ def test_pictures_in_several_threads_share_batches(noise: Callable[..., Pixels])
         np.testing.assert_allclose(one, other, atol=1e-5)
 
 
-def gpus() -> list[torch.device]:
+def gpus() -> list[Device]:
     """All of them; of one alone, twice: to the scheduler those are two."""
-    found = [torch.device("cuda", number) for number in range(torch.cuda.device_count())]
+    found = [Device(f"cuda:{number}") for number in range(torch.cuda.device_count())]
     return found * 2 if len(found) == 1 else found
 
 

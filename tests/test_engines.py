@@ -20,9 +20,10 @@ from upscale_cli import Upscaler
 from upscale_cli.errors import DeviceError, OptionError
 from upscale_cli.frames.image import Pixels
 from upscale_cli.frames.pixel_format import FORMATS
-from upscale_cli.inference import engines
+from upscale_cli.inference import engines, engines_here
 from upscale_cli.inference.backends.base import Session
 from upscale_cli.inference.backends.openvino import OpenVino, OpenVinoSession
+from upscale_cli.inference.device import Device
 from upscale_cli.inference.engines import Choice, choose, parsed
 from upscale_cli.inference.sizing import Target
 from upscale_cli.inference.tiled import TiledNet
@@ -162,7 +163,7 @@ def test_the_fastest_is_taken_and_remembered(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(engines, "_paced", paced)
     monkeypatch.setattr(engines, "SLOW_COMPILE", math.inf)  # on a busy machine compiling may take long
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    monkeypatch.setattr(engines_here, "cores", lambda: 2)
     net = net_of("espcn")
     first = choice_of(net)
     assert (first.engine, first.requests, first.seconds) == ("openvino", 2, 2.0)
@@ -220,7 +221,7 @@ def test_without_openvino(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_cannot_be() -> None:
     net = net_of("espcn")
     with pytest.raises(OptionError, match="does not run on cuda"):
-        choose(net, 2, torch.device("cuda"), "openvino", fp32, nothing_said)
+        choose(net, 2, Device("cuda:0"), "openvino", fp32, nothing_said)
     with pytest.raises(OptionError, match="is not known"):
         Upscaler("espcn", engine="warp")
 

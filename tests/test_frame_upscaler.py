@@ -22,6 +22,7 @@ from upscale_cli.frames.colour_tags import ColourTags
 from upscale_cli.frames.image import Pixels
 from upscale_cli.frames.pixel_format import FORMATS, PixelFormat
 from upscale_cli.inference import frame_upscaler
+from upscale_cli.inference.device import Device
 from upscale_cli.inference.frame_upscaler import FrameRequest, FrameUpscaler
 from upscale_cli.inference.scheduler import Future
 from upscale_cli.inference.sizing import Target
@@ -627,7 +628,7 @@ def test_a_gpu_agrees_with_the_cpu_frame_by_frame(cuda: str, model: str, name: s
 
 def test_a_frame_that_fp16_spoils_on_a_gpu_comes_out_in_fp32(cuda: str) -> None:
     reported: list[str] = []
-    device = torch.device(cuda, 0)
+    device = Device(f"{cuda}:0")
     upscaler = Upscaler("espcn", device=cuda, precision="fp16")
     net = made_up("luma", float("nan"), fails_in=(torch.float16,))
     upscaler._nets[2, "torch fp16"] = TiledNet(net, device, "fp16", say=reported.append)

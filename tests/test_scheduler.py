@@ -18,10 +18,12 @@ from tests.waiting import PATIENCE
 from upscale_cli.errors import DeviceError, OptionError
 from upscale_cli.frames.image import Pixels
 from upscale_cli.inference.backends.torch_eager import TORCH_EAGER
+from upscale_cli.inference.device import Device as Named
 from upscale_cli.inference.device import choose_devices
-from upscale_cli.inference.device_net import DeviceNet, SRWindows, Window
+from upscale_cli.inference.device_net import DeviceNet, SRWindows
 from upscale_cli.inference.frame_upscaler import FrameRequest
 from upscale_cli.inference.frames_in_flight import DownloadingFrame, SRSamples
+from upscale_cli.inference.net_runner import Sessions, Window
 from upscale_cli.inference.scheduler import Future, Scheduler
 from upscale_cli.inference.tile_layout import geometry_of
 from upscale_cli.inference.tiled import TiledNet
@@ -88,7 +90,7 @@ class Device:
 class Gpu(Device):
     """One that is asked to begin, and is waited for later."""
 
-    device, concurrency, begins_at_once = torch.device("cuda", 0), 2, True
+    device, concurrency, begins_at_once = Named("cuda:0"), 2, True
 
     def launch(self, requests: Sequence[Number]) -> Sums:
         self.sizes.append(len(requests))
@@ -231,7 +233,7 @@ class WindowDevice:
     """
 
     def __init__(self, device: str, fails: int | None = None) -> None:
-        self.device, self.concurrency = torch.device(device), 2 if device == "cuda" else 1
+        self.device, self.concurrency = Named(device), 2 if device == "cuda" else 1
         self.begins_at_once = device == "cuda"
         self.sizes: list[int] = []
         self._fails = fails
@@ -336,7 +338,9 @@ def test_pictures_in_several_threads_share_the_net(noise: Callable[..., Pixels])
 def test_a_batch_that_memory_does_not_suffice_for_goes_one_by_one(
     noise: Callable[..., Pixels], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    net = DeviceNet(espcn(), TORCH_EAGER, CPU, geometry_of(espcn().descriptor, 2, 0, None), tta=False, say=nothing_said)
+    net = DeviceNet(
+        Sessions(espcn(), TORCH_EAGER, CPU), geometry_of(espcn().descriptor, 2, 0, None), tta=False, say=nothing_said
+    )
     span = Span(0, 20, 0, 20)
     windows = [Window(noise(20, 20, 3), span, span, "display", "fp32") for _ in range(3)]
     whole, original = net.launch(windows), DeviceNet._ensemble
@@ -344,7 +348,8 @@ def test_a_batch_that_memory_does_not_suffice_for_goes_one_by_one(
     def full(self: DeviceNet, adapter: Any, lr: torch.Tensor, given: Any, transfer: Any) -> torch.Tensor:
         if len(lr) > 1:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return original(self, adapter, lr, given, transfer)
+        sr: torch.Tensor = original(self, adapter, lr, given, transfer)
+        return sr
 
     monkeypatch.setattr(DeviceNet, "_ensemble", full)
     again = net.launch(windows)

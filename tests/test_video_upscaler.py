@@ -7,7 +7,6 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-import torch
 from torch import Tensor
 
 from tests.clips import Clips
@@ -15,6 +14,7 @@ from tests.test_frame_upscaler import TV, TWICE, random_frame
 from upscale_cli.api import upscale_video
 from upscale_cli.errors import CheckpointError, DeviceError
 from upscale_cli.frames.pixel_format import FORMATS
+from upscale_cli.inference.device import Device
 from upscale_cli.inference.frame_upscaler import FrameUpscaler
 from upscale_cli.inference.scheduler import InFlight
 from upscale_cli.inference.upscaler import Upscaler
@@ -28,7 +28,7 @@ SIZE = 24, 16
 def frames_on(count: int, reported: list[str], monkeypatch: pytest.MonkeyPatch, model: str = "espcn") -> VideoUpscaler:
     """On so many devices, which are all the CPU."""
     upscaler = Upscaler(model, device="cpu")
-    monkeypatch.setattr(upscaler, "devices", [torch.device("cpu")] * count)
+    monkeypatch.setattr(upscaler, "devices", [Device("cpu")] * count)
     return VideoUpscaler(upscaler, FORMATS["yuv420p"], *SIZE, TV, TWICE, say=reported.append)
 
 
@@ -140,7 +140,7 @@ def test_a_clip_on_several_devices(clips: Clips, tmp_path: Path, monkeypatch: py
     files = []
     for count in (1, 3):
         upscaler = Upscaler("espcn", device="cpu")
-        monkeypatch.setattr(upscaler, "devices", [torch.device("cpu")] * count)
+        monkeypatch.setattr(upscaler, "devices", [Device("cpu")] * count)
         files.append(upscale_video(clips("plain"), tmp_path / f"{count}.mkv", model=upscaler, options=options))
     assert frames_in(files[0]) == frames_in(files[1])
 

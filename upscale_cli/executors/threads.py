@@ -8,17 +8,16 @@ A clip has threads of its own and keeps every core and every GPU busy: clips are
 submits them.
 """
 
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Final
 
-import torch
-
 from upscale_cli.errors import InterruptedRun
 from upscale_cli.events import Event, Listener, naming_source
-from upscale_cli.inference.cgroups import processors
+from upscale_cli.inference.cgroups import cores, processors
 from upscale_cli.inference.device import free_host_memory
 from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.jobs.job import Job, sr_size
@@ -49,7 +48,7 @@ class ThreadExecutor:
         self.concurrency = concurrency
         self._room = _Room(int(free_host_memory() * MEMORY_SHARE))
         self._is_closing = threading.Event()
-        self._cores = torch.get_num_threads()
+        self._cores = _torch_threads() or cores()
         self._threads = ThreadPoolExecutor(concurrency, "picture")
 
     def submit(self, job: Job, upscaler: Upscaler, listener: Listener) -> "Future[str]":
@@ -68,7 +67,8 @@ class ThreadExecutor:
         """What is in progress ends at its next tile, and leaves nothing behind."""
         self._is_closing.set()
         self._threads.shutdown(wait=True, cancel_futures=True)
-        torch.set_num_threads(self._cores)  # for threads to come
+        if _torch_threads():
+            sys.modules["torch"].set_num_threads(self._cores)  # for threads to come
 
     def _run(self, job: Job, upscaler: Upscaler, listener: Listener) -> str:
         listener = naming_source(listener, job.name)
@@ -86,8 +86,14 @@ class ThreadExecutor:
     def _take_share(self) -> None:
         """This thread's part of the cores; the last picture of a run has them all."""
         share = max(1, self._cores // self._room.pictures)
-        if torch.get_num_threads() != share:  # it is a setting of the thread
-            torch.set_num_threads(share)
+        if _torch_threads() not in (None, share):  # it is a setting of the thread
+            sys.modules["torch"].set_num_threads(share)
+
+
+def _torch_threads() -> int | None:
+    """How many threads torch computes with for this one; None where nothing has needed torch yet."""
+    torch = sys.modules.get("torch")
+    return None if torch is None else int(torch.get_num_threads())
 
 
 def _memory_of(job: Job) -> int:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+import psutil
+
 PROC: Final = Path("/proc/self")
 
 UNLIMITED: Final = 2**60
@@ -63,6 +65,16 @@ def processors(proc: Path = PROC) -> int:
     there = allowed()
     shares = [share for group in groups("cpu", proc) if (share := group.processors()) is not None]
     return max(1, min(there, math.ceil(min(shares)))) if shares else there
+
+
+def cores() -> int:
+    """How many threads a computation is worth on a CPU: a core each, of those `processors` leaves; or as many as
+    OMP_NUM_THREADS says, which torch goes by too."""
+    given = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    if given.isdecimal() and int(given) > 0:
+        return int(given)
+    there = processors()
+    return max(1, min(there, psutil.cpu_count(logical=False) or there))
 
 
 def allowed() -> int:

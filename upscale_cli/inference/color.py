@@ -1,25 +1,30 @@
 """uint8, uint16 <-> [0, 1]; RGB <-> luma + chroma; what lies under transparent pixels. Pure functions."""
 
-from typing import Any, Final
+import math
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from upscale_cli.frames.image import Pixels
 from upscale_cli.frames.pixels import white_of
 from upscale_cli.models.interface import LumaRange
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 KR: Final = 0.299
 KB: Final = 0.114
 """Luma weights of BT.601 (https://www.itu.int/rec/R-REC-BT.601): Y = KR R + (1 - KR - KB) G + KB B."""
+
+BLOCK_VALUES: Final = 2**16
 
 CENTRE: Final = 128 / 255
 """Where chroma is zero, in the 8-bit convention of JPEG and BT.601."""
 
 
-def to_depth(unit: Tensor, dtype: np.dtype[Any]) -> Tensor:
-    """[0, 1] float32 to a depth: the one place where pixels are rounded (half to even) and clipped.
+def to_depth(unit: "Tensor", dtype: np.dtype[Any]) -> "Tensor":
+    """[0, 1] float32 to a depth: pixels are rounded (half to even) and clipped; as `rounded`, by torch.
 
     Args:
         unit: any shape, float32, changed in place.
@@ -27,17 +32,44 @@ def to_depth(unit: Tensor, dtype: np.dtype[Any]) -> Tensor:
     """
     if dtype == np.float32:
         return unit
+    import torch
+
     white = int(np.iinfo(dtype).max)
     unit.mul_(white).round_().clamp_(0, white)
     return unit.to(torch.uint8 if dtype == np.uint8 else torch.uint16)
 
 
-def rgb_to_ycbcr(rgb: Tensor, luma_range: LumaRange) -> tuple[Tensor, Tensor]:
+def rounded(unit: NDArray[np.float32], dtype: Any, out: Pixels | None = None) -> Pixels:
+    """[0, 1] float32 to a depth: pixels are rounded (half to even) and clipped.
+
+    Args:
+        unit: any shape, float32, changed in place.
+        dtype: uint8 or uint16, clipped to the full range; float32 is given back as it is, HDR included.
+        out: of that dtype and shape, to write into; a view will do. None: a new array.
+    """
+    if dtype == np.float32 and out is None:
+        return unit
+    out = np.empty(unit.shape, dtype) if out is None else out
+    white = np.float32(np.iinfo(dtype).max) if dtype != np.float32 else None
+    step = max(1, BLOCK_VALUES // max(1, math.prod(unit.shape[1:])))
+    for start in range(0, len(unit), step):  # between the steps values stay in the processor's cache
+        block = unit[start : start + step]
+        if white is not None:
+            np.multiply(block, white, out=block)
+            np.rint(block, out=block)
+            np.clip(block, np.float32(0), white, out=block)
+        np.copyto(out[start : start + step], block, casting="unsafe")
+    return out
+
+
+def rgb_to_ycbcr(rgb: "Tensor", luma_range: LumaRange) -> "tuple[Tensor, Tensor]":
     """(N, 3, H, W) in [0, 1] to luma (N, 1, H, W) and chroma (N, 2, H, W), BT.601.
 
     Args:
         luma_range: "full": Y in [0, 1] (JPEG); "studio": Y in [16, 235] / 255, chroma in [16, 240] / 255.
     """
+    import torch
+
     red, green, blue = rgb[:, 0:1], rgb[:, 1:2], rgb[:, 2:3]
     luma = KR * red + (1 - KR - KB) * green + KB * blue
     chroma = torch.cat(((blue - luma) / (2 - 2 * KB), (red - luma) / (2 - 2 * KR)), dim=1)  # [-0.5, 0.5]
@@ -46,8 +78,10 @@ def rgb_to_ycbcr(rgb: Tensor, luma_range: LumaRange) -> tuple[Tensor, Tensor]:
     return luma, chroma + CENTRE
 
 
-def ycbcr_to_rgb(luma: Tensor, chroma: Tensor, luma_range: LumaRange) -> Tensor:
+def ycbcr_to_rgb(luma: "Tensor", chroma: "Tensor", luma_range: LumaRange) -> "Tensor":
     """The inverse of `rgb_to_ycbcr`, not clamped."""
+    import torch
+
     chroma = chroma - CENTRE
     if luma_range == "studio":
         luma, chroma = (luma - 16 / 255) * (255 / 219), chroma * (255 / 224)
@@ -57,15 +91,19 @@ def ycbcr_to_rgb(luma: Tensor, chroma: Tensor, luma_range: LumaRange) -> Tensor:
     return torch.cat((red, green, blue), dim=1)
 
 
-def linear_to_display(linear: Tensor) -> Tensor:
+def linear_to_display(linear: "Tensor") -> "Tensor":
     """Light to display values by the sRGB curve (IEC 61966-2-1), kept odd below 0 so that nothing is clipped."""
+    import torch
+
     size = linear.abs()
     curve = torch.where(size <= 0.0031308, 12.92 * size, 1.055 * size.clamp(min=1e-8) ** (1 / 2.4) - 0.055)
     return torch.copysign(curve, linear)
 
 
-def display_to_linear(display: Tensor) -> Tensor:
+def display_to_linear(display: "Tensor") -> "Tensor":
     """The inverse of `linear_to_display`."""
+    import torch
+
     size = display.abs()
     curve = torch.where(size <= 0.04045, size / 12.92, ((size + 0.055) / 1.055) ** 2.4)
     return torch.copysign(curve, display)

@@ -11,9 +11,6 @@ from upscale_cli.inference.backends.base import Session
 from upscale_cli.inference.color import display_to_linear, linear_to_display, rgb_to_ycbcr, ycbcr_to_rgb
 from upscale_cli.models.interface import Descriptor, Scale, scaled
 
-CHROMA_REACH = 2
-"""LR pixels on each side that bicubic interpolation looks at."""
-
 
 class ColorAdapter:
     """Brings pictures into a net's colours and back; the net may compute in half precision, colours never do.

@@ -6,24 +6,33 @@ Pure functions, but for `read_condition`.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from upscale_cli.errors import InputError, OptionError
 from upscale_cli.inference.tiling import Span
 from upscale_cli.messages import option
 from upscale_cli.models.interface import SCALE_INPUT, Descriptor, InputSpec, Scale
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from upscale_cli.inference.device import Device
+
+Array = TypeVar("Array", bound=Any)
+"""numpy's or torch's."""
+
 Condition = float | NDArray[Any]
 """A number, or an array of float32: (n,), (k, k), (C, H, W), ... by the `InputSpec`."""
 
 Conditions = Mapping[str, Condition]
+
+SAMPLE_SIDE: Final = 15
+"""Of made-up arrays whose sides are free, such as blur kernels."""
 
 LARGEST_ARRAY: Final = 2**28
 """Bytes of an array in a file, at most."""
@@ -189,37 +198,53 @@ def kind_of(values: Conditions) -> tuple[Any, ...]:
     return tuple((name, np.shape(value)) for name, value in values.items())
 
 
-def batch_of(net: Descriptor, values: Sequence[Conditions], scale: Scale, device: torch.device) -> dict[str, Tensor]:
+def stacked(net: Descriptor, values: Sequence[Conditions], scale: Scale) -> dict[str, NDArray[np.float32]]:
     """The conditions of some windows as a session takes them: (n,) float32 of numbers, (n, ...) of arrays.
 
     Args:
         scale: of the pass, for a net that wants to know.
     """
-    batch: dict[str, Tensor] = {}
-    for spec in net.inputs:
-        if spec.name == SCALE_INPUT:
-            batch[spec.name] = torch.full((len(values),), float(scale), device=device)
-        else:
-            stacked = np.stack([np.asarray(one[spec.name], dtype=np.float32) for one in values])
-            batch[spec.name] = torch.from_numpy(stacked).to(device)
-    return batch
+    return {
+        spec.name: np.full(len(values), float(scale), np.float32)
+        if spec.name == SCALE_INPUT
+        else np.stack([np.asarray(one[spec.name], dtype=np.float32) for one in values])
+        for spec in net.inputs
+    }
 
 
-def cut_batch(net: Descriptor, batch: Mapping[str, Tensor], rows: Span, columns: Span) -> dict[str, Tensor]:
-    """`cut`, for what is on a device already."""
+def blank(net: Descriptor, side: int, scale: Scale) -> dict[str, NDArray[np.float32]]:
+    """A net's further inputs for a picture of side x side LR pixels: of the right shapes, in a batch of 1, all zero."""
+    return {
+        spec.name: np.full(
+            (1, *((side if spec.tiled else SAMPLE_SIDE) if length is None else length for length in spec.shape)),
+            float(scale) if spec.name == SCALE_INPUT else 0.0,
+            np.float32,
+        )
+        for spec in net.inputs
+    }
+
+
+def batch_of(net: Descriptor, values: Sequence[Conditions], scale: Scale, device: "Device") -> "dict[str, Tensor]":
+    """`stacked`, on a device."""
+    arrays = stacked(net, values, scale)
+    if not arrays:
+        return {}
+    import torch
+
+    return {name: torch.from_numpy(value).to(device) for name, value in arrays.items()}
+
+
+def cut_batch(net: Descriptor, batch: Mapping[str, Array], rows: Span, columns: Span) -> dict[str, Array]:
+    """`cut`, for what is stacked already."""
     y, x = slice(rows.window_start, rows.window_stop), slice(columns.window_start, columns.window_stop)
     tiled = {spec.name for spec in net.inputs if spec.tiled}
-    return {name: value[..., y, x].contiguous() if name in tiled else value for name, value in batch.items()}
+    return {name: value[..., y, x] if name in tiled else value for name, value in batch.items()}
 
 
-def turned(net: Descriptor, batch: Mapping[str, Tensor], turns: int, *, mirrored: bool) -> dict[str, Tensor]:
-    """What goes with a picture that is mirrored and then turned by so many quarters."""
-    out = dict(batch)
-    for spec in net.inputs:
-        if len(spec.shape) >= 2:
-            value = out[spec.name]
-            out[spec.name] = torch.rot90(value.flip(-1) if mirrored else value, turns, dims=(-2, -1)).contiguous()
-    return out
+def turned(net: Descriptor, batch: Mapping[str, Array], turn: Callable[[Array], Array]) -> dict[str, Array]:
+    """What goes with a picture that is mirrored and turned, by what does that to an array's last two axes."""
+    spatial = {spec.name for spec in net.inputs if len(spec.shape) >= 2}
+    return {name: turn(value) if name in spatial else value for name, value in batch.items()}
 
 
 def identity_of(given: Conditions) -> dict[str, float | str]:

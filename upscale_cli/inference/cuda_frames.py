@@ -24,7 +24,7 @@ class Stopwatch:
 class Streams:
     """The streams in addition to the one that computes."""
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device | str) -> None:
         self.upload, self.download = (torch.cuda.Stream(device) for _ in range(2))  # type: ignore[no-untyped-call]
 
 

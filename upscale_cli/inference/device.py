@@ -1,4 +1,4 @@
-"""Which device, which precision, and what to do when memory runs out."""
+"""Which device, which precision, and what to do when memory runs out. Imports torch where it is asked something."""
 
 import ctypes
 import functools
@@ -6,13 +6,14 @@ import itertools
 import os
 import platform
 import re
+import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Final
 
 import psutil
-import torch
 
 from upscale_cli.errors import DeviceError, OptionError
 from upscale_cli.inference import cgroups
@@ -20,11 +21,8 @@ from upscale_cli.inference.options import BY_OPENVINO, Wanted
 from upscale_cli.messages import option
 from upscale_cli.models.interface import Precision
 
-DTYPES: Final[dict[Precision, torch.dtype]] = {
-    "fp16": torch.float16,
-    "bf16": torch.bfloat16,
-    "fp32": torch.float32,
-}
+ELEMENT_BYTES: Final[dict[Precision, int]] = {"fp16": 2, "bf16": 2, "fp32": 4}
+"""Of a value in that precision."""
 
 CPU_BUDGET: Final = 1536 * 2**20
 """Bytes of activations at a time on the CPU. More makes nothing faster, and other programs need memory too."""
@@ -45,6 +43,8 @@ have: to compile one is little beside running it once."""
 
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(KERNELS))  # it is read when the first is compiled
 
+_GPU_TRACES: Final = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/nvhost-gpu", "/dev/nvgpu", "/dev/kfd", "/dev/dxg")
+
 TRIM_EVERY: Final = 8
 """Pictures after which the heap is tidied up: often enough for its size, too seldom to be seen in the time."""
 
@@ -52,7 +52,31 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 _KEEP: Final = 2**30
 
 
-def choose_device(name: str) -> torch.device:
+class Device(str):
+    """A device by torch's name for it: "cpu", "mps", "cuda:0". torch takes it as it is, and need not be loaded."""
+
+    __slots__ = ()
+
+    @property
+    def type(self) -> str:
+        """Its kind: "cpu", "mps" or "cuda"."""
+        return self.partition(":")[0]
+
+
+CPU: Final = Device("cpu")
+
+
+def may_have_gpu() -> bool:
+    """Whether there is a trace of a GPU that torch could use. Where there is none, torch need not be loaded to say so.
+
+    The devices of NVIDIA's and AMD's drivers on Linux, and of Windows' own within WSL; elsewhere torch has to know.
+    """
+    if sys.platform != "linux" or "torch" in sys.modules:
+        return True
+    return any(os.path.exists(path) for path in _GPU_TRACES)
+
+
+def choose_device(name: str) -> Device:
     """Where torch is to keep pictures: the device a user asked for, auto, cpu, mps, cuda or cuda:N, or the host.
 
     Raises:
@@ -60,13 +84,17 @@ def choose_device(name: str) -> torch.device:
         DeviceError: the kind exists, but not on this machine.
     """
     if name.strip().lower() in BY_OPENVINO:  # pictures stay on the host
-        return torch.device("cpu")
+        return CPU
     match = re.fullmatch(r"(auto|cpu|mps|cuda)(?::(\d+))?", name.strip().lower())
     if not match or (match[2] is not None and match[1] != "cuda"):
         raise OptionError(
             f"{option('device', name)} is unknown. Choose auto, cpu, mps, cuda, cuda:N, {' or '.join(BY_OPENVINO)}."
         )
     kind, number = match[1], int(match[2] or 0)
+    if kind == "cpu" or (kind == "auto" and not may_have_gpu()):
+        return CPU
+    import torch
+
     if kind == "auto":
         kind = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     if kind == "cuda" and number >= torch.cuda.device_count():
@@ -75,10 +103,10 @@ def choose_device(name: str) -> torch.device:
         raise DeviceError(
             f"device mps needs an Apple GPU and a torch build for it. Choose {option('device', 'cpu')} or auto."
         )
-    return torch.device(kind, number) if kind == "cuda" else torch.device(kind)
+    return Device(f"{kind}:{number}" if kind == "cuda" else kind)
 
 
-def choose_devices(names: str) -> list[torch.device]:
+def choose_devices(names: str) -> list[Device]:
     """The devices a user asked for: one, as `choose_device` has it; several GPUs ("cuda:0,cuda:1"), or "all" of them.
 
     Raises:
@@ -86,8 +114,9 @@ def choose_devices(names: str) -> list[torch.device]:
         DeviceError: one of them is not on this machine.
     """
     if names.strip().lower() == "all":
-        count = torch.cuda.device_count()
-        return [torch.device("cuda", number) for number in range(count)] or [choose_device("auto")]
+        import torch
+
+        return [Device(f"cuda:{number}") for number in range(torch.cuda.device_count())] or [choose_device("auto")]
     devices = [choose_device(name) for name in names.split(",")]
     if len(devices) == 1:
         return devices
@@ -102,6 +131,8 @@ def choose_devices(names: str) -> list[torch.device]:
 
 
 def _no_cuda(name: str) -> str:
+    import torch
+
     count = torch.cuda.device_count()
     if count:
         return f"device {name} is not there: this machine has cuda:0 to cuda:{count - 1}. Choose one of them."
@@ -112,7 +143,7 @@ def _no_cuda(name: str) -> str:
     return f"device {name}: {why}. {remedy}, or choose {option('device', 'cpu')}."
 
 
-def choose_precision(wanted: Wanted, device: torch.device, *, bits: int, bf16_is_close: bool) -> Precision:
+def choose_precision(wanted: Wanted, device: Device, *, bits: int, bf16_is_close: bool) -> Precision:
     """The precision to compute in.
 
     Args:
@@ -133,11 +164,31 @@ def choose_precision(wanted: Wanted, device: torch.device, *, bits: int, bf16_is
 
 def cpu_is_fast_at_bf16() -> bool:
     """Whether the processor multiplies bfloat16 in hardware (AVX512-BF16 or AMX)."""
+    if sys.platform == "linux":  # the same by the kernel, without torch
+        return not {"avx512_bf16", "amx_bf16"}.isdisjoint(_processor().get("flags", "").split())
+    import torch
+
     capabilities = getattr(torch.cpu, "get_capabilities", None)  # newer torch only
     if capabilities is None:
         return False
     found = capabilities()
     return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
+
+
+def processor_name() -> str:
+    """The processor, as the system knows it."""
+    return _processor().get("model name") or platform.processor() or platform.machine()
+
+
+@functools.cache
+def _processor() -> dict[str, str]:
+    """What Linux tells about the first processor; nothing elsewhere."""
+    facts: dict[str, str] = {}
+    with suppress(OSError), Path("/proc/cpuinfo").open(encoding="utf-8", errors="replace") as lines:
+        for line in itertools.takewhile(str.strip, lines):
+            name, _, value = line.partition(":")
+            facts[name.strip()] = value.strip()
+    return facts
 
 
 def free_host_memory() -> int:
@@ -147,9 +198,11 @@ def free_host_memory() -> int:
     return available if within is None else min(available, within)
 
 
-def tile_budget(device: torch.device) -> int:
+def tile_budget(device: Device) -> int:
     """Bytes of activations a tile may need on this device, now."""
     if device.type == "cuda":
+        import torch
+
         free, _ = torch.cuda.mem_get_info(device)
         reusable = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int((free + reusable) * GPU_SHARE)
@@ -163,7 +216,8 @@ def whole_budget() -> int:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether a failed computation asked for more memory than there is (any device)."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+    torch = sys.modules.get("torch")  # whose error it can only be where it is there
+    if isinstance(error, MemoryError) or (torch is not None and isinstance(error, torch.OutOfMemoryError)):
         return True
     text = str(error).lower()
     return isinstance(error, RuntimeError) and (
@@ -171,12 +225,12 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-def device_failure(error: BaseException, device: torch.device) -> DeviceError | None:
+def device_failure(error: BaseException, device: Device) -> DeviceError | None:
     """The message about a device that has failed; None where it is not the device that has."""
     if isinstance(error, DeviceError):
         return error
     text = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
-    accelerator = getattr(torch, "AcceleratorError", None)  # newer torch only
+    accelerator = getattr(sys.modules.get("torch"), "AcceleratorError", None)  # newer torch only
     is_named = isinstance(error, RuntimeError) and any(name in text.lower() for name in _DEVICE_ERRORS)
     if not (is_named or (accelerator is not None and isinstance(error, accelerator))):
         return None
@@ -184,7 +238,7 @@ def device_failure(error: BaseException, device: torch.device) -> DeviceError | 
 
 
 @contextmanager
-def memory_explained(device: torch.device) -> Iterator[None]:
+def memory_explained(device: Device) -> Iterator[None]:
     """What smaller tiles cannot avoid: the net itself, or a buffer, finds no room.
 
     Raises:
@@ -200,8 +254,12 @@ def memory_explained(device: torch.device) -> Iterator[None]:
         ) from error
 
 
-def release_memory(device: torch.device) -> None:
+def release_memory(device: Device) -> None:
     """Gives cached blocks back, so that the next, smaller try finds room."""
+    if device.type == "cpu":
+        return
+    import torch
+
     if device.type == "cuda":
         torch.cuda.empty_cache()
     elif device.type == "mps":
@@ -209,12 +267,14 @@ def release_memory(device: torch.device) -> None:
 
 
 @contextmanager
-def computing(device: torch.device, precision: Precision) -> Iterator[None]:
+def computing(device: Device, precision: Precision) -> Iterator[None]:
     """The settings a tile is computed under, undone afterwards.
 
     Full fp32 (no TF32, whose 10 bits of mantissa are too few for 16-bit pictures) and cuDNN's own choice of
     algorithm, which pays because all tiles of a picture have one shape.
     """
+    import torch
+
     if device.type == "cpu":
         keep_memory_between_layers()
     if device.type != "cuda":

@@ -6,11 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
-import torch
-
 from upscale_cli.errors import OptionError
 from upscale_cli.events import Say
 from upscale_cli.inference.backends.base import Backend
+from upscale_cli.inference.device import Device
 from upscale_cli.inference.engines import Choice, choose, parsed
 from upscale_cli.inference.engines_here import INTEL, OPENVINO, TORCH, canonical
 from upscale_cli.inference.model import Model
@@ -39,7 +38,7 @@ class EngineChoice:
     """
 
     def __init__(
-        self, model: Model, device: torch.device, device_name: str, engine: str, precision: Wanted,
+        self, model: Model, device: Device, device_name: str, engine: str, precision: Wanted,
         backend: Backend | None, say: Say,
     ) -> None:  # fmt: skip
         self._model, self._device, self._wanted_precision = model, device, precision

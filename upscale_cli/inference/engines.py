@@ -11,18 +11,15 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Final, cast, get_args
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, Final, cast, get_args
 
 from upscale_cli.errors import OptionError, UpscaleError, printable
 from upscale_cli.events import Say
 from upscale_cli.inference.backends.base import Backend, Session
-from upscale_cli.inference.backends.torch_eager import TORCH_EAGER
-from upscale_cli.inference.device import computing
+from upscale_cli.inference.device import CPU, Device, computing
 from upscale_cli.inference.engines_here import (
     HALF,
     KNOWN,
@@ -33,6 +30,7 @@ from upscale_cli.inference.engines_here import (
     backend,
     callers,
     check,
+    installed_as,
     is_installed,
     machine,
     package,
@@ -40,11 +38,14 @@ from upscale_cli.inference.engines_here import (
     told,
     version,
 )
-from upscale_cli.inference.profile import blank_conditions, profile
+from upscale_cli.inference.profile import profile
 from upscale_cli.messages import option
 from upscale_cli.models import store
 from upscale_cli.models.interface import LoadedNet, Precision, Scale
-from upscale_cli.models.loading import net_digest
+from upscale_cli.models.known import known_as
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 RIVALS: Final = (OPENVINO, f"{ONNXRUNTIME}:cpu")
 """Of torch's, on a processor, where nobody asks for an engine."""
@@ -124,7 +125,7 @@ def parsed(label: str) -> Choice | None:
 
 
 def choose(
-    net: LoadedNet, scale: Scale, device: torch.device, wanted: str, precision_in: Callable[[str], Precision], say: Say,
+    net: LoadedNet, scale: Scale, device: Device, wanted: str, precision_in: Callable[[str], Precision], say: Say,
     *, is_free: bool = False,
 ) -> Choice:  # fmt: skip
     """The engine for a net.
@@ -159,7 +160,12 @@ def choose(
         return plain
     if wanted == TORCH:
         return plain
-    others = _others(wanted, precision_in, is_free=is_free)
+    others = [] if wanted == "auto" else _others(wanted, precision_in, is_free=is_free)
+    place = _file(net, scale, wanted, precision_in, is_free=is_free)
+    found = _remembered(place, wanted)
+    if found is not None and (net.graph is None or found.engine != TORCH):
+        return found
+    others = others or _others(wanted, precision_in, is_free=is_free)
     if not others:
         if net.graph is None:
             return plain
@@ -172,13 +178,10 @@ def choose(
             f"an ONNX file needs an {option('engine')} of its own, and none is here. Install one: "
             f"pip install {package(ONNXRUNTIME)}"
         )
-    rest = [] if net.graph is not None else [plain]
-    found = _remembered(net, scale, [*others, *rest], wanted)
-    if found is None:
-        if "tensorrt" in wanted:
-            say(f"{wanted} builds an engine for each size of window, which takes it minutes once; they are kept.")
-        found = _fastest(net, scale, others, plain, is_wanted=wanted != "auto", say=say)
-        _remember(net, scale, [*others, *rest], wanted, found)
+    if "tensorrt" in wanted:
+        say(f"{wanted} builds an engine for each size of window, which takes it minutes once; they are kept.")
+    found = _fastest(net, scale, others, plain, is_wanted=wanted != "auto", say=say)
+    _remember(place, net, scale, found)
     return found
 
 
@@ -237,7 +240,7 @@ def _fastest(net: LoadedNet, scale: Scale, others: list[Choice], plain: Choice, 
     macs = profile(net, scale).macs
     if macs > NOTICEABLE_MACS:
         say(f"{net.descriptor.name} is new to this machine: trying which engine runs it fastest, some seconds, once.")
-    device = torch.device("cpu")
+    device = CPU
     lr, given = _sample(net, scale, macs)
     found: list[Choice] = []
     why, done = "", set()
@@ -276,16 +279,19 @@ def _fastest(net: LoadedNet, scale: Scale, others: list[Choice], plain: Choice, 
     return min(found, key=lambda one: one.seconds or math.inf)
 
 
-def _reference(net: LoadedNet, engine: str, lr: Tensor, given: dict[str, Tensor]) -> Tensor:
+def _reference(net: LoadedNet, engine: str, lr: "Tensor", given: "dict[str, Tensor]") -> "Tensor":
     """The plain net's answer, in fp32: torch's, or for what torch has no part in, an engine's own."""
-    device = torch.device("cpu")
-    makes = TORCH_EAGER if net.graph is None else backend(engine, 1)
-    with computing(device, "fp32"):
-        return makes.load(net, device, "fp32").run(lr, given)
+    makes = backend(TORCH if net.graph is None else engine, 1)
+    with computing(CPU, "fp32"):
+        return makes.load(net, CPU, "fp32").run(lr, given)
 
 
-def _sample(net: LoadedNet, scale: Scale, macs: float) -> tuple[Tensor, dict[str, Tensor]]:
+def _sample(net: LoadedNet, scale: Scale, macs: float) -> "tuple[Tensor, dict[str, Tensor]]":
     """(1, C, side, side) of noise on a slope, the same every time, and what the net wants beside it."""
+    import torch
+
+    from upscale_cli.models.watch import blank_conditions
+
     facts = net.descriptor
     multiple_of = math.lcm(facts.multiple_of, scale.denominator)
     least, most = SAMPLE_SIDES
@@ -294,11 +300,13 @@ def _sample(net: LoadedNet, scale: Scale, macs: float) -> tuple[Tensor, dict[str
     height, width = facts.fixed_sides or (side, side)
     noise = torch.rand(1, facts.channels, height, width, generator=torch.Generator().manual_seed(0))
     lr = 0.25 * noise + 0.75 * torch.linspace(0, 1, width)
-    return lr, blank_conditions(facts, side, scale, torch.device("cpu"))
+    return lr, blank_conditions(facts, side, scale, CPU)
 
 
-def _paced(session: Session, lr: Tensor, given: dict[str, Tensor], callers: int) -> float:
+def _paced(session: Session, lr: "Tensor", given: "dict[str, Tensor]", callers: int) -> float:
     """Seconds for a window, where so many are computed at a time; the least of some runs."""
+    import torch
+
     best, begin = math.inf, time.perf_counter()
     if callers == 1:
         for _ in range(TIMED_RUNS):
@@ -342,32 +350,31 @@ def remembered() -> list[tuple[str, str, Choice]]:
     return [one for _, one in sorted(found, key=lambda item: -item[0])]
 
 
-def _file(net: LoadedNet, scale: Scale, candidates: list[Choice], wanted: str) -> Path:
+def _file(
+    net: LoadedNet, scale: Scale, wanted: str, precision_in: Callable[[str], Precision], *, is_free: bool
+) -> Path:
+    """Named by all that a choice depends on; no engine is imported for that."""
+    engines = [TORCH, *(RIVALS if wanted == "auto" else [wanted])]
     depends_on = [
-        net_digest(net), str(scale), machine(), torch.get_num_threads(), torch.__version__, wanted,
-        *(f"{one.label} {one.requests}" for one in candidates),
+        known_as(net), str(scale), machine(), wanted, is_free,
+        *(f"{one}: {installed_as(one)}, {precision_in(one)}" for one in engines if is_installed(one)),
     ]  # fmt: skip
     name = hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()[:32]
     return folder() / f"{name}.json"
 
 
-def _remembered(net: LoadedNet, scale: Scale, candidates: list[Choice], wanted: str) -> Choice | None:
+def _remembered(path: Path, wanted: str) -> Choice | None:
     try:
-        facts: dict[str, Any] = json.loads(_file(net, scale, candidates, wanted).read_text(encoding="utf-8"))
+        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         choice = Choice(**facts["choice"])
-    except (OSError, ValueError, KeyError, TypeError):
+        is_known = parsed(choice.label) is not None and choice.requests >= 1
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    return choice if choice.label in {one.label for one in candidates} else None
+    return choice if is_known and choice.engine in ((TORCH, *RIVALS) if wanted == "auto" else (wanted,)) else None
 
 
-def _remember(net: LoadedNet, scale: Scale, candidates: list[Choice], wanted: str, choice: Choice) -> None:
+def _remember(path: Path, net: LoadedNet, scale: Scale, choice: Choice) -> None:
     """Best effort: where the folder cannot be written, the next run tries again."""
-    path = _file(net, scale, candidates, wanted)
     facts = {"net": net.descriptor.name, "scale": str(scale), "choice": asdict(choice)}
-    temporary = path.with_name(f"{path.name}.{time.monotonic_ns()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(facts), encoding="utf-8", newline="\n")
-        temporary.replace(path)
-    except OSError:
-        return
+    with suppress(OSError):
+        store.write_cached(path, json.dumps(facts).encode())

@@ -4,15 +4,15 @@ A name is that of a library, "torch" or "openvino", or that and of what it runs 
 """
 
 import importlib.util
+import os
 import re
 from collections.abc import Iterator
 from typing import Final
 
-import torch
-
 from upscale_cli.errors import DeviceError, OptionError, printable
 from upscale_cli.inference.backends.base import Backend
-from upscale_cli.inference.backends.torch_eager import TORCH_EAGER
+from upscale_cli.inference.cgroups import cores
+from upscale_cli.inference.device import processor_name
 from upscale_cli.inference.options import BY_OPENVINO, ENGINES
 from upscale_cli.messages import option
 from upscale_cli.models.interface import Precision
@@ -149,7 +149,7 @@ def callers(engine: str) -> Iterator[int]:
     if engine == TORCH or (device not in ("cpu", "gpu", "npu")):
         yield 1
         return
-    most = torch.get_num_threads() if device == "cpu" else 4
+    most = cores() if device == "cpu" else 4
     yield from (count for count in ((1, 2, 4) if parts(engine)[0] == OPENVINO else (1, 2)) if count <= most)
 
 
@@ -164,6 +164,8 @@ def backend(engine: str, requests: int) -> Backend:
         from upscale_cli.inference.backends.onnxruntime import OnnxRuntime
 
         return OnnxRuntime(device, requests)
+    from upscale_cli.inference.backends.torch_eager import TORCH_EAGER
+
     return TORCH_EAGER
 
 
@@ -183,11 +185,17 @@ def devices(engine: str) -> list[str]:
 
 
 def machine() -> str:
-    """What decides how fast an engine is here: the processor, as the system knows it."""
-    if is_installed(OPENVINO):
-        from upscale_cli.inference.backends import openvino
+    """What decides how fast an engine is here: the processor, as the system knows it, and how many threads it has."""
+    return f"{processor_name()}, {cores()} threads"
 
-        return openvino.full_name("CPU")
-    import platform
 
-    return platform.processor() or platform.machine()
+def installed_as(engine: str) -> str:
+    """What changes whenever its library is installed anew; "" where it is not here. It is not imported for that."""
+    found = importlib.util.find_spec(parts(engine)[0])
+    if found is None or found.origin is None:
+        return ""
+    try:
+        stat = os.stat(found.origin)
+    except OSError:
+        return found.origin
+    return f"{found.origin} {stat.st_size} {stat.st_mtime_ns}"

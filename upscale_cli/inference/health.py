@@ -2,20 +2,21 @@
 
 import math
 from collections.abc import Callable
-from typing import TypeVar
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from upscale_cli.errors import CheckpointError
 from upscale_cli.events import Say
 from upscale_cli.messages import option
 from upscale_cli.models.interface import Precision
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
 Result = TypeVar("Result")
 
 
-def health_of(sr: Tensor) -> Tensor:
+def health_of(sr: "Tensor") -> "Tensor":
     """What `judge` needs to know of SR windows, computed where they are, without waiting for it.
 
     The mean is there because NaN and Inf reach it on every device; a maximum may ignore NaN.
@@ -26,17 +27,19 @@ def health_of(sr: Tensor) -> Tensor:
     Returns:
         (n, 3): least, greatest and mean value of each.
     """
+    import torch
+
     every = (1, 2, 3)
     return torch.stack((sr.amin(every), sr.amax(every), sr.mean(every)), dim=1)
 
 
-def judge(health: Tensor) -> tuple[bool, bool]:
+def judge(health: "Tensor | NDArray[Any]") -> tuple[bool, bool]:
     """(all values finite, all values one and the same), of one window's health."""
     low, high, mean = health.tolist()
     return all(math.isfinite(value) for value in (low, high, mean)), low == high
 
 
-def is_sound(health: Tensor) -> bool:
+def is_sound(health: "Tensor") -> bool:
     """Whether an SR picture is fit to be seen: finite, and not of one value where the input had more.
 
     Args:
@@ -61,9 +64,9 @@ class PrecisionFallback:
     def checked(
         self,
         result: Result,
-        health: Tensor,
+        health: "Tensor | NDArray[Any]",
         varies: Callable[[], bool],
-        again: Callable[[], tuple[Result, Tensor]],
+        again: "Callable[[], tuple[Result, Tensor | NDArray[Any]]]",
         *,
         precision: Precision,
         what: str,

@@ -4,18 +4,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-import torch
-
 from upscale_cli.errors import OptionError
 from upscale_cli.events import Listener, Note
 from upscale_cli.inference.conditions import Condition, check_names, resolve
-from upscale_cli.inference.device import choose_precision
+from upscale_cli.inference.device import Device, choose_precision
 from upscale_cli.inference.engines_here import HALF
-from upscale_cli.inference.net_file import load_net_file
 from upscale_cli.inference.options import Wanted
 from upscale_cli.messages import option
 from upscale_cli.models.interface import LoadedNet, Precision, Scale
-from upscale_cli.models.loading import interpolate, load_spec, net_digest
+from upscale_cli.models.known import load_known
 from upscale_cli.models.plugins import architecture
 from upscale_cli.models.registry import MODELS, Spec, kernel_named, named, rows_of
 from upscale_cli.models.resolve import available_rows, is_checkpoint_path, obtain_reporting
@@ -61,7 +58,7 @@ class Model:
         self._own: LoadedNet | None = None  # of a checkpoint file
         self.only_scale: float | None = None  # of a model that has no other; an int where it is whole
         if is_file:
-            self._own = load_net_file(Path(given).expanduser(), say=self._say)
+            self._own = self._load_file(Path(given).expanduser())
             facts = self._own.descriptor
             only = facts.only_scale
             self.only_scale = only if only is None or isinstance(only, int) else float(only)
@@ -95,9 +92,7 @@ class Model:
         is_onnx = self._own is not None and self._own.graph is not None
         return "cpu" if is_onnx and asked.strip().lower() in ("auto", "all") else asked
 
-    def precision(
-        self, wanted: Wanted, device: torch.device, scale: Scale, bits: int, engine: str = "torch"
-    ) -> Precision:
+    def precision(self, wanted: Wanted, device: Device, scale: Scale, bits: int, engine: str = "torch") -> Precision:
         """What an engine computes the net of that scale in, for pictures of so many bits a channel."""
         spec = self.row(scale)
         bears_fp16 = self._own is None or "fp16" in self._own.descriptor.precisions
@@ -120,6 +115,8 @@ class Model:
     def checksums(self) -> dict[str, str]:
         """sha256 of its checkpoints by scale, for comparing two runs."""
         if self._own is not None:
+            from upscale_cli.models.loading import net_digest
+
             return {self._own.descriptor.scales_key: net_digest(self._own)}
         return {str(scale): spec.sha256 for scale, spec in self._rows.items()}
 
@@ -144,6 +141,8 @@ class Model:
             spec = self._rows[place]
             loaded = self._load(spec)
             if self._denoise != 1 and spec.weak_denoise:
+                from upscale_cli.models.loading import interpolate
+
                 (second,) = rows_of(spec.weak_denoise)
                 loaded = interpolate(loaded, self._load(second), self._denoise)
             check_names([loaded.descriptor], self._conditions, self.name)
@@ -151,7 +150,28 @@ class Model:
         return self._loaded[place]
 
     def _load(self, spec: Spec) -> LoadedNet:
-        return load_spec(spec, obtain_reporting(spec, self._listener))
+        found = obtain_reporting(spec, self._listener)
+
+        def load() -> LoadedNet:
+            from upscale_cli.models.loading import load_spec
+
+            return load_spec(spec, found)
+
+        return load_known(found.path, spec.sha256 if found.pinned else None, load, spec.is_of)
+
+    def _load_file(self, path: Path) -> LoadedNet:
+        reported: list[str] = []
+
+        def say(text: str) -> None:
+            reported.append(text)
+            self._say(text)
+
+        def load() -> LoadedNet:
+            from upscale_cli.inference.net_file import load_net_file
+
+            return load_net_file(path, say=say)
+
+        return load_known(path, None, load, may_be_kept=lambda: not reported)
 
     def _say(self, text: str) -> None:
         self._listener(Note(text))

@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from upscale_cli.inference.cgroups import cores
 from upscale_cli.inference.engines_here import ONNXRUNTIME, OPENVINO, is_installed, told
 from upscale_cli.models.interface import InputSpec
 from upscale_cli.models.onnx_graph import INPUT
@@ -65,11 +66,9 @@ def _openvino(model: bytes) -> Infer | None:
 def _onnxruntime(model: bytes) -> Infer | None:
     if not is_installed(ONNXRUNTIME):
         return None
-    import torch
-
     from upscale_cli.inference.backends.onnxruntime import OnnxRuntimeSession
 
-    return OnnxRuntimeSession(model, "cpu", "fp32", 1, torch.get_num_threads()).infer
+    return OnnxRuntimeSession(model, "cpu", "fp32", 1, cores()).infer
 
 
 def smooth(channels: int, height: int, width: int) -> Batch:

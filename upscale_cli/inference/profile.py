@@ -1,15 +1,12 @@
 """What a net costs per LR pixel, found by watching it work on very small pictures."""
 
+import json
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Final
 
+from upscale_cli.models import known
 from upscale_cli.models.interface import Descriptor, LoadedNet, OnnxNet, Scale
-from upscale_cli.models.loading import build_net
-from upscale_cli.models.onnx_shapes import graph_cost
-from upscale_cli.models.watch import Watched, blank_conditions, watched
-
-__all__ = ["Profile", "blank_conditions", "profile"]
 
 _HELD: Final = 1.25
 """What an engine takes beside the tensors: their copies in another layout. Measured by benchmarks/net_memory.py."""
@@ -53,6 +50,19 @@ def profile(net: LoadedNet, scale: Scale) -> Profile:
     """
     if net.graph is not None:
         return _of_graph(net.graph, net.descriptor)
+    name = f"costs-{scale}".replace("/", "-over-")
+    try:
+        return Profile(**json.loads(known.fact(net, name) or b"null"))
+    except (ValueError, TypeError):
+        found = _of_module(net, scale)
+    known.keep(net, name, json.dumps(asdict(found)).encode())
+    return found
+
+
+def _of_module(net: LoadedNet, scale: Scale) -> Profile:
+    from upscale_cli.models.loading import build_net
+    from upscale_cli.models.watch import Watched, watched
+
     runs: list[Watched] = []
     for run in watched(build_net(net), net.descriptor, scale):
         runs.append(run)
@@ -72,6 +82,8 @@ def profile(net: LoadedNet, scale: Scale) -> Profile:
 def _of_graph(graph: OnnxNet, facts: Descriptor) -> Profile:
     """By the sizes of its tensors. What a net adds around a picture inside would count too much on a small one, so
     that it is the slope between two sizes which counts."""
+    from upscale_cli.models.onnx_shapes import graph_cost
+
     if facts.fixed_sides:
         pixels = facts.fixed_sides[0] * facts.fixed_sides[1]
         cost = graph_cost(graph.model, *facts.fixed_sides)

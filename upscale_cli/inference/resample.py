@@ -9,14 +9,13 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
 from upscale_cli.frames.image import Pixels
 from upscale_cli.frames.pixels import white_of
 from upscale_cli.frames.rows import BAND_BYTES, Held, Rows
-from upscale_cli.inference.color import to_depth
+from upscale_cli.inference.color import rounded
 from upscale_cli.models.registry import Kernel
 
 FILTERS: Final[dict[Kernel, Image.Resampling]] = {
@@ -107,7 +106,7 @@ class Resampled(Rows):
             source = self._source.read(first, min(last, self._source.height))
         for channel in range(self.channels):
             plane = self._down(source[:, :, channel], first, start, stop)
-            out[:, :, channel] = to_depth(torch.from_numpy(self._along(plane)), self.dtype).numpy()
+            rounded(self._along(plane), self.dtype, out=out[:, :, channel])
 
     def _down(self, plane: Pixels, top: int, start: int, stop: int) -> NDArray[np.float32]:
         """Rows `start` to `stop` of the result at the width of the source, from the source's rows from `top` on."""

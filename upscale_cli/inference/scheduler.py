@@ -15,10 +15,8 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
-import torch
-
 from upscale_cli.events import Say
-from upscale_cli.inference.device import device_failure
+from upscale_cli.inference.device import Device, device_failure
 
 _POLL_SECONDS = 0.5
 """Waits are cut into pieces of this length, because on Windows Ctrl-C does not end one."""
@@ -56,7 +54,7 @@ class Runner(Protocol[RequestT_contra, ResultT_co]):
     """A device at work on requests; all runners of a scheduler give the same for the same."""
 
     @property
-    def device(self) -> torch.device: ...
+    def device(self) -> Device: ...
 
     @property
     def concurrency(self) -> int:

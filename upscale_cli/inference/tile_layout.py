@@ -10,14 +10,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, Literal
 
-import torch
-
 from upscale_cli.errors import OptionError
 from upscale_cli.frames.rows import Padded, Rows
 from upscale_cli.inference import conditions
-from upscale_cli.inference.color_adapter import CHROMA_REACH
 from upscale_cli.inference.conditions import Conditions
-from upscale_cli.inference.device import DTYPES, tile_budget, whole_budget
+from upscale_cli.inference.device import CPU, ELEMENT_BYTES, Device, tile_budget, whole_budget
 from upscale_cli.inference.frame_grid import frame_spans
 from upscale_cli.inference.options import check_tile
 from upscale_cli.inference.profile import Profile
@@ -37,6 +34,9 @@ BATCH_PIXELS: Final = 512**2
 BLENDED_BYTES: Final = 3 * (4 + 2)
 JOINED_BYTES: Final = 3 * 2
 """Of an SR pixel in a row of tiles, until it is final: as float and then in its depth, or in its depth at once."""
+
+CHROMA_REACH: Final = 2
+"""LR pixels on each side that bicubic interpolation looks at, by which the colours of a luma net are enlarged."""
 
 DEFAULT_OVERLAP: Final = 16
 """LR pixels over which the tiles blend, for nets whose halo is less than their field."""
@@ -86,7 +86,7 @@ class TileLayout:
         *,
         tile: int,
         wrap: bool,
-        devices: Sequence[torch.device],
+        devices: Sequence[Device],
         cost: Profile,
         precision: Precision,
         memory: int | None,
@@ -186,7 +186,7 @@ class TileLayout:
     @functools.cached_property
     def affordable(self) -> Limits:
         """How large windows may be by the memory that is free at first, alone."""
-        itemsize = DTYPES[self._precision].itemsize
+        itemsize = ELEMENT_BYTES[self._precision]
         on_host = self._devices[0].type == "cpu"
         budget = self._host_budget() if on_host else min(tile_budget(device) for device in self._devices)
         pixels = max(1, int((budget / itemsize - self._cost.fixed) / self._cost.elements))
@@ -194,7 +194,7 @@ class TileLayout:
 
     def _host_budget(self) -> int:
         """Of a net that looks at the whole picture more than is of use to others."""
-        usual = whole_budget() if self._net.sees_whole else tile_budget(torch.device("cpu"))
+        usual = whole_budget() if self._net.sees_whole else tile_budget(CPU)
         return (self._memory or usual) // self._sharing
 
     def share(self, threads: int) -> None:

@@ -1,7 +1,7 @@
 """One net at work: a picture in, its SR picture out, tile by tile.
 
     picture  ->  tiles  ->  Scheduler  ->  DeviceNet  ->  blended rows
-                            (where)        (the net on one device)
+                            (where)        (the net on one device: by torch; or HostNet, by numpy)
 
 The LR picture and the SR picture stay in host memory; some tiles at a time are on devices. (A clip's frames are there
 as a whole.) Owns the nets there.
@@ -9,36 +9,36 @@ as a whole.) Owns the nets there.
 
 import functools
 import math
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from upscale_cli.events import Say
 from upscale_cli.frames.image import Pixels, Transfer
 from upscale_cli.frames.rows import Held, Rows, Streamed
 from upscale_cli.inference import conditions
-from upscale_cli.inference.backends.base import Backend
-from upscale_cli.inference.backends.torch_eager import TORCH_EAGER
-from upscale_cli.inference.color import to_depth
+from upscale_cli.inference.backends.base import ArrayBackend, Backend
 from upscale_cli.inference.conditions import Conditions
-from upscale_cli.inference.device import computing, memory_explained
-from upscale_cli.inference.device_net import DeviceNet, Window
+from upscale_cli.inference.device import Device, computing, memory_explained
 from upscale_cli.inference.frame_grid import spare_of
 from upscale_cli.inference.health import PrecisionFallback, health_of
-from upscale_cli.inference.profile import Profile, blank_conditions, profile
-from upscale_cli.inference.reuse import PassReuse
+from upscale_cli.inference.host_net import HostNet
+from upscale_cli.inference.net_runner import Kept, NetRunner, Sessions, Window
+from upscale_cli.inference.profile import Profile, profile
 from upscale_cli.inference.scheduler import Future, Scheduler
 from upscale_cli.inference.tile_layout import TileLayout, geometry_of
-from upscale_cli.inference.tiling import RowBlender, RowJoiner, Span
+from upscale_cli.inference.tiling import RowJoiner, Span
 from upscale_cli.messages import option
 from upscale_cli.models.interface import Colour, LoadedNet, Precision, Scale, scaled
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from upscale_cli.inference.device_net import DeviceNet
+    from upscale_cli.inference.reuse import PassReuse
 
 PACE_SIDE: Final = 64
 """LR pixels of the window that the pace is measured on, or a few more."""
@@ -58,13 +58,6 @@ class Tile:
     window: Pixels  # (h, w, C), a view into the LR picture
 
 
-def _in_depth(unit: Tensor, dtype: np.dtype[Any], *, clip: bool) -> Pixels:
-    """SR values, changed in place, as pixels of that depth; float is cut to [0, 1] if `clip`."""
-    if dtype != np.float32:
-        return np.asarray(to_depth(unit, dtype).numpy())
-    return np.asarray((unit.clamp_(0, 1) if clip else unit).numpy())
-
-
 def _tiles(lr: Rows, rows: list[Span], columns: list[Span], first: int = 0) -> Iterator[Tile]:
     """The tiles of all rows of tiles from the `first` on, left to right."""
     for row, y in enumerate(rows[first:], start=first):
@@ -73,7 +66,7 @@ def _tiles(lr: Rows, rows: list[Span], columns: list[Span], first: int = 0) -> I
             yield Tile(row, column, y, x, strip[:, x.window_start : x.window_stop])
 
 
-TileFuture = Future[Window, tuple[Tensor, Tensor]]
+TileFuture = Future[Window, Kept]
 
 
 class TiledNet:
@@ -92,14 +85,14 @@ class TiledNet:
         memory: bytes of host memory that a row of tiles may take, and on a CPU a window too; None: by what is free.
         scale: of the pass; None: the net's own, which has one only.
         given: what the net needs in addition to the picture, by name; see `conditions.resolve`.
-        backend: runs the net.
+        backend: runs the net; None: torch.
         say: takes what the user should know.
     """
 
     def __init__(
         self,
         net: LoadedNet,
-        devices: torch.device | Sequence[torch.device],
+        devices: Device | Sequence[Device],
         precision: Precision,
         *,
         tile: int = 0,
@@ -110,7 +103,7 @@ class TiledNet:
         memory: int | None = None,
         scale: Scale | None = None,
         given: Conditions | None = None,
-        backend: Backend = TORCH_EAGER,
+        backend: Backend | None = None,
         say: Say,
     ) -> None:
         facts = self.descriptor = net.descriptor
@@ -121,23 +114,39 @@ class TiledNet:
         self._geometry = geometry_of(facts, scale, tile, overlap, halo)
         self.conditions = conditions.resolve(facts, given or {})
         self._cost = profile(net, scale)
-        self.devices = [devices] if isinstance(devices, torch.device) else list(devices)
+        self.devices = [devices] if isinstance(devices, Device) else list(devices)
         self._layout = TileLayout(
             facts, self._geometry, tile=tile, wrap=wrap, devices=self.devices, cost=self._cost,
             precision=precision, memory=memory, tta=tta,
         )  # fmt: skip
+        if backend is None:
+            from upscale_cli.inference.backends.torch_eager import TORCH_EAGER
+
+            backend = TORCH_EAGER
         self._spare = 0.0
         if self.device.type == "cpu":  # elsewhere whole frames are faster, and only those are reused
             self._spare = spare_of(backend.name, precision, self._cost.macs / self._cost.elements)
-        self._nets = [DeviceNet(net, backend, device, self._geometry, tta=tta, say=say) for device in self.devices]
-        for one in self._nets:
+        self._sessions = [Sessions(net, backend, device) for device in self.devices]
+        self._runners: Sequence[NetRunner] = (
+            [HostNet(sessions, self._geometry, tta=tta, say=say) for sessions in self._sessions]
+            if isinstance(backend, ArrayBackend) and not facts.fixed_sides
+            else self._nets
+        )
+        for one in self._runners:
             with memory_explained(one.device):
                 one.load(precision)
         self._parts = 1
         self._fallback = PrecisionFallback(precision, say)
-        self._scheduler: Scheduler[Window, tuple[Tensor, Tensor]] = Scheduler(self._nets, self._together, say)
+        self._scheduler: Scheduler[Window, Kept] = Scheduler(self._runners, self._together, say)
         self.share(1)
         self._is_tiling_reported = not facts.sees_whole
+
+    @functools.cached_property
+    def _nets(self) -> "list[DeviceNet]":
+        """The net on the devices by torch: for clips, and for pictures where torch or a GPU runs it."""
+        from upscale_cli.inference.device_net import DeviceNet
+
+        return [DeviceNet(one, self._geometry, tta=self._tta, say=self._say) for one in self._sessions]
 
     @property
     def scale(self) -> Scale:
@@ -155,7 +164,7 @@ class TiledNet:
         return self._fallback.precision
 
     @property
-    def device(self) -> torch.device:
+    def device(self) -> Device:
         """The first one."""
         return self.devices[0]
 
@@ -243,15 +252,17 @@ class TiledNet:
         first = next(number for number, span in enumerate(rows) if (span.stop - top) * scale > start)
         blended, depth = self._geometry.overlap > 0, np.dtype(dtype)
         strip: Any = (
-            RowBlender(rows, columns, self._geometry.overlap, scale, lr.channels)
+            self._runners[0].blender(rows, columns, lr.channels)
             if blended
             else RowJoiner(rows, columns, scale, lr.channels, depth)
         )
         its = self._layout.padded_conditions(self.conditions if given is None else given, lr.height, lr.width)
         sr_height, sr_width = scaled(lr.height, scale), scaled(lr.width, scale)
         sr_top, sr_left = scaled(top, scale), scaled(left, scale)
-        for tile, kept in self._stream(_tiles(self._layout.padded(lr), rows, columns, first), transfer, its):
-            strip.add(tile.column, kept if blended else _in_depth(kept, depth, clip=clip))
+        in_depth = self._runners[0].in_depth
+        tiles = _tiles(self._layout.padded(lr), rows, columns, first)
+        for tile, kept in self._stream(tiles, transfer, its, np.dtype(np.float32) if blended else depth):
+            strip.add(tile.column, kept if blended else in_depth(kept, depth, clip=clip))
             if on_tile:
                 on_tile()
             if tile.column < len(columns) - 1:
@@ -260,11 +271,11 @@ class TiledNet:
             y -= sr_top
             sr = sr[max(start - y, 0) : max(sr_height - y, 0), sr_left : sr_left + sr_width]
             if len(sr):
-                yield _in_depth(sr, depth, clip=clip).copy() if blended else sr
+                yield in_depth(sr, depth, clip=clip).copy() if blended else sr
 
     def upscale_tensor(
-        self, lr: Tensor, place: int = 0, given: Conditions | None = None, reuse: PassReuse | None = None
-    ) -> Tensor:
+        self, lr: "Tensor", place: int = 0, given: Conditions | None = None, reuse: "PassReuse | None" = None
+    ) -> "Tensor":
         """Upscales once what is on a device already, and leaves the result there.
 
         Windows are as large as memory allows; a `tile` that was asked for is kept to.
@@ -286,24 +297,30 @@ class TiledNet:
         sr, health = self.unjudged(lr, place, given, reuse)
         low, high = health[3:].tolist()
 
-        def again() -> tuple[Tensor, Tensor]:
+        def again() -> "tuple[Tensor, Tensor]":
             full = self._whole(place, lr, "fp32", given)
             return full, health_of(full)[0]
 
         return self._fallback.checked(sr, health[:3], lambda: low != high, again, precision=precision, what="frame")
 
     def unjudged(
-        self, lr: Tensor, place: int = 0, given: Conditions | None = None, reuse: PassReuse | None = None
-    ) -> tuple[Tensor, Tensor]:
+        self, lr: "Tensor", place: int = 0, given: Conditions | None = None, reuse: "PassReuse | None" = None
+    ) -> "tuple[Tensor, Tensor]":
         """`upscale_tensor` that does not wait for the device: its result, and what `is_sound` needs to judge it."""
+        import torch
+
         sr = self._whole(place, lr, self.precision, given, reuse)
         with torch.no_grad():
             return sr, torch.cat((health_of(sr)[0], torch.stack((lr.amin(), lr.amax()))))
 
     def _whole(
-        self, place: int, lr: Tensor, precision: Precision, given: Conditions | None, reuse: PassReuse | None = None
-    ) -> Tensor:
+        self, place: int, lr: "Tensor", precision: Precision, given: Conditions | None,
+        reuse: "PassReuse | None" = None,
+    ) -> "Tensor":  # fmt: skip
         """A picture on a device through its net, with the margins it needs."""
+        import torch
+        import torch.nn.functional as F
+
         there = self._nets[place]
         height, width = lr.shape[-2:]
         top, bottom, left, right = self._layout.margins(height, width)
@@ -317,7 +334,7 @@ class TiledNet:
                 lr = F.pad(lr, (0, right, 0, bottom), "reflect" if bottom < height and right < width else "replicate")
             rows, columns = self._layout.frame_grid(height, width, self._spare)
             if len(rows) == len(columns) == 1 and reuse is None:
-                sr = there.run(net, lr, batch, "display")
+                sr: Tensor = there.run(net, lr, batch, "display")
             else:
                 self._report_tiling(len(rows) * len(columns))
                 known = None
@@ -346,35 +363,27 @@ class TiledNet:
         side = math.ceil(max(PACE_SIDE, self.descriptor.least_side) / multiple_of) * multiple_of
         if self.descriptor.fixed_sides:
             side = min(self.descriptor.fixed_sides)
-        small = torch.zeros(1, 3, side, side, device=self.device)
-        its = blank_conditions(self.descriptor, side, self.scale, self.device)
-        seconds = math.inf
-        for _ in range(2):  # the first run also chooses algorithms and starts threads
-            begin = time.perf_counter()
-            with computing(self.device, self.precision):
-                float(self._nets[0].load(self.precision)(small, its).amax())  # waits for the device
-            seconds = min(seconds, time.perf_counter() - begin)
-        return seconds * pixels / side**2
+        return self._runners[0].pace(self.precision, side) * pixels / side**2
 
     def share(self, threads: int) -> None:
         """So many threads will use it at a time; on a CPU, each on its share of the cores and of the memory."""
         if self.device.type != "cpu":
             return
-        for net in self._nets:
+        for net in self._runners:
             net.share(threads)
-        if self._nets[0].concurrency != self._parts:  # of the memory, each has its part
-            self._parts = self._nets[0].concurrency
+        if self.concurrency != self._parts:  # of the memory, each has its part
+            self._parts = self.concurrency
             self._layout.share(self._parts)
 
     @property
     def concurrency(self) -> int:
         """How many windows, or frames, a device works on at a time."""
-        return self._nets[0].concurrency
+        return self._runners[0].concurrency
 
     @property
     def _ahead(self) -> int:
         """How many tiles are sent off while one is blended."""
-        return self._scheduler.concurrency - 1 if self._nets[0].begins_at_once else 0
+        return self._scheduler.concurrency - 1 if self._runners[0].begins_at_once else 0
 
     def limit_memory(self, memory: int | None) -> None:
         """From the next picture on, another bound; see `memory`."""
@@ -400,9 +409,11 @@ class TiledNet:
 
     def _together(self, window: Window) -> int:
         """How many windows like this one go as one batch."""
-        return self._layout.batch_size(*window.lr.shape[:2])
+        return 1 if isinstance(self._runners[0], HostNet) else self._layout.batch_size(*window.lr.shape[:2])
 
-    def _stream(self, tiles: Iterable[Tile], transfer: Transfer, given: Conditions) -> Iterator[tuple[Tile, Tensor]]:
+    def _stream(
+        self, tiles: Iterable[Tile], transfer: Transfer, given: Conditions, depth: "np.dtype[Any]"
+    ) -> Iterator[tuple[Tile, Any]]:
         """Tiles in, (tile, kept SR pixels on the host) out, in order.
 
         Where they begin at once some tiles are ahead: while they are computed, the one before is blended.
@@ -411,7 +422,7 @@ class TiledNet:
         try:
             for tile in tiles:
                 its = conditions.cut(self.descriptor, given, tile.rows, tile.columns)
-                window = Window(tile.window, tile.rows, tile.columns, transfer, self.precision, its)
+                window = Window(tile.window, tile.rows, tile.columns, transfer, self.precision, its, depth)
                 in_progress.append((tile, self._scheduler.submit(window)))
                 if len(in_progress) > self._ahead:
                     yield self._collect(*in_progress.popleft())
@@ -421,7 +432,7 @@ class TiledNet:
             for _, future in in_progress:
                 self._scheduler.forget(future)
 
-    def _collect(self, tile: Tile, future: TileFuture) -> tuple[Tile, Tensor]:
+    def _collect(self, tile: Tile, future: TileFuture) -> tuple[Tile, Any]:
         kept, health = self._scheduler.collect(future)
         window = future.request
         sound = self._fallback.checked(

@@ -13,21 +13,89 @@ is nothing to read beyond, so the kept part reaches up to them and no pixel is i
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from upscale_cli.inference.options import check_tile
 from upscale_cli.models.interface import Scale, scaled
+
+BLOCK_ROWS: Final = 16
+"""SR rows that are computed on at a time, so that what lies between two steps stays in the processor's cache."""
 
 MIN_TILE: Final = 8
 """LR pixels that are kept of a window at least."""
 
 ALIGNMENT: Final = 8
 """Windows that need not end on the border have sides that divide by this: convolutions are faster."""
+
+
+class Arrays(Protocol):
+    """What numpy and torch say in different ways; elsewhere their arrays are alike, and `Any` to us."""
+
+    def of(self, array: NDArray[np.float32]) -> Any:
+        """The same values as such an array."""
+
+    def empty(self, *shape: int) -> Any:
+        """float32, of any values."""
+
+    def copy(self, array: Any) -> Any:
+        """In memory of its own, contiguous."""
+
+    def add_product(self, total: Any, one: Any, other: Any) -> None:
+        """Adds one * other to `total`, in place."""
+
+    def turned(self, array: Any, turns: int, *, mirrored: bool) -> Any:
+        """Mirrored from left to right if so, then turned by so many quarters, along the last two axes; contiguous."""
+
+    def turned_back(self, array: Any, turns: int, *, mirrored: bool) -> Any:
+        """The inverse."""
+
+    def joined(self, bands: Sequence[Any]) -> Any:
+        """One below the other, along the first axis."""
+
+    def channels_last(self, array: Any) -> Any:
+        """(C, H, W) to (H, W, C), a view."""
+
+    def channels_first(self, array: Any) -> Any:
+        """(H, W, C) to (C, H, W), a view."""
+
+
+class NumpyArrays:
+    """See `Arrays`."""
+
+    def of(self, array: NDArray[np.float32]) -> NDArray[np.float32]:
+        return array
+
+    def empty(self, *shape: int) -> NDArray[np.float32]:
+        return np.empty(shape, np.float32)
+
+    def copy(self, array: NDArray[np.float32]) -> NDArray[np.float32]:
+        return array.copy()
+
+    def add_product(self, total: NDArray[np.float32], one: NDArray[np.float32], other: NDArray[np.float32]) -> None:
+        for y in range(0, len(total), BLOCK_ROWS):  # the product stays in the processor's cache
+            total[y : y + BLOCK_ROWS] += one[y : y + BLOCK_ROWS] * other
+
+    def turned(self, array: NDArray[np.float32], turns: int, *, mirrored: bool) -> NDArray[np.float32]:
+        return np.ascontiguousarray(np.rot90(array[..., ::-1] if mirrored else array, turns, axes=(-2, -1)))
+
+    def turned_back(self, array: NDArray[np.float32], turns: int, *, mirrored: bool) -> NDArray[np.float32]:
+        back = np.rot90(array, -turns, axes=(-2, -1))
+        return back[..., ::-1] if mirrored else back
+
+    def joined(self, bands: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        return np.concatenate(bands)
+
+    def channels_last(self, array: NDArray[np.float32]) -> NDArray[np.float32]:
+        return array.transpose(1, 2, 0)
+
+    def channels_first(self, array: NDArray[np.float32]) -> NDArray[np.float32]:
+        return array.transpose(2, 0, 1)
+
+
+NUMPY: Final = NumpyArrays()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +203,7 @@ def automatic_tiles(
     return max(row_window - margin, overlap + 1), max(column_window - margin, overlap + 1)
 
 
-def blend_weights(spans: Sequence[Span], overlap: int, scale: Scale) -> list[Tensor]:
+def blend_weights(spans: Sequence[Span], overlap: int, scale: Scale) -> list[NDArray[np.float32]]:
     """How much each tile counts along one axis; over all tiles the weights of a pixel add up to 1.
 
     A tile's weight rises smoothly (sin ** 2) over `overlap` pixels from an inner edge, is flat in the middle, and
@@ -145,20 +213,20 @@ def blend_weights(spans: Sequence[Span], overlap: int, scale: Scale) -> list[Ten
         One float32 vector a span, of `scale * span.length` SR pixels.
     """
     length = scaled(spans[-1].stop, scale)
-    total = torch.zeros(length, dtype=torch.float64)
+    total = np.zeros(length)
     ramp_length = scaled(overlap, scale)
-    ramp = torch.sin((torch.arange(ramp_length, dtype=torch.float64) + 0.5) / max(ramp_length, 1) * math.pi / 2) ** 2
+    ramp = np.sin((np.arange(ramp_length) + 0.5) / max(ramp_length, 1) * math.pi / 2) ** 2
     raw = []
     for span in spans:
-        weight = torch.ones(scaled(span.length, scale), dtype=torch.float64)
+        weight = np.ones(scaled(span.length, scale))
         if span.start > 0:
             weight[:ramp_length] *= ramp
         if scaled(span.stop, scale) < length:
-            weight[len(weight) - ramp_length :] *= ramp.flip(0)
+            weight[len(weight) - ramp_length :] *= ramp[::-1]
         raw.append(weight)
         total[scaled(span.start, scale) : scaled(span.stop, scale)] += weight
     return [
-        (weight / total[scaled(span.start, scale) : scaled(span.stop, scale)]).float()
+        (weight / total[scaled(span.start, scale) : scaled(span.stop, scale)]).astype(np.float32)
         for span, weight in zip(spans, raw, strict=True)
     ]
 
@@ -173,7 +241,7 @@ class RowBlender:
         overlap: LR pixels over which neighbours blend; 0 cuts.
         scale: SR pixels per LR pixel; spans begin and end where it makes whole pixels.
         channels: of a tile.
-        device: where the rows are put together; None: on the host.
+        arrays: whose arrays the tiles are, and on which device.
     """
 
     def __init__(
@@ -183,31 +251,28 @@ class RowBlender:
         overlap: int,
         scale: Scale,
         channels: int,
-        device: torch.device | None = None,
+        arrays: Arrays = NUMPY,
     ) -> None:
-        self._rows, self._columns, self._scale = rows, columns, scale
-        self._row_weights = [weight.to(device) for weight in blend_weights(rows, overlap, scale)]
-        self._column_weights = [weight.to(device) for weight in blend_weights(columns, overlap, scale)]
+        self._rows, self._columns, self._scale, self._arrays = rows, columns, scale, arrays
+        self._row_weights = [arrays.of(weight) for weight in blend_weights(rows, overlap, scale)]
+        self._column_weights = [arrays.of(weight) for weight in blend_weights(columns, overlap, scale)]
         width = scaled(columns[-1].stop, scale)
         height = scaled(max(row.length for row in rows), scale)
-        self._strip = torch.zeros(height, width, channels, device=device)  # one row of tiles, blended along x
-        self._carry = torch.zeros(
-            0, width, channels, device=device
-        )  # rows begun by earlier tiles, blended along y so far
+        self._strip = arrays.of(np.zeros((height, width, channels), np.float32))  # one row of tiles, blended along x
+        self._carry = self._strip[:0]  # rows begun by earlier tiles, blended along y so far
 
-    def add(self, column: int, sr: Tensor) -> None:
-        """Takes one tile's kept part, (scale * h, scale * w, C) float32 on the host; column 0 begins a row of tiles."""
+    def add(self, column: int, sr: Any) -> None:
+        """Takes one tile's kept part, (scale * h, scale * w, C) float32; column 0 begins a row of tiles."""
         if column == 0:
-            self._strip.zero_()
+            self._strip[:] = 0
         span = self._columns[column]
         left, right = scaled(span.start, self._scale), scaled(span.stop, self._scale)
-        weight = self._column_weights[column][:, None]
-        self._strip[: sr.shape[0], left:right].addcmul_(sr, weight)
+        self._arrays.add_product(self._strip[: sr.shape[0], left:right], sr, self._column_weights[column][:, None])
 
-    def finish_row(self, row: int) -> tuple[int, Tensor]:
+    def finish_row(self, row: int) -> tuple[int, Any]:
         """Ends a row of tiles; gives (first SR row, (h, W, C) float32) for the rows that no later tile touches.
 
-        The tensor is the blender's own memory: use it before the next `add`.
+        The array is the blender's own memory: use it before the next `add`.
         """
         span = self._rows[row]
         top, bottom = scaled(span.start, self._scale), scaled(span.stop, self._scale)
@@ -216,7 +281,7 @@ class RowBlender:
         shared = self._carry.shape[0]  # rows top .. top + shared, begun by the rows of tiles before
         band[:shared] += self._carry
         final = scaled(self._rows[row + 1].start, self._scale) if row + 1 < len(self._rows) else bottom
-        self._carry = band[final - top :].clone()
+        self._carry = self._arrays.copy(band[final - top :])
         return top, band[: final - top]
 
 

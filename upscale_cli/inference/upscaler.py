@@ -10,18 +10,17 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar, Unpack, cast
 
 import numpy as np
-import torch
 
 from upscale_cli.errors import printable
 from upscale_cli.events import Listener, Note, ignore
 from upscale_cli.frames.image import Frame, Layout, Pixels, channels_of
 from upscale_cli.frames.rows import Constant, Held, RowReader, Rows, Shared
 from upscale_cli.inference.backends.base import Backend
-from upscale_cli.inference.backends.torch_eager import TORCH_EAGER
 from upscale_cli.inference.color import bleed
 from upscale_cli.inference.conditions import identity_of, read_condition
-from upscale_cli.inference.device import choose_devices, picture_done, release_memory
+from upscale_cli.inference.device import Device, choose_devices, picture_done, release_memory
 from upscale_cli.inference.engine_choice import EngineChoice
+from upscale_cli.inference.engines import TORCH
 from upscale_cli.inference.holes import Filled, WithHoles, has_holes
 from upscale_cli.inference.model import Model
 from upscale_cli.inference.options import Alpha, ConditionValue, UpscalerKeywords, UpscalerOptions, Wanted
@@ -154,7 +153,7 @@ class Upscaler:
         self._loading = threading.RLock()  # several threads may share an upscaler
 
     @property
-    def device(self) -> torch.device:
+    def device(self) -> Device:
         """The first of `devices`, which are all of one kind."""
         return self.devices[0]
 
@@ -396,7 +395,7 @@ class Upscaler:
     def identity(self) -> dict[str, Any]:
         """What decides about a pixel: the model, its checkpoints' sha256, and the options; for comparing two runs."""
         rest: dict[str, Any] = {"condition": identity_of(self._conditions)} if self._conditions else {}
-        if self._backend is not None and self._backend.name != TORCH_EAGER.name:
+        if self._backend is not None and self._backend.name != TORCH:
             rest["backend"] = self._backend.name
         return {
             "model": self.name, "checkpoints": self._model.checksums(), "denoise": self._denoise, "alpha": self.alpha,

@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from upscale_cli.frames.image import Frame, Layout, Pixels, channels_of
 from upscale_cli.frames.rows import RowReader, Rows
-from upscale_cli.inference.color import to_depth
+from upscale_cli.inference.color import rounded
 
 LITTLE: Final = 0.5
 """Part of the type's range below which a picture uses little of it: 15 bits in 16."""
@@ -263,7 +262,7 @@ class Restored(Rows):
             out += self._beyond.read(start, stop)
         if is_float:
             return np.asarray(out)
-        return to_depth(torch.from_numpy(out / np.float32(self._used.usual[1])), self.dtype).numpy()
+        return rounded(out / np.float32(self._used.usual[1]), self.dtype)
 
 
 def in_its_range(

@@ -37,6 +37,10 @@ USUAL_MATRIX: Final = "bt709"
 """What a matrix outside of `LUMA_WEIGHTS` (YCgCo, ICtCp) is computed as: there and back, so that grey stays grey."""
 
 
+Place = torch.device | str
+"""Where a tensor is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Levels:
     """The code values of one kind of plane: `zero + span * value`."""
@@ -238,7 +242,7 @@ class _Line:
         weights: (blocks, taps, block) float32, which add up to 1 over the taps.
     """
 
-    def __init__(self, source: Axis, target: Axis, kernel: Kernel, device: torch.device, *, wrap: bool) -> None:
+    def __init__(self, source: Axis, target: Axis, kernel: Kernel, device: Place, *, wrap: bool) -> None:
         filter_, reach = FILTERS[kernel]
         step = source.density / target.density  # source samples from one target sample to the next
         stretch = max(1.0, step)  # antialiased: where it shrinks, the kernel spans samples of the target
@@ -276,7 +280,7 @@ class Resampler:
     A direction in which the grids are one and the same is left alone: the samples stay what they are, bit for bit.
     """
 
-    def __init__(self, source: Grid, target: Grid, kernel: Kernel, device: torch.device, *, wrap: bool = False) -> None:
+    def __init__(self, source: Grid, target: Grid, kernel: Kernel, device: Place, *, wrap: bool = False) -> None:
         def line(source: Axis, target: Axis) -> _Line | None:
             return None if source == target else _Line(source, target, kernel, device, wrap=wrap)
 

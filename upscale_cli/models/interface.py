@@ -28,6 +28,10 @@ Scale = int | Fraction
 MOST_DENOMINATOR: Final = 8
 """Of the scales that are taken from an interval. Windows start at multiples of it, so it cannot be large."""
 
+INPUT: Final = "lr"
+OUTPUT: Final = "sr"
+"""What the picture is called where it goes into a graph and comes out; further inputs have their own names."""
+
 SCALE_INPUT: Final = "scale"
 """The name of the input that a pass fills in by itself."""
 
@@ -223,11 +227,13 @@ class LoadedNet:
     Attributes:
         state_dict: float32 on the CPU, under the architecture's keys; empty where there is a `graph`.
         graph: the net itself, where it is no module of torch's.
+        identity: what facts about it are kept under; "" where none are. See `models.known`.
     """
 
     descriptor: Descriptor
     state_dict: "Mapping[str, Tensor]"
     graph: OnnxNet | None = None
+    identity: str = ""
 
 
 @dataclass(frozen=True, slots=True)

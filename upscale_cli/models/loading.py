@@ -102,7 +102,7 @@ def load_spec(spec: Spec, found: Found) -> LoadedNet:
     if recognised is not None:
         loaded = _checked(recognised, found.path)
         net = loaded.descriptor
-        if (net.arch, net.scales, net.colour) == (spec.arch, (spec.scale,), spec.channels):
+        if spec.is_of(net):
             return loaded
         holds = f"{net.arch} {scales_named(net.scales)} for {net.colour}"
     raise CheckpointError(
@@ -126,7 +126,8 @@ def interpolate(a: LoadedNet, b: LoadedNet, weight: float) -> LoadedNet:
         raise CheckpointError(
             f"a {first} and a {second} cannot be blended: only nets that differ in nothing but their weights can"
         )
-    return replace(a, state_dict={key: weight * tensor + (1 - weight) * theirs[key] for key, tensor in ours.items()})
+    blended = {key: weight * tensor + (1 - weight) * theirs[key] for key, tensor in ours.items()}
+    return replace(a, state_dict=blended, identity="")
 
 
 def net_digest(net: LoadedNet) -> str:

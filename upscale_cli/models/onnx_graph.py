@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, fx, nn
 
+from upscale_cli.models.interface import INPUT as INPUT  # for those who read the graph
+from upscale_cli.models.interface import OUTPUT as OUTPUT
 from upscale_cli.models.interface import LoadedNet
 from upscale_cli.models.loading import build_net
 
@@ -28,10 +30,6 @@ OPSET: Final = 18
 
 IR_VERSION: Final = 8
 """Of the file, which goes with that opset."""
-
-INPUT: Final = "lr"
-OUTPUT: Final = "sr"
-"""What the picture is called where it goes in and comes out; further inputs have their own names."""
 
 PRODUCER: Final = "upscale-cli"
 

@@ -13,6 +13,7 @@ from typing import Final, Literal
 
 from upscale_cli.errors import UnknownModelError
 from upscale_cli.messages import command
+from upscale_cli.models.interface import Descriptor
 
 Kernel = Literal["bicubic", "lanczos"]
 Channels = Literal["rgb", "luma"]
@@ -74,6 +75,10 @@ class Spec:
     @property
     def bundled(self) -> bool:
         return self.url is None
+
+    def is_of(self, net: Descriptor) -> bool:
+        """Whether a net is of the kind that the row is about."""
+        return (net.arch, net.scales, net.colour) == (self.arch, (self.scale,), self.channels)
 
 
 MODELS: Final[tuple[Spec, ...]] = (

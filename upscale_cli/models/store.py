@@ -12,6 +12,7 @@ The first folder that holds a usable file wins; within a folder the official fil
 import functools
 import hashlib
 import os
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,6 +119,22 @@ def sha256_of(path: Path) -> str:
     """
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_cached(path: Path, data: bytes) -> None:
+    """Writes a file of the cache folder, whole or not at all.
+
+    Raises:
+        OSError: it cannot be written; then there is none.
+    """
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.{time.monotonic_ns()}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 @functools.lru_cache(maxsize=64)

@@ -57,7 +57,7 @@ class Watched:
     pads: bool
 
 
-def blank_conditions(net: Descriptor, side: int, scale: Scale, device: torch.device) -> dict[str, Tensor]:
+def blank_conditions(net: Descriptor, side: int, scale: Scale, device: torch.device | str) -> dict[str, Tensor]:
     """A net's further inputs for a picture of side x side LR pixels: of the right shapes, in a batch of 1, all zero."""
     given = {}
     for spec in net.inputs:

@@ -4,12 +4,16 @@ Colours, padding, health, memory that runs out, and blending stay outside of it.
 """
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
+from upscale_cli.inference.device import Device
 from upscale_cli.models.interface import LoadedNet, Precision
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Session(Protocol):
@@ -22,7 +26,7 @@ class Session(Protocol):
     def share(self, callers: int) -> None:
         """So many threads, of which each has its share of the processor, will call at a time."""
 
-    def run(self, batch: Tensor, conditions: Mapping[str, Tensor]) -> Tensor:
+    def run(self, batch: "Tensor", conditions: "Mapping[str, Tensor]") -> "Tensor":
         """Runs the net.
 
         Args:
@@ -39,6 +43,14 @@ class Session(Protocol):
         """
 
 
+class ArraySession(Session, Protocol):
+    """A session of an engine that takes numpy's arrays: on the host, and without torch."""
+
+    def infer(self, inputs: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+        """`run`: the picture (under `INPUT`) and the conditions in, contiguous; the SR picture, which is the caller's
+        own, out."""
+
+
 class Backend(Protocol):
     """Makes sessions."""
 
@@ -46,7 +58,7 @@ class Backend(Protocol):
     def name(self) -> str:
         """What users call it."""
 
-    def load(self, net: LoadedNet, device: torch.device, precision: Precision) -> Session:
+    def load(self, net: LoadedNet, device: Device, precision: Precision) -> Session:
         """A net at work on a device.
 
         Args:
@@ -56,3 +68,10 @@ class Backend(Protocol):
             NotTranslatableError: the backend has nothing for what the net does.
             RuntimeError, MemoryError: as the library raises them.
         """
+
+
+@runtime_checkable
+class ArrayBackend(Backend, Protocol):
+    """Makes sessions that are `ArraySession`s."""
+
+    takes_arrays: Literal[True]

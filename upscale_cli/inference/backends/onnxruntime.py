@@ -15,18 +15,19 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 import numpy as np
-import onnx
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
+from upscale_cli.inference.cgroups import cores
+from upscale_cli.inference.device import Device
 from upscale_cli.models import store
-from upscale_cli.models.interface import LoadedNet, Precision
-from upscale_cli.models.onnx_graph import INPUT, OUTPUT, onnx_bytes
-from upscale_cli.models.onnx_half import halve
+from upscale_cli.models.graph_cache import graph_of
+from upscale_cli.models.interface import INPUT, OUTPUT, LoadedNet, Precision
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,9 @@ class OnnxRuntimeSession:
                 self._requests = callers
                 self._sessions.clear()
 
-    def run(self, batch: Tensor, conditions: Mapping[str, Tensor]) -> Tensor:
+    def run(self, batch: "Tensor", conditions: "Mapping[str, Tensor]") -> "Tensor":
+        import torch
+
         given = {INPUT: batch, **conditions}
         return torch.from_numpy(self.infer({name: value.contiguous().numpy() for name, value in given.items()}))
 
@@ -169,6 +172,10 @@ class OnnxRuntimeSession:
 
 
 def _halved(model: bytes) -> bytes:
+    import onnx
+
+    from upscale_cli.models.onnx_half import halve
+
     half = onnx.load_model_from_string(model)
     halve(half)
     return bytes(half.SerializeToString())
@@ -194,6 +201,8 @@ def _as_python_raises() -> Iterator[None]:
 
 def _kept_engines(model: bytes, shapes: Mapping[str, tuple[int, ...]], precision: Precision) -> dict[str, str]:
     """TensorRT's options to keep what it builds, which takes it minutes; it tells devices apart by itself as well."""
+    import torch
+
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "unknown"
     parts = hashlib.sha256(model).hexdigest(), repr(sorted(shapes.items())), precision, device, version()
     folder = engine_folder() / hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
@@ -215,12 +224,13 @@ class OnnxRuntime:
 
     provider: str = "cpu"
     requests: int = 1
+    takes_arrays: ClassVar[Literal[True]] = True
 
     @property
     def name(self) -> str:
         return f"onnxruntime:{self.provider}"
 
-    def load(self, net: LoadedNet, device: torch.device, precision: Precision) -> OnnxRuntimeSession:
+    def load(self, net: LoadedNet, device: Device, precision: Precision) -> OnnxRuntimeSession:
         """A net at work; pictures come from the host and go back there.
 
         Raises:
@@ -228,4 +238,4 @@ class OnnxRuntime:
             RuntimeError, MemoryError: as the library raises them.
         """
         assert device.type == "cpu", device
-        return OnnxRuntimeSession(onnx_bytes(net), self.provider, precision, self.requests, torch.get_num_threads())
+        return OnnxRuntimeSession(graph_of(net), self.provider, precision, self.requests, cores())

@@ -12,15 +12,18 @@ import threading
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from upscale_cli.models.interface import LoadedNet, Precision
-from upscale_cli.models.onnx_graph import INPUT, onnx_bytes
+from upscale_cli.inference.cgroups import cores
+from upscale_cli.inference.device import Device
+from upscale_cli.models.graph_cache import graph_of
+from upscale_cli.models.interface import INPUT, LoadedNet, Precision
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SHAPES: Final = 4
 """Compiled at a time: a picture's windows are all alike, and what it takes to compile is little beside running it."""
@@ -119,7 +122,9 @@ class OpenVinoSession:
                 self._requests = callers
                 self._compiled.clear()
 
-    def run(self, batch: Tensor, conditions: Mapping[str, Tensor]) -> Tensor:
+    def run(self, batch: "Tensor", conditions: "Mapping[str, Tensor]") -> "Tensor":
+        import torch
+
         given = {INPUT: batch, **conditions}
         return torch.from_numpy(self.infer({name: value.contiguous().numpy() for name, value in given.items()}))
 
@@ -186,12 +191,13 @@ class OpenVino:
 
     device: str = "CPU"
     requests: int = 1
+    takes_arrays: ClassVar[Literal[True]] = True
 
     @property
     def name(self) -> str:
         return "openvino"
 
-    def load(self, net: LoadedNet, device: torch.device, precision: Precision) -> OpenVinoSession:
+    def load(self, net: LoadedNet, device: Device, precision: Precision) -> OpenVinoSession:
         """A net at work; pictures come from the host and go back there.
 
         Raises:
@@ -199,5 +205,5 @@ class OpenVino:
             RuntimeError, MemoryError: as the library raises them.
         """
         assert device.type == "cpu", device
-        model = read(onnx_bytes(net))
-        return OpenVinoSession(model, self.device, precision, self.requests, torch.get_num_threads())
+        model = read(graph_of(net))
+        return OpenVinoSession(model, self.device, precision, self.requests, cores())

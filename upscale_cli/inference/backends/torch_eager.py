@@ -6,9 +6,15 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from upscale_cli.inference.device import DTYPES
+from upscale_cli.inference.device import Device
 from upscale_cli.models.interface import LoadedNet, Precision
 from upscale_cli.models.loading import build_net
+
+DTYPES: Final[dict[Precision, torch.dtype]] = {
+    "fp16": torch.float16,
+    "bf16": torch.bfloat16,
+    "fp32": torch.float32,
+}
 
 
 class EagerSession:
@@ -37,7 +43,7 @@ class TorchEager:
 
     name = "torch"
 
-    def load(self, net: LoadedNet, device: torch.device, precision: Precision) -> EagerSession:
+    def load(self, net: LoadedNet, device: Device, precision: Precision) -> EagerSession:
         module = build_net(net).to(device, DTYPES[precision])
         # Channels last is the layout convolutions are fastest in.
         layout = torch.contiguous_format if device.type == "mps" else torch.channels_last
