@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-import psutil
-
 PROC: Final = Path("/proc/self")
 
 UNLIMITED: Final = 2**60
@@ -73,6 +71,8 @@ def cores() -> int:
     given = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     if given.isdecimal() and int(given) > 0:
         return int(given)
+    import psutil  # which `--help` needs not
+
     there = processors()
     return max(1, min(there, psutil.cpu_count(logical=False) or there))
 

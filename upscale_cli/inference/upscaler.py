@@ -20,7 +20,7 @@ from upscale_cli.inference.color import bleed
 from upscale_cli.inference.conditions import identity_of, read_condition
 from upscale_cli.inference.device import Device, choose_devices, picture_done, release_memory
 from upscale_cli.inference.engine_choice import EngineChoice
-from upscale_cli.inference.engines import TORCH
+from upscale_cli.inference.engines_here import TORCH
 from upscale_cli.inference.holes import Filled, WithHoles, has_holes
 from upscale_cli.inference.model import Model
 from upscale_cli.inference.options import Alpha, ConditionValue, UpscalerKeywords, UpscalerOptions, Wanted
