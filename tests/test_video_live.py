@@ -25,7 +25,8 @@ from tests.conftest import REPOSITORY
 from tests.examine import assert_kept, examine, upscale
 from tests.waiting import PATIENCE, until, until_listening
 from upscale_cli.media.video import tee as once_module
-from upscale_cli.media.video.live import container_of, is_address
+from upscale_cli.media.video.addresses import is_address
+from upscale_cli.media.video.live import container_of
 from upscale_cli.media.video.player import player_arguments
 from upscale_cli.media.video.tee import Feed, SecondInput, Tee
 

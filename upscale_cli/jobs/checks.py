@@ -6,7 +6,7 @@ from upscale_cli.errors import InputError, OptionError
 from upscale_cli.files.object_names import is_object
 from upscale_cli.jobs.inputs import STDIO, Input, is_web_address, why_not_fetched
 from upscale_cli.jobs.naming import Naming
-from upscale_cli.media.video.live import is_address
+from upscale_cli.media.video.addresses import is_address
 from upscale_cli.messages import option
 
 

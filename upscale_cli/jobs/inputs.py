@@ -42,7 +42,7 @@ class Input:
         """Whether it is an address or a device; only --live lets one in."""
         if not self.may_be_live:
             return False
-        from upscale_cli.media.video.live import is_address
+        from upscale_cli.media.video.addresses import is_address
 
         return is_address(self.name)
 

@@ -16,9 +16,10 @@ from upscale_cli.jobs.picture_notes import check_free
 from upscale_cli.jobs.video import VideoJob
 from upscale_cli.jobs.video_facts import DEFAULT_CLIP_SCALE, ClipOptions, chosen_streams
 from upscale_cli.media.image.formats import format_named, is_picture_ending
+from upscale_cli.media.video.addresses import is_address
 from upscale_cli.media.video.codecs import PIXEL_FORMATS
 from upscale_cli.media.video.container import CONTAINERS, Container, container_like, container_named
-from upscale_cli.media.video.live import container_of, is_address, open_live, open_stdin
+from upscale_cli.media.video.live import container_of, open_live, open_stdin
 from upscale_cli.media.video.picture_container import picture_container
 from upscale_cli.media.video.picture_source import open_pictures
 from upscale_cli.media.video.probe import probe

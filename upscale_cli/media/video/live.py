@@ -23,11 +23,10 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from upscale_cli.errors import InputError, OptionError, printable
-from upscale_cli.files.object_names import is_object
 from upscale_cli.media.video.container import CONTAINERS, Container
 from upscale_cli.media.video.ffmpeg.binary import FFmpeg, find_ffmpeg
 from upscale_cli.media.video.ffmpeg.process import LOG_ARGUMENTS, Child
-from upscale_cli.media.video.opening import DEVICES, live_arguments
+from upscale_cli.media.video.opening import live_arguments
 from upscale_cli.media.video.probe import probe
 from upscale_cli.media.video.streams import Clip
 from upscale_cli.media.video.tee import CHUNK_BYTES, HEAD_BYTES, Tee
@@ -40,18 +39,6 @@ _MUXERS: Final = {
 }
 _MP4: Final = re.compile(rb"....(ftyp|wide|free|skip|pnot)", re.DOTALL)
 _LIKE: Final = {"mpegts": "MPEG-TS", "rtsp": "MPEG-TS", "flv": "FLV"}
-
-
-def is_address(text: str) -> bool:
-    """Whether it names a stream or a device, not a file or an object.
-
-    >>> is_address("udp://127.0.0.1:1234"), is_address("v4l2:/dev/video0"), is_address("C:\\\\clip.mp4")
-    (True, True, False)
-    """
-    scheme, colon, rest = text.partition(":")
-    if not colon or is_object(text) or os.path.exists(text):
-        return text.startswith("/dev/video")
-    return scheme in DEVICES or (rest.startswith("//") and len(scheme) > 1)
 
 
 def container_of(address: str) -> Container:

@@ -16,6 +16,7 @@ from av.container import InputContainer
 
 from upscale_cli.errors import InputError
 from upscale_cli.media.image.formats import MAX_PIXELS
+from upscale_cli.media.video.addresses import DEVICES
 from upscale_cli.media.video.streams import Clip
 from upscale_cli.messages import option
 
@@ -56,8 +57,6 @@ _LIVE_PROTOCOLS: Final = {
 """What a live source of each scheme needs. None may open a file, whatever a server answers."""
 
 _LIVE_FORMATS: Final = ("rtsp", "rtp", "sdp", "hls", "mpjpeg", *WHITELIST_FORMATS)
-DEVICES: Final = ("v4l2", "avfoundation", "dshow", "x11grab", "gdigrab")
-
 
 FAILURES: Final = (av.FFmpegError, OSError, ValueError, IndexError)
 """What PyAV raises on the way through a damaged clip; the last where a stream appears late."""
