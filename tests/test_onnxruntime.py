@@ -181,6 +181,7 @@ def test_what_openvino_runs_elsewhere_is_half_precision_and_named(monkeypatch: p
     monkeypatch.setattr(openvino, "precisions", lambda _: frozenset({"fp32", "fp16"}))
     monkeypatch.setattr(openvino, "OpenVino", stand_in)
     monkeypatch.setattr(backend, "_halved", lambda model: model)
+    monkeypatch.setattr(engines, "_paced", lambda *_: 1.0)  # of two that are as fast, the first
     upscaler = Upscaler("espcn", device="intel-gpu")
     assert upscaler.engines.labels([2]) == {"2": f"openvino:gpu {openvino.version()} fp16"}
     assert set(asked) == {"GPU"}
