@@ -25,6 +25,8 @@ from upscale_cli import Upscaler
 from upscale_cli.frames.colour_tags import ColourTags
 from upscale_cli.frames.pixel_format import FORMATS
 from upscale_cli.inference import frame_grid, reuse, tiled
+from upscale_cli.inference.backends.openvino import OpenVino
+from upscale_cli.inference.engines import openvino_precisions
 from upscale_cli.inference.frame_grid import frame_spans
 from upscale_cli.inference.reuse import Reuse
 from upscale_cli.inference.sizing import Target
@@ -507,3 +509,34 @@ def test_a_clip_is_the_same_with_and_without_and_in_segments(run: Run, tmp_path:
     assert reused["computed"] == 0
     assert reused["reused"] > 5 / 12 + 0.2, "five frames stand still; of the others most is taken over, too"
     assert reused["segments"] == reused["reused"]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_samples_are_the_same_by_openvino_with_frames_in_progress(
+    precision: Precision, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two requests at a time: a frame begins before the one that it takes windows from is done."""
+    pytest.importorskip("openvino", reason="OpenVINO has no wheel for this machine")
+    if precision not in openvino_precisions():
+        pytest.skip("OpenVINO does not compute in bf16 on this processor")
+    monkeypatch.setattr(tiled, "spare_of", lambda *_: 0.6)
+    width, height = 240, 180
+    frames = changing("yuv420p", width, height)
+    made, reused = {}, {}
+    for reuse_ in (True, False):
+        upscaler = Upscaler("espcn", device="cpu", precision=precision, backend=OpenVino(requests=2))
+        pipe = pipeline(upscaler, "yuv420p", width, height, reuse=reuse_, target=TWICE)
+        assert pipe.depth >= 1
+        pending = [pipe.submit(samples) for samples in frames[: pipe.depth]]
+        made[reuse_] = []
+        for samples in frames[pipe.depth :]:
+            pending.append(pipe.submit(samples))
+            made[reuse_].append(pipe.collect(pending.pop(0)).tobytes())
+        made[reuse_] += [pipe.collect(future).tobytes() for future in pending]
+        reused[reuse_] = pipe.reused
+    assert made[True] == made[False]
+    lumas = [samples[: width * height].reshape(height, width) for samples in frames]
+    cut = frame_spans(height, width, 4, 1, 0.6)
+    assert cut is not None
+    assert reused[True] == pytest.approx(sum(1 - windows_that_change(*pair, cut) for pair in pairwise(lumas)))
+    assert reused[False] == 0
