@@ -252,13 +252,14 @@ def test_what_half_precision_spoilt_is_not_taken_over() -> None:
 
 
 def windows_that_change(before: Samples, samples: Samples, cut: tuple[Sequence[Span], Sequence[Span]]) -> float:
-    """The share of windows that differ between two planes."""
+    """The share of windows that differ between two planes, by what is computed for them."""
     differ = [
         bool((before[y.window_start : y.window_stop, x.window_start : x.window_stop]
               != samples[y.window_start : y.window_stop, x.window_start : x.window_stop]).any())
         for y in cut[0] for x in cut[1]
     ]  # fmt: skip
-    return sum(differ) / len(differ)
+    work = [(y.window_stop - y.window_start) * (x.window_stop - x.window_start) for y in cut[0] for x in cut[1]]
+    return float(np.dot(differ, work)) / sum(work)
 
 
 @pytest.mark.usefixtures("finely")

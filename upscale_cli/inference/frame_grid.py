@@ -26,7 +26,7 @@ BAR: Final = 9
 """A window of the edge is this part of the height. Bars of 2.35:1 and 2.39:1 in 16:9 are 0.122 and 0.128 of it, and
 their last rows are no more constant, once they were compressed."""
 
-SPARE: Final[dict[tuple[str, Precision], float]] = {("torch", "bf16"): 0.1, ("openvino", "bf16"): 0.15}
+SPARE: Final[dict[tuple[str, Precision], float]] = {("torch", "bf16"): 0.1}
 """By engine and precision: what share more may be computed for the halos. Windows whose activations fit into a cache
 win that back, where the processor waits for memory."""
 
@@ -72,7 +72,7 @@ def frame_spans(
 
 
 def _read(spans: list[Span]) -> int:
-    return sum(span.window_stop - span.window_start for span in spans)
+    return sum(span.read for span in spans)
 
 
 def _rows(height: int, side: int, halo: int, multiple_of: int) -> list[Span]:

@@ -119,8 +119,8 @@ class Turn:
             macs: multiply-adds per LR pixel, for the share of work that was saved.
         """
         cells = [(y, x) for y in rows for x in columns]
-        work = max(macs, 1.0) * lr.shape[-2] * lr.shape[-1]
-        self._work += work
+        work = [max(macs, 1.0) * y.read * x.read for y, x in cells]
+        self._work += sum(work)
         if sr_bytes + lr.nbytes > MOST_BYTES:
             return [compute(y, x) for y, x in cells]
         known = self._before.wait_for(name) if self._before is not None else None
@@ -135,10 +135,10 @@ class Turn:
             if not is_same:
                 window.set_result(compute(y, x))
         made = []
-        for (y, x), is_same, window in zip(cells, same, windows, strict=True):
+        for (y, x), is_same, window, cost in zip(cells, same, windows, work, strict=True):
             try:
                 made.append(window.result())
-                self._taken += is_same * work / len(cells)
+                self._taken += is_same * cost
             except CancelledError:  # the frame before has failed, or was given up
                 made.append(compute(y, x))
         return made

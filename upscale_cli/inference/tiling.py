@@ -111,6 +111,11 @@ class Span:
     def length(self) -> int:
         return self.stop - self.start
 
+    @property
+    def read(self) -> int:
+        """Pixels of the window."""
+        return self.window_stop - self.window_start
+
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
