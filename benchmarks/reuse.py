@@ -32,6 +32,7 @@ from benchmarks.report import alternating, ratio, write
 from upscale_cli.frames.colour_tags import ColourTags
 from upscale_cli.frames.pixel_format import FORMATS
 from upscale_cli.inference import tiled
+from upscale_cli.inference.frame_grid import spare_of
 from upscale_cli.inference.sizing import Target
 from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.inference.video_upscaler import VideoUpscaler
@@ -137,7 +138,7 @@ def noise(frames: int) -> Iterator[Picture]:
 def made_upscaler(engine: str, *, in_windows: bool) -> Upscaler:
     """One whose net is loaded, and cuts frames or does not."""
     upscaler = Upscaler("espcn", device="cpu", engine=engine)
-    with mock.patch.object(tiled, "spare_of", tiled.spare_of if in_windows else lambda *_: 0.0):
+    with mock.patch.object(tiled, "spare_of", spare_of if in_windows else lambda *_: 0.0):
         upscaler.net(2, 8)
     return upscaler
 

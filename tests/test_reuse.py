@@ -523,7 +523,8 @@ def test_samples_are_the_same_by_openvino_with_frames_in_progress(
     monkeypatch.setattr(tiled, "spare_of", lambda *_: 0.6)
     width, height = 240, 180
     frames = changing("yuv420p", width, height)
-    made, reused = {}, {}
+    made: dict[bool, list[bytes]] = {}
+    reused: dict[bool, float] = {}
     for reuse_ in (True, False):
         upscaler = Upscaler("espcn", device="cpu", precision=precision, backend=OpenVino(requests=2))
         pipe = pipeline(upscaler, "yuv420p", width, height, reuse=reuse_, target=TWICE)
