@@ -22,6 +22,9 @@ LumaRange = Literal["full", "studio"]
 
 Precision = Literal["fp16", "bf16", "fp32"]
 
+Sensitive = Literal["first", "last", "sums"]
+"""Of a net: the convolution that reads the picture, the one that makes it, the sums of its residual connections."""
+
 Scale = int | Fraction
 """SR pixels per LR pixel; a Fraction only where it is no whole number, so that sizes stay exact."""
 
@@ -149,6 +152,7 @@ class Descriptor:
         least_side: LR pixels that a side must have.
         sees_whole: it looks at the whole picture (global pooling), so that a tile is not what the whole would be.
         precisions: that it was measured or made to run in; "auto" takes no other.
+        sensitive: parts that most of bfloat16's error comes from: engines that can keep them in fp32.
         inputs: what it needs in addition to the picture.
         fixed_sides: (height, width) in LR pixels of the only window that it takes; None: any size will do.
         one_at_a_time: it takes no batches of several pictures.
@@ -168,6 +172,7 @@ class Descriptor:
     least_side: int = 1
     sees_whole: bool = False
     precisions: frozenset[Precision] = frozenset({"fp32", "fp16"})
+    sensitive: frozenset[Sensitive] = frozenset()
     inputs: tuple[InputSpec, ...] = ()
     fixed_sides: tuple[int, int] | None = None
     one_at_a_time: bool = False

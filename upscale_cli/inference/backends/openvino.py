@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from upscale_cli.inference.backends.openvino_mixed import keep_in_fp32
 from upscale_cli.inference.cgroups import cores
 from upscale_cli.inference.device import Device
 from upscale_cli.models.graph_cache import graph_of
@@ -206,4 +207,6 @@ class OpenVino:
         """
         assert device.type == "cpu", device
         model = read(graph_of(net))
+        if precision == "bf16" and net.descriptor.sensitive:
+            model = keep_in_fp32(core(), model, net.descriptor.sensitive)
         return OpenVinoSession(model, self.device, precision, self.requests, cores())

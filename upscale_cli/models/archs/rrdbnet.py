@@ -132,6 +132,7 @@ def recognise(state_dict: Mapping[str, Tensor], metadata: SidecarMetadata) -> Re
 
     descriptor = Descriptor(
         arch=ARCH.name,
+        sensitive=frozenset({"first", "last", "sums"}),
         config={
             "num_in_ch": num_in_ch,
             "num_feat": num_feat,
