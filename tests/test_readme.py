@@ -26,11 +26,14 @@ from tests.albums import paint
 from tests.clips import AAC, X264, ffmpeg, moving, tone
 from tests.command import Run
 from tests.goldens import recipes
+from tests.nets import loaded
 from tests.readme import PROGRAM, README, REPOSITORY, Line
 from tests.test_models import shapes_of
 from upscale_cli import cli, errors
 from upscale_cli.cli.console import JsonLines
 from upscale_cli.events import Event
+from upscale_cli.models.archs.srvgg import SRVGGNetCompact
+from upscale_cli.models.onnx_graph import onnx_bytes
 from upscale_cli.models.registry import KERNELS, MODELS, model_names, rows_of
 
 LINES = [line for line in readme.lines() if re.search(rf"\b{PROGRAM} ", line.text) and "pip install" not in line.text]
@@ -149,6 +152,8 @@ def things(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "nets").mkdir()
     save({**recipes.rrdbnet(1, num_feat=8)}, folder / "nets/4x-anything.pth")
     save({**recipes.srvgg(1, num_feat=8, upscale=2)}, folder / "my.pth")
+    torch.manual_seed(0)
+    (folder / "4x-anything.onnx").write_bytes(onnx_bytes(loaded(SRVGGNetCompact(num_feat=8, num_conv=2, upscale=4))))
     return folder
 
 
