@@ -15,6 +15,7 @@ from typing import Any
 REPOSITORY = Path(__file__).parent.parent
 LOGS = REPOSITORY / "training/logs"
 START, STOP = "<!-- from training/logs by training/card.py -->\n", "<!-- end -->\n"
+INT8_START = "<!-- int8, from training/logs by training/card.py -->\n"
 PHOTO_START = "<!-- photo-lite, from training/logs by training/card.py -->\n"
 
 ABOUT = {"espcn": "real-time; clean pictures and video", "espcn-robust": "real-time; compressed pictures and video"}
@@ -23,9 +24,9 @@ QUALITY = {"espcn": 30, "espcn-robust": 25}
 Log = dict[str, Any]
 
 
-def read_logs(folder: Path = LOGS) -> list[Log]:
+def read_logs(folder: Path = LOGS, prefix: str = "") -> list[Log]:
     """One log per ESPCN checkpoint, by kind and ascending scale."""
-    logs = [json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("espcn-*.json")]
+    logs = [json.loads(path.read_text(encoding="utf-8")) for path in folder.glob(f"{prefix}espcn-*.json")]
     return sorted(logs, key=lambda log: (log["kind"], log["scale"]))
 
 
@@ -37,6 +38,7 @@ def pages() -> list[tuple[Path, str, str]]:
     return [
         (card, START, model_tables(read_logs())),
         (card, PHOTO_START, photo_tables(photo)),
+        (card, INT8_START, int8_tables(read_logs(prefix="int8-"))),
         (REPOSITORY / "training/README.md", START, trial_tables(trials)),
     ]
 
@@ -78,6 +80,25 @@ def photo_tables(log: Log) -> str:
         _table(("file", "bytes", "sha256", "seed", "steps", "minutes"), [file])
         + "\n"
         + _table(("", "bicubic", "espcn", "photo-lite", "teacher"), rows)
+    )
+
+
+def int8_tables(logs: Sequence[Log]) -> str:
+    """The files in 8 bits, then what they lose against HR."""
+    files = [
+        (log["file"], f"{log['bytes']:,}", f"`{log['sha256']}`", log["recipe"]["exponent"], log["data"]["pictures"])
+        for log in logs
+    ]
+    scores = [
+        (log["file"].removesuffix(".onnx"), name, f"{nets['fp32']['psnr']:.2f}", f"{nets['int8']['psnr']:.2f}",
+         f"{nets['int8']['psnr'] - nets['fp32']['psnr']:+.2f}")
+        for log in logs
+        for name, nets in log["scores"].items()
+    ]  # fmt: skip
+    return (
+        _table(("file", "bytes", "sha256", "exponent", "pictures looked at"), files)
+        + "\n"
+        + _table(("file", "set", "PSNR in fp32", "PSNR in int8", "in dB"), scores)
     )
 
 
@@ -125,10 +146,21 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)
 
 
+def int8_row(log: Log) -> str:
+    """What upscale_cli/models/registry.py says of the file in 8 bits."""
+    lost = log["scores"]["B100"]["fp32"]["psnr"] - log["scores"]["B100"]["int8"]["psnr"]
+    return f"""    {log["kind"]} x{log["scale"]}: int8=Int8File(
+            "{log["file"]}", "{log["sha256"]}",
+            size={log["bytes"]:_}, loss={lost:.2f},
+        ),
+"""
+
+
 def main() -> None:
     for path, mark, tables in pages():
         path.write_text(with_tables(path.read_text(encoding="utf-8"), tables, mark), encoding="utf-8")
     print("".join(registry_row(log) for log in read_logs()), end="")
+    print("".join(int8_row(log) for log in read_logs(prefix="int8-")), end="")
 
 
 if __name__ == "__main__":

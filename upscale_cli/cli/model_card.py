@@ -55,6 +55,11 @@ def _checkpoint(spec: Spec, found: Found | None) -> None:
         _fact("here", "no")
     else:
         _fact("here", f"{found.path}{'' if found.pinned else ' (known by its name only, not by its sum)'}")
+    if spec.int8 is not None:
+        _fact(
+            "int8",
+            f"{spec.int8.file}, {amount(spec.int8.size)}: {spec.int8.loss:.2f} dB less on B100 (--precision int8)",
+        )
     if spec.url is not None:
         _fact("from", spec.url)
     _fact("sha256", f"{spec.sha256}{' (from one source only)' if spec.unconfirmed else ''}")

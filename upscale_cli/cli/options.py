@@ -72,5 +72,6 @@ Engine = Annotated[
     ),
 ]
 Precision = Annotated[
-    Wanted, in_compute("--precision", help="auto: fp16 on CUDA, fp32 for pictures of more than 8 bits.")
+    Wanted,
+    in_compute("--precision", help="auto: fp16 on CUDA, fp32 for pictures of more than 8 bits. int8: espcn on a CPU."),
 ]

@@ -21,8 +21,8 @@ from upscale_cli.inference.options import BY_OPENVINO, Wanted
 from upscale_cli.messages import option
 from upscale_cli.models.interface import Precision
 
-ELEMENT_BYTES: Final[dict[Precision, int]] = {"fp16": 2, "bf16": 2, "fp32": 4}
-"""Of a value in that precision."""
+ELEMENT_BYTES: Final[dict[Precision, int]] = {"fp16": 2, "bf16": 2, "fp32": 4, "int8": 4}
+"""Of a value in that precision; of int8's the layers that remain in fp32 decide."""
 
 CPU_BUDGET: Final = 1536 * 2**20
 """Bytes of activations at a time on the CPU. More makes nothing faster, and other programs need memory too."""
@@ -173,6 +173,20 @@ def cpu_is_fast_at_bf16() -> bool:
         return False
     found = capabilities()
     return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
+
+
+def cpu_multiplies_int8() -> bool:
+    """Whether the processor adds up products of 8-bit integers in 32 bits (VNNI, AMX).
+
+    Older ones of Intel's kind add two of them in 16 bits, which overflow: pictures are then wrong in bright places.
+    """
+    if sys.platform == "linux":
+        return not {"avx512_vnni", "avx_vnni", "amx_int8"}.isdisjoint(_processor().get("flags", "").split())
+    import torch
+
+    capabilities = getattr(torch.cpu, "get_capabilities", None)  # newer torch only
+    found = capabilities() if capabilities is not None else {}
+    return any(found.get(name) for name in ("avx512_vnni", "avx_vnni", "amx_int8"))
 
 
 def processor_name() -> str:

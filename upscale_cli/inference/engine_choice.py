@@ -10,7 +10,7 @@ from upscale_cli.errors import OptionError
 from upscale_cli.events import Say
 from upscale_cli.inference.backends.base import Backend
 from upscale_cli.inference.device import Device
-from upscale_cli.inference.engines import Choice, choose, parsed
+from upscale_cli.inference.engines import Choice, choose, int8_name, parsed
 from upscale_cli.inference.engines_here import INTEL, OPENVINO, TORCH, canonical
 from upscale_cli.inference.model import Model
 from upscale_cli.inference.options import ENGINE_VARIABLE, ENGINES, Wanted
@@ -74,7 +74,8 @@ class EngineChoice:
             choice = self._choices[scale]
         if bits <= USUAL_BITS:
             return choice
-        return replace(choice, precision=self._precision(choice.engine, scale, bits))
+        precision = self._precision(choice.engine, scale, bits)
+        return replace(choice, precision=precision, int8=choice.int8 if precision == "int8" else "")
 
     def backend(self, choice: Choice) -> Backend:
         """What runs the nets of a choice."""
@@ -108,11 +109,15 @@ class EngineChoice:
             return None
         for scale in sorted(set(scales)):
             before = parsed(labels[str(scale)]) if str(scale) in labels else self._former(scale)
-            if before is None or not before.is_here:
+            if before is None or not before.is_here or not self._has(before, scale):
                 return labels[str(scale)]
             now = self.choice(scale, USUAL_BITS)
             self._choices[scale] = now if now.label == before.label else before
         return None
+
+    def _has(self, choice: Choice, scale: Scale) -> bool:
+        """Whether the net has the file in 8 bits that the choice is about."""
+        return choice.precision != "int8" or choice.int8 == int8_name(self._model.net(scale))
 
     def _former(self, scale: Scale) -> Choice:
         """What ran a net before there was a choice."""

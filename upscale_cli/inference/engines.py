@@ -66,7 +66,7 @@ SLOW_COMPILE: Final = 0.5
 NOTICEABLE_MACS: Final = 10**6
 """Multiply-adds per LR pixel above which trying takes long enough to be reported."""
 
-WORST_RMS: Final[dict[Precision, float]] = {"fp32": 1e-3, "fp16": 1e-2, "bf16": 1e-2}
+WORST_RMS: Final[dict[Precision, float]] = {"fp32": 1e-3, "fp16": 1e-2, "bf16": 1e-2, "int8": 3e-2}
 """Root mean square of what an engine may differ by from torch in fp32, on values in [0, 1]; more is a fault of its own,
 and rules it out."""
 
@@ -80,6 +80,7 @@ class Choice:
         version: of the engine; "" for torch, whose versions were seen to give the same pictures.
         precision: it computes in.
         requests: windows that it computes at a time.
+        int8: beginning of the sha256 of the file that int8 comes from.
         seconds: for one window of the sample, as measured; None where there was no other to compare with.
     """
 
@@ -87,12 +88,14 @@ class Choice:
     version: str
     precision: Precision
     requests: int = 1
+    int8: str = ""
     seconds: float | None = None
 
     @property
     def label(self) -> str:
         """What decides about a pixel, in words: "openvino 2026.4.1 bf16"."""
-        return " ".join(filter(None, (self.engine, self.version, self.precision)))
+        precision = f"{self.precision}:{self.int8}" if self.int8 else self.precision
+        return " ".join(filter(None, (self.engine, self.version, precision)))
 
     @property
     def is_here(self) -> bool:
@@ -116,12 +119,18 @@ def parsed(label: str) -> Choice | None:
     """The choice of a label; None where this version knows no such thing.
 
     >>> parsed("openvino 2026.4.1 bf16")
-    Choice(engine='openvino', version='2026.4.1', precision='bf16', requests=1, seconds=None)
+    Choice(engine='openvino', version='2026.4.1', precision='bf16', requests=1, int8='', seconds=None)
     """
-    engine, *number, precision = label.split(" ")
+    engine, *number, last = label.split(" ")
+    precision, _, int8 = last.partition(":")
     if engine not in KNOWN or precision not in get_args(Precision) or len(number) > 1:
         return None
-    return Choice(engine, "".join(number), cast(Precision, precision))
+    return Choice(engine, "".join(number), cast(Precision, precision), int8=int8)
+
+
+def int8_name(net: LoadedNet) -> str:
+    """What tells its file in 8 bits from others."""
+    return net.int8.sha256[:12] if net.int8 is not None else ""
 
 
 def choose(
@@ -151,6 +160,12 @@ def choose(
             f"{option('engine', TORCH)} does not run ONNX files. Choose {option('engine', OPENVINO)} or "
             f"{option('engine', ONNXRUNTIME)}."
         )
+    if plain.precision == "int8" and (device.type != "cpu" or wanted == TORCH):
+        raise OptionError(
+            f"{option('precision', 'int8')} runs on a CPU, by {option('engine', OPENVINO)} or "
+            f"{option('engine', ONNXRUNTIME)}. Choose one of them with {option('device', 'cpu')}, or another "
+            f"{option('precision')}."
+        )
     if device.type != "cpu":
         if wanted not in ("auto", TORCH):
             raise OptionError(
@@ -160,14 +175,22 @@ def choose(
         return plain
     if wanted == TORCH:
         return plain
+    by_torch = net.graph is None and plain.precision != "int8"
     others = [] if wanted == "auto" else _others(wanted, precision_in, is_free=is_free)
     place = _file(net, scale, wanted, precision_in, is_free=is_free)
     found = _remembered(place, wanted)
-    if found is not None and (net.graph is None or found.engine != TORCH):
+    if found is not None and (by_torch or found.engine != TORCH):
         return found
     others = others or _others(wanted, precision_in, is_free=is_free)
+    if plain.precision == "int8":
+        others = [replace(one, int8=int8_name(net)) for one in others]
+        if not others:
+            raise OptionError(
+                f"{option('precision', 'int8')} needs a processor with VNNI or AMX, and {option('engine', OPENVINO)} "
+                f"or {option('engine', ONNXRUNTIME)} installed. Choose another {option('precision')}."
+            )
     if not others:
-        if net.graph is None:
+        if by_torch:
             return plain
         if any(map(is_installed, RIVALS)):
             raise OptionError(
@@ -266,16 +289,16 @@ def _fastest(net: LoadedNet, scale: Scale, others: list[Choice], plain: Choice, 
             done.add(candidate.engine)
             continue
         found.append(replace(candidate, seconds=seconds))
-    if net.graph is None and not is_wanted:
+    if net.graph is None and plain.precision != "int8" and not is_wanted:
         session = plain.backend.load(net, device, plain.precision)
         with computing(device, plain.precision):
             session.run(lr, given)
             found.append(replace(plain, seconds=_paced(session, lr, given, 1)))
     if not found:
-        other = "another" if net.graph is not None else TORCH
-        raise OptionError(
-            f"{asked_as(others[0].engine)} cannot run {net.descriptor.name} ({why}). Choose {option('engine', other)}."
-        )
+        remedy = option("engine", "another" if net.graph is not None else TORCH)
+        if plain.precision == "int8":
+            remedy = f"another {option('precision')}"
+        raise OptionError(f"{asked_as(others[0].engine)} cannot run {net.descriptor.name} ({why}). Choose {remedy}.")
     return min(found, key=lambda one: one.seconds or math.inf)
 
 

@@ -12,7 +12,7 @@ from typing import Final
 from upscale_cli.errors import DeviceError, OptionError, printable
 from upscale_cli.inference.backends.base import Backend
 from upscale_cli.inference.cgroups import cores
-from upscale_cli.inference.device import processor_name
+from upscale_cli.inference.device import cpu_multiplies_int8, processor_name
 from upscale_cli.inference.options import BY_OPENVINO, ENGINES
 from upscale_cli.messages import option
 from upscale_cli.models.interface import Precision
@@ -85,7 +85,12 @@ def precisions(engine: str) -> frozenset[Precision]:
     if library == ONNXRUNTIME:
         from upscale_cli.inference.backends import onnxruntime
 
-        return frozenset({"fp32", "fp16"}) if onnxruntime.PROVIDERS[device].bears_fp16 else frozenset({"fp32"})
+        found: set[Precision] = {"fp32"}
+        if onnxruntime.PROVIDERS[device].bears_fp16:
+            found.add("fp16")
+        if device == "cpu" and cpu_multiplies_int8():
+            found.add("int8")
+        return frozenset(found)
     return frozenset({"fp32", "fp16", "bf16"})
 
 

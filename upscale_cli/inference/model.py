@@ -1,6 +1,7 @@
 """What `-m` names: a kernel, rows of the registry, or one checkpoint file; its nets, loaded when first needed."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,7 @@ from upscale_cli.messages import option
 from upscale_cli.models.interface import LoadedNet, Precision, Scale
 from upscale_cli.models.known import load_known
 from upscale_cli.models.plugins import architecture
+from upscale_cli.models.quantised import int8_of
 from upscale_cli.models.registry import MODELS, Spec, kernel_named, named, rows_of
 from upscale_cli.models.resolve import available_rows, is_checkpoint_path, obtain_reporting
 
@@ -94,6 +96,12 @@ class Model:
 
     def precision(self, wanted: Wanted, device: Device, scale: Scale, bits: int, engine: str = "torch") -> Precision:
         """What an engine computes the net of that scale in, for pictures of so many bits a channel."""
+        if wanted == "int8" and self.net(scale).int8 is None:
+            able = ", ".join(f"{spec.model} x{spec.scale}" for spec in MODELS if spec.int8)
+            raise OptionError(
+                f"{option('precision', 'int8')} needs a file in 8 bits, and {self.name} x{float(scale):g} has none. "
+                f"Those that have one are {able}. Choose one of them, or another {option('precision')}."
+            )
         spec = self.row(scale)
         bears_fp16 = self._own is None or "fp16" in self._own.descriptor.precisions
         if wanted == "auto" and not bears_fp16 and device.type == "cuda":
@@ -157,7 +165,8 @@ class Model:
 
             return load_spec(spec, found)
 
-        return load_known(found.path, spec.sha256 if found.pinned else None, load, spec.is_of)
+        net = load_known(found.path, spec.sha256 if found.pinned else None, load, spec.is_of)
+        return replace(net, int8=spec.int8) if found.pinned else net
 
     def _load_file(self, path: Path) -> LoadedNet:
         reported: list[str] = []
@@ -171,7 +180,8 @@ class Model:
 
             return load_net_file(path, say=say)
 
-        return load_known(path, None, load, may_be_kept=lambda: not reported)
+        net = load_known(path, None, load, may_be_kept=lambda: not reported)
+        return replace(net, int8=int8_of(path))
 
     def _say(self, text: str) -> None:
         self._listener(Note(text))

@@ -16,7 +16,7 @@ ConditionValue = Union[float, str, Path, "NDArray[Any]"]  # an array's type is n
 
 Alpha = Literal["net", "lanczos", "drop"]
 
-Wanted = Literal["auto", "fp16", "bf16", "fp32"]
+Wanted = Literal["auto", "fp16", "bf16", "fp32", "int8"]
 """A precision, or the choice of it."""
 
 
@@ -64,7 +64,8 @@ class UpscalerOptions:
             once for each machine and net; "onnxruntime:cuda" and others of `ENGINES` on what ONNX Runtime reaches. Else
             a GPU of CUDA's or Apple's is torch's.
         precision: "auto" is fp16 on CUDA, fp32 elsewhere (bf16 on CPUs that are fast at it, for nets that bear
-            it), and always fp32 for pictures of more than 8 bits.
+            it), and always fp32 for pictures of more than 8 bits. "int8" is for models that have a file in 8 bits, on
+            a CPU, by other engines than torch.
         tile: side in LR pixels of the square a tile keeps; 0 chooses by the free memory.
         overlap: LR pixels over which neighbouring tiles blend; None chooses by the net.
         halo: LR pixels that are read around a tile, computed and thrown away; None chooses by the net.

@@ -20,7 +20,8 @@ Colour = Literal["rgb", "luma", "ycbcr"]
 LumaRange = Literal["full", "studio"]
 """Of luma: 0..255, or 16..235 of 255."""
 
-Precision = Literal["fp16", "bf16", "fp32"]
+Precision = Literal["fp16", "bf16", "fp32", "int8"]
+"""int8: weights and activations of the large layers in 8 bits, from a file of their own."""
 
 Sensitive = Literal["first", "last", "sums"]
 """Of a net: the convolution that reads the picture, the one that makes it, the sums of its residual connections."""
@@ -226,6 +227,23 @@ class OnnxNet:
 
 
 @dataclass(frozen=True, slots=True)
+class Int8File:
+    """A checkpoint's net in 8 bits: ONNX as `OnnxNet` has it, bundled.
+
+    Attributes:
+        file: its name.
+        sha256: of it.
+        size: its bytes.
+        loss: dB that it stays below the net in fp32, PSNR of luma against HR on B100 (training/logs).
+    """
+
+    file: str
+    sha256: str
+    size: int
+    loss: float
+
+
+@dataclass(frozen=True, slots=True)
 class LoadedNet:
     """A net and its weights.
 
@@ -233,12 +251,14 @@ class LoadedNet:
         state_dict: float32 on the CPU, under the architecture's keys; empty where there is a `graph`.
         graph: the net itself, where it is no module of torch's.
         identity: what facts about it are kept under; "" where none are. See `models.known`.
+        int8: the same net in 8 bits; None: there is none.
     """
 
     descriptor: Descriptor
     state_dict: "Mapping[str, Tensor]"
     graph: OnnxNet | None = None
     identity: str = ""
+    int8: Int8File | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 from upscale_cli.errors import UnknownModelError
 from upscale_cli.messages import command
-from upscale_cli.models.interface import Descriptor
+from upscale_cli.models.interface import Descriptor, Int8File
 
 Kernel = Literal["bicubic", "lanczos"]
 Channels = Literal["rgb", "luma"]
@@ -48,6 +48,7 @@ class Spec:
         unconfirmed: the sha256 rests on one public source only.
         bf16: engines in which bfloat16 was measured to stay above 50 dB of fp32 (benchmarks/precision.py), and to be
             worth it.
+        int8: the same net in 8 bits, for CPUs; None: there is none that loses less than 0.1 dB.
     """
 
     model: str
@@ -65,6 +66,7 @@ class Spec:
     weak_denoise: str | None = None
     unconfirmed: bool = False
     bf16: tuple[str, ...] = ()
+    int8: Int8File | None = None
     config: Mapping[str, int] = field(default_factory=dict, hash=False)
 
     @property
@@ -152,6 +154,10 @@ MODELS: Final[tuple[Spec, ...]] = (
         sha256="d8868537d7bba701099d53e195b60537afd3174ab01e71340d509747e7824d9a",
         url=None, licence=TRAINED_HERE, about="real-time; clean pictures and video", quality=30,
         bf16=("openvino",),
+        int8=Int8File(
+            "espcn-x3-int8.onnx", "3e67d01d1250c4253fdde14c3d5c24ecc6df701882a833dcade3729639c1a4d7",
+            size=26_034, loss=0.08,
+        ),
     ),
     Spec(
         model="espcn", scale=4, arch="espcn", channels="luma",
@@ -159,6 +165,10 @@ MODELS: Final[tuple[Spec, ...]] = (
         sha256="9cac12153aa9d5cd116cab0eeede92275f069e4b6fbe4d079a43b4411fe70f57",
         url=None, licence=TRAINED_HERE, about="real-time; clean pictures and video", quality=30,
         bf16=("openvino",),
+        int8=Int8File(
+            "espcn-x4-int8.onnx", "b0b71c8003d0028a5144e7c7e2ef99b53ff00bc43cc546e4df9e9b6ebd8b57e0",
+            size=28_113, loss=0.07,
+        ),
     ),
     Spec(
         model="espcn-robust", scale=2, arch="espcn", channels="luma",
@@ -166,6 +176,10 @@ MODELS: Final[tuple[Spec, ...]] = (
         sha256="dc245a3a4c477e0e396933ca419afdbcd7ee437c39650e2bbbe87eded86d3161",
         url=None, licence=TRAINED_HERE, about="real-time; compressed pictures and video", quality=25,
         bf16=("openvino",),
+        int8=Int8File(
+            "espcn-robust-x2-int8.onnx", "148fba4a260de9bf4963bc5a747d0444a0cd4bf7782c8f3aeb5906019b2bf3d1",
+            size=24_549, loss=0.05,
+        ),
     ),
     Spec(
         model="espcn-robust", scale=3, arch="espcn", channels="luma",
@@ -173,6 +187,10 @@ MODELS: Final[tuple[Spec, ...]] = (
         sha256="2fb74f9a6874c67cdee227573bdf8f0b393ed723c08c260442efd7ac13dd75f0",
         url=None, licence=TRAINED_HERE, about="real-time; compressed pictures and video", quality=25,
         bf16=("openvino",),
+        int8=Int8File(
+            "espcn-robust-x3-int8.onnx", "539ee54575084e88c4d8e10ae59842583f9ece5b4162f823d416582b3698e46c",
+            size=26_034, loss=0.01,
+        ),
     ),
     Spec(
         model="espcn-robust", scale=4, arch="espcn", channels="luma",
@@ -180,6 +198,10 @@ MODELS: Final[tuple[Spec, ...]] = (
         sha256="dc1b1f504de94b2e639b1eeaa1189900a263da109e85ac3a93b652dbc0884c7c",
         url=None, licence=TRAINED_HERE, about="real-time; compressed pictures and video", quality=25,
         bf16=("openvino",),
+        int8=Int8File(
+            "espcn-robust-x4-int8.onnx", "930df1800ab8a0be7ad084bd8123819fb0173b4c2f8e9c6371fa603d04b3911f",
+            size=28_113, loss=0.05,
+        ),
     ),
 )  # fmt: skip
 

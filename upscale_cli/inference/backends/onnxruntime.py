@@ -238,4 +238,4 @@ class OnnxRuntime:
             RuntimeError, MemoryError: as the library raises them.
         """
         assert device.type == "cpu", device
-        return OnnxRuntimeSession(graph_of(net), self.provider, precision, self.requests, cores())
+        return OnnxRuntimeSession(graph_of(net, precision), self.provider, precision, self.requests, cores())

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from upscale_cli.inference.backends.openvino_mixed import keep_in_fp32
 from upscale_cli.inference.cgroups import cores
-from upscale_cli.inference.device import Device
+from upscale_cli.inference.device import Device, cpu_multiplies_int8
 from upscale_cli.models.graph_cache import graph_of
 from upscale_cli.models.interface import INPUT, LoadedNet, Precision
 
@@ -32,7 +32,8 @@ SHAPES: Final = 4
 WEIGHT_BYTES: Final = 64 * 2**20
 """Of the weights of all shapes together, beyond which fewer are kept: each has its own copy."""
 
-ELEMENT_TYPES: Final[dict[Precision, str]] = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
+ELEMENT_TYPES: Final[dict[Precision, str]] = {"fp32": "f32", "bf16": "bf16", "fp16": "f16", "int8": "f32"}
+"""Of int8 that of the layers in between; the graph itself says what is in 8 bits."""
 
 _ELEMENT_BYTES: Final = 4
 
@@ -60,6 +61,8 @@ def precisions(device: str) -> frozenset[Precision]:
     """What a device computes in natively, by OpenVINO's own account."""
     found = set(core().get_property(device, "OPTIMIZATION_CAPABILITIES"))
     names: dict[str, Precision] = {"FP32": "fp32", "BF16": "bf16", "FP16": "fp16"}
+    if device == "CPU" and cpu_multiplies_int8():
+        names["INT8"] = "int8"  # on others untried
     return frozenset({"fp32", *(names[name] for name in found & names.keys())})
 
 
@@ -206,7 +209,7 @@ class OpenVino:
             RuntimeError, MemoryError: as the library raises them.
         """
         assert device.type == "cpu", device
-        model = read(graph_of(net))
+        model = read(graph_of(net, precision))
         if precision == "bf16" and net.descriptor.sensitive:
             model = keep_in_fp32(core(), model, net.descriptor.sensitive)
         return OpenVinoSession(model, self.device, precision, self.requests, cores())

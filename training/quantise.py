@@ -1,0 +1,252 @@
+"""Quantises the bundled ESPCN checkpoints to int8 and writes them, with a log of what the model card quotes.
+
+    pip install nncf==3.4.0
+    python -m training.quantise --data FOLDER --eval FOLDER [--kind espcn-robust]
+
+Nothing is trained: `--data` is only looked at, for the range of each layer's values. Between two layers the channels
+are made alike first, which changes nothing of what the net computes and leaves int8 less to round: Xiao et al.,
+"SmoothQuant", ICML 2023, https://arxiv.org/abs/2211.10438, equation 4; how far is tried on training pictures.
+Weights have all 8 bits. Processors without VNNI add two products in 16 bits, where those overflow: they are not given
+these files.
+NNCF: https://github.com/openvinotoolkit/nncf
+"""
+
+import argparse
+import hashlib
+import itertools
+import json
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final, get_args
+
+import numpy as np
+import onnx
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from onnx import numpy_helper
+from torch import Tensor
+
+from training.damage import damaged
+from training.espcn import REPOSITORY, WILD, Kind, _folders, _in_the_wild, measure, read_references
+from training.patches import MakeLR, clean, read_lumas
+from upscale_cli.evaluation.metrics import Plane, crop_to_multiple
+from upscale_cli.inference.backends.base import Session
+from upscale_cli.inference.backends.openvino import OpenVino
+from upscale_cli.inference.device import CPU
+from upscale_cli.models.interface import LoadedNet, OnnxNet
+from upscale_cli.models.loading import load_net
+from upscale_cli.models.onnx_graph import INPUT, onnx_model
+
+NARROWED: Final = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4)
+"""Of the widest range of a layer's values."""
+
+SIDE: Final = 96
+"""LR pixels of what is looked at of a picture, at most."""
+
+EXPONENTS: Final = (0.3, 0.5)
+
+"""How much of the difference between channels the weights take over: 0 none, 1 all of it."""
+
+LOOKED_AT: Final = 200
+TRIED_ON: Final = 64
+"""Training pictures whose values are looked at, and by which exponent and ranges are chosen."""
+
+MEASURED: Final[tuple[str, ...]] = ("JPEG 75",)
+"""What is done to LR, of `WILD`, beside nothing."""
+
+
+def calibration(lumas: Sequence[Plane], scale: int, make_lr: MakeLR) -> list[NDArray[np.float32]]:
+    """(1, 1, H, W) in [0, 1] of each picture, and a slope from black to white, so that no level is beyond them."""
+    found = [np.linspace(0, 1, SIDE * SIDE, dtype=np.float32).reshape(1, 1, SIDE, SIDE)]
+    for hr in lumas:
+        lr = make_lr(crop_to_multiple(hr[: SIDE * scale, : SIDE * scale], scale), scale)
+        found.append(np.ascontiguousarray(lr[None, None] / 255, np.float32))
+    return found
+
+
+def smoothed(net: LoadedNet, data: Sequence[NDArray[np.float32]], exponent: float) -> LoadedNet:
+    """The same net of ReLUs, whose channels between two layers are more alike."""
+    weights = {key: tensor.clone() for key, tensor in net.state_dict.items()}
+    names = sorted({key.partition(".")[0] for key in weights})
+    for at, (first, second) in enumerate(itertools.pairwise(names)):
+        most = torch.stack([_after(weights, names[: at + 1], torch.from_numpy(lr)).amax((0, 2, 3)) for lr in data])
+        values = most.amax(0).clamp(min=1e-3)
+        factors = values**exponent / weights[f"{second}.weight"].abs().amax((0, 2, 3)).clamp(min=1e-4) ** (1 - exponent)
+        weights[f"{first}.weight"] /= factors[:, None, None, None]
+        weights[f"{first}.bias"] /= factors
+        weights[f"{second}.weight"] *= factors[None, :, None, None]
+    return replace(net, state_dict=weights)
+
+
+def _after(weights: Mapping[str, Tensor], names: Sequence[str], x: Tensor) -> Tensor:
+    for name in names:
+        weight = weights[f"{name}.weight"]
+        x = F.relu(F.conv2d(x, weight, weights[f"{name}.bias"], padding=weight.shape[-1] // 2))
+    return x
+
+
+def quantised(net: LoadedNet, data: Sequence[NDArray[np.float32]]) -> bytes:
+    """ONNX whose convolutions take and multiply 8-bit integers; input and output are float32 as ever."""
+    import nncf
+    from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters, OverflowFix
+    from nncf.quantization.range_estimator import RangeEstimatorParametersSet
+
+    nncf.set_log_level("ERROR")
+    model = nncf.quantize(
+        onnx_model(net),
+        nncf.Dataset(data, lambda lr: {INPUT: lr}),
+        subset_size=len(data),
+        preset=nncf.QuantizationPreset.MIXED,
+        advanced_parameters=AdvancedQuantizationParameters(
+            overflow_fix=OverflowFix.DISABLE,
+            disable_bias_correction=True,  # it made espcn x2 worse
+            activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX,
+        ),
+    )
+    _fold(model)
+    del model.metadata_props[:]
+    model.graph.name, model.producer_name, model.doc_string = net.descriptor.name, "upscale-cli", ""
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def _fold(model: onnx.ModelProto) -> None:
+    """Weights are kept as the integers that they become."""
+    graph = model.graph
+    arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    for node in [node for node in graph.node if node.op_type == "QuantizeLinear" and node.input[0] in arrays]:
+        weight, step, zero = (arrays[name] for name in node.input)
+        shape = [-1] + [1] * (weight.ndim - 1) if step.ndim else []
+        step, zero = (np.reshape(value, shape) for value in (step, zero))
+        limits = np.iinfo(zero.dtype)
+        whole = np.clip(np.rint(weight / step) + zero, limits.min, limits.max).astype(zero.dtype)
+        graph.initializer.append(numpy_helper.from_array(whole, node.output[0]))
+        graph.node.remove(node)
+    used = {name for node in graph.node for name in node.input}
+    kept = [tensor for tensor in graph.initializer if tensor.name in used]
+    del graph.initializer[:], graph.value_info[:]
+    graph.initializer.extend(kept)
+
+
+def by_session(session: Session) -> Callable[[Plane], Plane]:
+    """A net at work, which wants full-range luma in [0, 1], as a function from studio luma to studio luma."""
+
+    def upscale(lr: Plane) -> Plane:
+        full = torch.from_numpy((lr - 16) / 219).float()[None, None]
+        sr: Plane = session.run(full, {})[0, 0].double().numpy() * 219 + 16
+        return sr
+
+    return upscale
+
+
+def _session(net: LoadedNet, model: bytes) -> Session:
+    """Of a file that is not in the registry yet."""
+    return OpenVino().load(replace(net, graph=OnnxNet(model, "", 0)), CPU, "int8")
+
+
+def in_int8(net: LoadedNet, model: bytes) -> Callable[[Plane], Plane]:
+    return by_session(_session(net, model))
+
+
+def tuned(net: LoadedNet, model: bytes, batch: Tensor, hr: Tensor) -> tuple[float, bytes]:
+    """The ranges of the two inner layers' values, narrowed where what is cut off costs less than coarse steps do.
+
+    Args:
+        batch: (N, 1, H, W) LR in [0, 1].
+        hr: (N, 1, scale * H, scale * W).
+
+    Returns:
+        PSNR against HR over all of them, and the model.
+    """
+    graph = onnx.load_from_string(model)
+    inner = {node.output[0] for node in graph.graph.node if node.op_type == "Relu"}
+    names = [node.input[1] for node in graph.graph.node if node.op_type == "QuantizeLinear" and node.input[0] in inner]
+    steps = {tensor.name: tensor for tensor in graph.graph.initializer if tensor.name in names}
+    widest = {name: numpy_helper.to_array(tensor) for name, tensor in steps.items()}
+
+    def reached() -> float:
+        sr = _session(net, graph.SerializeToString()).run(batch, {})
+        error = (sr.clamp(0, 1) - hr)[..., 8:-8, 8:-8].square().mean()
+        return float(-10 * torch.log10(error))
+
+    def narrow(name: str, share: float) -> None:
+        steps[name].CopyFrom(numpy_helper.from_array((widest[name] * share).astype(np.float32), name))
+
+    best, shares = reached(), dict.fromkeys(names, 1.0)
+    for name, share in itertools.product(names * 2, NARROWED):
+        narrow(name, share)
+        now = reached()
+        if now > best:
+            best, shares[name] = now, share
+        narrow(name, shares[name])
+    return best, bytes(graph.SerializeToString(deterministic=True))
+
+
+def pairs_for_tuning(lumas: Sequence[Plane], scale: int, make_lr: MakeLR) -> tuple[Tensor, Tensor]:
+    """LR and HR of the pictures that are large enough, in [0, 1]."""
+    side = SIDE // 2
+    large = [hr for hr in lumas if min(hr.shape) >= side * scale][:TRIED_ON]
+    crops = [np.rint(hr[: side * scale, : side * scale]) for hr in large]
+    lr = np.stack([make_lr(hr, scale) for hr in crops])[:, None]
+    return (torch.from_numpy(lr / 255).float(), torch.from_numpy(np.stack(crops)[:, None] / 255).float())
+
+
+def make_file(kind: Kind, scale: int, arguments: argparse.Namespace) -> None:
+    """Quantises one checkpoint, and measures what is lost."""
+    source = arguments.weights / f"{kind}-x{scale}.safetensors"
+    net = load_net(source)
+    lumas = list(read_lumas(arguments.data))
+    lumas = lumas[:: max(1, len(lumas) // LOOKED_AT)]
+    make_lr = clean if kind == "espcn" else _in_the_wild(seed=1)
+    data = calibration(lumas, scale, make_lr)
+    batch, hr = pairs_for_tuning(lumas, scale, make_lr)
+    tried = []
+    for exponent in EXPONENTS:
+        smooth = smoothed(net, data, exponent)
+        reached, model = tuned(net, quantised(smooth, data), batch, hr)
+        print(f"{kind} x{scale}: exponent {exponent}, {reached:.3f} dB on training pictures", flush=True)
+        tried.append((reached, exponent, model))
+    _, chosen, model = max(tried)
+    path = arguments.out / f"{kind}-x{scale}-int8.onnx"
+    path.write_bytes(model)
+    full, whole = by_session(OpenVino().load(net, CPU, "fp32")), in_int8(net, model)
+    wild: dict[str, MakeLR] = {"": clean, **{f", {name}": partial(damaged, damage=WILD[name]) for name in MEASURED}}
+    scores = {}
+    for folder in _folders(arguments.eval):
+        planes = read_references(folder, scale)
+        for condition, make in wild.items():
+            found = {name: asdict(measure(up, planes, scale, make)) for name, up in (("fp32", full), ("int8", whole))}
+            scores[f"{folder.name}{condition}"] = found
+            print(f"{folder.name}{condition}", found, flush=True)
+    log: dict[str, Any] = {
+        "kind": kind, "file": path.name, "bytes": len(model), "sha256": hashlib.sha256(model).hexdigest(),
+        "scale": scale, "of": hashlib.sha256(source.read_bytes()).hexdigest(),
+        "recipe": {"exponent": chosen, "seed": 1, "side": SIDE, "tried_on": len(batch)},
+        "data": {"sets": sorted(each.name for each in _folders(arguments.data)), "pictures": len(lumas)},
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in (
+            "nncf", "openvino", "onnxruntime", "onnx", "numpy")}},
+        "scores": scores,
+    }  # fmt: skip
+    (arguments.logs / f"int8-{kind}-x{scale}.json").write_text(json.dumps(log, indent=1) + "\n", encoding="utf-8")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder of training sets, one folder each")
+    parser.add_argument("--eval", type=Path, help="folder of held-out sets (B100, Set5, ...), one folder each")
+    parser.add_argument("--scale", type=int, nargs="+", default=[2, 3, 4], help="one file each")
+    parser.add_argument("--kind", choices=get_args(Kind), nargs="+", default=get_args(Kind))
+    parser.add_argument("--weights", type=Path, default=REPOSITORY / "weights", help="folder of the checkpoints")
+    parser.add_argument("--out", type=Path, default=REPOSITORY / "weights", help="folder of what is written")
+    parser.add_argument("--logs", type=Path, default=REPOSITORY / "training/logs", help="folder of the JSON logs")
+    arguments = parser.parse_args(argv)
+    for kind, scale in itertools.product(arguments.kind, arguments.scale):
+        make_file(kind, scale, arguments)
+
+
+if __name__ == "__main__":
+    main()
