@@ -295,10 +295,10 @@ def _fastest(net: LoadedNet, scale: Scale, others: list[Choice], plain: Choice, 
             session.run(lr, given)
             found.append(replace(plain, seconds=_paced(session, lr, given, 1)))
     if not found:
-        remedy = option("engine", "another" if net.graph is not None else TORCH)
-        if plain.precision == "int8":
-            remedy = f"another {option('precision')}"
-        raise OptionError(f"{asked_as(others[0].engine)} cannot run {net.descriptor.name} ({why}). Choose {remedy}.")
+        other = "another" if net.graph is not None or plain.precision == "int8" else TORCH
+        raise OptionError(
+            f"{asked_as(others[0].engine)} cannot run {net.descriptor.name} ({why}). Choose {option('engine', other)}."
+        )
     return min(found, key=lambda one: one.seconds or math.inf)
 
 
