@@ -54,9 +54,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def files(folder: Path) -> set[str]:
-    """Below a folder, but for the user's cache, which tests have there."""
+    """Below a folder, but for what is kept of nets: tests have the cache there."""
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    return {name for name in names if not name.startswith("cache/")}
+    return {name for name in names if not name.startswith("cache/nets/")}
 
 
 # Verbs
