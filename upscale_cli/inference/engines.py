@@ -180,7 +180,7 @@ def choose(
     place = _file(net, scale, wanted, precision_in, is_free=is_free)
     found = _remembered(place, wanted)
     if found is not None and (by_torch or found.engine != TORCH):
-        return found
+        return replace(found, int8=int8_name(net)) if found.precision == "int8" else found
     others = others or _others(wanted, precision_in, is_free=is_free)
     if plain.precision == "int8":
         others = [replace(one, int8=int8_name(net)) for one in others]
