@@ -24,6 +24,7 @@ from tests.server import Answer, Server
 from tests.waiting import PATIENCE, until
 from upscale_cli.errors import CheckpointError, FetchError
 from upscale_cli.models import fetch as fetch_module
+from upscale_cli.models import store
 from upscale_cli.models.fetch import Patience, fetch
 from upscale_cli.models.registry import MODELS, Spec
 
@@ -44,8 +45,8 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "cache"
+def folder() -> Path:
+    return store.cache_folder()
 
 
 def spec_for(server: Server | str, *, size: int | None = len(CONTENT), content: bytes = CONTENT) -> Spec:

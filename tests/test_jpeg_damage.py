@@ -14,6 +14,7 @@ from PIL import Image, ImageOps
 from tests.pictures import frame_of, read
 from upscale_cli.errors import InputError
 from upscale_cli.media.image.codecs import pillow_reader
+from upscale_cli.media.image.reader_writer import ImageReader
 
 KINDS: list[dict[str, Any]] = [
     {}, {"subsampling": 0}, {"progressive": True}, {"restart_marker_blocks": 7}, {"restart_marker_rows": 1},
@@ -144,3 +145,21 @@ def test_pixels_stand_as_the_camera_was_held(orientation: int) -> None:
     data = coded(exif=exif.tobytes())
     expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))))
     np.testing.assert_array_equal(read(data)[1][0].pixels, expected)
+
+
+@pytest.mark.parametrize("at", ["at its end", "between its scans"])
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_a_harmless_warning_costs_no_pixel(mode: str, at: str, tmp_path: Path) -> None:
+    """libjpeg warns of bytes that belong to nothing, skips them, and decodes what there is."""
+    noise = np.random.default_rng(0).integers(0, 256, (600, 80, 3), np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(noise).convert(mode).save(stream, "JPEG", quality=90, progressive=at != "at its end")
+    data = stream.getvalue()
+    place = len(data) - 2 if at == "at its end" else data.index(b"\xff\xda", data.index(b"\xff\xda") + 2)
+    path = tmp_path / "a.jpg"
+    path.write_bytes(data[:place] + bytes(7) + data[place:])
+    with Image.open(path) as image:
+        expected = np.asarray(image).reshape(600, 80, -1)
+    with ImageReader(path) as reader:
+        (frame,) = reader
+    np.testing.assert_array_equal(frame.pixels, expected)

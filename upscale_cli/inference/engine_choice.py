@@ -45,7 +45,7 @@ class EngineChoice:
         self._is_asked = (
             _engine_on(device_name, engine) != "auto"
         )  # else UPSCALE_ENGINE, which is about torch's nets, too
-        self._wanted, self._backend, self._say = canonical(_wanted(_engine_on(device_name, engine))), backend, say
+        self._wanted, self._backend, self._say = canonical(engine_wanted(_engine_on(device_name, engine))), backend, say
         self._choices: dict[Scale, Choice] = {}
         self._lock = threading.RLock()
 
@@ -144,7 +144,7 @@ def _engine_on(device: str, engine: str) -> str:
     return needed
 
 
-def _wanted(given: str) -> str:
+def engine_wanted(given: str) -> str:
     """What was asked for; the environment stands in where nothing was."""
     named = os.environ.get(ENGINE_VARIABLE, "").strip().lower()
     if given != "auto" or not named:

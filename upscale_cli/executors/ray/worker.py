@@ -22,6 +22,7 @@ from upscale_cli.executors.ray.shared_files import Probe
 from upscale_cli.files import object_listing
 from upscale_cli.files.object_names import is_object
 from upscale_cli.files.stamp import Stamp
+from upscale_cli.inference.engine_choice import engine_wanted
 from upscale_cli.inference.options import BY_OPENVINO
 from upscale_cli.inference.upscaler import Recipe, Upscaler
 from upscale_cli.jobs.job import Work
@@ -220,7 +221,11 @@ def request_for(work: Work[object], upscaler: Upscaler, probes: tuple[Probe, ...
     if model is not None and is_checkpoint_path(model):
         model = os.path.abspath(Path(model).expanduser())
     options = upscaler.recipe.options
-    recipe = Recipe(model, replace(options, device=options.device if options.device in BY_OPENVINO else "auto"))
+    by_openvino = options.device in BY_OPENVINO
+    device = options.device if by_openvino else "auto"
+    # What this machine's environment says of engines counts on workers too, whose environment is another.
+    engine = options.engine if by_openvino else engine_wanted(options.engine)
+    recipe = Recipe(model, replace(options, device=device, engine=engine))
     return Request(work.absolute(), recipe, upscaler.why, _identity(upscaler), probes)
 
 

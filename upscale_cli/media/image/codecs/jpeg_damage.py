@@ -64,8 +64,11 @@ def decoded(
         for top in range(0, height, _BAND):
             bottom = min(top + _BAND, height)
             band = picture.read_scanlines(0, 0, top, bottom, 0, 0, channels, "uint8")
-            if band is None or picture.has_error:
-                break
+            wrong = _in_words(picture.geterror()) if picture.has_error else ""
+            if wrong:
+                return upright, wrong
+            if band is None:  # without a word, or with a harmless one
+                return None
             stored[top:bottom] = band.reshape(bottom - top, width, channels)
         return upright, _in_words(picture.geterror())
 
@@ -78,8 +81,9 @@ def warning_of(file: BinaryIO) -> str:
         spec = picture.spec()
         for top in range(0, spec.height, _BAND):
             picture.read_scanlines(0, 0, top, min(top + _BAND, spec.height), 0, 0, spec.nchannels, "uint8")
-            if picture.has_error:
-                break
+            wrong = _in_words(picture.geterror()) if picture.has_error else ""
+            if wrong:
+                return wrong
         return _in_words(picture.geterror())
 
 
