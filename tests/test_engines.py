@@ -173,6 +173,19 @@ def test_the_fastest_is_taken_and_remembered(monkeypatch: pytest.MonkeyPatch) ->
         choice_of(net_of("srvgg"))  # another net
 
 
+@pytest.mark.parametrize(("several", "taken"), [(1.1, 2), (1.3, 1)])
+def test_several_windows_at_a_time_may_be_a_little_slower(
+    several: float, taken: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def paced(session: Session, _lr: Tensor, _given: object, callers: int) -> float:
+        return (several if callers == 2 else 1.0) if isinstance(session, OpenVinoSession) else 5.0
+
+    monkeypatch.setattr(engines, "_paced", paced)
+    monkeypatch.setattr(engines, "SLOW_COMPILE", math.inf)
+    monkeypatch.setattr(engines_here, "cores", lambda: 2)
+    assert choice_of(net_of("espcn")).requests == taken
+
+
 def test_torch_stays_where_it_is_faster(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engines, "_paced", lambda session, *_: 2.0 if isinstance(session, OpenVinoSession) else 1.0)
     assert choice_of(net_of("espcn")).engine == "torch"

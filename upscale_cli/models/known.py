@@ -21,8 +21,9 @@ from upscale_cli.models import store
 from upscale_cli.models.archs import ARCHS
 from upscale_cli.models.interface import Descriptor, LoadedNet
 
-LARGEST_CHECKPOINT: Final = 8 * 2**20
-"""Bytes. What is larger takes long to compute anyway, and would fill the cache."""
+LARGEST_CHECKPOINT: Final = 96 * 2**20
+"""Bytes; the largest of the registry have 67 MB. What is larger takes long to compute anyway, and would fill the
+cache."""
 
 LARGEST_SIDECAR: Final = 1 << 20
 
