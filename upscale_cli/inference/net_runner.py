@@ -119,7 +119,7 @@ class Sessions:
         with self._lock:
             self.callers = callers
             for session in self._loaded.values():
-                session.share(callers if callers > 1 else self._at_a_time)
+                session.share(callers)
 
 
 class NetRunner(ABC):

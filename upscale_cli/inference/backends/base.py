@@ -24,7 +24,8 @@ class Session(Protocol):
         """How many callers at a time keep the device busy; above 1, it is worth having as many."""
 
     def share(self, callers: int) -> None:
-        """So many threads, of which each has its share of the processor, will call at a time."""
+        """So many threads, of which each has its share of the processor, will call at a time; 1: one source alone,
+        with `concurrency` windows in flight."""
 
     def run(self, batch: "Tensor", conditions: "Mapping[str, Tensor]") -> "Tensor":
         """Runs the net.

@@ -105,7 +105,8 @@ class OnnxRuntimeSession:
         self._provider, self._precision = provider, precision
         its = PROVIDERS[provider]
         self._model = _halved(model) if precision == "fp16" and its.half is None else model
-        self._requests, self._threads = requests, threads
+        self._own = self._requests = requests
+        self._threads = threads
         self._sessions: OrderedDict[tuple[tuple[int, ...], ...], Any] = OrderedDict()
         self._lock = threading.Lock()
         if not its.by_shape:
@@ -113,13 +114,14 @@ class OnnxRuntimeSession:
 
     @property
     def concurrency(self) -> int:
-        return self._requests
+        return self._own
 
     def share(self, callers: int) -> None:
         """So many threads call at a time."""
         with self._lock:
-            if callers != self._requests:
-                self._requests = callers
+            wanted = callers if callers > 1 else self._own
+            if wanted != self._requests:
+                self._requests = wanted
                 self._sessions.clear()
 
     def run(self, batch: "Tensor", conditions: "Mapping[str, Tensor]") -> "Tensor":

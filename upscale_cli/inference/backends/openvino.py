@@ -108,7 +108,8 @@ class OpenVinoSession:
 
     def __init__(self, model: Any, device: str, precision: Precision, requests: int, threads: int) -> None:
         self._model, self._device, self._precision = model, device, precision
-        self._requests, self._threads = requests, threads
+        self._own = self._requests = requests
+        self._threads = threads
         weights = sum(node.get_element_type().size * int(np.prod(node.get_output_shape(0)))
                       for node in model.get_ops() if node.get_type_name() == "Constant")  # fmt: skip
         self._kept = max(1, min(SHAPES, WEIGHT_BYTES // max(1, weights)))
@@ -117,13 +118,16 @@ class OpenVinoSession:
 
     @property
     def concurrency(self) -> int:
-        return self._requests
+        """Two at least, where there are cores for it: one waits while the other is computed, so that what is done
+        before and after a net is done meanwhile."""
+        return max(2, self._own) if self._threads > 1 else self._own
 
     def share(self, callers: int) -> None:
         """So many threads call at a time."""
         with self._lock:
-            if callers != self._requests:
-                self._requests = callers
+            streams = callers if callers > 1 else self._own
+            if streams != self._requests:
+                self._requests = streams
                 self._compiled.clear()
 
     def run(self, batch: "Tensor", conditions: "Mapping[str, Tensor]") -> "Tensor":
