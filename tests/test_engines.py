@@ -384,3 +384,14 @@ def test_openvino_keeps_the_order_of_channels() -> None:
     sr = OpenVinoSession(openvino.read(data), "CPU", "fp32", 1, 1).infer({"lr": picture})
     expected = np.einsum("oc,nchw->nohw", weights[:, :, 0, 0], picture[:, order])
     np.testing.assert_allclose(sr, expected, atol=1e-4)
+
+
+def test_a_picture_of_one_window_is_divided_among_those_in_flight(noise: Callable[..., Pixels]) -> None:
+    net = net_of("espcn")
+    alone = TiledNet(net, CPU, "fp32", say=nothing_said)
+    two = TiledNet(net, CPU, "fp32", backend=OpenVino(requests=2), say=nothing_said)
+    assert (alone.tile_count(300, 400), two.tile_count(300, 400), two.tile_count(100, 100)) == (1, 2, 1)
+    lr = noise(300, 400, 3)
+    assert np.abs(two.upscale(lr, np.uint8).astype(int) - alone.upscale(lr, np.uint8).astype(int)).max() <= 1
+    two.share(3)  # pictures of three threads: each is whole
+    assert two.tile_count(300, 400) == 1

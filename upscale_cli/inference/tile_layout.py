@@ -18,7 +18,7 @@ from upscale_cli.inference.device import CPU, ELEMENT_BYTES, Device, tile_budget
 from upscale_cli.inference.frame_grid import frame_spans
 from upscale_cli.inference.options import check_tile
 from upscale_cli.inference.profile import Profile
-from upscale_cli.inference.tiling import MIN_TILE, Geometry, Limits, Span, automatic_tiles, tile_spans
+from upscale_cli.inference.tiling import ALIGNMENT, MIN_TILE, Geometry, Limits, Span, automatic_tiles, tile_spans
 from upscale_cli.messages import option
 from upscale_cli.models.interface import Descriptor, Precision, Scale
 
@@ -37,6 +37,9 @@ JOINED_BYTES: Final = 3 * 2
 
 CHROMA_REACH: Final = 2
 """LR pixels on each side that bicubic interpolation looks at, by which the colours of a luma net are enlarged."""
+
+WORTH_DIVIDING: Final = 256**2
+"""LR pixels of a picture above which it is divided among the windows that are computed at a time."""
 
 DEFAULT_OVERLAP: Final = 16
 """LR pixels over which the tiles blend, for nets whose halo is less than their field."""
@@ -98,6 +101,7 @@ class TileLayout:
         self._net, self.geometry, self._tile, self.wrap = net, geometry, tile, wrap
         self._devices, self._cost, self._precision = devices, cost, precision
         self._memory, self._sharing = memory, 1
+        self.in_flight = 1
 
     @property
     def is_asked_for(self) -> bool:
@@ -151,13 +155,24 @@ class TileLayout:
         elif self._tile:
             tiles = (self._tile, self._tile)
         else:
-            usual = limits or self._limits
+            usual = limits or self._in_flight(height, width, self._limits)
             tiles = automatic_tiles(height, width, shape.overlap, shape.halo, shape.multiple_of, usual)
         rows, columns = (
             tile_spans(length, tile, shape.overlap, shape.halo, shape.multiple_of)
             for length, tile in zip((height, width), tiles, strict=True)
         )
         return rows, columns
+
+    def _in_flight(self, height: int, width: int, usual: Limits) -> Limits:
+        """Limits by which a picture that would be one window becomes as many as are computed at a time.
+
+        Only where tiles are what the whole is: else a window that memory has room for stays whole.
+        """
+        is_one = max(height, width) <= usual.side and height * width <= usual.pixels
+        if self.in_flight == 1 or not is_one or not self._net.exact or height * width < WORTH_DIVIDING:
+            return usual
+        rows = math.ceil(height / self.in_flight) + 2 * self.geometry.halo + ALIGNMENT
+        return replace(usual, pixels=min(usual.pixels, rows * width))
 
     def frame_grid(self, height: int, width: int, spare: float) -> tuple[list[Span], list[Span]]:
         """As `grid`, of a frame on its device: the same windows for all frames of that size, as large as memory allows.

@@ -371,6 +371,7 @@ class TiledNet:
             return
         for net in self._runners:
             net.share(threads)
+        self._layout.in_flight = self.concurrency if self._runners[0].begins_at_once else 1
         if self.concurrency != self._parts:  # of the memory, each has its part
             self._parts = self.concurrency
             self._layout.share(self._parts)
