@@ -47,7 +47,7 @@ from upscale_cli.text import amount
 WORK_MEMORY: Final = 256 * 2**20
 """Bytes for tiles and encoders, in addition to the pictures themselves."""
 
-TILE_SHARE: Final = 4
+TILE_SHARE: Final = 8
 """A window may take one part in so many of the memory there is."""
 
 DISK_SHARE: Final = 0.05
