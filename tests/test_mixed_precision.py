@@ -28,7 +28,7 @@ def net_of_two_blocks() -> LoadedNet:
 
 def executed(session: OpenVinoSession) -> list[tuple[str, str]]:
     """(kind of layer, precision) of what was compiled last, in order, by OpenVINO's account of what it runs."""
-    compiled: Any = next(reversed(session._compiled.values()))._compiled
+    compiled: Any = next(reversed(session._begun.values()))._compiled
     facts = [node.get_rt_info() for node in compiled.get_runtime_model().get_ordered_ops()]
     return [(str(one["layerType"].astype(str)), str(one["runtimePrecision"].astype(str))) for one in facts]
 

@@ -8,26 +8,22 @@ https://onnxruntime.ai/docs/api/python/api_summary.html, https://onnxruntime.ai/
 """
 
 import hashlib
-import threading
 import warnings
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from upscale_cli.inference.backends.array_session import EngineSession, Shapes
 from upscale_cli.inference.cgroups import cores
 from upscale_cli.inference.device import Device
 from upscale_cli.models import store
 from upscale_cli.models.graph_cache import graph_of
 from upscale_cli.models.interface import INPUT, OUTPUT, LoadedNet, Precision
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +56,6 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
 }
 """By the names that engines go by: "onnxruntime:cpu"."""
 
-SHAPES: Final = 4
-"""Sessions at a time, of providers that compile for one shape."""
-
 _QUIET: Final = 3  # errors
 
 
@@ -90,8 +83,8 @@ def engine_folder() -> Path:
     return store.cache_folder() / "tensorrt"
 
 
-class OnnxRuntimeSession:
-    """A net by one provider; see `base.Session`.
+class OnnxRuntimeSession(EngineSession[Any]):
+    """A net by one provider; see `EngineSession`.
 
     Args:
         model: ONNX, of free sides.
@@ -102,52 +95,24 @@ class OnnxRuntimeSession:
     """
 
     def __init__(self, model: bytes, provider: str, precision: Precision, requests: int, threads: int) -> None:
+        super().__init__(requests, threads)
         self._provider, self._precision = provider, precision
         its = PROVIDERS[provider]
         self._model = _halved(model) if precision == "fp16" and its.half is None else model
-        self._own = self._requests = requests
-        self._threads = threads
-        self._sessions: OrderedDict[tuple[tuple[int, ...], ...], Any] = OrderedDict()
-        self._lock = threading.Lock()
         if not its.by_shape:
             self._session_for({})  # what it does not know shows at once
 
-    @property
-    def concurrency(self) -> int:
-        return self._own
-
-    def share(self, callers: int) -> None:
-        """So many threads call at a time."""
-        with self._lock:
-            wanted = callers if callers > 1 else self._own
-            if wanted != self._requests:
-                self._requests = wanted
-                self._sessions.clear()
-
-    def run(self, batch: "Tensor", conditions: "Mapping[str, Tensor]") -> "Tensor":
-        import torch
-
-        given = {INPUT: batch, **conditions}
-        return torch.from_numpy(self.infer({name: value.contiguous().numpy() for name, value in given.items()}))
-
     def infer(self, inputs: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
-        """`run` without torch: contiguous arrays by their names in, the SR picture out."""
         session = self._session_for({name: value.shape for name, value in inputs.items()})
         with _as_python_raises():
             (sr,) = session.run([OUTPUT], dict(inputs))
         return np.asarray(sr)
 
-    def _session_for(self, shapes: Mapping[str, tuple[int, ...]]) -> Any:
+    def _session_for(self, shapes: Shapes) -> Any:
         key = tuple(shapes.values()) if PROVIDERS[self._provider].by_shape else ()
-        with self._lock:
-            if key not in self._sessions:
-                while len(self._sessions) >= SHAPES:
-                    self._sessions.popitem(last=False)
-                self._sessions[key] = self._begin(shapes)
-            self._sessions.move_to_end(key)
-            return self._sessions[key]
+        return self._begun_for(key, lambda: self._begin(shapes))
 
-    def _begin(self, shapes: Mapping[str, tuple[int, ...]]) -> Any:
+    def _begin(self, shapes: Shapes) -> Any:
         import onnxruntime
 
         its = PROVIDERS[self._provider]
@@ -201,7 +166,7 @@ def _as_python_raises() -> Iterator[None]:
         raise RuntimeError(text) from error
 
 
-def _kept_engines(model: bytes, shapes: Mapping[str, tuple[int, ...]], precision: Precision) -> dict[str, str]:
+def _kept_engines(model: bytes, shapes: Shapes, precision: Precision) -> dict[str, str]:
     """TensorRT's options to keep what it builds, which takes it minutes; it tells devices apart by itself as well."""
     import torch
 

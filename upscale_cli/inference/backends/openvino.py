@@ -8,34 +8,25 @@ https://docs.openvino.ai/2026/openvino-workflow/running-inference.html
 """
 
 import functools
-import threading
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from upscale_cli.inference.backends.array_session import MOST_SHAPES, EngineSession, Shapes
 from upscale_cli.inference.backends.openvino_mixed import keep_in_fp32
 from upscale_cli.inference.cgroups import cores
 from upscale_cli.inference.device import Device, cpu_multiplies_int8
 from upscale_cli.models.graph_cache import graph_of
-from upscale_cli.models.interface import INPUT, LoadedNet, Precision
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-SHAPES: Final = 4
-"""Compiled at a time: a picture's windows are all alike, and what it takes to compile is little beside running it."""
+from upscale_cli.models.interface import LoadedNet, Precision
 
 WEIGHT_BYTES: Final = 64 * 2**20
 """Of the weights of all shapes together, beyond which fewer are kept: each has its own copy."""
 
 ELEMENT_TYPES: Final[dict[Precision, str]] = {"fp32": "f32", "bf16": "bf16", "fp16": "f16", "int8": "f32"}
 """Of int8 that of the layers in between; the graph itself says what is in 8 bits."""
-
-_ELEMENT_BYTES: Final = 4
 
 
 @functools.cache
@@ -95,8 +86,8 @@ def read(data: bytes) -> Any:
     return model
 
 
-class OpenVinoSession:
-    """A net on a device of OpenVINO's; see `base.Session`.
+class OpenVinoSession(EngineSession["_Compiled"]):
+    """A net on a device of OpenVINO's, compiled for some shapes; see `EngineSession`.
 
     Args:
         model: openvino's, with free sides.
@@ -107,14 +98,10 @@ class OpenVinoSession:
     """
 
     def __init__(self, model: Any, device: str, precision: Precision, requests: int, threads: int) -> None:
-        self._model, self._device, self._precision = model, device, precision
-        self._own = self._requests = requests
-        self._threads = threads
         weights = sum(node.get_element_type().size * int(np.prod(node.get_output_shape(0)))
                       for node in model.get_ops() if node.get_type_name() == "Constant")  # fmt: skip
-        self._kept = max(1, min(SHAPES, WEIGHT_BYTES // max(1, weights)))
-        self._compiled: OrderedDict[tuple[tuple[int, ...], ...], _Compiled] = OrderedDict()
-        self._lock = threading.Lock()
+        super().__init__(requests, threads, max(1, min(MOST_SHAPES, WEIGHT_BYTES // max(1, weights))))
+        self._model, self._device, self._precision = model, device, precision
 
     @property
     def concurrency(self) -> int:
@@ -122,35 +109,12 @@ class OpenVinoSession:
         before and after a net is done meanwhile."""
         return max(2, self._own) if self._threads > 1 else self._own
 
-    def share(self, callers: int) -> None:
-        """So many threads call at a time."""
-        with self._lock:
-            streams = callers if callers > 1 else self._own
-            if streams != self._requests:
-                self._requests = streams
-                self._compiled.clear()
-
-    def run(self, batch: "Tensor", conditions: "Mapping[str, Tensor]") -> "Tensor":
-        import torch
-
-        given = {INPUT: batch, **conditions}
-        return torch.from_numpy(self.infer({name: value.contiguous().numpy() for name, value in given.items()}))
-
     def infer(self, inputs: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
-        """`run` without torch: contiguous arrays by their names in, the SR picture out."""
-        return self._compiled_for({name: value.shape for name, value in inputs.items()}).infer(inputs)
+        shapes = {name: value.shape for name, value in inputs.items()}
+        compiled = self._begun_for(tuple(shapes.values()), lambda: _Compiled(self._compile(shapes)))
+        return compiled.infer(inputs)
 
-    def _compiled_for(self, shapes: Mapping[str, tuple[int, ...]]) -> "_Compiled":
-        key = tuple(shapes.values())
-        with self._lock:
-            if key not in self._compiled:
-                while len(self._compiled) >= self._kept:
-                    self._compiled.popitem(last=False)
-                self._compiled[key] = _Compiled(self._compile(shapes))
-            self._compiled.move_to_end(key)
-            return self._compiled[key]
-
-    def _compile(self, shapes: Mapping[str, tuple[int, ...]]) -> Any:
+    def _compile(self, shapes: Shapes) -> Any:
         model = self._model.clone()
         model.reshape({name: list(shape) for name, shape in shapes.items()})
         settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": ELEMENT_TYPES[self._precision]}
