@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from upscale_cli.inference.backends.torch_eager import TORCH_EAGER
 from upscale_cli.inference.color_adapter import ColorAdapter
@@ -54,6 +55,19 @@ def stub(
         luma_range=luma_range, halo=halo, exact=exact, **facts,
     )  # fmt: skip
     return LoadedNet(net, make().state_dict())
+
+
+class Leveled(nn.Module):
+    """Has an input beside the picture."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 12, 3, padding=1)
+        self.shuffle = nn.PixelShuffle(2)
+
+    def forward(self, lr: Tensor, noise_level: Tensor) -> Tensor:
+        made: Tensor = torch.tanh(self.shuffle(self.conv(lr))) * noise_level[:, None, None, None]
+        return made
 
 
 MADE_UP: Final = Architecture(

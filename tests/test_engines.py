@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from tests.clips import Clips
 from tests.command import Run
-from tests.nets import CPU, loaded, stub
+from tests.nets import CPU, Leveled, loaded, stub
 from tests.test_frame_upscaler import TV, TWICE, random_frame
 from upscale_cli import Upscaler
 from upscale_cli.errors import DeviceError, OptionError
@@ -105,23 +105,13 @@ def test_frames_in_flight_come_back_in_order(name: str) -> None:
 def test_bf16_stays_above_50_db(model: str, scale: int) -> None:
     lr = photo(200, 260).astype(np.float32) / 255
     fp32 = Upscaler(model, device="cpu", engine="torch", precision="fp32")
-    if "bf16" not in engines.openvino_precisions():
+    if "bf16" not in engines_here.precisions("openvino"):
         pytest.skip("this processor does not multiply bf16")
     net = TiledNet(fp32._model.net(scale), CPU, "bf16", scale=scale, backend=OpenVino(), say=nothing_said)
     assert decibels(net.upscale(lr, np.float32), np.asarray(fp32(lr, scale))) > 50
 
 
 def test_inputs_beside_the_picture() -> None:
-    class Leveled(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.conv = nn.Conv2d(3, 12, 3, padding=1)
-            self.shuffle = nn.PixelShuffle(2)
-
-        def forward(self, lr: Tensor, noise_level: Tensor) -> Tensor:
-            made: Tensor = self.shuffle(self.conv(lr)) * noise_level[:, None, None, None]
-            return made
-
     torch.manual_seed(0)
     net = stub(Leveled, inputs=(InputSpec(name="noise_level"),), halo=1)
     given = {"noise_level": 0.5}
@@ -142,7 +132,7 @@ def test_few_shapes_are_kept_compiled() -> None:
 
 
 def test_fp32_is_tried_too_where_nobody_asked_for_half_precision() -> None:
-    if "bf16" not in engines.openvino_precisions():
+    if "bf16" not in engines_here.precisions("openvino"):
         pytest.skip("this processor does not multiply bf16")
     found = [list(engines._ways("openvino", "bf16", is_free=is_free)) for is_free in (True, False)]
     assert [{one.precision for one in each} for each in found] == [{"bf16", "fp32"}, {"bf16"}]

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tests.nets import loaded, stub
+from tests.nets import Leveled, loaded, stub
 from upscale_cli.models.archs.espcn import ESPCN
 from upscale_cli.models.archs.rrdbnet import RRDBNet
 from upscale_cli.models.archs.srvgg import SRVGGNetCompact
@@ -35,18 +35,6 @@ class Attentive(nn.Module):
         x = x * self.attention(x) - 0.1 * x
         base = F.interpolate(lr, scale_factor=2, mode="bicubic", align_corners=False)
         return torch.clamp(self.up(x), -1, 1) + base
-
-
-class Leveled(nn.Module):
-    """Has an input beside the picture."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(3, 12, 3, padding=1)
-        self.shuffle = nn.PixelShuffle(2)
-
-    def forward(self, lr: Tensor, noise_level: Tensor) -> Tensor:
-        return torch.tanh(self.shuffle(self.conv(lr))) * noise_level[:, None, None, None]
 
 
 class Deciding(nn.Module):

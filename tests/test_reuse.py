@@ -26,7 +26,7 @@ from upscale_cli.frames.colour_tags import ColourTags
 from upscale_cli.frames.pixel_format import FORMATS
 from upscale_cli.inference import frame_grid, reuse, tiled
 from upscale_cli.inference.backends.openvino import OpenVino
-from upscale_cli.inference.engines import openvino_precisions
+from upscale_cli.inference.engines_here import precisions
 from upscale_cli.inference.frame_grid import frame_spans
 from upscale_cli.inference.reuse import Reuse
 from upscale_cli.inference.sizing import Target
@@ -518,7 +518,7 @@ def test_samples_are_the_same_by_openvino_with_frames_in_progress(
 ) -> None:
     """Two requests at a time: a frame begins before the one that it takes windows from is done."""
     pytest.importorskip("openvino", reason="OpenVINO has no wheel for this machine")
-    if precision not in openvino_precisions():
+    if precision not in precisions("openvino"):
         pytest.skip("OpenVINO does not compute in bf16 on this processor")
     monkeypatch.setattr(tiled, "spare_of", lambda *_: 0.6)
     width, height = 240, 180

@@ -25,8 +25,8 @@ from upscale_cli.inference.color_adapter import ColorAdapter
 from upscale_cli.inference.conditions import Conditions
 from upscale_cli.inference.device import CPU, Device, computing, is_out_of_memory, memory_explained, release_memory
 from upscale_cli.inference.health import health_of
-from upscale_cli.inference.net_runner import NetRunner, Pending, Sessions, Through, Window
-from upscale_cli.inference.scheduler import InFlight
+from upscale_cli.inference.net_runner import NetRunner, Sessions, Through, Window
+from upscale_cli.inference.scheduler import InFlight, Pending
 from upscale_cli.inference.tiling import Geometry, RowBlender, Span
 from upscale_cli.inference.window_adapter import WindowAdapter
 from upscale_cli.models.interface import Precision

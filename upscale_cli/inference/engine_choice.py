@@ -42,10 +42,10 @@ class EngineChoice:
         backend: Backend | None, say: Say,
     ) -> None:  # fmt: skip
         self._model, self._device, self._wanted_precision = model, device, precision
-        self._is_asked = (
-            _engine_on(device_name, engine) != "auto"
-        )  # else UPSCALE_ENGINE, which is about torch's nets, too
-        self._wanted, self._backend, self._say = canonical(engine_wanted(_engine_on(device_name, engine))), backend, say
+        self._backend, self._say = backend, say
+        named = _engine_on(device_name, engine)
+        self._is_asked = named != "auto"  # else UPSCALE_ENGINE, which is about torch's nets, too
+        self._wanted = canonical(engine_wanted(named))
         self._choices: dict[Scale, Choice] = {}
         self._lock = threading.RLock()
 

@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast, get_args
@@ -137,6 +137,11 @@ def int8_name(net: LoadedNet) -> str:
     return net.int8.sha256[:12] if net.int8 is not None else ""
 
 
+def rivals_here() -> list[str]:
+    """Those of `RIVALS` that are installed."""
+    return [engine for engine in RIVALS if is_installed(engine)]
+
+
 def choose(
     net: LoadedNet, scale: Scale, device: Device, wanted: str, precision_in: Callable[[str], Precision], say: Say,
     *, is_free: bool = False,
@@ -196,7 +201,7 @@ def choose(
     if not others:
         if by_torch:
             return plain
-        if any(map(is_installed, RIVALS)):
+        if rivals_here():
             raise OptionError(
                 f"{option('precision', precision_in(OPENVINO))} is not what an engine for ONNX files has here. Choose "
                 f"{option('precision', 'auto')} or fp32."
@@ -219,8 +224,7 @@ def _others(wanted: str, precision_in: Callable[[str], Precision], *, is_free: b
         OptionError, DeviceError: the engine that is wanted is not here, or does not compute in that precision.
     """
     if wanted == "auto":
-        here = [engine for engine in RIVALS if is_installed(engine)]
-        return [one for engine in here for one in _ways(engine, precision_in(engine), is_free=is_free)]
+        return [one for engine in rivals_here() for one in _ways(engine, precision_in(engine), is_free=is_free)]
     if not is_installed(wanted):
         raise OptionError(
             f"{asked_as(wanted)} is not installed here. Choose {option('engine', TORCH)}, or install it: "
@@ -236,11 +240,6 @@ def _others(wanted: str, precision_in: Callable[[str], Precision], *, is_free: b
             f"{option('precision')}, or another {option('engine')}."
         )
     return others
-
-
-def openvino_precisions() -> frozenset[Precision]:
-    """What this processor computes in by OpenVINO."""
-    return precisions(OPENVINO)
 
 
 def _ways(engine: str, precision: Precision, *, is_free: bool) -> Iterator[Choice]:
@@ -339,18 +338,13 @@ def _paced(session: Session, lr: "Tensor", given: "dict[str, Tensor]", callers: 
     import torch
 
     best, begin = math.inf, time.perf_counter()
-    if callers == 1:
+    with ThreadPoolExecutor(callers) if callers > 1 else nullcontext() as pool, torch.no_grad():
         for _ in range(TIMED_RUNS):
             start = time.perf_counter()
-            session.run(lr, given)
-            best = min(best, time.perf_counter() - start)
-            if time.perf_counter() - begin > TIMED_SECONDS:
-                break
-        return best
-    with ThreadPoolExecutor(callers) as pool, torch.no_grad():
-        for _ in range(TIMED_RUNS):
-            start = time.perf_counter()
-            list(pool.map(lambda _: session.run(lr, given), range(callers)))
+            if pool is None:
+                session.run(lr, given)
+            else:
+                list(pool.map(lambda _: session.run(lr, given), range(callers)))
             best = min(best, (time.perf_counter() - start) / callers)
             if time.perf_counter() - begin > TIMED_SECONDS:
                 break

@@ -25,9 +25,10 @@ from upscale_cli.frames.pixel_format import PixelFormat
 from upscale_cli.inference.clip_range import UsedLevels
 from upscale_cli.inference.cuda_frames import FrameGraph, Stopwatch, Streams, fetched
 from upscale_cli.inference.device import memory_explained
-from upscale_cli.inference.frames_in_flight import DownloadingFrame, PendingFrame, SRSamples
+from upscale_cli.inference.frames_in_flight import DownloadingFrame, SRSamples
 from upscale_cli.inference.health import is_sound
 from upscale_cli.inference.reuse import PassReuse, Reuse, Turn
+from upscale_cli.inference.scheduler import Pending
 from upscale_cli.inference.sizing import Target
 from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.inference.value_range import ValueRange
@@ -196,7 +197,7 @@ class FrameUpscaler:
 
     # A frame's way
 
-    def launch(self, requests: Sequence[FrameRequest]) -> SRSamples | PendingFrame | DownloadingFrame:
+    def launch(self, requests: Sequence[FrameRequest]) -> SRSamples | Pending[Tensor] | DownloadingFrame:
         """Begins with a frame; where it is the only one at a time it is done when this returns.
 
         Args:
@@ -217,18 +218,18 @@ class FrameUpscaler:
         self._took(time.perf_counter() - begin, 0.0, 0.0)
         work = replace(work, turn=self.reuse.turn() if self.reuse and work.net else None)
         if self.concurrency == 1:
-            return SRSamples(self._computed(lr, work))
+            return self._computed(lr, work)
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self.concurrency, thread_name_prefix="frame")
-        return PendingFrame(self._pool.submit(self._computed, lr, work))
+        return Pending(self._pool.submit(self._computed, lr, work))
 
-    def _computed(self, lr: Tensor, work: Work) -> Tensor:
+    def _computed(self, lr: Tensor, work: Work) -> SRSamples:
         """Flat LR samples on the device to flat SR samples on the host."""
         begin = time.perf_counter()
         with work.turn or nullcontext():
             sr, _ = self._compute(lr, work)
         computed = time.perf_counter()
-        done = sr.cpu()
+        done = SRSamples(sr.cpu())
         self._took(0.0, (computed - begin) / self.concurrency, time.perf_counter() - computed)
         return done
 

@@ -1,7 +1,6 @@
 """Frames that a device has begun with, or is done with; see `scheduler.InFlight`."""
 
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -24,23 +23,6 @@ class SRSamples:
 
     def result(self, _place: int) -> Tensor:
         return self.samples
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PendingFrame:
-    """A frame that a thread is at work on."""
-
-    future: Future[Tensor]
-
-    @property
-    def is_done(self) -> bool:
-        return False
-
-    def wait(self) -> None:
-        self.future.result()
-
-    def result(self, _place: int) -> Tensor:
-        return self.future.result()
 
 
 @dataclass(slots=True, eq=False)

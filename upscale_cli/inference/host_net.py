@@ -24,8 +24,8 @@ from upscale_cli.inference.color import rounded
 from upscale_cli.inference.conditions import blank
 from upscale_cli.inference.device import keep_memory_between_layers, memory_explained
 from upscale_cli.inference.host_color import HostColorAdapter, health_of_array, pixels_of, unit_of
-from upscale_cli.inference.net_runner import NetRunner, Pending, Sessions, Through, Window
-from upscale_cli.inference.scheduler import InFlight
+from upscale_cli.inference.net_runner import NetRunner, Sessions, Through, Window
+from upscale_cli.inference.scheduler import InFlight, Pending
 from upscale_cli.inference.tiling import NUMPY, Geometry
 from upscale_cli.models.interface import Precision
 

@@ -7,9 +7,8 @@ NetRunner  a window: whole, in pieces of half the side, or eight times turned
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -34,8 +33,6 @@ Known = Callable[[Callable[[Span, Span], Any]], Sequence[Any]]
 
 Kept = tuple[Any, Any]
 """(kept part of a window, `health_of` it)."""
-
-Result = TypeVar("Result", covariant=True)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,23 +62,6 @@ class Window:
         return (
             self.lr.shape, self.lr.dtype, self.transfer, self.precision, conditions.kind_of(self.conditions)
         )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Pending(Generic[Result]):
-    """A batch of windows that a thread is at work on; see `scheduler.InFlight`."""
-
-    future: Future[InFlight[Result]]
-
-    @property
-    def is_done(self) -> bool:
-        return False
-
-    def wait(self) -> None:
-        self.future.result()
-
-    def result(self, place: int) -> Result:
-        return self.future.result().result(place)
 
 
 class Sessions:

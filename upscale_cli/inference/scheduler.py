@@ -9,6 +9,7 @@ were no others. There is no thread in here: the callers do the work. A device th
 go to the others.
 """
 
+import concurrent.futures
 import threading
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
@@ -48,6 +49,23 @@ class InFlight(Protocol[ResultT_co]):
 
     def result(self, place: int) -> ResultT_co:
         """Of one of its requests, by its place in the batch; after `wait`."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pending(Generic[ResultT_co]):
+    """A batch that a thread is at work on; see `InFlight`."""
+
+    future: concurrent.futures.Future[InFlight[ResultT_co]]
+
+    @property
+    def is_done(self) -> bool:
+        return False
+
+    def wait(self) -> None:
+        self.future.result()
+
+    def result(self, place: int) -> ResultT_co:
+        return self.future.result().result(place)
 
 
 class Runner(Protocol[RequestT_contra, ResultT_co]):

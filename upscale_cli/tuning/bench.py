@@ -46,26 +46,26 @@ class Row:
 
 def models_here() -> list[tuple[str, int]]:
     """(model, scale) of what is on this machine: of a model with several scales, the largest."""
-    largest = {
-        spec.model: spec.scale for spec in sorted(MODELS, key=lambda spec: spec.scale) if locate(spec, say=quiet)
-    }
-    return list(largest.items())
+    here = sorted((spec for spec in MODELS if locate(spec, say=quiet)), key=lambda spec: spec.scale)
+    return list({spec.model: spec.scale for spec in here}.items())
 
 
 def engines_here() -> list[str]:
     """Those that can be asked for."""
-    from upscale_cli.inference.engines import RIVALS
-    from upscale_cli.inference.engines_here import TORCH, is_installed
+    from upscale_cli.inference.engines import rivals_here
+    from upscale_cli.inference.engines_here import TORCH
 
-    return [TORCH, *(engine for engine in RIVALS if is_installed(engine))]
+    return [TORCH, *rivals_here()]
 
 
 def rows(models: Sequence[tuple[str, int]], engines: Sequence[str], device: str) -> Iterator[Row]:
     """The table, as it comes: each model by each engine in the precision that it would take, and in fp32."""
+    from upscale_cli.tuning.trial import PRECISIONS
+
     for model, scale in models:
         seen = set()
         for engine in engines:
-            for precision in ("auto", "fp32"):
+            for precision in PRECISIONS:
                 row = _row(model, scale, engine, precision, device)
                 if (row.engine, row.precision) not in seen:
                     seen.add((row.engine, row.precision))

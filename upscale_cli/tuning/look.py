@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from upscale_cli.errors import InputError
 from upscale_cli.events import ignore
 from upscale_cli.frames.image import Pixels
+from upscale_cli.inference.color import KB, KR
 from upscale_cli.inference.sizing import Target
 from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.jobs.inputs import Input
@@ -129,7 +130,7 @@ def _clip(given: Input, path: Path) -> Looked:
 
 def luma_of(rgb: Pixels) -> NDArray[np.float32]:
     """(H, W, 3) uint8 to (H, W) float32, BT.601, 0 to 255."""
-    return np.asarray(rgb @ np.array([0.299, 0.587, 0.114]), np.float32)
+    return np.asarray(rgb @ np.array([KR, 1 - KR - KB, KB]), np.float32)
 
 
 def noise_of(luma: NDArray[np.float32]) -> float:

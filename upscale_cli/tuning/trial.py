@@ -11,8 +11,8 @@ import numpy as np
 from upscale_cli.errors import UpscaleError
 from upscale_cli.events import Listener
 from upscale_cli.frames.image import Pixels
-from upscale_cli.inference.engines import RIVALS
-from upscale_cli.inference.engines_here import TORCH, is_installed
+from upscale_cli.inference.engines import rivals_here
+from upscale_cli.inference.engines_here import TORCH
 from upscale_cli.inference.options import UpscalerOptions, Wanted
 from upscale_cli.inference.upscaler import Recipe, Upscaler
 
@@ -22,7 +22,8 @@ TRIAL_MACS: Final = 2 * 10**10
 SIDES: Final = (48, 512)
 """LR pixels of its side, at least and at most."""
 
-_PRECISIONS: Final[tuple[Wanted, ...]] = ("auto", "fp32")
+PRECISIONS: Final[tuple[Wanted, ...]] = ("auto", "fp32")
+"""That an engine is tried in: its own choice, and the plain one."""
 
 TRIAL_SECONDS: Final = 1.0
 TRIAL_RUNS: Final = 5
@@ -60,8 +61,8 @@ def trials(model: str, scale: float, options: UpscalerOptions, sample: Pixels, l
         sample: (H, W, 3) uint8, what it is tried on; a piece of it.
     """
     seen = set()
-    for engine in (TORCH, *(other for other in RIVALS if is_installed(other))):
-        for precision in _PRECISIONS:
+    for engine in (TORCH, *rivals_here()):
+        for precision in PRECISIONS:
             how = replace(options, engine=engine, precision=precision)
             try:
                 upscaler = Recipe(model, how).make(listener)
