@@ -76,25 +76,26 @@ class Residual(nn.Module):
         return torch.clamp(detail, -0.3, 0.3) + nn.functional.interpolate(lr, scale_factor=3, mode="nearest")
 
 
-def seeded(module: nn.Module) -> nn.Module:
-    """Weights that differ, of a size that keeps the answer in bounds."""
+def seeded(make: Callable[[], nn.Module]) -> nn.Module:
+    """A net with weights that differ, of a size that keeps the answer in bounds; the same ones in every run."""
     torch.manual_seed(1)
+    module = make()
     for name, parameter in module.named_parameters():
         nn.init.uniform_(parameter, 0.05, 0.4) if parameter.ndim == 1 and "bias" not in name else None
     return module.requires_grad_(False)
 
 
 def luma_srvgg(wide: int) -> LoadedNet:
-    return loaded(seeded(SRVGGNetCompact(num_in_ch=1, num_feat=wide, num_conv=2, upscale=2)))
+    return loaded(seeded(lambda: SRVGGNetCompact(num_in_ch=1, num_feat=wide, num_conv=2, upscale=2)))
 
 
 def made(module: Callable[[], nn.Module], scale: int, halo: int) -> LoadedNet:
-    net = seeded(module())
+    net = seeded(module)
     return stub(lambda: net, scale=scale, colour="luma", halo=halo)
 
 
 NETS: Final[dict[str, Callable[[], LoadedNet]]] = {
-    "espcn": lambda: loaded(seeded(ESPCN(3, (Layer(1, 10, 5), Layer(10, 6, 3))))),
+    "espcn": lambda: loaded(seeded(lambda: ESPCN(3, (Layer(1, 10, 5), Layer(10, 6, 3))))),
     "compact": lambda: luma_srvgg(8),
     "wide": lambda: luma_srvgg(64),  # 16 textures a layer: more than a pass reads at once
     "deconvolving x2": lambda: made(lambda: Deconvolving(2), 2, 6),
