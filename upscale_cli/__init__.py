@@ -9,6 +9,7 @@
     upscale_folder("photos", "large", recursive=True).failures
     export_model("realesrgan", "net.onnx")
     for frame in upscale_frames("clip.mp4"): ...  # frame.seconds, frame.planes, frame.to_rgb()
+    load_model("net.safetensors").net(lr)  # a torch module in its reference's own range of values
 
 What a name stands for is imported when it is first used, so that `import upscale_cli` costs nothing.
 """
@@ -27,17 +28,18 @@ if TYPE_CHECKING:
     from upscale_cli.jobs.video_facts import ClipOptions
     from upscale_cli.media.video.encoding import EncodeOptions
     from upscale_cli.media.video.reader_arguments import DecodeOptions
+    from upscale_cli.models.bare import load_model
 
 __all__ = [
     "ClipOptions", "DecodeOptions", "EncodeOptions", "PhotoOptions", "Target", "UpscaleError", "Upscaler",
-    "__version__", "export_model", "upscale_file", "upscale_folder", "upscale_frames", "upscale_video",
+    "__version__", "export_model", "load_model", "upscale_file", "upscale_folder", "upscale_frames", "upscale_video",
 ]  # fmt: skip
 
 _HOMES = {
     "ClipOptions": "jobs.video_facts", "DecodeOptions": "media.video.reader", "EncodeOptions": "media.video.encoding",
     "PhotoOptions": "jobs.job", "Target": "inference.sizing", "UpscaleError": "errors",
     "Upscaler": "inference.upscaler",
-    "export_model": "export.exporter",
+    "export_model": "export.exporter", "load_model": "models.bare",
     "upscale_file": "api", "upscale_folder": "api", "upscale_frames": "api", "upscale_video": "api",
 }  # fmt: skip
 

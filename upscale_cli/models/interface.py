@@ -157,6 +157,10 @@ class Descriptor:
         inputs: what it needs in addition to the picture.
         fixed_sides: (height, width) in LR pixels of the only window that it takes; None: any size will do.
         one_at_a_time: it takes no batches of several pictures.
+        input_range, output_range: the net's own values of black and white, where they are not 0 and 1; who runs it by
+            `build_net` gives and gets [0, 1] all the same.
+        enlarged: the net takes the picture enlarged to its SR size by cubic convolution, and does not enlarge itself;
+            `halo` counts LR pixels even so, those of the enlargement included.
         variant: what a family of architectures calls this one; "" for all that have one name only.
         depth: how large this one is, for people: "6 blocks".
     """
@@ -177,6 +181,9 @@ class Descriptor:
     inputs: tuple[InputSpec, ...] = ()
     fixed_sides: tuple[int, int] | None = None
     one_at_a_time: bool = False
+    input_range: tuple[float, float] = (0.0, 1.0)
+    output_range: tuple[float, float] = (0.0, 1.0)
+    enlarged: bool = False
     variant: str = ""
     depth: str = field(default="", compare=False)  # `config` has it
 
@@ -285,10 +292,13 @@ class Architecture:
         recognise: knows its checkpoints by keys and shapes; None for all others. It must not rely on anything: a file
             may hold anything.
         net: makes the net, untrained, from a descriptor's `config`: an `nn.Module` whose keys are those of
-            `Recognised.state_dict`; it takes (N, C, H, W) in [0, 1], and its inputs by their names, each with a batch
-            axis in front, and gives (N, C, scale * H, scale * W), not clamped.
+            `Recognised.state_dict`, as the reference has it; it takes (N, C, H, W) in the descriptor's `input_range`,
+            and its inputs by their names, each with a batch axis in front, and gives (N, C, scale * H, scale * W) in
+            its `output_range`, not clamped.
         lacks: the first key that is missing where the others look like this architecture; None where they do not.
         load: makes the net with its weights in it, where `net` and `load_state_dict` will not do.
+        adapt: wraps a net whose reference wants or gives other things than a session does, ranges and the enlargement
+            of the picture apart, which the descriptor has (`models.adapted`).
         about: the paper, for people: authors, year, link.
         changed_halo: the default halo, in words, where an earlier version had another: part of a job's fingerprint.
     """
@@ -298,6 +308,7 @@ class Architecture:
     net: "Callable[..., nn.Module]"
     lacks: "Callable[[Mapping[str, Tensor]], str | None] | None" = None
     load: "Callable[[Descriptor, Mapping[str, Tensor]], nn.Module] | None" = None
+    adapt: "Callable[[nn.Module, Descriptor], nn.Module] | None" = None
     about: str = ""
     changed_halo: str = ""
 
@@ -308,12 +319,22 @@ class SidecarMetadata:
 
     It comes from a safetensors file's metadata or from NAME.json next to the checkpoint: either these field
     names, or the free text of a model card ("5x5, 1->64, tanh"; "luma only, full range").
+
+    Attributes:
+        stated: all that is written there, as it is written: for the architectures that ask for more.
     """
 
     activation: Literal["tanh", "relu", "leakyrelu"] | None = None
     final_activation: Literal["tanh"] | None = None
     luma_range: LumaRange | None = None
     colour: Colour | None = None
+    stated: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+    @property
+    def arch(self) -> str:
+        """The architecture by its stated name, in small letters; "" where none is stated in one word."""
+        arch = self.stated.get("arch")
+        return arch.lower() if isinstance(arch, str) else ""
 
     @classmethod
     def read(cls, facts: Mapping[str, Any]) -> "SidecarMetadata":
@@ -338,6 +359,7 @@ class SidecarMetadata:
                 else "luma" if "luma" in given
                 else None
             ),
+            stated=facts,
         )  # fmt: skip
 
 

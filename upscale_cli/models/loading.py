@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from upscale_cli.errors import CheckpointError
 from upscale_cli.events import Say
 from upscale_cli.messages import command, option
+from upscale_cli.models.adapted import adapted
 from upscale_cli.models.archs import ARCHS, spandrel_adapter
 from upscale_cli.models.interface import LoadedNet, Recognised, SidecarMetadata, scales_named
 from upscale_cli.models.plugins import architecture, architectures
@@ -62,13 +63,18 @@ LEGACY_MAGIC: Final = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"
 ASK_THE_MAKER: Final = "Ask its maker for a .safetensors file, or for the state_dict alone"
 
 
-def load_net(path: Path, *, say: Say = quiet) -> LoadedNet:
+def load_net(path: Path, *, card: SidecarMetadata | None = None, say: Say = quiet) -> LoadedNet:
     """The net in any checkpoint file. What had to be assumed about it is reported.
+
+    Args:
+        card: what is known of it and stands neither in the file nor next to it; it counts most.
 
     Raises:
         CheckpointError: not a checkpoint, damaged, unsafe, incomplete, or of no known architecture.
     """
     state_dict, metadata = load_state_dict(path)
+    if card is not None:
+        metadata = _completed(card, metadata)
     recognised = recognise(state_dict, metadata, say=say)
     if recognised is None:
         _refuse_fragment(path, state_dict)
@@ -157,7 +163,12 @@ def recognise(state_dict: Mapping[str, Tensor], metadata: SidecarMetadata, *, sa
 
 
 def build_net(net: LoadedNet) -> nn.Module:
-    """The module with its weights in it, which it shares with `net`: in eval mode, without gradients.
+    """The module as sessions run it: [0, 1] in, [0, 1] out, and its weights, which it shares with `net`."""
+    return adapted(bare_net(net), net.descriptor, architecture(net.descriptor.arch))
+
+
+def bare_net(net: LoadedNet) -> nn.Module:
+    """The module as its reference has it, in its own range of values: in eval mode, without gradients.
 
     It is built on the meta device, which takes no memory: weights that are replaced anyway need no random values.
     """
@@ -424,4 +435,5 @@ def stated_facts(path: Path) -> dict[str, Any]:
 def _completed(metadata: SidecarMetadata, other: SidecarMetadata) -> SidecarMetadata:
     """Sidecar metadata whose gaps are filled from another."""
     gaps = [field.name for field in fields(metadata) if getattr(metadata, field.name) is None]
-    return replace(metadata, **{name: getattr(other, name) for name in gaps})
+    stated = {**other.stated, **metadata.stated}
+    return replace(metadata, stated=stated, **{name: getattr(other, name) for name in gaps})
