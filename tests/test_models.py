@@ -145,7 +145,6 @@ def test_second_checkpoints_for_denoising_differ_in_weights_only() -> None:
 def test_an_architecture_recognises_its_own(arch: str) -> None:
     assert architecture(arch).name == arch
     recognise = architecture(arch).recognise
-    assert any(spec.arch == arch for spec in MODELS)
     for spec in MODELS:
         state_dict = {key: torch.empty(shape, device="meta") for key, shape in shapes_of(spec).items()}
         assert (recognise(state_dict, SidecarMetadata()) is not None) == (spec.arch == arch)
