@@ -28,6 +28,7 @@ from upscale_cli.inference.scheduler import Future
 from upscale_cli.inference.sizing import Target
 from upscale_cli.inference.tiled import TiledNet
 from upscale_cli.inference.video_upscaler import VideoUpscaler
+from upscale_cli.inference.whole_frames import WholeFrames
 from upscale_cli.models.interface import Colour, LoadedNet, LumaRange, Precision
 
 pytestmark = pytest.mark.usefixtures("stubs")
@@ -372,13 +373,13 @@ def test_alpha_goes_as_asked(name: str, option: Any, model: str) -> None:
 @pytest.mark.parametrize("value", [0, 77, 255])
 def test_a_constant_alpha_costs_nothing_and_stays(value: int, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
-    whole = TiledNet.upscale_tensor
+    whole = WholeFrames.upscale
 
-    def counted(self: TiledNet, *given: Any) -> Tensor:
+    def counted(self: WholeFrames, *given: Any) -> Tensor:
         seen.append(1)
         return whole(self, *given)
 
-    monkeypatch.setattr(TiledNet, "upscale_tensor", counted)
+    monkeypatch.setattr(WholeFrames, "upscale", counted)
     samples = with_alpha("yuva420p", np.full((10, 12), value))
     sr = split(upscaled(frames_of("espcn", "yuva420p", 12, 10), samples), "yuva420p", 24, 20)
     assert (sr[-1] == value).all()

@@ -4,6 +4,7 @@ window  ->  upload  ->  ColorAdapter  ->  Session  ->  ColorAdapter  ->  kept pa
 """
 
 import math
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +20,7 @@ from upscale_cli.events import Say
 from upscale_cli.frames.image import Pixels, Transfer
 from upscale_cli.frames.pixels import white_of
 from upscale_cli.inference import conditions
-from upscale_cli.inference.backends.base import Session
+from upscale_cli.inference.backends.base import CodesSession, Session, TakesCodes
 from upscale_cli.inference.color import to_depth
 from upscale_cli.inference.color_adapter import ColorAdapter
 from upscale_cli.inference.conditions import Conditions
@@ -29,7 +30,8 @@ from upscale_cli.inference.net_runner import NetRunner, Sessions, Through, Windo
 from upscale_cli.inference.scheduler import InFlight, Pending
 from upscale_cli.inference.tiling import Geometry, RowBlender, Span
 from upscale_cli.inference.window_adapter import WindowAdapter
-from upscale_cli.models.interface import Precision
+from upscale_cli.inference.yuv import Levels
+from upscale_cli.models.interface import LumaRange, Precision
 from upscale_cli.models.watch import blank_conditions
 
 
@@ -42,8 +44,8 @@ class TorchArrays:
     def of(self, array: NDArray[np.float32]) -> Tensor:
         return torch.from_numpy(array).to(self._device)
 
-    def empty(self, *shape: int) -> Tensor:
-        return torch.empty(shape, device=self._device)
+    def empty(self, *shape: int, like: Tensor | None = None) -> Tensor:
+        return torch.empty(shape, device=self._device, dtype=None if like is None else like.dtype)
 
     def copy(self, array: Tensor) -> Tensor:
         return array.clone(memory_format=torch.contiguous_format)
@@ -110,6 +112,8 @@ class DeviceNet(NetRunner):
         device = sessions.device
         self._download = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
         self._pool: ThreadPoolExecutor | None = None
+        self._coded: dict[tuple[Precision, Levels], CodesSession] = {}
+        self._lock = threading.Lock()
 
     @property
     def concurrency(self) -> int:
@@ -146,6 +150,21 @@ class DeviceNet(NetRunner):
         if facts.fixed_sides or facts.one_at_a_time:
             session = WindowAdapter(facts, session, scale)
         return ColorAdapter(facts, session, scale)
+
+    def codes_session(self, precision: Precision, levels: Levels) -> CodesSession | None:
+        """The net there for codes of such levels; None where it is not for luma alone, or its engine cannot do so."""
+        facts = self._net
+        plain = facts.colour == "luma" and not facts.inputs and not facts.fixed_sides and not facts.one_at_a_time
+        if not plain or self._tta or self._geometry.overlap:
+            return None
+        session = self._sessions.load(precision)
+        if not isinstance(session, TakesCodes):
+            return None
+        key = precision, levels
+        with self._lock:
+            if key not in self._coded:
+                self._coded[key] = session.with_codes(*_as_seen(levels, facts.luma_range))
+            return self._coded[key]
 
     def batch_of(self, values: Sequence[Conditions]) -> dict[str, Tensor]:
         """Conditions as the net takes them, there."""
@@ -209,3 +228,10 @@ class DeviceNet(NetRunner):
     def _whole_batch(self, net: Through, lr: Tensor, given: Mapping[str, Tensor], transfer: Transfer) -> Tensor:
         sr: Tensor = self._ensemble(net, lr, given, transfer)
         return sr
+
+
+def _as_seen(levels: Levels, luma_range: LumaRange) -> tuple[float, float]:
+    """Zero and span of codes to a net, whose own black may be 16 of 255."""
+    if luma_range == "full":
+        return levels.zero, levels.span
+    return levels.zero - levels.span * 16 / 219, levels.span * 255 / 219

@@ -36,6 +36,7 @@ from upscale_cli.inference.yuv import (
     LUMA_WEIGHTS,
     USUAL_MATRIX,
     Grid,
+    Levels,
     Resampler,
     chroma_grid,
     full_levels,
@@ -303,7 +304,7 @@ class FrameUpscaler:
         """Flat LR samples to flat SR samples, both on the device; and the healths of the passes, (n, 5).
 
         Raises:
-            CheckpointError, DeviceError: see `TiledNet.upscale_tensor`.
+            CheckpointError, DeviceError: see `WholeFrames.upscale`.
         """
         size = self._format.frame_samples(self.out_width, self.out_height)
         healths: list[Tensor] = []
@@ -338,14 +339,32 @@ class FrameUpscaler:
 
     def _gray(self, planes: list[Tensor], out: list[Tensor], work: Work, healths: list[Tensor]) -> None:
         """Y through a net that knows no colour; chroma from its LR size straight to its SR size."""
-        luma = self._passes(self._luma.values(planes[0])[None, None], work, healths)
-        codes = self._luma.codes(self._to_plan(luma[0])[0])
-        if (beyond := self._luma.beyond(planes[0])) is not None:
-            codes.add_(self._resampled(beyond[None], self._lr_grid, self._sr_grid, CHROMA)[0])
+        codes = self._coded(planes[0], work)
+        if codes is None:
+            luma = self._passes(self._luma.values(planes[0])[None, None], work, healths)
+            codes = self._luma.codes(self._to_plan(luma[0])[0])
+            if (beyond := self._luma.beyond(planes[0])) is not None:
+                codes.add_(self._resampled(beyond[None], self._lr_grid, self._sr_grid, CHROMA)[0])
         store(codes, out[0], self._format.white)
-        for plane, sr in zip(planes[1:], out[1:], strict=True):
-            chroma = self._resampled(plane[None], self._lr_chroma, self._sr_chroma, CHROMA)[0]
-            store(chroma, sr, self._format.white)
+        if len(planes) > 1:  # U and V together
+            chroma = self._resampled(torch.stack(planes[1:]), self._lr_chroma, self._sr_chroma, CHROMA)
+            for plane, sr in zip(chroma, out[1:], strict=True):
+                store(plane, sr, self._format.white)
+
+    def _coded(self, plane: Tensor, work: Work) -> Tensor | None:
+        """Luma as 8-bit codes through a net whose engine takes and gives them; None where that cannot be."""
+        if self._format.bits != 8 or not work.judged or not self._takes_codes:
+            return None
+        reuse = PassReuse(work.turn, "codes") if work.turn else None
+        sr = self._nets[0].frames.codes(plane[None, None], self._luma, self._place, reuse)
+        return None if sr is None else sr[0, 0]
+
+    @property
+    def _takes_codes(self) -> bool:
+        """One pass makes the exact size, and codes mean the same for all values."""
+        scale = self._nets[0].scale
+        is_all = (scaled(self.height, scale), scaled(self.width, scale)) == (self.sr_height, self.sr_width)
+        return len(self._nets) == 1 and is_all and type(self._luma) is Levels
 
     def _colour(self, planes: list[Tensor], out: list[Tensor], work: Work, healths: list[Tensor]) -> None:
         """The three colour planes as R'G'B' through the net.
@@ -386,9 +405,9 @@ class FrameUpscaler:
             given = net.conditions_for(height, width, self.height, self.width)
             if work.judged:
                 reuse = PassReuse(work.turn, f"{plane} {number}") if work.turn else None
-                unit = net.upscale_tensor(unit, self._place, given, reuse)
+                unit = net.frames.upscale(unit, self._place, given, reuse)
             else:
-                unit, health = net.unjudged(unit, self._place, given)
+                unit, health = net.frames.unjudged(unit, self._place, given)
                 healths.append(health)
         return unit
 

@@ -244,11 +244,13 @@ class NetRunner(ABC):
 
     def _side_by_side(self, made: Iterator[Any], rows: Sequence[Span], columns: Sequence[Span], channels: int) -> Any:
         """Windows that need no blending; where two meet, the later wins."""
-        scale = self._geometry.scale
-        whole = self._arrays.empty(1, channels, scaled(rows[-1].stop, scale), scaled(columns[-1].stop, scale))
+        scale, whole = self._geometry.scale, None
+        height, width = scaled(rows[-1].stop, scale), scaled(columns[-1].stop, scale)
         for y in rows:
             for x in columns:
                 top, left, sr = scaled(y.start, scale), scaled(x.start, scale), next(made)
+                if whole is None:
+                    whole = self._arrays.empty(1, channels, height, width, like=sr)
                 whole[0, :, top : top + sr.shape[0], left : left + sr.shape[1]] = self._arrays.channels_first(sr)
         return whole
 

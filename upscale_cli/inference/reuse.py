@@ -43,7 +43,7 @@ class _Pass:
 
     Attributes:
         key: of another, nothing can be taken.
-        lr: (1, C, h, w) float32 on the host; never changed any more.
+        lr: (1, C, h, w) float32 or uint8 on the host; never changed any more.
         windows: SR pixels of each, there or to come; cancelled where they will not come.
     """
 
@@ -113,7 +113,7 @@ class Turn:
         Args:
             name: of the pass within the frame.
             key: everything besides pixels that decides about SR pixels: precision, and how the frame is cut.
-            lr: (1, C, h, w) float32 on the host, contiguous, not to be changed from now on.
+            lr: (1, C, h, w) float32 or uint8 on the host, contiguous, not to be changed from now on.
             compute: gives the same for the same pixels, and is called once for each window that is not there.
             sr_bytes: of all windows together.
             macs: multiply-adds per LR pixel, for the share of work that was saved.
@@ -124,7 +124,7 @@ class Turn:
         if sr_bytes + lr.nbytes > MOST_BYTES:
             return [compute(y, x) for y, x in cells]
         known = self._before.wait_for(name) if self._before is not None else None
-        if known is not None and (known.key != key or known.lr.shape != lr.shape):
+        if known is not None and (known.key != key or known.lr.shape != lr.shape or known.lr.dtype != lr.dtype):
             known = None
         same = [known is not None and _is_same(known.lr, lr, y, x) for y, x in cells]
         own: list[Future[Tensor]] = [Future() for _ in cells]
@@ -187,4 +187,5 @@ def _is_same(before: Tensor, lr: Tensor, rows: Span, columns: Span) -> bool:
 
 def _bits(picture: Tensor, rows: Span, columns: Span) -> NDArray[Any]:
     values: NDArray[Any] = picture[0].numpy()
-    return values.view(np.int32)[:, rows.window_start : rows.window_stop, columns.window_start : columns.window_stop]
+    bits = values.view(np.int32) if values.dtype == np.float32 else values
+    return bits[:, rows.window_start : rows.window_stop, columns.window_start : columns.window_stop]

@@ -108,6 +108,11 @@ class TileLayout:
         """Whether the tiles have a size that the user gave."""
         return self._tile > 0
 
+    @property
+    def scale(self) -> Scale:
+        """SR pixels per LR pixel."""
+        return self.geometry.scale
+
     def margins(self, height: int, width: int) -> Margins:
         """LR pixels to add: for sides that the net can take, and around what wraps."""
         multiple_of = self.geometry.multiple_of

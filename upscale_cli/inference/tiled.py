@@ -22,9 +22,9 @@ from upscale_cli.frames.rows import Held, Rows, Streamed
 from upscale_cli.inference import conditions
 from upscale_cli.inference.backends.base import ArrayBackend, Backend
 from upscale_cli.inference.conditions import Conditions
-from upscale_cli.inference.device import Device, computing, memory_explained
+from upscale_cli.inference.device import Device, memory_explained
 from upscale_cli.inference.frame_grid import spare_of
-from upscale_cli.inference.health import PrecisionFallback, health_of
+from upscale_cli.inference.health import PrecisionFallback
 from upscale_cli.inference.host_net import HostNet
 from upscale_cli.inference.net_runner import Kept, NetRunner, Sessions, Window
 from upscale_cli.inference.profile import Profile, profile
@@ -35,10 +35,8 @@ from upscale_cli.messages import option
 from upscale_cli.models.interface import Colour, LoadedNet, Precision, Scale, scaled
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from upscale_cli.inference.device_net import DeviceNet
-    from upscale_cli.inference.reuse import PassReuse
+    from upscale_cli.inference.whole_frames import WholeFrames
 
 PACE_SIDE: Final = 64
 """LR pixels of the window that the pace is measured on, or a few more."""
@@ -273,76 +271,14 @@ class TiledNet:
             if len(sr):
                 yield in_depth(sr, depth, clip=clip).copy() if blended else sr
 
-    def upscale_tensor(
-        self, lr: "Tensor", place: int = 0, given: Conditions | None = None, reuse: "PassReuse | None" = None
-    ) -> "Tensor":
-        """Upscales once what is on a device already, and leaves the result there.
+    @functools.cached_property
+    def frames(self) -> "WholeFrames":
+        """Pictures that are on a device already, through the net there."""
+        from upscale_cli.inference.whole_frames import WholeFrames
 
-        Windows are as large as memory allows; a `tile` that was asked for is kept to.
-
-        Args:
-            lr: (1, 1 or 3, h, w) float32 on the device, display values, [0, 1] and a little beyond.
-            place: of the device among `devices`.
-            given: as in `bands`.
-            reuse: of the frame before, on a CPU.
-
-        Returns:
-            (1, C, scale * h, scale * w) float32, not clipped. Where half precision spoils it, in fp32, and so are all
-            pictures after it.
-
-        Raises:
-            DeviceError, CheckpointError: as `upscale`.
-        """
-        precision = self.precision
-        sr, health = self.unjudged(lr, place, given, reuse)
-        low, high = health[3:].tolist()
-
-        def again() -> "tuple[Tensor, Tensor]":
-            full = self._whole(place, lr, "fp32", given)
-            return full, health_of(full)[0]
-
-        return self._fallback.checked(sr, health[:3], lambda: low != high, again, precision=precision, what="frame")
-
-    def unjudged(
-        self, lr: "Tensor", place: int = 0, given: Conditions | None = None, reuse: "PassReuse | None" = None
-    ) -> "tuple[Tensor, Tensor]":
-        """`upscale_tensor` that does not wait for the device: its result, and what `is_sound` needs to judge it."""
-        import torch
-
-        sr = self._whole(place, lr, self.precision, given, reuse)
-        with torch.no_grad():
-            return sr, torch.cat((health_of(sr)[0], torch.stack((lr.amin(), lr.amax()))))
-
-    def _whole(
-        self, place: int, lr: "Tensor", precision: Precision, given: Conditions | None,
-        reuse: "PassReuse | None" = None,
-    ) -> "Tensor":  # fmt: skip
-        """A picture on a device through its net, with the margins it needs."""
-        import torch
-        import torch.nn.functional as F
-
-        there = self._nets[place]
-        height, width = lr.shape[-2:]
-        top, bottom, left, right = self._layout.margins(height, width)
-        its = self._layout.padded_conditions(self.conditions if given is None else given, height, width)
-        with memory_explained(there.device), computing(there.device, precision):
-            net, batch = there.load(precision), there.batch_of([its])
-            if self._layout.wrap:
-                lr = lr.index_select(-2, torch.arange(-top, height + bottom, device=lr.device) % height)
-                lr = lr.index_select(-1, torch.arange(-left, width + right, device=lr.device) % width)
-            elif bottom or right:
-                lr = F.pad(lr, (0, right, 0, bottom), "reflect" if bottom < height and right < width else "replicate")
-            rows, columns = self._layout.frame_grid(height, width, self._spare)
-            if len(rows) == len(columns) == 1 and reuse is None:
-                sr: Tensor = there.run(net, lr, batch, "display")
-            else:
-                self._report_tiling(len(rows) * len(columns))
-                known = None
-                if reuse is not None:
-                    known = reuse.known(precision, lr.contiguous(), rows, columns, self.scale, self._cost.macs)
-                sr = there.run_in_pieces(net, lr, batch, "display", rows, columns, known)
-        y, x = scaled(top, self.scale), scaled(left, self.scale)
-        return sr[..., y : y + scaled(height, self.scale), x : x + scaled(width, self.scale)]
+        return WholeFrames(
+            self._nets, self._layout, self._fallback, self._report_tiling, self.conditions, self._cost.macs, self._spare
+        )
 
     def tile_count(self, height: int, width: int) -> int:
         """How many tiles an LR picture of that size takes."""

@@ -37,8 +37,8 @@ class Arrays(Protocol):
     def of(self, array: NDArray[np.float32]) -> Any:
         """The same values as such an array."""
 
-    def empty(self, *shape: int) -> Any:
-        """float32, of any values."""
+    def empty(self, *shape: int, like: Any = None) -> Any:
+        """Of any values; float32, or of the kind of another array."""
 
     def copy(self, array: Any) -> Any:
         """In memory of its own, contiguous."""
@@ -68,8 +68,8 @@ class NumpyArrays:
     def of(self, array: NDArray[np.float32]) -> NDArray[np.float32]:
         return array
 
-    def empty(self, *shape: int) -> NDArray[np.float32]:
-        return np.empty(shape, np.float32)
+    def empty(self, *shape: int, like: NDArray[Any] | None = None) -> NDArray[Any]:
+        return np.empty(shape, np.float32 if like is None else like.dtype)
 
     def copy(self, array: NDArray[np.float32]) -> NDArray[np.float32]:
         return array.copy()

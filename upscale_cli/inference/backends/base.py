@@ -52,6 +52,22 @@ class ArraySession(Session, Protocol):
         own, out."""
 
 
+class CodesSession(Protocol):
+    """A net for luma that takes and gives code values of 8 bits."""
+
+    def infer_codes(self, codes: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float]:
+        """(1, 1, H, W) to (1, 1, scale * H, scale * W), rounded half to even and clipped, the caller's own; and the
+        mean of the values that they were rounded from: NaN and Inf reach it."""
+
+
+@runtime_checkable
+class TakesCodes(Protocol):
+    """A session that can be made one of code values."""
+
+    def with_codes(self, zero: float, span: float) -> CodesSession:
+        """For codes that mean `(code - zero) / span` to the net; shares what can be shared."""
+
+
 class Backend(Protocol):
     """Makes sessions."""
 

@@ -8,7 +8,7 @@ https://docs.openvino.ai/2026/openvino-workflow/running-inference.html
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Literal
 
@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upscale_cli.inference.backends.array_session import MOST_SHAPES, EngineSession, Shapes
+from upscale_cli.inference.backends.base import CodesSession
+from upscale_cli.inference.backends.openvino_codes import with_codes
 from upscale_cli.inference.backends.openvino_mixed import keep_in_fp32
 from upscale_cli.inference.cgroups import cores
 from upscale_cli.inference.device import Device, cpu_multiplies_int8
@@ -102,6 +104,7 @@ class OpenVinoSession(EngineSession["_Compiled"]):
                       for node in model.get_ops() if node.get_type_name() == "Constant")  # fmt: skip
         super().__init__(requests, threads, max(1, min(MOST_SHAPES, WEIGHT_BYTES // max(1, weights))))
         self._model, self._device, self._precision = model, device, precision
+        self._with_codes: list[OpenVinoSession] = []
 
     @property
     def concurrency(self) -> int:
@@ -112,7 +115,26 @@ class OpenVinoSession(EngineSession["_Compiled"]):
     def infer(self, inputs: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
         shapes = {name: value.shape for name, value in inputs.items()}
         compiled = self._begun_for(tuple(shapes.values()), lambda: _Compiled(self._compile(shapes)))
-        return compiled.infer(inputs)
+        return compiled.infer(inputs)[0]
+
+    def with_codes(self, zero: float, span: float) -> CodesSession:
+        """See `base.TakesCodes`."""
+        model = with_codes(self._model, zero, span)
+        session = OpenVinoSession(model, self._device, self._precision, self._own, self._threads)
+        session.share(self._requests)
+        self._with_codes.append(session)
+        return session
+
+    def share(self, callers: int) -> None:
+        super().share(callers)
+        for session in self._with_codes:
+            session.share(callers)
+
+    def infer_codes(self, codes: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float]:
+        """See `base.CodesSession`; of a session that `with_codes` made."""
+        compiled = self._begun_for((codes.shape,), lambda: _Compiled(self._compile({"codes": codes.shape}), 2))
+        sr, mean = compiled.infer({"codes": codes})
+        return sr, float(mean[0])
 
     def _compile(self, shapes: Shapes) -> Any:
         model = self._model.clone()
@@ -131,25 +153,28 @@ class OpenVinoSession(EngineSession["_Compiled"]):
 class _Compiled:
     """A net for one shape; as many requests as there are callers at a time."""
 
-    def __init__(self, compiled: Any) -> None:
+    def __init__(self, compiled: Any, wanted: int = 1) -> None:
         self._compiled = compiled
-        self._shape = tuple(compiled.output(0).shape)
+        outputs = compiled.outputs[:wanted]
+        self._outputs = [(tuple(output.shape), output.get_element_type().to_dtype()) for output in outputs]
         self._idle: list[Any] = []
 
-    def infer(self, inputs: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+    def infer(self, inputs: Mapping[str, NDArray[Any]]) -> Sequence[NDArray[Any]]:
+        """The outputs that are wanted, the first ones, the caller's own."""
         import openvino
 
         try:
             request = self._idle.pop()
         except IndexError:
             request = self._compiled.create_infer_request()
-        sr = np.empty(self._shape, np.float32)
-        request.set_output_tensor(0, openvino.Tensor(sr, shared_memory=True))
+        made = [np.empty(shape, dtype) for shape, dtype in self._outputs]
+        for number, array in enumerate(made):
+            request.set_output_tensor(number, openvino.Tensor(array, shared_memory=True))
         for name, value in inputs.items():
             request.set_tensor(name, openvino.Tensor(value, shared_memory=True))
         request.infer()
         self._idle.append(request)
-        return sr
+        return made
 
 
 @dataclass(frozen=True, slots=True)

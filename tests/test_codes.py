@@ -1,0 +1,147 @@
+"""Luma as 8-bit codes, through an engine that takes and gives them: the same samples as by way of float values."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tests.nets import stub
+from upscale_cli import Upscaler
+from upscale_cli.errors import CheckpointError
+from upscale_cli.frames.colour_tags import ColourTags, Range
+from upscale_cli.frames.pixel_format import FORMATS
+from upscale_cli.inference.device_net import DeviceNet
+from upscale_cli.inference.frame_upscaler import FrameRequest, FrameUpscaler
+from upscale_cli.inference.sizing import Target
+from upscale_cli.inference.tiled import TiledNet
+from upscale_cli.models.interface import LumaRange
+
+pytest.importorskip("openvino")
+pytestmark = pytest.mark.usefixtures("stubs")
+
+
+@pytest.fixture
+def by_codes(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Which frames found a session for codes."""
+    found: list[bool] = []
+    former = DeviceNet.codes_session
+
+    def asked(self: DeviceNet, *given: object) -> object:
+        session = former(self, *given)  # type: ignore[arg-type]
+        found.append(session is not None)
+        return session
+
+    monkeypatch.setattr(DeviceNet, "codes_session", asked)
+    return found
+
+
+def fp32() -> Upscaler:
+    return Upscaler("espcn", device="cpu", engine="openvino", precision="fp32")
+
+
+def frame(name: str, height: int, width: int, seed: int) -> np.ndarray:
+    form = FORMATS[name]
+    rng = np.random.default_rng(seed)
+    planes = [
+        np.cumsum(rng.integers(-9, 10, size), axis=1).astype(np.int64) + 120 for size in form.plane_sizes(width, height)
+    ]
+    return np.concatenate([plane.ravel().clip(0, form.white) for plane in planes]).astype(form.dtype)
+
+
+def upscaled(frames: FrameUpscaler, samples: np.ndarray) -> np.ndarray:
+    return frames.launch([FrameRequest(samples)]).result(0).numpy()
+
+
+def without_codes(frames: FrameUpscaler, samples: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
+    with monkeypatch.context() as patch:
+        patch.setattr(DeviceNet, "codes_session", lambda *_: None)
+        return upscaled(frames, samples)
+
+
+@pytest.mark.parametrize("range_", ["tv", "pc"])
+@pytest.mark.parametrize("size", [(54, 96), (61, 87)])
+def test_codes_give_the_samples_of_float_values(
+    range_: Range, size: tuple[int, int], by_codes: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tags = ColourTags(matrix="bt709", range=range_)
+    frames = FrameUpscaler(fp32(), FORMATS["yuv420p"], size[1], size[0], tags, Target(scale=2))
+    for seed in range(3):
+        samples = frame("yuv420p", *size, seed)
+        sr = upscaled(frames, samples)
+        assert by_codes
+        assert all(by_codes)
+        expected = without_codes(frames, samples, monkeypatch)
+        difference = np.abs(sr.astype(int) - expected)
+        assert difference.max() <= 1  # other instructions: a half may fall to either side
+        assert np.mean(difference > 0) < 1e-3
+        assert np.ptp(sr) > 100
+
+
+def test_windows_that_repeat_are_taken_over(by_codes: list[bool]) -> None:
+    """And those that do not are as if nothing had been there before."""
+    tags, target = ColourTags(matrix="bt709", range="tv"), Target(scale=2)
+    form = FORMATS["yuv420p"]
+    first = frame("yuv420p", 540, 960, 1)
+    second = first.copy()
+    second[: 40 * 960] = frame("yuv420p", 540, 960, 2)[: 40 * 960]  # rows above
+    with_reuse = FrameUpscaler(fp32(), form, 960, 540, tags, target)
+    made = [upscaled(with_reuse, samples) for samples in (first, second)]
+    assert with_reuse.reuse is not None
+    assert 0.3 < with_reuse.reuse.frames < 1
+    for samples, sr in zip((first, second), made, strict=True):
+        alone = FrameUpscaler(fp32(), form, 960, 540, tags, target)
+        assert np.array_equal(upscaled(alone, samples), sr)
+    assert all(by_codes)
+
+
+@pytest.mark.parametrize("name", ["yuv420p10le", "gray10le"])
+def test_more_bits_go_by_float_values(name: str, by_codes: list[bool]) -> None:
+    tags = ColourTags(matrix="bt709", range="tv")
+    frames = FrameUpscaler(fp32(), FORMATS[name], 96, 54, tags, Target(scale=2))
+    assert np.ptp(upscaled(frames, frame(name, 54, 96, 0))) > 100
+    assert not any(by_codes)
+
+
+class Stretching(nn.Module):
+    """Doubles each pixel; what is white becomes what it is told."""
+
+    def __init__(self, white: float) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 1, 1)
+        nn.init.ones_(self.conv.weight)
+        nn.init.zeros_(self.conv.bias)  # type: ignore[arg-type]
+        self.white = white
+
+    def forward(self, lr: Tensor) -> Tensor:
+        x = self.conv(lr)
+        x = x + torch.relu(x - 0.9) * self.white
+        return nn.functional.interpolate(x, scale_factor=2, mode="nearest")
+
+
+def stretching(white: float, luma_range: LumaRange = "full") -> Upscaler:
+    """A made-up net by OpenVINO."""
+    from upscale_cli.inference.backends.openvino import OpenVino
+
+    upscaler = fp32()
+    net = stub(lambda: Stretching(white), colour="luma", luma_range=luma_range)
+    made = TiledNet(net, upscaler.devices[0], "fp32", backend=OpenVino(), say=print)
+    upscaler.net = lambda *_: made  # type: ignore[method-assign]
+    return upscaler
+
+
+@pytest.mark.parametrize("luma_range", ["full", "studio"])
+def test_codes_mean_what_the_net_takes(luma_range: LumaRange, by_codes: list[bool]) -> None:
+    """The made-up net changes nothing but the size: every code has to come back."""
+    tags = ColourTags(matrix="bt709", range="tv")
+    frames = FrameUpscaler(stretching(0.0, luma_range), FORMATS["gray"], 32, 8, tags, Target(scale=2))
+    codes = np.arange(256, dtype=np.uint8)
+    sr = upscaled(frames, codes).reshape(16, 64)
+    assert np.array_equal(sr[::2, ::2].ravel(), codes)
+    assert by_codes == [True]
+
+
+def test_what_is_not_finite_is_refused_all_the_same(by_codes: list[bool]) -> None:
+    frames = FrameUpscaler(stretching(float("inf")), FORMATS["gray"], 32, 8, ColourTags(range="pc"), Target(scale=2))
+    with pytest.raises(CheckpointError, match="NaN or Inf"):
+        upscaled(frames, np.arange(256, dtype=np.uint8))
+    assert by_codes == [True]

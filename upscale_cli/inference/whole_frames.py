@@ -1,0 +1,158 @@
+"""A picture that is on a device already, through its net there: the frames of clips.
+
+planes in [0, 1]  ->  margins  ->  windows, those that repeat taken over  ->  net  ->  judged
+8-bit codes       ->  margins  ->  windows, ...  ->  codes in, codes out, where an engine has that
+"""
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from upscale_cli.inference.backends.base import CodesSession
+from upscale_cli.inference.conditions import Conditions
+from upscale_cli.inference.device import computing, memory_explained
+from upscale_cli.inference.device_net import DeviceNet
+from upscale_cli.inference.health import PrecisionFallback, health_of
+from upscale_cli.inference.net_runner import Through
+from upscale_cli.inference.reuse import PassReuse
+from upscale_cli.inference.tile_layout import TileLayout
+from upscale_cli.inference.yuv import Levels
+from upscale_cli.models.interface import Precision, scaled
+
+
+class WholeFrames:
+    """One net's; see `TiledNet`, whose parts these are.
+
+    Args:
+        nets: on the devices.
+        layout: how frames are cut.
+        fallback: the retry in fp32.
+        report_tiling: is told into how many windows a frame was cut.
+        conditions: of the net, unless others are given.
+        macs: multiply-adds per LR pixel.
+        spare: see `frame_grid.spare_of`.
+    """
+
+    def __init__(
+        self,
+        nets: Sequence[DeviceNet],
+        layout: TileLayout,
+        fallback: PrecisionFallback,
+        report_tiling: Callable[[int], None],
+        conditions: Conditions,
+        macs: float,
+        spare: float,
+    ) -> None:
+        self._nets, self._layout, self._fallback, self._report_tiling = nets, layout, fallback, report_tiling
+        self._conditions, self._macs, self._spare = conditions, macs, spare
+
+    def upscale(
+        self, lr: Tensor, place: int = 0, given: Conditions | None = None, reuse: PassReuse | None = None
+    ) -> Tensor:
+        """Upscales once what is on a device already, and leaves the result there.
+
+        Windows are as large as memory allows; a `tile` that was asked for is kept to.
+
+        Args:
+            lr: (1, 1 or 3, h, w) float32 on the device, display values, [0, 1] and a little beyond.
+            place: of the device among those of the net.
+            given: conditions in the place of the net's own.
+            reuse: of the frame before, on a CPU.
+
+        Returns:
+            (1, C, scale * h, scale * w) float32, not clipped. Where half precision spoils it, in fp32, and so are all
+            pictures after it.
+
+        Raises:
+            DeviceError, CheckpointError: as `TiledNet.upscale`.
+        """
+        precision = self._fallback.precision
+        sr, health = self.unjudged(lr, place, given, reuse)
+        low, high = health[3:].tolist()
+
+        def again() -> tuple[Tensor, Tensor]:
+            full = self._through(place, lr, "fp32", given)
+            return full, health_of(full)[0]
+
+        return self._fallback.checked(sr, health[:3], lambda: low != high, again, precision=precision, what="frame")
+
+    def unjudged(
+        self, lr: Tensor, place: int = 0, given: Conditions | None = None, reuse: PassReuse | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """`upscale` that does not wait for the device: its result, and what `is_sound` needs to judge it."""
+        sr = self._through(place, lr, self._fallback.precision, given, reuse)
+        with torch.no_grad():
+            return sr, torch.cat((health_of(sr)[0], torch.stack((lr.amin(), lr.amax()))))
+
+    def codes(self, lr: Tensor, levels: Levels, place: int = 0, reuse: PassReuse | None = None) -> Tensor | None:
+        """`upscale` of 8-bit code values by an engine that takes and gives them: nothing else touches a sample.
+
+        Args:
+            lr: (1, 1, h, w) uint8 on the host.
+            levels: what the codes mean.
+
+        Returns:
+            (1, 1, scale * h, scale * w) uint8; None where the net or its engine has no such way, or where the result
+            is not fit to be seen, so that it has to be computed by `upscale`, which knows what to do then.
+        """
+        there = self._nets[place]
+        session = there.codes_session(self._fallback.precision, levels)
+        if session is None:
+            return None
+        net = _CodesNet(session)
+        sr = self._through(place, lr, self._fallback.precision, None, reuse, net)
+        values = sr.numpy()
+        is_blank = values.min() == values.max()
+        return sr if net.is_finite and not is_blank else None
+
+    def _through(
+        self,
+        place: int,
+        lr: Tensor,
+        precision: Precision,
+        given: Conditions | None,
+        reuse: PassReuse | None = None,
+        net: Through | None = None,
+    ) -> Tensor:
+        """A picture on a device through its net, with the margins it needs."""
+        there, scale = self._nets[place], self._layout.scale
+        height, width = lr.shape[-2:]
+        top, bottom, left, right = self._layout.margins(height, width)
+        its = self._layout.padded_conditions(self._conditions if given is None else given, height, width)
+        with memory_explained(there.device), computing(there.device, precision):
+            net, batch = net or there.load(precision), there.batch_of([its])
+            if self._layout.wrap:
+                lr = lr.index_select(-2, torch.arange(-top, height + bottom, device=lr.device) % height)
+                lr = lr.index_select(-1, torch.arange(-left, width + right, device=lr.device) % width)
+            elif bottom or right:
+                lr = F.pad(lr, (0, right, 0, bottom), "reflect" if bottom < height and right < width else "replicate")
+            rows, columns = self._layout.frame_grid(height, width, self._spare)
+            if len(rows) == len(columns) == 1 and reuse is None:
+                sr: Tensor = there.run(net, lr, batch, "display")
+            else:
+                self._report_tiling(len(rows) * len(columns))
+                known = None
+                if reuse is not None:
+                    known = reuse.known(precision, lr.contiguous(), rows, columns, scale, self._macs)
+                sr = there.run_in_pieces(net, lr, batch, "display", rows, columns, known)
+        y, x = scaled(top, scale), scaled(left, scale)
+        return sr[..., y : y + scaled(height, scale), x : x + scaled(width, scale)]
+
+
+class _CodesNet:
+    """A `Through` of code values, for one frame.
+
+    Attributes:
+        is_finite: what the net has given so far was.
+    """
+
+    def __init__(self, session: CodesSession) -> None:
+        self._session, self.is_finite = session, True
+
+    def __call__(self, lr: Tensor, _given: object, _transfer: object) -> Tensor:
+        sr, mean = self._session.infer_codes(lr.contiguous().numpy())
+        self.is_finite = self.is_finite and math.isfinite(mean)
+        return torch.from_numpy(sr)
