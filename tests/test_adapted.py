@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from tests.nets import stub
 from upscale_cli.inference.resample import taps
-from upscale_cli.models.adapted import CUBIC_REACH, CubicEnlargement
+from upscale_cli.models.adapted import CubicEnlargement
+from upscale_cli.models.interface import CUBIC_REACH
 from upscale_cli.models.loading import bare_net, build_net
 
 pytestmark = pytest.mark.usefixtures("stubs")
@@ -34,7 +35,7 @@ def test_a_net_in_its_own_range_is_run_in_the_unit_range() -> None:
 def test_the_enlargement_is_the_cubic_one_of_the_benchmarks(scale: int) -> None:
     """As `resample` has it, which Pillow is held against; away from the border, where the two differ by intent."""
     lr = torch.rand(2, 3, 9, 11, dtype=torch.float64)
-    ours = CubicEnlargement(scale).double()(lr).numpy()
+    ours = CubicEnlargement(scale, 3).double()(lr).numpy()
     expected = lr.numpy()
     for axis in (2, 3):
         first, weights = taps(expected.shape[axis], scale * expected.shape[axis], "bicubic")
@@ -48,7 +49,7 @@ def test_the_enlargement_is_the_cubic_one_of_the_benchmarks(scale: int) -> None:
 
 
 def test_a_constant_picture_stays_constant() -> None:
-    assert torch.allclose(CubicEnlargement(3)(torch.full((1, 1, 2, 2), 0.7)), torch.full((), 0.7), atol=1e-6)
+    assert torch.allclose(CubicEnlargement(3, 1)(torch.full((1, 1, 2, 2), 0.7)), torch.full((), 0.7), atol=1e-6)
 
 
 class Same(nn.Module):
@@ -59,5 +60,5 @@ class Same(nn.Module):
 def test_a_net_that_wants_it_gets_the_picture_enlarged() -> None:
     net = stub(Same, scale=3, enlarged=True)
     lr = torch.rand(1, 3, 4, 5)
-    assert torch.equal(build_net(net)(lr), CubicEnlargement(3)(lr))
+    assert torch.equal(build_net(net)(lr), CubicEnlargement(3, 3)(lr))
     assert torch.equal(bare_net(net)(lr), lr)

@@ -36,27 +36,22 @@ LARGEST_BYTES: Final = 2**31 - 1
 
 
 class Traceable(nn.Module):
-    """A net with its inputs in order, for one scale; float32 goes in and out, whatever it computes in.
+    """A net of one scale with its inputs in order; float32 goes in and out, whatever it computes in.
 
     Args:
         net: it.
-        scale: filled in where the net wants to know.
         fp16: compute in half precision.
     """
 
-    def __init__(self, net: LoadedNet, scale: Scale, *, fp16: bool) -> None:
+    def __init__(self, net: LoadedNet, *, fp16: bool) -> None:
         super().__init__()
         self.net = build_net(net)
         self._dtype = torch.float16 if fp16 else torch.float32
         self.net.to(self._dtype)
         self._conditions = [spec.name for spec in conditions_of(net.descriptor)]
-        self._wants_scale = any(spec.name == SCALE_INPUT for spec in net.descriptor.inputs)
-        self._scale = float(scale)
 
     def forward(self, lr: Tensor, *conditions: Tensor) -> Tensor:
         given = {name: value.to(self._dtype) for name, value in zip(self._conditions, conditions, strict=True)}
-        if self._wants_scale:
-            given[SCALE_INPUT] = lr.new_full(lr.shape[:1], self._scale).to(self._dtype)
         out: Tensor = self.net(lr.to(self._dtype), **given)
         return out.float()
 
@@ -102,7 +97,8 @@ def exported_model(
     Raises:
         OutputError: the net does something that ONNX has no operator for, or is too large.
     """
-    model = _translated(net, fp16=fp16) or _by_torch(net, scale, fp16=fp16, name=name)
+    net = net.at(scale)
+    model = _translated(net, fp16=fp16) or _by_torch(net, fp16=fp16, name=name)
     if model.ByteSize() > LARGEST_BYTES:
         raise OutputError(
             f"{name}: has {model.ByteSize() / 1e9:.1f} GB of weights, and an ONNX file holds up to 2.1 GB"
@@ -137,9 +133,7 @@ def of_one_size(model: onnx.ModelProto, height: int, width: int, scale: Scale) -
 
 
 def _translated(net: LoadedNet, *, fp16: bool) -> onnx.ModelProto | None:
-    """By `models.onnx_graph`, in a moment; None where it does not know the net, or the net wants the scale."""
-    if any(spec.name == SCALE_INPUT for spec in net.descriptor.inputs):
-        return None
+    """By `models.onnx_graph`, in a moment; None where it does not know the net."""
     try:
         model = onnx_graph.onnx_model(net)
     except Exception:  # it runs the net's own code on what stands for tensors: anything can fail, and tracing may not
@@ -158,9 +152,9 @@ def _rename(model: onnx.ModelProto, names: Mapping[str, str]) -> None:
         value.name = names.get(value.name, value.name)
 
 
-def _by_torch(net: LoadedNet, scale: Scale, *, fp16: bool, name: str) -> onnx.ModelProto:
+def _by_torch(net: LoadedNet, *, fp16: bool, name: str) -> onnx.ModelProto:
     """By one of torch's exporters."""
-    module = Traceable(net, scale, fp16=fp16).eval()
+    module = Traceable(net, fp16=fp16).eval()
     height, width = example_sides(net.descriptor, 19, 23)
     values = example(net.descriptor, 2, height, width)
     arguments: dict[str, Any] = {

@@ -95,7 +95,7 @@ def verified(
     if found is None:
         return Agreement("")
     runtime, run = found
-    module = Traceable(net, scale, fp16=False).eval()
+    module = Traceable(net.at(scale), fp16=False).eval()
     worst, psnr = 0.0, np.inf
     for number, height, width in SIZES:
         sides = example_sides(net.descriptor, height, width)

@@ -143,7 +143,7 @@ class Model:
     def net(self, scale: Scale) -> LoadedNet:
         """The net of that scale, loaded (and fetched) the first time."""
         if self._own is not None:
-            return self._own
+            return self._own.at(scale)
         place = int(scale)
         if place not in self._loaded:
             spec = self._rows[place]

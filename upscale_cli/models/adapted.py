@@ -9,23 +9,27 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from upscale_cli.models.interface import SCALE_INPUT, Architecture, Descriptor
+from upscale_cli.models.interface import CUBIC_REACH, SCALE_INPUT, Architecture, Descriptor, Scale
 
 UNIT: Final = (0.0, 1.0)
 
-CUBIC_REACH: Final = 2
-"""Pixels on each side that the cubic kernel looks at when it enlarges."""
-
 
 def adapted(module: nn.Module, facts: Descriptor, arch: Architecture) -> nn.Module:
-    """The module itself where there is nothing to adapt."""
+    """The module itself where there is nothing to adapt.
+
+    Raises:
+        ValueError: it wants the picture enlarged, and has several scales: `Descriptor.at` names one.
+    """
     if arch.adapt is not None:
         module = arch.adapt(module, facts)
     if (facts.input_range, facts.output_range) != (UNIT, UNIT):
         module = _WithInputsInRange(module, facts) if facts.inputs else _InRange(module, facts)
+    if facts.fixed_scale is not None:
+        module = (_WithInputsAtScale if facts.inputs else _AtScale)(module, facts.fixed_scale)
     if facts.enlarged:
-        scale = facts.only_scale
-        module = _EnlargedByScale(module) if scale is None else _Enlarged(module, int(scale))
+        if facts.only_scale is None:
+            raise ValueError(f"{facts.name} has several scales: name one")
+        module = _Enlarged(module, int(facts.only_scale), facts.channels)
     return module.eval()
 
 
@@ -56,26 +60,38 @@ class _WithInputsInRange(_InRange):
 class _Enlarged(nn.Module):
     """A net that takes the picture enlarged."""
 
-    def __init__(self, net: nn.Module, scale: int) -> None:
+    def __init__(self, net: nn.Module, scale: int, channels: int) -> None:
         super().__init__()
         self.net = net
-        self.enlarge = CubicEnlargement(scale)
+        self.enlarge = CubicEnlargement(scale, channels)
 
     def forward(self, lr: Tensor) -> Tensor:
         sr: Tensor = self.net(self.enlarge(lr))
         return sr
 
 
-class _EnlargedByScale(nn.Module):
-    """A net for several scales that takes the picture enlarged by the one of the pass."""
+class _AtScale(nn.Module):
+    """A net that takes the scale as an input, at one scale."""
 
-    def __init__(self, net: nn.Module) -> None:
+    ratio: Tensor
+
+    def __init__(self, net: nn.Module, scale: Scale) -> None:
         super().__init__()
         self.net = net
+        # Whole numbers: what casts a net to half precision leaves them alone. As a buffer it is a constant to torch.fx,
+        # so that a net may decide by it what it does and be translated all the same.
+        self.register_buffer("ratio", torch.tensor([scale.numerator, scale.denominator]), persistent=False)
+
+    def forward(self, lr: Tensor) -> Tensor:
+        sr: Tensor = self.net(lr, **{SCALE_INPUT: self.ratio[:1] / self.ratio[1:]})
+        return sr
+
+
+class _WithInputsAtScale(_AtScale):
+    """The same of a net that takes more than picture and scale."""
 
     def forward(self, lr: Tensor, **inputs: Tensor) -> Tensor:
-        enlarge = CubicEnlargement(round(float(inputs.pop(SCALE_INPUT)[0]))).to(lr)
-        sr: Tensor = self.net(enlarge(lr), **inputs)
+        sr: Tensor = self.net(lr, **{SCALE_INPUT: self.ratio[:1] / self.ratio[1:]}, **inputs)
         return sr
 
 
@@ -90,21 +106,18 @@ class CubicEnlargement(nn.Module):
 
     weight: Tensor
 
-    def __init__(self, scale: int) -> None:
+    def __init__(self, scale: int, channels: int) -> None:
         super().__init__()
-        self.scale = scale
+        self.scale, self.channels = scale, channels
         taps = _phases(scale)  # (scale, 2 * reach + 1)
         side = taps.shape[1]
-        both = taps[:, None, :, None] * taps[None, :, None, :]
+        both = (taps[:, None, :, None] * taps[None, :, None, :]).reshape(scale**2, 1, side, side)
         # Built by real values even where nets are made on the meta device: these are no weights of any file.
-        self.register_buffer("weight", both.reshape(scale**2, 1, side, side).float(), persistent=False)
+        self.register_buffer("weight", both.repeat(channels, 1, 1, 1).float(), persistent=False)
 
     def forward(self, lr: Tensor) -> Tensor:
-        number, channels, height, width = lr.shape
-        planes = lr.reshape(number * channels, 1, height, width)
-        planes = F.pad(planes, (CUBIC_REACH,) * 4, mode="replicate")
-        enlarged = F.pixel_shuffle(F.conv2d(planes, self.weight), self.scale)
-        return enlarged.reshape(number, channels, self.scale * height, self.scale * width)
+        padded = F.pad(lr, (CUBIC_REACH,) * 4, mode="replicate")
+        return F.pixel_shuffle(F.conv2d(padded, self.weight, groups=self.channels), self.scale)
 
 
 def _phases(scale: int) -> Tensor:

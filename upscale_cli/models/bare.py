@@ -51,12 +51,19 @@ def load_model(
     from upscale_cli.models.loading import bare_net, load_net
 
     facts = _card(Path(card)) if isinstance(card, str | Path) else card
-    net = load_net(Path(weights), card=SidecarMetadata.read(facts or {}), say=say)
+    net = load_net(Path(weights), card=SidecarMetadata.read(_of_file(facts or {}, Path(weights))), say=say)
     if net.graph is not None:
         raise CheckpointError(
             f"{weights}: is an ONNX graph, no checkpoint. Upscale with it as a model, or run it with onnxruntime"
         )
     return BareModel(net.descriptor, bare_net(net))
+
+
+def _of_file(facts: Mapping[str, Any], weights: Path) -> Mapping[str, Any]:
+    """A card that is about several files, with the hyper-parameters (`configs`) of this one only."""
+    configs = facts.get("configs")
+    its = configs.get(weights.stem) if isinstance(configs, Mapping) else None
+    return facts if its is None else {**facts, "configs": {weights.stem: its}}
 
 
 def _card(path: Path) -> Mapping[str, Any]:

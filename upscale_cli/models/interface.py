@@ -8,7 +8,7 @@ A file `models/archs/<arch>.py` holds a net and its `Architecture`; plugins brin
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -39,6 +39,9 @@ OUTPUT: Final = "sr"
 SCALE_INPUT: Final = "scale"
 """The name of the input that a pass fills in by itself."""
 
+CUBIC_REACH: Final = 2
+"""Pixels on each side that the cubic kernel looks at when it enlarges."""
+
 
 def as_scale(value: float | Fraction) -> Scale:
     """The number as a `Scale`: whole where it is whole.
@@ -48,6 +51,21 @@ def as_scale(value: float | Fraction) -> Scale:
     """
     exact = Fraction(value).limit_denominator(1000)
     return exact.numerator if exact.denominator == 1 else exact
+
+
+def enlarged_halo(reach: int, scale: Scale) -> int:
+    """LR pixels that a net depends on which looks `reach` pixels far in the picture enlarged by cubic convolution.
+
+    >>> [enlarged_halo(20, scale) for scale in (2, 3, 4)]
+    [12, 9, 7]
+    """
+    whole = int(scale)
+    # Behind the middle of an LR pixel two more on that side count, before it one, and on it none.
+    taps = [
+        CUBIC_REACH if 2 * place + 1 > whole else CUBIC_REACH - 1 if 2 * place + 1 < whole else 0
+        for place in range(whole)
+    ]
+    return max(pixel // whole + taps[pixel % whole] for pixel in range(reach + whole))
 
 
 def scaled(length: int, scale: Scale) -> int:
@@ -160,7 +178,9 @@ class Descriptor:
         input_range, output_range: the net's own values of black and white, where they are not 0 and 1; who runs it by
             `build_net` gives and gets [0, 1] all the same.
         enlarged: the net takes the picture enlarged to its SR size by cubic convolution, and does not enlarge itself;
-            `halo` counts LR pixels even so, those of the enlargement included.
+            `halo` counts LR pixels even so, those of the enlargement included (`enlarged_halo`).
+        sr_reach: of such a net, pixels of the enlarged picture that a pixel depends on, on each side.
+        fixed_scale: that of a net which takes its scale as an input and was made ready for one (`at`).
         variant: what a family of architectures calls this one; "" for all that have one name only.
         depth: how large this one is, for people: "6 blocks".
     """
@@ -184,6 +204,8 @@ class Descriptor:
     input_range: tuple[float, float] = (0.0, 1.0)
     output_range: tuple[float, float] = (0.0, 1.0)
     enlarged: bool = False
+    sr_reach: int = 0
+    fixed_scale: Scale | None = None
     variant: str = ""
     depth: str = field(default="", compare=False)  # `config` has it
 
@@ -205,6 +227,23 @@ class Descriptor:
     def scales_key(self) -> str:
         """What its scales are called in fingerprints: a single one by its number, as ever."""
         return ", ".join(map(str, self.scales)) if isinstance(self.scales, tuple) else str(self.scales)
+
+    def at(self, scale: Scale) -> "Descriptor":
+        """The same net for one of its scales: it takes the scale as an input no longer, and engines that translate nets
+        need not ask what it does at others.
+
+        >>> vdsr = Descriptor(arch="vdsr", scales=(2, 3, 4), enlarged=True, sr_reach=20, halo=12)
+        >>> vdsr.at(4).scales, vdsr.at(4).halo
+        ((4,), 7)
+        """
+        takes_scale = any(spec.name == SCALE_INPUT for spec in self.inputs)
+        if self.only_scale is not None and not takes_scale:
+            return self
+        return replace(
+            self, scales=(scale,), halo=enlarged_halo(self.sr_reach, scale) if self.enlarged else self.halo,
+            inputs=tuple(spec for spec in self.inputs if spec.name != SCALE_INPUT),
+            fixed_scale=scale if takes_scale else None,
+        )  # fmt: skip
 
     def steps(self, needed: float) -> tuple[Scale, ...]:
         """Scales of passes that are worth a thought, where `needed` SR pixels per LR pixel are to be reached."""
@@ -266,6 +305,14 @@ class LoadedNet:
     graph: OnnxNet | None = None
     identity: str = ""
     int8: Int8File | None = None
+
+    def at(self, scale: Scale) -> "LoadedNet":
+        """The net for one of its scales; see `Descriptor.at`. One that has no other stays as it is."""
+        facts = self.descriptor if self.graph is not None else self.descriptor.at(scale)
+        if facts is self.descriptor:
+            return self
+        name = f"{self.identity}-x{scale}".replace("/", "-over-") if self.identity else ""
+        return replace(self, descriptor=facts, identity=name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,6 +383,19 @@ class SidecarMetadata:
         arch = self.stated.get("arch")
         return arch.lower() if isinstance(arch, str) else ""
 
+    def number(self, *names: str) -> int | None:
+        """A whole number that is stated under one of these names: by itself, under `arch`, or under `configs`."""
+        configs = self.stated.get("configs")
+        several = configs.values() if isinstance(configs, Mapping) else ()
+        for place in (self.stated, self.stated.get("arch"), *several):
+            for name in names if isinstance(place, Mapping) else ():
+                value = place.get(name)
+                if (isinstance(value, int) and not isinstance(value, bool)) or (
+                    isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value)
+                ):
+                    return int(value)
+        return None
+
     @classmethod
     def read(cls, facts: Mapping[str, Any]) -> "SidecarMetadata":
         """Takes what it understands of NAME.json or of safetensors metadata, and ignores the rest."""
@@ -352,7 +412,9 @@ class SidecarMetadata:
                 else None
             ),
             final_activation="tanh" if "tanh" in f"{tail} {facts.get('final_activation', '')}".lower() else None,
-            luma_range="studio" if "studio" in given else "full" if "full" in given else None,
+            luma_range=(
+                "studio" if "studio" in given or "limited" in given else "full" if "full" in given else None
+            ),
             colour=(
                 "ycbcr" if "ycbcr" in given or re.search(r"y,\s*cb", given)
                 else "rgb" if re.search(r"\brgb\b", given) and "luma" not in given

@@ -141,7 +141,7 @@ def net_digest(net: LoadedNet) -> str:
     if net.graph is not None:
         return net.graph.sha256
     digest = hashlib.sha256()
-    for key, tensor in sorted(build_net(net).state_dict().items()):  # under the keys that former versions used
+    for key, tensor in sorted(bare_net(net).state_dict().items()):  # under the keys that former versions used
         digest.update(key.encode())
         digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()

@@ -209,6 +209,30 @@ def _conv(graph: _Graph, layer: nn.Conv2d, x: str) -> str:
     )  # fmt: skip
 
 
+def _conv2d(
+    graph: _Graph, x: str, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
+    groups: int = 1,
+) -> str:  # fmt: skip
+    """A convolution whose weights are no layer's own."""
+    if isinstance(padding, str):
+        raise NotTranslatableError(f"a convolution padded by {padding}")
+    return graph.add(
+        "Conv", x, weight, *([] if bias is None else [bias]), strides=list(_pair(stride)),
+        pads=list(_pair(padding)) * 2, dilations=list(_pair(dilation)), group=groups,
+    )  # fmt: skip
+
+
+def _pad(graph: _Graph, x: str, pad: Any, mode: str = "constant", value: float | None = None) -> str:
+    """Of the last axes first, before and behind each, as torch has it."""
+    modes = {"constant": "constant", "replicate": "edge", "reflect": "reflect", "circular": "wrap"}
+    if not all(isinstance(amount, int) for amount in pad) or len(pad) != 4 or modes[mode] == "wrap":
+        raise NotTranslatableError(f"a picture padded by {mode}, or by what it computes")
+    left, right, top, bottom = pad
+    amounts = graph.integers(0, 0, top, left, 0, 0, bottom, right)
+    constant = [graph.value(float(value))] if value else []
+    return graph.add("Pad", x, amounts, *constant, mode=modes[mode])
+
+
 def _conv_transpose(graph: _Graph, layer: nn.ConvTranspose2d, x: str) -> str:
     weights = [graph.weight(layer.weight)] + ([graph.weight(layer.bias)] if layer.bias is not None else [])
     return graph.add(
@@ -356,6 +380,7 @@ FUNCTIONS: Final[Mapping[Any, Callable[..., str]]] = {
     torch.sigmoid: _unary("Sigmoid"),
     "sigmoid": _unary("Sigmoid"),
     torch.relu: _unary("Relu"),
+    "relu": _unary("Relu"),
     F.relu: _unary("Relu"),
     F.leaky_relu: _leaky,
     F.silu: _silu,
@@ -363,6 +388,8 @@ FUNCTIONS: Final[Mapping[Any, Callable[..., str]]] = {
     "clamp": _clamp,
     torch.mean: _mean,
     "mean": _mean,
+    F.conv2d: _conv2d,
+    F.pad: _pad,
     F.interpolate: _resize,
     F.pixel_shuffle: _shuffle,
     F.pixel_unshuffle: _unshuffle,

@@ -6,6 +6,12 @@ ARCHS: Final[dict[str, str]] = {
     "rrdbnet": "upscale_cli.models.archs.rrdbnet:ARCH",
     "srvgg": "upscale_cli.models.archs.srvgg:ARCH",
     "espcn": "upscale_cli.models.archs.espcn:ARCH",
+    "carn": "upscale_cli.models.archs.carn:ARCH",
+    "fsrcnn": "upscale_cli.models.archs.fsrcnn:ARCH",
+    "lapsrn": "upscale_cli.models.archs.lapsrn:ARCH",
+    "pisr": "upscale_cli.models.archs.pisr:ARCH",
     "span": "upscale_cli.models.archs.span:ARCH",
+    "srcnn": "upscale_cli.models.archs.srcnn:ARCH",
+    "vdsr": "upscale_cli.models.archs.vdsr:ARCH",
 }
 """Where the `Architecture` of that name is; in the order a checkpoint of unknown kind is tried on them."""

@@ -12,15 +12,8 @@ from typing import Final, Literal
 
 from torch import Tensor, nn
 
-from upscale_cli.models.interface import (
-    Architecture,
-    Colour,
-    Descriptor,
-    LumaRange,
-    Recognised,
-    SidecarMetadata,
-    natural_order,
-)
+from upscale_cli.models.archs.colours import colours_of
+from upscale_cli.models.interface import Architecture, Descriptor, Recognised, SidecarMetadata, natural_order
 from upscale_cli.text import counted
 
 Activation = Literal["tanh", "relu", "identity"]
@@ -113,12 +106,7 @@ def recognise(state_dict: Mapping[str, Tensor], metadata: SidecarMetadata) -> Re
     if activation is None:
         activation = "tanh" if len(layers) == 3 else "relu"  # the paper's net; the PyTorch tutorial's four layers
         assumed.append(f"activation {activation}")
-    colour: Colour = "luma" if channels == 1 else "rgb" if metadata.colour == "rgb" else "ycbcr"
-    if channels == 3 and metadata.colour is None:
-        assumed.append("YCbCr input")
-    luma_range: LumaRange = metadata.luma_range or ("studio" if colour == "ycbcr" else "full")
-    if colour != "rgb" and metadata.luma_range is None:
-        assumed.append(f"{luma_range} luma range")
+    colour, luma_range, more = colours_of(channels, metadata, "full" if channels == 1 else "studio")
     final: Activation = "tanh" if metadata.final_activation == "tanh" else "identity"
 
     descriptor = Descriptor(
@@ -145,7 +133,7 @@ def recognise(state_dict: Mapping[str, Tensor], metadata: SidecarMetadata) -> Re
             for number, stem in enumerate(stems, start=1)
             for part in ("weight", "bias")
         },
-        assumed=tuple(assumed),
+        assumed=(*assumed, *more),
     )
 
 
