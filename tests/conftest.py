@@ -64,8 +64,14 @@ def pytest_unconfigure() -> None:
 
 @pytest.fixture(autouse=True)
 def _on_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The user's cache, weights and settings play no part; whatever reaches for the network fails at once."""
+    """The user's cache, weights, settings and programs play no part; whatever reaches for the network fails at once."""
     monkeypatch.setattr("upscale_cli.models.store.cache_folder", lambda: tmp_path.with_name(f"{tmp_path.name}-cache"))
+    monkeypatch.setattr(
+        "upscale_cli.models.settings.user_settings", lambda: tmp_path.with_name(f"{tmp_path.name}-settings")
+    )
+    monkeypatch.setattr("upscale_cli.models.other_programs.home", lambda: tmp_path.with_name(f"{tmp_path.name}-home"))
+    for name in ("COMFYUI_PATH", "SD_MODELSDIR", "APPDATA", "LOCALAPPDATA", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.delenv("UPSCALE_WEIGHTS", raising=False)
     monkeypatch.delenv("UPSCALE_MIRROR", raising=False)
     monkeypatch.setenv("UPSCALE_OFFLINE", "1")

@@ -23,9 +23,10 @@ from tests import server as web
 from tests.server import Answer, Server
 from tests.waiting import PATIENCE, until
 from upscale_cli.errors import CheckpointError, FetchError
-from upscale_cli.models import fetch as fetch_module
+from upscale_cli.models import download as download_module
 from upscale_cli.models import store
-from upscale_cli.models.fetch import Patience, fetch
+from upscale_cli.models.download import Patience
+from upscale_cli.models.fetch import fetch
 from upscale_cli.models.registry import MODELS, Spec
 
 CONTENT = random.Random(0).randbytes(300_000)
@@ -223,7 +224,7 @@ def test_what_comes_after_the_pinned_size_is_not_taken(folder: Path) -> None:
 
 
 def test_a_file_of_unknown_size_has_to_end_some_time(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetch_module, "LARGEST", 1 << 20)
+    monkeypatch.setattr(download_module, "LARGEST", 1 << 20)
     with Server(CONTENT, web.endless) as server, pytest.raises(FetchError, match="does not end after"):
         fetch(spec_for(server, size=None), folder, patience=HASTY)
 
@@ -304,7 +305,7 @@ def test_redirects_are_followed_with_the_range(folder: Path) -> None:
 
 def test_https_never_leads_back_to_http() -> None:
     request = urllib.request.Request("https://host/file")
-    follow = fetch_module._Redirects().redirect_request
+    follow = download_module._Redirects().redirect_request
     with pytest.raises(Exception, match="leads on to host without https"):
         follow(request, None, 302, "Found", HTTPMessage(), "http://host/file")
     assert follow(request, None, 302, "Found", HTTPMessage(), "https://other/file") is not None
@@ -358,7 +359,9 @@ def test_without_a_network_it_fails_at_once_and_says_what_is_here(
         monkeypatch.setattr(socket, "getaddrinfo", no_address)
     else:
         monkeypatch.setattr(urllib.request.OpenerDirector, "open", unreachable)
-    monkeypatch.setattr("upscale_cli.models.fetch.time.sleep", lambda seconds: pytest.fail(f"it waits for {seconds} s"))
+    monkeypatch.setattr(
+        "upscale_cli.models.download.time.sleep", lambda seconds: pytest.fail(f"it waits for {seconds} s")
+    )
     lines: list[str] = []
     with pytest.raises(FetchError) as failed:
         fetch(spec_for("https://example.org/net.pth"), folder, say=lines.append)

@@ -31,7 +31,7 @@ from upscale_cli.cli.models_report import show_info
 from upscale_cli.cli.progress_bars import moving_bar, time_column
 from upscale_cli.cli.unknown_words import FOREIGN, OTHER_WORDS, VERBS
 from upscale_cli.errors import UnknownModelError
-from upscale_cli.events import Detail, Event, Note, Progress, Started, Surveyed, saying
+from upscale_cli.events import Detail, Event, Note, Progress, Started, Surveyed, ignore, saying
 from upscale_cli.frames.colour_tags import ColourTags
 from upscale_cli.media.video.colour import is_usual
 from upscale_cli.media.video.container import ending_of
@@ -613,7 +613,7 @@ def test_a_card_fits_the_width_of_a_terminal(name: str) -> None:
 
     screen = Screen()
     with contextlib.redirect_stdout(screen):
-        show_info(name, as_json=False)
+        show_info(name, ignore, as_json=False)
     long = [line for line in screen.getvalue().splitlines() if cell_len(line) > WIDTH]
     assert all("https://" in line or "weights" in line for line in long), "addresses and paths are never broken"
 

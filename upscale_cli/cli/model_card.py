@@ -89,6 +89,8 @@ def show_file(facts: Mapping[str, Any]) -> None:
         _fact("memory", "gets the picture as a whole where that fits, for it looks at all of it")
     for needed in facts.get("inputs", ()):
         _fact("takes", f"--condition {needed}")
+    for word, text in facts.get("stated", {}).items():
+        _fact(word, text)
     if facts["notes"]:
         _fact("note", facts["notes"])
 

@@ -1,43 +1,82 @@
 """`upscale models ...`: the registry and the files on this machine, shown. Imports no torch unless a file is opened."""
 
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from upscale_cli.errors import CheckpointError, UpscaleError, printable
+from upscale_cli.cli.tables import print_table
+from upscale_cli.errors import CheckpointError, OptionError, UpscaleError, printable
 from upscale_cli.events import Failed, Listener, Note
+from upscale_cli.models import modelspec
+from upscale_cli.models.added_folders import add_folder, added_folders, forget_folder
 from upscale_cli.models.interface import Descriptor, InputSpec, scales_named
 from upscale_cli.models.registry import KERNELS, MODELS, Spec, kernel_named, rows_of
-from upscale_cli.models.resolve import is_checkpoint_path, obtain_reporting
+from upscale_cli.models.resolve import checkpoint_path, checkpoint_path_reporting, obtain_reporting
+from upscale_cli.models.seen import SeenFacts, remember, seen
 from upscale_cli.models.store import Found, candidates, locate, sha256_of, weights_folders
+from upscale_cli.models.user_files import UserFile, model_folders, user_files
+from upscale_cli.models.zoo import zoo_id
 from upscale_cli.text import amount
 
 
-def show_list(*, as_json: bool) -> None:
-    """One line per checkpoint."""
+def show_list(listener: Listener, *, as_json: bool) -> None:
+    """One line per checkpoint: those of the registry, then the user's own.
+
+    Args:
+        listener: gets notes on what is in the way of finding the user's.
+    """
+    notes: list[str] = []
     rows = [(spec, locate(spec)) for spec in MODELS]
+    files = [(file, seen(file.path)) for file in user_files(say=notes.append)]
     if as_json:
         for spec, found in rows:
             print(json.dumps(_record(spec, found)))
+        for file, facts in files:
+            print(json.dumps(_user_record(file, facts)))
         return
-    from rich.table import Table
+    lines = [_registry_line(spec, found) for spec, found in rows]
+    lines += [(kernel, "any", "yes", "", "", about) for kernel, about in KERNELS.items()]
+    lines += [_user_line(file, facts) for file, facts in files]
+    print_table(
+        ("model", "scale", "here", "size", "licence", "good for"), lines, right=("scale", "size")
+    )  # fmt: skip
+    for file, _ in files:
+        if file.others:
+            notes.append(f"{file.stem}: {file.path} is taken, and not {', '.join(map(str, file.others))}")
+    for note in notes:
+        listener(Note(note))
 
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for heading in ("model", "scale", "here", "size", "licence", "good for"):
-        least = max(len(spec.model) for spec in MODELS) if heading == "model" else None
-        table.add_column(heading, justify="right" if heading in ("scale", "size") else "left", min_width=least)
-    for spec, found in rows:
-        here = "no" if found is None else "bundled" if spec.bundled else "yes" if found.pinned else "unpinned"
-        licence = spec.licence.split(",")[0].split(" (")[0]
-        table.add_row(
-            spec.model, f"x{spec.scale}", here, amount(spec.size) if spec.size is not None else "", licence, spec.about
-        )
-    for kernel, about in KERNELS.items():
-        table.add_row(kernel, "any", "yes", "", "", about)
-    _print(table)
+
+def _registry_line(spec: Spec, found: Found | None) -> tuple[str, ...]:
+    here = "no" if found is None else "bundled" if spec.bundled else "yes" if found.pinned else "unpinned"
+    licence = spec.licence.split(",")[0].split(" (")[0]
+    size = amount(spec.size) if spec.size is not None else ""
+    facts = None if found is None else seen(found.path)
+    return spec.model, f"x{spec.scale}", here, size, licence, f"{spec.about}{_needs(facts)}"
+
+
+def _user_line(file: UserFile, facts: SeenFacts | None) -> tuple[str, ...]:
+    kind = f", {facts.arch}{f' of {facts.depth}' if facts.depth else ''}" if facts else ""
+    return (
+        printable(file.stem), facts.scales if facts else "", "yes", amount(file.size),
+        printable(facts.licence) if facts else "", f"from {file.origin}{kind}{_needs(facts)}",
+    )  # fmt: skip
+
+
+def _needs(facts: SeenFacts | None) -> str:
+    """What a net wants beside the picture, for people."""
+    return f"; needs {', '.join(facts.inputs)}" if facts and facts.inputs else ""
+
+
+def _user_record(file: UserFile, facts: SeenFacts | None) -> dict[str, Any]:
+    return {
+        "model": file.stem, "here": True, "pinned": False, "path": str(file.path), "size": file.size,
+        "origin": file.origin, "also": [str(other) for other in file.others],
+        **({"arch": facts.arch, "scale": facts.scales, "inputs": list(facts.inputs), "licence": facts.licence}
+           if facts else {}),
+    }  # fmt: skip
 
 
 def show_archs(listener: Listener, *, as_json: bool) -> None:
@@ -62,18 +101,13 @@ def show_archs(listener: Listener, *, as_json: bool) -> None:
         for record in records:
             print(json.dumps(record))
         return
-    from rich.table import Table
-
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for heading in ("architecture", "from", "models", "about"):
-        table.add_column(heading, justify="right" if heading == "models" else "left")
-    for record in records:
-        table.add_row(*(str(record[key]) for key in ("name", "from", "models", "about")))
-    _print(table)
+    columns = ("name", "from", "models", "about")
+    lines = (tuple(str(record[key]) for key in columns) for record in records)
+    print_table(("architecture", *columns[1:]), lines, right=("models",))
 
 
-def show_info(name: str, *, as_json: bool) -> None:
-    """Everything about a model, or about a checkpoint file.
+def show_info(name: str, listener: Listener, *, as_json: bool) -> None:
+    """Everything about a model, or about a checkpoint file, or what OpenModelDB says of one of its models.
 
     Raises:
         UnknownModelError: no such model. CheckpointError: the file is no checkpoint.
@@ -86,8 +120,16 @@ def show_info(name: str, *, as_json: bool) -> None:
         else:
             model_card.show_kernel(kernel)
         return
-    if is_checkpoint_path(name):
-        facts = _file_record(Path(name).expanduser())
+    id = zoo_id(name)
+    if id is not None:
+        from upscale_cli.cli.zoo_report import show_zoo_model
+        from upscale_cli.models.zoo_fetch import zoo_model
+
+        show_zoo_model(zoo_model(id, say=lambda text: listener(Note(text))), as_json=as_json)
+        return
+    path = checkpoint_path_reporting(name, listener)
+    if path is not None:
+        facts = _file_record(path)
         if as_json:
             print(json.dumps(facts))
         else:
@@ -106,16 +148,22 @@ def fetch_all(names: Sequence[str], listener: Listener) -> None:
     Raises:
         UpscaleError: one of them cannot be had; the others are fetched all the same.
     """
-    failures: list[UpscaleError] = []
-    for spec in _rows(names):
+    names = list(dict.fromkeys(names))
+    wanted: list[Spec | str] = []
+    for name in names:
+        wanted += rows_of(name) if zoo_id(name) is None else [name]
+    failures = 0
+    for one in wanted:
         try:
-            found = obtain_reporting(spec, listener)
-            listener(Note(f"{spec.model} x{spec.scale}: {found.path}"))
+            if isinstance(one, str):
+                listener(Note(f"{one}: {checkpoint_path_reporting(one, listener)}"))
+            else:
+                listener(Note(f"{one.model} x{one.scale}: {obtain_reporting(one, listener).path}"))
         except UpscaleError as error:
-            failures.append(error)
-            listener(Failed(spec.file, error.message))
+            failures += 1
+            listener(Failed(one if isinstance(one, str) else one.file, error.message))
     if failures:
-        raise CheckpointError(f"{len(failures)} of {len(_rows(names))} checkpoints could not be had (see above).")
+        raise CheckpointError(f"{failures} of {len(wanted)} checkpoints could not be had (see above).")
 
 
 def verify(names: Sequence[str], *, as_json: bool) -> bool:
@@ -145,22 +193,60 @@ def _states(spec: Spec) -> list[tuple[Path, str]]:
 
 
 def paths(names: Sequence[str]) -> list[Path]:
-    """The search path; with names, the files of these models that would be used.
+    """The folders that are looked into; with names, the files of these models that would be used.
 
     Raises:
         CheckpointError: one of them is not on this machine.
     """
     if not names:
-        return weights_folders()
+        own = weights_folders()
+        return [*own, *(folder.path for folder in model_folders() if folder.path not in own)]
     found = []
-    for spec in _rows(names):
-        place = locate(spec)
-        if place is None:
-            raise CheckpointError(
-                f"{spec.file}: is not on this machine. Get it with `upscale models fetch {spec.model}`."
-            )
-        found.append(place.path)
+    for name in names:
+        file = checkpoint_path_here(name)
+        if file is not None:
+            found.append(file)
+            continue
+        for spec in rows_of(name):
+            place = locate(spec)
+            if place is None:
+                raise CheckpointError(
+                    f"{spec.file}: is not on this machine. Get it with `upscale models fetch {spec.model}`."
+                )
+            found.append(place.path)
     return found
+
+
+def change_folders(add: Path | None, forget: Path | None) -> None:
+    """Adds a folder to those that are looked into, or takes one off again.
+
+    Raises:
+        OptionError: it is no folder, or was never added.
+        OutputError: the setting cannot be written.
+    """
+    if add is not None and not add_folder(add) and not add.expanduser().is_dir():
+        raise OptionError(f"--add {printable(str(add))} is no folder. Give one with checkpoints, or ComfyUI's own.")
+    if forget is not None and not forget_folder(forget):
+        there = ", ".join(printable(str(folder)) for folder in added_folders())
+        remedy = f"Those that were are {there}." if there else "None was."
+        raise OptionError(f"--forget {printable(str(forget))} was never added. {remedy}")
+
+
+def checkpoint_path_here(name: str) -> Path | None:
+    """The file that a name means, which is not fetched; None for one of the registry.
+
+    Raises:
+        CheckpointError: it is OpenModelDB's, and not on this machine.
+    """
+    id = zoo_id(name)
+    if id is None:
+        return checkpoint_path(name)
+    from upscale_cli.models.zoo_fetch import located, zoo_model
+
+    place = located(zoo_model(id))
+    if place is None:
+        raise CheckpointError(f"{name}: is not on this machine. Get it with `upscale models fetch {name}`.")
+    return place
 
 
 def _rows(names: Sequence[str]) -> list[Spec]:
@@ -180,10 +266,16 @@ def _record(spec: Spec, found: Found | None) -> dict[str, Any]:
 
 def _file_record(path: Path) -> dict[str, Any]:
     from upscale_cli.inference.net_file import load_net_file
+    from upscale_cli.models.loading import stated_facts
 
     notes: list[str] = []
     loaded = load_net_file(path, say=notes.append)
     net = loaded.descriptor
+    facts = stated_facts(path)
+    stated = modelspec.stated(facts)
+    if path.suffix == ".safetensors" and not modelspec.fits(facts, path.read_bytes()):
+        notes.append("its tensors are not those that its modelspec.hash_sha256 is of")
+    remember(path, net, stated)
     parameters = (
         sum(tensor.numel() for tensor in loaded.state_dict.values()) if loaded.graph is None
         else loaded.graph.parameters
@@ -194,7 +286,7 @@ def _file_record(path: Path) -> dict[str, Any]:
         **({"inputs": [_input(spec) for spec in net.inputs]} if net.inputs else {}),
         **({"fixed_sides": list(net.fixed_sides)} if net.fixed_sides else {}),
         **({"kind": "onnx"} if loaded.graph is not None else {}),
-        "parameters": parameters, "notes": "; ".join(notes),
+        "parameters": parameters, "notes": "; ".join(notes), **({"stated": stated} if stated else {}),
     }  # fmt: skip
 
 
@@ -207,9 +299,3 @@ def _scale(net: Descriptor) -> float | str:
 
 def _input(spec: InputSpec) -> str:
     return f"{spec.name}: {spec.about}" if spec.about else spec.name
-
-
-def _print(renderable: object) -> None:
-    from rich.console import Console
-
-    Console(file=sys.stdout, highlight=False, soft_wrap=not sys.stdout.isatty()).print(renderable)

@@ -27,9 +27,13 @@ in_messages = partial(typer.Option, rich_help_panel=MESSAGES)
 
 
 def complete_model(incomplete: str) -> list[str]:
+    """Of the registry, of the user's own checkpoints, and, after omdb:, of OpenModelDB where its index is here."""
     from upscale_cli.models.registry import model_names
+    from upscale_cli.models.resolve import other_names_here
+    from upscale_cli.models.zoo import zoo_id
 
-    return [name for name in model_names() if name.startswith(incomplete)]
+    others = [name for name in other_names_here() if (zoo_id(name) is None) == (zoo_id(incomplete) is None)]
+    return [name for name in (*model_names(), *others) if name.startswith(incomplete)]
 
 
 def complete_format(incomplete: str) -> list[str]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import typer
 from rich.markup import escape
 
+from upscale_cli.cli.licences import ask_for_licences
 from upscale_cli.cli.options import MODEL, Denoise, Device, Engine, Halo, Overlap, Precision, Tile, Tta, complete_model
 from upscale_cli.errors import OptionError, OutputError, printable
 from upscale_cli.inference.options import UpscalerOptions
@@ -163,6 +164,7 @@ def evaluate(
 
         listener = Counting(tell)
         protocol = Protocol(channels, lr_kernel, lr_jpeg, border, lpips)
+        ask_for_licences(model or [], listener)
         as_they_are = no_reference and not model
         models = [] if as_they_are else contestants(model or [None], make, listener)
         scales = [1] if as_they_are else list(dict.fromkeys(scale or []))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from upscale_cli.cli.licences import ask_for_licences
 from upscale_cli.cli.lines import put_error
 from upscale_cli.cli.options import Json, Quiet, complete_model
 from upscale_cli.errors import OptionError, printable
@@ -73,6 +74,7 @@ def export(
     from upscale_cli.export.exporter import export_model
 
     with listening(as_json=as_json, quiet=quiet) as listener:
+        ask_for_licences([model], listener)
         made = export_model(
             model, output, scale=scale, format=format, denoise=denoise, fp16=fp16, input_size=_size_of(input_size),
             full_range=full_range, overwrite=overwrite, listener=listener,

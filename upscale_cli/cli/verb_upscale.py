@@ -9,6 +9,7 @@ import typer
 from upscale_cli.cli.batch_options import Batch
 from upscale_cli.cli.better_model import BetterModelHint
 from upscale_cli.cli.grouped import grouped
+from upscale_cli.cli.licences import ask_for_licences
 from upscale_cli.cli.standard_streams import can_be_written
 from upscale_cli.cli.unknown_words import check_words
 from upscale_cli.cli.upscale_options import (
@@ -72,6 +73,7 @@ def upscale(
             _check_compare(batch, sources, clips, to_stdout=to_stdout)
         if to_stdout:
             _check_stdout()
+        ask_for_licences(models, listener)
         net = upscaler_options(model, compute)
         clip_options = partial(clips.options, overwrite=output.overwrite, max_pixels=compute.max_pixels, yes=output.yes)
         photos = photo_options(output, compute, resume=clips.resume)

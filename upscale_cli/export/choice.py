@@ -12,7 +12,7 @@ from upscale_cli.messages import option
 from upscale_cli.models.interface import Interval, LoadedNet, Scale, as_scale, scales_named
 from upscale_cli.models.loading import interpolate, load_net, load_spec, net_digest, stated_facts
 from upscale_cli.models.registry import MODELS, Spec, kernel_named, rows_of
-from upscale_cli.models.resolve import is_checkpoint_path, obtain_reporting
+from upscale_cli.models.resolve import checkpoint_path_reporting, obtain_reporting
 
 UNKNOWN: Final = "unknown"
 
@@ -57,10 +57,11 @@ def chosen(given: str, scale: float | None, usual: int, listener: Listener, *, d
     """
     if not 0 <= denoise <= 1:
         raise OptionError(f"{option('denoise', denoise)} is beyond 0 to 1. Choose a number between them.")
-    if is_checkpoint_path(given):
+    path = checkpoint_path_reporting(given, listener)
+    if path is not None:
         if denoise != 1:
             raise _cannot_denoise(given)
-        return _of_file(Path(given).expanduser(), scale, usual, listener)
+        return _of_file(path, scale, usual, listener)
     if kernel := kernel_named(given):
         raise OptionError(f"{option('model', kernel)} is no net, so there is nothing to export. Choose another.")
     rows = {spec.scale: spec for spec in rows_of(given)}

@@ -17,7 +17,8 @@ from upscale_cli.models.known import load_known
 from upscale_cli.models.plugins import architecture
 from upscale_cli.models.quantised import int8_of
 from upscale_cli.models.registry import MODELS, Spec, kernel_named, named, rows_of
-from upscale_cli.models.resolve import available_rows, is_checkpoint_path, obtain_reporting
+from upscale_cli.models.resolve import available_rows, checkpoint_path_reporting, obtain_reporting
+from upscale_cli.models.seen import remember
 
 DEFAULT_SCALE: Final = 4
 """For photos, unless the model has one scale only."""
@@ -27,12 +28,15 @@ class Model:
     """One model, on no device yet. A checkpoint file is loaded at once, a registry row when it is needed.
 
     Args:
-        given: a name of the registry, or one that others have for it, or the path of any checkpoint.
+        given: a name of the registry, or one that others have for it; the path of any checkpoint, or the stem of one
+            that is the user's; omdb:ID.
         chosen_for_user: only rows whose checkpoints are on this machine are used, if there are any.
         denoise: 0 to 1; below 1 the weights are blended with those of a second checkpoint.
         conditions: what the user gives the nets in addition to the picture, by name.
 
     Attributes:
+        file: the checkpoint file that was named; None for rows of the registry and kernels.
+        given: what names it in another process, where a stem may mean another file.
         name: for people.
         kernel: that resamples instead of a net; None: a net does.
         only_scale: of a model that has no other; an int where it is whole.
@@ -52,15 +56,16 @@ class Model:
         listener: Listener,
     ) -> None:
         self._denoise, self._conditions, self._listener = denoise, conditions, listener
-        is_file = is_checkpoint_path(given)
-        self.name = Path(given).stem if is_file else named(given)[0]
-        self.kernel = None if is_file else kernel_named(self.name)
+        self.file = checkpoint_path_reporting(given, listener)
+        self.given = given if self.file is None else str(self.file)
+        self.name = named(given)[0] if self.file is None else self.file.stem
+        self.kernel = kernel_named(self.name) if self.file is None else None
         self._rows: Mapping[int, Spec] = {}
         self._loaded: dict[int, LoadedNet] = {}  # of rows, by scale
         self._own: LoadedNet | None = None  # of a checkpoint file
         self.only_scale: float | None = None  # of a model that has no other; an int where it is whole
-        if is_file:
-            self._own = self._load_file(Path(given).expanduser())
+        if self.file is not None:
+            self._own = self._load_file(self.file)
             facts = self._own.descriptor
             only = facts.only_scale
             self.only_scale = only if only is None or isinstance(only, int) else float(only)
@@ -181,6 +186,7 @@ class Model:
             return load_net_file(path, say=say)
 
         net = load_known(path, None, load, may_be_kept=lambda: not reported)
+        remember(path, net.descriptor)
         return replace(net, int8=int8_of(path))
 
     def _say(self, text: str) -> None:

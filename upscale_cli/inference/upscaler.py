@@ -126,7 +126,6 @@ class Upscaler:
             device=device, engine=engine, precision=precision, tile=tile, overlap=overlap, halo=halo, denoise=denoise,
             tta=tta, alpha=alpha, wrap=wrap, conditions=conditions, clip_codec=clip_codec,
         )  # fmt: skip
-        self.recipe = Recipe(None if model is None else os.fspath(model), options, backend)
         self._conditions = {name: read_condition(value, name) for name, value in (conditions or {}).items()}
         self._backend = backend
         self._listener, self._bar = listener, progress
@@ -144,6 +143,7 @@ class Upscaler:
         self._model = Model(
             name, chosen_for_user=model is None, denoise=denoise, conditions=self._conditions, listener=listener
         )
+        self.recipe = Recipe(None if model is None else self._model.given, options, backend)
         self.name, self.kernel = self._model.name, self._model.kernel
         self.only_scale, self.default_scale = self._model.only_scale, self._model.default_scale
         if model is not None and not is_checkpoint_path(name) and name.lower() != self.name:

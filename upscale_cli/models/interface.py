@@ -380,7 +380,7 @@ class SidecarMetadata:
     @property
     def arch(self) -> str:
         """The architecture by its stated name, in small letters; "" where none is stated in one word."""
-        arch = self.stated.get("arch")
+        arch = self.stated.get("arch", self.stated.get("modelspec.architecture"))
         return arch.lower() if isinstance(arch, str) else ""
 
     def number(self, *names: str) -> int | None:

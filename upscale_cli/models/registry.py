@@ -6,7 +6,7 @@ a file and a line in `archs`.
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Final, Literal
@@ -300,10 +300,29 @@ def rows_of(model: str) -> tuple[Spec, ...]:
     meant = (spec for spec in MODELS if spec.model == name and scale in (None, spec.scale))
     rows = tuple(sorted(meant, key=lambda spec: spec.scale))
     if not rows:
-        near = difflib.get_close_matches(model.lower(), model_names(), n=3, cutoff=0.55)
-        hint = f"Did you mean {' or '.join(near)}?" if near else f"Choose from {', '.join(model_names())}"
-        raise UnknownModelError(
-            f"model {model!r} is neither a name in the registry nor a file. {hint} "
-            f"({command('models list', python='upscale_cli.models.registry.model_names()')} shows all.)"
-        )
+        raise unknown_model(model)
     return rows
+
+
+def is_known(name: str) -> bool:
+    """Whether a name is one of ours, or one that others have for it.
+
+    >>> is_known("RealESRGAN_x2plus"), is_known("4x-UltraSharp")
+    (True, False)
+    """
+    return named(name)[0] in model_names()
+
+
+def unknown_model(model: str, others: Iterable[str] = ()) -> UnknownModelError:
+    """The error for a name that means nothing; its text offers the nearest names.
+
+    Args:
+        others: further names that could be meant, by which `-m` takes something.
+    """
+    names = {name.lower(): name for name in (*others, *model_names())}
+    near = [names[name] for name in difflib.get_close_matches(model.lower(), names, n=3, cutoff=0.55)]
+    hint = f"Did you mean {' or '.join(near)}?" if near else f"Choose from {', '.join(model_names())}"
+    return UnknownModelError(
+        f"model {model!r} is neither a name in the registry nor a file. {hint} "
+        f"({command('models list', python='upscale_cli.models.registry.model_names()')} shows all.)"
+    )

@@ -6,14 +6,16 @@ fetched.
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 from upscale_cli.events import Fetching, Listener, Note, Say
 from upscale_cli.models import store
-from upscale_cli.models.registry import KERNELS, MODELS, Spec, rows_of
+from upscale_cli.models.registry import KERNELS, MODELS, Spec, is_known, rows_of, unknown_model
+from upscale_cli.models.store import CHECKPOINT_ENDINGS as CHECKPOINT_ENDINGS
 from upscale_cli.models.store import Found, Progress, is_offline, locate, quiet
-
-CHECKPOINT_ENDINGS: Final = (".pth", ".pt", ".ckpt", ".safetensors", ".onnx")
+from upscale_cli.models.user_files import user_file, user_files
+from upscale_cli.models.zoo import PREFIX, zoo_id
 
 BEST_HERE: Final = "the best on this machine"
 """Why a model was taken where none was asked for."""
@@ -31,6 +33,52 @@ CLEAN_CODECS: Final = frozenset({
 def is_checkpoint_path(name: str) -> bool:
     """Whether `-m` gives a file rather than a name: by its ending, or because it has a folder in it."""
     return name.lower().endswith(CHECKPOINT_ENDINGS) or "/" in name or os.sep in name
+
+
+def checkpoint_path(given: str, *, say: Say = quiet, progress: Progress = quiet) -> Path | None:
+    """The file that `-m` means; None where it means a model of the registry, or a kernel.
+
+    A path is one; a name is looked for in the registry, then among the user's files (`user_files`); one of OpenModelDB
+    (omdb:ID) is fetched where it is not here.
+
+    Raises:
+        UnknownModelError: nothing has that name.
+        FetchError: it is OpenModelDB's, and cannot be had.
+    """
+    id = zoo_id(given)
+    if id is not None:
+        from upscale_cli.models.zoo_fetch import obtain_zoo  # with it come ssl and http
+
+        return obtain_zoo(id, say=say, progress=progress)
+    if is_checkpoint_path(given):
+        path = Path(given).expanduser()
+        is_bare = given == path.name and not store.is_file(path)
+        found = user_file(given, say=say) if is_bare else None
+        return path if found is None else found.path
+    if is_known(given):
+        return None
+    found = user_file(given, say=say)
+    if found is None:
+        raise unknown_model(given, other_names_here())
+    return found.path
+
+
+def other_names_here() -> list[str]:
+    """What `-m` takes in addition to the registry's names: stems of the user's files, and ids of the index, if it is
+    here."""
+    from upscale_cli.models.zoo_index import cached_index
+
+    kept = cached_index()
+    return [*(file.stem for file in user_files()), *(PREFIX + id for id in (kept.models if kept else ()))]
+
+
+def checkpoint_path_reporting(given: str, listener: Listener) -> Path | None:
+    """`checkpoint_path`, with what happens on the way reported as events."""
+
+    def arrived(done: int, total: int | None) -> None:
+        listener(Fetching(given, done, total))
+
+    return checkpoint_path(given, say=lambda text: listener(Note(text)), progress=arrived)
 
 
 def best_model(*, say: Say = quiet) -> tuple[str, str]:

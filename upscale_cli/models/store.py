@@ -4,7 +4,9 @@ The search path, in order:
 
 1. the folders in UPSCALE_WEIGHTS (separated as in PATH), which are the user's: read, never written;
 2. the bundled weights that came with the package;
-3. the cache folder, which is ours: downloads go there.
+3. the cache folder, which is ours: downloads go there;
+4. folders that the user has added, and those of other programs (`added_folders`, `other_programs`): there only the
+   official file counts, and what else bears its name is ignored.
 
 The first folder that holds a usable file wins; within a folder the official file goes before its fallback.
 """
@@ -12,19 +14,22 @@ The first folder that holds a usable file wins; within a folder the official fil
 import functools
 import hashlib
 import os
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import platformdirs
-
 from upscale_cli.events import Say
+from upscale_cli.models import settings
+from upscale_cli.models.added_folders import added_folders
+from upscale_cli.models.other_programs import below, program_folders
 from upscale_cli.models.registry import KERNELS, MODELS, Spec, model_names
+from upscale_cli.models.settings import write_cached as write_cached
 
 SEARCH_PATH_VARIABLE: Final = "UPSCALE_WEIGHTS"
 OFFLINE_VARIABLE: Final = "UPSCALE_OFFLINE"
+
+CHECKPOINT_ENDINGS: Final = (".pth", ".pt", ".ckpt", ".safetensors", ".onnx")
 
 Progress = Callable[[int, int | None], None]
 """Takes the bytes that are there, and how many there will be where that is known."""
@@ -49,8 +54,13 @@ def quiet(*_: object) -> None:
 
 def weights_folders() -> list[Path]:
     """The search path, in order; folders that do not exist are among them."""
+    return [*given_folders(), bundled_folder(), cache_folder()]
+
+
+def given_folders() -> list[Path]:
+    """Those in UPSCALE_WEIGHTS."""
     given = os.environ.get(SEARCH_PATH_VARIABLE, "").split(os.pathsep)
-    return [*(Path(folder).expanduser() for folder in given if folder.strip()), bundled_folder(), cache_folder()]
+    return [Path(folder).expanduser() for folder in given if folder.strip()]
 
 
 def bundled_folder() -> Path:
@@ -66,7 +76,12 @@ def cache_folder() -> Path:
     The user's cache folder rather than the data folder: backups leave it out, and what a cleaner takes from it
     can be had again. Files that should stay belong into a folder of UPSCALE_WEIGHTS.
     """
-    return platformdirs.user_cache_path("upscale-cli", appauthor=False)
+    return settings.user_cache()
+
+
+def zoo_folder() -> Path:
+    """Where models of OpenModelDB go (`zoo_fetch`)."""
+    return cache_folder() / "openmodeldb"
 
 
 def is_offline() -> bool:
@@ -94,7 +109,18 @@ def locate(spec: Spec, *, say: Say = quiet) -> Found | None:
             return Found(path, pinned=False)
         if _is_pinned(path, spec, ours=path.parent == cache_folder(), say=say):
             return Found(path, pinned=True)
+    for path in _elsewhere(spec):
+        if has_sha256(path, spec.size, spec.sha256):
+            return Found(path, pinned=True)
     return None
+
+
+def _elsewhere(spec: Spec) -> Iterator[Path]:
+    """Files of that name in folders that were added, and in those of other programs."""
+    if not spec.bundled:
+        for added in added_folders():
+            yield from (folder / spec.file for folder in (added, *(one.path for one in below(added))))
+        yield from (folder.path / spec.file for folder in program_folders().folders)
 
 
 def models_here() -> list[str]:
@@ -121,20 +147,13 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_cached(path: Path, data: bytes) -> None:
-    """Writes a file of the cache folder, whole or not at all.
-
-    Raises:
-        OSError: it cannot be written; then there is none.
-    """
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.{time.monotonic_ns()}")
-    path.parent.mkdir(parents=True, exist_ok=True)
+def has_sha256(path: Path, size: int | None, sha256: str) -> bool:
+    """Whether there is a file of that size (None: any) and sum."""
     try:
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
+        stat = path.stat()
+        return size in (None, stat.st_size) and _known_sha256(path, stat.st_size, stat.st_mtime_ns) == sha256
+    except (OSError, ValueError):
+        return False
 
 
 @functools.lru_cache(maxsize=64)

@@ -1,0 +1,147 @@
+"""OpenModelDB's index on this machine: fetched when somebody asks for it, kept, and asked about again by its ETag.
+
+Where it cannot be had, what was kept is used, and how old that is is said. UPSCALE_OFFLINE keeps off the network;
+UPSCALE_MIRROR serves the index as `openmodeldb.json`. Imports no torch.
+"""
+
+import json
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final
+
+from upscale_cli.errors import FetchError
+from upscale_cli.events import Say
+from upscale_cli.models import store
+from upscale_cli.models.addresses import host_of
+from upscale_cli.models.download import CHUNK, LostError, OfflineError, Patience, RefusedError, answer
+from upscale_cli.models.fetch import on_mirror
+from upscale_cli.models.store import OFFLINE_VARIABLE, quiet
+from upscale_cli.models.zoo import ZooModel, read_models
+
+ADDRESS: Final = "https://openmodeldb.info/api/v1/models.json"
+
+ON_MIRROR: Final = "openmodeldb.json"
+
+FILE: Final = "index.json"
+"""In `store.zoo_folder()`: the index as it came, and what it is asked about again by."""
+
+LARGEST: Final = 64 << 20
+"""Bytes; it has some 2 MB."""
+
+FRESH_SECONDS: Final = 60.0
+"""For which it is not asked about again."""
+
+PATIENCE: Final = Patience(timeout_seconds=15.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """What OpenModelDB has.
+
+    Attributes:
+        models: by id.
+        checked: when the site last said that it is so, in seconds since the epoch.
+        marks: its ETag and date, as headers to ask with whether it has changed.
+    """
+
+    models: Mapping[str, ZooModel]
+    checked: float
+    marks: Mapping[str, str]
+
+    @property
+    def age(self) -> str:
+        """For people."""
+        seconds = max(0.0, time.time() - self.checked)
+        for name, length in (("day", 86400.0), ("hour", 3600.0), ("minute", 60.0)):
+            if seconds >= length:
+                count = int(seconds / length)
+                return f"{count} {name}{'s' if count > 1 else ''} old"
+        return "less than a minute old"
+
+
+def cached_index() -> Index | None:
+    """The index that was kept; None where there is none."""
+    with suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
+        kept = json.loads((store.zoo_folder() / FILE).read_bytes())
+        marks = {str(name): str(value) for name, value in kept["marks"].items()}
+        return Index(read_models(kept["models"]), float(kept["checked"]), marks)
+    return None
+
+
+def current_index(*, say: Say = quiet, patience: Patience = PATIENCE) -> Index:
+    """The index as the site has it; the one that was kept where that cannot be had, which is reported with its age.
+
+    Raises:
+        FetchError: it cannot be had, and none was kept.
+    """
+    kept = cached_index()
+    if kept is not None and 0 <= time.time() - kept.checked < FRESH_SECONDS:
+        return kept
+    try:
+        if store.is_offline():
+            raise RefusedError(f"{OFFLINE_VARIABLE} forbids to ask for it")
+        return _asked(kept, patience)
+    except OfflineError:
+        reason = "there is no network to ask for it"
+    except (LostError, RefusedError) as error:
+        reason = str(error)
+    if kept is None:
+        raise FetchError(f"OpenModelDB's index is not on this machine: {reason}. Try again later, or give a file")
+    say(f"OpenModelDB's index: {reason}; going on with the one that is here, {kept.age}")
+    return kept
+
+
+def _asked(kept: Index | None, patience: Patience) -> Index:
+    """The index from the site, which is kept; `kept` itself, where the site says that it has not changed.
+
+    Raises:
+        LostError, RefusedError
+    """
+    try:
+        address = on_mirror(ON_MIRROR) or ADDRESS
+    except ValueError as error:
+        raise RefusedError(str(error)) from error
+    marks = {} if kept is None else kept.marks
+    with answer(address, marks, patience, HTTPStatus.NOT_MODIFIED) as response:
+        if response is None:
+            return _kept_anew(marks)
+        data = b""
+        try:
+            while chunk := response.read(CHUNK):
+                data += chunk
+                if len(data) > LARGEST:
+                    raise RefusedError(f"what {host_of(address)} sends is too large for an index")
+        except (OSError, ValueError) as error:
+            raise LostError(f"the connection to {host_of(address)} broke") from error
+        names = {"ETag": "If-None-Match", "Last-Modified": "If-Modified-Since"}
+        marks = {names[name]: response.headers[name] for name in names if response.headers[name]}
+    try:
+        index = json.loads(data)
+        models = read_models(index)
+    except (ValueError, RecursionError) as error:
+        raise RefusedError(f"what {host_of(address)} sends is no index of models") from error
+    return Index(models, _keep(index, marks), marks)
+
+
+def _kept_anew(marks: Mapping[str, str]) -> Index:
+    """What was kept, checked now.
+
+    Raises:
+        LostError: it has gone meanwhile.
+    """
+    with suppress(OSError, ValueError, KeyError):
+        kept = json.loads((store.zoo_folder() / FILE).read_bytes())
+        return Index(read_models(kept["models"]), _keep(kept["models"], marks), marks)
+    raise LostError("the index that was kept is gone")
+
+
+def _keep(index: Any, marks: Mapping[str, str]) -> float:
+    """Keeps it, if the disk lets it, and gives the time."""
+    now = time.time()
+    kept = {"marks": dict(marks), "checked": now, "models": index}
+    with suppress(OSError):
+        store.write_cached(store.zoo_folder() / FILE, json.dumps(kept).encode())
+    return now
