@@ -22,7 +22,8 @@ from upscale_cli.models.download import Patience
 from upscale_cli.models.store import bundled_folder
 from upscale_cli.models.zoo import model_of, read_models, search
 from upscale_cli.models.zoo_fetch import agree, has_to_agree, located, obtain_zoo, zoo_model
-from upscale_cli.models.zoo_index import cached_index, current_index
+from upscale_cli.models.zoo_index import current_index
+from upscale_cli.models.zoo_kept import FILE, cached_index
 
 NET = (bundled_folder() / "espcn-x2.safetensors").read_bytes()
 SHA256 = hashlib.sha256(NET).hexdigest()
@@ -177,7 +178,7 @@ def test_without_the_site_what_is_kept_goes_on_with_its_age(
 
 def test_what_is_kept_is_used_when_the_site_is_gone(zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
     current_index()
-    path = store.zoo_folder() / zoo_index.FILE
+    path = store.zoo_folder() / FILE
     kept = json.loads(path.read_bytes())
     path.write_text(json.dumps({**kept, "checked": time.time() - 3 * 86400 - 60}), encoding="utf-8")
     said: list[str] = []
@@ -196,7 +197,7 @@ def test_what_is_kept_is_used_when_the_site_is_gone(zoo: Zoo, monkeypatch: pytes
 @pytest.mark.usefixtures("zoo")
 def test_a_damaged_copy_of_the_index_is_no_copy() -> None:
     current_index()
-    (store.zoo_folder() / zoo_index.FILE).write_bytes(b'{"marks": {}, "checked": ')
+    (store.zoo_folder() / FILE).write_bytes(b'{"marks": {}, "checked": ')
     assert cached_index() is None
     assert "2x-Own" in current_index().models
 

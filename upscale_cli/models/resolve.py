@@ -16,6 +16,7 @@ from upscale_cli.models.store import CHECKPOINT_ENDINGS as CHECKPOINT_ENDINGS
 from upscale_cli.models.store import Found, Progress, is_offline, locate, quiet
 from upscale_cli.models.user_files import user_file, user_files
 from upscale_cli.models.zoo import PREFIX, zoo_id
+from upscale_cli.models.zoo_kept import cached_index
 
 BEST_HERE: Final = "the best on this machine"
 """Why a model was taken where none was asked for."""
@@ -66,8 +67,6 @@ def checkpoint_path(given: str, *, say: Say = quiet, progress: Progress = quiet)
 def other_names_here() -> list[str]:
     """What `-m` takes in addition to the registry's names: stems of the user's files, and ids of the index, if it is
     here."""
-    from upscale_cli.models.zoo_index import cached_index
-
     kept = cached_index()
     return [*(file.stem for file in user_files()), *(PREFIX + id for id in (kept.models if kept else ()))]
 

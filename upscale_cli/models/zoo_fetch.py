@@ -16,7 +16,8 @@ from upscale_cli.models.fetch import on_mirror
 from upscale_cli.models.store import OFFLINE_VARIABLE, Progress, has_sha256, quiet
 from upscale_cli.models.user_files import every_checkpoint
 from upscale_cli.models.zoo import PREFIX, Resource, ZooModel, model_of
-from upscale_cli.models.zoo_index import cached_index, current_index
+from upscale_cli.models.zoo_index import current_index
+from upscale_cli.models.zoo_kept import cached_index
 
 OURS: Final = {
     "esrgan": "rrdbnet", "compact": "srvgg", "span": "span", "real-cugan": "cugan", "cugan": "cugan",

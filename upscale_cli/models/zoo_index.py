@@ -6,11 +6,8 @@ UPSCALE_MIRROR serves the index as `openmodeldb.json`. Imports no torch.
 
 import json
 import time
-from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
 from upscale_cli.errors import FetchError
 from upscale_cli.events import Say
@@ -19,14 +16,11 @@ from upscale_cli.models.addresses import host_of
 from upscale_cli.models.download import CHUNK, LostError, OfflineError, Patience, RefusedError, answer
 from upscale_cli.models.fetch import on_mirror
 from upscale_cli.models.store import OFFLINE_VARIABLE, quiet
-from upscale_cli.models.zoo import ZooModel, read_models
+from upscale_cli.models.zoo_kept import Index, cached_index, keep_anew, keep_index
 
 ADDRESS: Final = "https://openmodeldb.info/api/v1/models.json"
 
 ON_MIRROR: Final = "openmodeldb.json"
-
-FILE: Final = "index.json"
-"""In `store.zoo_folder()`: the index as it came, and what it is asked about again by."""
 
 LARGEST: Final = 64 << 20
 """Bytes; it has some 2 MB."""
@@ -35,40 +29,6 @@ FRESH_SECONDS: Final = 60.0
 """For which it is not asked about again."""
 
 PATIENCE: Final = Patience(timeout_seconds=15.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Index:
-    """What OpenModelDB has.
-
-    Attributes:
-        models: by id.
-        checked: when the site last said that it is so, in seconds since the epoch.
-        marks: its ETag and date, as headers to ask with whether it has changed.
-    """
-
-    models: Mapping[str, ZooModel]
-    checked: float
-    marks: Mapping[str, str]
-
-    @property
-    def age(self) -> str:
-        """For people."""
-        seconds = max(0.0, time.time() - self.checked)
-        for name, length in (("day", 86400.0), ("hour", 3600.0), ("minute", 60.0)):
-            if seconds >= length:
-                count = int(seconds / length)
-                return f"{count} {name}{'s' if count > 1 else ''} old"
-        return "less than a minute old"
-
-
-def cached_index() -> Index | None:
-    """The index that was kept; None where there is none."""
-    with suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
-        kept = json.loads((store.zoo_folder() / FILE).read_bytes())
-        marks = {str(name): str(value) for name, value in kept["marks"].items()}
-        return Index(read_models(kept["models"]), float(kept["checked"]), marks)
-    return None
 
 
 def current_index(*, say: Say = quiet, patience: Patience = PATIENCE) -> Index:
@@ -107,7 +67,10 @@ def _asked(kept: Index | None, patience: Patience) -> Index:
     marks = {} if kept is None else kept.marks
     with answer(address, marks, patience, HTTPStatus.NOT_MODIFIED) as response:
         if response is None:
-            return _kept_anew(marks)
+            anew = keep_anew(marks)
+            if anew is None:
+                raise LostError("the index that was kept is gone")
+            return anew
         data = b""
         try:
             while chunk := response.read(CHUNK):
@@ -119,29 +82,6 @@ def _asked(kept: Index | None, patience: Patience) -> Index:
         names = {"ETag": "If-None-Match", "Last-Modified": "If-Modified-Since"}
         marks = {names[name]: response.headers[name] for name in names if response.headers[name]}
     try:
-        index = json.loads(data)
-        models = read_models(index)
+        return keep_index(json.loads(data), marks)
     except (ValueError, RecursionError) as error:
         raise RefusedError(f"what {host_of(address)} sends is no index of models") from error
-    return Index(models, _keep(index, marks), marks)
-
-
-def _kept_anew(marks: Mapping[str, str]) -> Index:
-    """What was kept, checked now.
-
-    Raises:
-        LostError: it has gone meanwhile.
-    """
-    with suppress(OSError, ValueError, KeyError):
-        kept = json.loads((store.zoo_folder() / FILE).read_bytes())
-        return Index(read_models(kept["models"]), _keep(kept["models"], marks), marks)
-    raise LostError("the index that was kept is gone")
-
-
-def _keep(index: Any, marks: Mapping[str, str]) -> float:
-    """Keeps it, if the disk lets it, and gives the time."""
-    now = time.time()
-    kept = {"marks": dict(marks), "checked": now, "models": index}
-    with suppress(OSError):
-        store.write_cached(store.zoo_folder() / FILE, json.dumps(kept).encode())
-    return now
