@@ -16,7 +16,7 @@ VERBS: Final = {
     "export": "upscale export", "tune": "upscale tune", "bench": "upscale bench",
     "list": "upscale models list", "archs": "upscale models archs",
     "info": "upscale models info", "fetch": "upscale models fetch", "verify": "upscale models verify",
-    "path": "upscale models path",
+    "path": "upscale models path", "search": "upscale models search",
 }  # fmt: skip
 """What is meant by a verb, or by a word near it."""
 
