@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from safetensors.torch import load_file
+from torch import Tensor
 
 from tests.conftest import SHARED
 from upscale_cli import load_model
 from upscale_cli.models.bare import BareModel
-from upscale_cli.models.interface import SidecarMetadata
-from upscale_cli.models.plugins import architectures
 
 FACTOR = 20
 """How many times what float32 costs the reference itself a net of ours may differ by."""
@@ -90,31 +88,3 @@ def inputs_of(model: BareModel, tensors: Mapping[str, Tensor]) -> list[str]:
     """The names in a pair's file that are inputs: the picture, and what the descriptor lists."""
     known = {"lr", *(spec.name for spec in model.descriptor.inputs)}
     return [name for name in tensors if name in known]
-
-
-def seeded(module: nn.Module, seed: int = 0, gain: float = 1.0) -> nn.Module:
-    """The net with weights that are the same in every run, and that keep about the spread of what goes through."""
-    generator = torch.Generator().manual_seed(seed)
-    for parameter in module.parameters():
-        fan = parameter[0].numel() if parameter.ndim > 1 else 100
-        parameter.data = torch.randn(parameter.shape, generator=generator) * gain * fan**-0.5
-    return module.eval().requires_grad_(False)
-
-
-def reloaded(module: nn.Module, folder: Path, card: Mapping[str, Any] | None = None) -> BareModel:
-    """The net as `load_model` has it, by way of a file."""
-    file = folder / "net.safetensors"
-    save_file({key: tensor.contiguous() for key, tensor in module.state_dict().items()}, file)
-    return load_model(file, card=card)
-
-
-def claimants(state_dict: Mapping[str, Tensor], card: Mapping[str, Any] | None = None) -> list[str]:
-    """The architectures that take a file for one of theirs."""
-    metadata = SidecarMetadata.read(card or {})
-    return [arch.name for arch in architectures() if arch.recognise(state_dict, metadata) is not None]
-
-
-def given_files() -> list[Path]:
-    """All checkpoints in ../shared."""
-    places = ("goldens/*/weights*.safetensors", "weights/*.safetensors", "weights-more/*.safetensors")
-    return sorted(path for place in places for path in SHARED.glob(place))

@@ -34,6 +34,10 @@ IR_VERSION: Final = 8
 PRODUCER: Final = "upscale-cli"
 
 
+END: Final = 2**63 - 1
+"""Of an axis of any length, where a part of it is taken."""
+
+
 class NotTranslatableError(ValueError):
     """The net does something that has no translation here; the text says what."""
 
@@ -136,7 +140,8 @@ class _Graph:
     def _argument(self, value: Any) -> Any:
         """As operations take it: tensors by their names in the graph, all else as it is."""
         if isinstance(value, fx.Node):
-            return Name(self._names[value])
+            name = self._names[value]
+            return name if isinstance(name, Name) else Name(name)
         if isinstance(value, tuple | list):
             return [self._argument(one) for one in value]
         return value
@@ -178,6 +183,12 @@ class _Graph:
 
 class Name(str):
     """Of a tensor in the graph, told apart from other strings."""
+
+    __slots__ = ()
+
+
+class Sizes(Name):
+    """Of a tensor that is the sizes of another, or some of them."""
 
     __slots__ = ()
 
@@ -272,15 +283,11 @@ def _resize(
     graph: _Graph, x: str, size: Any = None, scale_factor: Any = None, mode: str = "nearest",
     align_corners: bool | None = None, recompute_scale_factor: bool | None = None, antialias: bool = False,
 ) -> str:  # fmt: skip
-    if size is not None or antialias or recompute_scale_factor:
+    if antialias or recompute_scale_factor or not (size is None or isinstance(size, Sizes)):
         raise NotTranslatableError("an interpolation to a size that it computes")
     modes = {"nearest": "nearest", "bilinear": "linear", "bicubic": "cubic"}
     if mode not in modes:
         raise NotTranslatableError(f"an interpolation of mode {mode}")
-    factors = [scale_factor] * 2 if isinstance(scale_factor, int | float) else list(scale_factor)
-    if not all(isinstance(factor, int | float) for factor in factors):
-        raise NotTranslatableError("an interpolation by a factor that it computes")
-    scales = graph.constant(np.array([1, 1, *factors], np.float32))
     attributes: dict[str, Any] = {"mode": modes[mode]}
     if mode == "nearest":
         attributes |= {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
@@ -288,7 +295,13 @@ def _resize(
         attributes["coordinate_transformation_mode"] = "align_corners" if align_corners else "half_pixel"
         if mode == "bicubic":
             attributes["cubic_coeff_a"] = -0.75  # torch's
-    return graph.add("Resize", x, "", scales, **attributes)
+    if size is not None:
+        kept = _slice(graph, graph.add("Shape", x), slice(0, 2), 0)  # batch and channels
+        return graph.add("Resize", x, "", "", graph.add("Concat", kept, size, axis=0), **attributes)
+    factors = [scale_factor] * 2 if isinstance(scale_factor, int | float) else list(scale_factor)
+    if not all(isinstance(factor, int | float) for factor in factors):
+        raise NotTranslatableError("an interpolation by a factor that it computes")
+    return graph.add("Resize", x, "", graph.constant(np.array([1, 1, *factors], np.float32)), **attributes)
 
 
 def _cat(graph: _Graph, tensors: list[str], dim: int = 0) -> str:
@@ -310,12 +323,49 @@ def _mean(graph: _Graph, x: str, dim: Any = None, keepdim: bool = False) -> str:
 
 
 def _item(graph: _Graph, x: str, index: Any) -> str:
-    """Full slices and new axes: how a number for each picture is made to fit one."""
+    """Slices by numbers and new axes: parts of a picture's channels, and how a number for each is made to fit one."""
     parts = list(index) if isinstance(index, tuple | list) else [index]
-    if not all(part is None or part == slice(None) for part in parts):
-        raise NotTranslatableError("indexing")
+    for axis, part in enumerate(part for part in parts if part is not None):
+        if not isinstance(part, slice) or part.step not in (None, 1):
+            raise NotTranslatableError("indexing")
+        if part != slice(None):
+            x = _slice(graph, x, part, axis)
     axes = [place for place, part in enumerate(parts) if part is None]
     return graph.add("Unsqueeze", x, graph.integers(*axes)) if axes else x
+
+
+def _slice(graph: _Graph, x: str, part: slice, axis: int) -> str:
+    start, stop = part.start or 0, END if part.stop is None else part.stop
+    if not (isinstance(start, int) and isinstance(stop, int)):
+        raise NotTranslatableError("indexing by what it computes")
+    bounds = (graph.integers(bound) for bound in (start, stop, axis))
+    return type(x)(graph.add("Slice", x, *bounds))
+
+
+def _attribute(graph: _Graph, x: str, name: str) -> str:
+    if name != "shape":
+        raise NotTranslatableError(f"attribute {name} is not known")
+    return Sizes(graph.add("Shape", x))
+
+
+def _max_pool(
+    graph: _Graph, x: str, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
+    ceil_mode: bool = False, return_indices: bool = False,
+) -> str:  # fmt: skip
+    if ceil_mode or return_indices or _pair(dilation) != (1, 1):
+        raise NotTranslatableError("a maximum over parts that are not plain")
+    return graph.add(
+        "MaxPool", x, kernel_shape=list(_pair(kernel_size)), strides=list(_pair(stride or kernel_size)),
+        pads=list(_pair(padding)) * 2,
+    )  # fmt: skip
+
+
+def _gelu(graph: _Graph, x: str, approximate: str = "none") -> str:
+    """By the error function: the operator itself came with opset 20."""
+    if approximate != "none":
+        raise NotTranslatableError("an approximate GELU")
+    below = graph.add("Erf", graph.add("Mul", x, graph.value(0.5**0.5)))
+    return graph.add("Mul", graph.add("Mul", x, graph.value(0.5)), graph.add("Add", below, graph.value(1.0)))
 
 
 def _adaptive_mean(graph: _Graph, x: str, output_size: Any) -> str:
@@ -350,6 +400,7 @@ MODULES: Final[Mapping[type[nn.Module], Callable[..., str]]] = {
     nn.Tanh: lambda graph, _, x: graph.add("Tanh", x),
     nn.Sigmoid: lambda graph, _, x: graph.add("Sigmoid", x),
     nn.SiLU: lambda graph, _, x: _silu(graph, x),
+    nn.GELU: lambda graph, layer, x: _gelu(graph, x, layer.approximate),
     nn.Identity: lambda _graph, _layer, x: x,
     nn.Dropout: lambda _graph, _layer, x: x,
     nn.PixelShuffle: lambda graph, layer, x: _shuffle(graph, x, layer.upscale_factor),
@@ -374,6 +425,7 @@ FUNCTIONS: Final[Mapping[Any, Callable[..., str]]] = {
     "mul": _binary("Mul"),
     operator.truediv: _binary("Div"),
     operator.getitem: _item,
+    getattr: _attribute,
     torch.cat: _cat,
     torch.tanh: _unary("Tanh"),
     "tanh": _unary("Tanh"),
@@ -384,6 +436,11 @@ FUNCTIONS: Final[Mapping[Any, Callable[..., str]]] = {
     F.relu: _unary("Relu"),
     F.leaky_relu: _leaky,
     F.silu: _silu,
+    F.gelu: _gelu,
+    F.conv2d: lambda graph, x, weight, bias: graph.add("Conv", x, weight, bias),
+    F.max_pool2d: _max_pool,
+    "square": lambda graph, x: graph.add("Mul", x, x),
+    "sqrt": _unary("Sqrt"),
     torch.clamp: _clamp,
     "clamp": _clamp,
     torch.mean: _mean,

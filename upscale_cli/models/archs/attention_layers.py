@@ -74,7 +74,8 @@ class ESA(nn.Module):
         pooled = F.max_pool2d(self.conv2(narrow), kernel_size=7, stride=3)  # (N, num_feat // 4, h, w), h about H / 6
         pooled = self.activation(self.conv3(self.activation(self.conv_max(pooled))))
         coarse = F.interpolate(self.conv3_(pooled), size=x.shape[-2:], mode="bilinear", align_corners=False)
-        return x * self.conv4(coarse + self.conv_f(narrow)).sigmoid()
+        weighed: Tensor = x * self.conv4(coarse + self.conv_f(narrow)).sigmoid()
+        return weighed
 
 
 class CCALayer(nn.Module):

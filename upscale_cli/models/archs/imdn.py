@@ -34,19 +34,20 @@ class IMDModule(nn.Module):
     def __init__(self, num_feat: int, *, attention: bool) -> None:
         super().__init__()
         self.kept = num_feat // 4
-        self.rest = num_feat - self.kept
+        rest = num_feat - self.kept
         self.c1 = nn.Conv2d(num_feat, num_feat, 3, padding=1)
-        self.c2 = nn.Conv2d(self.rest, num_feat, 3, padding=1)
-        self.c3 = nn.Conv2d(self.rest, num_feat, 3, padding=1)
-        self.c4 = nn.Conv2d(self.rest, self.kept, 3, padding=1)
+        self.c2 = nn.Conv2d(rest, num_feat, 3, padding=1)
+        self.c3 = nn.Conv2d(rest, num_feat, 3, padding=1)
+        self.c4 = nn.Conv2d(rest, self.kept, 3, padding=1)
         self.c5 = nn.Conv2d(self.kept * 4, num_feat, 1)
         self.cca = CCALayer(self.kept * 4) if attention else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         kept, rest = [], x
         for conv in (self.c1, self.c2, self.c3):
-            part, rest = _lrelu(conv(rest)).split((self.kept, self.rest), dim=1)
-            kept.append(part)
+            made = _lrelu(conv(rest))
+            kept.append(made[:, : self.kept])
+            rest = made[:, self.kept :]
         out: Tensor = x + self.c5(self.cca(torch.cat((*kept, self.c4(rest)), dim=1)))
         return out
 

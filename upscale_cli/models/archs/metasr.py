@@ -74,7 +74,8 @@ class FilterNet(nn.Module):
         last: nn.Linear = self.meta_block[2]  # type: ignore[assignment]
         weights = torch.cat((last.weight, last.bias[:, None]), dim=1)  # (num_feat * 9 * 3, hidden + 1)
         weights = weights.reshape(self.num_feat, 3, 3, 3, -1).permute(3, 4, 0, 1, 2)  # (3, hidden + 1, num_feat, 3, 3)
-        return F.conv2d(feat, weights.flatten(0, 1), padding=1).unflatten(1, weights.shape[:2])
+        planes = F.conv2d(feat, weights.flatten(0, 1), padding=1)
+        return planes.reshape(len(feat), 3, -1, *feat.shape[-2:])
 
     def hidden(self, step: float, down: Tensor, across: Tensor) -> Tensor:
         """The values that weigh the planes: (h,) and (w,) offsets to (hidden, h, w)."""

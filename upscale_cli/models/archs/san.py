@@ -81,9 +81,9 @@ class NonLocal(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         query, key, value = (
-            made.flatten(2).transpose(1, 2)[:, None] for made in (self.theta(x), self.phi(x), self.g(x))
+            made.flatten(2).transpose(1, 2)[:, None].contiguous() for made in (self.theta(x), self.phi(x), self.g(x))
         )  # (N, 1, H * W, num_feat // 8), and a quarter as many places of the other two
-        # It never holds the H * W by H * W / 4 weights, which of a megapixel would take 1 TB.
+        # Contiguous as they are, it never holds the weights, H * W by H * W / 4 numbers: 1 TB of a megapixel.
         found = F.scaled_dot_product_attention(query, key, value, scale=1.0)
         out: Tensor = x + self.W(found[:, 0].transpose(1, 2).reshape(x.shape[0], -1, *x.shape[-2:]))
         return out
