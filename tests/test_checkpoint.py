@@ -28,7 +28,8 @@ from upscale_cli.models.archs.espcn import ESPCN, Layer
 from upscale_cli.models.archs.rrdbnet import RRDBNet
 from upscale_cli.models.archs.srvgg import SRVGGNetCompact
 from upscale_cli.models.interface import SidecarMetadata
-from upscale_cli.models.loading import build_net, interpolate, load_net, load_spec, load_state_dict, recognise
+from upscale_cli.models.loading import build_net, load_net, load_spec, load_state_dict, recognise
+from upscale_cli.models.mixing import interpolate
 from upscale_cli.models.plugins import architecture
 from upscale_cli.models.registry import MODELS
 from upscale_cli.models.store import Found, bundled_folder

@@ -31,7 +31,8 @@ from upscale_cli.export.onnx_model import exported_model
 from upscale_cli.files import atomic_file
 from upscale_cli.models.archs import espcn
 from upscale_cli.models.interface import InputSpec, Interval, LoadedNet
-from upscale_cli.models.loading import build_net, interpolate, load_net, net_digest
+from upscale_cli.models.loading import build_net, load_net, net_digest
+from upscale_cli.models.mixing import interpolate
 from upscale_cli.models.store import bundled_folder
 
 Runtime = Literal["onnxruntime", "openvino"]

@@ -372,8 +372,7 @@ def job_options(planner: Planner, upscaler: "Upscaler", clip_options: "ClipOptio
     if upscaler.recipe.options.halo is None:
         identity.pop("halo", None)
     if target.scale is not None:  # the same passes for every size: other checkpoints of the model may come and go
-        sums, passes = identity["checkpoints"], upscaler.plan(1000, 1000, target).passes
-        identity["checkpoints"] = {scale: sums[scale] for scale in sorted(set(map(str, passes)))}
+        identity["checkpoints"] = upscaler.checksums_of(upscaler.plan(1000, 1000, target))
     common = {
         **identity,
         "target": {name: value for name, value in dataclasses.asdict(target).items() if value},

@@ -10,7 +10,8 @@ from upscale_cli.errors import CheckpointError, OptionError
 from upscale_cli.events import Listener, Note
 from upscale_cli.messages import option
 from upscale_cli.models.interface import Interval, LoadedNet, Scale, as_scale, scales_named
-from upscale_cli.models.loading import interpolate, load_net, load_spec, net_digest, stated_facts
+from upscale_cli.models.loading import load_net, load_spec, net_digest, stated_facts
+from upscale_cli.models.mixing import interpolate
 from upscale_cli.models.registry import MODELS, Spec, kernel_named, rows_of
 from upscale_cli.models.resolve import checkpoint_path_reporting, obtain_reporting
 

@@ -21,15 +21,15 @@ from upscale_cli.frames.image import Pixels, Transfer
 from upscale_cli.frames.pixels import white_of
 from upscale_cli.inference import conditions
 from upscale_cli.inference.backends.base import CodesSession, Session, TakesCodes
+from upscale_cli.inference.chain_session import ChainSession
 from upscale_cli.inference.color import to_depth
-from upscale_cli.inference.color_adapter import ColorAdapter
 from upscale_cli.inference.conditions import Conditions
 from upscale_cli.inference.device import CPU, Device, computing, is_out_of_memory, memory_explained, release_memory
 from upscale_cli.inference.health import health_of
 from upscale_cli.inference.net_runner import NetRunner, Sessions, Through, Window
 from upscale_cli.inference.scheduler import InFlight, Pending
 from upscale_cli.inference.tiling import Geometry, RowBlender, Span
-from upscale_cli.inference.window_adapter import WindowAdapter
+from upscale_cli.inference.window_adapter import adapter_of
 from upscale_cli.inference.yuv import Levels
 from upscale_cli.models.interface import LumaRange, Precision
 from upscale_cli.models.watch import blank_conditions
@@ -146,10 +146,9 @@ class DeviceNet(NetRunner):
         return seconds
 
     def _adapter(self, session: Session) -> Through:
-        facts, scale = self._net, self._geometry.scale
-        if facts.fixed_sides or facts.one_at_a_time:
-            session = WindowAdapter(facts, session, scale)
-        return ColorAdapter(facts, session, scale)
+        if isinstance(session, ChainSession):
+            return session.through
+        return adapter_of(self._net, session, self._geometry.scale)
 
     def codes_session(self, precision: Precision, levels: Levels) -> CodesSession | None:
         """The net there for codes of such levels; None where it is not for luma alone, or its engine cannot do so."""

@@ -12,7 +12,7 @@ from upscale_cli.inference.backends.base import Backend
 from upscale_cli.inference.device import Device
 from upscale_cli.inference.engines import Choice, choose, int8_name, parsed
 from upscale_cli.inference.engines_here import INTEL, OPENVINO, TORCH, canonical
-from upscale_cli.inference.model import Model
+from upscale_cli.inference.model_parts import OneNet
 from upscale_cli.inference.options import ENGINE_VARIABLE, ENGINES, Wanted
 from upscale_cli.messages import option
 from upscale_cli.models.interface import Precision, Scale
@@ -38,7 +38,7 @@ class EngineChoice:
     """
 
     def __init__(
-        self, model: Model, device: Device, device_name: str, engine: str, precision: Wanted,
+        self, model: OneNet, device: Device, device_name: str, engine: str, precision: Wanted,
         backend: Backend | None, say: Say,
     ) -> None:  # fmt: skip
         self._model, self._device, self._wanted_precision = model, device, precision
@@ -77,9 +77,9 @@ class EngineChoice:
         precision = self._precision(choice.engine, scale, bits)
         return replace(choice, precision=precision, int8=choice.int8 if precision == "int8" else "")
 
-    def backend(self, choice: Choice) -> Backend:
-        """What runs the nets of a choice."""
-        return self._backend or choice.backend
+    def backend_for(self, scale: Scale, bits: int) -> Backend:
+        """What runs the net of that scale for pictures of so many bits a channel."""
+        return self._backend or self.choice(scale, bits).backend
 
     def _precision(self, engine: str, scale: Scale, bits: int) -> Precision:
         return self._model.precision(self._wanted_precision, self._device, scale, bits, engine)

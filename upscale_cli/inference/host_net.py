@@ -20,6 +20,7 @@ from upscale_cli.events import Say
 from upscale_cli.frames.image import Pixels
 from upscale_cli.inference import conditions
 from upscale_cli.inference.backends.base import ArraySession, Session
+from upscale_cli.inference.chain_session import ChainSession
 from upscale_cli.inference.color import rounded
 from upscale_cli.inference.conditions import blank
 from upscale_cli.inference.device import keep_memory_between_layers, memory_explained
@@ -90,6 +91,8 @@ class HostNet(NetRunner):
         return seconds
 
     def _adapter(self, session: Session) -> Through:
+        if isinstance(session, ChainSession):
+            return session.through
         return HostColorAdapter(self._net, cast(ArraySession, session), self._geometry.scale)
 
     def _compute(self, windows: Sequence[Window]) -> Done:

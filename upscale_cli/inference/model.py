@@ -1,6 +1,9 @@
-"""What `-m` names: a kernel, rows of the registry, or one checkpoint file; its nets, loaded when first needed."""
+"""One name that `-m` gives: a kernel, rows of the registry, or one checkpoint file; its nets, loaded when first needed.
 
-from collections.abc import Mapping
+Several of them, mixed or in a chain, are in `model_parts`.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -11,8 +14,9 @@ from upscale_cli.inference.conditions import Condition, check_names, resolve
 from upscale_cli.inference.device import Device, choose_precision
 from upscale_cli.inference.engines_here import HALF
 from upscale_cli.inference.options import Wanted
+from upscale_cli.inference.sizing import cheapest_chain
 from upscale_cli.messages import option
-from upscale_cli.models.interface import LoadedNet, Precision, Scale
+from upscale_cli.models.interface import Descriptor, LoadedNet, Precision, Scale
 from upscale_cli.models.known import load_known
 from upscale_cli.models.plugins import architecture
 from upscale_cli.models.quantised import int8_of
@@ -33,6 +37,7 @@ class Model:
         chosen_for_user: only rows whose checkpoints are on this machine are used, if there are any.
         denoise: 0 to 1; below 1 the weights are blended with those of a second checkpoint.
         conditions: what the user gives the nets in addition to the picture, by name.
+        is_part: of several: some of the conditions, and `denoise`, may be for others.
 
     Attributes:
         file: the checkpoint file that was named; None for rows of the registry and kernels.
@@ -54,8 +59,9 @@ class Model:
         denoise: float,
         conditions: Mapping[str, Condition],
         listener: Listener,
+        is_part: bool = False,
     ) -> None:
-        self._denoise, self._conditions, self._listener = denoise, conditions, listener
+        self._denoise, self._conditions, self._listener, self._is_part = denoise, conditions, listener, is_part
         self.file = checkpoint_path_reporting(given, listener)
         self.given = given if self.file is None else str(self.file)
         self.name = named(given)[0] if self.file is None else self.file.stem
@@ -69,19 +75,15 @@ class Model:
             facts = self._own.descriptor
             only = facts.only_scale
             self.only_scale = only if only is None or isinstance(only, int) else float(only)
-            check_names([facts], self._conditions, self.name)
+            self._check_names(facts)
             resolve(facts, self._conditions)  # what is missing is reported before anything is read
         elif self.kernel is None:
             scales = [spec.scale for spec in rows_of(given)]
             self.only_scale = scales[0] if len(scales) == 1 else None
             self._rows = available_rows(given, chosen_for_user=chosen_for_user, say=self._say)
         self.default_scale = self.only_scale or DEFAULT_SCALE
-        if self._denoise != 1 and not any(spec.weak_denoise for spec in self._rows.values()):
-            able = ", ".join(dict.fromkeys(spec.model for spec in MODELS if spec.weak_denoise))
-            raise OptionError(
-                f"{option('denoise')} does not go with {self.name}, which has no second checkpoint to blend with. "
-                f"Choose {option('model', able)}."
-            )
+        if not is_part:
+            check_denoise([self], denoise, self.name)
 
     def costs(self, needed: float) -> dict[Scale, float]:
         """Per pixel that goes in, of every pass that may be part of a plan for so many SR pixels per LR pixel."""
@@ -89,6 +91,13 @@ class Model:
             # What a net of several scales takes is reckoned by the pixels that it makes.
             return {scale: float(scale) ** 2 for scale in self._own.descriptor.steps(needed)}
         return {scale: float(spec.macs) for scale, spec in self._rows.items()}
+
+    def passes(self, needed: float) -> tuple[Scale, ...]:
+        """Scales of the passes that make at least so many SR pixels per LR pixel, the cheapest."""
+        return cheapest_chain(self.costs(needed), needed)
+
+    def check_scale(self, scale: float) -> None:
+        """Any will do: what is too large is made smaller."""
 
     def row(self, scale: Scale) -> Spec | None:
         """The row of the registry for a scale; None where there is none."""
@@ -99,9 +108,15 @@ class Model:
         is_onnx = self._own is not None and self._own.graph is not None
         return "cpu" if is_onnx and asked.strip().lower() in ("auto", "all") else asked
 
-    def precision(self, wanted: Wanted, device: Device, scale: Scale, bits: int, engine: str = "torch") -> Precision:
-        """What an engine computes the net of that scale in, for pictures of so many bits a channel."""
-        if wanted == "int8" and self.net(scale).int8 is None:
+    def precision(
+        self, wanted: Wanted, device: Device, scale: Scale, bits: int, engine: str = "torch", *, is_mixed: bool = False
+    ) -> Precision:
+        """What an engine computes the net of that scale in, for pictures of so many bits a channel.
+
+        Args:
+            is_mixed: its weights are mixed with those of others.
+        """
+        if wanted == "int8" and (is_mixed or self.net(scale).int8 is None):
             able = ", ".join(f"{spec.model} x{spec.scale}" for spec in MODELS if spec.int8)
             raise OptionError(
                 f"{option('precision', 'int8')} needs a file in 8 bits, and {self.name} x{float(scale):g} has none. "
@@ -115,7 +130,7 @@ class Model:
             return "fp16" if bits <= 8 and bears_fp16 else "fp32"
         blended = self._denoise != 1 and spec is not None and spec.weak_denoise is not None
         # It was measured for the row's own weights only.
-        bf16_is_close = spec is not None and engine in spec.bf16 and not blended
+        bf16_is_close = spec is not None and engine in spec.bf16 and not (blended or is_mixed)
         return choose_precision(wanted, device, bits=bits, bf16_is_close=bf16_is_close)
 
     def pass_name(self, scale: Scale) -> str:
@@ -124,6 +139,11 @@ class Model:
         if row is not None:
             return row.stem
         return self.name if self._own is None else self._own.descriptor.pass_name(scale)
+
+    def checksums_of(self, passes: Sequence[Scale]) -> dict[str, str]:
+        """Those of `checksums` that decide about the result of some passes."""
+        sums = self.checksums()
+        return sums if self._own is not None else {str(scale): sums[str(scale)] for scale in sorted(set(passes))}
 
     def checksums(self) -> dict[str, str]:
         """sha256 of its checkpoints by scale, for comparing two runs."""
@@ -154,13 +174,22 @@ class Model:
             spec = self._rows[place]
             loaded = self._load(spec)
             if self._denoise != 1 and spec.weak_denoise:
-                from upscale_cli.models.loading import interpolate
+                from upscale_cli.models.mixing import interpolate
 
                 (second,) = rows_of(spec.weak_denoise)
                 loaded = interpolate(loaded, self._load(second), self._denoise)
-            check_names([loaded.descriptor], self._conditions, self.name)
+            self._check_names(loaded.descriptor)
             self._loaded[place] = loaded
         return self._loaded[place]
+
+    @property
+    def takes_denoise(self) -> bool:
+        """Whether `denoise` changes anything."""
+        return any(spec.weak_denoise for spec in self._rows.values())
+
+    def _check_names(self, facts: Descriptor) -> None:
+        if not self._is_part:
+            check_names([facts], self._conditions, self.name)
 
     def _load(self, spec: Spec) -> LoadedNet:
         found = obtain_reporting(spec, self._listener)
@@ -191,3 +220,17 @@ class Model:
 
     def _say(self, text: str) -> None:
         self._listener(Note(text))
+
+
+def check_denoise(models: Sequence[Model], denoise: float, name: str) -> None:
+    """Refuses `denoise` where none of the models has a use for it.
+
+    Raises:
+        OptionError: so it is.
+    """
+    if denoise != 1 and not any(model.takes_denoise for model in models):
+        able = ", ".join(dict.fromkeys(spec.model for spec in MODELS if spec.weak_denoise))
+        raise OptionError(
+            f"{option('denoise')} does not go with {name}, which has no second checkpoint to blend with. "
+            f"Choose {option('model', able)}."
+        )

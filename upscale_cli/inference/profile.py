@@ -48,6 +48,8 @@ def profile(net: LoadedNet, scale: Scale) -> Profile:
     Raises:
         ValueError: it refuses every size.
     """
+    if net.parts:
+        return _of_parts(net)
     if net.graph is not None:
         return _of_graph(net.graph, net.descriptor)
     name = f"costs-{scale}".replace("/", "-over-")
@@ -56,6 +58,18 @@ def profile(net: LoadedNet, scale: Scale) -> Profile:
     except (ValueError, TypeError):
         found = _of_module(net, scale)
     known.keep(net, name, json.dumps(asdict(found)).encode())
+    return found
+
+
+def _of_parts(net: LoadedNet) -> Profile:
+    """Of a chain: one net works at a time, on a picture that those before it have made larger."""
+    pixels, found = 1.0, Profile(0.0, 0.0)
+    for part, scale in net.parts:
+        own = profile(part, scale)
+        found = Profile(
+            found.macs + own.macs * pixels, max(found.elements, own.elements * pixels), max(found.fixed, own.fixed)
+        )
+        pixels *= float(scale) ** 2
     return found
 
 

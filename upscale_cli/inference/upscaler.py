@@ -19,10 +19,10 @@ from upscale_cli.inference.backends.base import Backend
 from upscale_cli.inference.color import bleed
 from upscale_cli.inference.conditions import identity_of, read_condition
 from upscale_cli.inference.device import Device, choose_devices, picture_done, release_memory
-from upscale_cli.inference.engine_choice import EngineChoice
+from upscale_cli.inference.engine_chain import engines_for
 from upscale_cli.inference.engines_here import TORCH
 from upscale_cli.inference.holes import Filled, WithHoles, has_holes
-from upscale_cli.inference.model import Model
+from upscale_cli.inference.model_parts import model_of
 from upscale_cli.inference.options import Alpha, ConditionValue, UpscalerKeywords, UpscalerOptions, Wanted
 from upscale_cli.inference.planes import (
     OPAQUE,
@@ -33,7 +33,7 @@ from upscale_cli.inference.planes import (
     planes_of,
 )
 from upscale_cli.inference.resample import Resampled
-from upscale_cli.inference.sizing import Plan, Target, cheapest_chain, chosen_target
+from upscale_cli.inference.sizing import Plan, Target, chosen_target
 from upscale_cli.inference.tiled import TiledNet
 from upscale_cli.inference.value_range import ValueRange, in_its_range, told, value_range
 from upscale_cli.models.interface import Scale, scaled
@@ -140,7 +140,7 @@ class Upscaler:
             name, self.why = best_model(say=self._say) if clip_codec is None else best_clip_model(clip_codec)
         else:
             name = os.fspath(model)
-        self._model = Model(
+        self._model = model_of(
             name, chosen_for_user=model is None, denoise=denoise, conditions=self._conditions, listener=listener
         )
         self.recipe = Recipe(None if model is None else self._model.given, options, backend)
@@ -149,7 +149,7 @@ class Upscaler:
         if model is not None and not is_checkpoint_path(name) and name.lower() != self.name:
             self.why = f"asked for as {printable(name)}"
         self.devices = choose_devices(self._model.device_for(device))
-        self.engines = EngineChoice(self._model, self.devices[0], device, engine, precision, backend, self._say)
+        self.engines = engines_for(self._model, self.devices[0], device, engine, precision, backend, self._say)
         self._loading = threading.RLock()  # several threads may share an upscaler
 
     @property
@@ -206,12 +206,16 @@ class Upscaler:
         needed = max(sr_width / width, sr_height / height)
         if target.scale is not None:
             needed = min(needed, target.scale)  # 3/2 of an odd side is rounded up, by a pass too
-        passes = cheapest_chain(self._model.costs(needed), needed)
-        return Plan(passes, sr_width, sr_height, "lanczos")
+            self._model.check_scale(needed)
+        return Plan(self._model.passes(needed), sr_width, sr_height, "lanczos")
 
     def pass_names(self, plan: Plan) -> tuple[str, ...]:
         """What each pass runs, for people: the checkpoint's name, or what a file's net is."""
         return tuple(map(self._model.pass_name, plan.passes))
+
+    def checksums_of(self, plan: Plan) -> dict[str, str]:
+        """sha256 of the checkpoints that a plan takes, by the scale of the pass."""
+        return self._model.checksums_of(plan.passes)
 
     def value_range(self, lr: Frame | RowReader, plan: Plan) -> ValueRange:
         """Which values the net will get as 0 and 1; see `inference.value_range`. Interpolation needs no such thing."""
@@ -440,7 +444,7 @@ class Upscaler:
                 self._nets[key] = TiledNet(
                     loaded, self.devices, choice.precision, tile=self._tile, overlap=self._overlap, halo=self._halo,
                     wrap=self.wrap, tta=self._tta, memory=self._memory, scale=scale, given=self._conditions,
-                    backend=self.engines.backend(choice), say=self._say,
+                    backend=self.engines.backend_for(scale, bits), say=self._say,
                 )  # fmt: skip
                 self._nets[key].share(self._sharing)
             return self._nets[key]

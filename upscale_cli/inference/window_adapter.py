@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from upscale_cli.inference.backends.base import Session
+from upscale_cli.inference.color_adapter import ColorAdapter
 from upscale_cli.models.interface import Descriptor, Scale, scaled
 
 
@@ -44,3 +45,10 @@ class WindowAdapter:
         else:
             sr = self._session.run(batch, conditions)
         return sr[..., : scaled(height, self._scale), : scaled(width, self._scale)]
+
+
+def adapter_of(net: Descriptor, session: Session, scale: Scale) -> ColorAdapter:
+    """What brings pictures into the colours and the windows of a net, and back."""
+    if net.fixed_sides or net.one_at_a_time:
+        session = WindowAdapter(net, session, scale)
+    return ColorAdapter(net, session, scale)

@@ -298,6 +298,7 @@ class LoadedNet:
         graph: the net itself, where it is no module of torch's.
         identity: what facts about it are kept under; "" where none are. See `models.known`.
         int8: the same net in 8 bits; None: there is none.
+        parts: of a chain: its nets and the scales of their passes, in order; see `models.chain`.
     """
 
     descriptor: Descriptor
@@ -305,6 +306,7 @@ class LoadedNet:
     graph: OnnxNet | None = None
     identity: str = ""
     int8: Int8File | None = None
+    parts: "tuple[tuple[LoadedNet, Scale], ...]" = ()
 
     def at(self, scale: Scale) -> "LoadedNet":
         """The net for one of its scales; see `Descriptor.at`. One that has no other stays as it is."""

@@ -117,25 +117,6 @@ def load_spec(spec: Spec, found: Found) -> LoadedNet:
     )
 
 
-def interpolate(a: LoadedNet, b: LoadedNet, weight: float) -> LoadedNet:
-    """weight * a + (1 - weight) * b, tensor by tensor: a net between two of the same shape.
-
-    Wang et al., "Deep Network Interpolation for Continuous Imagery Effect Transition", CVPR 2019,
-    https://arxiv.org/abs/1811.10515
-
-    Raises:
-        CheckpointError: the two differ in more than their weights.
-    """
-    ours, theirs = a.state_dict, b.state_dict
-    if a.descriptor != b.descriptor or _shapes(ours) != _shapes(theirs):
-        first, second = (f"{net.descriptor.name} {scales_named(net.descriptor.scales)}" for net in (a, b))
-        raise CheckpointError(
-            f"a {first} and a {second} cannot be blended: only nets that differ in nothing but their weights can"
-        )
-    blended = {key: weight * tensor + (1 - weight) * theirs[key] for key, tensor in ours.items()}
-    return replace(a, state_dict=blended, identity="")
-
-
 def net_digest(net: LoadedNet) -> str:
     """sha256 of a net's weights, in the order of their keys; of the file, where it came as ONNX."""
     if net.graph is not None:

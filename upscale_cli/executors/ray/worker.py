@@ -4,7 +4,6 @@ Request  ->  is this machine fit for it  ->  Work.run  ->  events ..., Outcome
 """
 
 import logging
-import os
 import platform
 import queue
 import threading
@@ -12,7 +11,6 @@ import time
 import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Final
 
 from upscale_cli._version import __version__
@@ -27,7 +25,7 @@ from upscale_cli.inference.options import BY_OPENVINO
 from upscale_cli.inference.upscaler import Recipe, Upscaler
 from upscale_cli.jobs.job import Work
 from upscale_cli.messages import Message, option
-from upscale_cli.models.resolve import is_checkpoint_path
+from upscale_cli.models import asked
 
 REPORTING_SECONDS: Final = 0.5
 """How often a worker reports progress: what many workers report has to go through one process."""
@@ -218,8 +216,7 @@ def look(probe: Probe | None = None) -> Facts:
 def request_for(work: Work[object], upscaler: Upscaler, probes: tuple[Probe, ...] = ()) -> Request:
     """The request to do work as `upscaler` would."""
     model = upscaler.recipe.model
-    if model is not None and is_checkpoint_path(model):
-        model = os.path.abspath(Path(model).expanduser())
+    model = None if model is None else asked.absolute(model)
     options = upscaler.recipe.options
     by_openvino = options.device in BY_OPENVINO
     device = options.device if by_openvino else "auto"
