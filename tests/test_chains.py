@@ -19,7 +19,6 @@ from tests.nets import picture_net
 from upscale_cli import Upscaler
 from upscale_cli.batch.folder import job_options
 from upscale_cli.errors import CheckpointError, OptionError, UnknownModelError
-from upscale_cli.executors.ray.worker import asked as asked_of_workers
 from upscale_cli.frames.colour_tags import ColourTags
 from upscale_cli.frames.image import Frame, Pixels
 from upscale_cli.frames.pixel_format import FORMATS
@@ -45,7 +44,9 @@ def checkpoint(path: Path, scale: int, *, channels: int = 3, seed: int = 0, widt
     """A small exact net, near to enlarging by the nearest pixel."""
     torch.manual_seed(seed)
     net = SRVGGNetCompact(channels, width, depth, scale)
-    torch.nn.init.normal_(net.body[-1].weight, std=0.05)
+    last = net.body[-1]
+    assert isinstance(last, torch.nn.Conv2d)
+    torch.nn.init.normal_(last.weight, std=0.05)
     save_file(net.state_dict(), path)
     return path
 
@@ -268,7 +269,6 @@ def test_a_plus_in_the_name_of_a_file_separates_nothing(tmp_path: Path, enlarger
 
 def test_workers_get_absolute_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert asked_of_workers.absolute is absolute
     assert absolute("espcn+a.pth:0.5,realesrgan:0.5") == f"espcn+{tmp_path / 'a.pth'}:0.5,realesrgan:0.5"
 
 
@@ -299,8 +299,9 @@ def test_a_mix_lies_between_its_nets(tmp_path: Path, noise: Callable[..., Pixels
     torch.testing.assert_close(mixed(nets, weights).state_dict[key].double(), expected, rtol=0, atol=1e-7)
     lr = noise(20, 20, 3)
     sr = np.asarray(Upscaler(given, device="cpu")(lr, 2))
-    own = LoadedNet(nets[0].descriptor, {key: sum(w * n.state_dict[key] for n, w in zip(nets, weights, strict=True))
-                                         for key in nets[0].state_dict})  # fmt: skip
+    summed = {key: torch.stack([weight * net.state_dict[key] for net, weight in zip(nets, weights, strict=True)]).sum(0)
+              for key in nets[0].state_dict}  # fmt: skip
+    own = LoadedNet(nets[0].descriptor, summed)
     by_hand = picture_net(own)(torch.from_numpy(lr.transpose(2, 0, 1)[None] / np.float32(255)))
     by_hand = (by_hand.clamp(0, 1) * 255).round()[0].permute(1, 2, 0)
     assert np.abs(sr - by_hand.numpy()).max() <= 1

@@ -177,6 +177,17 @@ class ModelGroup:
     denoise: Denoise = 1.0
     tta: Tta = False
     alpha: Annotated[Alpha, in_model("--alpha", help="How transparency is upscaled.")] = "net"
+    blend: Annotated[
+        float, in_model("--blend", help="How much of the net counts, 0 to 1; the rest is the input, enlarged.")
+    ] = 1.0  # fmt: skip
+    match_colour: Annotated[
+        bool, in_model("--match-colour", "--match-color", help="Pull colours and brightness back to the input's.")
+    ] = False  # fmt: skip
+    mask: Annotated[
+        str | None,
+        in_model("--mask", metavar="PICTURE", show_default=False,
+                 help="Where this is black the input is enlarged, where it is white the net counts."),
+    ] = None  # fmt: skip
     condition: Annotated[
         list[str] | None,
         in_model("--condition", metavar="NAME=VALUE", show_default=False,
@@ -333,6 +344,7 @@ def upscaler_options(model: ModelGroup, compute: ComputeGroup) -> UpscalerOption
         device=compute.devices, engine=compute.engine, precision=compute.precision, tile=compute.tile,
         overlap=compute.overlap, halo=compute.halo,
         denoise=model.denoise, tta=model.tta, alpha=model.alpha, wrap=model.wrap,
+        blend=model.blend, match_colour=model.match_colour, mask=model.mask,
         conditions=conditions(model.condition or []),
     )  # fmt: skip
 

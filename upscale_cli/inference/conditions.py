@@ -61,7 +61,7 @@ def read_condition(value: "float | str | Path | NDArray[Any]", name: str) -> Con
             f"{option('conditions', {name: str(value)})}: that is neither a number nor a file. Give one of them."
         )
     if path.suffix.lower() != ".npy":
-        return _picture(path)
+        return read_picture(path)
     try:
         if path.stat().st_size > LARGEST_ARRAY:
             raise InputError(f"{path}: is larger than {LARGEST_ARRAY / 1e6:.0f} MB, which no {name} is. Give another.")
@@ -71,7 +71,12 @@ def read_condition(value: "float | str | Path | NDArray[Any]", name: str) -> Con
         raise InputError(f"{path}: holds no array of numbers. Give a file that numpy.save wrote.") from error
 
 
-def _picture(path: Path) -> NDArray[np.float32]:
+def read_picture(path: Path) -> NDArray[np.float32]:
+    """(C, H, W) in [0, 1] of a file.
+
+    Raises:
+        InputError: it cannot be read.
+    """
     from upscale_cli.frames.pixels import white_of
     from upscale_cli.media.image.reader_writer import ImageReader
 

@@ -25,6 +25,7 @@ from upscale_cli.frames.pixel_format import PixelFormat
 from upscale_cli.inference.clip_range import UsedLevels
 from upscale_cli.inference.cuda_frames import FrameGraph, Stopwatch, Streams, fetched
 from upscale_cli.inference.device import memory_explained
+from upscale_cli.inference.finish_frames import FrameFinish
 from upscale_cli.inference.frames_in_flight import DownloadingFrame, SRSamples
 from upscale_cli.inference.health import is_sound
 from upscale_cli.inference.reuse import PassReuse, Reuse, Turn
@@ -162,6 +163,7 @@ class FrameUpscaler:
 
         self.device, self._place = upscaler.devices[place], place
         self.seconds = {"upload": 0.0, "net": 0.0, "download": 0.0}
+        self._finish = FrameFinish(upscaler.finish, self.device, wrap=upscaler.wrap)
         self._streams = Streams(self.device) if self.device.type == "cuda" else None
         self.reuse = Reuse() if reuse and self.device.type == "cpu" else None
         # On a CPU as many as the engine is busy with; every one is computed by a thread of its own.
@@ -400,6 +402,7 @@ class FrameUpscaler:
 
     def _passes(self, unit: Tensor, work: Work, healths: list[Tensor], plane: str = "colour") -> Tensor:
         """(1, C, height, width) in [0, 1] through the nets of the plan."""
+        lr = unit
         for number, net in enumerate(self._nets):
             height, width = unit.shape[-2:]
             given = net.conditions_for(height, width, self.height, self.width)
@@ -409,7 +412,7 @@ class FrameUpscaler:
             else:
                 unit, health = net.frames.unjudged(unit, self._place, given)
                 healths.append(health)
-        return unit
+        return self._finish(lr, unit, is_colour=plane == "colour")
 
     def _to_plan(self, planes: Tensor) -> Tensor:
         """(n, h, w), as large as the passes made them, to the exact size."""

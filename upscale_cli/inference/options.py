@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 ConditionValue = Union[float, str, Path, "NDArray[Any]"]  # an array's type is not imported here
 """What a user may give for an input of a net: a number, an array, or the path of a file that holds one."""
 
+MaskValue = Union[str, Path, "NDArray[Any]"]
+"""A picture: a file, or an array."""
+
 Alpha = Literal["net", "lanczos", "drop"]
 
 Wanted = Literal["auto", "fp16", "bf16", "fp32", "int8"]
@@ -49,6 +52,9 @@ class UpscalerKeywords(TypedDict, total=False):
     tta: bool
     alpha: Alpha
     wrap: bool
+    blend: float
+    match_colour: bool
+    mask: MaskValue | None
     conditions: Mapping[str, ConditionValue] | None
     clip_codec: str | None
 
@@ -74,6 +80,10 @@ class UpscalerOptions:
         tta: average over eight flips and rotations; eight times slower, a little cleaner.
         alpha: how transparency is upscaled: by the net, by Lanczos, or not at all (dropped).
         wrap: the picture continues on its opposite side (tileable textures).
+        blend: 0 to 1, how much of the net's result counts; the rest is the input, enlarged by bicubic.
+        match_colour: the low frequencies of the result become those of the input: nets may darken or tint.
+        mask: a picture, the input's or of its aspect: where it is black, the input is enlarged by bicubic; where it is
+            white, the net's result counts; gray lies between.
         conditions: what the net needs in addition to the picture, by name: numbers, arrays, or files that hold them
             (see `conditions.read_condition`).
         clip_codec: without a model, the one is taken that suits moving pictures of this codec (ffmpeg's name).
@@ -92,6 +102,9 @@ class UpscalerOptions:
     tta: bool = False
     alpha: Alpha = "net"
     wrap: bool = False
+    blend: float = 1.0
+    match_colour: bool = False
+    mask: MaskValue | None = None
     conditions: Mapping[str, ConditionValue] | None = None
     clip_codec: str | None = None
 
@@ -99,6 +112,10 @@ class UpscalerOptions:
         if not 0 <= self.denoise <= 1:
             raise OptionError(
                 f"denoise {self.denoise:g} is out of range. Choose {option('denoise')} from 0 (keeps grain) to 1."
+            )
+        if not 0 <= self.blend <= 1:
+            raise OptionError(
+                f"{option('blend', self.blend)} is out of range. Choose 0 (the input, enlarged) to 1 (the net alone)."
             )
         for name, given, allowed in (("precision", self.precision, Wanted), ("alpha", self.alpha, Alpha)):
             if given not in get_args(allowed):

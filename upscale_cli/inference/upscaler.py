@@ -5,7 +5,7 @@
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar, Unpack, cast
 
@@ -21,9 +21,11 @@ from upscale_cli.inference.conditions import identity_of, read_condition
 from upscale_cli.inference.device import Device, choose_devices, picture_done, release_memory
 from upscale_cli.inference.engine_chain import engines_for
 from upscale_cli.inference.engines_here import TORCH
+from upscale_cli.inference.finish import Finish, Mask
 from upscale_cli.inference.holes import Filled, WithHoles, has_holes
 from upscale_cli.inference.model_parts import model_of
-from upscale_cli.inference.options import Alpha, ConditionValue, UpscalerKeywords, UpscalerOptions, Wanted
+from upscale_cli.inference.options import Alpha, ConditionValue, MaskValue, UpscalerKeywords, UpscalerOptions, Wanted
+from upscale_cli.inference.passes import OnTile, Passes
 from upscale_cli.inference.planes import (
     OPAQUE,
     Joined,
@@ -32,18 +34,13 @@ from upscale_cli.inference.planes import (
     is_constant,
     planes_of,
 )
-from upscale_cli.inference.resample import Resampled
 from upscale_cli.inference.sizing import Plan, Target, chosen_target
 from upscale_cli.inference.tiled import TiledNet
-from upscale_cli.inference.value_range import ValueRange, in_its_range, told, value_range
+from upscale_cli.inference.value_range import ValueRange, told, value_range
 from upscale_cli.models.interface import Scale, scaled
-from upscale_cli.models.registry import Kernel
 from upscale_cli.models.resolve import best_clip_model, best_model, is_checkpoint_path
 
 Image = TypeVar("Image")
-
-OnTile = Callable[[], object]
-"""Called after each tile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +84,7 @@ class Upscaler:
         tta: average over eight flips and rotations; eight times slower, a little cleaner.
         alpha: how transparency is upscaled: by the net, by Lanczos, or not at all (dropped).
         wrap: the picture continues on its opposite side (tileable textures).
+        blend, match_colour, mask: how the net's result is mixed with the input; see `UpscalerOptions`.
         conditions: what the net needs beside the picture, by name: numbers, arrays, or files (`read_condition`).
         progress: show a tqdm bar (for notebooks and scripts).
         clip_codec: without `model`, take the one that suits moving pictures of this codec (ffmpeg's name).
@@ -116,6 +114,9 @@ class Upscaler:
         tta: bool = False,
         alpha: Alpha = "net",
         wrap: bool = False,
+        blend: float = 1.0,
+        match_colour: bool = False,
+        mask: MaskValue | None = None,
         conditions: Mapping[str, ConditionValue] | None = None,
         progress: bool = False,
         clip_codec: str | None = None,
@@ -124,7 +125,8 @@ class Upscaler:
     ) -> None:
         options = UpscalerOptions(
             device=device, engine=engine, precision=precision, tile=tile, overlap=overlap, halo=halo, denoise=denoise,
-            tta=tta, alpha=alpha, wrap=wrap, conditions=conditions, clip_codec=clip_codec,
+            tta=tta, alpha=alpha, wrap=wrap, blend=blend, match_colour=match_colour, mask=mask, conditions=conditions,
+            clip_codec=clip_codec,
         )  # fmt: skip
         self._conditions = {name: read_condition(value, name) for name, value in (conditions or {}).items()}
         self._backend = backend
@@ -150,6 +152,8 @@ class Upscaler:
             self.why = f"asked for as {printable(name)}"
         self.devices = choose_devices(self._model.device_for(device))
         self.engines = engines_for(self._model, self.devices[0], device, engine, precision, backend, self._say)
+        self.finish = Finish(blend, match_colour, None if mask is None else Mask.read(mask))
+        self._passes = Passes(self.net, self.finish, wrap=wrap)
         self._loading = threading.RLock()  # several threads may share an upscaler
 
     @property
@@ -201,6 +205,8 @@ class Upscaler:
     def plan(self, width: int, height: int, target: Target) -> Plan:
         """The passes and the exact size for an LR picture of that size."""
         sr_width, sr_height = target.size_for(width, height)
+        if self.finish.mask is not None:
+            self.finish.mask.check(height, width)
         if self.kernel is not None:
             return Plan((), sr_width, sr_height, self.kernel)
         needed = max(sr_width / width, sr_height / height)
@@ -284,7 +290,7 @@ class Upscaler:
         for number, planes in enumerate(groups):
             picture = opened if shared is None else shared.view(number)
             own = self._range_of(planes, lr, plan, used)
-            parts.append((planes, self._net(picture, planes, plan, lr, on_tile, own)))
+            parts.append((planes, self._passes.rows(picture, planes, plan, lr, on_tile, own)))
         sr = parts[0][1] if len(parts) == 1 else Joined(parts)
         return sr if lr.nodata is None else WithHoles(sr, lr.rows(), lr.nodata)
 
@@ -343,50 +349,8 @@ class Upscaler:
         if is_constant(part):  # an opaque alpha, an ink that is not used: nothing to compute
             return Constant(plan.height, plan.width, part.shape[2], part.flat[0])
         if self._is_interpolated(planes):
-            return self._resampled(Held(part), plan, part.dtype, "lanczos")
-        return self._net(lambda: Held(part), planes, plan, frame, on_tile, used)
-
-    def _net(
-        self, picture: Callable[[], Rows], planes: Planes, plan: Plan, source: Frame | RowReader,
-        on_tile: OnTile | None, used: ValueRange,
-    ) -> Rows:  # fmt: skip
-        """Rows through the passes, in the range of values that they use; to their own dtype."""
-        lr = picture()
-        clip = lr.dtype != np.float32
-        if not plan.passes or planes.kind != "colour" or used.is_full:
-            return self._passes(lr, planes, plan, source, on_tile, clip=clip)
-        return in_its_range(
-            picture, used, lambda unit: self._passes(unit, planes, plan, source, on_tile, clip=clip),
-            lambda beyond: self._resampled(beyond, plan, np.float32, "lanczos"),
-        )  # fmt: skip
-
-    def _passes(
-        self, lr: Rows, planes: Planes, plan: Plan, source: Frame | RowReader, on_tile: OnTile | None, *, clip: bool
-    ) -> Rows:
-        """The passes of a plan and the final resampling, to the dtype of `lr`; `clip` cuts each pass to [0, 1]."""
-        picture = lr
-        for number, scale in enumerate(plan.passes, start=1):
-            size = scaled(picture.width, scale), scaled(picture.height, scale)
-            is_final = number == len(plan.passes) and size == (plan.width, plan.height)
-            if self.wrap and not isinstance(picture, Held):
-                picture = Held(picture.whole())  # its first rows need its last ones
-            net = self._net_for(scale, source)
-            picture = net.rows(
-                picture,
-                lr.dtype if is_final else np.float32,
-                transfer="display" if planes.kind == "alpha" else source.transfer,
-                clip=clip,
-                on_tile=on_tile,
-                given=net.conditions_for(picture.height, picture.width, lr.height, lr.width),
-            )
-        if (picture.width, picture.height, picture.dtype) == (plan.width, plan.height, lr.dtype):
-            return picture
-        return self._resampled(picture, plan, lr.dtype, plan.kernel)
-
-    def _resampled(self, picture: Rows, plan: Plan, dtype: Any, kernel: Kernel) -> Rows:
-        if self.wrap and not isinstance(picture, Held):
-            picture = Held(picture.whole())
-        return Resampled(picture, plan.height, plan.width, dtype, kernel, wrap=self.wrap)
+            return self._passes.resampled(Held(part), plan, part.dtype, "lanczos")
+        return self._passes.rows(lambda: Held(part), planes, plan, frame, on_tile, used)
 
     def precision_for(self, plan: Plan, bits: int) -> str:
         """What the passes compute in, for people."""
@@ -398,7 +362,9 @@ class Upscaler:
 
     def identity(self) -> dict[str, Any]:
         """What decides about a pixel: the model, its checkpoints' sha256, and the options; for comparing two runs."""
-        rest: dict[str, Any] = {"condition": identity_of(self._conditions)} if self._conditions else {}
+        rest = self.finish.identity()
+        if self._conditions:
+            rest["condition"] = identity_of(self._conditions)
         if self._backend is not None and self._backend.name != TORCH:
             rest["backend"] = self._backend.name
         return {

@@ -268,17 +268,17 @@ class Restored(Rows):
 def in_its_range(
     picture: Callable[[], Rows],
     used: ValueRange,
-    net: Callable[[Rows], Rows],
+    net: Callable[[Rows, Callable[[], Rows]], Rows],
     interpolated: Callable[[Rows], Rows],
 ) -> Rows:
     """A picture through a net, in the range of values that it uses.
 
     Args:
-        picture: gives its rows, to be read from the top; asked for once or twice.
-        net, interpolated: make SR rows of LR rows, both float32.
+        picture: gives its rows, to be read from the top; asked for once or some times.
+        net, interpolated: make SR rows of LR rows, both float32; the net's also gets what gives those once more.
     """
     lr = picture()
-    sr = net(Unit(lr, used))
+    sr = net(Unit(lr, used), lambda: Unit(picture(), used))
     beyond = interpolated(Beyond(picture(), used)) if used.exceeds else None
     return Restored(sr, used, beyond, lr.dtype)
 

@@ -20,7 +20,7 @@ OF_DECODING = ("start", "end", "frames", "fps", "deinterlace", "hwaccel")
 OF_ENCODING = ("codec", "crf", "preset", "pix_fmt", "extra")
 """Fields of `DecodeOptions` and `EncodeOptions` that users give."""
 
-OF_NETS = ("precision", "tile", "overlap", "halo", "tta")
+OF_NETS = ("precision", "tile", "overlap", "halo", "tta", "blend", "match_colour", "mask")
 """Fields of `UpscalerOptions` that only nets have a use for."""
 
 
@@ -78,7 +78,8 @@ def _given_in(groups: "Sequence[tuple[DataclassInstance, Sequence[str]]]") -> tu
 
 def _is_given(options: "DataclassInstance", name: str) -> bool:
     usual = {field.name: field.default for field in fields(options)}
-    return bool(getattr(options, name) != usual[name])
+    given, default = getattr(options, name), usual[name]
+    return given is not None if default is None else bool(given != default)  # an array is not to be compared
 
 
 def _listed(names: Sequence[str]) -> str:

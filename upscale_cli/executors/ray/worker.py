@@ -4,6 +4,7 @@ Request  ->  is this machine fit for it  ->  Work.run  ->  events ..., Outcome
 """
 
 import logging
+import os
 import platform
 import queue
 import threading
@@ -11,6 +12,7 @@ import time
 import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Final
 
 from upscale_cli._version import __version__
@@ -21,7 +23,7 @@ from upscale_cli.files import object_listing
 from upscale_cli.files.object_names import is_object
 from upscale_cli.files.stamp import Stamp
 from upscale_cli.inference.engine_choice import engine_wanted
-from upscale_cli.inference.options import BY_OPENVINO
+from upscale_cli.inference.options import BY_OPENVINO, MaskValue
 from upscale_cli.inference.upscaler import Recipe, Upscaler
 from upscale_cli.jobs.job import Work
 from upscale_cli.messages import Message, option
@@ -222,8 +224,13 @@ def request_for(work: Work[object], upscaler: Upscaler, probes: tuple[Probe, ...
     device = options.device if by_openvino else "auto"
     # What this machine's environment says of engines counts on workers too, whose environment is another.
     engine = options.engine if by_openvino else engine_wanted(options.engine)
-    recipe = Recipe(model, replace(options, device=device, engine=engine))
+    recipe = Recipe(model, replace(options, device=device, engine=engine, mask=_absolute(options.mask)))
     return Request(work.absolute(), recipe, upscaler.why, _identity(upscaler), probes)
+
+
+def _absolute(mask: MaskValue | None) -> MaskValue | None:
+    """A mask's path, absolute."""
+    return os.path.abspath(Path(mask).expanduser()) if isinstance(mask, str | Path) else mask
 
 
 def _put(work: Work[object]) -> tuple[str, Stamp] | None:
