@@ -243,7 +243,7 @@ def test_photos_from_the_command_line(run: Run, tmp_path: Path) -> None:
     lr = photo(40, 60)
     Image.fromarray(lr).save(tmp_path / "a.png")
     Image.fromarray(half(40, 60)).save(tmp_path / "m.png")
-    outcome = run(tmp_path / "a.png", "-m", "espcn", "-s", 2, "--mask", tmp_path / "m.png", "--match-color",
+    outcome = run(tmp_path / "a.png", "-m", "espcn", "-s", 2, "--mask", tmp_path / "m.png", "--match-colour",
                   "--blend", 0.9)  # fmt: skip
     assert outcome.code == 0, outcome.err
     made = np.asarray(Image.open(tmp_path / "a_2x.png"))

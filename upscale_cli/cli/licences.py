@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from upscale_cli.errors import FetchError, printable
 from upscale_cli.events import Listener, Note
+from upscale_cli.models.asked import asked
 from upscale_cli.models.zoo import PREFIX, zoo_id
 
 
@@ -21,7 +22,8 @@ def ask_for_licences(
     Raises:
         FetchError: the user does not agree, or cannot be asked; or the index cannot be had.
     """
-    ids = [id for name in names if name is not None and (id := zoo_id(name)) is not None]
+    each = (one for name in names if name is not None for part in asked(name) for one in part.names)
+    ids = [id for one in each if (id := zoo_id(one)) is not None]
     for id in ids:
         from upscale_cli.models.zoo_fetch import agree, has_to_agree, located, zoo_model  # with it come ssl and http
 

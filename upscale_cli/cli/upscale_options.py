@@ -181,7 +181,7 @@ class ModelGroup:
         float, in_model("--blend", help="How much of the net counts, 0 to 1; the rest is the input, enlarged.")
     ] = 1.0  # fmt: skip
     match_colour: Annotated[
-        bool, in_model("--match-colour", "--match-color", help="Pull colours and brightness back to the input's.")
+        bool, in_model("--match-colour", help="Pull colours and brightness back to the input's.")
     ] = False  # fmt: skip
     mask: Annotated[
         str | None,

@@ -366,7 +366,8 @@ class FrameUpscaler:
         """One pass makes the exact size, and codes mean the same for all values."""
         scale = self._nets[0].scale
         is_all = (scaled(self.height, scale), scaled(self.width, scale)) == (self.sr_height, self.sr_width)
-        return len(self._nets) == 1 and is_all and type(self._luma) is Levels
+        is_plain = len(self._nets) == 1 and not self._upscaler.finish.is_any
+        return is_plain and is_all and type(self._luma) is Levels
 
     def _colour(self, planes: list[Tensor], out: list[Tensor], work: Work, healths: list[Tensor]) -> None:
         """The three colour planes as R'G'B' through the net.

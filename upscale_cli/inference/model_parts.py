@@ -17,7 +17,7 @@ from upscale_cli.inference.model import DEFAULT_SCALE, Model, check_denoise
 from upscale_cli.inference.options import Wanted
 from upscale_cli.inference.sizing import MAX_SCALE, cheapest_chain
 from upscale_cli.messages import option
-from upscale_cli.models.asked import Part, asked
+from upscale_cli.models.asked import JOINS, Part, asked
 from upscale_cli.models.chain import chained
 from upscale_cli.models.interface import LoadedNet, Precision, Scale, as_scale
 from upscale_cli.models.mixing import mixed
@@ -33,6 +33,7 @@ _REACHED: Final = 1 - 1e-9
 class AnyModel(Protocol):
     """What `-m` may name, on no device yet; see `Model` for what each of these is."""
 
+    given: str
     name: str
     kernel: Kernel | None
     only_scale: float | None
@@ -120,6 +121,7 @@ class MixedModel:
 
     def __init__(self, models: Sequence[Model], weights: Sequence[float]) -> None:
         self._models, self._weights = models, weights
+        self.given = ",".join(f"{model.given}:{weight!r}" for model, weight in zip(models, weights, strict=True))
         self.name = "_".join(f"{model.name}-{weight:g}" for model, weight in zip(models, weights, strict=True))
         shared = [scale for scale in models[0].costs(1) if all(scale in model.costs(1) for model in models)]
         if not shared:
@@ -192,6 +194,7 @@ class ChainedModel:
 
     def __init__(self, parts: Sequence[OneNet], conditions: Mapping[str, Condition]) -> None:
         self.parts, self._conditions = parts, conditions
+        self.given = JOINS.join(part.given for part in parts)
         self.name = "+".join(part.name for part in parts)
         scales = sorted(_product(route) for route in self._routes(1, 0))
         self.only_scale = float(scales[0]) if len(scales) == 1 or scales[0] > DEFAULT_SCALE else None

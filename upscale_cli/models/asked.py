@@ -14,8 +14,9 @@ from typing import Final
 
 from upscale_cli.errors import OptionError, printable
 from upscale_cli.messages import option
-from upscale_cli.models.registry import model_names, named
+from upscale_cli.models.registry import is_known
 from upscale_cli.models.resolve import is_checkpoint_path
+from upscale_cli.models.user_files import user_file
 
 JOINS: Final = "+"
 
@@ -99,7 +100,7 @@ def _is_known(piece: str) -> bool:
 
 
 def _is_one(name: str) -> bool:
-    return named(name)[0] in model_names() or _is_file(name)
+    return is_known(name) or _is_file(name) or user_file(name) is not None
 
 
 def _is_file(name: str) -> bool:
@@ -122,8 +123,8 @@ def _weighted(piece: str) -> list[tuple[str, float]] | None:
 
 
 def _part(piece: str) -> Part:
-    weighted = None if _is_one(piece) else _weighted(piece)
-    if weighted is None:
+    weighted = _weighted(piece)
+    if weighted is None or _is_one(piece):
         return Part((piece.strip() if JOINS not in piece else piece,))
     names, weights = zip(*weighted, strict=True)
     if len(names) == 1:
