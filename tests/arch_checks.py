@@ -21,6 +21,10 @@ from upscale_cli.models.loading import build_net, load_net
 from upscale_cli.models.onnx_graph import INPUT, OUTPUT, onnx_bytes
 from upscale_cli.models.plugins import architecture
 
+needs_shared = pytest.mark.skipif(
+    not (SHARED / "weights-more").is_dir(), reason="the shared folder with weights is not here"
+)
+
 WHOLE = 10_000
 LEVEL = 1 / 255
 
@@ -82,7 +86,7 @@ def picture(height: int, width: int) -> np.ndarray[Any, Any]:
     if path.is_file():
         from PIL import Image
 
-        return np.asarray(Image.open(path).convert("RGB"))[40 : 40 + height, 20 : 20 + width]
+        return np.array(Image.open(path).convert("RGB"))[40 : 40 + height, 20 : 20 + width]
     y, x = np.mgrid[:height, :width]
     waves = [np.sin(y / rate) + np.cos(x / (rate + 1)) for rate in (2, 3, 5)]
     return np.rint(127.5 + 60 * np.stack(waves, axis=-1)).clip(0, 255).astype(np.uint8)

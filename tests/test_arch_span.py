@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tests import arch_checks
-from tests.arch_checks import seeded
+from tests.arch_checks import needs_shared, seeded
 from tests.conftest import SHARED
 from tests.family import difference, further
 from upscale_cli import load_model
@@ -19,7 +19,6 @@ from upscale_cli.models.interface import SidecarMetadata
 from upscale_cli.models.loading import load_net
 
 MORE = SHARED / "weights-more"
-needs_shared = pytest.mark.skipif(not MORE.is_dir(), reason="the shared folder with weights is not here")
 
 
 class Unfolded(nn.Module):
@@ -37,7 +36,7 @@ class Unfolded(nn.Module):
         return out
 
 
-def in_training(net: SPAN) -> dict[str, Tensor]:
+def in_training(net: nn.Module) -> dict[str, Tensor]:
     """A state_dict as training leaves it: both forms, what it shall be used by not yet computed anew."""
     state_dict = net.state_dict()
     for key in [key for key in state_dict if key.endswith("eval_conv.weight")]:
