@@ -41,6 +41,7 @@ def made(**config: Any) -> nn.Module:
     return net
 
 
+@pytest.mark.slow
 @needs_shared
 def test_it_agrees_with_its_reference() -> None:
     found, allowed, _ = difference(further("haesr-x4"))
@@ -52,6 +53,7 @@ def test_it_claims_its_own_and_no_others() -> None:
     assert arch_checks.claimed("haesr") == {"haesr-x4"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "config",
     [
@@ -152,6 +154,7 @@ def test_the_least_picture_passes() -> None:
     assert net(torch.rand(1, 3, 9, 9)).shape == (1, 3, 18, 18)
 
 
+@pytest.mark.slow
 @needs_shared
 def test_a_picture_goes_through_whole() -> None:
     net, lr = load_net(FILE), arch_checks.picture(37, 52)

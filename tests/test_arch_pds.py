@@ -90,6 +90,7 @@ def test_tiles_equal_the_whole(case: Case) -> None:
     arch_checks.tiles_equal_the_whole(load_net(MORE / f"{case.files[0]}.safetensors"))
 
 
+@pytest.mark.slow
 @each
 def test_other_engines_do_the_same(case: Case, tmp_path: Path) -> None:
     arch_checks.runs_elsewhere(arch_checks.of(seeded(lambda: case.net(**case.small)), tmp_path))

@@ -170,6 +170,7 @@ def test_tiles_equal_the_whole() -> None:
     arch_checks.tiles_equal_the_whole(load_net(MORE / "span-ntire-x4.safetensors"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("img_range", [255.0, None])
 def test_other_engines_do_the_same(img_range: float | None, tmp_path: Path) -> None:
     arch_checks.runs_elsewhere(arch_checks.of(seeded(lambda: SPAN(num_feat=8, img_range=img_range)), tmp_path))

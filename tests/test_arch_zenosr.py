@@ -41,6 +41,7 @@ def test_it_claims_its_own_and_no_others(arch: str, net: Net) -> None:  # noqa: 
     assert arch_checks.claimed(arch) == {f"{arch}-x4"}
 
 
+@pytest.mark.slow
 @each
 @pytest.mark.parametrize(
     "config", [{"dim": 8, "num_block": 1, "upscale": 2}, {"dim": 4, "num_block": 3, "upscale": 3}, {"dim": 12}]
@@ -120,6 +121,7 @@ def test_a_region_counts_by_its_maximum() -> None:
     assert torch.allclose(seen[0][:, :1, 1, 2], value[..., 8:, 16:].amax(dim=(2, 3)))
 
 
+@pytest.mark.slow
 @each
 def test_it_looks_at_the_whole(arch: str, net: Net, tmp_path: Path) -> None:  # noqa: ARG001
     made = arch_checks.of(seeded(lambda: net(dim=4, num_block=1)), tmp_path)
