@@ -34,7 +34,8 @@ def export(
         str | None,
         typer.Option(
             "-o", "--output", show_default=False,
-            help="net.onnx, net.xml (OpenVINO, with net.bin) or net.glsl (mpv), or a folder/. Default: MODEL-x4.onnx.",
+            help="net.onnx, net.xml (OpenVINO, with net.bin), net.glsl (mpv) or net.safetensors, or a folder/. "
+            "Default: MODEL-x4.onnx.",
         ),
     ] = None,
     scale: Annotated[
@@ -66,7 +67,7 @@ def export(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:  # fmt: skip
-    """Write a net as a file for other programs: ONNX, OpenVINO, a shader for mpv.
+    """Write a net as a file for other programs: ONNX, OpenVINO, a shader for mpv, safetensors.
 
     [bold]upscale export realesr-general -o net.onnx[/bold], [bold]upscale export espcn -o espcn.glsl[/bold]
     """

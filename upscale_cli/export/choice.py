@@ -9,6 +9,7 @@ from typing import Any, Final
 from upscale_cli.errors import CheckpointError, OptionError
 from upscale_cli.events import Listener, Note
 from upscale_cli.messages import option
+from upscale_cli.models import modelspec
 from upscale_cli.models.interface import Interval, LoadedNet, Scale, as_scale, scales_named
 from upscale_cli.models.loading import load_net, load_spec, net_digest, stated_facts
 from upscale_cli.models.mixing import interpolate
@@ -97,8 +98,12 @@ def _of_file(path: Path, scale: float | None, usual: int, listener: Listener) ->
         if not scales.least <= wanted <= scales.most:
             raise _no_such(path.stem, scales_named(scales), scale)
     stated = stated_facts(path)
-    licence, source = _text(stated.get("licence", stated.get("license"))), _text(stated.get("source"))
-    return Choice(path.stem, net, wanted, _facts(path.stem, net, licence, source))
+    by_standard = modelspec.stated(stated)
+    licence = _text(stated.get("licence", stated.get("license", by_standard.get("licence"))))
+    source, author = _text(stated.get("source")), _text(by_standard.get("author"))
+    return Choice(path.stem, net, wanted, {
+        **_facts(path.stem, net, licence, source), **({"author": author} if author != UNKNOWN else {}),
+    })  # fmt: skip
 
 
 def _scale(scales: Sequence[Scale], wanted: float | None, usual: int, name: str) -> Scale:

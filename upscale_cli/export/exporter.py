@@ -1,6 +1,7 @@
 """A net as a file for other programs: chosen, converted, checked, and only then given its name.
 
 name or checkpoint  ->  LoadedNet  ->  ONNX  ->  the same answers?  ->  .onnx | .xml and .bin | .glsl
+                            ->  read back: the same net?  ->  .safetensors
 """
 
 import importlib.util
@@ -21,11 +22,11 @@ from upscale_cli.models.interface import scales_named
 if TYPE_CHECKING:
     from upscale_cli.export.verify import Agreement
 
-Format = Literal["onnx", "openvino", "mpv"]
+Format = Literal["onnx", "openvino", "mpv", "safetensors"]
 
-ENDINGS: Final[dict[Format, str]] = {"onnx": ".onnx", "openvino": ".xml", "mpv": ".glsl"}
+ENDINGS: Final[dict[Format, str]] = {"onnx": ".onnx", "openvino": ".xml", "mpv": ".glsl", "safetensors": ".safetensors"}
 
-USUAL_SCALES: Final[dict[Format, int]] = {"onnx": 4, "openvino": 4, "mpv": 2}
+USUAL_SCALES: Final[dict[Format, int]] = {"onnx": 4, "openvino": 4, "mpv": 2, "safetensors": 4}
 """Where the user names none, as for photos and clips."""
 
 LARGE: Final = 20_000_000
@@ -75,7 +76,8 @@ def export_model(
         model: a name, or the path of any checkpoint.
         output: a file, or a folder; None: MODEL-x4.onnx in the current one.
         scale: of the net, where it has several; None: 4 if it has that, else its largest; for mpv 2.
-        format: "onnx", "openvino" (two files) or "mpv" (a shader); None: by the ending of `output`.
+        format: "onnx", "openvino" (two files), "mpv" (a shader) or "safetensors" (a checkpoint); None: by the ending of
+            `output`.
         denoise: 0 to 1; below 1 the weights are blended with those of a second checkpoint, where there is one.
         fp16: weights in half precision; of ONNX the computation, too. Inputs and output are float32 all the same.
         input_size: width and height of the only pictures that ONNX and OpenVINO files then take, one at a time: for
@@ -126,8 +128,8 @@ def _format(output: str | os.PathLike[str] | None, given: Format | None) -> Form
     by_ending = next((name for name, of_it in ENDINGS.items() if of_it == ending), None)
     if given is None and ending and by_ending is None:
         raise OptionError(
-            f"{option('output', output)}: what {ending} is to hold is not known. End it in .onnx, .xml (OpenVINO) or "
-            f".glsl (mpv), or give {option('format')}."
+            f"{option('output', output)}: what {ending} is to hold is not known. End it in .onnx, .xml (OpenVINO), "
+            f".glsl (mpv) or .safetensors, or give {option('format')}."
         )
     if given is not None and given not in ENDINGS:
         raise OptionError(f"{option('format', given)} is none that nets are written in. Choose {', '.join(ENDINGS)}.")
@@ -147,8 +149,8 @@ def _check_options(format: Format, *, fp16: bool, input_size: tuple[int, int] | 
     """
     if fp16 and format == "mpv":
         raise OptionError(f"{option('fp16')} is for ONNX and OpenVINO: a shader's numbers are text. Leave it out.")
-    if input_size and format == "mpv":
-        raise OptionError(f"{option('input_size')} is for ONNX and OpenVINO: a shader takes any. Leave it out.")
+    if input_size and format in ("mpv", "safetensors"):
+        raise OptionError(f"{option('input_size')} is for ONNX and OpenVINO: others take any. Leave it out.")
     if input_size and min(input_size) < 1:
         raise OptionError(f"{option('input_size', _size(input_size))} is no picture. Give at least 1x1.")
     if full_range and format != "mpv":
@@ -276,9 +278,17 @@ def _make_mpv(choice: Choice, *, full_range: bool) -> _Made:
     return _Made((text.encode(),), ("LUMA",))
 
 
+def _make_safetensors(choice: Choice, *, fp16: bool, input_size: None) -> _Made:  # noqa: ARG001  # as the others
+    from upscale_cli.export.checkpoint import checkpoint_bytes
+
+    inputs = ("lr", *(spec.name for spec in choice.net.descriptor.inputs))
+    return _Made((checkpoint_bytes(choice.net, choice.facts, title=choice.name, fp16=fp16),), inputs)
+
+
 _MAKERS: Final[dict[Format, Callable[..., _Made]]] = {
     "onnx": _make_onnx,
     "openvino": _make_openvino,
+    "safetensors": _make_safetensors,
 }
 
 
