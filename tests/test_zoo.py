@@ -14,10 +14,10 @@ import pytest
 from PIL import Image
 
 from tests.command import Run
-from tests.conftest import SHARED
+from tests.conftest import REPOSITORY, SHARED
 from tests.server import Answer, Handler, Server, status, web_page, whole
 from upscale_cli.errors import CheckpointError, FetchError, UnknownModelError
-from upscale_cli.models import store, zoo_fetch, zoo_index
+from upscale_cli.models import other_programs, store, zoo_fetch, zoo_index
 from upscale_cli.models.download import Patience
 from upscale_cli.models.store import bundled_folder
 from upscale_cli.models.zoo import model_of, read_models, search
@@ -419,3 +419,30 @@ def test_completion_offers_ids_of_an_index_that_is_here() -> None:
     current_index()
     assert "omdb:2x-Own" in complete_model("omdb:2x")
     assert not [name for name in complete_model("") if name.startswith("omdb:")]
+
+
+# The page about it
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_page_do_what_it_says(
+    zoo: Zoo, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    monkeypatch.setattr(other_programs, "home", lambda: home)
+    owned = home / "ComfyUI/models/upscale_models/4x-UltraSharp.safetensors"
+    owned.parent.mkdir(parents=True)
+    owned.write_bytes((bundled_folder() / "espcn-x4.safetensors").read_bytes())
+    zoo.index = {"4x-animerd-v1": entry(zoo.url("net.safetensors"), tags=["anime"], license="CC0-1.0", scale=4)}
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(np.zeros((12, 16, 3), np.uint8)).save("photo.jpg")
+    page = (REPOSITORY / "docs/models.md").read_text(encoding="utf-8")
+    commands = [line.split()[1:] for line in page.splitlines() if line.startswith("    upscale ")]
+    assert len(commands) == 8
+    for words in commands:
+        outcome = run(*words)
+        assert outcome.code == 0, outcome.err
+        assert "4x-" in outcome.out + outcome.err, words
+        for made in tmp_path.glob("photo_*"):
+            made.unlink()
+    assert run("export", "4x-UltraSharp", "-o", "net.safetensors").code == 0
