@@ -11,17 +11,19 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.ndimage import convolve, gaussian_filter
 from skimage import data
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from benchmarks import quality
 from tests.conftest import SHARED
 from upscale_cli.errors import CheckpointError, InputError, OptionError, UnknownModelError
+from upscale_cli.evaluation.blur import blur_kernel
 from upscale_cli.evaluation.cases import Case, cases_of, find_sets, name_key, pair_cases, pictures_in
 from upscale_cli.evaluation.contestants import Contestant, contestants
 from upscale_cli.evaluation.evaluate import AS_IT_IS, compare, evaluate, evaluate_blind
 from upscale_cli.evaluation.lpips import lpips_distance
-from upscale_cli.evaluation.metrics import Shrinking, bicubic, crop_border, studio_luma, to_8_bit
+from upscale_cli.evaluation.metrics import Shrinking, bicubic, blurred, crop_border, resized, studio_luma, to_8_bit
 from upscale_cli.evaluation.reference import Protocol, read_picture, read_reference, shrunk
 from upscale_cli.evaluation.rows import Row, means
 from upscale_cli.events import Event, Failed, Note, ignore
@@ -261,7 +263,69 @@ def test_gray_stays_as_it_is_on_luma_alone(tmp_path: Path) -> None:
     for channels in ("rgb", "luma"):
         reference = read_reference(Case("Set", 2, path), Protocol(channels=channels), ignore_text)
         np.testing.assert_array_equal(reference.hr[:, :, 0], np.asarray(Image.open(path)))
-        assert not reference.is_studio_luma
+        assert (reference.black, reference.white) == (0, 255)
+
+
+def test_nothing_is_rounded_where_the_protocol_says_so(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.png", 40, 60)
+    luma = studio_luma(np.asarray(Image.open(path)))
+    reference = read_reference(Case("Set", 2, path), Protocol(channels="luma", exact=True), ignore_text)
+    np.testing.assert_allclose(reference.hr[:, :, 0], luma, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(reference.lr[:, :, 0], bicubic(luma, 1 / 2), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(reference.frame().pixels[:, :, 0] * 219 + 16, reference.lr[:, :, 0], atol=1e-4)
+    colour = read_reference(Case("Set", 2, path), Protocol(exact=True), ignore_text)
+    assert colour.hr.dtype == np.uint8
+    np.testing.assert_allclose(colour.frame().pixels * 255, colour.lr, atol=1e-4)
+    assert colour.picture(colour.frame()).dtype == np.uint8
+
+
+def test_luma_of_full_range_is_that_of_jpeg(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.png", 40, 60)
+    reference = read_reference(Case("Set", 2, path), Protocol(channels="luma-full"), ignore_text)
+    theirs = np.asarray(Image.open(path).convert("YCbCr"))[:, :, 0].astype(int)
+    assert np.abs(reference.hr[:, :, 0].astype(int) - theirs).max() <= 1
+    np.testing.assert_array_equal(reference.frame().pixels, reference.lr)
+
+
+def test_a_blur_is_a_convolution_that_continues_on_the_other_side(tmp_path: Path) -> None:
+
+    kernel = np.random.default_rng(0).random((5, 7))
+    plane = np.random.default_rng(1).random((20, 30))
+    np.testing.assert_allclose(blurred(plane, kernel), convolve(plane, kernel, mode="wrap"), atol=1e-12)
+    path = save(tmp_path / "a.png", 40, 60)
+    picture = np.asarray(Image.open(path))
+    made = shrunk(picture, 2, Protocol(blur=blur_kernel("gauss:1.6"), shrinking="every", exact=True))
+
+    expected = gaussian_filter(picture.astype(float), (1.6, 1.6, 0), mode="wrap", truncate=4)[::2, ::2]
+    np.testing.assert_allclose(made, expected, atol=0.01)
+
+
+@pytest.mark.parametrize("text", ["gauss", "gauss:", "gauss:0", "gauss:-1", "gauss:nan", "gauss:21", "gauss:1,2"])
+def test_a_kernel_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(OptionError, match="is no kernel"):
+        blur_kernel(text)
+
+
+def test_noise_is_of_its_sigma_and_the_same_in_every_run(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.png", 200, 300)
+    clean, noisy, again = (
+        read_reference(Case("Set", 2, path), Protocol(noise=noise, exact=True), ignore_text).lr for noise in (0, 10, 10)
+    )
+    np.testing.assert_array_equal(noisy, again)
+    assert float(np.std(noisy - clean)) == pytest.approx(10, rel=0.05)
+    other = save(tmp_path / "b.png", 200, 300)
+    elsewhere = read_reference(Case("Set", 2, other), Protocol(noise=10, exact=True), ignore_text).lr
+    assert not np.array_equal(elsewhere, noisy)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_pixels_of_the_corner_grids_lie_on_the_first_ones(scale: int) -> None:
+    ramp = np.add.outer(np.arange(12 * scale), 2.0 * np.arange(12 * scale))
+    every = resized(ramp, 1 / scale, "every")
+    np.testing.assert_allclose(every, ramp[::scale, ::scale], atol=1e-12)
+    inside = slice(3, -3)  # cubic convolution keeps a ramp
+    made = resized(ramp, 1 / scale, "bicubic-corner")
+    np.testing.assert_allclose(made[inside, inside], every[inside, inside], atol=1e-9)
 
 
 @pytest.mark.parametrize("channels", [1, 3])

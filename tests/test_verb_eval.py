@@ -202,10 +202,22 @@ def test_lr_can_be_made_otherwise(run: Run, folder: Path) -> None:
         return run(folder, "-m", "bicubic", "-s", 2, "--json", *options).records[0]["psnr_y"]
 
     changes: list[list[object]] = [["--lr-kernel", "area"], ["--lr-jpeg", 30], ["--channels", "luma"], ["--border", 9]]
+    changes += [["--lr-blur", "gauss:1.6"], ["--lr-noise", 10], ["--lr-float"], ["--channels", "luma-full"]]
+    changes += [["--lr-kernel", "every"], ["--lr-kernel", "bicubic-corner"]]
     figures = [psnr(), *(psnr(*options) for options in changes)]
     assert len(set(figures)) == len(figures)
     reported = run(folder, "-m", "bicubic", "-s", 2, "--lr-kernel", "area", "--lr-jpeg", 30, "--border", 9).out
     assert "LR by area and JPEG 30; border cut by 9 pixels" in " ".join(reported.split())
+    options = ("--lr-blur", "gauss:2", "--lr-noise", 5, "--lr-float", "--channels", "luma")
+    reported = " ".join(run(folder, "-m", "bicubic", "-s", 2, *options).out.split())
+    assert "luma alone was upscaled; LR by gauss:2 and bicubic and noise 5, not rounded;" in reported
+
+
+def test_a_model_gets_what_it_needs_and_bicubic_is_not_asked(run: Run, folder: Path) -> None:
+    done = run(folder, "-m", "espcn", "-s", 2, "--condition", "level=1")
+    assert done.code == 2
+    assert "espcn takes nothing but the picture" in done.errors[0]
+    assert run(folder, "-m", "espcn", "-s", 2, "--condition", "level").code == 2
 
 
 def test_pictures_without_reference_get_niqe(run: Run, tmp_path: Path) -> None:
@@ -232,6 +244,9 @@ def test_pictures_without_reference_get_niqe(run: Run, tmp_path: Path) -> None:
         (["--no-reference", "x", "--lr-jpeg", "9"], "--lr-jpeg is about comparing"),
         (["--no-reference", "x", "-s", "2"], "--scale needs something that upscales"),
         (["--hr", "x", "--lr", "y", "--lr-jpeg", "9"], "--lr is taken as it is"),
+        (["--no-reference", "x", "--lr-blur", "gauss:1"], "--lr-blur is about comparing"),
+        (["x", "--lr-float", "--lr-jpeg", "9"], "--lr-float and --lr-jpeg exclude each other"),
+        (["x", "--lr-blur", "1.6"], "--lr-blur 1.6 is no kernel"),
         (["x", "--csv", "-", "--json"], "both want standard output"),
         (["x", "-m", "nothing"], "neither a name in the registry nor a file"),
         (["x", "-m", "espcn", "--device", "abacus"], "abacus"),

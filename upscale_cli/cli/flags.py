@@ -9,7 +9,8 @@ from upscale_cli.events import Event, rewritten
 from upscale_cli.messages import Command, Message, Option
 
 FLAGS: Final = {
-    "address": "--ray", "box": "--size", "conditions": "--condition", "executor": "--ray", "extra": "--encoder-arg",
+    "address": "--ray", "blur": "--lr-blur", "box": "--size", "conditions": "--condition", "executor": "--ray",
+    "extra": "--encoder-arg",
     "jobs": "-j", "model": "-m", "output": "-o", "recursive": "-r", "stretch": "--size", "target": "--size",
     "verbose": "-v",
 }  # fmt: skip

@@ -10,12 +10,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.markup import escape
 
+from upscale_cli.cli.eval_options import LrGroup
+from upscale_cli.cli.grouped import grouped
 from upscale_cli.cli.licences import ask_for_licences
+from upscale_cli.cli.option_values import conditions
 from upscale_cli.cli.options import MODEL, Denoise, Device, Engine, Halo, Overlap, Precision, Tile, Tta, complete_model
 from upscale_cli.errors import OptionError, OutputError, printable
 from upscale_cli.inference.options import UpscalerOptions
@@ -47,11 +50,12 @@ DECIMALS: Final = {"psnr_y": 2, "psnr_rgb": 2, "niqe": 2}
 """What the field prints; all others have four."""
 
 PICTURES = "Pictures"
-LR = "How LR is made"
 RESULT = "Result"
 
 
+@grouped
 def evaluate(
+    lr_made: LrGroup,
     inputs: Annotated[
         list[str] | None,
         typer.Argument(metavar="HR", help="Folders of HR pictures, or single ones.", show_default=False),
@@ -82,27 +86,6 @@ def evaluate(
         typer.Option("-s", "--scale", min=2, max=16, show_default=False, rich_help_panel=MODEL,
                      help="HR pixels per LR pixel; repeatable. Default: 4; with --lr, by the sizes."),
     ] = None,
-    lr_kernel: Annotated[
-        Literal["bicubic", "bicubic-aliased", "bilinear", "area", "lanczos"],
-        typer.Option("--lr-kernel", metavar="NAME", rich_help_panel=LR,
-                     help="bicubic: MATLAB's, the field's; bicubic-aliased: OpenCV's INTER_CUBIC; bilinear, area, "
-                     "lanczos."),
-    ] = "bicubic",
-    lr_jpeg: Annotated[
-        int | None,
-        typer.Option("--lr-jpeg", metavar="QUALITY", min=1, max=100, show_default=False, rich_help_panel=LR,
-                     help="Compress LR as JPEG of that quality, 1 to 100. Default: not at all."),
-    ] = None,
-    channels: Annotated[
-        Literal["rgb", "luma"],
-        typer.Option("--channels", rich_help_panel=LR,
-                     help="rgb: as pictures are; luma: theirs alone, rounded, as SRCNN, VDSR and ESPCN were measured."),
-    ] = "rgb",
-    border: Annotated[
-        int | None,
-        typer.Option("--border", min=0, show_default=False, rich_help_panel=LR,
-                     help="HR pixels cut from each side before measuring. Default: as many as the scale."),
-    ] = None,
     lpips: Annotated[
         bool, typer.Option("--lpips", rich_help_panel=RESULT, help="Measure LPIPS too (slow; extra: lpips).")
     ] = False,
@@ -121,6 +104,11 @@ def evaluate(
         bool, typer.Option("--json", rich_help_panel=RESULT, help="One JSON object per line: events and rows.")
     ] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", rich_help_panel=RESULT, help="No notes, no bar.")] = False,
+    condition: Annotated[
+        list[str] | None,
+        typer.Option("--condition", metavar="NAME=VALUE", show_default=False, rich_help_panel=MODEL,
+                     help="What a model needs besides the picture: a number, or a file; repeatable."),
+    ] = None,
     denoise: Denoise = 1.0,
     tta: Tta = False,
     tile: Tile = 0,
@@ -137,12 +125,12 @@ def evaluate(
     """
     from upscale_cli.cli.console import listening
 
-    making = _given({"--lr-kernel": lr_kernel != "bicubic", "--lr-jpeg": lr_jpeg is not None})
-    comparing = _given({"--channels": channels != "rgb", "--border": border is not None, "--lpips": lpips})
     with listening(as_json=as_json, quiet=quiet) as tell:
-        _check_pictures(inputs or [], hr, lr, making, blind=no_reference)
+        lr_made.check()
+        _check_pictures(inputs or [], hr, lr, lr_made.making, blind=no_reference)
         if no_reference:
-            _check_blind(making + comparing, has_scale=bool(scale), has_model=bool(model))
+            given = [*lr_made.making, *lr_made.comparing, *(["--lpips"] if lpips else [])]
+            _check_blind(given, has_scale=bool(scale), has_model=bool(model))
         options = UpscalerOptions(
             device=device,
             engine=engine,
@@ -152,26 +140,27 @@ def evaluate(
             halo=halo,
             tta=tta,
             denoise=denoise,
+            conditions=conditions(condition or []),
         )
         result = Result(csv_file, overwrite=overwrite, as_json=as_json, per_picture=per_picture)
 
         from upscale_cli.evaluation.contestants import contestants  # torch comes with it: nothing is left to be refused
-        from upscale_cli.evaluation.reference import Protocol
         from upscale_cli.inference.upscaler import Recipe
 
         def make(name: str | None) -> "Upscaler":
-            return Recipe(name, replace(options, denoise=1.0) if name == "bicubic" else options).make(listener)
+            plain = replace(options, denoise=1.0, conditions=None)
+            return Recipe(name, plain if name == "bicubic" else options).make(listener)
 
         listener = Counting(tell)
-        protocol = Protocol(channels, lr_kernel, lr_jpeg, border, lpips)
         ask_for_licences(model or [], listener)
+        protocol = lr_made.protocol(lpips=lpips)
         as_they_are = no_reference and not model
         models = [] if as_they_are else contestants(model or [None], make, listener)
         scales = [1] if as_they_are else list(dict.fromkeys(scale or []))
         cases = _cases(inputs or [], hr, lr, scales, listener, blind=no_reference)
         for rows in _by_group(cases, models, None if no_reference else protocol, listener, bar=not (quiet or as_json)):
             result.add(rows)
-        result.finish("" if no_reference else _convention(protocol, lr_is_given=lr is not None))
+        result.finish("" if no_reference else lr_made.described(lr_is_given=lr is not None))
     if listener.failures or not result.rows:
         raise typer.Exit(1)
 
@@ -265,17 +254,6 @@ def _tracked(cases: "list[Case]", label: str, *, bar: bool) -> "Iterator[Case]":
     from rich.progress import track
 
     yield from track(cases, description=escape(label), console=console, transient=True)
-
-
-def _convention(protocol: "Protocol", *, lr_is_given: bool) -> str:
-    """How the figures came about, for who reads them."""
-    colours = "luma of BT.601, 16..235, gray as it is"
-    if protocol.channels == "luma":
-        colours = "luma alone was upscaled, rounded"
-    jpeg = f" and JPEG {protocol.jpeg}" if protocol.jpeg is not None else ""
-    made = "LR as given" if lr_is_given else f"LR by {protocol.shrinking}{jpeg}"
-    border = "the scale" if protocol.border is None else f"{protocol.border} pixels"
-    return f"PSNR in dB, {colours}; {made}; border cut by {border}; seconds and SR megapixels of upscaling alone"
 
 
 class Result:

@@ -34,8 +34,10 @@ MS_SSIM_WEIGHTS: Final = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 MS_SSIM_LEAST_SIDE: Final = SSIM_TAPS * 2 ** (len(MS_SSIM_WEIGHTS) - 1)
 """176 pixels: so that SSIM's window fits into the smallest of the five sizes."""
 
-Shrinking = Literal["bicubic", "bicubic-aliased", "bilinear", "area", "lanczos"]
-"""How LR is made of HR. All are antialiased but "bicubic-aliased", which is OpenCV's INTER_CUBIC (a = -0.75)."""
+Shrinking = Literal["bicubic", "bicubic-aliased", "bicubic-corner", "bilinear", "area", "lanczos", "every"]
+"""How LR is made of HR. All are antialiased but "bicubic-aliased", which is OpenCV's INTER_CUBIC (a = -0.75), and
+"every", which takes every scale-th pixel. LR pixel i lies in the middle of the scale HR pixels it stands for; those of
+"every" and "bicubic-corner" lie on the first of them."""
 
 
 def full_luma(rgb: NDArray[Any]) -> Plane:
@@ -151,6 +153,20 @@ def _window_mean(plane: Plane) -> Plane:
 # How LR is made
 
 
+def blurred(plane: Plane, kernel: NDArray[np.float64]) -> Plane:
+    """A plane convolved with a kernel of odd sides, (height, width); it continues on its opposite side.
+
+    So SRMD, USRNet and the other nets that take a kernel are measured by their authors. By Fourier transform, for
+    kernels can be large.
+    """
+    height, width = kernel.shape
+    field = np.zeros_like(plane)
+    rows = (np.arange(height) - height // 2) % plane.shape[0]
+    columns = (np.arange(width) - width // 2) % plane.shape[1]
+    np.add.at(field, (rows[:, None], columns), kernel)
+    return np.asarray(np.fft.irfft2(np.fft.rfft2(plane) * np.fft.rfft2(field), s=plane.shape))
+
+
 def bicubic(plane: Plane, scale: float) -> Plane:
     """A plane resized as MATLAB's imresize(plane, scale, "bicubic") does it: a = -0.5, antialiased when shrinking."""
     return resized(plane, scale, "bicubic")
@@ -176,7 +192,7 @@ def _resizing(length: int, scale: float, shrinking: Shrinking) -> Plane:
     # Shrinking stretches the kernel over 1/scale as many pixels: the antialiasing.
     stretch = min(scale, 1.0) if kernel.antialiased else 1.0
     taps = math.ceil(2 * kernel.reach / stretch) + 2
-    centre = (np.arange(out_length) + 0.5) / scale - 0.5  # in input pixels
+    centre = np.arange(out_length) / scale if kernel.corner else (np.arange(out_length) + 0.5) / scale - 0.5
     source = np.floor(centre - kernel.reach / stretch).astype(np.int64)[:, None] + np.arange(taps)
     weight = kernel.weight(np.abs((centre[:, None] - source) * stretch))
     weight /= weight.sum(axis=1, keepdims=True)
@@ -196,11 +212,13 @@ class _Kernel:
         weight: of a distance of 0 or more, in pixels of the coarser grid.
         reach: from where on it is 0.
         antialiased: whether shrinking stretches it.
+        corner: pixels of the two grids lie on each other at the first one, not in the middle.
     """
 
     weight: Callable[[Plane], Plane]
     reach: float
     antialiased: bool = True
+    corner: bool = False
 
 
 def _cubic(x: Plane, a: float) -> Plane:
@@ -229,9 +247,11 @@ def _lanczos3(x: Plane) -> Plane:
 KERNELS: Final[dict[Shrinking, _Kernel]] = {
     "bicubic": _Kernel(functools.partial(_cubic, a=-0.5), reach=2),
     "bicubic-aliased": _Kernel(functools.partial(_cubic, a=-0.75), reach=2, antialiased=False),
+    "bicubic-corner": _Kernel(functools.partial(_cubic, a=-0.5), reach=2, corner=True),
     "bilinear": _Kernel(_triangle, reach=1),
     "area": _Kernel(_box, reach=0.5),
     "lanczos": _Kernel(_lanczos3, reach=3),
+    "every": _Kernel(_box, reach=0.5, antialiased=False, corner=True),
 }
 
 

@@ -1,28 +1,42 @@
 """What goes into a model and what should come out: HR read as it is measured, and LR made of it by a protocol."""
 
 import io
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from upscale_cli.errors import InputError
 from upscale_cli.evaluation.cases import Case
-from upscale_cli.evaluation.metrics import SSIM_TAPS, Plane, Shrinking, crop_to_multiple, resized, studio_luma, to_8_bit
+from upscale_cli.evaluation.metrics import (
+    SSIM_TAPS,
+    Plane,
+    Shrinking,
+    blurred,
+    crop_to_multiple,
+    full_luma,
+    resized,
+    studio_luma,
+    to_8_bit,
+)
 from upscale_cli.events import Say
 from upscale_cli.frames.image import Frame
 from upscale_cli.frames.pixels import from_float, on_white, to_8_bits, white_of
 from upscale_cli.media.image.reader_writer import ImageReader
 from upscale_cli.messages import option
-from upscale_cli.models.registry import Channels
 
-Picture = NDArray[np.uint8]
-"""(height, width, channels): 1 of gray, or of luma in studio range; 3 of R'G'B'."""
+Picture = NDArray[Any]
+"""(height, width, channels), uint8; float64 in levels of 8 bits where the protocol rounds nothing. 1 channel of gray or
+luma; 3 of R'G'B'."""
+
+Measured = Literal["rgb", "luma", "luma-full"]
+"""What goes through a model: pictures as they are, or their luma alone, in 16..235 or in 0..255."""
 
 STUDIO_BLACK: Final = 16
-STUDIO_RANGE: Final = 219
+STUDIO_WHITE: Final = 235
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +45,22 @@ class Protocol:
 
     Attributes:
         channels: "rgb": pictures go in as users have them, and luma is taken of HR and SR, not rounded. "luma": the
-            rounded luma of HR is all that is shrunk, upscaled and compared, as SRCNN, VDSR and ESPCN were measured.
+            rounded luma of HR is all that is shrunk, upscaled and compared, as SRCNN, VDSR and ESPCN were measured;
+            "luma-full": the same in full range.
         shrinking: the kernel that makes LR of HR.
+        blur: (k, k), k odd, of sum 1, that HR is convolved with before; None: not at all.
+        noise: sigma of the Gaussian noise that LR gets, in levels of 8 bits; the same for a picture in every run.
+        exact: neither LR nor the luma of HR is rounded to 8 bits.
         jpeg: quality that LR is then compressed with, 1 to 100; None: not at all.
         border: HR pixels cut from each side before measuring; None: as many as the scale.
         lpips: whether to measure LPIPS too.
     """
 
-    channels: Channels = "rgb"
+    channels: Measured = "rgb"
     shrinking: Shrinking = "bicubic"
+    blur: NDArray[np.float64] | None = None
+    noise: float = 0.0
+    exact: bool = False
     jpeg: int | None = None
     border: int | None = None
     lpips: bool = False
@@ -70,10 +91,22 @@ def read_picture(path: Path, say: Say) -> Picture:
     return np.ascontiguousarray(pixels)
 
 
-def shrunk(hr: Picture, scale: int, protocol: Protocol) -> Picture:
-    """LR as the protocol makes it of HR, whose sides divide by the scale: rounded to 8 bits, then compressed."""
-    channels = [to_8_bit(resized(plane, 1 / scale, protocol.shrinking)) for plane in planes_of(hr)]
-    lr: Picture = np.stack(channels, axis=2).astype(np.uint8)
+def shrunk(hr: Picture, scale: int, protocol: Protocol, seed: int = 0) -> Picture:
+    """LR as the protocol makes it of HR, whose sides divide by the scale: blurred, shrunk, with noise, rounded to 8
+    bits, compressed.
+
+    Args:
+        seed: of the noise.
+    """
+    planes = planes_of(hr)
+    if protocol.blur is not None:
+        planes = [blurred(plane, protocol.blur) for plane in planes]
+    exact = np.stack([resized(plane, 1 / scale, protocol.shrinking) for plane in planes], axis=2)
+    if protocol.noise:
+        exact += np.random.default_rng(seed).normal(0, protocol.noise, exact.shape)
+    if protocol.exact:
+        return exact
+    lr: Picture = to_8_bit(exact).astype(np.uint8)
     return lr if protocol.jpeg is None else through_jpeg(lr, protocol.jpeg)
 
 
@@ -102,24 +135,29 @@ class Reference:
 
     Attributes:
         hr, lr: HR is exactly scale times LR.
-        is_studio_luma: they are the luma of a colour picture, 16..235, rather than gray, 0..255.
+        black, white: the levels of them that a model takes for black and white: 16 and 235 of studio luma.
     """
 
     hr: Picture
     lr: Picture
-    is_studio_luma: bool
+    black: int = 0
+    white: int = 255
+
+    @property
+    def _as_it_is(self) -> bool:
+        return self.lr.dtype == np.uint8 and self.white - self.black == 255
 
     def frame(self) -> Frame:
-        """LR as `Upscaler` takes it; studio luma stretched to full range, in floats so that nothing is rounded."""
-        if not self.is_studio_luma:
+        """LR as `Upscaler` takes it; stretched to full range, in floats so that nothing is rounded."""
+        if self._as_it_is:
             return frame_of(self.lr)
-        return Frame((self.lr.astype(np.float32) - STUDIO_BLACK) / STUDIO_RANGE, "L")
+        return frame_of((self.lr.astype(np.float32) - self.black) / (self.white - self.black))
 
     def picture(self, sr: Frame) -> Picture:
-        """What `Upscaler` made of `frame()`, as HR is."""
-        if not self.is_studio_luma:
+        """What `Upscaler` made of `frame()`, as HR is, in 8 bits."""
+        if self._as_it_is:
             return sr.pixels
-        return to_8_bit(sr.pixels.astype(np.float64) * STUDIO_RANGE + STUDIO_BLACK).astype(np.uint8)
+        return to_8_bit(sr.pixels.astype(np.float64) * (self.white - self.black) + self.black).astype(np.uint8)
 
 
 def read_reference(case: Case, protocol: Protocol, say: Say) -> Reference:
@@ -141,19 +179,23 @@ def read_reference(case: Case, protocol: Protocol, say: Say) -> Reference:
             f"{case.hr}: {whole.shape[1]} x {whole.shape[0]} pixels are too few: with {border} cut from each side, "
             f"SSIM needs {2 * border + SSIM_TAPS}. Take a larger picture, or a smaller {option('border')}."
         )
-    is_studio_luma = protocol.channels == "luma" and hr.shape[2] == 3
-    if is_studio_luma:
-        hr = _rounded_luma(hr)
-        lr = None if lr is None else _rounded_luma(lr)
+    black, white = 0, 255
+    if protocol.channels != "rgb" and hr.shape[2] == 3:
+        hr = _luma(hr, protocol)
+        lr = None if lr is None else _luma(lr, protocol)
+        if protocol.channels == "luma":
+            black, white = STUDIO_BLACK, STUDIO_WHITE
     if lr is None:
-        lr = shrunk(hr, case.scale, protocol)
+        lr = shrunk(hr, case.scale, protocol, zlib.crc32(case.hr.name.encode()))
     height, width = lr.shape[0] * case.scale, lr.shape[1] * case.scale
-    return Reference(hr[:height, :width], lr, is_studio_luma)
+    return Reference(hr[:height, :width], lr, black, white)
 
 
 def frame_of(picture: Picture) -> Frame:
     return Frame(picture, "RGB" if picture.shape[2] == 3 else "L")
 
 
-def _rounded_luma(rgb: Picture) -> Picture:
-    return to_8_bit(studio_luma(rgb))[:, :, None].astype(np.uint8)
+def _luma(rgb: Picture, protocol: Protocol) -> Picture:
+    """(H, W, 1): rounded, unless the protocol rounds nothing."""
+    luma = (studio_luma if protocol.channels == "luma" else full_luma)(rgb)[:, :, None]
+    return luma if protocol.exact else to_8_bit(luma).astype(np.uint8)
