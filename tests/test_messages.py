@@ -21,6 +21,7 @@ from upscale_cli.cli import app, flags
 from upscale_cli.cli.flags import flag_of, in_flags, written
 from upscale_cli.errors import OptionError, UpscaleError
 from upscale_cli.evaluation.reference import Protocol
+from upscale_cli.inference.options import UpscalerOptions
 from upscale_cli.inference.sizing import Target
 from upscale_cli.jobs.job import PhotoOptions
 from upscale_cli.jobs.video_facts import ClipOptions
@@ -173,7 +174,8 @@ def test_messages_name_flags_that_there_are() -> None:
 def test_messages_name_keywords_that_there_are() -> None:
     functions = (api.upscale_file, api.upscale_video, api.upscale_folder, api.upscale_frames, Upscaler, export_model)
     known = {name for function in functions for name in inspect.signature(function).parameters}
-    for options in (BatchOptions, ClipOptions, DecodeOptions, EncodeOptions, PhotoOptions, Target, Protocol):
+    for options in (BatchOptions, ClipOptions, DecodeOptions, EncodeOptions, PhotoOptions, Target, Protocol,
+                    UpscalerOptions):  # fmt: skip
         known |= {field.name for field in dataclasses.fields(options)}
     known |= {"executor", "address", *WORDS}
     assert [name for name in names_used() if name not in known] == []

@@ -33,6 +33,7 @@ from upscale_cli.cli.options import (
 from upscale_cli.errors import OptionError
 from upscale_cli.inference.options import Alpha, UpscalerOptions
 from upscale_cli.media.image.formats import MAX_PIXELS
+from upscale_cli.models.input_spec import Sampling
 
 if TYPE_CHECKING:
     from upscale_cli.batch.options import BatchOptions
@@ -193,6 +194,22 @@ class ModelGroup:
         in_model("--condition", metavar="NAME=VALUE", show_default=False,
                  help="What a model needs besides the picture: a number, or a file; repeatable. See `models info`."),
     ] = None  # fmt: skip
+    kernel: Annotated[
+        str | None,
+        in_model("--kernel", metavar="KIND|FILE|auto", show_default=False,
+                 help="What blurred the picture, in output pixels, for srmd, udvd, usrnet: gauss:SIGMA, "
+                 "aniso:SX,SY,ANGLE, motion:LENGTH,ANGLE, a picture or .npy; auto finds it, kernelgan\\[:MINUTES] "
+                 "trains on the picture."),
+    ] = None  # fmt: skip
+    noise: Annotated[
+        str | None,
+        in_model("--noise", metavar="SIGMA|auto", show_default=False,
+                 help="Standard deviation of the noise, 0 to 255, for nets that know. Default: 0."),
+    ] = None  # fmt: skip
+    kernel_sampling: Annotated[
+        Sampling,
+        in_model("--kernel-sampling", help="How the picture was shrunk after the blur; every: every n-th pixel."),
+    ] = "bicubic"
     wrap: Annotated[bool, in_model("--wrap", help="Tileable texture: edges continue on the other side.")] = False
 
     @property
@@ -345,7 +362,8 @@ def upscaler_options(model: ModelGroup, compute: ComputeGroup) -> UpscalerOption
         overlap=compute.overlap, halo=compute.halo,
         denoise=model.denoise, tta=model.tta, alpha=model.alpha, wrap=model.wrap,
         blend=model.blend, match_colour=model.match_colour, mask=model.mask,
-        conditions=conditions(model.condition or []),
+        conditions=conditions(model.condition or []), kernel=model.kernel, noise=model.noise,
+        kernel_sampling=model.kernel_sampling,
     )  # fmt: skip
 
 

@@ -34,6 +34,9 @@ Conditions = Mapping[str, Condition]
 SAMPLE_SIDE: Final = 15
 """Of made-up arrays whose sides are free, such as blur kernels."""
 
+WORDS: Final = "gauss:1.6, aniso:SX,SY,ANGLE, motion:LENGTH,ANGLE, FILE or auto"
+"""What a kernel may be given as (`blur_kernels`)."""
+
 LARGEST_ARRAY: Final = 2**28
 """Bytes of an array in a file, at most."""
 
@@ -98,9 +101,11 @@ def resolve(net: Descriptor, given: Conditions) -> Conditions:
             continue
         value = given.get(spec.name, spec.default)
         if value is None:
+            wanted = {spec.name: "NUMBER" if not spec.shape else "FILE"}
+            is_kernel = spec.kind in ("kernel", "kernel_codes")
             raise OptionError(
                 f"{net.name} needs {_described(spec)}, which is not given. "
-                f"Give {option('conditions', {spec.name: 'NUMBER' if not spec.shape else 'FILE'})}."
+                f"Give {option('kernel', WORDS) if is_kernel else option('conditions', wanted)}."
             )
         _check(net, spec, value)
         values[spec.name] = value
@@ -152,6 +157,15 @@ def _check(net: Descriptor, spec: InputSpec, value: Condition) -> None:
             f"{option('conditions')}: {spec.name} {worst:g} is out of range for {net.name}, which takes "
             f"{_described(spec)}. Give another."
         )
+
+
+def spread(net: Descriptor, values: Conditions, height: int, width: int) -> Conditions:
+    """With maps of one pixel, which are meant for all, as large as the LR picture."""
+    single = {spec.name for spec in net.inputs if spec.tiled and np.shape(values[spec.name])[1:] == (1, 1)}
+    return {
+        name: np.broadcast_to(value, (len(np.asarray(value)), height, width)) if name in single else value
+        for name, value in values.items()
+    }
 
 
 def check_maps(net: Descriptor, values: Conditions, height: int, width: int) -> None:

@@ -11,12 +11,13 @@ from typing import Final
 from upscale_cli.errors import OptionError
 from upscale_cli.events import Listener, Note
 from upscale_cli.inference.conditions import Condition, check_names, resolve
+from upscale_cli.inference.degradation import UNKNOWN, Degradation
 from upscale_cli.inference.device import Device, choose_precision
 from upscale_cli.inference.engines_here import HALF
 from upscale_cli.inference.options import Wanted
 from upscale_cli.inference.sizing import cheapest_chain
 from upscale_cli.messages import option
-from upscale_cli.models.interface import Descriptor, LoadedNet, Precision, Scale
+from upscale_cli.models.interface import Descriptor, InputSpec, LoadedNet, Precision, Scale
 from upscale_cli.models.known import load_known
 from upscale_cli.models.plugins import architecture
 from upscale_cli.models.quantised import int8_of
@@ -37,6 +38,7 @@ class Model:
         chosen_for_user: only rows whose checkpoints are on this machine are used, if there are any.
         denoise: 0 to 1; below 1 the weights are blended with those of a second checkpoint.
         conditions: what the user gives the nets in addition to the picture, by name.
+        degradation: what the user says of blur and noise.
         is_part: of several: some of the conditions, and `denoise`, may be for others.
 
     Attributes:
@@ -59,6 +61,7 @@ class Model:
         denoise: float,
         conditions: Mapping[str, Condition],
         listener: Listener,
+        degradation: Degradation = UNKNOWN,
         is_part: bool = False,
     ) -> None:
         self._denoise, self._conditions, self._listener, self._is_part = denoise, conditions, listener, is_part
@@ -76,7 +79,8 @@ class Model:
             only = facts.only_scale
             self.only_scale = only if only is None or isinstance(only, int) else float(only)
             self._check_names(facts)
-            resolve(facts, self._conditions)  # what is missing is reported before anything is read
+            # What is missing is reported before anything is read.
+            resolve(facts, degradation.inputs(facts, only or facts.steps(2)[0], self._conditions))
         elif self.kernel is None:
             scales = [spec.scale for spec in rows_of(given)]
             self.only_scale = scales[0] if len(scales) == 1 else None
@@ -84,6 +88,12 @@ class Model:
         self.default_scale = self.only_scale or DEFAULT_SCALE
         if not is_part:
             check_denoise([self], denoise, self.name)
+            degradation.check(self.name, self.inputs)
+
+    @property
+    def inputs(self) -> tuple[InputSpec, ...]:
+        """What its net takes beside the picture; nothing of those of the registry."""
+        return self._own.descriptor.inputs if self._own is not None else ()
 
     def costs(self, needed: float) -> dict[Scale, float]:
         """Per pixel that goes in, of every pass that may be part of a plan for so many SR pixels per LR pixel."""

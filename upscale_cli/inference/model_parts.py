@@ -12,6 +12,7 @@ from typing import Final, Protocol
 from upscale_cli.errors import CheckpointError, OptionError
 from upscale_cli.events import Listener
 from upscale_cli.inference.conditions import Condition, check_names, resolve
+from upscale_cli.inference.degradation import UNKNOWN, Degradation
 from upscale_cli.inference.device import Device
 from upscale_cli.inference.model import DEFAULT_SCALE, Model, check_denoise
 from upscale_cli.inference.options import Wanted
@@ -71,6 +72,7 @@ def model_of(
     denoise: float,
     conditions: Mapping[str, Condition],
     listener: Listener,
+    degradation: Degradation = UNKNOWN,
 ) -> "AnyModel":
     """What a name means, a chain or a mix of several, too; the arguments are those of `Model`.
 
@@ -82,7 +84,7 @@ def model_of(
     made = iter([
         Model(
             name, chosen_for_user=chosen_for_user, denoise=denoise, conditions=conditions, listener=listener,
-            is_part=len(names) > 1,
+            degradation=degradation, is_part=len(names) > 1,
         )
         for name in names
     ])  # fmt: skip
@@ -96,8 +98,9 @@ def model_of(
                 "Leave it out."
             )
     check_denoise(models, denoise, given)
+    degradation.check(given, [spec for model in models for spec in model.inputs])
     one_each = list(_mixed(parts, models))
-    return one_each[0] if len(one_each) == 1 else ChainedModel(one_each, conditions)
+    return one_each[0] if len(one_each) == 1 else ChainedModel(one_each, conditions, degradation)
 
 
 def _mixed(parts: Sequence[Part], models: Sequence[Model]) -> "Iterator[OneNet]":
@@ -188,12 +191,15 @@ class ChainedModel:
 
     Args:
         conditions: what the user gives, each to all parts that take it.
+        degradation: what the user says of blur and noise.
     """
 
     kernel: Kernel | None = None
 
-    def __init__(self, parts: Sequence[OneNet], conditions: Mapping[str, Condition]) -> None:
-        self.parts, self._conditions = parts, conditions
+    def __init__(
+        self, parts: Sequence[OneNet], conditions: Mapping[str, Condition], degradation: Degradation = UNKNOWN
+    ) -> None:
+        self.parts, self._conditions, self._degradation = parts, conditions, degradation
         self.given = JOINS.join(part.given for part in parts)
         self.name = "+".join(part.name for part in parts)
         scales = sorted(_product(route) for route in self._routes(1, 0))
@@ -274,8 +280,8 @@ class ChainedModel:
         if scale not in self._nets:
             nets = [(part.net(own), own) for part, own in self.route(scale)]
             check_names([net.descriptor for net, _ in nets], self._conditions, self.name)
-            for net, _ in nets:
-                resolve(net.descriptor, self._conditions)
+            for net, own in nets:
+                resolve(net.descriptor, self._degradation.inputs(net.descriptor, own, self._conditions))
             self._nets[scale] = chained(nets)
         return self._nets[scale]
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, Union, cast, g
 
 from upscale_cli.errors import OptionError
 from upscale_cli.messages import option
+from upscale_cli.models.input_spec import Sampling
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -16,6 +17,9 @@ ConditionValue = Union[float, str, Path, "NDArray[Any]"]  # an array's type is n
 
 MaskValue = Union[str, Path, "NDArray[Any]"]
 """A picture: a file, or an array."""
+
+KernelValue = Union[str, Path, "NDArray[Any]"]
+"""What a user may give for a blur kernel: words, an array, or the path of a file that holds one."""
 
 Alpha = Literal["net", "lanczos", "drop"]
 
@@ -56,6 +60,9 @@ class UpscalerKeywords(TypedDict, total=False):
     match_colour: bool
     mask: MaskValue | None
     conditions: Mapping[str, ConditionValue] | None
+    kernel: KernelValue | None
+    noise: float | str | None
+    kernel_sampling: Sampling
     clip_codec: str | None
 
 
@@ -86,6 +93,11 @@ class UpscalerOptions:
             white, the net's result counts; gray lies between.
         conditions: what the net needs in addition to the picture, by name: numbers, arrays, or files that hold them
             (see `conditions.read_condition`).
+        kernel: what blurred the picture before it was shrunk: an array, a file, or words (`blur_kernels.parse_kernel`);
+            "auto" finds it in the picture, "kernelgan" more slowly.
+        noise: standard deviation of the noise, in levels of 255; "auto" finds it in the picture.
+        kernel_sampling: how it was shrunk then: "bicubic" (antialiased), or "every" scale-th pixel was taken, the top
+            left one first.
         clip_codec: without a model, the one is taken that suits moving pictures of this codec (ffmpeg's name).
 
     Raises:
@@ -106,6 +118,9 @@ class UpscalerOptions:
     match_colour: bool = False
     mask: MaskValue | None = None
     conditions: Mapping[str, ConditionValue] | None = None
+    kernel: KernelValue | None = None
+    noise: float | str | None = None
+    kernel_sampling: Sampling = "bicubic"
     clip_codec: str | None = None
 
     def __post_init__(self) -> None:
@@ -117,7 +132,9 @@ class UpscalerOptions:
             raise OptionError(
                 f"{option('blend', self.blend)} is out of range. Choose 0 (the input, enlarged) to 1 (the net alone)."
             )
-        for name, given, allowed in (("precision", self.precision, Wanted), ("alpha", self.alpha, Alpha)):
+        choices = (("precision", self.precision, Wanted), ("alpha", self.alpha, Alpha),
+                   ("kernel_sampling", self.kernel_sampling, Sampling))  # fmt: skip
+        for name, given, allowed in choices:
             if given not in get_args(allowed):
                 raise OptionError(f"{option(name, given)} is not known. Choose one of {', '.join(get_args(allowed))}.")
         if self.engine not in ENGINES:

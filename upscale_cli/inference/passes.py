@@ -10,6 +10,7 @@ import numpy as np
 
 from upscale_cli.frames.image import Frame
 from upscale_cli.frames.rows import Held, RowReader, Rows
+from upscale_cli.inference.conditions import Conditions
 from upscale_cli.inference.finish import Finish, finished
 from upscale_cli.inference.planes import Planes
 from upscale_cli.inference.resample import Resampled
@@ -33,10 +34,14 @@ class Passes:
         net_for: the net of a pass at work, for pictures of so many bits a channel.
         wrap: the picture continues on its opposite side.
         finish: what is done with what the passes have made.
+        inputs_for: what the first pass's net gets beside a picture of that width and height.
     """
 
-    def __init__(self, net_for: Callable[[Scale, int], TiledNet], finish: Finish, *, wrap: bool) -> None:
-        self._net_for, self._finish, self._wrap = net_for, finish, wrap
+    def __init__(
+        self, net_for: Callable[[Scale, int], TiledNet], finish: Finish,
+        inputs_for: Callable[[TiledNet, Plan, int, int], Conditions], *, wrap: bool,
+    ) -> None:  # fmt: skip
+        self._net_for, self._finish, self._inputs_for, self._wrap = net_for, finish, inputs_for, wrap
 
     def rows(
         self, picture: Opened, planes: Planes, plan: Plan, source: Frame | RowReader, on_tile: OnTile | None,
@@ -70,13 +75,17 @@ class Passes:
             is_final = number == len(plan.passes) and size == (plan.width, plan.height) and not finishes
             net = self._net_for(scale, bits)
             picture = self._held(picture)
+            given = (
+                self._inputs_for(net, plan, picture.width, picture.height) if number == 1
+                else net.conditions_for(picture.height, picture.width, lr.height, lr.width)
+            )  # fmt: skip
             picture = net.rows(
                 picture,
                 lr.dtype if is_final else np.float32,
                 transfer="display" if planes.kind == "alpha" else source.transfer,
                 clip=clip,
                 on_tile=on_tile,
-                given=net.conditions_for(picture.height, picture.width, lr.height, lr.width),
+                given=given,
             )
         is_sized = (picture.width, picture.height) == (plan.width, plan.height)
         if finishes:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from upscale_cli.errors import OptionError
+from upscale_cli.inference.degradation import Degradation
 from upscale_cli.messages import option
 from upscale_cli.models.interface import Scale
 from upscale_cli.models.registry import Kernel
@@ -151,9 +152,11 @@ class Plan:
         passes: scales of the net passes, in order; none for a kernel.
         width, height: SR pixels, exactly.
         kernel: what resamples what the passes made to that size.
+        degradation: of this picture, where it was found in it; None: as the options say.
     """
 
     passes: tuple[Scale, ...]
     width: int
     height: int
     kernel: Kernel
+    degradation: Degradation | None = None

@@ -137,6 +137,7 @@ class TileLayout:
         """
         if not any(spec.tiled for spec in self._net.inputs):
             return given
+        given = conditions.spread(self._net, given, height, width)
         conditions.check_maps(self._net, given, height, width)
         return conditions.padded(self._net, given, self.margins(height, width), self._padding(height, width))
 

@@ -83,6 +83,7 @@ class TiledNet:
         memory: bytes of host memory that a row of tiles may take, and on a CPU a window too; None: by what is free.
         scale: of the pass; None: the net's own, which has one only.
         given: what the net needs in addition to the picture, by name; see `conditions.resolve`.
+        later: the same where a net has made the picture; None: as `given`.
         backend: runs the net; None: torch.
         say: takes what the user should know.
     """
@@ -101,6 +102,7 @@ class TiledNet:
         memory: int | None = None,
         scale: Scale | None = None,
         given: Conditions | None = None,
+        later: Conditions | None = None,
         backend: Backend | None = None,
         say: Say,
     ) -> None:
@@ -110,7 +112,7 @@ class TiledNet:
             raise ValueError(f"{facts.name} has several scales: name one")
         self._say, self._tta = say, tta
         self._geometry = geometry_of(facts, scale, tile, overlap, halo)
-        self.conditions = conditions.resolve(facts, given or {})
+        self.conditions, self._later = conditions.resolve(facts, given or {}), later or {}
         self._cost = profile(net, scale)
         self.devices = [devices] if isinstance(devices, Device) else list(devices)
         self._layout = TileLayout(
@@ -330,7 +332,7 @@ class TiledNet:
         """The net's conditions for a picture of that size, which earlier passes have made of the source."""
         if (height, width) == (source_height, source_width):
             return self.conditions
-        return conditions.enlarged(self.descriptor, self.conditions, height, width)
+        return conditions.enlarged(self.descriptor, {**self.conditions, **self._later}, height, width)
 
     # Through the devices
 

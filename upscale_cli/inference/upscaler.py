@@ -5,7 +5,7 @@
 
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar, Unpack, cast
 
@@ -17,14 +17,15 @@ from upscale_cli.frames.image import Frame, Layout, Pixels, channels_of
 from upscale_cli.frames.rows import Constant, Held, RowReader, Rows, Shared
 from upscale_cli.inference.backends.base import Backend
 from upscale_cli.inference.color import bleed
-from upscale_cli.inference.conditions import identity_of, read_condition
+from upscale_cli.inference.conditions import Conditions, identity_of, read_condition, resolve
+from upscale_cli.inference.degradation import NONE, degradation_of
 from upscale_cli.inference.device import Device, choose_devices, picture_done, release_memory
 from upscale_cli.inference.engine_chain import engines_for
 from upscale_cli.inference.engines_here import TORCH
 from upscale_cli.inference.finish import Finish, Mask
 from upscale_cli.inference.holes import Filled, WithHoles, has_holes
 from upscale_cli.inference.model_parts import model_of
-from upscale_cli.inference.options import Alpha, ConditionValue, MaskValue, UpscalerKeywords, UpscalerOptions, Wanted
+from upscale_cli.inference.options import UpscalerKeywords, UpscalerOptions
 from upscale_cli.inference.passes import OnTile, Passes
 from upscale_cli.inference.planes import (
     OPAQUE,
@@ -72,24 +73,10 @@ class Upscaler:
 
     Args:
         model: a name of the registry, the path of any checkpoint, or None for the best model on this machine.
-        device: "auto", "cuda", "cuda:N", "mps", "cpu", "intel-gpu" or "npu"; "cuda:0,cuda:1" or "all": several GPUs.
-        engine: what runs nets on a CPU: "torch", "openvino", "onnxruntime", or "auto" for the fastest, as measured
-            once for each machine and net (UPSCALE_ENGINE stands in for it); others of `options.ENGINES` run elsewhere.
-        precision: "auto" is fp16 on CUDA, fp32 elsewhere (bf16 on CPUs that are fast at it, for nets that bear
-            it), and always fp32 for pictures of more than 8 bits.
-        tile: side in LR pixels of the square a tile keeps; 0 chooses by the free memory.
-        overlap: LR pixels over which neighbouring tiles blend; None chooses by the net.
-        halo: LR pixels that are read around a tile, computed and thrown away; None chooses by the net.
-        denoise: 0 to 1; below 1 the weights are blended with those of a second, weakly denoising checkpoint.
-        tta: average over eight flips and rotations; eight times slower, a little cleaner.
-        alpha: how transparency is upscaled: by the net, by Lanczos, or not at all (dropped).
-        wrap: the picture continues on its opposite side (tileable textures).
-        blend, match_colour, mask: how the net's result is mixed with the input; see `UpscalerOptions`.
-        conditions: what the net needs beside the picture, by name: numbers, arrays, or files (`read_condition`).
         progress: show a tqdm bar (for notebooks and scripts).
-        clip_codec: without `model`, take the one that suits moving pictures of this codec (ffmpeg's name).
         backend: runs the nets, whatever `engine` says.
         listener: receives every event instead; see `upscale_cli.events`.
+        keywords: the fields of `UpscalerOptions`: device, engine, precision, tile, denoise, conditions, kernel, ...
 
     Raises:
         OptionError, UnknownModelError, CheckpointError, FetchError, DeviceError: see `upscale_cli.errors`.
@@ -104,56 +91,42 @@ class Upscaler:
         self,
         model: str | os.PathLike[str] | None = None,
         *,
-        device: str = "auto",
-        engine: str = "auto",
-        precision: Wanted = "auto",
-        tile: int = 0,
-        overlap: int | None = None,
-        halo: int | None = None,
-        denoise: float = 1.0,
-        tta: bool = False,
-        alpha: Alpha = "net",
-        wrap: bool = False,
-        blend: float = 1.0,
-        match_colour: bool = False,
-        mask: MaskValue | None = None,
-        conditions: Mapping[str, ConditionValue] | None = None,
         progress: bool = False,
-        clip_codec: str | None = None,
         backend: Backend | None = None,
         listener: Listener = ignore,
+        **keywords: Unpack[UpscalerKeywords],
     ) -> None:
-        options = UpscalerOptions(
-            device=device, engine=engine, precision=precision, tile=tile, overlap=overlap, halo=halo, denoise=denoise,
-            tta=tta, alpha=alpha, wrap=wrap, blend=blend, match_colour=match_colour, mask=mask, conditions=conditions,
-            clip_codec=clip_codec,
-        )  # fmt: skip
-        self._conditions = {name: read_condition(value, name) for name, value in (conditions or {}).items()}
+        options = self._options = UpscalerOptions(**keywords)
+        self._conditions = {name: read_condition(value, name) for name, value in (options.conditions or {}).items()}
+        self.degradation = degradation_of(options)
         self._backend = backend
         self._listener, self._bar = listener, progress
-        self._denoise, self.alpha, self.wrap = denoise, alpha, wrap
-        self._wanted_precision: Wanted = precision
-        self._tile, self._overlap, self._halo, self._tta = tile, overlap, halo, tta
+        self.alpha, self.wrap = options.alpha, options.wrap
         self._nets: dict[tuple[Scale, str], TiledNet] = {}
         self._memory: int | None = None
         self._sharing = 1
         self.why = "asked for"
         if model is None:
-            name, self.why = best_model(say=self._say) if clip_codec is None else best_clip_model(clip_codec)
+            codec = options.clip_codec
+            name, self.why = best_model(say=self._say) if codec is None else best_clip_model(codec)
         else:
             name = os.fspath(model)
         self._model = model_of(
-            name, chosen_for_user=model is None, denoise=denoise, conditions=self._conditions, listener=listener
-        )
+            name, chosen_for_user=model is None, denoise=options.denoise, conditions=self._conditions,
+            listener=listener, degradation=self.degradation,
+        )  # fmt: skip
         self.recipe = Recipe(None if model is None else self._model.given, options, backend)
         self.name, self.kernel = self._model.name, self._model.kernel
         self.only_scale, self.default_scale = self._model.only_scale, self._model.default_scale
         if model is not None and not is_checkpoint_path(name) and name.lower() != self.name:
             self.why = f"asked for as {printable(name)}"
-        self.devices = choose_devices(self._model.device_for(device))
-        self.engines = engines_for(self._model, self.devices[0], device, engine, precision, backend, self._say)
-        self.finish = Finish(blend, match_colour, None if mask is None else Mask.read(mask))
-        self._passes = Passes(self.net, self.finish, wrap=wrap)
+        self.devices = choose_devices(self._model.device_for(options.device))
+        self.engines = engines_for(
+            self._model, self.devices[0], options.device, options.engine, options.precision, backend, self._say
+        )
+        mask = None if options.mask is None else Mask.read(options.mask)
+        self.finish = Finish(options.blend, options.match_colour, mask)
+        self._passes = Passes(self.net, self.finish, self.inputs_for, wrap=self.wrap)
         self._loading = threading.RLock()  # several threads may share an upscaler
 
     @property
@@ -362,15 +335,15 @@ class Upscaler:
 
     def identity(self) -> dict[str, Any]:
         """What decides about a pixel: the model, its checkpoints' sha256, and the options; for comparing two runs."""
-        rest = self.finish.identity()
+        its, rest = self._options, self.finish.identity() | self.degradation.identity()
         if self._conditions:
             rest["condition"] = identity_of(self._conditions)
         if self._backend is not None and self._backend.name != TORCH:
             rest["backend"] = self._backend.name
         return {
-            "model": self.name, "checkpoints": self._model.checksums(), "denoise": self._denoise, "alpha": self.alpha,
-            "wrap": self.wrap, "precision": self._wanted_precision, "tile": self._tile, "overlap": self._overlap,
-            "tta": self._tta, "device": self.device.type, **self._model.halo_identity(self._halo), **rest,
+            "model": self.name, "checkpoints": self._model.checksums(), "denoise": its.denoise, "alpha": self.alpha,
+            "wrap": self.wrap, "precision": its.precision, "tile": its.tile, "overlap": its.overlap,
+            "tta": its.tta, "device": self.device.type, **self._model.halo_identity(its.halo), **rest,
         }  # fmt: skip
 
     def share(self, threads: int) -> None:
@@ -405,15 +378,25 @@ class Upscaler:
         with self._loading:
             loaded = self._model.net(scale)
             choice = self.engines.choice(scale, bits)
-            key = scale, choice.label
+            key, its, facts = (scale, choice.label), self._options, loaded.descriptor
             if key not in self._nets:
                 self._nets[key] = TiledNet(
-                    loaded, self.devices, choice.precision, tile=self._tile, overlap=self._overlap, halo=self._halo,
-                    wrap=self.wrap, tta=self._tta, memory=self._memory, scale=scale, given=self._conditions,
+                    loaded, self.devices, choice.precision, tile=its.tile, overlap=its.overlap, halo=its.halo,
+                    wrap=self.wrap, tta=its.tta, memory=self._memory, scale=scale,
+                    given=self.degradation.inputs(facts, scale, self._conditions),
+                    later=NONE.inputs(facts, scale, self._conditions),
                     backend=self.engines.backend_for(scale, bits), say=self._say,
                 )  # fmt: skip
                 self._nets[key].share(self._sharing)
             return self._nets[key]
+
+    def inputs_for(self, net: TiledNet, plan: Plan, width: int, height: int) -> Conditions:
+        """What the first pass of a plan gets beside an LR picture of that size."""
+        known = plan.degradation or self.degradation
+        known.check_size(width, height, net.scale)
+        if known is self.degradation:
+            return net.conditions
+        return resolve(net.descriptor, known.inputs(net.descriptor, net.scale, self._conditions))
 
     def _say(self, text: str) -> None:
         self._listener(Note(text))

@@ -12,7 +12,12 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from upscale_cli.models.input_spec import SCALE_INPUT as SCALE_INPUT
+from upscale_cli.models.input_spec import InputSpec as InputSpec
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import Tensor, nn
 
 Colour = Literal["rgb", "luma", "ycbcr"]
@@ -35,9 +40,6 @@ MOST_DENOMINATOR: Final = 8
 INPUT: Final = "lr"
 OUTPUT: Final = "sr"
 """What the picture is called where it goes into a graph and comes out; further inputs have their own names."""
-
-SCALE_INPUT: Final = "scale"
-"""The name of the input that a pass fills in by itself."""
 
 CUBIC_REACH: Final = 2
 """Pixels on each side that the cubic kernel looks at when it enlarges."""
@@ -123,35 +125,6 @@ def scales_named(scales: Scales) -> str:
     if isinstance(scales, Interval):
         return f"x{scales.least:g} to x{scales.most:g}"
     return ", ".join(f"x{float(scale):g}" for scale in scales)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InputSpec:
-    """Something that a net needs in addition to the picture.
-
-    Attributes:
-        name: by which the net's `forward` takes it, and the user gives it. "scale" is that of the pass.
-        shape: () a number, one for the picture; else of an array, None where any length will do; the last two axes of
-            an array of two or more are spatial, (height, width), and are turned with the picture.
-        tiled: the array is a map of the LR picture, (C, H, W), and cut with its tiles; else all tiles get all of it.
-        least, most: of the values; None: no bound.
-        default: of a number that was not given; None: it has to be given.
-        about: what it is, for people, in one phrase with its unit.
-    """
-
-    name: str
-    shape: tuple[int | None, ...] = ()
-    tiled: bool = False
-    least: float | None = None
-    most: float | None = None
-    default: float | None = None
-    about: str = ""
-
-    def __post_init__(self) -> None:
-        if not self.name.isidentifier():
-            raise ValueError(f"{self.name!r} can be no name of an argument")
-        if self.tiled and len(self.shape) != 3:
-            raise ValueError(f"{self.name}: what is cut with the tiles has the shape (C, None, None)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -346,6 +319,8 @@ class Architecture:
             its `output_range`, not clamped.
         lacks: the first key that is missing where the others look like this architecture; None where they do not.
         load: makes the net with its weights in it, where `net` and `load_state_dict` will not do.
+        complete: adds tensors that the reference keeps in another file than the checkpoint, whose path it gets, or
+            raises CheckpointError.
         adapt: wraps a net whose reference wants or gives other things than a session does, ranges and the enlargement
             of the picture apart, which the descriptor has (`models.adapted`).
         about: the paper, for people: authors, year, link.
@@ -357,6 +332,7 @@ class Architecture:
     net: "Callable[..., nn.Module]"
     lacks: "Callable[[Mapping[str, Tensor]], str | None] | None" = None
     load: "Callable[[Descriptor, Mapping[str, Tensor]], nn.Module] | None" = None
+    complete: "Callable[[Recognised, Path], Recognised] | None" = None
     adapt: "Callable[[nn.Module, Descriptor], nn.Module] | None" = None
     about: str = ""
     changed_halo: str = ""

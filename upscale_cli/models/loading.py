@@ -170,6 +170,8 @@ def _checked(recognised: Recognised, path: Path) -> LoadedNet:
         CheckpointError: one is missing, too many, or of another shape.
     """
     descriptor = recognised.descriptor
+    complete = architecture(descriptor.arch).complete
+    recognised = recognised if complete is None else complete(recognised, path)
     with torch.device("meta"):  # a lying shape costs nothing before it is found out
         module = architecture(descriptor.arch).net(**descriptor.config)
     needed, given = _shapes(module.state_dict()), _shapes(recognised.state_dict)
