@@ -44,6 +44,7 @@ def upscale_file(
     resume: bool = False,
     pyramid: bool = False,
     bands: tuple[int, ...] = (),
+    only_below: int | None = None,
     yes: bool = False,
     listener: Listener = ignore,
     **options: Unpack[UpscalerKeywords],
@@ -66,6 +67,7 @@ def upscale_file(
         resume: such a picture goes on where a killed run stopped.
         pyramid: add ever smaller versions to a TIFF, for viewers of large pictures.
         bands: of a TIFF, counted from 1 and in this order; (): all. Three are a colour picture, others gray ones.
+        only_below: leave alone what has a shorter side of so many pixels or more.
         yes: begin what is expected to take more than 8 hours, or makes more than 20 gigapixels.
         listener: receives every event (see `upscale_cli.events`).
         options: of `Upscaler`: device, precision, tile, ...
@@ -75,6 +77,7 @@ def upscale_file(
 
     Raises:
         UpscaleError: with one line for the user; nothing is left of an output that failed.
+        LeftAlone: the picture is large enough by `only_below`, and nothing was made.
     """
     how = _how(model, options)
     upscaler = model if isinstance(model, Upscaler) else Upscaler(model, listener=listener, **how.keywords)
@@ -83,7 +86,7 @@ def upscale_file(
     naming = Naming(os.fspath(output) if output is not None else None, format, wanted)
     files = PhotoOptions(
         quality=quality, overwrite=overwrite, max_pixels=max_pixels, salvage=salvage, max_memory=max_memory,
-        resume=resume, pyramid=pyramid, bands=tuple(bands), yes=yes,
+        resume=resume, pyramid=pyramid, bands=tuple(bands), only_below=only_below, yes=yes,
     )  # fmt: skip
     job = prepare_photo(given, upscaler, naming, Outputs([given], overwrite=overwrite), files)
     _before(job, how, upscaler, listener)

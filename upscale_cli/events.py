@@ -203,10 +203,19 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A source whose output is there already."""
+    """A source whose output is there already, or that is left alone.
+
+    Attributes:
+        output: "" for a source that is left alone.
+        why: it is left alone; "" for one whose output is there.
+    """
 
     source: str
     output: str
+    why: str = ""
+
+    def __post_init__(self) -> None:
+        _make_messages(self, "why")
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +249,7 @@ class Surveyed:
         to_do, skipped, failed: sources; one counts once for each model.
         passed_over: files that are no sources, by the reason.
         megapixels: million SR pixels to make, all frames counted.
+        left_alone: sources that are large enough.
     """
 
     to_do: int
@@ -247,6 +257,7 @@ class Surveyed:
     failed: int
     passed_over: dict[str, int]
     megapixels: float
+    left_alone: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +288,7 @@ class FolderFinished:
     Attributes:
         to_do: sources that were not reached: all with --dry-run, the rest after --fail-fast.
         failures: the sources without an output, or with a damaged one, and why.
+        left_alone: sources that are large enough.
     """
 
     to_do: int
@@ -287,6 +299,7 @@ class FolderFinished:
     megapixels: float
     seconds: float
     failures: tuple[Failed, ...]
+    left_alone: int = 0
 
 
 Event = (

@@ -16,7 +16,15 @@ from typing import TYPE_CHECKING, Any
 from upscale_cli.batch.manifest import JobOptions, Manifest, Record, manifest_folder, template_below
 from upscale_cli.batch.options import Rules
 from upscale_cli.batch.pending import Pending
-from upscale_cli.errors import CheckpointError, InterruptedRun, OptionError, OutputError, UpscaleError, causes_of
+from upscale_cli.errors import (
+    CheckpointError,
+    InterruptedRun,
+    LeftAlone,
+    OptionError,
+    OutputError,
+    UpscaleError,
+    causes_of,
+)
 from upscale_cli.events import Failed, FolderFinished, FolderProgress, Note, Planned, Skipped, Surveyed, Surveying
 from upscale_cli.executors.executor import Executor
 from upscale_cli.inference.sizing import Target
@@ -62,13 +70,14 @@ class Tally:
     total: int = 0
     done: int = 0
     skipped: int = 0
+    left_alone: int = 0
     failures: list[Failed] = field(default_factory=list)
     megapixels: float = 0.0
     total_megapixels: float = 0.0
 
     @property
     def count(self) -> int:
-        return self.done + self.skipped + len(self.failures)
+        return self.done + self.skipped + self.left_alone + len(self.failures)
 
 
 class FailedFast(Exception):  # noqa: N818  # no error, but it ends a run like one
@@ -122,7 +131,7 @@ class FolderRun:
         self._listener(
             FolderFinished(
                 tally.total - tally.count, tally.done, tally.skipped, len(tally.failures), dict(sources.passed_over),
-                tally.megapixels, time.monotonic() - begin, tuple(tally.failures),
+                tally.megapixels, time.monotonic() - begin, tuple(tally.failures), tally.left_alone,
             )
         )  # fmt: skip
         return len(tally.failures)
@@ -148,8 +157,11 @@ class FolderRun:
         tally = self.tally
         tally.total_megapixels = sum(task.prepared.job.megapixels for task in tasks)
         self._listener(
-            Surveyed(len(tasks), tally.skipped, len(tally.failures), dict(sources.passed_over), tally.total_megapixels)
-        )
+            Surveyed(
+                len(tasks), tally.skipped, len(tally.failures), dict(sources.passed_over), tally.total_megapixels,
+                tally.left_alone,
+            )
+        )  # fmt: skip
         ready: dict[Upscaler, list[Task]] = {}
         for task in tasks:
             ready.setdefault(task.prepared.upscaler, []).append(task)
@@ -330,6 +342,9 @@ class FolderRun:
         """A failure of one source is reported, and the others go on: even a bug of ours does not stop them."""
         try:
             yield
+        except LeftAlone as reason:
+            self.tally.left_alone += 1
+            self._listener(Skipped(source.name, "", reason.message))
         except (InterruptedRun, CheckpointError):  # without its net every other source would fail too
             raise
         except UpscaleError as error:

@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from upscale_cli.errors import InterruptedRun, OptionError, UpscaleError, causes_of
-from upscale_cli.events import Failed, saying
+from upscale_cli.errors import InterruptedRun, LeftAlone, OptionError, UpscaleError, causes_of
+from upscale_cli.events import Failed, Skipped, saying
 from upscale_cli.files.abandoned import sweep
 from upscale_cli.jobs.inputs import Input
 from upscale_cli.jobs.outputs import Outputs
@@ -89,6 +89,8 @@ class Run:
             yield
         except (OptionError, InterruptedRun):
             raise
+        except LeftAlone as reason:
+            self._listener(Skipped(source, "", reason.message))
         except UpscaleError as error:
             self._failed += 1
             self._listener(Failed(source, error.message, causes_of(error)))

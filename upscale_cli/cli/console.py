@@ -22,6 +22,7 @@ from upscale_cli.events import (
     Listener,
     Note,
     Progress,
+    Skipped,
     Started,
     Surveyed,
     Surveying,
@@ -124,6 +125,8 @@ class Terminal:
                 return
             case Note(text=text):
                 self._print(f"note: {text}", style="yellow")
+            case Skipped():
+                self._print(event.why)
             case Fetching():
                 self._draw(f"fetching {event.file}", event.done, event.total, of_bytes=True)
                 if event.done == event.total:

@@ -108,6 +108,8 @@ class FolderView:
                     self._note(event)
             case Skipped():
                 self._drop_item(event.source)
+                if event.why and self._verbose:
+                    self._print(event.why)
             case Finished() | ClipFinished():
                 self._drop_item(event.source)
                 if self._is_few or not self._console.is_terminal:
@@ -154,6 +156,7 @@ class FolderView:
         )
         self._is_few = event.to_do <= FEW_FILES
         before = f", {event.skipped:,} done before" if event.skipped else ""
+        before += f", {event.left_alone:,} large enough and left alone" if event.left_alone else ""
         self._print(f"{counted(event.to_do, 'file')} to do ({event.megapixels:,.1f} MP){before}")
         if event.passed_over:
             self._print(f"ignored: {', '.join(f'{count:,} {why}' for why, count in event.passed_over.items())}")
@@ -174,7 +177,10 @@ class FolderView:
         if self._planned:
             self._output.print(plan_table(self._planned))
             self._planned = []
-        counts = {"to do": event.to_do, "done": event.done, "skipped": event.skipped, "failed": event.failed}
+        counts = {
+            "to do": event.to_do, "done": event.done, "skipped": event.skipped, "left alone": event.left_alone,
+            "failed": event.failed,
+        }  # fmt: skip
         counted_up = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count) or "nothing to do"
         pace = f", {event.megapixels / event.seconds:.2f} MP/s" if event.megapixels and event.seconds else ""
         failed = " (the errors are above)" if event.failures else ""

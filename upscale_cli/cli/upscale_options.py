@@ -147,6 +147,12 @@ class SizeGroup:
         None
     )
 
+    only_below: Annotated[
+        int | None,
+        in_size("--only-below", metavar="PIXELS", min=1, show_default=False,
+                help="Leave alone what has a shorter side of that many pixels or more."),
+    ] = None  # fmt: skip
+
     def target(self) -> "Target | None":
         """The one size option that was given; None for the default."""
         from upscale_cli.inference.sizing import Target, parse_size
@@ -367,12 +373,14 @@ def upscaler_options(model: ModelGroup, compute: ComputeGroup) -> UpscalerOption
     )  # fmt: skip
 
 
-def photo_options(output: OutputGroup, compute: ComputeGroup, *, resume: bool) -> "PhotoOptions":
+def photo_options(
+    output: OutputGroup, compute: ComputeGroup, *, resume: bool, only_below: int | None
+) -> "PhotoOptions":
     """How photos are read and written."""
     from upscale_cli.jobs.job import PhotoOptions
 
     return PhotoOptions(
         quality=output.quality, overwrite=output.overwrite, max_pixels=compute.max_pixels, salvage=compute.salvage,
         max_memory=compute.memory, resume=resume, pyramid=output.pyramid,
-        bands=band_numbers(output.bands), yes=output.yes,
+        bands=band_numbers(output.bands), yes=output.yes, only_below=only_below,
     )  # fmt: skip

@@ -75,8 +75,11 @@ def upscale(
             _check_stdout()
         ask_for_licences(models, listener)
         net = upscaler_options(model, compute)
-        clip_options = partial(clips.options, overwrite=output.overwrite, max_pixels=compute.max_pixels, yes=output.yes)
-        photos = photo_options(output, compute, resume=clips.resume)
+        clip_options = partial(
+            clips.options, overwrite=output.overwrite, max_pixels=compute.max_pixels, yes=output.yes,
+            only_below=size.only_below,
+        )  # fmt: skip
+        photos = photo_options(output, compute, resume=clips.resume, only_below=size.only_below)
 
         from upscale_cli.batch.run import Run  # torch comes with it: nothing is left that could be refused
         from upscale_cli.jobs.plan import Planner

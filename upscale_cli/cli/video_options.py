@@ -141,7 +141,7 @@ class VideoGroup:
             for name in names
         )
 
-    def options(self, *, overwrite: bool, max_pixels: int, yes: bool) -> "ClipOptions":
+    def options(self, *, overwrite: bool, max_pixels: int, yes: bool, only_below: int | None = None) -> "ClipOptions":
         """As the core takes them.
 
         Raises:
@@ -162,5 +162,5 @@ class VideoGroup:
         return ClipOptions(
             decode=decode, encode=encode, video_stream=self.video_stream, overwrite=overwrite, reuse=not self.no_reuse,
             max_pixels=max_pixels, realtime=cast("Realtime | None", self.realtime), resume=self.resume,
-            preview=self.preview, play=self.play, live=self.live, yes=yes,
+            preview=self.preview, play=self.play, live=self.live, yes=yes, only_below=only_below,
         )  # fmt: skip

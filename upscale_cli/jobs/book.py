@@ -16,6 +16,7 @@ from upscale_cli.files.atomic_file import OutputFile
 from upscale_cli.files.output_folder import folder_for
 from upscale_cli.inference.sizing import Target
 from upscale_cli.inference.upscaler import Upscaler
+from upscale_cli.jobs.checks import check_only_below
 from upscale_cli.jobs.inputs import Input
 from upscale_cli.jobs.job import PhotoOptions, UndividedJob, sr_size
 from upscale_cli.jobs.naming import Naming
@@ -199,6 +200,7 @@ def prepare_book(given: Input, upscaler: Upscaler, naming: Naming, outputs: Outp
         first = content(archive, pages[0], given.name)
         with ImageReader(first, max_pixels=options.max_pixels, salvage=options.salvage) as reader:
             lr_size = reader.info.width, reader.info.height
+    check_only_below(given.name, *lr_size, options.only_below)
     naming = replace(naming, target=target)
     path = naming.place_clip(given, lr_size, target.size_for(*lr_size), upscaler.name, given.path.suffix)
     if path is None or path.suffix.lower() != ENDING:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from upscale_cli.errors import InputError, OptionError
+from upscale_cli.errors import InputError, LeftAlone, OptionError
 from upscale_cli.files.object_names import is_object
 from upscale_cli.jobs.inputs import STDIO, Input, is_web_address, why_not_fetched
 from upscale_cli.jobs.naming import Naming
@@ -47,6 +47,20 @@ def check_live(sources: Iterable[Input], output: str | None, results: int, *, pl
             raise OptionError(
                 f"{option('live', True)} takes one input and one {option('model')}. Leave the others out."
             )
+
+
+def check_only_below(name: str, width: int, height: int, only_below: int | None) -> None:
+    """Leaves alone what is large enough.
+
+    Args:
+        name: of the source, for messages.
+        only_below: pixels of the shorter side from which it is; None: nothing is.
+
+    Raises:
+        LeftAlone: it is.
+    """
+    if only_below is not None and min(width, height) >= only_below:
+        raise LeftAlone(f"{name}: is {width} x {height}, and left alone: {option('only_below', only_below)}.")
 
 
 def check_web(*names: str) -> None:

@@ -43,6 +43,7 @@ class PhotoOptions:
         max_memory: bytes of host memory that the whole process may take; None: what is free.
         pyramid: add smaller versions to a TIFF.
         bands: of a TIFF, counted from 1, in this order; () for all. Three are a colour picture, others gray ones.
+        only_below: leave alone what has a shorter side of so many pixels or more; of a book, by its first page.
         yes: begin what is expected to take more than 8 hours, or makes more than 20 gigapixels.
         resume: what is done of a picture that goes through in bands is kept until it is whole; a killed run goes on.
     """
@@ -55,6 +56,7 @@ class PhotoOptions:
     resume: bool = False
     pyramid: bool = False
     bands: tuple[int, ...] = ()
+    only_below: int | None = None
     yes: bool = False
 
     def __post_init__(self) -> None:
@@ -65,6 +67,16 @@ class PhotoOptions:
         for name, number in (("max_pixels", self.max_pixels), ("max_memory", self.max_memory)):
             if number is not None and number < 1:
                 raise OptionError(f"{option(name, number)} leaves room for nothing. Choose a larger one.")
+        check_side(self.only_below)
+
+
+def check_side(only_below: int | None) -> None:
+    """
+    Raises:
+        OptionError: no picture is below that.
+    """
+    if only_below is not None and only_below < 1:
+        raise OptionError(f"{option('only_below', only_below)} leaves everything alone. Choose pixels, such as 1080.")
 
 
 class Work(Protocol[Result_co]):

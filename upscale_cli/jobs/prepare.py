@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from upscale_cli.inference.upscaler import Upscaler
+from upscale_cli.jobs.checks import check_only_below
 from upscale_cli.jobs.inputs import Input
 from upscale_cli.jobs.job import PhotoOptions
 from upscale_cli.jobs.naming import Naming
@@ -22,11 +23,13 @@ def prepare_photo(
 
     Raises:
         InputError: the input cannot be read. OutputError: its place is taken.
+        LeftAlone: it is large enough.
     """
     target = upscaler.target(target=naming.target)
     opened = given.open()
     with ImageReader(opened, max_pixels=options.max_pixels, salvage=options.salvage, bands=options.bands) as reader:
         info = reader.info
+    check_only_below(given.name, info.width, info.height, options.only_below)
     naming = replace(naming, target=target)  # a name tells the scale that was asked for, not what rounding made of it
     place = naming.place(given, info, target.size_for(info.width, info.height), upscaler.name)
     outputs.reserve(given, place.path, may_exist=options.resume)

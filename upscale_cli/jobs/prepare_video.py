@@ -9,6 +9,7 @@ from upscale_cli.errors import OptionError
 from upscale_cli.files.object_names import is_object
 from upscale_cli.inference.sizing import Target
 from upscale_cli.inference.upscaler import Upscaler
+from upscale_cli.jobs.checks import check_only_below
 from upscale_cli.jobs.inputs import STDIO, Input
 from upscale_cli.jobs.naming import Naming, is_folder_name
 from upscale_cli.jobs.outputs import Outputs
@@ -70,17 +71,19 @@ def prepare_video(
         OptionError: output and format contradict each other.
         InputError: the clip cannot be read.
         OutputError: its place is taken, or its ending names no container.
+        LeftAlone: it is large enough.
     """
     target = video_target(upscaler, naming)
     naming = replace(naming, target=target)  # a name tells the scale that was asked for, not what rounding made of it
     clip, tee = opened
+    stream = chosen_streams(clip, options.video_stream)[0]
+    lr_size = stream.width, stream.height
+    check_only_below(given.name, *lr_size, options.only_below)
     if options.live and naming.output is not None and is_address(naming.output):
         sent = container_of(naming.output)
         return VideoJob(clip, naming.output, naming.output, sent, target, options, tee=tee)
     if options.play:
         return VideoJob(clip, None, PLAYER, CONTAINERS["Matroska"], target, options, tee=tee)
-    stream = chosen_streams(clip, options.video_stream)[0]
-    lr_size = stream.width, stream.height
     is_no_clip = given.is_live or clip.pictures is not None
     own, note = (CONTAINERS["Matroska"], None) if is_no_clip else container_like(clip)
     if given.is_numbered and (naming.output is None or is_folder_name(naming.output)):

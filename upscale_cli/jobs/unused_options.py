@@ -60,7 +60,7 @@ def unused_by_frames(options: "ClipOptions") -> tuple[str, ...]:
     """Lines about what matters to an output only, where frames are given to another program."""
     groups = (
         (options.encode, OF_ENCODING),
-        (options, ("overwrite", "realtime", "resume", "preview", "play", "live", "yes")),
+        (options, ("overwrite", "realtime", "resume", "preview", "play", "live", "only_below", "yes")),
     )
     given = _given_in(groups)
     return (f"{_listed(given)} for clips that are written, and frames are given out here: no effect.",) if given else ()

@@ -7,7 +7,7 @@ from typing import IO, Final, Literal, Self, get_args
 
 from upscale_cli.errors import OptionError
 from upscale_cli.inference.sizing import Target
-from upscale_cli.jobs.job import absolute
+from upscale_cli.jobs.job import absolute, check_side
 from upscale_cli.media.image.formats import MAX_PIXELS
 from upscale_cli.media.video.carried_metadata import check_colours
 from upscale_cli.media.video.container import Container
@@ -47,6 +47,7 @@ class ClipOptions:
         preview: seconds of a before/after clip, instead of the whole.
         play: show it in a player instead of writing a file.
         live: the source is an address or a device, or the output is an address.
+        only_below: leave alone what has a shorter side of so many pixels or more.
         yes: begin what is expected to take more than 48 hours.
     """
 
@@ -61,12 +62,14 @@ class ClipOptions:
     preview: float | None = None
     play: bool = False
     live: bool = False
+    only_below: int | None = None
     yes: bool = False
 
     def __post_init__(self) -> None:
         if self.realtime is not None and self.realtime not in get_args(Realtime):
             known = " or ".join(option("realtime", pace) for pace in get_args(Realtime))
             raise OptionError(f"{option('realtime', self.realtime)} is not known. Choose {known}.")
+        check_side(self.only_below)
         if self.preview is not None and not 0.1 <= self.preview <= LONGEST_PREVIEW:
             raise OptionError(
                 f"{option('preview', self.preview)} is no length. Choose seconds, from 0.1 to {LONGEST_PREVIEW:.0f}."
