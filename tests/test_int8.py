@@ -7,21 +7,32 @@ import tomllib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from tests.clips import Clips
 from tests.command import Run
 from tests.conftest import SHARED
 from tests.nets import CPU
 from tests.test_engines import decibels, photo
 from upscale_cli import Upscaler
 from upscale_cli.errors import CheckpointError, OptionError
+from upscale_cli.events import ignore
+from upscale_cli.inference import engines
 from upscale_cli.inference.backends.base import Backend
 from upscale_cli.inference.device import cpu_multiplies_int8
 from upscale_cli.inference.engines import Choice, int8_name, parsed
+from upscale_cli.inference.options import UpscalerOptions
 from upscale_cli.inference.tiled import TiledNet
+from upscale_cli.inference.upscaler import Recipe
+from upscale_cli.jobs.inputs import Input
+from upscale_cli.jobs.job import PhotoOptions
+from upscale_cli.jobs.naming import Naming
+from upscale_cli.jobs.plan import Planner
+from upscale_cli.jobs.video_facts import ClipOptions, Realtime
 from upscale_cli.models.interface import LoadedNet
 from upscale_cli.models.loading import load_net
 from upscale_cli.models.quantised import int8_model
@@ -68,6 +79,7 @@ def onnxruntime() -> Backend:
 
 def test_the_files_are_what_the_registry_and_the_card_say() -> None:
     assert {(spec.model, spec.scale) for spec in ROWS} == {
+        ("espcn", 2),
         ("espcn", 3),
         ("espcn", 4),
         ("espcn-robust", 2),
@@ -158,21 +170,20 @@ def test_torch_does_not_run_them() -> None:
         upscaler(photo(20, 20), scale=3)
 
 
-@pytest.mark.parametrize(("model", "scale"), [("photo-lite", 4), ("espcn", 2)])
-def test_nets_without_one_say_which_have_one(model: str, scale: int) -> None:
-    upscaler = Upscaler(model, device="cpu", precision="int8")
+def test_nets_without_one_say_which_have_one() -> None:
+    upscaler = Upscaler("photo-lite", device="cpu", precision="int8")
     with pytest.raises(
-        OptionError, match=rf"{model} x{scale} has none\. Those that have one are espcn x3, espcn x4"
+        OptionError, match=r"photo-lite x4 has none\. Those that have one are espcn x2, espcn x3"
     ) as told:
-        upscaler(photo(20, 20), scale=scale)
+        upscaler(photo(20, 20), scale=4)
     assert "\n" not in str(told.value)
 
 
 def test_on_the_command_line_a_refusal_is_one_line_and_leaves_nothing(run: Run, tmp_path: Path) -> None:
     Image.fromarray(photo(20, 20)).save(tmp_path / "a.png")
-    given = tmp_path / "a.png", "-o", tmp_path / "b.png", "--device", "cpu", "--precision", "int8", "-m", "espcn"
-    assert "Those that have one are espcn x3, espcn x4, " in run(*given, "-s", 2).line
-    told = run(*given, "-s", 3, "--engine", "torch")
+    given = tmp_path / "a.png", "-o", tmp_path / "b.png", "--device", "cpu", "--precision", "int8"
+    assert "Those that have one are espcn x2, espcn x3, " in run(*given, "-m", "photo-lite", "-s", 4).line
+    told = run(*given, "-m", "espcn", "-s", 3, "--engine", "torch")
     assert "--precision int8 runs on a CPU, by --engine openvino or --engine onnxruntime." in told.line
     assert told.code != 0
     assert not (tmp_path / "b.png").exists()
@@ -237,6 +248,54 @@ def test_a_job_keeps_the_file_that_it_was_begun_with(monkeypatch: pytest.MonkeyP
     assert going_on.engines.choice(3, 8).label == label
     other = replace(before, int8="0" * 12).label
     assert Upscaler("espcn", device="cpu").engines.keep({"3": other}, [3]) == other
+
+
+@needs_int8
+def test_in_a_hurry_it_is_taken_where_it_is_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not by others, nor for a net that has none, nor where a precision was asked for."""
+    tried: list[str] = []
+
+    def fastest(_net: LoadedNet, _scale: int, others: list[Choice], *_: object, **__: object) -> Choice:
+        tried[:] = [one.label for one in others]
+        return others[-1]
+
+    monkeypatch.setattr(engines, "_fastest", fastest)
+    spec = next(spec for spec in ROWS if spec.model == "espcn-robust" and spec.scale == 2)
+    name = int8_name(net_of(spec))
+
+    def chosen(**options: Any) -> Choice:
+        choice = Upscaler("espcn-robust", device="cpu", engine="openvino", **options).engines.choice(2, 8)
+        assert isinstance(choice, Choice)
+        return choice
+
+    assert chosen(hurry=True).label.endswith(f"int8:{name}")
+    assert any("int8" not in label for label in tried)
+    assert chosen(hurry=True).int8 == name  # as remembered
+    assert chosen().precision != "int8"
+    assert all("int8" not in label for label in tried)
+    assert chosen(hurry=True, precision="fp32").precision == "fp32"
+    deep = Upscaler("espcn-robust", device="cpu", engine="openvino", hurry=True).engines.choice(2, 10)
+    assert isinstance(deep, Choice)
+    assert (deep.precision, deep.int8) == ("fp32", "")
+
+
+@pytest.mark.parametrize(("realtime", "expected"), [(None, False), ("file", True)])
+def test_a_clip_in_real_time_asks_for_it(
+    realtime: Realtime | None, expected: bool, clips: Clips, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+    make = Recipe.make
+
+    def made(recipe: Recipe, *given: Any) -> Upscaler:
+        asked.append(recipe.options.hurry)
+        return make(recipe, *given)
+
+    monkeypatch.setattr(Recipe, "make", made)
+    options = ClipOptions(realtime=realtime)
+    planner = Planner(Naming(None, None, None), PhotoOptions(), lambda: options, UpscalerOptions(device="cpu"), ignore)
+    for wanted in planner.order([Input(str(clips("plain")))], ["espcn"]):
+        planner.open(wanted)
+    assert asked == [expected]
 
 
 def test_labels_with_a_file_are_understood() -> None:

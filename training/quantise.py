@@ -5,7 +5,11 @@
 
 Nothing is trained: `--data` is only looked at, for the range of each layer's values. Between two layers the channels
 are made alike first, which changes nothing of what the net computes and leaves int8 less to round: Xiao et al.,
-"SmoothQuant", ICML 2023, https://arxiv.org/abs/2211.10438, equation 4; how far is tried on training pictures.
+"SmoothQuant", ICML 2023, https://arxiv.org/abs/2211.10438, equation 4; how far is tried on training pictures. Then each
+layer's weights are fitted anew, by least squares, to what it gives in fp32, from the rounded values that it now gets;
+and rounded one input after the other, each error being made up for by the weights that are still free: Frantar et al.,
+"GPTQ", ICLR 2023, https://arxiv.org/abs/2210.17323. The picture goes in with the steps of studio luma, so that no code
+of a clip is rounded.
 Weights have all 8 bits. Processors without VNNI add two products in 16 bits, where those overflow: they are not given
 these files.
 NNCF: https://github.com/openvinotoolkit/nncf
@@ -17,7 +21,7 @@ import itertools
 import json
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -55,6 +59,17 @@ EXPONENTS: Final = (0.3, 0.5)
 LOOKED_AT: Final = 200
 TRIED_ON: Final = 64
 """Training pictures whose values are looked at, and by which exponent and ranges are chosen."""
+
+STUDIO_BLACK, STUDIO_SPAN = 16, 219
+"""Codes of studio luma are (code - black) / span: all of them are steps of the input."""
+
+FITTED_ON: Final = 30_000
+"""Windows of a layer's input that its weights are fitted to."""
+
+RIDGE: Final = 1e-3
+DAMPING: Final = 1e-2
+"""What is added to the diagonal of the inputs' covariance, as a share of its mean: for the fit, which stays near the
+weights that were, and for the rounding."""
 
 MEASURED: Final[tuple[str, ...]] = ("JPEG 75",)
 """What is done to LR, of `WILD`, beside nothing."""
@@ -152,6 +167,13 @@ def in_int8(net: LoadedNet, model: bytes) -> Callable[[Plane], Plane]:
     return by_session(_session(net, model))
 
 
+def reached_by(net: LoadedNet, model: bytes, batch: Tensor, hr: Tensor) -> float:
+    """PSNR against HR over a batch; see `tuned`."""
+    sr = _session(net, model).run(batch, {})
+    error = (sr.clamp(0, 1) - hr)[..., 8:-8, 8:-8].square().mean()
+    return float(-10 * torch.log10(error))
+
+
 def tuned(net: LoadedNet, model: bytes, batch: Tensor, hr: Tensor) -> tuple[float, bytes]:
     """The ranges of the two inner layers' values, narrowed where what is cut off costs less than coarse steps do.
 
@@ -168,13 +190,11 @@ def tuned(net: LoadedNet, model: bytes, batch: Tensor, hr: Tensor) -> tuple[floa
     steps = {tensor.name: tensor for tensor in graph.graph.initializer if tensor.name in names}
     widest = {name: numpy_helper.to_array(tensor) for name, tensor in steps.items()}
 
-    def reached() -> float:
-        sr = _session(net, graph.SerializeToString()).run(batch, {})
-        error = (sr.clamp(0, 1) - hr)[..., 8:-8, 8:-8].square().mean()
-        return float(-10 * torch.log10(error))
-
     def narrow(name: str, share: float) -> None:
         steps[name].CopyFrom(numpy_helper.from_array((widest[name] * share).astype(np.float32), name))
+
+    def reached() -> float:
+        return reached_by(net, graph.SerializeToString(), batch, hr)
 
     best, shares = reached(), dict.fromkeys(names, 1.0)
     for name, share in itertools.product(names * 2, NARROWED):
@@ -184,6 +204,101 @@ def tuned(net: LoadedNet, model: bytes, batch: Tensor, hr: Tensor) -> tuple[floa
             best, shares[name] = now, share
         narrow(name, shares[name])
     return best, bytes(graph.SerializeToString(deterministic=True))
+
+
+@dataclass(frozen=True, slots=True)
+class _Convolution:
+    """The tensors of a graph that one convolution in 8 bits is made of."""
+
+    step: onnx.TensorProto
+    zero: onnx.TensorProto
+    weight: onnx.TensorProto
+    weight_step: onnx.TensorProto
+    bias: onnx.TensorProto
+
+    def rounded(self, x: Tensor) -> Tensor:
+        """Values as the convolution gets them."""
+        step, zero = float(_array(self.step).item()), int(_array(self.zero).item())
+        limits = np.iinfo(_array(self.zero).dtype)
+        return ((x / step).round() + zero).clamp(limits.min, limits.max).sub(zero) * step
+
+
+def _array(tensor: onnx.TensorProto) -> NDArray[Any]:
+    return np.asarray(numpy_helper.to_array(tensor))
+
+
+def _fill(tensor: onnx.TensorProto, values: Tensor | NDArray[Any]) -> None:
+    former = _array(tensor)
+    filled = np.ascontiguousarray(np.asarray(values), former.dtype).reshape(former.shape)
+    tensor.CopyFrom(numpy_helper.from_array(filled, tensor.name))
+
+
+def _convolutions(model: onnx.ModelProto) -> list[_Convolution]:
+    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+    made_by = {node.output[0]: node for node in model.graph.node}
+    found = []
+    for node in model.graph.node:
+        if node.op_type == "Conv":
+            x, weight = made_by[node.input[0]].input, made_by[node.input[1]].input
+            names = (x[1], x[2], weight[0], weight[1], node.input[2])
+            found.append(_Convolution(*(tensors[name] for name in names)))
+    return found
+
+
+def refitted(net: LoadedNet, model: bytes, batch: Tensor) -> bytes:
+    """The same graph with weights that make up for what rounding does before and in them.
+
+    Args:
+        net: of ReLUs, in fp32, what the graph was made of.
+        batch: (N, 1, H, W) LR in [0, 1].
+    """
+    graph = onnx.load_from_string(model)
+    parts = _convolutions(graph)
+    _fill(parts[0].step, np.full((), 1 / STUDIO_SPAN))
+    _fill(parts[0].zero, np.full((), STUDIO_BLACK))
+    chance = torch.Generator().manual_seed(0)
+    exact = now = (batch * STUDIO_SPAN).round() / STUDIO_SPAN
+    for name, part in zip(sorted({key.partition(".")[0] for key in net.state_dict}), parts, strict=True):
+        weight, bias = net.state_dict[f"{name}.weight"], net.state_dict[f"{name}.bias"]
+        side = weight.shape[-1]
+        now = part.rounded(now)
+        x, wanted = _windows(now, side), _windows(exact, side)
+        some = torch.randperm(len(x), generator=chance)[:FITTED_ON]
+        x, flat = x[some].double(), weight.flatten(1).double()
+        wanted = wanted[some].double() @ flat.T + bias
+        centred = x - x.mean(0)
+        covariance = centred.T @ centred / len(x)
+        even = covariance.diagonal().mean() * torch.eye(len(covariance), dtype=torch.float64)
+        both = centred.T @ (wanted - wanted.mean(0)) / len(x)
+        fitted = torch.linalg.solve(covariance + RIDGE * even, both + RIDGE * covariance.diagonal().mean() * flat.T).T
+        step = fitted.abs().amax(1, keepdim=True) / 127
+        whole = _rounded_in_turn(fitted / step, covariance + DAMPING * even)
+        fitted = whole * step
+        offset = wanted.mean(0) - fitted @ x.mean(0)
+        _fill(part.weight, whole)
+        _fill(part.weight_step, step)
+        _fill(part.bias, offset)
+        fitted = fitted.reshape(weight.shape).float()
+        now = F.relu(F.conv2d(now, fitted, offset.float(), padding=side // 2))
+        exact = F.relu(F.conv2d(exact, weight, bias, padding=side // 2))
+    return bytes(graph.SerializeToString(deterministic=True))
+
+
+def _windows(x: Tensor, side: int) -> Tensor:
+    """(N, C, H, W) to (n, C * side * side), the windows that lie within."""
+    return F.unfold(x, side).transpose(1, 2).reshape(-1, x.shape[1] * side**2)
+
+
+def _rounded_in_turn(weights: Tensor, covariance: Tensor) -> Tensor:
+    """(outputs, inputs) in steps to whole numbers from -127 to 127: GPTQ, from the input that varies most."""
+    order = torch.argsort(covariance.diagonal(), descending=True)
+    inverse = torch.linalg.cholesky(torch.linalg.inv(covariance[order][:, order]), upper=True)
+    left, whole = weights[:, order].clone(), torch.zeros_like(weights)
+    for at, place in enumerate(order.tolist()):
+        whole[:, place] = left[:, at].round().clamp(-127, 127)
+        error = (left[:, at] - whole[:, place]) / inverse[at, at]
+        left[:, at:] -= error[:, None] * inverse[at, at:]
+    return whole
 
 
 def pairs_for_tuning(lumas: Sequence[Plane], scale: int, make_lr: MakeLR) -> tuple[Tensor, Tensor]:
@@ -207,7 +322,9 @@ def make_file(kind: Kind, scale: int, arguments: argparse.Namespace) -> None:
     tried = []
     for exponent in EXPONENTS:
         smooth = smoothed(net, data, exponent)
-        reached, model = tuned(net, quantised(smooth, data), batch, hr)
+        _, model = tuned(net, quantised(smooth, data), batch, hr)
+        model = refitted(smooth, model, batch)
+        reached = reached_by(net, model, batch, hr)
         print(f"{kind} x{scale}: exponent {exponent}, {reached:.3f} dB on training pictures", flush=True)
         tried.append((reached, exponent, model))
     _, chosen, model = max(tried)
@@ -225,7 +342,7 @@ def make_file(kind: Kind, scale: int, arguments: argparse.Namespace) -> None:
     log: dict[str, Any] = {
         "kind": kind, "file": path.name, "bytes": len(model), "sha256": hashlib.sha256(model).hexdigest(),
         "scale": scale, "of": hashlib.sha256(source.read_bytes()).hexdigest(),
-        "recipe": {"exponent": chosen, "seed": 1, "side": SIDE, "tried_on": len(batch)},
+        "recipe": {"exponent": chosen, "seed": 1, "side": SIDE, "tried_on": len(batch), "refitted": True},
         "data": {"sets": sorted(each.name for each in _folders(arguments.data)), "pictures": len(lumas)},
         "versions": {"python": platform.python_version(), **{name: version(name) for name in (
             "nncf", "openvino", "onnxruntime", "onnx", "numpy")}},

@@ -274,7 +274,8 @@ def _for_clip(
     if isinstance(model, Upscaler):
         return model
     codec = chosen_streams(clip, clip_options.video_stream)[0].codec
-    return Upscaler(model, listener=listener, **replace(how, clip_codec=how.clip_codec or codec).keywords)
+    how = replace(how, clip_codec=how.clip_codec or codec, hurry=how.hurry or clip_options.hurries)
+    return Upscaler(model, listener=listener, **how.keywords)
 
 
 def _before(job: "Job", how: UpscalerOptions, upscaler: Upscaler, listener: Listener) -> None:

@@ -56,14 +56,25 @@ class ChainChoice:
 
 
 def engines_for(
-    model: AnyModel, device: Device, device_name: str, engine: str, precision: Wanted, backend: Backend | None, say: Say
+    model: AnyModel,
+    device: Device,
+    device_name: str,
+    engine: str,
+    precision: Wanted,
+    backend: Backend | None,
+    say: Say,
+    *,
+    hurry: bool = False,
 ) -> Engines:
     """What chooses the engines of a model; the arguments are those of `EngineChoice`."""
     if isinstance(model, ChainedModel):
-        each = [EngineChoice(part, device, device_name, engine, precision, backend, say) for part in model.parts]
+        each = [
+            EngineChoice(part, device, device_name, engine, precision, backend, say, hurry=hurry)
+            for part in model.parts
+        ]
         return ChainEngines(model, each)
     assert isinstance(model, Model | MixedModel)
-    return EngineChoice(model, device, device_name, engine, precision, backend, say)
+    return EngineChoice(model, device, device_name, engine, precision, backend, say, hurry=hurry)
 
 
 class ChainEngines:

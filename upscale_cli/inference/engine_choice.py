@@ -32,6 +32,7 @@ class EngineChoice:
         precision: as asked for.
         backend: runs all nets, whatever `engine` says.
         say: takes what the user should know.
+        hurry: see `UpscalerOptions`.
 
     Raises:
         OptionError: UPSCALE_ENGINE names no engine, or the device and the engine do not go together.
@@ -39,10 +40,10 @@ class EngineChoice:
 
     def __init__(
         self, model: OneNet, device: Device, device_name: str, engine: str, precision: Wanted,
-        backend: Backend | None, say: Say,
+        backend: Backend | None, say: Say, *, hurry: bool = False,
     ) -> None:  # fmt: skip
         self._model, self._device, self._wanted_precision = model, device, precision
-        self._backend, self._say = backend, say
+        self._backend, self._say, self._hurries = backend, say, hurry
         named = _engine_on(device_name, engine)
         self._is_asked = named != "auto"  # else UPSCALE_ENGINE, which is about torch's nets, too
         self._wanted = canonical(engine_wanted(named))
@@ -69,7 +70,7 @@ class EngineChoice:
                 self._choices[scale] = choose(
                     net, scale, self._device, wanted,
                     lambda engine: self._precision(engine, scale, USUAL_BITS), self._say,
-                    is_free=self._wanted_precision == "auto",
+                    is_free=self._wanted_precision == "auto", hurries=self._hurries,
                 )  # fmt: skip
             choice = self._choices[scale]
         if bits <= USUAL_BITS:

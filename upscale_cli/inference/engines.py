@@ -144,7 +144,7 @@ def rivals_here() -> list[str]:
 
 def choose(
     net: LoadedNet, scale: Scale, device: Device, wanted: str, precision_in: Callable[[str], Precision], say: Say,
-    *, is_free: bool = False,
+    *, is_free: bool = False, hurries: bool = False,
 ) -> Choice:  # fmt: skip
     """The engine for a net.
 
@@ -154,6 +154,7 @@ def choose(
         precision_in: what it computes in, by the engine.
         say: takes what the user should know.
         is_free: nobody asked for a precision: fp32 is tried too, for there are processors on which half is slower.
+        hurries: then its file in 8 bits is tried too.
 
     Raises:
         OptionError, DeviceError: the engine that is wanted is not here, or cannot do it.
@@ -186,11 +187,18 @@ def choose(
         return plain
     by_torch = net.graph is None and plain.precision != "int8"
     others = [] if wanted == "auto" else _others(wanted, precision_in, is_free=is_free)
-    place = _file(net, scale, wanted, precision_in, is_free=is_free)
+    eighth = int8_name(net) if is_free and hurries else ""
+    place = _file(net, scale, wanted, precision_in, is_free=is_free, int8=eighth)
     found = _remembered(place, wanted)
     if found is not None and (by_torch or found.engine != TORCH):
         return replace(found, int8=int8_name(net)) if found.precision == "int8" else found
     others = others or _others(wanted, precision_in, is_free=is_free)
+    if eighth:
+        others += [
+            replace(one, int8=eighth)
+            for engine in dict.fromkeys(one.engine for one in others)
+            for one in _ways(engine, "int8", is_free=False)
+        ]
     if plain.precision == "int8":
         others = [replace(one, int8=int8_name(net)) for one in others]
         if not others:
@@ -376,13 +384,15 @@ def remembered() -> list[tuple[str, str, Choice]]:
 
 
 def _file(
-    net: LoadedNet, scale: Scale, wanted: str, precision_in: Callable[[str], Precision], *, is_free: bool
-) -> Path:
+    net: LoadedNet, scale: Scale, wanted: str, precision_in: Callable[[str], Precision], *, is_free: bool,
+    int8: str,
+) -> Path:  # fmt: skip
     """Named by all that a choice depends on; no engine is imported for that."""
     engines = [TORCH, *(RIVALS if wanted == "auto" else [wanted])]
     depends_on = [
         known_as(net), str(scale), machine(), wanted, is_free,
         *(f"{one}: {installed_as(one)}, {precision_in(one)}" for one in engines if is_installed(one)),
+        *([int8] if int8 else []),
     ]  # fmt: skip
     name = hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()[:32]
     return folder() / f"{name}.json"

@@ -64,6 +64,7 @@ class UpscalerKeywords(TypedDict, total=False):
     noise: float | str | None
     kernel_sampling: Sampling
     clip_codec: str | None
+    hurry: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +100,7 @@ class UpscalerOptions:
         kernel_sampling: how it was shrunk then: "bicubic" (antialiased), or "every" scale-th pixel was taken, the top
             left one first.
         clip_codec: without a model, the one is taken that suits moving pictures of this codec (ffmpeg's name).
+        hurry: on a CPU, with an automatic precision, the net's file in 8 bits may be taken, where it is faster.
 
     Raises:
         OptionError: a value is out of range, or two exclude each other.
@@ -122,6 +124,7 @@ class UpscalerOptions:
     noise: float | str | None = None
     kernel_sampling: Sampling = "bicubic"
     clip_codec: str | None = None
+    hurry: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.denoise <= 1:

@@ -122,8 +122,9 @@ class Upscaler:
             self.why = f"asked for as {printable(name)}"
         self.devices = choose_devices(self._model.device_for(options.device))
         self.engines = engines_for(
-            self._model, self.devices[0], options.device, options.engine, options.precision, backend, self._say
-        )
+            self._model, self.devices[0], options.device, options.engine, options.precision, backend, self._say,
+            hurry=options.hurry,
+        )  # fmt: skip
         mask = None if options.mask is None else Mask.read(options.mask)
         self.finish = Finish(options.blend, options.match_colour, mask)
         self._passes = Passes(self.net, self.finish, self.inputs_for, wrap=self.wrap)

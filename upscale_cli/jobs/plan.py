@@ -94,7 +94,7 @@ class Planner:
         self.naming, self.photos, self._clip_options = naming, photos, clip_options
         self._upscaler_options, self.listener = upscaler_options, listener
         self._for_clips, self._told = for_clips, set[str]()
-        self._upscalers: dict[str | None, Upscaler] = {}
+        self._upscalers: dict[tuple[str | None, bool], Upscaler] = {}
 
     def order(self, sources: Sequence[Input], models: Sequence[str | None]) -> Iterator[Wanted]:
         """Every source by every model, photos before clips.
@@ -104,9 +104,11 @@ class Planner:
         """
         clip_options = self._clip_options() if any(source.is_clip for source in sources) else None
         self._tell_unused(sources)
+        only_clips = all(source.is_clip for source in sources)
+        hurry = clip_options is not None and clip_options.hurries and only_clips
         for model in models:
-            if model is not None or not all(source.is_clip for source in sources):
-                self._upscaler(model)
+            if model is not None or not only_clips:
+                self._upscaler(model, hurry=hurry)
             for source in sorted(sources, key=lambda source: source.is_clip):
                 yield Wanted(source, model, clip_options if source.is_clip else None)
 
@@ -132,13 +134,13 @@ class Planner:
         if options is None:
             return Opened(wanted, self._upscaler(wanted.model))
         if self._is_remote(source):
-            return Opened(wanted, self._upscaler(wanted.model, USUAL_CODEC))
+            return Opened(wanted, self._upscaler(wanted.model, USUAL_CODEC, hurry=options.hurries))
         from upscale_cli.jobs.prepare_video import open_clip
         from upscale_cli.jobs.video_facts import chosen_streams
 
         clip = open_clip(source, options)
         codec = chosen_streams(clip.clip, options.video_stream)[0].codec
-        return Opened(wanted, self._upscaler(wanted.model, codec), clip)
+        return Opened(wanted, self._upscaler(wanted.model, codec, hurry=options.hurries), clip)
 
     def prepare(self, opened: Opened, outputs: Outputs) -> Prepared:
         """What is to be done with one source.
@@ -173,10 +175,10 @@ class Planner:
         """Whether a source is an object, or what becomes of it."""
         return source.is_object or is_object(self.naming.output or "")
 
-    def _upscaler(self, model: str | None, clip_codec: str | None = None) -> Upscaler:
-        chosen = model or (clip_codec and best_clip_model(clip_codec)[0])
+    def _upscaler(self, model: str | None, clip_codec: str | None = None, *, hurry: bool = False) -> Upscaler:
+        chosen = model or (clip_codec and best_clip_model(clip_codec)[0]), hurry
         if chosen not in self._upscalers:
-            options = replace(self._upscaler_options, clip_codec=clip_codec)
+            options = replace(self._upscaler_options, clip_codec=clip_codec, hurry=hurry)
             made = self._upscalers[chosen] = Recipe(model, options).make(self.listener)
             unused = unused_without_net(options, made.name) if made.kernel is not None else None
             self._tell([unused] if unused else ())

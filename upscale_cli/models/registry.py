@@ -147,6 +147,10 @@ MODELS: Final[tuple[Spec, ...]] = (
         sha256="c8e3be8fd5a7a158bf00838ca249ff0f559eb3f0a45f7826b98969ca920adff3",
         url=None, licence=TRAINED_HERE, about="real-time; clean pictures and video", quality=30,
         bf16=("openvino",),
+        int8=Int8File(
+            "espcn-x2-int8.onnx", "d771279d050cb7d5e029f43dd798afe929eec49643c36fbe8ccb3a7c0a94a5ac",
+            size=24_549, loss=0.03,
+        ),
     ),
     Spec(
         model="espcn", scale=3, arch="espcn", channels="luma",
@@ -155,8 +159,8 @@ MODELS: Final[tuple[Spec, ...]] = (
         url=None, licence=TRAINED_HERE, about="real-time; clean pictures and video", quality=30,
         bf16=("openvino",),
         int8=Int8File(
-            "espcn-x3-int8.onnx", "3e67d01d1250c4253fdde14c3d5c24ecc6df701882a833dcade3729639c1a4d7",
-            size=26_034, loss=0.08,
+            "espcn-x3-int8.onnx", "3bfd57fef115bc7830fc3890ef5fbf1400c2a169743bfe5373af9a2eefe6ee15",
+            size=26_034, loss=0.01,
         ),
     ),
     Spec(
@@ -166,8 +170,8 @@ MODELS: Final[tuple[Spec, ...]] = (
         url=None, licence=TRAINED_HERE, about="real-time; clean pictures and video", quality=30,
         bf16=("openvino",),
         int8=Int8File(
-            "espcn-x4-int8.onnx", "b0b71c8003d0028a5144e7c7e2ef99b53ff00bc43cc546e4df9e9b6ebd8b57e0",
-            size=28_113, loss=0.07,
+            "espcn-x4-int8.onnx", "48e2ad3565a2cf49c5119296204404ce278d6938461ee741416508d1a589bfa1",
+            size=28_113, loss=0.01,
         ),
     ),
     Spec(
@@ -177,8 +181,8 @@ MODELS: Final[tuple[Spec, ...]] = (
         url=None, licence=TRAINED_HERE, about="real-time; compressed pictures and video", quality=25,
         bf16=("openvino",),
         int8=Int8File(
-            "espcn-robust-x2-int8.onnx", "148fba4a260de9bf4963bc5a747d0444a0cd4bf7782c8f3aeb5906019b2bf3d1",
-            size=24_549, loss=0.05,
+            "espcn-robust-x2-int8.onnx", "537eae9f4868be8b25f5d5b50fa648119f52d20359352ec0914d56dac6a0184b",
+            size=24_549, loss=0.01,
         ),
     ),
     Spec(
@@ -188,7 +192,7 @@ MODELS: Final[tuple[Spec, ...]] = (
         url=None, licence=TRAINED_HERE, about="real-time; compressed pictures and video", quality=25,
         bf16=("openvino",),
         int8=Int8File(
-            "espcn-robust-x3-int8.onnx", "539ee54575084e88c4d8e10ae59842583f9ece5b4162f823d416582b3698e46c",
+            "espcn-robust-x3-int8.onnx", "5e21d17dee39b2152f64190387ce2fdaa51e1a2aeb333200e0d9cb9fee0b802e",
             size=26_034, loss=0.01,
         ),
     ),
@@ -199,8 +203,8 @@ MODELS: Final[tuple[Spec, ...]] = (
         url=None, licence=TRAINED_HERE, about="real-time; compressed pictures and video", quality=25,
         bf16=("openvino",),
         int8=Int8File(
-            "espcn-robust-x4-int8.onnx", "930df1800ab8a0be7ad084bd8123819fb0173b4c2f8e9c6371fa603d04b3911f",
-            size=28_113, loss=0.05,
+            "espcn-robust-x4-int8.onnx", "0d0653f159b84398657ca297f10980ca5e570f7313dea79265fd5c7bd27ddedc",
+            size=28_113, loss=0.01,
         ),
     ),
 )  # fmt: skip

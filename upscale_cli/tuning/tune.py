@@ -5,7 +5,7 @@ a look  ->  models for it  ->  each tried on a piece  ->  each run on some frame
 
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from upscale_cli.api import upscale_file, upscale_video
@@ -108,7 +108,7 @@ def _way(
     arguments = ("-m", model, "-s", f"{scale:g}", *(("--realtime",) if hurries else ()))
     fps, frames = (1 / reckoned if reckoned else 0.0), 0
     if reckoned <= RUN_SECONDS:
-        upscaler = Recipe(model, options).make(ignore)
+        upscaler = Recipe(model, replace(options, hurry=hurries)).make(ignore)
         fps, frames = _run(upscaler, looked, scale, hurries=hurries, reckoned=reckoned)
     total = None if looked.frames is None or not fps else looked.frames / fps
     return Way(name, model, arguments, found, fps, total, frames)
