@@ -4,6 +4,7 @@ from typing import Final
 
 ARCHS: Final[dict[str, str]] = {
     "rrdbnet": "upscale_cli.models.archs.rrdbnet:ARCH",
+    "realcugan": "upscale_cli.models.archs.realcugan:ARCH",
     "srvgg": "upscale_cli.models.archs.srvgg:ARCH",
     "espcn": "upscale_cli.models.archs.espcn:ARCH",
     "amcanet": "upscale_cli.models.archs.amcanet:ARCH",
