@@ -20,6 +20,7 @@ from upscale_cli.errors import CheckpointError
 from upscale_cli.models import store
 from upscale_cli.models.archs import ARCHS
 from upscale_cli.models.interface import Descriptor, LoadedNet
+from upscale_cli.models.ncnn.files import ncnn_pair
 
 LARGEST_CHECKPOINT: Final = 96 * 2**20
 """Bytes; the largest of the registry have 67 MB. What is larger takes long to compute anyway, and would fill the
@@ -124,14 +125,16 @@ def _identity(path: Path, sha256: str) -> str:
     if store.is_file(sidecar):
         with sidecar.open("rb") as file:
             beside = file.read(LARGEST_SIDECAR)
-    parts = [sha256, hashlib.sha256(beside).hexdigest(), __version__, *_code()]
+    others = [store.sha256_of(file) for file in ncnn_pair(path) or () if file != path]  # its graph, or its weights
+    parts = [sha256, *others, hashlib.sha256(beside).hexdigest(), __version__, *_code()]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
 def _code() -> Iterator[str]:
     """What changes when the files that decide about a net do: in a checkout they do between two versions."""
     package = Path(__file__).resolve().parents[1]
-    for place in (package / "models", package / "models" / "archs", package / "inference"):
+    models = package / "models"
+    for place in (models, models / "archs", models / "ncnn", package / "inference"):
         for file in sorted(os.scandir(place), key=lambda entry: entry.name):
             if file.name.endswith(".py"):
                 stat = file.stat()

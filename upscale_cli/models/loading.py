@@ -28,6 +28,8 @@ from upscale_cli.messages import command, option
 from upscale_cli.models.adapted import adapted
 from upscale_cli.models.archs import ARCHS, spandrel_adapter
 from upscale_cli.models.interface import LoadedNet, Recognised, SidecarMetadata, scales_named
+from upscale_cli.models.ncnn.files import ncnn_pair
+from upscale_cli.models.ncnn.reading import read_ncnn
 from upscale_cli.models.plugins import architecture, architectures
 from upscale_cli.models.registry import Spec, model_names, named
 from upscale_cli.models.store import Found, quiet
@@ -72,10 +74,11 @@ def load_net(path: Path, *, card: SidecarMetadata | None = None, say: Say = quie
     Raises:
         CheckpointError: not a checkpoint, damaged, unsafe, incomplete, or of no known architecture.
     """
-    state_dict, metadata = load_state_dict(path)
+    pair = ncnn_pair(path)
+    state_dict, metadata = ({}, _read_sidecar(pair[0].with_suffix(".json"))) if pair else load_state_dict(path)
     if card is not None:
         metadata = _completed(card, metadata)
-    recognised = recognise(state_dict, metadata, say=say)
+    recognised = read_ncnn(*pair, metadata) if pair else recognise(state_dict, metadata, say=say)
     if recognised is None:
         _refuse_fragment(path, state_dict)
         return LoadedNet(spandrel_adapter.describe(path, state_dict), state_dict)
@@ -157,8 +160,9 @@ def bare_net(net: LoadedNet) -> nn.Module:
     if arch.load is not None:
         module = arch.load(net.descriptor, net.state_dict)
     else:
+        config = dict(net.descriptor.config)  # it may be loaded by this, and not on the meta device
         with torch.device("meta"):
-            module = arch.net(**net.descriptor.config)
+            module = arch.net(**config)
         module.load_state_dict(net.state_dict, assign=True)
     return module.eval().requires_grad_(False)
 

@@ -11,6 +11,7 @@ from typing import Final
 
 from upscale_cli.events import Fetching, Listener, Note, Say
 from upscale_cli.models import store
+from upscale_cli.models.ncnn.files import WEIGHTS_ENDING
 from upscale_cli.models.registry import KERNELS, MODELS, Spec, is_known, rows_of, unknown_model
 from upscale_cli.models.store import CHECKPOINT_ENDINGS as CHECKPOINT_ENDINGS
 from upscale_cli.models.store import Found, Progress, is_offline, locate, quiet
@@ -33,7 +34,7 @@ CLEAN_CODECS: Final = frozenset({
 
 def is_checkpoint_path(name: str) -> bool:
     """Whether `-m` gives a file rather than a name: by its ending, or because it has a folder in it."""
-    return name.lower().endswith(CHECKPOINT_ENDINGS) or "/" in name or os.sep in name
+    return name.lower().endswith((*CHECKPOINT_ENDINGS, WEIGHTS_ENDING)) or "/" in name or os.sep in name
 
 
 def checkpoint_path(given: str, *, say: Say = quiet, progress: Progress = quiet) -> Path | None:

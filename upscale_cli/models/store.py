@@ -29,7 +29,8 @@ from upscale_cli.models.settings import write_cached as write_cached
 SEARCH_PATH_VARIABLE: Final = "UPSCALE_WEIGHTS"
 OFFLINE_VARIABLE: Final = "UPSCALE_OFFLINE"
 
-CHECKPOINT_ENDINGS: Final = (".pth", ".pt", ".ckpt", ".safetensors", ".onnx")
+CHECKPOINT_ENDINGS: Final = (".pth", ".pt", ".ckpt", ".safetensors", ".onnx", ".param")
+"""Of files that are checkpoints whatever lies next to them; a .bin may be anything."""
 
 Progress = Callable[[int, int | None], None]
 """Takes the bytes that are there, and how many there will be where that is known."""

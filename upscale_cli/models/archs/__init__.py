@@ -4,7 +4,6 @@ from typing import Final
 
 ARCHS: Final[dict[str, str]] = {
     "rrdbnet": "upscale_cli.models.archs.rrdbnet:ARCH",
-    "realcugan": "upscale_cli.models.archs.realcugan:ARCH",
     "srvgg": "upscale_cli.models.archs.srvgg:ARCH",
     "espcn": "upscale_cli.models.archs.espcn:ARCH",
     "amcanet": "upscale_cli.models.archs.amcanet:ARCH",
@@ -21,6 +20,7 @@ ARCHS: Final[dict[str, str]] = {
     "meta-sr": "upscale_cli.models.archs.metasr:ARCH",
     "pds": "upscale_cli.models.archs.pds:ARCH",
     "pisr": "upscale_cli.models.archs.pisr:ARCH",
+    "realcugan": "upscale_cli.models.archs.realcugan:ARCH",
     "rfdn": "upscale_cli.models.archs.rfdn:ARCH",
     "san": "upscale_cli.models.archs.san:ARCH",
     "span": "upscale_cli.models.archs.span:ARCH",

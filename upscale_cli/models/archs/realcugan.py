@@ -178,7 +178,8 @@ def recognise(state_dict: Mapping[str, Tensor], metadata: SidecarMetadata) -> Re
         arch=ARCH.name,
         config={"scale": scale, "se": se},
         scales=(scale,),
-        halo=-(-PADDING[scale] // MULTIPLES[scale]) * MULTIPLES[scale],
+        # One pixel more than what is used up, for what is halved inside; as windows begin.
+        halo=-(-(PADDING[scale] + 1) // MULTIPLES[scale]) * MULTIPLES[scale],
         exact=not se,
         sees_whole=se,
         # Without SE tiles are exact where they begin at such pixels. With it the picture comes as a whole, and the net

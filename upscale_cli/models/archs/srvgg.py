@@ -22,15 +22,20 @@ Activation = Literal["prelu", "relu", "leakyrelu"]
 class SRVGGNetCompact(nn.Module):
     """One convolution in, `num_conv` in between, one out; each but the last followed by its activation.
 
-    Shapes: (N, num_in_ch, H, W) in [0, 1] to (N, num_in_ch, upscale * H, upscale * W), not clamped.
+    Args:
+        out_scale: that the result is shrunk to by cubic convolution, where it is not `upscale`: so the ncnn files of
+            realesr-animevideov3 make x2 and x3 of the one net for x4.
+
+    Shapes: (N, num_in_ch, H, W) in [0, 1] to (N, num_in_ch, out_scale * H, out_scale * W), not clamped.
     """
 
     def __init__(
         self, num_in_ch: int = 3, num_feat: int = 64, num_conv: int = 32, upscale: int = 4,
-        act_type: Activation = "prelu",
+        act_type: Activation = "prelu", out_scale: int | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         self.scale = upscale
+        self.shrink = (out_scale or upscale) / upscale
         layers: list[nn.Module] = [nn.Conv2d(num_in_ch, num_feat, 3, padding=1), _activation(act_type, num_feat)]
         for _ in range(num_conv):
             layers += [nn.Conv2d(num_feat, num_feat, 3, padding=1), _activation(act_type, num_feat)]
@@ -40,7 +45,9 @@ class SRVGGNetCompact(nn.Module):
 
     def forward(self, lr: Tensor) -> Tensor:
         residual: Tensor = self.upsampler(self.body(lr))  # (N, C, upscale * H, upscale * W)
-        return residual + F.interpolate(lr, scale_factor=self.scale, mode="nearest")
+        sr = residual + F.interpolate(lr, scale_factor=self.scale, mode="nearest")
+        # a = -0.75, four taps whatever the scale, as ncnn's own
+        return sr if self.shrink == 1 else F.interpolate(sr, scale_factor=self.shrink, mode="bicubic")
 
 
 def _activation(act_type: Activation, num_feat: int) -> nn.Module:
@@ -78,20 +85,33 @@ def recognise(state_dict: Mapping[str, Tensor], metadata: SidecarMetadata) -> Re
         assumed = () if metadata.activation else ("activation relu",)
 
     num_conv = len(convs) - 2
+    out_scale = _out_scale(metadata, upscale)
     descriptor = Descriptor(
         arch=ARCH.name,
         config={
             "num_in_ch": num_in_ch, "num_feat": num_feat, "num_conv": num_conv, "upscale": upscale,
-            "act_type": act_type,
+            "act_type": act_type, **({} if out_scale == upscale else {"out_scale": out_scale}),
         },
-        scales=(upscale,),
+        scales=(out_scale,),
         channels=num_in_ch,
         colour="rgb" if num_in_ch == 3 else "luma",
-        halo=num_conv + 2,  # every 3x3 convolution reaches one pixel further
+        # Every 3x3 convolution reaches one pixel further, and cubic convolution two of the larger ones.
+        halo=num_conv + 2 + (out_scale != upscale),
         exact=True,
         depth=counted(num_conv + 2, "convolution"),
     )  # fmt: skip
     return Recognised(descriptor, dict(state_dict), assumed)
+
+
+def _out_scale(metadata: SidecarMetadata, upscale: int) -> int:
+    """What a card states as the scale that the result is shrunk to; else that of the net.
+
+    Only for nets of x2, x4 and x8, whose shares are exact numbers, so that sides are never one pixel short.
+    """
+    arch = metadata.stated.get("arch")
+    stated = arch.get("out_scale") if isinstance(arch, Mapping) else None
+    is_exact = upscale & (upscale - 1) == 0
+    return stated if is_exact and isinstance(stated, int) and 1 <= stated < upscale else upscale
 
 
 def lacks(state_dict: Mapping[str, Tensor]) -> str | None:

@@ -69,11 +69,13 @@ class _Reader:
         if kind in FP32:
             return self.plain(count, layer)
         if kind == INT8:
-            raise NcnnError(f"is quantised to 8 bits ({layer.about}), which is not understood. Use the fp16 or fp32 file")
+            raise NcnnError(
+                f"is quantised to 8 bits ({layer.about}), which is not understood. Use the fp16 or fp32 file"
+            )
         if kind != FP16:
             raise NcnnError(
-                f"has weights of an unknown kind (0x{kind:08X}, {layer.about}): quantised, or not of this graph. Use the "
-                "fp16 or fp32 file, and its own .param"
+                f"has weights of an unknown kind (0x{kind:08X}, {layer.about}): quantised, or not of this graph. Use "
+                "the fp16 or fp32 file, and its own .param"
             )
         values = np.frombuffer(self._take(2 * count, layer), "<f2").astype(np.float32)
         self._take(-2 * count % 4, layer)

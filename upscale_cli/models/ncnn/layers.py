@@ -60,7 +60,7 @@ def check_layers(graph: Graph) -> None:
     if unknown:
         more = f" and {len(unknown) - 4} more" if len(unknown) > 4 else ""
         raise NcnnError(
-            f"has operations that no net of this application has in its ncnn form: {', '.join(unknown[:4])[:160]}{more}. "
+            f"has operations that no net known here has in its ncnn form: {', '.join(unknown[:4])[:160]}{more}. "
             "Use the .pth, .safetensors or .onnx file of that net"
         )
     for layer in graph.layers:
@@ -87,7 +87,9 @@ def run(graph: Graph, weights: Mapping[str, tuple[Tensor, Tensor | None]], lr: T
         try:
             made = _made(layer, given, weights.get(layer.name))
         except (RuntimeError, ValueError, IndexError, TypeError) as error:
-            raise NcnnError(f"does not fit together: {layer.about} cannot take what the layers before it make") from error
+            raise NcnnError(
+                f"does not fit together: {layer.about} cannot take what the layers before it make"
+            ) from error
         for name in layer.outputs:
             blobs[name] = made
     return blobs

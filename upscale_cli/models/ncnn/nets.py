@@ -10,13 +10,13 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from upscale_cli.errors import printable
+from upscale_cli.models.archs import realcugan
 from upscale_cli.models.interface import Recognised, SidecarMetadata
 from upscale_cli.models.ncnn import layers
 from upscale_cli.models.ncnn.blobs import Weights
@@ -24,10 +24,13 @@ from upscale_cli.models.ncnn.param import Graph, Layer, NcnnError
 from upscale_cli.models.plugins import architecture
 
 PROBE: Final = (8, 12)
-"""LR pixels, (height, width), of the picture that a graph is tried on; what `least_side` asks for is added."""
+"""LR pixels, (height, width), of the picture that a graph is tried on; what a net needs at least is added."""
 
 TOLERANCE: Final = 1e-6
 """Of the largest value, by which graph and net may differ in float64; constants in a graph are float32."""
+
+MOST_SCALE: Final = 16
+"""Of a sub-pixel layer."""
 
 KNOWN: Final = "RRDBNet (ESRGAN, Real-ESRGAN), SRVGGNetCompact, SPAN and Real-CUGAN"
 
@@ -42,8 +45,10 @@ class Candidate:
     Attributes:
         arch: its architecture, by name.
         config: of its net.
-        stated: what keys and shapes do not show of it, for `recognise`.
+        stated: what keys and shapes do not show of it and a card has under `arch`.
         activation: likewise.
+        assumed: what neither a graph nor weights show: by what a card calls it, in words.
+        least_side: LR pixels that the net must have.
         before: what the ncnn tools do to a picture ahead of the graph, and our net does inside.
         after: what they do afterwards: (what the graph makes, LR picture).
     """
@@ -51,7 +56,9 @@ class Candidate:
     arch: str
     config: Mapping[str, Any]
     stated: Mapping[str, Any] = field(default_factory=dict)
-    activation: str | None = None
+    activation: Literal["relu", "leakyrelu"] | None = None
+    assumed: Mapping[str, str] = field(default_factory=dict)
+    least_side: int = 0
     before: Callable[[Tensor], Tensor] = lambda lr: lr
     after: Callable[[Tensor, Tensor], Tensor] = lambda sr, _: sr
 
@@ -69,11 +76,11 @@ def recognise(graph: Graph, weights: Mapping[str, Weights], metadata: SidecarMet
         if candidate is None:
             continue
         try:
-            keys = _proved(graph, weights, candidate)
+            net, keys = _proved(graph, weights, candidate)
         except NcnnError as error:
             reasons.append(str(error))
             continue
-        recognised = _recognised(candidate, _state_dict(candidate, keys, weights), metadata)
+        recognised = _recognised(candidate, _state_dict(net, keys, weights), metadata)
         if recognised is not None:
             return recognised
     counts = Counter(layer.kind for layer in layers.weighted(graph))
@@ -84,38 +91,43 @@ def recognise(graph: Graph, weights: Mapping[str, Weights], metadata: SidecarMet
     ))  # fmt: skip
 
 
-def _recognised(
-    candidate: Candidate, state_dict: Mapping[str, Tensor], metadata: SidecarMetadata
-) -> Recognised | None:
+def _recognised(candidate: Candidate, state_dict: Mapping[str, Tensor], metadata: SidecarMetadata) -> Recognised | None:
     """As the architecture knows it; None where it sees another net in the weights than the graph is."""
-    facts = replace(metadata, stated={**metadata.stated, **candidate.stated})
-    if candidate.activation == "leakyrelu" or candidate.activation == "relu":
-        facts = replace(facts, activation=candidate.activation)
+    said = metadata.stated.get("arch")
+    arch = {**(said if isinstance(said, Mapping) else {}), **candidate.stated}
+    facts = replace(
+        metadata, stated={**metadata.stated, "arch": arch}, activation=candidate.activation or metadata.activation
+    )
     recognised = architecture(candidate.arch).recognise(state_dict, facts)
     if recognised is None or dict(recognised.descriptor.config) != dict(candidate.config):
         return None
-    return recognised
+    assumed = tuple(words for name, words in candidate.assumed.items() if name not in arch)
+    return replace(recognised, assumed=recognised.assumed + assumed)
 
 
 # Proof
 
 
-def _proved(graph: Graph, weights: Mapping[str, Weights], candidate: Candidate) -> dict[str, Layer]:
-    """The graph's layers by the name of our net's module.
+def _proved(graph: Graph, weights: Mapping[str, Weights], candidate: Candidate) -> tuple[nn.Module, dict[str, Layer]]:
+    """(our net, the graph's layers by the name of its module).
 
     Raises:
         NcnnError: the net does not compute what the graph computes.
     """
-    net = architecture(candidate.arch).net(**candidate.config).double().eval().requires_grad_(False)
-    side = int(getattr(net, "least_side", 1))
+    make = architecture(candidate.arch).net
+    with torch.device("meta"):  # a graph may suggest a net far larger than itself
+        needed = sum(module.weight.numel() for _, module in _learnt(make(**candidate.config)))
+    given = sum(weights[layer.name].weight.size for layer in layers.weighted(graph))
+    if needed != given:
+        raise NcnnError(f"looks like {candidate.arch}, but has {given:,} weights, where that has {needed:,}: refused")
+    net = make(**candidate.config).double().eval().requires_grad_(False)
     generator = torch.Generator().manual_seed(0)
-    channels = int(candidate.config.get("num_in_ch", 3))
-    lr = torch.rand(1, channels, *(length + side for length in PROBE), dtype=torch.float64, generator=generator)
-    held = {
-        layer.name: _made_up(weights[layer.name], generator) if layer in layers.weighted(graph) else
-        (torch.from_numpy(weights[layer.name].weight).double(), None)
-        for layer in graph.layers if layer.name in weights
-    }  # fmt: skip
+    sides = [length + candidate.least_side for length in PROBE]
+    lr = torch.rand(1, candidate.config.get("num_in_ch", 3), *sides, dtype=torch.float64, generator=generator)
+    held: dict[str, Held] = {
+        layer.name: (torch.from_numpy(weights[layer.name].weight).double(), None) for layer in graph.of("MemoryData")
+    }
+    held |= {layer.name: _made_up(weights[layer.name], generator) for layer in layers.weighted(graph)}
     with torch.inference_mode():
         blobs = layers.run(graph, held, candidate.before(lr))
         pairing = _Pairing(graph, held, blobs, net, candidate)
@@ -123,7 +135,7 @@ def _proved(graph: Graph, weights: Mapping[str, Weights], candidate: Candidate) 
         made = candidate.after(blobs[_unclamped(graph)], lr)
     if not _alike(sr, made):
         raise NcnnError(f"looks like {candidate.arch}, but computes something else after its last layer: refused")
-    return pairing.keys
+    return net, pairing.keys
 
 
 def _made_up(real: Weights, generator: torch.Generator) -> Held:
@@ -153,7 +165,7 @@ class _Pairing:
         self, graph: Graph, held: Mapping[str, Held], blobs: Mapping[str, Tensor], net: nn.Module, candidate: Candidate
     ) -> None:
         self._held, self._blobs, self._net, self._arch = held, blobs, net, candidate.arch
-        self._names = {module: name for name, module in net.named_modules() if isinstance(module, LEARNT)}
+        self._names: dict[nn.Module, str] = {module: name for name, module in _learnt(net)}
         self._rest = layers.weighted(graph)
         self.keys: dict[str, Layer] = {}
 
@@ -193,8 +205,12 @@ class _Pairing:
         self.keys[name] = layer
 
 
-LEARNT: Final = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.PReLU)
-"""Modules that hold weights."""
+Learnt = nn.Conv2d | nn.ConvTranspose2d | nn.Linear | nn.PReLU
+
+
+def _learnt(net: nn.Module) -> Iterator[tuple[str, Learnt]]:
+    """The modules that hold weights, by name."""
+    return ((name, module) for name, module in net.named_modules() if isinstance(module, Learnt))
 
 
 def _as_ours(module: nn.Module, weight: Tensor, bias: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
@@ -210,46 +226,54 @@ def _as_ours(module: nn.Module, weight: Tensor, bias: Tensor | None) -> tuple[Te
             return (weight, bias) if weight.ndim == 1 else (None, None)
 
 
-def _state_dict(
-    candidate: Candidate, keys: Mapping[str, Layer], weights: Mapping[str, Weights]
-) -> dict[str, Tensor]:
-    """The weights under our net's keys; what the graph has no weights for is as the net makes it."""
-    net = architecture(candidate.arch).net(**candidate.config)
-    modules = dict(net.named_modules())
-    state_dict = dict(net.state_dict())
-    for name, layer in keys.items():
-        held = weights[layer.name]
-        bias = None if held.bias is None else torch.from_numpy(held.bias)
-        weight, bias = _as_ours(modules[name], torch.from_numpy(held.weight), bias)
-        if weight is not None:
-            state_dict[f"{name}.weight"] = weight
-        if f"{name}.bias" in state_dict:
-            state_dict[f"{name}.bias"] = torch.zeros_like(state_dict[f"{name}.bias"]) if bias is None else bias
+def _state_dict(net: nn.Module, keys: Mapping[str, Layer], weights: Mapping[str, Weights]) -> dict[str, Tensor]:
+    """The weights under our net's keys; what the graph has none for is as the net makes it, and biases are zero."""
+    state_dict: dict[str, Tensor] = {}
+    for key, made in net.state_dict().items():
+        name, _, part = key.rpartition(".")
+        if name not in keys:
+            state_dict[key] = made.float()
+            continue
+        held = weights[keys[name].name]
+        given = None if held.bias is None else torch.from_numpy(held.bias)
+        weight, bias = _as_ours(net.get_submodule(name), torch.from_numpy(held.weight), given)
+        ours = weight if part == "weight" else bias
+        state_dict[key] = torch.zeros(made.shape) if ours is None else ours
     return state_dict
 
 
 # Candidates
 
 
+def _factor(shuffle: Layer) -> int:
+    """Of a sub-pixel layer, or of its inverse."""
+    factor = shuffle.whole(0, 1)
+    if not 1 <= factor <= MOST_SCALE:
+        raise NcnnError(f"{shuffle.about} has the factor {factor}, which no net here has: refused")
+    return factor
+
+
 def _srvgg(graph: Graph, weights: Mapping[str, Weights]) -> Candidate | None:
-    """A row of convolutions, one sub-pixel layer, the picture added; shrunk again in realesr-animevideov3's x2 and x3."""
+    """A row of convolutions, a sub-pixel layer, the picture added; shrunk again in realesr-animevideov3's x2 and x3."""
     convs, shuffles, resized = graph.of("Convolution"), graph.of("PixelShuffle"), graph.of("Interp")
     if len(convs) < 3 or len(shuffles) != 1 or graph.of("Deconvolution", "InnerProduct", "Concat"):
         return None
     num_feat, num_in_ch = weights[convs[0].name].weight.shape[:2]
-    upscale = shuffles[0].whole(0, 1)
+    upscale = _factor(shuffles[0])
     slopes = {layer.real(0) for layer in graph.of("ReLU")} | {
         float((layer.array(10) or (0.0,))[0]) for layer in convs if layer.whole(9) in (1, 2)
     }
-    act_type = "prelu" if graph.of("PReLU") else "leakyrelu" if slopes == {0.1} else "relu"
+    activation: Literal["relu", "leakyrelu"] | None = "leakyrelu" if slopes == {0.1} else "relu"
+    if graph.of("PReLU"):
+        activation = None
     config = {
         "num_in_ch": num_in_ch, "num_feat": num_feat, "num_conv": len(convs) - 2, "upscale": upscale,
-        "act_type": act_type,
+        "act_type": activation or "prelu",
     }  # fmt: skip
     shrunk = [layer.real(1) for layer in resized if layer.whole(0) == 3]
-    out_scale = round(upscale * shrunk[0]) if len(shrunk) == 1 else upscale
+    out_scale = round(upscale * shrunk[0]) if len(shrunk) == 1 and 0 < shrunk[0] < 1 else upscale
     stated = {"out_scale": out_scale} if out_scale != upscale else {}
-    return Candidate(arch="srvgg", config=config | stated, stated=stated, activation=act_type)
+    return Candidate(arch="srvgg", config=config | stated, stated=stated, activation=activation)
 
 
 def _rrdbnet(graph: Graph, weights: Mapping[str, Weights]) -> Candidate | None:
@@ -264,19 +288,40 @@ def _rrdbnet(graph: Graph, weights: Mapping[str, Weights]) -> Candidate | None:
         "num_block": num_block,
         "num_grow_ch": len(weights[convs[1].name].weight),
         "num_up": len(graph.of("Interp")),
-        "unshuffle": folds[0].whole(0, 1) if folds else 1,
+        "unshuffle": _factor(folds[0]) if folds else 1,
     }
     return Candidate(arch="rrdbnet", config=config)
+
+
+def _span(graph: Graph, weights: Mapping[str, Weights]) -> Candidate | None:
+    """Blocks of three convolutions whose result is an attention map. What is subtracted first is a constant."""
+    convs, shuffles = graph.of("Convolution"), graph.of("PixelShuffle")
+    if len(graph.of("Concat")) != 1 or len(shuffles) != 1 or len(convs) < 7 or not graph.of("Sigmoid"):
+        return None
+    num_feat, num_in_ch = weights[convs[0].name].weight.shape[:2]
+    config = {
+        "num_in_ch": num_in_ch, "num_feat": num_feat, "num_block": (len(convs) - 4) // 3,
+        "upscale": _factor(shuffles[0]),
+    }  # fmt: skip
+    constants = graph.of("MemoryData")
+    if not constants:
+        return Candidate(arch="span", config=config | {"img_range": None}, stated={"norm": False})
+    factors = [layer.real(2) for layer in graph.of("BinaryOp") if layer.whole(0) == 2 and layer.whole(1)]
+    normalisation = {
+        # As they were before they became float32: 0.4488.
+        "rgb_mean": tuple(round(float(value), 7) for value in weights[constants[0].name].weight.flat),
+        "img_range": factors[0] if factors else 1.0,
+    }
+    return Candidate(arch="span", config=config | normalisation, stated=normalisation)
 
 
 def _realcugan(graph: Graph, _: Mapping[str, Weights]) -> Candidate | None:
     """Two U-nets; padding, and for x4 the picture that is added, are the tools' part."""
     rising = graph.of("Deconvolution")
-    if len(rising) != 5 - 1 and len(rising) != 5:
+    if len(rising) != 4:
         return None
     scale = 4 if graph.of("PixelShuffle") else 3 if any(layer.whole(1) == 5 for layer in rising) else 2
-    net = architecture("realcugan").net
-    padding = int(net(scale).padding)
+    padding = realcugan.PADDING[scale]
 
     def before(lr: Tensor) -> Tensor:
         return F.pad(lr, (padding,) * 4, mode="reflect")
@@ -285,17 +330,13 @@ def _realcugan(graph: Graph, _: Mapping[str, Weights]) -> Candidate | None:
         return sr + F.interpolate(lr, scale_factor=4, mode="nearest") if scale == 4 else sr
 
     config = {"scale": scale, "se": bool(graph.of("Pooling"))}
-    return Candidate(arch="realcugan", config=config, before=before, after=after)
+    # The tools give the graph 0 and 1 whichever it is; the published code does not.
+    assumed = {"pro": 'black and white at 0 and 1 (not those of a "pro" model)'} if config["se"] and scale < 4 else {}
+    return Candidate(
+        arch="realcugan", config=config, assumed=assumed, least_side=4 * (padding // 4 + 1), before=before, after=after
+    )
 
 
 _CANDIDATES: Final[tuple[Callable[[Graph, Mapping[str, Weights]], Candidate | None], ...]] = (
-    _rrdbnet, _realcugan, _srvgg,
+    _rrdbnet, _realcugan, _span, _srvgg,
 )  # fmt: skip
-
-
-def known_parameters(recognised: Recognised) -> Iterator[str]:
-    """The keys of a net that came as an ncnn file."""
-    return iter(recognised.state_dict)
-
-
-__all__ = ["KNOWN", "Candidate", "printable", "recognise"]

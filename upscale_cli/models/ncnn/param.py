@@ -62,7 +62,9 @@ class Layer:
         """
         value = self.params.get(number, default)
         if isinstance(value, tuple) or value != int(value):
-            raise NcnnError(f"{self.about} has the parameter {number}={value}, where a whole number is wanted. {_AGAIN}")
+            raise NcnnError(
+                f"{self.about} has the parameter {number}={value}, where a whole number is wanted. {_AGAIN}"
+            )
         return int(value)
 
     def real(self, number: int, default: float = 0.0) -> float:
@@ -116,8 +118,6 @@ def parse_param(data: bytes) -> Graph:
     Raises:
         NcnnError: it is none, is damaged, or has several inputs or outputs.
     """
-    if len(data) > MOST_BYTES:
-        raise NcnnError(f"has more than {MOST_BYTES >> 20} MB, which no ncnn graph has. {_AGAIN}")
     try:
         lines = data.decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
@@ -190,7 +190,9 @@ def _linked(layers: list[Layer], blob_count: int) -> Graph:
     for layer in layers:
         for blob in layer.inputs:
             if blob not in made:
-                raise NcnnError(f"is damaged: {layer.about} takes {printable(blob)[:60]}, which no layer before it makes")
+                raise NcnnError(
+                    f"is damaged: {layer.about} takes {printable(blob)[:60]}, which no layer before it makes"
+                )
             used.add(blob)
         for blob in layer.outputs:
             if blob in made:
