@@ -96,4 +96,5 @@ def test_the_published_net_keeps_the_picture(tmp_path: Path, run: Run) -> None:
     Image.fromarray(lr[:5, :9]).save(tmp_path / "small.png")
     result = run(tmp_path / "small.png", "-m", FILE, "-o", tmp_path / "sr.png")
     assert result.code == 0, result.err
-    assert Image.open(tmp_path / "sr.png").size == (18, 10)
+    with Image.open(tmp_path / "sr.png") as picture:
+        assert picture.size == (18, 10)
