@@ -139,6 +139,15 @@ def _conv_transpose(graph: Nodes, layer: nn.ConvTranspose2d, x: str) -> str:
     )  # fmt: skip
 
 
+def _batch_norm(graph: Nodes, layer: nn.BatchNorm2d, x: str) -> str:
+    """As it is after training: by the statistics that the checkpoint holds."""
+    values = [layer.weight, layer.bias, layer.running_mean, layer.running_var]
+    known = [value for value in values if value is not None]
+    if layer.training or len(known) < len(values):
+        raise NotTranslatableError("a normalisation by the picture's own statistics")
+    return graph.add("BatchNormalization", x, *map(graph.weight, known), epsilon=float(layer.eps))
+
+
 def _prelu(graph: Nodes, x: str, weight: Tensor) -> str:
     slopes = weight.detach() if weight.numel() == 1 else weight.detach().reshape(-1, 1, 1)
     return graph.add("PRelu", x, graph.constant(slopes.to("cpu", torch.float32).numpy()))
@@ -280,6 +289,7 @@ def _silu(graph: Nodes, x: str, inplace: bool = False) -> str:  # noqa: ARG001  
 MODULES: Final[Mapping[type[nn.Module], Callable[..., str]]] = {
     nn.Conv2d: _conv,
     nn.ConvTranspose2d: _conv_transpose,
+    nn.BatchNorm2d: _batch_norm,
     nn.PReLU: lambda graph, layer, x: _prelu(graph, x, layer.weight),
     nn.ReLU: lambda graph, _, x: graph.add("Relu", x),
     nn.LeakyReLU: lambda graph, layer, x: _leaky(graph, x, layer.negative_slope),

@@ -154,7 +154,10 @@ def recognise(state_dict: Mapping[str, Tensor], metadata: SidecarMetadata) -> Re
 def lacks(state_dict: Mapping[str, Tensor]) -> str | None:
     """The first key that is missing where others are of dense blocks or of the layers around them."""
     keys = {_new_key(key) for key in _without_sequence_numbers(state_dict)}
-    ours = any(".rdb1.conv1." in key for key in keys) or "conv_first.weight" in keys
+    stems = {stem.removesuffix(".weight") for stem in NEEDED}
+    ours = any(".rdb1.conv1." in key for key in keys) or (
+        "conv_first.weight" in keys and all(key.rpartition(".")[0] in stems or ".rdb" in key for key in keys)
+    )  # conv_first alone is in many other nets
     if not ours or any(".conv1x1." in key for key in keys):
         return None
     return next((key for key in NEEDED if key not in keys), None)
