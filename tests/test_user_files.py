@@ -66,6 +66,7 @@ def test_a_stem_is_a_model(home: Path, run: Run, photo: Path, tmp_path: Path) ->
     assert by_path.code == 0
     assert (tmp_path / "large.png").read_bytes() == (tmp_path / "same.png").read_bytes()
     assert run("models", "path", "2x-Own_v1").out.strip() == str(path)
+    assert run("models", "verify", "2x-Own_v1").out == f"unpinned  2x-Own_v1  {path}\n"
     assert f"{path}\nA checkpoint of espcn x2" in run("models", "info", "2x-Own_v1").out
     assert "2x-Own_v1" in complete_model("2x-")
     assert checkpoint_path("2x-own_V1.safetensors") == path, "with its ending, too"

@@ -1,5 +1,6 @@
 """OpenModelDB's models against a local server: searched, agreed to, fetched, verified; what is kept of the index."""
 
+import dataclasses
 import hashlib
 import importlib.util
 import json
@@ -19,6 +20,7 @@ from tests.server import Answer, Handler, Server, status, web_page, whole
 from upscale_cli.errors import CheckpointError, FetchError, UnknownModelError
 from upscale_cli.models import other_programs, store, zoo_fetch, zoo_index
 from upscale_cli.models.download import Patience
+from upscale_cli.models.registry import MODELS
 from upscale_cli.models.store import bundled_folder
 from upscale_cli.models.zoo import model_of, read_models, search
 from upscale_cli.models.zoo_fetch import agree, has_to_agree, located, obtain_zoo, zoo_model
@@ -280,6 +282,11 @@ def test_a_model_is_fetched_once_and_upscales(zoo: Zoo, run: Run, photo: Path, t
     record = json.loads(run("models", "info", "omdb:2x-Own", "--json").out)
     assert record["path"] == run("models", "path", "omdb:2x-Own").out.strip()
     assert "from OpenModelDB, espcn" in run("models", "list").out
+    verified = run("models", "verify", "omdb:2x-Own")
+    assert verified.code == 0
+    assert verified.out.startswith("ok        omdb:2x-Own x2")
+    (store.zoo_folder() / "2x-Own.safetensors").write_bytes(NET[:-1] + b"\0")
+    assert run("models", "verify", "omdb:2x-Own").code == 1
 
 
 def test_a_licence_that_forbids_is_agreed_to_once(zoo: Zoo, run: Run, photo: Path, tmp_path: Path) -> None:
@@ -361,6 +368,15 @@ def test_a_file_that_was_put_there_by_hand_is_found_by_its_sum() -> None:
         obtain_zoo("1x-Paged")
     placed.write_bytes(NET)
     assert obtain_zoo("1x-Paged") == placed
+
+
+@pytest.mark.usefixtures("zoo")
+def test_an_official_file_of_the_registry_is_its_own_here_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = dataclasses.replace(MODELS[0], file="own.safetensors", size=len(NET), sha256=SHA256)
+    monkeypatch.setattr(zoo_fetch, "MODELS", (spec,))
+    store.cache_folder().mkdir(parents=True, exist_ok=True)
+    (store.cache_folder() / spec.file).write_bytes(NET)
+    assert obtain_zoo("1x-Paged") == store.cache_folder() / spec.file
 
 
 def test_offline_only_what_is_here(zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,7 @@
 """`upscale models ...`: the registry and the files on this machine, shown. Imports no torch unless a file is opened."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -173,14 +173,31 @@ def verify(names: Sequence[str], *, as_json: bool) -> bool:
     shown as unpinned and is no failure.
     """
     good = True
-    for spec in _rows(names):
-        for path, state in _states(spec):
-            good = good and state != "wrong" and not (names and state == "absent")
-            if as_json:
-                print(json.dumps({"model": spec.model, "scale": spec.scale, "path": str(path), "state": state}))
-            else:
-                print(f"{state:<10}{spec.model} x{spec.scale}  {printable(str(path))}")
+    for model, scale, path, state in _compared(names):
+        good = good and state != "wrong" and not (names and state == "absent")
+        if as_json:
+            print(json.dumps({"model": model, "scale": scale, "path": str(path), "state": state}))
+        else:
+            print(f"{state:<10}{model}{'' if scale is None else f' x{scale}'}  {printable(str(path))}")
     return good
+
+
+def _compared(names: Sequence[str]) -> Iterator[tuple[str, int | None, Path, str]]:
+    """(model, scale, file, state) of every file; a file of the user's has no pinned sum, so its scale is not known."""
+    for name in names or dict.fromkeys(spec.model for spec in MODELS):
+        id = zoo_id(name)
+        if id is not None:
+            from upscale_cli.models.zoo_fetch import located, zoo_model
+
+            model = zoo_model(id)
+            found = located(model)
+            yield name, model.scale, found or Path(id), "absent" if found is None else "ok"
+        elif (file := checkpoint_path(name)) is not None:
+            yield name, None, file, "unpinned"
+        else:
+            for spec in rows_of(name):
+                for path, state in _states(spec):
+                    yield spec.model, spec.scale, path, state
 
 
 def _states(spec: Spec) -> list[tuple[Path, str]]:
@@ -247,10 +264,6 @@ def checkpoint_path_here(name: str) -> Path | None:
     if place is None:
         raise CheckpointError(f"{name}: is not on this machine. Get it with `upscale models fetch {name}`.")
     return place
-
-
-def _rows(names: Sequence[str]) -> list[Spec]:
-    return [spec for name in names for spec in rows_of(name)] if names else list(MODELS)
 
 
 def _record(spec: Spec, found: Found | None) -> dict[str, Any]:

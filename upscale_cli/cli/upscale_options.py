@@ -176,8 +176,8 @@ class ModelGroup:
             "--model",
             show_default=False,
             autocompletion=complete_model,
-            help="A name (see `upscale models list`) or a checkpoint file. A+B: one after the other; A:0.7,B:0.3: "
-            "their weights mixed. Repeat it for one output per model. "
+            help="A name (`upscale models list`), omdb:ID of OpenModelDB, or a checkpoint: its path or stem. A+B: one "
+            "after the other; A:0.7,B:0.3: their weights mixed. Repeat it for one output per model. "
             "Default: the best on this machine for photos; for clips espcn-robust, or espcn where hardly compressed.",
         ),
     ] = None

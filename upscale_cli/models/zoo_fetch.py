@@ -13,17 +13,15 @@ from upscale_cli.models import agreements, store
 from upscale_cli.models.archs import ARCHS
 from upscale_cli.models.download import Patience, RefusedError, download
 from upscale_cli.models.fetch import on_mirror
+from upscale_cli.models.registry import MODELS
 from upscale_cli.models.store import OFFLINE_VARIABLE, Progress, has_sha256, quiet
-from upscale_cli.models.user_files import every_checkpoint
+from upscale_cli.models.user_files import UserFile, every_checkpoint
 from upscale_cli.models.zoo import PREFIX, Resource, ZooModel, model_of
 from upscale_cli.models.zoo_index import current_index
 from upscale_cli.models.zoo_kept import cached_index
 
-OURS: Final = {
-    "esrgan": "rrdbnet", "compact": "srvgg", "span": "span", "real-cugan": "cugan", "cugan": "cugan",
-    "sr-res-net": "srresnet",
-}  # fmt: skip
-"""OpenModelDB's names of architectures, and ours."""
+OURS: Final = {"esrgan": "rrdbnet", "compact": "srvgg", "cugan": "realcugan"}
+"""OpenModelDB's names of architectures, plain, and ours, where they are not the same."""
 
 FEW: Final = 2
 """Failures in a row after which another address is tried, where there is one."""
@@ -50,11 +48,19 @@ def located(model: ZooModel) -> Path | None:
         if has_sha256(path, resource.size, resource.sha256):
             return path
     sizes = {resource.size: resource for resource in reversed(model.resources) if resource.size is not None}
-    for file in every_checkpoint():
+    for file in (*_fetched(), *every_checkpoint()):
         wanted = sizes.get(file.size)
         if wanted is not None and has_sha256(file.path, wanted.size, wanted.sha256):
             return file.path
     return None
+
+
+def _fetched() -> Iterator[UserFile]:
+    """Official files of the registry: some of OpenModelDB's models are the same."""
+    for spec in MODELS:
+        path = store.cache_folder() / spec.file
+        if spec.size is not None and store.is_file(path):
+            yield UserFile(path, "", spec.size)
 
 
 def has_to_agree(model: ZooModel) -> bool:
@@ -134,7 +140,14 @@ def _is_onnx(resource: Resource) -> bool:
 
 def _needs_onnx(model: ZooModel) -> bool:
     """Whether its checkpoints cannot be read here, so that a graph is better: a net that only spandrel knows."""
-    return OURS.get(model.arch) not in ARCHS and importlib.util.find_spec("spandrel") is None
+    name = _plain(model.arch)
+    is_ours = OURS.get(name, name) in set(map(_plain, ARCHS))
+    return not is_ours and importlib.util.find_spec("spandrel") is None
+
+
+def _plain(arch: str) -> str:
+    """Without what is written in different ways: "sr-res-net", "SRResNet"."""
+    return "".join(filter(str.isalnum, arch.lower()))
 
 
 def _given_up(model: ZooModel, reasons: list[str]) -> FetchError:
