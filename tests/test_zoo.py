@@ -395,6 +395,13 @@ def test_a_users_mirror_stands_in_for_the_site_and_all_hosts(zoo: Zoo, monkeypat
     zoo.answers = {"/mirror/openmodeldb.json": status(200, json.dumps(zoo.index).encode())}
     assert obtain_zoo("1x-Paged").read_bytes() == NET
     assert zoo.asked == ["/mirror/openmodeldb.json", "/mirror/1x-Paged.safetensors"]
+    paged = entry("https://mega.nz/file/a", license="CC-BY-NC-4.0", resources=[
+        {"type": "pth", "size": 9, "sha256": "1" * 64, "urls": ["https://mega.nz/file/a"]}
+    ])  # fmt: skip
+    (model,) = read_models({"1x-Closed": paged}).values()
+    assert has_to_agree(model), "the mirror has what hosts give to browsers only"
+    monkeypatch.delenv("UPSCALE_MIRROR")
+    assert not has_to_agree(model), "nothing would be fetched"
 
 
 def test_the_net_may_be_known_to_onnx_alone(zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:

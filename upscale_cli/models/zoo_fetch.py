@@ -2,6 +2,7 @@
 
 import importlib.util
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -47,11 +48,10 @@ def located(model: ZooModel) -> Path | None:
     for path, resource in zip(named, model.resources, strict=True):
         if has_sha256(path, resource.size, resource.sha256):
             return path
-    sizes = {resource.size: resource for resource in reversed(model.resources) if resource.size is not None}
     for file in (*_fetched(), *every_checkpoint()):
-        wanted = sizes.get(file.size)
-        if wanted is not None and has_sha256(file.path, wanted.size, wanted.sha256):
-            return file.path
+        for resource in model.resources:
+            if resource.size == file.size and has_sha256(file.path, resource.size, resource.sha256):
+                return file.path
     return None
 
 
@@ -65,8 +65,11 @@ def _fetched() -> Iterator[UserFile]:
 
 def has_to_agree(model: ZooModel) -> bool:
     """Whether the user has yet to say that its licence will be kept to, before it is fetched."""
-    is_to_be_had = any(resource.direct for resource in model.resources)
-    return model.is_non_commercial and is_to_be_had and not agreements.has_agreed(PREFIX + model.id, model.licence)
+    if not model.is_non_commercial or agreements.has_agreed(PREFIX + model.id, model.licence):
+        return False
+    with suppress(ValueError):
+        return any(True for _ in _addresses(model))
+    return False
 
 
 def agree(model: ZooModel) -> None:
