@@ -13,7 +13,7 @@ from PIL import Image
 
 from tests.command import Run
 from training.files import write_safetensors
-from upscale_cli import export_model
+from upscale_cli import Upscaler, export_model
 from upscale_cli.errors import OutputError
 from upscale_cli.export import checkpoint
 from upscale_cli.models.bare import load_model
@@ -67,8 +67,9 @@ def test_a_licence_that_was_seen_is_in_the_list(run: Run, tmp_path: Path, monkey
     with_metadata(tmp_path / "2x-Own.safetensors", license="CC-BY-4.0", author="anna")
     monkeypatch.setenv("UPSCALE_WEIGHTS", str(tmp_path))
     run("models", "info", "2x-Own")
+    Upscaler("2x-Own")
     (line,) = (line for line in run("models", "list").out.splitlines() if line.startswith("2x-Own"))
-    assert "CC-BY-4.0" in line
+    assert "CC-BY-4.0" in line, "to use it makes nobody forget it"
 
 
 def test_tensors_of_another_sum_are_told(run: Run, tmp_path: Path) -> None:

@@ -267,10 +267,11 @@ def test_the_list_knows_what_was_loaded_and_what_it_needs(home: Path, run: Run) 
     loaded, unknown, wanting = put(
         home / "ComfyUI/models/upscale_models", "2x-Own.safetensors", "4x-New.pth", "4x-Blur.pth"
     )
-    remember(
-        wanting,
-        Descriptor(arch="usrnet", scales=(4,), halo=1, inputs=(InputSpec(name="kernel"), InputSpec(name="noise"))),
-    )
+    inputs = (
+        InputSpec(name="kernel", shape=(None, None)), InputSpec(name="noise"), InputSpec(name="strength", default=1.0),
+        InputSpec(name="scale"),
+    )  # fmt: skip
+    remember(wanting, Descriptor(arch="usrnet", scales=(4,), halo=1, inputs=inputs))
     before = run("models", "list").out
     assert "espcn" not in next(line for line in before.splitlines() if line.startswith("2x-Own"))
     assert run("models", "info", "2x-Own").code == 0
@@ -278,7 +279,7 @@ def test_the_list_knows_what_was_loaded_and_what_it_needs(home: Path, run: Run) 
     assert "x2" in listed["2x-Own"]
     assert "from ComfyUI, espcn of 3 convolutions" in listed["2x-Own"]
     assert listed["4x-New"].rstrip().endswith("from ComfyUI")
-    assert "needs kernel, noise" in listed["4x-Blur"]
+    assert "needs kernel, noise; takes strength" in listed["4x-Blur"]
     records = [json.loads(line) for line in run("models", "list", "--json").out.splitlines()]
     of_user = {record["model"]: record for record in records if "origin" in record}
     assert of_user["4x-Blur"]["inputs"] == ["kernel", "noise"]

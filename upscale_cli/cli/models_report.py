@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from upscale_cli.cli.tables import print_table
 from upscale_cli.errors import CheckpointError, OptionError, UpscaleError, printable
@@ -19,6 +19,9 @@ from upscale_cli.models.store import Found, candidates, locate, sha256_of, weigh
 from upscale_cli.models.user_files import UserFile, model_folders, user_files
 from upscale_cli.models.zoo import zoo_id
 from upscale_cli.text import amount
+
+LONGEST_LICENCE: Final = 24
+"""Cells of a licence in the list."""
 
 
 def show_list(listener: Listener, *, as_json: bool) -> None:
@@ -51,30 +54,44 @@ def show_list(listener: Listener, *, as_json: bool) -> None:
 
 def _registry_line(spec: Spec, found: Found | None) -> tuple[str, ...]:
     here = "no" if found is None else "bundled" if spec.bundled else "yes" if found.pinned else "unpinned"
-    licence = spec.licence.split(",")[0].split(" (")[0]
+    licence = _short(spec.licence)
     size = amount(spec.size) if spec.size is not None else ""
     facts = None if found is None else seen(found.path)
     return spec.model, f"x{spec.scale}", here, size, licence, f"{spec.about}{_needs(facts)}"
+
+
+def _short(licence: str) -> str:
+    """Its name, without what is said about it.
+
+    >>> _short("MIT (weights trained here)"), _short("BSD-3-Clause, (c) 2021 somebody")
+    ('MIT', 'BSD-3-Clause')
+    """
+    name = printable(licence.split(",")[0].split(" (")[0])
+    return name if len(name) <= LONGEST_LICENCE else f"{name[: LONGEST_LICENCE - 3]}..."
 
 
 def _user_line(file: UserFile, facts: SeenFacts | None) -> tuple[str, ...]:
     kind = f", {facts.arch}{f' of {facts.depth}' if facts.depth else ''}" if facts else ""
     return (
         printable(file.stem), facts.scales if facts else "", "yes", amount(file.size),
-        printable(facts.licence) if facts else "", f"from {file.origin}{kind}{_needs(facts)}",
+        _short(facts.licence) if facts else "", f"from {file.origin}{kind}{_needs(facts)}",
     )  # fmt: skip
 
 
 def _needs(facts: SeenFacts | None) -> str:
     """What a net wants beside the picture, for people."""
-    return f"; needs {', '.join(facts.inputs)}" if facts and facts.inputs else ""
+    if facts is None:
+        return ""
+    needed = f"; needs {', '.join(facts.inputs)}" if facts.inputs else ""
+    return f"{needed}; takes {', '.join(facts.takes)}" if facts.takes else needed
 
 
 def _user_record(file: UserFile, facts: SeenFacts | None) -> dict[str, Any]:
     return {
         "model": file.stem, "here": True, "pinned": False, "path": str(file.path), "size": file.size,
         "origin": file.origin, "also": [str(other) for other in file.others],
-        **({"arch": facts.arch, "scale": facts.scales, "inputs": list(facts.inputs), "licence": facts.licence}
+        **({"arch": facts.arch, "scale": facts.scales, "inputs": list(facts.inputs), "takes": list(facts.takes),
+            "licence": facts.licence}
            if facts else {}),
     }  # fmt: skip
 

@@ -29,7 +29,8 @@ class SeenFacts:
         arch: "rrdbnet".
         depth: "23 blocks"; "" where unknown.
         scales: "x4".
-        inputs: names of what it wants in addition to the picture.
+        inputs: names of what has to be given in addition to the picture.
+        takes: names of what may be given.
         licence, author: as the file states them; "" where it does not.
     """
 
@@ -37,6 +38,7 @@ class SeenFacts:
     depth: str
     scales: str
     inputs: tuple[str, ...]
+    takes: tuple[str, ...] = ()
     licence: str = ""
     author: str = ""
 
@@ -45,11 +47,16 @@ def remember(path: Path, net: Descriptor, stated: Mapping[str, Any] | None = Non
     """Keeps what a file turned out to be, if the cache folder lets it.
 
     Args:
-        stated: what it says of itself.
+        stated: what it says of itself; None where that was not looked at, so that what was seen of it before stays.
     """
+    before = seen(path)
+    if stated is None and before is not None:
+        stated = {"licence": before.licence, "author": before.author}
     words = {key: str((stated or {}).get(key) or "")[:LONGEST] for key in ("licence", "author")}
-    inputs = tuple(spec.name for spec in net.inputs if spec.name != SCALE_INPUT)
-    facts = SeenFacts(net.name, net.depth, scales_named(net.scales), inputs, **words)
+    specs = [spec for spec in net.inputs if spec.name != SCALE_INPUT]
+    needed = tuple(spec.name for spec in specs if spec.default is None)
+    takes = tuple(spec.name for spec in specs if spec.default is not None)
+    facts = SeenFacts(net.name, net.depth, scales_named(net.scales), needed, takes, **words)
     with suppress(OSError):
         kept = json.dumps({"stamp": _stamp(path), **asdict(facts)}).encode()
         place = _place(path)
@@ -62,7 +69,7 @@ def seen(path: Path) -> SeenFacts | None:
     with suppress(OSError, ValueError, TypeError, KeyError):
         kept = json.loads(_place(path).read_bytes())
         if kept.pop("stamp") == _stamp(path):
-            return SeenFacts(**{**kept, "inputs": tuple(kept["inputs"])})
+            return SeenFacts(**{**kept, "inputs": tuple(kept["inputs"]), "takes": tuple(kept["takes"])})
     return None
 
 
