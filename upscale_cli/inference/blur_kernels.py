@@ -165,6 +165,13 @@ def spread_of(kernel: Kernel) -> NDArray[np.float64]:
     return np.array([[(weights * one * other).sum() for one in (x, y)] for other in (x, y)])
 
 
+def axes_of(kernel: Kernel) -> tuple[float, float, float]:
+    """(long sigma, short sigma, angle of the long one) of the Gaussian of a kernel's spread; see `anisotropic`."""
+    variances, axes = np.linalg.eigh(spread_of(kernel))
+    short, long = np.sqrt(np.maximum(variances, SHARPEST**2))
+    return float(long), float(short), math.degrees(math.atan2(-axes[1, 1], axes[0, 1])) % 180
+
+
 def share_beyond_gaussian(kernel: Kernel) -> float:
     """By how much of itself a kernel differs from the Gaussian of its own middle and spread."""
     reach = len(kernel) // 2

@@ -185,6 +185,8 @@ def degradation_of(options: UpscalerOptions) -> Degradation:
     match options.kernel:
         case None:
             return given
+        case str() as words if words.partition(":")[0].strip().lower() in (AUTO, KERNELGAN):
+            return _searching(given, words)
         case str() | Path() as words:
             return replace(given, kernel=parse_kernel(words))
         case array:

@@ -227,7 +227,7 @@ class Upscaler:
         Of the SR picture, and of what lies between two passes, no more is held than is still needed. A picture that
         wraps is held between the passes.
         """
-        layout = self.layout(lr)
+        layout, plan = self.layout(lr), self.found(lr, plan)
         if not plan.passes and (plan.width, plan.height) == (lr.width, lr.height):
             return lr.rows() if isinstance(lr, RowReader) else Held(self._kept(lr))
         if isinstance(lr, RowReader):
@@ -390,6 +390,14 @@ class Upscaler:
                 )  # fmt: skip
                 self._nets[key].share(self._sharing)
             return self._nets[key]
+
+    def found(self, lr: Frame | RowReader, plan: Plan) -> Plan:
+        """The plan with what degraded the picture, where that is to be found in it and was not yet."""
+        if plan.degradation is not None or not self.degradation.is_open:
+            return plan
+        from upscale_cli.inference.degradation_search import searched
+
+        return replace(plan, degradation=searched(self.degradation, lr, float(plan.passes[0]), self._say))
 
     def inputs_for(self, net: TiledNet, plan: Plan, width: int, height: int) -> Conditions:
         """What the first pass of a plan gets beside an LR picture of that size."""

@@ -34,6 +34,7 @@ from upscale_cli.jobs.bands_resume import KeptPicture, keeping_rows
 from upscale_cli.jobs.carried import Told, report_carried_of_picture
 from upscale_cli.jobs.fingerprint import digest, keep_engines, requested_options
 from upscale_cli.jobs.finished_jobs import remember, was_finished
+from upscale_cli.jobs.found_kernel import FoundKernel
 from upscale_cli.jobs.job import PhotoOptions, UndividedJob, sr_size
 from upscale_cli.jobs.long_runs import check_length
 from upscale_cli.jobs.photo_progress import PhotoProgress
@@ -137,10 +138,12 @@ def _upscale_whole(job: PhotoJob, reader: ImageReader, upscaler: Upscaler, liste
     with _bounded(upscaler, job.options.max_memory), job.writer(reader.info, say) as writer:
         progress = PhotoProgress(job.name, upscaler, listener, writer.frames)
         ranges = _ranges(job, reader, upscaler, writer.frames) if writer.frames > 1 else {}
+        kernels = FoundKernel(upscaler, job.output, overwrite=job.options.overwrite, say=say)
         for number, lr in enumerate(reader):
             if number == writer.frames:
                 break
             plan = upscaler.plan(lr.width, lr.height, job.target)  # pages may differ in size
+            plan = kernels.for_page(lr, plan)
             used = ranges.get(lr.pixels.dtype.str) or upscaler.value_range(lr, plan)
             if used.is_own:
                 say(f"{job.name}: {told(used)}")

@@ -73,6 +73,11 @@ def prepare_video(
         OutputError: its place is taken, or its ending names no container.
         LeftAlone: it is large enough.
     """
+    if upscaler.degradation.is_open:
+        raise OptionError(
+            f"{given.name}: {option('kernel', 'auto')} and {option('noise', 'auto')} are for pictures. Find them in a "
+            "frame of the clip, and give what is found."
+        )
     target = video_target(upscaler, naming)
     naming = replace(naming, target=target)  # a name tells the scale that was asked for, not what rounding made of it
     clip, tee = opened

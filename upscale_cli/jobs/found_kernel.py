@@ -1,0 +1,60 @@
+"""The blur kernel that training has found in a picture: found in the first page, taken for all, kept as a picture."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import IO, BinaryIO, cast
+
+import numpy as np
+
+from upscale_cli.errors import printable
+from upscale_cli.events import Say
+from upscale_cli.files.atomic_file import OutputFile
+from upscale_cli.frames.image import Frame
+from upscale_cli.inference.blur_kernels import Kernel
+from upscale_cli.inference.degradation import KERNELGAN, Degradation
+from upscale_cli.inference.sizing import Plan
+from upscale_cli.inference.upscaler import Upscaler
+from upscale_cli.messages import option
+
+
+class FoundKernel:
+    """What degraded the pages of a picture.
+
+    Args:
+        output: of the picture; the kernel's lies next to it. A stream has none.
+        overwrite: replace a kernel that is there.
+    """
+
+    def __init__(self, upscaler: Upscaler, output: "Path | BinaryIO", *, overwrite: bool, say: Say) -> None:
+        self._upscaler, self._output, self._overwrite, self._say = upscaler, output, overwrite, say
+        self._found: Degradation | None = None
+
+    def for_page(self, lr: Frame, plan: Plan) -> Plan:
+        """The plan of a page, with what is known."""
+        if self._found is None:
+            plan = self._upscaler.found(lr, plan)
+            self._found = plan.degradation
+            kept = self._found.kernel if self._found and self._upscaler.degradation.search == KERNELGAN else None
+            if kept is not None and isinstance(self._output, Path):
+                self._keep(kept, self._output.with_name(f"{self._output.stem}_kernel.png"))
+            return plan
+        return replace(plan, degradation=self._found)
+
+    def _keep(self, kernel: Kernel, path: Path) -> None:
+        if path.exists() and not self._overwrite:
+            self._say(f"{printable(str(path))}: is there already, so the kernel is not written.")
+            return
+        write_kernel(kernel, path)
+        self._say(f"the kernel is in {printable(str(path))}: {option('kernel', path)} takes it.")
+
+
+def write_kernel(kernel: Kernel, path: Path) -> None:
+    """A PNG of 16 bits, a pixel for each of the kernel's, its largest value white: `read_kernel` takes it.
+
+    What is negative is lost.
+    """
+    from PIL import Image
+
+    levels = np.rint(np.clip(kernel, 0, None) / kernel.max() * 65535).astype(np.uint16)
+    with OutputFile(path, overwrite=True) as stream:
+        Image.fromarray(levels).save(cast(IO[bytes], stream), format="PNG")
