@@ -60,3 +60,8 @@ def test_tiles_are_near_the_whole() -> None:
     net, lr = load_net(FILE), arch_checks.picture(100, 100)
     whole, cut = arch_checks.tiled(net, lr, tile=arch_checks.WHOLE), arch_checks.tiled(net, lr, tile=40)
     assert psnr(np.rint(cut * 255).astype(np.uint8), np.rint(whole * 255).astype(np.uint8)) > 50
+
+
+@pytest.mark.slow
+def test_other_engines_do_the_same(tmp_path: Path) -> None:
+    arch_checks.runs_elsewhere(arch_checks.of(seeded(lambda: AMCANet(dim=8, num_block=1, hidden=8)), tmp_path))

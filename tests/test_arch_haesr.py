@@ -16,6 +16,7 @@ from upscale_cli.models.archs.haesr import HAESR, LargeKernel
 from upscale_cli.models.archs.haesr_attention import (
     ChannelAttention,
     GridAttention,
+    around_windows,
     from_grids,
     from_windows,
     grids,
@@ -152,6 +153,21 @@ def test_it_looks_at_the_whole(tmp_path: Path) -> None:
 def test_the_least_picture_passes() -> None:
     net = made(**SMALL)
     assert net(torch.rand(1, 3, 9, 9)).shape == (1, 3, 18, 18)
+
+
+def test_a_window_sees_what_is_around_it() -> None:
+    x = torch.rand(2, 3, 24, 16) + 1
+    around = around_windows(x)
+    assert around.shape == (2, 3, 2, 256, 3)
+    assert torch.equal(around[:, 1, 0, 16 * 4 + 4], x[:, :, 8, 0]), "its own first pixel"
+    assert torch.equal(around[:, 1, 0, 16 * 1 + 15], x[:, :, 8 - 3, 11])
+    assert not around[:, 0, :, : 16 * 4].any(), "zeros above the picture"
+    assert around[:, 1, 1].reshape(2, 16, 16, 3)[:, :, :12].all()
+
+
+@pytest.mark.slow
+def test_other_engines_do_the_same(tmp_path: Path) -> None:
+    arch_checks.runs_elsewhere(arch_checks.of(made(**SMALL), tmp_path))
 
 
 @pytest.mark.slow

@@ -1,6 +1,5 @@
 """ZenoSR and VSCINet, which share most of their layers."""
 
-import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from tests.conftest import SHARED
 from tests.family import difference, further
 from upscale_cli import load_model
 from upscale_cli.models.archs.vscinet import VSCINet
-from upscale_cli.models.archs.zeno_layers import GlobalChannel, SpatialAttention, window_slices
+from upscale_cli.models.archs.zeno_layers import GlobalChannel, SpatialAttention, window_places
 from upscale_cli.models.archs.zenosr import ZenoSR
 from upscale_cli.models.loading import build_net, load_net
 from upscale_cli.models.watch import looks_at_the_whole
@@ -64,45 +63,41 @@ def test_a_card_can_state_the_window(arch: str, net: Net, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("length", [5, 72, 73, 100, 143, 144, 145, 200, 333])
 def test_windows_cover_an_axis_evenly(length: int) -> None:
-    taken = window_slices(length, 72)
-    assert (taken[0].start, taken[-1].stop) == (0, length)
-    assert {one.stop - one.start for one in taken} == {min(length, 72)}
-    assert len(taken) == -(-length // 72)
-    steps = [after.start - before.start for before, after in itertools.pairwise(taken)]
-    assert all(0 < step <= 72 for step in steps)
-    assert len(set(steps[:-1])) <= 1
+    places = window_places(torch.zeros(1, 1, length), 2, 72)
+    assert places.shape == (-(-length // 72), min(length, 72))
+    assert (int(places[0, 0]), int(places[-1, -1])) == (0, length - 1)
+    assert (places.diff(dim=1) == 1).all()
+    steps = places[:, 0].diff()
+    assert ((steps > 0) & (steps <= 72)).all()
+    assert len(set(steps[:-1].tolist())) <= 1
 
 
 def test_overlapping_windows_are_averaged() -> None:
-    """Pixel by pixel, by every window that holds it."""
+    """Pixel by pixel, over every window that holds it, each by the formula of attention between channels."""
     torch.manual_seed(0)
-    layer = GlobalChannel(2, 6)
-    x = torch.rand(1, 2, 9, 15)
+    layer = GlobalChannel(2, 6).double()
+    x = torch.rand(1, 2, 9, 15, dtype=torch.float64)
     gate, value = layer.project_in(x).chunk(2, dim=1)
-    inside = layer.dwconv(gate) * value
-    boxes = [(rows, columns) for rows in window_slices(9, 6) for columns in window_slices(15, 6)]
-    made = [(box, layer.attended(inside[..., box[0], box[1]])) for box in boxes]
-    expected = torch.zeros(1, 2, 9, 15)
-    for y in range(9):
-        for x_ in range(15):
-            values = [out[..., y - rows.start, x_ - columns.start] for (rows, columns), out in made
-                      if rows.start <= y < rows.stop and columns.start <= x_ < columns.stop]  # fmt: skip
-            expected[..., y, x_] = torch.stack(values).mean(dim=0)
-    assert torch.allclose(layer(x), layer.project_out(expected), atol=1e-6)
+    inside = (layer.dwconv(gate) * value)[0]
+    total, count = torch.zeros(2, 9, 15, dtype=torch.float64), torch.zeros(9, 15)
+    for top in (0, 3):
+        for left in (0, 5, 9):
+            window = (slice(None), slice(top, top + 6), slice(left, left + 6))
+            total[window] += by_formula(inside[window])
+            count[window[1:]] += 1
+    assert torch.allclose(layer(x), layer.project_out((total / count)[None]))
 
 
-def test_attention_between_channels_is_what_its_formula_says() -> None:
-    torch.manual_seed(0)
-    layer = GlobalChannel(3, 72)
-    given = torch.randn(1, 6, 4, 5, dtype=torch.float64)
-    layer.double()
-    query, value = given[0, :3].reshape(3, 20), given[0, 3:].reshape(3, 20)
-    expected = torch.zeros(3, 20, dtype=torch.float64)
-    for one in range(3):
-        likeness = [float(query[one] @ value[other] / query[one].norm() / value[other].norm()) for other in range(3)]
-        weights = torch.tensor(likeness, dtype=torch.float64).softmax(dim=0)
-        expected[one] = sum((weights[other] * value[other] for other in range(3)), torch.zeros(20).double())
-    assert torch.allclose(layer.attended(given)[0].reshape(3, 20), expected)
+def by_formula(query_value: Tensor) -> Tensor:
+    """(2 * C, H, W) to (C, H, W): each channel a mean of all, weighted by how like they are."""
+    query, value = query_value.flatten(1).chunk(2)
+    made = torch.zeros_like(value)
+    for one in range(len(query)):
+        likeness = [query[one] @ other / query[one].norm() / other.norm() for other in value]
+        weights = torch.stack(likeness).softmax(dim=0)
+        for other, weight in zip(value, weights, strict=True):
+            made[one] += weight * other
+    return made.reshape(-1, *query_value.shape[1:])
 
 
 def test_a_region_counts_by_its_maximum() -> None:
@@ -137,3 +132,14 @@ def test_a_picture_goes_through_whole(arch: str, net: Net) -> None:  # noqa: ARG
     with torch.inference_mode():
         sr = build_net(loaded)(torch.from_numpy(lr).permute(2, 0, 1)[None] / 255)[0].permute(1, 2, 0).clamp(0, 1)
     assert torch.allclose(torch.from_numpy(by_pipeline), sr, atol=1e-4)
+
+
+@pytest.mark.slow
+@each
+def test_other_engines_do_the_same(arch: str, net: Net, tmp_path: Path) -> None:
+    """With windows that overlap, and one alone."""
+    module = seeded(lambda: net(dim=8, num_block=1, upscale=2, window=16))
+    made = arch_checks.of(module, tmp_path, card={"arch": {"tlc_kernel": 16}})
+    assert made.descriptor.arch == arch
+    arch_checks.runs_elsewhere(made)
+    arch_checks.runs_elsewhere(arch_checks.of(module, tmp_path))

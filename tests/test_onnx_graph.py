@@ -37,6 +37,32 @@ class Attentive(nn.Module):
         return torch.clamp(self.up(x), -1, 1) + base
 
 
+class Tokens(nn.Module):
+    """What nets with attention do: sizes computed, pixels as tokens and back, maxima of regions, normalisations."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Linear(3, 8)
+        self.norm = nn.LayerNorm(8)
+        self.bias = nn.Embedding(16, 1)
+        self.out = nn.Linear(4, 12, bias=False)
+        self.register_buffer("places", torch.arange(16).flip(0))
+
+    def forward(self, lr: Tensor) -> Tensor:
+        _, channels, height, width = lr.shape
+        padded = F.pad(lr, (0, -width % 4, -height % 4, 0), mode="reflect")
+        rows, columns = padded.shape[2] // 4, padded.shape[-1] // 4
+        cut = padded.reshape(-1, channels, rows, 4, columns, 4).permute(0, 2, 4, 3, 5, 1).flatten(3, 4)
+        key, value = self.norm(self.embed(cut)).chunk(2, dim=-1)  # (N, rows, columns, 16, 4)
+        chosen = key.index_select(3, self.places) + self.bias(self.places)
+        weights = (F.normalize(chosen, dim=-1) @ key.permute(0, 1, 2, 4, 3) * (10 / width)).softmax(dim=-1)
+        made = self.out(weights @ value).reshape(-1, rows, columns, 4, 4, 12).permute(0, 5, 1, 3, 2, 4)
+        x = made.reshape(-1, 12, rows * 4, columns * 4)[..., -height:, :width]
+        region = F.adaptive_max_pool2d(x, (height // 5, 3)) + x.var(dim=(-2, -1), keepdim=True)
+        x = x * F.interpolate(region, size=lr.shape[-2:], mode="nearest") + x[:, 1:2] + x[:, 0][:, None]
+        return F.pixel_shuffle(x, 2)
+
+
 class Deciding(nn.Module):
     """Does what the picture's size tells it to, which no graph of fixed operations can."""
 
@@ -50,6 +76,7 @@ MADE: dict[str, Callable[[], LoadedNet]] = {
     "rrdbnet x4": lambda: loaded(RRDBNet(num_feat=16, num_block=2, num_grow_ch=8)),
     "rrdbnet x2": lambda: loaded(RRDBNet(num_feat=16, num_block=2, num_grow_ch=8, unshuffle=2)),
     "attention": lambda: stub(Attentive),
+    "tokens": lambda: stub(Tokens),
     "an input": lambda: stub(Leveled, inputs=(InputSpec(name="noise_level"),)),
 }
 
@@ -86,6 +113,20 @@ def test_what_has_no_translation_is_refused_with_the_reason() -> None:
 
     with pytest.raises(NotTranslatableError, match="fft2"):
         onnx_model(stub(Folding))
+
+    class FromTheEnd(nn.Module):
+        def forward(self, lr: Tensor) -> Tensor:
+            return lr.permute(0, 1, -1, 2)
+
+    with pytest.raises(NotTranslatableError, match="counted from the end"):
+        onnx_model(stub(FromTheEnd))
+
+    class Arguments(nn.Module):
+        def forward(self, lr: Tensor) -> Tensor:
+            return lr.softmax(dim=1, dtype=torch.float64)
+
+    with pytest.raises(NotTranslatableError, match="dtype"):
+        onnx_model(stub(Arguments))
 
 
 def test_layers_that_share_weights_keep_them_once() -> None:

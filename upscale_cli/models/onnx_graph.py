@@ -12,11 +12,12 @@ import onnx
 from onnx import TensorProto, helper
 from torch import fx
 
+from upscale_cli.models import onnx_operators, onnx_tokens
 from upscale_cli.models.interface import INPUT as INPUT  # for those who read the graph
 from upscale_cli.models.interface import OUTPUT as OUTPUT
 from upscale_cli.models.interface import LoadedNet
 from upscale_cli.models.loading import build_net
-from upscale_cli.models.onnx_operators import FUNCTIONS, MODULES, Name, Nodes
+from upscale_cli.models.onnx_operators import Name, Nodes
 from upscale_cli.models.onnx_operators import NotTranslatableError as NotTranslatableError
 
 OPSET: Final = 18
@@ -26,6 +27,9 @@ IR_VERSION: Final = 8
 """Of the file, which goes with that opset."""
 
 PRODUCER: Final = "upscale-cli"
+
+MODULES: Final = {**onnx_operators.MODULES, **onnx_tokens.MODULES}
+FUNCTIONS: Final = {**onnx_operators.FUNCTIONS, **onnx_tokens.FUNCTIONS}
 
 
 def onnx_bytes(net: LoadedNet) -> bytes:
@@ -86,7 +90,7 @@ class _Graph(Nodes):
         super().__init__()
         self.inputs: dict[str, str] = {}
         self._modules = dict(traced.named_modules())
-        self._names: dict[fx.Node, str] = {}
+        self._names: dict[fx.Node, Any] = {}
         for node in traced.graph.nodes:
             self._translate(node, traced)
 
@@ -113,7 +117,10 @@ class _Graph(Nodes):
                     )
                     raise NotTranslatableError(f"operation {name} is not known")
                 given = {key: self._argument(value) for key, value in node.kwargs.items()}
-                self._names[node] = translate(self, *map(self._argument, node.args), **given)
+                try:
+                    self._names[node] = translate(self, *map(self._argument, node.args), **given)
+                except TypeError as error:  # an argument that no translation has
+                    raise NotTranslatableError(str(error)) from error
             case _:
                 (result,) = node.args
                 if not isinstance(result, fx.Node):
@@ -124,7 +131,9 @@ class _Graph(Nodes):
         """As operations take it: tensors by their names in the graph, all else as it is."""
         if isinstance(value, fx.Node):
             name = self._names[value]
-            return name if isinstance(name, Name) else Name(name)
+            return name if isinstance(name, Name | list) else Name(name)
         if isinstance(value, tuple | list):
             return [self._argument(one) for one in value]
+        if isinstance(value, slice):
+            return slice(self._argument(value.start), self._argument(value.stop), self._argument(value.step))
         return value

@@ -35,6 +35,12 @@ class Sizes(Name):
     __slots__ = ()
 
 
+class Length(Sizes):
+    """Of a tensor of one size."""
+
+    __slots__ = ()
+
+
 class Nodes:
     """The nodes of a graph, as they come."""
 
@@ -50,8 +56,16 @@ class Nodes:
         self.nodes.append(helper.make_node(op, inputs, [name], **attributes))
         return Name(name)
 
+    def split(self, x: str, parts: int, axis: int) -> list[str]:
+        """A tensor in parts of equal length."""
+        names: list[str] = [Name(f"split_{len(self.nodes)}_{number}") for number in range(parts)]
+        self.nodes.append(helper.make_node("Split", [x], names, axis=axis, num_outputs=parts))
+        return names
+
     def weight(self, value: Tensor) -> str:
         """A tensor of the net; those that layers share stand in the graph once."""
+        if not value.is_floating_point():  # of places, say
+            return self.constant(value.detach().cpu().contiguous().numpy())
         if id(value) not in self._kept:
             name = f"weight_{len(self.initializers)}"
             array = value.detach().to("cpu", torch.float32).contiguous().numpy()
@@ -77,6 +91,14 @@ class Nodes:
 
     def integers(self, *values: int) -> str:
         return self.constant(np.array(values, np.int64))
+
+    def lengths(self, given: Any) -> str:
+        """One tensor of whole numbers, of those that are known and those that the graph computes."""
+        parts = list(given) if isinstance(given, list | tuple) else [given]
+        if not all(isinstance(part, int | Sizes) for part in parts):
+            raise NotTranslatableError("a size that is no whole number")
+        names = [part if isinstance(part, Sizes) else self.integers(part) for part in parts]
+        return names[0] if len(names) == 1 else self.add("Concat", *names, axis=0)
 
 
 # Layers
@@ -122,10 +144,10 @@ def _conv2d(
 def _pad(graph: Nodes, x: str, pad: Any, mode: str = "constant", value: float | None = None) -> str:
     """Of the last axes first, before and behind each, as torch has it."""
     modes = {"constant": "constant", "replicate": "edge", "reflect": "reflect", "circular": "wrap"}
-    if not all(isinstance(amount, int) for amount in pad) or len(pad) != 4 or modes[mode] == "wrap":
-        raise NotTranslatableError(f"a picture padded by {mode}, or by what it computes")
+    if len(pad) != 4 or modes[mode] == "wrap":
+        raise NotTranslatableError(f"a picture padded by {mode}, or on other sides than four")
     left, right, top, bottom = pad
-    amounts = graph.integers(0, 0, top, left, 0, 0, bottom, right)
+    amounts = graph.lengths([0, 0, top, left, 0, 0, bottom, right])
     constant = [graph.value(float(value))] if value else []
     return graph.add("Pad", x, amounts, *constant, mode=modes[mode])
 
@@ -191,7 +213,7 @@ def _resize(
         if mode == "bicubic":
             attributes["cubic_coeff_a"] = -0.75  # torch's
     if size is not None:
-        kept = _slice(graph, graph.add("Shape", x), slice(0, 2), 0)  # batch and channels
+        kept = part_of(graph, graph.add("Shape", x), slice(0, 2), 0)  # batch and channels
         return graph.add("Resize", x, "", "", graph.add("Concat", kept, size, axis=0), **attributes)
     factors = [scale_factor] * 2 if isinstance(scale_factor, int | float) else list(scale_factor)
     if not all(isinstance(factor, int | float) for factor in factors):
@@ -205,7 +227,7 @@ def _cat(graph: Nodes, tensors: list[str], dim: int = 0) -> str:
 
 def _sum(graph: Nodes, a: Any, b: Any, *, alpha: float = 1) -> str:
     scaled = b if alpha == 1 else graph.add("Mul", graph.value(b), graph.value(float(alpha)))
-    return graph.add("Add", graph.value(a), graph.value(scaled))
+    return arithmetic("Add")(graph, a, scaled)
 
 
 def _clamp(graph: Nodes, x: str, min: float | None = None, max: float | None = None) -> str:
@@ -217,23 +239,11 @@ def _mean(graph: Nodes, x: str, dim: Any = None, keepdim: bool = False) -> str:
     return graph.add("ReduceMean", x, *([graph.integers(*axes)] if axes else []), keepdims=int(keepdim))
 
 
-def _item(graph: Nodes, x: str, index: Any) -> str:
-    """Slices by numbers and new axes: parts of a picture's channels, and how a number for each is made to fit one."""
-    parts = list(index) if isinstance(index, tuple | list) else [index]
-    for axis, part in enumerate(part for part in parts if part is not None):
-        if not isinstance(part, slice) or part.step not in (None, 1):
-            raise NotTranslatableError("indexing")
-        if part != slice(None):
-            x = _slice(graph, x, part, axis)
-    axes = [place for place, part in enumerate(parts) if part is None]
-    return graph.add("Unsqueeze", x, graph.integers(*axes)) if axes else x
-
-
-def _slice(graph: Nodes, x: str, part: slice, axis: int) -> str:
-    start, stop = part.start or 0, END if part.stop is None else part.stop
-    if not (isinstance(start, int) and isinstance(stop, int)):
-        raise NotTranslatableError("indexing by what it computes")
-    bounds = (graph.integers(bound) for bound in (start, stop, axis))
+def part_of(graph: Nodes, x: str, part: slice, axis: int) -> str:
+    """What is between two places of an axis, which may be computed."""
+    if part.step not in (None, 1):
+        raise NotTranslatableError("every second one, or the like")
+    bounds = (graph.lengths(bound) for bound in (part.start or 0, END if part.stop is None else part.stop, axis))
     return type(x)(graph.add("Slice", x, *bounds))
 
 
@@ -269,8 +279,20 @@ def _adaptive_mean(graph: Nodes, x: str, output_size: Any) -> str:
     return graph.add("GlobalAveragePool", x)
 
 
-def _binary(op: str) -> Callable[..., str]:
-    return lambda graph, a, b: graph.add(op, graph.value(a), graph.value(b))
+def arithmetic(op: str) -> Callable[..., str]:
+    """Between tensors, numbers and lengths, in any order."""
+
+    def translate(graph: Nodes, a: Any, b: Any) -> str:
+        if not isinstance(a, Length) and not isinstance(b, Length):
+            return graph.add(op, graph.value(a), graph.value(b))
+        if op != "Div" and isinstance(a, int | Length) and isinstance(b, int | Length):
+            return Length(graph.add(op, graph.lengths(a), graph.lengths(b)))
+        return graph.add(op, *(
+            graph.add("Cast", one, to=TensorProto.FLOAT) if isinstance(one, Length) else graph.value(one)
+            for one in (a, b)
+        ))  # fmt: skip
+
+    return translate
 
 
 def _unary(op: str) -> Callable[..., str]:
@@ -314,13 +336,12 @@ FUNCTIONS: Final[Mapping[Any, Callable[..., str]]] = {
     torch.add: _sum,
     "add": _sum,
     "add_": _sum,
-    operator.sub: _binary("Sub"),
-    operator.mul: _binary("Mul"),
-    operator.imul: _binary("Mul"),
-    torch.mul: _binary("Mul"),
-    "mul": _binary("Mul"),
-    operator.truediv: _binary("Div"),
-    operator.getitem: _item,
+    operator.sub: arithmetic("Sub"),
+    operator.mul: arithmetic("Mul"),
+    operator.imul: arithmetic("Mul"),
+    torch.mul: arithmetic("Mul"),
+    "mul": arithmetic("Mul"),
+    operator.truediv: arithmetic("Div"),
     getattr: _attribute,
     torch.cat: _cat,
     torch.tanh: _unary("Tanh"),

@@ -48,7 +48,8 @@ class LargeKernel(nn.Module):
         self.conv1 = nn.Conv2d(dim, dim, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        sorted_ = x.reshape(-1, self.part, SPLIT, *x.shape[2:]).transpose(1, 2).flatten(1, 2)  # 0, 4, 8, ..., 1, 5
+        height, width = x.shape[-2:]
+        sorted_ = x.reshape(-1, self.part, SPLIT, height, width).permute(0, 2, 1, 3, 4).flatten(1, 2)  # 0, 4, ..., 1, 5
         large, rest = sorted_[:, : self.part], sorted_[:, self.part :]
         weighted = large * torch.sigmoid(large.mean(dim=(2, 3), keepdim=True))
         return F.gelu(self.conv1(torch.cat([self.DWConv_Kx1(self.DWConv_1xK(weighted)), rest], dim=1)))

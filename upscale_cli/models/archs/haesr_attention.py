@@ -52,35 +52,53 @@ class GatedFeedForward(nn.Module):
 # Pixels as tokens
 
 
-def windows(x: Tensor, side: int = WINDOW) -> Tensor:
-    """(N, C, H, W) to (N, H / 8, W / 8, side ** 2, C): the pixels of each window; of larger `side` they overlap."""
-    taken = x.unfold(2, side, WINDOW).unfold(3, side, WINDOW)  # (N, C, H / 8, W / 8, side, side)
-    return taken.permute(0, 2, 3, 4, 5, 1).flatten(3, 4)
+def windows(x: Tensor) -> Tensor:
+    """(N, C, H, W) to (N, H / 8, W / 8, 64, C): the pixels of each window."""
+    _, channels, height, width = x.shape
+    apart = x.reshape(-1, channels, height // WINDOW, WINDOW, width // WINDOW, WINDOW)
+    return apart.permute(0, 2, 4, 3, 5, 1).flatten(3, 4)
+
+
+def around_windows(x: Tensor) -> Tensor:
+    """(N, C, H, W) to (N, H / 8, W / 8, 256, C): the same with 4 pixels around it, which are 0 outside the picture.
+
+    A window and what is around it is the second half of one window and the first of the next, of a picture moved by 4.
+    """
+    _, channels, height, width = x.shape
+    rows, columns = height // WINDOW, width // WINDOW
+    padded = F.pad(x, (EXTEND, EXTEND, EXTEND, EXTEND))
+    halves = [part.reshape(-1, channels, rows, WINDOW, width + 2 * EXTEND)
+              for part in (padded[:, :, : -2 * EXTEND], padded[:, :, 2 * EXTEND :])]  # fmt: skip
+    high = torch.cat(halves, dim=3)  # (N, C, H / 8, 16, W + 8)
+    halves = [part.reshape(-1, channels, rows, 2 * WINDOW, columns, WINDOW)
+              for part in (high[:, :, :, :, : -2 * EXTEND], high[:, :, :, :, 2 * EXTEND :])]  # fmt: skip
+    apart = torch.cat(halves, dim=5)  # (N, C, H / 8, 16, W / 8, 16)
+    return apart.permute(0, 2, 4, 3, 5, 1).flatten(3, 4)
 
 
 def from_windows(tokens: Tensor) -> Tensor:
-    """The opposite, of windows that do not overlap."""
-    number, rows, columns, _, channels = tokens.shape
-    apart = tokens.reshape(number, rows, columns, WINDOW, WINDOW, channels).permute(0, 5, 1, 3, 2, 4)
-    return apart.reshape(number, channels, rows * WINDOW, columns * WINDOW)
+    """The opposite, of windows with nothing around them."""
+    _, rows, columns, _, channels = tokens.shape
+    apart = tokens.reshape(-1, rows, columns, WINDOW, WINDOW, channels).permute(0, 5, 1, 3, 2, 4)
+    return apart.reshape(-1, channels, rows * WINDOW, columns * WINDOW)
 
 
 def grids(x: Tensor, rows: int = WINDOW, columns: int = WINDOW) -> Tensor:
     """(N, C, H, W) to (N, H / 8, W / 8, rows * columns, C): pixels that are H / 8 and W / 8 apart, from each that the
     first of them can be. With fewer rows or columns they are those half way between."""
-    height, width = x.shape[2] // WINDOW, x.shape[3] // WINDOW
+    channels, height, width = x.shape[1], x.shape[2] // WINDOW, x.shape[3] // WINDOW
     top = height // 2 if rows < WINDOW else 0
     left = width // 2 if columns < WINDOW else 0
     part = x[:, :, top : top + rows * height, left : left + columns * width]
-    apart = part.reshape(*x.shape[:2], rows, height, columns, width)
+    apart = part.reshape(-1, channels, rows, height, columns, width)
     return apart.permute(0, 3, 5, 2, 4, 1).flatten(3, 4)
 
 
 def from_grids(tokens: Tensor) -> Tensor:
     """The opposite, of the grid itself."""
-    number, height, width, _, channels = tokens.shape
-    apart = tokens.reshape(number, height, width, WINDOW, WINDOW, channels).permute(0, 5, 3, 1, 4, 2)
-    return apart.reshape(number, channels, WINDOW * height, WINDOW * width)
+    _, height, width, _, channels = tokens.shape
+    apart = tokens.reshape(-1, height, width, WINDOW, WINDOW, channels).permute(0, 5, 3, 1, 4, 2)
+    return apart.reshape(-1, channels, WINDOW * height, WINDOW * width)
 
 
 # Attention by a map
@@ -116,17 +134,17 @@ class Attention(nn.Module):
         self.to_out = nn.Sequential(nn.Linear(dim, dim, bias=False))
 
     def attend(self, queries: Tensor, seen: Tensor, bias: Tensor | None, known: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Tokens (..., 64, dim) and the map (..., 64, count).
+        """Tokens (N, rows, columns, 64, dim), and the map (N, rows, columns, 64, count).
 
         Args:
-            queries: (..., 64, dim).
-            seen: (..., count, dim), what is looked at.
+            queries: (N, rows, columns, 64, dim).
+            seen: (N, rows, columns, count, dim), what is looked at.
             bias: (1, 64, count), where the map is made here.
             known: the map, where it is not.
         """
         if known is None:
             key, value = self.to_kv(seen).chunk(2, dim=-1)
-            likeness = self.to_q(queries) @ key.transpose(-2, -1) * self.scale
+            likeness = self.to_q(queries) @ key.permute(0, 1, 2, 4, 3) * self.scale
             known = (likeness if bias is None else likeness + bias).softmax(dim=-1)
         else:
             value = self.to_v(seen)
@@ -143,9 +161,9 @@ class WindowAttention(Attention):
             self.rel_pos_bias = nn.Parameter(torch.zeros(1, WINDOW**2, AROUND[number]))
 
     def forward(self, x: Tensor, known: Tensor | None) -> tuple[Tensor, Tensor]:
-        around = windows(F.pad(x, (EXTEND,) * 4), WINDOW + 2 * EXTEND)
-        queries = around[..., self.ext_unfold.center_indices, :]
-        seen = around[..., self.ext_unfold.sample_indices, :]
+        around = around_windows(x)
+        queries = around.index_select(3, self.ext_unfold.center_indices)
+        seen = around.index_select(3, self.ext_unfold.sample_indices)
         out, known = self.attend(queries, seen, self.rel_pos_bias if known is None else None, known)
         return from_windows(out), known
 
@@ -166,10 +184,11 @@ class GridAttention(Attention):
 
     def forward(self, x: Tensor, known: Tensor | None) -> tuple[Tensor, Tensor]:
         queries = grids(x)
-        seen = torch.cat([queries, grids(x, *self.between)], dim=-2)
+        seen = torch.cat([queries, grids(x, *self.between)], dim=3)
         bias = None
         if known is None:
-            bias = torch.cat([self.rel_pos_bias(self.places)[None, ..., 0], self.extra_pos_bias], dim=-1)
+            within = self.rel_pos_bias(self.places).reshape(1, WINDOW**2, WINDOW**2)
+            bias = torch.cat([within, self.extra_pos_bias], dim=2)
         out, known = self.attend(queries, seen, bias, known)
         return from_grids(out), known
 
@@ -197,14 +216,16 @@ class ChannelAttention(nn.Module):
     def attend(self, x: Tensor, *, across: bool) -> Tensor:
         """(N, C, H, W) to the same. A group is a window; or, `across` all windows, the pixels of one place in each."""
         tokens = windows(self.qkv_dwconv(self.qkv(x)))  # (N, H / 8, W / 8, 64, 3 * C)
+        _, rows, columns, places, _ = tokens.shape
+        if across:  # (N, 1, windows, 64, 3 * C) to (N, 1, 64, windows, 3 * C)
+            tokens = tokens.flatten(1, 2)[:, None].permute(0, 1, 3, 2, 4)
+        query, key, value = tokens.permute(0, 1, 2, 4, 3).chunk(3, dim=3)
+        likeness = F.normalize(query, dim=-1) @ F.normalize(key, dim=-1).permute(0, 1, 2, 4, 3)
+        made = (likeness * self.temperature).softmax(dim=-1) @ value
         if across:
-            number, rows, columns = tokens.shape[:3]
-            tokens = tokens.flatten(1, 2).transpose(1, 2)  # (N, 64, windows, 3 * C)
-        query, key, value = tokens.transpose(-2, -1).chunk(3, dim=-2)  # (..., C, pixels) each
-        likeness = F.normalize(query, dim=-1) @ F.normalize(key, dim=-1).transpose(-2, -1)
-        made = ((likeness * self.temperature).softmax(dim=-1) @ value).transpose(-2, -1)
-        if across:
-            made = made.transpose(1, 2).reshape(number, rows, columns, WINDOW**2, -1)
+            made = made.permute(0, 1, 4, 2, 3).reshape(-1, rows, columns, places, x.shape[1])
+        else:
+            made = made.permute(0, 1, 2, 4, 3)
         out: Tensor = self.project_out(from_windows(made))
         return out
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Final
 
 import torch
+import torch.fx
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -64,35 +65,59 @@ class GlobalChannel(nn.Module):
         gate, value = self.project_in(x).chunk(2, dim=1)
         query_value = self.dwconv(gate) * value  # (N, 2 * dim, H, W)
         height, width = query_value.shape[-2:]
-        out = torch.zeros_like(query_value[:, : query_value.shape[1] // 2])
-        seen = torch.zeros_like(out[:1, :1])
-        for rows in window_slices(height, self.window):
-            for columns in window_slices(width, self.window):
-                out[..., rows, columns] += self.attended(query_value[..., rows, columns])
-                seen[..., rows, columns] += 1
-        made: Tensor = self.project_out(out / seen)
-        return made
+        rows, columns = window_places(query_value, 2, self.window), window_places(query_value, 3, self.window)
+        count_y, side_y = rows.shape
+        count_x, side_x = columns.shape
+        taken = query_value.index_select(2, rows.flatten()).index_select(3, columns.flatten())
+        cut = taken.reshape(-1, query_value.shape[1], count_y, side_y, count_x, side_x)
+        made = self.attended(cut.permute(0, 2, 4, 1, 3, 5).flatten(4))
+        apart = made.reshape(-1, count_y, count_x, x.shape[1], side_y, side_x).permute(0, 3, 1, 4, 2, 5)
+        joined = apart.reshape(-1, x.shape[1], count_y * side_y, count_x * side_x)
+        out: Tensor = self.project_out(averaged(averaged(joined, 2, rows, height), 3, columns, width))
+        return out
 
     def attended(self, query_value: Tensor) -> Tensor:
-        """(N, 2 * dim, H, W) to (N, dim, H, W); the keys are the values, normalised."""
-        query, value = query_value.flatten(2).chunk(2, dim=1)  # (N, dim, H * W) each
-        likeness = F.normalize(query, dim=-1) @ F.normalize(value, dim=-1).transpose(-2, -1)
-        made = (likeness * self.temperature).softmax(dim=-1) @ value
-        return made.reshape(*made.shape[:2], *query_value.shape[-2:])
+        """(N, rows, columns, 2 * dim, pixels) to (N, rows, columns, dim, pixels), for each window.
+
+        The keys are the values, normalised.
+        """
+        query, value = query_value.chunk(2, dim=3)
+        likeness = F.normalize(query, dim=-1) @ F.normalize(value, dim=-1).permute(0, 1, 2, 4, 3)
+        return (likeness * self.temperature).softmax(dim=-1) @ value
 
 
-def window_slices(length: int, window: int) -> list[slice]:
-    """Where the windows of one axis are: as few as cover it, spread evenly, the last one flush with the edge.
+@torch.fx.wrap
+def window_places(like: Tensor, axis: int, window: int) -> Tensor:
+    """(windows, side): the pixels of an axis that each of its windows has; as few windows as cover it, spread evenly.
 
-    >>> window_slices(100, 72)
-    [slice(0, 72, None), slice(28, 100, None)]
+    The last one is flush with the edge. An axis shorter than a window is one.
+
+    >>> window_places(torch.zeros(10), 0, 6)[:, 0], window_places(torch.zeros(3), 0, 6)
+    (tensor([0, 4]), tensor([[0, 1, 2]]))
     """
-    if length <= window:
-        return [slice(0, length)]
-    count = math.ceil(length / window)
-    step = math.ceil((length - window) / (count - 1))
-    starts = [min(number * step, length - window) for number in range(count)]
-    return [slice(start, start + window) for start in starts]
+    length = like.shape[axis]
+    count = max(1, math.ceil(length / window))
+    step = math.ceil((length - window) / (count - 1)) if count > 1 else 0
+    starts = [min(number * step, max(0, length - window)) for number in range(count)]
+    inside = torch.arange(min(length, window), device=like.device)
+    return torch.tensor(starts, device=like.device)[:, None] + inside
+
+
+@torch.fx.wrap
+def averaged(x: Tensor, dim: int, places: Tensor, length: int) -> Tensor:
+    """Windows of an axis, one behind the other, where they belong; the mean where several hold a pixel.
+
+    Args:
+        x: (N, C, H, W), of which axis `dim`, 2 or 3, has windows * side pixels; it has `length` afterwards.
+        places: (windows, side), as `window_places` gives it.
+    """
+    if len(places) == 1:
+        return x
+    flat = places.flatten()
+    shape = [length if axis == dim else size for axis, size in enumerate(x.shape)]
+    total = x.new_zeros(shape).index_add_(dim, flat, x)
+    counts = torch.bincount(flat, minlength=length).to(x)
+    return total / (counts[:, None] if dim == 2 else counts)
 
 
 class ChannelAttention(nn.Module):
@@ -134,7 +159,7 @@ class SpatialAttention(nn.Module):
         strongest = self.dwconv(F.adaptive_max_pool2d(value, (height // REGION, width // REGION)))
         varies = value.var(dim=(-2, -1), keepdim=True)
         told = self.alpha * strongest + self.belt * varies if self.weighted else strongest + varies
-        gate = F.interpolate(F.gelu(self.conv2(told)), size=(height, width), mode="nearest")
+        gate = F.interpolate(F.gelu(self.conv2(told)), size=value.shape[-2:], mode="nearest")
         out: Tensor = self.conv3(gate * value) + x
         return out
 

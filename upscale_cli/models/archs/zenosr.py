@@ -90,7 +90,7 @@ class ZenoSR(nn.Module):
         kept = []
         for number in range(1, self.num_block + 1):
             x = self.get_submodule(f"B{number}")(x)
-            kept.append(self.get_parameter(f"alpha_{self.num_block + number}") * x)
+            kept.append(getattr(self, f"alpha_{self.num_block + number}") * x)
         made = self.to_img(self.fuse(torch.cat(kept, dim=1)) + shallow)  # (N, 3, upscale * H, upscale * W)
         out: Tensor = self.refine(made) + self.mean
         return out
