@@ -81,7 +81,7 @@ GENERAL, X4PLUS = "weights/realesr-general-x4v3.safetensors", "weights-more/Real
 
 
 def cases(*, quick: bool) -> dict[str, Case]:
-    frames = 24 if quick else 60
+    frames = 24 if quick else 240
     fast = ("--preset", "ultrafast", "--crf", str(CRF))
     return {
         "espcn-ultrafast": Case(clip(frames), both("-m", "espcn", "-s", "2", *fast), 3.0, clip=True),
@@ -127,7 +127,7 @@ def main() -> None:
                 continue
             results[case_name] = paired(case_name, case, folder, before, arguments.repeats)
             print(case_name, json.dumps(results[case_name]), file=sys.stderr, flush=True)
-        base = ffmpeg_alone(clip(24 if arguments.quick else 60)(folder), folder, arguments.repeats)
+        base = ffmpeg_alone(clip(24 if arguments.quick else 240)(folder), folder, arguments.repeats)
         nearness = {model: round(decibels(model, scale), 1) for model, scale in (("espcn", 2), ("photo-lite", 4))}
     if "espcn-realtime" in results:
         results["espcn-realtime"]["share_of_ffmpeg_bicubic"] = round(

@@ -197,7 +197,7 @@ def test_the_short_help_fits_a_terminal_and_begins_with_the_commands(
 def test_no_help_shows_types_of_python(run: Run, line: str) -> None:
     outcome = run(*line.split())
     assert outcome.code == 0
-    assert not re.search(r"<\w+|\bbool\b|list\[|\bstr\b|\bint\b|\bfloat\b", outcome.out), outcome.out
+    assert not re.search(r"<\w+|\bbool\b|list\[|\bstr\b|\bint\b|(?<!-)\bfloat\b", outcome.out), outcome.out
 
 
 def test_the_long_help_begins_with_the_commands_and_shows_every_option(run: Run) -> None:

@@ -67,7 +67,7 @@ FOREIGN: Final = {
     **dict.fromkeys(("--outscale", "--upscale", "--factor", "--scale-factor", "--ratio", "--upsampling"), _SCALE),
     **dict.fromkeys(("--tile-pad", "--tile-overlap", "--tile-padding", "--prepadding"), _OVERLAP),
     **dict.fromkeys(("--tile-size", "--tilesize", "--patch-size"), "is -t here. Leave it out: by free memory."),
-    **dict.fromkeys(("-dn", "--denoise-strength", "--noise", "--noise-level", "--denoise-level"), _NOISE),
+    **dict.fromkeys(("-dn", "--denoise-strength", "--noise-level", "--denoise-level"), _NOISE),
     **dict.fromkeys(("--half", "--fp16", "--amp"), _HALF),
     **dict.fromkeys(("--fp32", "--full", "--no-half"), _FULL),
     "--bf16": "is --precision bf16 here.",

@@ -200,6 +200,11 @@ class ModelGroup:
         in_model("--condition", metavar="NAME=VALUE", show_default=False,
                  help="What a model needs besides the picture: a number, or a file; repeatable. See `models info`."),
     ] = None  # fmt: skip
+    reference: Annotated[
+        str | None,
+        in_model("--reference", metavar="PICTURE", show_default=False,
+                 help="A sharper picture of the same scene, for crossnet and srntt, which copy from it."),
+    ] = None  # fmt: skip
     kernel: Annotated[
         str | None,
         in_model("--kernel", metavar="KIND|FILE|auto", show_default=False,
@@ -368,6 +373,7 @@ def upscaler_options(model: ModelGroup, compute: ComputeGroup) -> UpscalerOption
         overlap=compute.overlap, halo=compute.halo,
         denoise=model.denoise, tta=model.tta, alpha=model.alpha, wrap=model.wrap,
         blend=model.blend, match_colour=model.match_colour, mask=model.mask,
+        reference=model.reference,
         conditions=conditions(model.condition or []), kernel=model.kernel, noise=model.noise,
         kernel_sampling=model.kernel_sampling,
     )  # fmt: skip

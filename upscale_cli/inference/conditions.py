@@ -6,6 +6,7 @@ Pure functions, but for `read_condition`.
 """
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -36,6 +37,12 @@ SAMPLE_SIDE: Final = 15
 
 WORDS: Final = "gauss:1.6, aniso:SX,SY,ANGLE, motion:LENGTH,ANGLE, FILE or auto"
 """What a kernel may be given as (`blur_kernels`)."""
+
+REFERENCE: Final = "reference"
+"""The name of the input that is a second picture of the scene."""
+
+ASPECT: Final = 0.03
+"""Logarithm of the ratio by which aspects may differ: rounded sides of small pictures do."""
 
 LARGEST_ARRAY: Final = 2**28
 """Bytes of an array in a file, at most."""
@@ -89,6 +96,37 @@ def read_picture(path: Path) -> NDArray[np.float32]:
     return np.ascontiguousarray(np.moveaxis(unit, 2, 0))
 
 
+def read_reference(value: "str | Path | NDArray[np.float32]") -> NDArray[np.float32]:
+    """(3, H, W) float32 in [0, 1] of a second picture of the scene; a gray one has three equal channels.
+
+    Raises:
+        OptionError: an array of another shape. InputError: the file cannot be read.
+    """
+    picture = np.asarray(value, np.float32) if isinstance(value, np.ndarray) else read_picture(Path(value).expanduser())
+    if picture.ndim != 3 or picture.shape[0] not in (1, 2, 3, 4) or not picture.size:
+        raise OptionError(
+            f"{option('reference')}: an array of shape {_shape(picture.shape)} is no picture. Give (3, H, W) in [0, 1]."
+        )
+    colours = picture[:3] if picture.shape[0] >= 3 else np.repeat(picture[:1], 3, axis=0)
+    return np.ascontiguousarray(colours)
+
+
+def check_reference(given: Conditions, height: int, width: int) -> None:
+    """Refuses a reference of another aspect than that of a picture of that size.
+
+    Raises:
+        OptionError: so it is.
+    """
+    if REFERENCE not in given:
+        return
+    own_height, own_width = np.shape(given[REFERENCE])[-2:]
+    if abs(math.log(own_width * height / (own_height * width))) > ASPECT:
+        raise OptionError(
+            f"{option('reference')}: {own_width} x {own_height} is of another aspect than the picture, "
+            f"{width} x {height}. Give one that shows the same part of the scene."
+        )
+
+
 def resolve(net: Descriptor, given: Conditions) -> Conditions:
     """The inputs of a net, each with its value; those of no use to it are not there.
 
@@ -102,10 +140,13 @@ def resolve(net: Descriptor, given: Conditions) -> Conditions:
         value = given.get(spec.name, spec.default)
         if value is None:
             wanted = {spec.name: "NUMBER" if not spec.shape else "FILE"}
-            is_kernel = spec.kind in ("kernel", "kernel_codes")
+            own = {
+                "kernel": option("kernel", WORDS), "kernel_codes": option("kernel", WORDS),
+                "reference": option("reference", "PICTURE"),
+            }  # fmt: skip
             raise OptionError(
                 f"{net.name} needs {_described(spec)}, which is not given. "
-                f"Give {option('kernel', WORDS) if is_kernel else option('conditions', wanted)}."
+                f"Give {own.get(spec.kind) or option('conditions', wanted)}."
             )
         _check(net, spec, value)
         values[spec.name] = value
@@ -122,9 +163,8 @@ def check_names(nets: Sequence[Descriptor], given: Conditions, model: str) -> No
     for name in given:
         if name not in known:
             takes = f"takes {', '.join(dict.fromkeys(known))}" if known else "takes nothing but the picture"
-            raise OptionError(
-                f"{option('conditions')}: {model} {takes}, and {name} is given. Leave it out, or choose another model."
-            )
+            named = option("reference") if name == REFERENCE else option("conditions")
+            raise OptionError(f"{named}: {model} {takes}, and {name} is given. Leave it out, or choose another model.")
 
 
 def _described(spec: InputSpec) -> str:

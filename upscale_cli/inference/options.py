@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 ConditionValue = Union[float, str, Path, "NDArray[Any]"]  # an array's type is not imported here
 """What a user may give for an input of a net: a number, an array, or the path of a file that holds one."""
 
-MaskValue = Union[str, Path, "NDArray[Any]"]
+PictureValue = Union[str, Path, "NDArray[Any]"]
 """A picture: a file, or an array."""
 
 KernelValue = Union[str, Path, "NDArray[Any]"]
@@ -58,7 +58,8 @@ class UpscalerKeywords(TypedDict, total=False):
     wrap: bool
     blend: float
     match_colour: bool
-    mask: MaskValue | None
+    mask: PictureValue | None
+    reference: PictureValue | None
     conditions: Mapping[str, ConditionValue] | None
     kernel: KernelValue | None
     noise: float | str | None
@@ -92,6 +93,8 @@ class UpscalerOptions:
         match_colour: the low frequencies of the result become those of the input: nets may darken or tint.
         mask: a picture, the input's or of its aspect: where it is black, the input is enlarged by bicubic; where it is
             white, the net's result counts; gray lies between.
+        reference: a sharper picture of the same scene, for nets that copy from one: a file, or (3, H, W) float32 in
+            [0, 1]. Its size and place may differ a little, its aspect may not.
         conditions: what the net needs in addition to the picture, by name: numbers, arrays, or files that hold them
             (see `conditions.read_condition`).
         kernel: what blurred the picture before it was shrunk: an array, a file, or words (`blur_kernels.parse_kernel`);
@@ -118,7 +121,8 @@ class UpscalerOptions:
     wrap: bool = False
     blend: float = 1.0
     match_colour: bool = False
-    mask: MaskValue | None = None
+    mask: PictureValue | None = None
+    reference: PictureValue | None = None
     conditions: Mapping[str, ConditionValue] | None = None
     kernel: KernelValue | None = None
     noise: float | str | None = None

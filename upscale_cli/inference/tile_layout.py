@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, Literal
 
-from upscale_cli.errors import OptionError
+from upscale_cli.errors import DeviceError, OptionError
 from upscale_cli.frames.rows import Padded, Rows
 from upscale_cli.inference import conditions
 from upscale_cli.inference.conditions import Conditions
@@ -167,6 +167,11 @@ class TileLayout:
             tile_spans(length, tile, shape.overlap, shape.halo, shape.multiple_of)
             for length, tile in zip((height, width), tiles, strict=True)
         )
+        if len(rows) * len(columns) > 1 and any(spec.kind == "reference" for spec in self._net.inputs):
+            raise DeviceError(
+                f"{self._net.name} takes a picture and its reference as a whole, and {width} x {height} pixels are "
+                f"more than memory has room for. Give a smaller picture, or choose another {option('model')}."
+            )
         return rows, columns
 
     def _in_flight(self, height: int, width: int, usual: Limits) -> Limits:

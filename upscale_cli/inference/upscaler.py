@@ -17,7 +17,15 @@ from upscale_cli.frames.image import Frame, Layout, Pixels, channels_of
 from upscale_cli.frames.rows import Constant, Held, RowReader, Rows, Shared
 from upscale_cli.inference.backends.base import Backend
 from upscale_cli.inference.color import bleed
-from upscale_cli.inference.conditions import Conditions, identity_of, read_condition, resolve
+from upscale_cli.inference.conditions import (
+    REFERENCE,
+    Conditions,
+    check_reference,
+    identity_of,
+    read_condition,
+    read_reference,
+    resolve,
+)
 from upscale_cli.inference.degradation import NONE, degradation_of
 from upscale_cli.inference.device import Device, choose_devices, picture_done, release_memory
 from upscale_cli.inference.engine_chain import engines_for
@@ -98,6 +106,8 @@ class Upscaler:
     ) -> None:
         options = self._options = UpscalerOptions(**keywords)
         self._conditions = {name: read_condition(value, name) for name, value in (options.conditions or {}).items()}
+        if options.reference is not None:
+            self._conditions[REFERENCE] = read_reference(options.reference)
         self.degradation = degradation_of(options)
         self._backend = backend
         self._listener, self._bar = listener, progress
@@ -181,6 +191,7 @@ class Upscaler:
         sr_width, sr_height = target.size_for(width, height)
         if self.finish.mask is not None:
             self.finish.mask.check(height, width)
+        check_reference(self._conditions, height, width)
         if self.kernel is not None:
             return Plan((), sr_width, sr_height, self.kernel)
         needed = max(sr_width / width, sr_height / height)

@@ -20,7 +20,7 @@ OF_DECODING = ("start", "end", "frames", "fps", "deinterlace", "hwaccel")
 OF_ENCODING = ("codec", "crf", "preset", "pix_fmt", "extra")
 """Fields of `DecodeOptions` and `EncodeOptions` that users give."""
 
-OF_NETS = ("precision", "tile", "overlap", "halo", "tta", "blend", "match_colour", "mask")
+OF_NETS = ("precision", "tile", "overlap", "halo", "tta", "blend", "match_colour", "mask", "reference")
 """Fields of `UpscalerOptions` that only nets have a use for."""
 
 

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Final, Literal
 
-InputKind = Literal["", "kernel", "kernel_codes", "noise"]
-"""Of an input that users name by what it is: a blur kernel of sum 1, its PCA codes, the noise's standard deviation."""
+InputKind = Literal["", "kernel", "kernel_codes", "noise", "reference"]
+"""Of an input that users name by what it is: a blur kernel of sum 1, its PCA codes, the noise's standard deviation, a
+sharper picture of the scene."""
 
 Sampling = Literal["bicubic", "every"]
 """How a net thinks that the LR picture was made of the blurred SR picture: shrunk by an antialiased cubic kernel, or

@@ -23,7 +23,7 @@ from upscale_cli.files import object_listing
 from upscale_cli.files.object_names import is_object
 from upscale_cli.files.stamp import Stamp
 from upscale_cli.inference.engine_choice import engine_wanted
-from upscale_cli.inference.options import BY_OPENVINO, MaskValue
+from upscale_cli.inference.options import BY_OPENVINO, PictureValue
 from upscale_cli.inference.upscaler import Recipe, Upscaler
 from upscale_cli.jobs.job import Work
 from upscale_cli.messages import Message, option
@@ -224,13 +224,14 @@ def request_for(work: Work[object], upscaler: Upscaler, probes: tuple[Probe, ...
     device = options.device if by_openvino else "auto"
     # What this machine's environment says of engines counts on workers too, whose environment is another.
     engine = options.engine if by_openvino else engine_wanted(options.engine)
-    recipe = Recipe(model, replace(options, device=device, engine=engine, mask=_absolute(options.mask)))
+    recipe = Recipe(model, replace(options, device=device, engine=engine, mask=_absolute(options.mask),
+                                    reference=_absolute(options.reference)))  # fmt: skip
     return Request(work.absolute(), recipe, upscaler.why, _identity(upscaler), probes)
 
 
-def _absolute(mask: MaskValue | None) -> MaskValue | None:
-    """A mask's path, absolute."""
-    return os.path.abspath(Path(mask).expanduser()) if isinstance(mask, str | Path) else mask
+def _absolute(picture: PictureValue | None) -> PictureValue | None:
+    """The path of a mask, or of a reference, absolute."""
+    return os.path.abspath(Path(picture).expanduser()) if isinstance(picture, str | Path) else picture
 
 
 def _put(work: Work[object]) -> tuple[str, Stamp] | None:
