@@ -96,6 +96,13 @@ def read_picture(path: Path) -> NDArray[np.float32]:
     return np.ascontiguousarray(np.moveaxis(unit, 2, 0))
 
 
+def _asked_by(spec: InputSpec) -> str:
+    """The option of its own that an input has, marked; "" where it has none."""
+    if spec.kind in ("kernel", "kernel_codes"):
+        return option("kernel", WORDS)
+    return option("reference", "PICTURE") if spec.kind == "reference" else ""
+
+
 def read_reference(value: "str | Path | NDArray[np.float32]") -> NDArray[np.float32]:
     """(3, H, W) float32 in [0, 1] of a second picture of the scene; a gray one has three equal channels.
 
@@ -140,13 +147,9 @@ def resolve(net: Descriptor, given: Conditions) -> Conditions:
         value = given.get(spec.name, spec.default)
         if value is None:
             wanted = {spec.name: "NUMBER" if not spec.shape else "FILE"}
-            own = {
-                "kernel": option("kernel", WORDS), "kernel_codes": option("kernel", WORDS),
-                "reference": option("reference", "PICTURE"),
-            }  # fmt: skip
             raise OptionError(
                 f"{net.name} needs {_described(spec)}, which is not given. "
-                f"Give {own.get(spec.kind) or option('conditions', wanted)}."
+                f"Give {_asked_by(spec) or option('conditions', wanted)}."
             )
         _check(net, spec, value)
         values[spec.name] = value
@@ -163,8 +166,10 @@ def check_names(nets: Sequence[Descriptor], given: Conditions, model: str) -> No
     for name in given:
         if name not in known:
             takes = f"takes {', '.join(dict.fromkeys(known))}" if known else "takes nothing but the picture"
-            named = option("reference") if name == REFERENCE else option("conditions")
-            raise OptionError(f"{named}: {model} {takes}, and {name} is given. Leave it out, or choose another model.")
+            raise OptionError(
+                f"{option('reference' if name == REFERENCE else 'conditions')}: {model} {takes}, and {name} is given. "
+                "Leave it out, or choose another model."
+            )
 
 
 def _described(spec: InputSpec) -> str:
