@@ -27,7 +27,7 @@ def export(
         str,
         typer.Argument(
             metavar="MODEL", autocompletion=complete_model, show_default=False,
-            help="A model (upscale models list), or the path of any checkpoint.",
+            help="As -m takes it: a name (upscale models list), omdb:ID, or a checkpoint.",
         ),
     ],
     output: Annotated[

@@ -80,7 +80,7 @@ class Upscaler:
     Threads may share it: their tiles then go through the net together.
 
     Args:
-        model: a name of the registry, the path of any checkpoint, or None for the best model on this machine.
+        model: as `-m` takes it: a name, omdb:ID, the path or stem of a checkpoint; None for the best on this machine.
         progress: show a tqdm bar (for notebooks and scripts).
         backend: runs the nets, whatever `engine` says.
         listener: receives every event instead; see `upscale_cli.events`.
