@@ -84,6 +84,12 @@ def test_without_squeeze_and_excitation_tiles_equal_the_whole(scale: int, tmp_pa
     assert found <= net.descriptor.halo < found + net.descriptor.multiple_of
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("scale", "se"), [(2, True), (3, False), (3, True), (4, True)])
+def test_engines_take_it_at_odd_sides_too(scale: int, se: bool, tmp_path: Path) -> None:
+    arch_checks.runs_elsewhere(arch_checks.of(seeded(lambda: UpCunet(scale, se=se)), tmp_path))
+
+
 @needs_shared
 @pytest.mark.slow
 def test_the_published_net_keeps_the_picture(tmp_path: Path, run: Run) -> None:

@@ -130,7 +130,7 @@ class UpCunet(nn.Module):
             self.conv_final = nn.Conv2d(64, 12, 3)
 
     def forward(self, lr: Tensor) -> Tensor:
-        height, width = lr.shape[-2:]
+        height, width = lr.shape[2], lr.shape[3]
         below, right = -height % self.multiple_of, -width % self.multiple_of
         around = self.padding
         x = F.pad(lr, (around, around + right, around, around + below), mode="reflect")
@@ -138,7 +138,7 @@ class UpCunet(nn.Module):
         x = _cropped(x, 20) + self.unet2(x)
         if self.scale == 4:
             x = F.pixel_shuffle(_cropped(self.conv_final(x), 1), 2)
-        x = x[..., : self.scale * height, : self.scale * width]
+        x = x[:, :, : self.scale * height, : self.scale * width]
         return x + F.interpolate(lr, scale_factor=4, mode="nearest") if self.scale == 4 else x
 
 
@@ -156,7 +156,7 @@ def _leaky(x: Tensor) -> Tensor:
 
 
 def _cropped(x: Tensor, pixels: int) -> Tensor:
-    return x[..., pixels:-pixels, pixels:-pixels]
+    return x[:, :, pixels:-pixels, pixels:-pixels]
 
 
 def recognise(state_dict: Mapping[str, Tensor], metadata: SidecarMetadata) -> Recognised | None:

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Final
 
+from upscale_cli.models.store import is_file
+
 GRAPH_ENDING: Final = ".param"
 WEIGHTS_ENDING: Final = ".bin"
 
@@ -14,12 +16,12 @@ def ncnn_pair(path: Path) -> tuple[Path, Path] | None:
     """
     ending = path.suffix.lower()
     if ending == GRAPH_ENDING:
-        return (path, path.with_suffix(WEIGHTS_ENDING)) if path.is_file() else None
+        return (path, path.with_suffix(WEIGHTS_ENDING)) if is_file(path) else None
     if ending == WEIGHTS_ENDING:
         graph = path.with_suffix(GRAPH_ENDING)
-        return (graph, path) if graph.is_file() or _is_of_ncnn(path) else None
-    graph, weights = (path.with_name(path.name + end) for end in (GRAPH_ENDING, WEIGHTS_ENDING))
-    return (graph, weights) if path.name and not path.exists() and graph.is_file() else None
+        return (graph, path) if is_file(graph) or _is_of_ncnn(path) else None
+    graph, weights = (Path(f"{path}{end}") for end in (GRAPH_ENDING, WEIGHTS_ENDING))
+    return (graph, weights) if not is_file(path) and is_file(graph) else None
 
 
 def _is_of_ncnn(path: Path) -> bool:
