@@ -97,7 +97,8 @@ def _user_record(file: UserFile, facts: SeenFacts | None) -> dict[str, Any]:
 
 
 def show_archs(listener: Listener, *, as_json: bool) -> None:
-    """One line per architecture: its name, the package it comes from ("" for ours), how many models have it, the paper.
+    """One line per architecture: its name and year, the package it comes from ("" for ours), how many models have it,
+    what its nets need beside the picture, the paper.
 
     Args:
         listener: gets a note on each plugin that does not work.
@@ -108,8 +109,10 @@ def show_archs(listener: Listener, *, as_json: bool) -> None:
     records = [
         {
             "name": arch.name,
+            "year": arch.year,
             "from": origin(arch.name),
             "models": len({spec.model for spec in MODELS if spec.arch == arch.name}),
+            "needs": list(arch.inputs),
             "about": arch.about,
         }
         for arch in known
@@ -118,8 +121,11 @@ def show_archs(listener: Listener, *, as_json: bool) -> None:
         for record in records:
             print(json.dumps(record))
         return
-    columns = ("name", "from", "models", "about")
-    lines = (tuple(str(record[key]) for key in columns) for record in records)
+    columns = ("name", "year", "from", "models", "needs", "about")
+    lines = (
+        tuple(", ".join(value) if isinstance(value, list) else str(value) for value in map(record.get, columns))
+        for record in records
+    )
     print_table(("architecture", *columns[1:]), lines, right=("models",))
 
 

@@ -324,6 +324,8 @@ class Architecture:
         adapt: wraps a net whose reference wants or gives other things than a session does, ranges and the enlargement
             of the picture apart, which the descriptor has (`models.adapted`).
         about: the paper, for people: authors, year, link.
+        inputs: what its nets need beside the picture, by the names that users know: "kernel", "noise"; each net's
+            descriptor has the one or other of them.
         changed_halo: the default halo, in words, where an earlier version had another: part of a job's fingerprint.
     """
 
@@ -335,7 +337,14 @@ class Architecture:
     complete: "Callable[[Recognised, Path], Recognised] | None" = None
     adapt: "Callable[[nn.Module, Descriptor], nn.Module] | None" = None
     about: str = ""
+    inputs: tuple[str, ...] = ()
     changed_halo: str = ""
+
+    @property
+    def year(self) -> str:
+        """The first one that `about` names, the paper's; "" where it names none."""
+        found = re.search(r"\b(?:19|20)[0-9]{2}\b(?![./])", self.about)  # of an address it would be a number
+        return found[0] if found else ""
 
 
 @dataclass(frozen=True, slots=True)

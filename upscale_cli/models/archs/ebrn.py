@@ -1,7 +1,7 @@
 """EBRN: a chain of modules, each of which renders what it can at SR size and hands on what is left at LR size.
 
 Qiu et al., "Embedded Block Residual Network: A Recursive Restoration Model for Single-Image Super-Resolution",
-ICCV 2019. Its authors published no code; keys as in models/ebrn.py of https://github.com/Geunwoo-Jeon/LarvaNet (no
+ICCV 2019, https://openaccess.thecvf.com/ICCV2019. Its authors published no code; keys as in models/ebrn.py of https://github.com/Geunwoo-Jeon/LarvaNet (no
 licence stated).
 """
 
@@ -112,5 +112,5 @@ def _config(state_dict: Mapping[str, Tensor]) -> dict[str, Any] | None:
 
 ARCH: Final = Architecture(
     name="ebrn", recognise=recognise, net=EBRN, lacks=lacks,
-    about="Embedded block residuals: Qiu et al., ICCV 2019",
+    about="Embedded block residuals: Qiu et al., ICCV 2019, https://openaccess.thecvf.com/ICCV2019",
 )  # fmt: skip

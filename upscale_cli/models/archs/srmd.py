@@ -117,4 +117,5 @@ def complete(recognised: Recognised, path: Path) -> Recognised:
 ARCH: Final = Architecture(
     name="srmd", recognise=recognise, net=SRMD, complete=complete,
     about="Zhang et al., CVPR 2018, https://arxiv.org/abs/1712.06116",
+    inputs=("kernel", "noise"),
 )  # fmt: skip

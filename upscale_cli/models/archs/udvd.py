@@ -184,5 +184,6 @@ def _reach(nres: int, upscale: int, refinements: int, side: int, common_side: in
 
 
 ARCH: Final = Architecture(
-    name="udvd", recognise=recognise, net=UDVD, about="Xu et al., CVPR 2020, https://arxiv.org/abs/2004.06965"
-)
+    name="udvd", recognise=recognise, net=UDVD, about="Xu et al., CVPR 2020, https://arxiv.org/abs/2004.06965",
+    inputs=("kernel", "noise"),
+)  # fmt: skip

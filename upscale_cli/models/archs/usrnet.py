@@ -255,4 +255,5 @@ def adapt(module: nn.Module, _facts: Descriptor) -> nn.Module:
 ARCH: Final = Architecture(
     name="usrnet", recognise=recognise, net=USRNet, adapt=adapt,
     about="Zhang et al., CVPR 2020, https://arxiv.org/abs/2003.10428",
+    inputs=("kernel", "noise"),
 )  # fmt: skip
