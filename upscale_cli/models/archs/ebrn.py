@@ -1,8 +1,8 @@
 """EBRN: a chain of modules, each of which renders what it can at SR size and hands on what is left at LR size.
 
 Qiu et al., "Embedded Block Residual Network: A Recursive Restoration Model for Single-Image Super-Resolution",
-ICCV 2019, https://openaccess.thecvf.com/ICCV2019. Its authors published no code; keys as in models/ebrn.py of https://github.com/Geunwoo-Jeon/LarvaNet (no
-licence stated).
+ICCV 2019, https://openaccess.thecvf.com/ICCV2019. Its authors published no code; keys as in models/ebrn.py of
+https://github.com/Geunwoo-Jeon/LarvaNet (no licence stated).
 """
 
 import itertools
