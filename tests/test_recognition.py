@@ -59,6 +59,8 @@ CONFIGS: Final[Mapping[str, list[dict[str, Any]]]] = {
     ],
     "udvd": [{**UDVD, "nf": 128, "nres": 15, "upscale": 2}, {**UDVD, "nf": 16, "nres": 2, "upscale": 4}],
     "usrnet": [{**USRNET, "nc": (64, 128, 256, 512)}, {**USRNET, "nc": (16, 32, 64, 64), "n_iter": 6, "h_nc": 32}],
+    "crossnet": [{"num_feat": 4, "wide": (4, 8, 8, 16, 16, 16, 8, 8, 4, 4, 4, 4), "full": (4, 6)}],
+    "srntt": [{"ngf": 64, "n_blocks": 16, "use_weights": True}, {"ngf": 8, "n_blocks": 3, "use_weights": False}],
     "realcugan": [{"scale": scale, "se": se} for scale in (2, 3, 4) for se in (True, False)],
 }  # fmt: skip
 

@@ -243,4 +243,5 @@ def adapt(module: nn.Module, facts: Descriptor) -> nn.Module:
 ARCH: Final = Architecture(
     name="crossnet", recognise=recognise, net=CrossNet, adapt=adapt,
     about="Zheng et al., ECCV 2018, https://arxiv.org/abs/1807.10547",
+    inputs=("reference",),
 )  # fmt: skip

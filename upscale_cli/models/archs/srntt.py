@@ -172,4 +172,5 @@ def adapt(module: nn.Module, facts: Descriptor) -> nn.Module:
 ARCH: Final = Architecture(
     name="srntt", recognise=recognise, net=SRNTT, adapt=adapt,
     about="Zhang et al., CVPR 2019, https://arxiv.org/abs/1903.00834",
+    inputs=("reference",),
 )  # fmt: skip
