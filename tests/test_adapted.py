@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from tests.nets import stub
 from upscale_cli.inference.resample import taps
 from upscale_cli.models.adapted import CubicEnlargement
-from upscale_cli.models.interface import CUBIC_REACH
+from upscale_cli.models.interface import CUBIC_REACH, InputSpec
 from upscale_cli.models.loading import bare_net, build_net
 
 pytestmark = pytest.mark.usefixtures("stubs")
@@ -62,3 +62,20 @@ def test_a_net_that_wants_it_gets_the_picture_enlarged() -> None:
     lr = torch.rand(1, 3, 4, 5)
     assert torch.equal(build_net(net)(lr), CubicEnlargement(3, 3)(lr))
     assert torch.equal(bare_net(net)(lr), lr)
+
+
+class Wide(nn.Module):
+    """Takes its scale as an input, and values from 0 to 255."""
+
+    def forward(self, lr: Tensor, scale: Tensor) -> Tensor:
+        return nn.functional.interpolate(lr, scale_factor=float(scale[0]), mode="nearest") + scale[0]
+
+
+def test_a_net_in_its_own_range_that_takes_its_scale_is_made_ready_for_one() -> None:
+    net = stub(
+        Wide, input_range=(0.0, 255.0), output_range=(0.0, 255.0), inputs=(InputSpec(name="scale"),), rounds_up=True
+    )
+    lr = torch.rand(1, 3, 4, 5)
+    expected = (nn.functional.interpolate(lr, scale_factor=2, mode="nearest") * 255 + 2) / 255
+    assert torch.allclose(build_net(net)(lr, scale=torch.tensor([2.0])), expected, atol=1e-6)
+    assert torch.allclose(build_net(net.at(2))(lr), expected, atol=1e-6)

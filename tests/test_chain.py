@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from upscale_cli.errors import OptionError
-from upscale_cli.inference.sizing import Target, cheapest_chain, parse_size
+from upscale_cli.inference.sizing import Plan, Target, cheapest_chain, parse_size
 from upscale_cli.models.interface import Scale
 
 
@@ -145,3 +145,24 @@ def test_a_net_that_keeps_the_size_cannot_enlarge() -> None:
 
 def test_a_wish_beyond_all_measure_is_reckoned_at_once() -> None:
     assert product(cheapest_chain(ESPCN, 1e9)) >= 1e9
+
+
+@pytest.mark.parametrize(
+    ("passes", "size", "wanted", "is_made"),
+    [
+        ((2,), (5, 7), (10, 14), True),
+        ((2,), (5, 7), (10, 13), False),
+        ((Fraction(27, 10),), (33, 45), (89, 122), True),  # 89.1 and 121.5 are made as 90 and 122
+        ((Fraction(27, 10),), (33, 45), (90, 121), True),
+        ((Fraction(27, 10),), (33, 45), (88, 122), False),
+        ((Fraction(27, 10),), (33, 45), (91, 122), False),
+        ((4, Fraction(27, 20)), (33, 45), (178, 243), True),
+        ((Fraction(27, 10), 2), (33, 45), (178, 243), True),  # made as 180 and 244
+        ((), (5, 7), (5, 7), True),
+        ((), (5, 7), (5, 8), False),
+    ],
+)
+def test_passes_make_a_picture_or_it_and_a_part_of_a_pixel(
+    passes: tuple[Scale, ...], size: tuple[int, int], wanted: tuple[int, int], is_made: bool
+) -> None:
+    assert Plan(passes, *wanted, "lanczos").is_made(*size) == is_made

@@ -1,5 +1,6 @@
 """What a net is, as values: scales that are exact, intervals of them, and the facts of every row of the registry."""
 
+import dataclasses
 import math
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from upscale_cli.models.archs.rrdbnet import RRDBNet
 from upscale_cli.models.archs.srvgg import SRVGGNetCompact
 from upscale_cli.models.interface import (
     MOST_DENOMINATOR,
+    MOST_PARTS,
     Descriptor,
     InputSpec,
     Interval,
@@ -114,6 +116,34 @@ def test_a_net_of_an_interval_reaches_what_is_needed(interval: Interval, needed:
 def test_the_last_pass_of_an_interval_makes_up_for_what_the_largest_scale_lacks() -> None:
     """2.0625 is none of its scales: three passes of 2 and one of 3/2 make 12, where 12 / 2.0625 ** 3 would not do."""
     assert Descriptor(arch="any", scales=Interval(1, 2.0625), halo=1).steps(12) == (2, Fraction(3, 2))
+
+
+@pytest.mark.parametrize(
+    ("needed", "steps"),
+    [
+        (2.7, (Fraction(27, 10),)),
+        (1.3, (Fraction(13, 10),)),
+        (3.37, (Fraction(337, 100),)),
+        (5.4, (4, Fraction(27, 20))),
+        (2.0, (2,)),
+        (0.7, (1,)),
+        (2.7182818, (Fraction(11, 4),)),
+        (1080 / 801, (Fraction(120, 89),)),
+        (2.333, (Fraction(7, 3),)),
+    ],
+)
+def test_a_net_that_rounds_up_makes_the_scale_itself_where_tiles_can_begin_anywhere_near(
+    needed: float, steps: tuple[Scale, ...]
+) -> None:
+    net = Descriptor(arch="any", scales=Interval(1, 4), halo=1, rounds_up=True)
+    assert net.steps(needed) == steps
+    assert all(scale.denominator <= MOST_PARTS for scale in steps)
+
+
+def test_sides_are_multiples_of_what_a_scale_divides_by_unless_a_net_rounds_up() -> None:
+    net = Descriptor(arch="any", scales=Interval(1, 4), halo=1, multiple_of=4)
+    assert net.side_multiple(Fraction(27, 10)) == 20
+    assert dataclasses.replace(net, rounds_up=True).side_multiple(Fraction(27, 10)) == 4
 
 
 def test_steps_of_a_net_of_some_scales_are_those() -> None:

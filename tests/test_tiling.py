@@ -85,12 +85,17 @@ def test_blending_tiles_of_a_picture_gives_the_picture(
 FRACTIONS = st.sampled_from([Fraction(3, 2), Fraction(4, 3), Fraction(5, 4), Fraction(7, 8), Fraction(2, 1), 3])
 
 
-def spans_for(scale: Scale, g: tuple[int, int, int, int, int]) -> tuple[list[Span], int]:
-    """Spans as `TileLayout` has them for such a scale, and their overlap: all begins make whole SR pixels."""
+def spans_for(scale: Scale, g: tuple[int, int, int, int, int], *, divides: bool = True) -> tuple[list[Span], int]:
+    """Spans as `TileLayout` has them for such a scale, and their overlap: all begins make whole SR pixels.
+
+    Args:
+        divides: the picture is padded, so that its end does, too.
+    """
     length, tile, overlap, halo, multiple_of = g
     parts = math.lcm(multiple_of, scale.denominator)
     overlap = math.ceil(overlap / scale.denominator) * scale.denominator
-    return tile_spans(math.ceil(length / parts) * parts, max(tile, overlap + 1), overlap, halo, parts), overlap
+    length = math.ceil(length / parts) * parts if divides else length
+    return tile_spans(length, max(tile, overlap + 1), overlap, halo, parts), overlap
 
 
 @given(geometry, FRACTIONS)
@@ -106,16 +111,38 @@ def test_tiles_of_any_scale_begin_and_end_with_whole_pixels(g: tuple[int, int, i
     np.testing.assert_allclose(total, 1, rtol=0, atol=1e-6)
 
 
+@given(geometry, FRACTIONS)
+def test_a_side_that_does_not_divide_is_covered_by_windows_that_begin_where_whole_pixels_do(
+    g: tuple[int, int, int, int, int], scale: Scale
+) -> None:
+    parts = math.lcm(g[4], scale.denominator)
+    spans, overlap = spans_for(scale, g, divides=False)
+    assert (spans[0].start, spans[-1].stop) == (0, g[0])
+    assert {span.read for span in spans} == {spans[0].read}
+    for span in spans:
+        assert (span.window_start % parts, span.start % parts) == (0, 0)
+        assert scaled(span.length, scale) == scaled(span.stop, scale) - scaled(span.start, scale)
+        assert span.stop == g[0] or span.stop % parts == 0
+        assert span.start == 0 or span.start - span.window_start >= g[3]
+        assert span.stop == g[0] or span.window_stop - span.stop >= g[3]
+    for before, after in itertools.pairwise(spans):
+        assert before.stop - after.start >= overlap // parts * parts
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize("divides", [True, False])
 @pytest.mark.parametrize("blended", [True, False])
 @given(vertical=geometry, horizontal=geometry, scale=FRACTIONS)
 def test_tiles_of_any_scale_are_put_together_to_the_picture(
     blended: bool,
+    divides: bool,
     vertical: tuple[int, int, int, int, int],
     horizontal: tuple[int, int, int, int, int],
     scale: Scale,
 ) -> None:
-    (rows, down), (columns, across) = spans_for(scale, vertical), spans_for(scale, (*horizontal[:2], *vertical[2:]))
+    (rows, down), (columns, across) = (
+        spans_for(scale, g, divides=divides) for g in (vertical, (*horizontal[:2], *vertical[2:]))
+    )
     overlap = min(down, across)
     height, width = scaled(rows[-1].stop, scale), scaled(columns[-1].stop, scale)
     picture = torch.arange(height * width, dtype=torch.float32).reshape(height, width, 1)

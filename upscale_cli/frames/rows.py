@@ -138,6 +138,17 @@ class Padded(Rows):
         return np.where(below < height, below, 2 * (height - 1) - below)
 
 
+class Cropped(Rows):
+    """The upper left part of a picture."""
+
+    def __init__(self, rows: Rows, height: int, width: int) -> None:
+        super().__init__(height, width, rows.channels, rows.dtype)
+        self._rows = rows
+
+    def read(self, start: int, stop: int) -> Pixels:
+        return self._rows.read(start, stop)[:, : self.width]
+
+
 class Shared:
     """One picture, read by several readers at their own pace; the rows between the slowest and the fastest are held.
 

@@ -331,7 +331,7 @@ def _sample(net: LoadedNet, scale: Scale, macs: float) -> "tuple[Tensor, dict[st
     from upscale_cli.models.watch import blank_conditions
 
     facts = net.descriptor
-    multiple_of = math.lcm(facts.multiple_of, scale.denominator)
+    multiple_of = facts.side_multiple(scale)
     least, most = SAMPLE_SIDES
     side = max(least, facts.least_side, min(most, math.isqrt(int(SAMPLE_MACS / max(macs, 1)))))
     side = math.ceil(side / multiple_of) * multiple_of

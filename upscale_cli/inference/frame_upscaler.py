@@ -413,7 +413,9 @@ class FrameUpscaler:
             else:
                 unit, health = net.frames.unjudged(unit, self._place, given)
                 healths.append(health)
-        return self._finish(lr, unit, is_colour=plane == "colour")
+        unit = self._finish(lr, unit, is_colour=plane == "colour")
+        is_made = self.plan.is_made(self.width, self.height)
+        return unit[..., : self.sr_height, : self.sr_width] if is_made else unit
 
     def _to_plan(self, planes: Tensor) -> Tensor:
         """(n, h, w), as large as the passes made them, to the exact size."""

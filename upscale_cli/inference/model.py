@@ -109,6 +109,11 @@ class Model:
     def check_scale(self, scale: float) -> None:
         """Any will do: what is too large is made smaller."""
 
+    @property
+    def makes_any_scale(self) -> bool:
+        """Whether a pass has the very scale that is asked for."""
+        return self._own is not None and self._own.descriptor.rounds_up
+
     def row(self, scale: Scale) -> Spec | None:
         """The row of the registry for a scale; None where there is none."""
         return self._rows.get(int(scale)) if scale == int(scale) else None

@@ -40,6 +40,8 @@ class AnyModel(Protocol):
     only_scale: float | None
     default_scale: float
 
+    @property
+    def makes_any_scale(self) -> bool: ...
     def passes(self, needed: float) -> tuple[Scale, ...]: ...
     def check_scale(self, scale: float) -> None:
         """
@@ -138,6 +140,10 @@ class MixedModel:
         if self.only_scale is not None:
             self.net(shared[0])  # what does not fit is said before anything is read
 
+    @property
+    def makes_any_scale(self) -> bool:
+        return False
+
     def costs(self, needed: float) -> dict[Scale, float]:
         return {scale: cost for scale, cost in self._models[0].costs(needed).items() if scale in self._scales}
 
@@ -214,6 +220,10 @@ class ChainedModel:
             )
         self._taken: dict[Scale, Route] = {}
         self._nets: dict[Scale, LoadedNet] = {}
+
+    @property
+    def makes_any_scale(self) -> bool:
+        return False
 
     def passes(self, needed: float) -> tuple[Scale, ...]:
         """One: a window goes through all parts at once."""

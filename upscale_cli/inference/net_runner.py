@@ -184,23 +184,28 @@ class NetRunner(ABC):
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-            self._shrink(side)
+            self._shrink(side, self._rest(lr))
         assert self._limit is not None
         geometry = self._geometry
-        tile = self._limit - 2 * geometry.halo
+        tile = self._limit - 2 * geometry.halo - self._rest(lr)
         rows, columns = (
             tile_spans(length, tile, geometry.overlap, geometry.halo, geometry.multiple_of) for length in lr.shape[-2:]
         )
         return self.run_in_pieces(net, lr, given, transfer, rows, columns)
 
-    def _shrink(self, side: int) -> None:
+    def _rest(self, lr: Any) -> int:
+        """LR pixels by which windows may be longer than what they keep and the halo, where a side does not divide."""
+        multiple_of = self._geometry.multiple_of
+        return multiple_of if any(side % multiple_of for side in lr.shape[-2:]) else 0
+
+    def _shrink(self, side: int, rest: int) -> None:
         release_memory(self.device)
         halo, multiple_of = self._geometry.halo, self._geometry.multiple_of
         smaller = side // 2 // multiple_of * multiple_of
         least = max(MIN_TILE, self._geometry.overlap + 1, self._net.least_side - 2 * halo)
         if self._net.fixed_sides:  # a smaller window takes as much
             smaller = 0
-        if smaller - 2 * halo < least:
+        if smaller - 2 * halo - rest < least:
             raise DeviceError(
                 f"out of memory on {self.device} even for a window of {side} pixels. "
                 f"Close other programs, or choose {option('device', 'cpu')}, a smaller model or "

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from upscale_cli.frames.image import Frame
-from upscale_cli.frames.rows import Held, RowReader, Rows
+from upscale_cli.frames.rows import Cropped, Held, RowReader, Rows
 from upscale_cli.inference.conditions import Conditions
 from upscale_cli.inference.finish import Finish, finished
 from upscale_cli.inference.planes import Planes
@@ -17,7 +17,7 @@ from upscale_cli.inference.resample import Resampled
 from upscale_cli.inference.sizing import Plan
 from upscale_cli.inference.tiled import TiledNet
 from upscale_cli.inference.value_range import ValueRange, in_its_range
-from upscale_cli.models.interface import Scale, scaled
+from upscale_cli.models.interface import Scale
 from upscale_cli.models.registry import Kernel
 
 OnTile = Callable[[], object]
@@ -67,12 +67,11 @@ class Passes:
         *, clip: bool,
     ) -> Rows:  # fmt: skip
         """The passes of a plan and the final resampling, to the dtype of `lr`; `clip` cuts each pass to [0, 1]."""
-        picture = lr
+        picture, is_made = lr, plan.is_made(lr.width, lr.height)
         finishes = bool(plan.passes) and self._finish.is_any
         bits = 8 * (source.dtype if isinstance(source, RowReader) else source.pixels.dtype).itemsize
         for number, scale in enumerate(plan.passes, start=1):
-            size = scaled(picture.width, scale), scaled(picture.height, scale)
-            is_final = number == len(plan.passes) and size == (plan.width, plan.height) and not finishes
+            is_final = number == len(plan.passes) and is_made and not finishes
             net = self._net_for(scale, bits)
             picture = self._held(picture)
             given = (
@@ -87,14 +86,13 @@ class Passes:
                 on_tile=on_tile,
                 given=given,
             )
-        is_sized = (picture.width, picture.height) == (plan.width, plan.height)
         if finishes:
             picture = finished(
-                self._held(picture), again, self._finish, lr.dtype if is_sized else np.float32,
+                self._held(picture), again, self._finish, lr.dtype if is_made else np.float32,
                 is_colour=planes.kind == "colour", wrap=self._wrap,
             )  # fmt: skip
-        if is_sized and picture.dtype == lr.dtype:
-            return picture
+        if is_made and picture.dtype == lr.dtype:
+            return Cropped(picture, plan.height, plan.width)
         return self.resampled(picture, plan, lr.dtype, plan.kernel)
 
     def resampled(self, picture: Rows, plan: Plan, dtype: Any, kernel: Kernel) -> Rows:

@@ -10,7 +10,7 @@ from typing import Final
 from upscale_cli.errors import OptionError
 from upscale_cli.inference.degradation import Degradation
 from upscale_cli.messages import option
-from upscale_cli.models.interface import Scale
+from upscale_cli.models.interface import Scale, scaled
 from upscale_cli.models.registry import Kernel
 
 MAX_SCALE: Final = 1024.0
@@ -160,3 +160,15 @@ class Plan:
     height: int
     kernel: Kernel
     degradation: Degradation | None = None
+
+    def is_made(self, width: int, height: int) -> bool:
+        """Whether the passes make the SR picture of an LR picture of that size, or it and a part of a pixel more, which
+        is cut off: a fractional scale need not divide a side, and to squeeze the rest in would be another scale."""
+        exact = math.prod(self.passes)
+        for side, wanted in ((width, self.width), (height, self.height)):
+            made = side
+            for scale in self.passes:
+                made = scaled(made, scale)
+            if not math.floor(side * exact) <= wanted <= made:
+                return False
+        return True

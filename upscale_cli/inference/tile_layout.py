@@ -62,7 +62,9 @@ def geometry_of(net: Descriptor, scale: Scale, tile: int, overlap: int | None, h
     usual = 0 if is_exact else min(DEFAULT_OVERLAP, tile // 2 if tile else DEFAULT_OVERLAP)
     parts = scale.denominator
     shared = math.ceil((usual if overlap is None else overlap) / parts) * parts
-    return Geometry(scale, max(halo, CHROMA_REACH), math.lcm(net.multiple_of, parts), shared)
+    multiple_of = math.lcm(net.multiple_of, parts)
+    halo = math.ceil(max(halo, CHROMA_REACH) / multiple_of) * multiple_of
+    return Geometry(scale, halo, multiple_of, shared)
 
 
 class TileLayout:
@@ -102,6 +104,8 @@ class TileLayout:
         self._devices, self._cost, self._precision = devices, cost, precision
         self._memory, self._sharing = memory, 1
         self.in_flight = 1
+        # Turned, a picture would begin in the middle of an SR pixel.
+        self._side_multiple = geometry.multiple_of if tta else net.side_multiple(geometry.scale)
 
     @property
     def is_asked_for(self) -> bool:
@@ -120,7 +124,7 @@ class TileLayout:
 
         def after(length: int) -> int:
             least = max(length, self._net.least_side - 2 * around)
-            return around + math.ceil(least / multiple_of) * multiple_of - length
+            return around + math.ceil(least / self._side_multiple) * self._side_multiple - length
 
         return around, after(height), around, after(width)
 
@@ -193,10 +197,12 @@ class TileLayout:
         """
         grid, shape = self.grid(height, width, self.affordable), self.geometry
         is_exact = self._net.exact and shape.halo >= self._net.halo and not shape.overlap
-        if self._tile or self._only_window or not spare or not is_exact:
-            return grid
         top, bottom, left, right = self.margins(height, width)
-        fine = frame_spans(height + top + bottom, width + left + right, shape.halo, shape.multiple_of, spare)
+        sides = height + top + bottom, width + left + right
+        divides = not any(side % shape.multiple_of for side in sides)
+        if self._tile or self._only_window or not spare or not is_exact or not divides:
+            return grid
+        fine = frame_spans(*sides, shape.halo, shape.multiple_of, spare)
         return grid if fine is None or len(grid[0]) * len(grid[1]) > 1 else fine
 
     @functools.cached_property

@@ -124,7 +124,8 @@ class Geometry:
     Attributes:
         scale: SR pixels per LR pixel.
         halo: LR pixels read around a tile and thrown away.
-        multiple_of: what sides of windows divide by, and where they begin.
+        multiple_of: windows begin at multiples of it, and have sides of which it leaves the rest that it leaves of the
+            picture's.
         overlap: LR pixels that neighbours share, to be blended.
     """
 
@@ -138,11 +139,12 @@ def tile_spans(length: int, tile: int, overlap: int, halo: int, multiple_of: int
     """Cuts one axis of `length` LR pixels into tiles, first to last; every window has the same length.
 
     Args:
-        length: LR pixels of the axis, divisible by `multiple_of`.
+        length: LR pixels of the axis.
         tile: LR pixels an inner tile keeps; rounded up to `multiple_of`.
         overlap: LR pixels that neighbours at least share, to be blended.
         halo: LR pixels read on each side of a tile and thrown away; rounded up to `multiple_of`.
-        multiple_of: windows start at multiples of it and their length divides by it.
+        multiple_of: windows start at multiples of it; their length divides by it, or leaves the rest that `length`
+            leaves.
 
     Raises:
         OptionError: overlap >= tile, for then the tiles would never advance.
@@ -153,7 +155,8 @@ def tile_spans(length: int, tile: int, overlap: int, halo: int, multiple_of: int
     check_tile(tile, overlap)
     tile = _round_up(tile, multiple_of)
     halo = _round_up(halo, multiple_of)
-    window = min(tile + 2 * halo, length)
+    rest = length % multiple_of
+    window = min(tile + 2 * halo + rest, length)
     step = max(multiple_of, (tile - overlap) // multiple_of * multiple_of)
     count = 1 + max(0, math.ceil((length - window) / step))
     spans = []
@@ -161,7 +164,7 @@ def tile_spans(length: int, tile: int, overlap: int, halo: int, multiple_of: int
         window_start = min(number * step, length - window)
         window_stop = window_start + window
         start = 0 if window_start == 0 else window_start + halo
-        stop = length if window_stop == length else window_stop - halo
+        stop = length if window_stop == length else window_stop - halo - rest
         spans.append(Span(window_start, window_stop, start, stop))
     return spans
 
@@ -184,14 +187,15 @@ def automatic_tiles(
     the number of windows is chosen, and they are made as small as that number lets them be.
 
     Args:
-        height, width: LR pixels, divisible by `multiple_of`; the others as for `tile_spans`.
+        height, width: LR pixels; the others as for `tile_spans`.
 
     >>> automatic_tiles(512, 1000, overlap=0, halo=34, multiple_of=1, limits=Limits(side=640, pixels=640 * 640))
     (444, 468)
     """
-    margin = 2 * _round_up(halo, multiple_of)
+    around = 2 * _round_up(halo, multiple_of)
 
     def window(length: int, side: int) -> int:
+        margin = around + length % multiple_of
         side = max(side, margin + overlap + max(multiple_of, MIN_TILE))
         if length <= side:
             return length
@@ -205,7 +209,7 @@ def automatic_tiles(
         highest = min(highest, limits.row // width)
     row_window = window(height, min(limits.side, highest))
     column_window = window(width, min(limits.side, limits.pixels // row_window))
-    return max(row_window - margin, overlap + 1), max(column_window - margin, overlap + 1)
+    return max(row_window - around, overlap + 1), max(column_window - around, overlap + 1)
 
 
 def blend_weights(spans: Sequence[Span], overlap: int, scale: Scale) -> list[NDArray[np.float32]]:

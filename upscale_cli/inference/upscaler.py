@@ -196,7 +196,8 @@ class Upscaler:
             return Plan((), sr_width, sr_height, self.kernel)
         needed = max(sr_width / width, sr_height / height)
         if target.scale is not None:
-            needed = min(needed, target.scale)  # 3/2 of an odd side is rounded up, by a pass too
+            # 3/2 of an odd side is rounded up, by a pass too.
+            needed = target.scale if self._model.makes_any_scale else min(needed, target.scale)
             self._model.check_scale(needed)
         return Plan(self._model.passes(needed), sr_width, sr_height, "lanczos")
 

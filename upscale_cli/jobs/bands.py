@@ -26,7 +26,6 @@ from upscale_cli.media.image.codecs.tiff_writer import TILE
 from upscale_cli.media.image.formats import Format
 from upscale_cli.media.image.metadata import PhotoInfo
 from upscale_cli.media.image.reader_writer import ImageReader
-from upscale_cli.models.interface import scaled
 
 LEAST_BUDGET: Final = 16 * 2**20
 """Bytes for a row of tiles below which a picture cannot well be upscaled."""
@@ -83,7 +82,7 @@ def plan_bands(
         source_bytes: of the file.
         wrap: a picture that continues on its opposite side is held, and so is what lies between its passes.
     """
-    steps = len(plan.passes) + (not plan.passes or _resamples(info, plan))
+    steps = len(plan.passes) + (not plan.passes or not plan.is_made(info.width, info.height))
     if not format.bands or (wrap and steps > 1):
         return None
     channels, depth = info.channels, info.bits // 8
@@ -98,14 +97,6 @@ def plan_bands(
     budget = int((room - fixed) * SHARE) // shares
     needed = fixed + int(shares * LEAST_BUDGET / SHARE)
     return Bands(needed, min(budget, CPU_BUDGET) if budget >= LEAST_BUDGET else 0, reads_rows)
-
-
-def _resamples(info: PhotoInfo, plan: Plan) -> bool:
-    """Whether what the passes make is not the size that is wanted."""
-    width, height = info.width, info.height
-    for scale in plan.passes:
-        width, height = scaled(width, scale), scaled(height, scale)
-    return (width, height) != (plan.width, plan.height)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,10 +22,10 @@ def adapted(module: nn.Module, facts: Descriptor, arch: Architecture) -> nn.Modu
     """
     if arch.adapt is not None:
         module = arch.adapt(module, facts)
-    if (facts.input_range, facts.output_range) != (UNIT, UNIT):
-        module = _WithInputsInRange(module, facts) if facts.inputs else _InRange(module, facts)
     if facts.fixed_scale is not None:
         module = (_WithInputsAtScale if facts.inputs else _AtScale)(module, facts.fixed_scale)
+    if (facts.input_range, facts.output_range) != (UNIT, UNIT):
+        module = _WithInputsInRange(module, facts) if facts.inputs else _InRange(module, facts)
     if facts.enlarged:
         if facts.only_scale is None:
             raise ValueError(f"{facts.name} has several scales: name one")

@@ -9,11 +9,20 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from upscale_cli.models.input_spec import SCALE_INPUT as SCALE_INPUT
 from upscale_cli.models.input_spec import InputSpec as InputSpec
+from upscale_cli.models.scale import CUBIC_REACH as CUBIC_REACH
+from upscale_cli.models.scale import MOST_DENOMINATOR as MOST_DENOMINATOR
+from upscale_cli.models.scale import MOST_PARTS as MOST_PARTS
+from upscale_cli.models.scale import Interval as Interval
+from upscale_cli.models.scale import Scale as Scale
+from upscale_cli.models.scale import Scales as Scales
+from upscale_cli.models.scale import as_scale as as_scale
+from upscale_cli.models.scale import enlarged_halo as enlarged_halo
+from upscale_cli.models.scale import scaled as scaled
+from upscale_cli.models.scale import scales_named as scales_named
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,100 +40,10 @@ Precision = Literal["fp16", "bf16", "fp32", "int8"]
 Sensitive = Literal["first", "last", "sums"]
 """Of a net: the convolution that reads the picture, the one that makes it, the sums of its residual connections."""
 
-Scale = int | Fraction
-"""SR pixels per LR pixel; a Fraction only where it is no whole number, so that sizes stay exact."""
-
-MOST_DENOMINATOR: Final = 8
-"""Of the scales that are taken from an interval. Windows start at multiples of it, so it cannot be large."""
-
 INPUT: Final = "lr"
 OUTPUT: Final = "sr"
 """What the picture is called where it goes into a graph and comes out; further inputs have their own names."""
 
-CUBIC_REACH: Final = 2
-"""Pixels on each side that the cubic kernel looks at when it enlarges."""
-
-
-def as_scale(value: float | Fraction) -> Scale:
-    """The number as a `Scale`: whole where it is whole.
-
-    >>> as_scale(2.0), as_scale(1.5)
-    (2, Fraction(3, 2))
-    """
-    exact = Fraction(value).limit_denominator(1000)
-    return exact.numerator if exact.denominator == 1 else exact
-
-
-def enlarged_halo(reach: int, scale: Scale) -> int:
-    """LR pixels that a net depends on which looks `reach` pixels far in the picture enlarged by cubic convolution.
-
-    >>> [enlarged_halo(20, scale) for scale in (2, 3, 4)]
-    [12, 9, 7]
-    """
-    whole = int(scale)
-    # Behind the middle of an LR pixel two more on that side count, before it one, and on it none.
-    taps = [
-        CUBIC_REACH if 2 * place + 1 > whole else CUBIC_REACH - 1 if 2 * place + 1 < whole else 0
-        for place in range(whole)
-    ]
-    return max(pixel // whole + taps[pixel % whole] for pixel in range(reach + whole))
-
-
-def scaled(length: int, scale: Scale) -> int:
-    """SR pixels of that many LR pixels; rounded up, where `scale` is no whole number and does not divide.
-
-    >>> scaled(7, 2), scaled(7, Fraction(3, 2))
-    (14, 11)
-    """
-    return math.ceil(length * scale)
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """The scales of a net that makes any scale between two."""
-
-    least: float
-    most: float
-
-    def __post_init__(self) -> None:
-        if not 0 < self.least <= self.most:
-            raise ValueError(f"scales from {self.least} to {self.most} are no interval")
-        if self.nearest(self.least) < Fraction(self.least).limit_denominator(10**6):
-            raise ValueError(
-                f"no scale from {self.least} to {self.most} has a denominator of {MOST_DENOMINATOR} or less"
-            )
-
-    def nearest(self, needed: float) -> Scale:
-        """The least scale of a small denominator that makes at least `needed`, or the largest there is.
-
-        >>> Interval(1, 4).nearest(1.3), Interval(1, 4).nearest(9)
-        (Fraction(4, 3), 4)
-        """
-        lower = max(needed, self.least)
-        above = [
-            Fraction(math.ceil(Fraction(lower).limit_denominator(10**6) * parts), parts)
-            for parts in range(1, MOST_DENOMINATOR + 1)
-        ]
-        within = [scale for scale in above if scale <= self.most]
-        if within:
-            return as_scale(min(within))
-        most = Fraction(self.most).limit_denominator(10**6)
-        return as_scale(max(Fraction(math.floor(most * parts), parts) for parts in range(1, MOST_DENOMINATOR + 1)))
-
-
-Scales = tuple[Scale, ...] | Interval
-"""What a net can do in one pass: one scale, some (nets with several tails), or any within an interval."""
-
-
-def scales_named(scales: Scales) -> str:
-    """For people.
-
-    >>> scales_named((2, 4)), scales_named(Interval(1, 4))
-    ('x2, x4', 'x1 to x4')
-    """
-    if isinstance(scales, Interval):
-        return f"x{scales.least:g} to x{scales.most:g}"
-    return ", ".join(f"x{float(scale):g}" for scale in scales)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +60,8 @@ class Descriptor:
         halo: LR pixels around a tile that its SR pixels depend on.
         exact: the halo is the whole receptive field, so that tiles equal the whole picture.
         multiple_of: what LR sides must divide by.
+        rounds_up: it takes sides that a fractional scale does not divide, and makes `scaled` SR pixels of them; others
+            get pictures padded to multiples of the denominator.
         least_side: LR pixels that a side must have.
         sees_whole: it looks at the whole picture (global pooling), so that a tile is not what the whole would be.
         precisions: that it was measured or made to run in; "auto" takes no other.
@@ -167,6 +88,7 @@ class Descriptor:
     halo: int
     exact: bool = False
     multiple_of: int = 1
+    rounds_up: bool = False
     least_side: int = 1
     sees_whole: bool = False
     precisions: frozenset[Precision] = frozenset({"fp32", "fp16"})
@@ -222,11 +144,21 @@ class Descriptor:
         """Scales of passes that are worth a thought, where `needed` SR pixels per LR pixel are to be reached."""
         if isinstance(self.scales, tuple):
             return self.scales
-        steps, largest = [self.scales.nearest(needed)], self.scales.nearest(self.scales.most)
+        steps, largest = [self._step(self.scales, needed)], self.scales.nearest(self.scales.most)
         while needed > largest > 1:
             needed /= float(largest)
-            steps += [largest, self.scales.nearest(needed)]
+            steps += [largest, self._step(self.scales, needed)]
         return tuple(dict.fromkeys(steps))
+
+    def _step(self, scales: Interval, needed: float) -> Scale:
+        """What is needed itself, where the net can do it; else a little more."""
+        exact = as_scale(needed)
+        can = self.rounds_up and exact.denominator <= MOST_PARTS and scales.least <= exact <= scales.most
+        return exact if can and math.isclose(exact, needed, rel_tol=1e-12) else scales.nearest(needed)
+
+    def side_multiple(self, scale: Scale) -> int:
+        """What the LR sides of a picture must divide by at that scale."""
+        return self.multiple_of if self.rounds_up else math.lcm(self.multiple_of, scale.denominator)
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,7 @@ def watched(module: nn.Module, net: Descriptor, scale: Scale, *, least: int = 1)
     Args:
         least: LR pixels of the smallest picture.
     """
-    multiple_of = math.lcm(net.multiple_of, scale.denominator)
+    multiple_of = net.side_multiple(scale)
     macs = 0
     for side in dict.fromkeys(
         math.ceil(max(side, net.least_side, least) / multiple_of) * multiple_of for side in SIDES

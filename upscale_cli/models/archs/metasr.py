@@ -26,8 +26,8 @@ from upscale_cli.models.interface import (
 )
 from upscale_cli.text import counted
 
-CHUNK: Final = 2**22
-"""Values that are held at a time, where each SR pixel wants hundreds."""
+BAND: Final = 2**24
+"""Values that are held at a time, where each SR pixel wants hundreds: of some rows."""
 
 
 class DenseConv(nn.Module):
@@ -69,13 +69,11 @@ class FilterNet(nn.Module):
             nn.Linear(3, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, num_feat * 9 * 3)
         )
 
-    def planes(self, feat: Tensor) -> Tensor:
-        """(N, num_feat, H, W) to (N, 3, hidden + 1, H, W), the last of them for the bias."""
+    def filters(self) -> Tensor:
+        """(3 * (hidden + 1), num_feat, 3, 3): what makes the planes, for each channel the last of them for the bias."""
         last: nn.Linear = self.meta_block[2]  # type: ignore[assignment]
         weights = torch.cat((last.weight, last.bias[:, None]), dim=1)  # (num_feat * 9 * 3, hidden + 1)
-        weights = weights.reshape(self.num_feat, 3, 3, 3, -1).permute(3, 4, 0, 1, 2)  # (3, hidden + 1, num_feat, 3, 3)
-        planes = F.conv2d(feat, weights.flatten(0, 1), padding=1)
-        return planes.reshape(len(feat), 3, -1, *feat.shape[-2:])
+        return weights.reshape(self.num_feat, 3, 3, 3, -1).permute(3, 4, 0, 1, 2).flatten(0, 1)
 
     def hidden(self, step: float, down: Tensor, across: Tensor) -> Tensor:
         """The values that weigh the planes: (h,) and (w,) offsets to (hidden, h, w)."""
@@ -127,13 +125,17 @@ class MetaRDN(nn.Module):
         Returns:
             (N, 3, h, w).
         """
-        planes = self.P2W.planes(self.features(lr))  # (N, 3, hidden + 1, H, W)
-        at_a_time = max(1, CHUNK // (planes[..., 0, 0].numel() * len(columns)))
+        feat, filters = F.pad(self.features(lr), (1, 1, 1, 1)), self.P2W.filters()
+        number, width = len(lr), len(columns)
+        at_a_time = max(1, BAND // (number * len(filters) * width))
         bands = []
         for start in range(0, len(rows), at_a_time):
             band = slice(start, start + at_a_time)
-            near = planes.index_select(3, rows[band]).index_select(4, columns)  # (N, 3, hidden + 1, h', w)
-            weights = self.P2W.hidden(step, down[band].to(lr), across.to(lr))
+            top, bottom = int(rows[band][0]), int(rows[band][-1])
+            planes = F.conv2d(feat[:, :, top : bottom + 3], filters)  # (N, 3 * (hidden + 1), some rows, W)
+            near = planes.index_select(2, rows[band] - top).index_select(3, columns)
+            near = near.reshape(number, 3, -1, near.shape[2], width)
+            weights = self.P2W.hidden(step, down[band].to(lr), across.to(lr))  # (hidden, h', w)
             bands.append((near[:, :, :-1] * weights).sum(2) + near[:, :, -1])
         out: Tensor = self.add_mean(torch.cat(bands, dim=2))
         return out
@@ -185,6 +187,7 @@ def recognise(state_dict: Mapping[str, Tensor], metadata: SidecarMetadata) -> Re
             scales=Interval(1, 4),
             halo=num_block * num_conv + 4,  # one pixel for each 3x3 convolution, the filters included
             exact=True,
+            rounds_up=True,
             precisions=frozenset({"fp32"}),  # sums of hundreds of products of values up to hundreds
             inputs=(InputSpec(name=SCALE_INPUT, least=1, most=4, about="SR pixels per LR pixel, 1 to 4"),),
             input_range=(0.0, 255.0),
