@@ -45,7 +45,6 @@ OUTPUT: Final = "sr"
 """What the picture is called where it goes into a graph and comes out; further inputs have their own names."""
 
 
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Descriptor:
     """What a net is.
