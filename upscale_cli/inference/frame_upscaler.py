@@ -26,6 +26,7 @@ from upscale_cli.inference.clip_range import UsedLevels
 from upscale_cli.inference.cuda_frames import FrameGraph, Stopwatch, Streams, fetched
 from upscale_cli.inference.device import memory_explained
 from upscale_cli.inference.finish_frames import FrameFinish
+from upscale_cli.inference.frame_likeness import FrameLikeness
 from upscale_cli.inference.frames_in_flight import DownloadingFrame, SRSamples
 from upscale_cli.inference.health import is_sound
 from upscale_cli.inference.reuse import PassReuse, Reuse, Turn
@@ -172,6 +173,9 @@ class FrameUpscaler:
         self._counting = threading.Lock()
         self._wants_graph = graph and self._streams is not None and not format.alpha
         self._graph: FrameGraph | None = None  # recorded with the first frame
+        self._likeness = FrameLikeness(
+            format, (width, height), (self.sr_width, self.sr_height), upscaler.name, say
+        )  # fmt: skip
 
     def pad_to(self, width: int, height: int) -> None:
         """Makes SR frames that large by repeating their last column and row, for encoders that need even sides."""
@@ -233,6 +237,7 @@ class FrameUpscaler:
             sr, _ = self._compute(lr, work)
         computed = time.perf_counter()
         done = SRSamples(sr.cpu())
+        self._look(lr, done.samples, work)
         self._took(0.0, (computed - begin) / self.concurrency, time.perf_counter() - computed)
         return done
 
@@ -257,6 +262,10 @@ class FrameUpscaler:
         alpha = samples[-self.width * self.height :]
         low = int(alpha.min())
         return low if low == alpha.max() else None
+
+    def _look(self, lr: Tensor, sr: Tensor, work: Work) -> None:
+        if work.net and self._nets:
+            self._likeness.look(lr, sr, (self.out_width, self.out_height))
 
     # On a GPU
 
@@ -285,6 +294,7 @@ class FrameUpscaler:
         def check() -> Tensor:
             self._took(upload.seconds, net.seconds, download.seconds)
             if all(is_sound(health) for health in healths_host):
+                self._look(host, sr_host, work)
                 return sr_host
             self._wants_graph, self._graph = False, None  # it holds the net in half precision
             return self._compute(lr, replace(work, judged=True))[0].cpu()

@@ -15,6 +15,7 @@ from upscale_cli.inference.degradation import UNKNOWN, Degradation
 from upscale_cli.inference.device import Device, choose_precision
 from upscale_cli.inference.engines_here import HALF
 from upscale_cli.inference.options import Wanted
+from upscale_cli.inference.plan_notes import gain, shrinking
 from upscale_cli.inference.sizing import cheapest_chain
 from upscale_cli.messages import option
 from upscale_cli.models.interface import Descriptor, InputSpec, LoadedNet, Precision, Scale
@@ -105,6 +106,14 @@ class Model:
     def passes(self, needed: float) -> tuple[Scale, ...]:
         """Scales of the passes that make at least so many SR pixels per LR pixel, the cheapest."""
         return cheapest_chain(self.costs(needed), needed)
+
+    def plan_note(self, passes: Sequence[Scale], needed: float) -> str:
+        """What such a plan does that may be unexpected, and which checkpoint would spare it; "" for nothing."""
+        line = shrinking(self.name, passes, needed)
+        if not self._rows:
+            return line
+        all_there_are: dict[Scale, float] = {spec.scale: float(spec.macs) for spec in rows_of(self.given)}
+        return " ".join(filter(None, (line, gain(self.name, self.costs(needed), all_there_are, needed))))
 
     def check_scale(self, scale: float) -> None:
         """Any will do: what is too large is made smaller."""

@@ -16,6 +16,7 @@ from upscale_cli.inference.degradation import UNKNOWN, Degradation
 from upscale_cli.inference.device import Device
 from upscale_cli.inference.model import DEFAULT_SCALE, Model, check_denoise
 from upscale_cli.inference.options import Wanted
+from upscale_cli.inference.plan_notes import shrinking
 from upscale_cli.inference.sizing import MAX_SCALE, cheapest_chain
 from upscale_cli.messages import option
 from upscale_cli.models.asked import JOINS, Part, asked
@@ -43,6 +44,7 @@ class AnyModel(Protocol):
     @property
     def makes_any_scale(self) -> bool: ...
     def passes(self, needed: float) -> tuple[Scale, ...]: ...
+    def plan_note(self, passes: Sequence[Scale], needed: float) -> str: ...
     def check_scale(self, scale: float) -> None:
         """
         Raises:
@@ -150,6 +152,9 @@ class MixedModel:
     def passes(self, needed: float) -> tuple[Scale, ...]:
         return cheapest_chain(self.costs(needed), needed)
 
+    def plan_note(self, passes: Sequence[Scale], needed: float) -> str:
+        return shrinking(self.name, passes, needed)
+
     def check_scale(self, scale: float) -> None:
         pass
 
@@ -231,6 +236,9 @@ class ChainedModel:
         scale = _product(route)
         self._taken[scale] = route
         return (scale,)
+
+    def plan_note(self, passes: Sequence[Scale], needed: float) -> str:
+        return shrinking(self.name, passes, needed)
 
     def check_scale(self, scale: float) -> None:
         """Refuses a scale for which a part that enlarges computes in vain.

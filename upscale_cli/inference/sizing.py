@@ -3,8 +3,9 @@
 import heapq
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Final
 
 from upscale_cli.errors import OptionError
@@ -142,6 +143,19 @@ def cheapest_chain(costs: Mapping[Scale, float], needed: float) -> tuple[Scale, 
         for scale, price in costs.items():
             if scale > 1 or needed <= 1:
                 heapq.heappush(open_chains, (cost + price * float(product) ** 2, product * scale, (*chain, scale)))
+
+
+def chain_cost(costs: Mapping[Scale, float], passes: Sequence[Scale]) -> float:
+    """Of a sequence of passes, per LR pixel; the costs are those of `cheapest_chain`.
+
+    >>> chain_cost({2: 0.25, 4: 1.0}, (2, 4))
+    4.25
+    """
+    total, product = 0.0, Fraction(1)
+    for scale in passes:
+        total += costs[scale] * float(product) ** 2
+        product *= scale
+    return total
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from upscale_cli.inference.device import Device, memory_explained
 from upscale_cli.inference.frame_grid import spare_of
 from upscale_cli.inference.health import PrecisionFallback
 from upscale_cli.inference.host_net import HostNet
+from upscale_cli.inference.likeness import FAR, Likeness
 from upscale_cli.inference.net_runner import Kept, NetRunner, Sessions, Window
 from upscale_cli.inference.profile import Profile, profile
 from upscale_cli.inference.scheduler import Future, Scheduler
@@ -54,6 +55,12 @@ class Tile:
     rows: Span
     columns: Span
     window: Pixels  # (h, w, C), a view into the LR picture
+
+    @property
+    def kept_of_window(self) -> Pixels:
+        """What of the window is kept."""
+        top, left = self.rows.start - self.rows.window_start, self.columns.start - self.columns.window_start
+        return self.window[top : top + self.rows.length, left : left + self.columns.length]
 
 
 def _tiles(lr: Rows, rows: list[Span], columns: list[Span], first: int = 0) -> Iterator[Tile]:
@@ -260,13 +267,17 @@ class TiledNet:
         sr_height, sr_width = scaled(lr.height, scale), scaled(lr.width, scale)
         sr_top, sr_left = scaled(top, scale), scaled(left, scale)
         in_depth = self._runners[0].in_depth
+        likeness = Likeness()
         tiles = _tiles(self._layout.padded(lr), rows, columns, first)
         for tile, kept in self._stream(tiles, transfer, its, np.dtype(np.float32) if blended else depth):
+            likeness.add(tile.kept_of_window, kept)
             strip.add(tile.column, kept if blended else in_depth(kept, depth, clip=clip))
             if on_tile:
                 on_tile()
             if tile.column < len(columns) - 1:
                 continue
+            if tile.row == len(rows) - 1 and likeness.is_far:  # nobody asks for more after the last rows
+                self._say(f"{self.descriptor.name}: {FAR}")
             y, sr = strip.finish_row(tile.row)
             y -= sr_top
             sr = sr[max(start - y, 0) : max(sr_height - y, 0), sr_left : sr_left + sr_width]

@@ -113,6 +113,7 @@ class Upscaler:
         self._listener, self._bar = listener, progress
         self.alpha, self.wrap = options.alpha, options.wrap
         self._nets: dict[tuple[Scale, str], TiledNet] = {}
+        self._noted = set[tuple[Scale, ...]]()
         self._memory: int | None = None
         self._sharing = 1
         self.why = "asked for"
@@ -204,6 +205,17 @@ class Upscaler:
     def pass_names(self, plan: Plan) -> tuple[str, ...]:
         """What each pass runs, for people: the checkpoint's name, or what a file's net is."""
         return tuple(map(self._model.pass_name, plan.passes))
+
+    def plan_note(self, plan: Plan, width: int, height: int) -> str:
+        """What a plan does that the user may not expect, once for the same passes; "" for nothing.
+
+        Args:
+            width, height: of the LR picture.
+        """
+        if not plan.passes or plan.passes in self._noted:
+            return ""
+        self._noted.add(plan.passes)
+        return self._model.plan_note(plan.passes, max(plan.width / width, plan.height / height))
 
     def checksums_of(self, plan: Plan) -> dict[str, str]:
         """sha256 of the checkpoints that a plan takes, by the scale of the pass."""

@@ -121,6 +121,8 @@ class PhotoJob(UndividedJob):
             bands = check_room(self, reader, plan, upscaler)
             check_length(self.name, reader.info, plan, upscaler, self.frames, yes=options.yes)
             listener(_started(self, upscaler, reader.info, plan))
+            if note := upscaler.plan_note(plan, reader.info.width, reader.info.height):
+                say(note)
             with folder_for(self.output):
                 if bands is None:
                     _upscale_whole(self, reader, upscaler, listener, say)

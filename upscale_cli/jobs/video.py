@@ -89,6 +89,8 @@ def run_clip(job: VideoFacts, upscaler: Upscaler, listener: Listener = ignore) -
     check_clip_length(job, plan, say)
     find_ranges(job, plan, say)
     listener(started(job, upscaler, plan))
+    if note := upscaler.plan_note(plan.streams[0].upscaler.plan, *job.lr_size):
+        say(note)
     progress = VideoProgress(job, plan, listener)
     with ExitStack() as stack:
         if job.tee is not None:
