@@ -10,8 +10,10 @@ from typing import Any, Final
 
 import numpy as np
 
+from upscale_cli.events import Say
 from upscale_cli.frames.image import Pixels
 from upscale_cli.frames.pixels import white_of
+from upscale_cli.models.store import quiet
 
 LEAST_DB: Final = 15.0
 """PSNR of the result against the input, below which it is told."""
@@ -29,9 +31,15 @@ FAR: Final = (
 
 
 class Likeness:
-    """Adds up by how much pieces of a picture differ from what was made of them."""
+    """Adds up by how much pieces of a picture differ from what was made of them.
 
-    def __init__(self) -> None:
+    Args:
+        name: of what made it.
+        say: is told at the end, if it is far.
+    """
+
+    def __init__(self, name: str = "", say: Say = quiet) -> None:
+        self._name, self._say = name, say
         self._squares, self._values = 0.0, 0
 
     def add(self, lr: Pixels, sr: Any, white: float | None = None) -> None:
@@ -60,6 +68,11 @@ class Likeness:
         if self._values < LEAST_PIXELS or not self._squares > 0:
             return math.inf
         return 10 * math.log10(self._values / self._squares)
+
+    def end(self) -> None:
+        """All pieces have come."""
+        if self.is_far:
+            self._say(f"{self._name}: {FAR}")
 
     @property
     def is_far(self) -> bool:

@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from upscale_cli.events import Say
 from upscale_cli.frames.image import Frame
 from upscale_cli.frames.rows import Cropped, Held, RowReader, Rows
 from upscale_cli.inference.conditions import Conditions
 from upscale_cli.inference.finish import Finish, finished
+from upscale_cli.inference.likeness import Likeness
 from upscale_cli.inference.planes import Planes
 from upscale_cli.inference.resample import Resampled
 from upscale_cli.inference.sizing import Plan
@@ -35,13 +37,15 @@ class Passes:
         wrap: the picture continues on its opposite side.
         finish: what is done with what the passes have made.
         inputs_for: what the first pass's net gets beside a picture of that width and height.
+        say: takes what the user should know.
     """
 
     def __init__(
         self, net_for: Callable[[Scale, int], TiledNet], finish: Finish,
-        inputs_for: Callable[[TiledNet, Plan, int, int], Conditions], *, wrap: bool,
+        inputs_for: Callable[[TiledNet, Plan, int, int], Conditions], *, wrap: bool, say: Say,
     ) -> None:  # fmt: skip
-        self._net_for, self._finish, self._inputs_for, self._wrap = net_for, finish, inputs_for, wrap
+        self._net_for, self._finish, self._inputs_for = net_for, finish, inputs_for
+        self._wrap, self._say = wrap, say
 
     def rows(
         self, picture: Opened, planes: Planes, plan: Plan, source: Frame | RowReader, on_tile: OnTile | None,
@@ -85,6 +89,7 @@ class Passes:
                 clip=clip,
                 on_tile=on_tile,
                 given=given,
+                likeness=Likeness(net.descriptor.name, self._say) if planes.kind == "colour" else None,
             )
         if finishes:
             picture = finished(

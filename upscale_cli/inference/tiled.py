@@ -26,7 +26,7 @@ from upscale_cli.inference.device import Device, memory_explained
 from upscale_cli.inference.frame_grid import spare_of
 from upscale_cli.inference.health import PrecisionFallback
 from upscale_cli.inference.host_net import HostNet
-from upscale_cli.inference.likeness import FAR, Likeness
+from upscale_cli.inference.likeness import Likeness
 from upscale_cli.inference.net_runner import Kept, NetRunner, Sessions, Window
 from upscale_cli.inference.profile import Profile, profile
 from upscale_cli.inference.scheduler import Future, Scheduler
@@ -225,9 +225,11 @@ class TiledNet:
         clip: bool = True,
         on_tile: Callable[[], object] | None = None,
         given: Conditions | None = None,
+        likeness: Likeness | None = None,
     ) -> Rows:
         """`bands` as a picture of its own, whose rows are computed when they are asked for."""
-        begin = functools.partial(self.bands, lr, dtype, transfer=transfer, clip=clip, on_tile=on_tile, given=given)
+        begin = functools.partial(self.bands, lr, dtype, transfer=transfer, clip=clip, on_tile=on_tile, given=given,
+                                  likeness=likeness)  # fmt: skip
         height, width = scaled(lr.height, self.scale), scaled(lr.width, self.scale)
         return Streamed(height, width, lr.channels, dtype, begin)
 
@@ -241,6 +243,7 @@ class TiledNet:
         clip: bool = True,
         on_tile: Callable[[], object] | None = None,
         given: Conditions | None = None,
+        likeness: Likeness | None = None,
     ) -> Iterator[Pixels]:
         """Upscales once, row of tiles by row of tiles; the arguments are those of `upscale`.
 
@@ -248,6 +251,7 @@ class TiledNet:
             lr: a picture that wraps must be `Held`.
             start: SR row to begin with. Rows of tiles without a part in it are left out.
             given: conditions in the place of the net's own, for a picture that is not the first pass's.
+            likeness: gets every tile and what was made of it.
 
         Yields:
             The next SR rows, (h, scale * W, C) of `dtype`: those that no later tile touches.
@@ -267,17 +271,17 @@ class TiledNet:
         sr_height, sr_width = scaled(lr.height, scale), scaled(lr.width, scale)
         sr_top, sr_left = scaled(top, scale), scaled(left, scale)
         in_depth = self._runners[0].in_depth
-        likeness = Likeness()
         tiles = _tiles(self._layout.padded(lr), rows, columns, first)
         for tile, kept in self._stream(tiles, transfer, its, np.dtype(np.float32) if blended else depth):
-            likeness.add(tile.kept_of_window, kept)
+            if likeness is not None:
+                likeness.add(tile.kept_of_window, kept)
             strip.add(tile.column, kept if blended else in_depth(kept, depth, clip=clip))
             if on_tile:
                 on_tile()
             if tile.column < len(columns) - 1:
                 continue
-            if tile.row == len(rows) - 1 and likeness.is_far:  # nobody asks for more after the last rows
-                self._say(f"{self.descriptor.name}: {FAR}")
+            if tile.row == len(rows) - 1 and likeness is not None:  # nobody asks for more after the last rows
+                likeness.end()
             y, sr = strip.finish_row(tile.row)
             y -= sr_top
             sr = sr[max(start - y, 0) : max(sr_height - y, 0), sr_left : sr_left + sr_width]

@@ -138,7 +138,7 @@ class Upscaler:
         )  # fmt: skip
         mask = None if options.mask is None else Mask.read(options.mask)
         self.finish = Finish(options.blend, options.match_colour, mask)
-        self._passes = Passes(self.net, self.finish, self.inputs_for, wrap=self.wrap)
+        self._passes = Passes(self.net, self.finish, self.inputs_for, wrap=self.wrap, say=self._say)
         self._loading = threading.RLock()  # several threads may share an upscaler
 
     @property
