@@ -54,7 +54,7 @@ def test_what_a_checkpoint_would_gain_is_said() -> None:
     assert gain("net", here, every, 4) == ""  # it would be of no use
     # 16 + 16 * 16 against 4 + 4 * 16
     line = Message(gain("net", here, every, 8))
-    assert "brings the checkpoint for 2x: 4 times less work." in line
+    assert "brings that of net for 2x: 4 times less work." in line
 
 
 @pytest.mark.parametrize("scale", [2, 8])
@@ -74,7 +74,7 @@ def test_a_model_without_its_second_checkpoint_says_so(
     assert outcome.code == 0, outcome.err
     made = "2x is made by 4x" if scale == 2 else "8x is made by two passes, 4x and 4x, whose 16x"
     assert f"note: espcn: {made}" in said
-    assert "`upscale models fetch espcn` brings the checkpoint for 2x" in said
+    assert "`upscale models fetch` brings that of espcn for 2x" in said
 
 
 def test_the_same_passes_are_told_once() -> None:

@@ -44,6 +44,6 @@ def gain(model: str, here: Mapping[Scale, float], all_there_are: Mapping[Scale, 
     if not missing & set(best):
         return ""
     less = chain_cost(here, cheapest_chain(here, needed)) / chain_cost(all_there_are, best)
-    fetch = command(f"models fetch {model}", python=f"upscale_cli.models.resolve.obtain(), for {model}")
+    fetch = command("models fetch", python="upscale_cli.models.resolve.obtain()")
     wanted = " and ".join(f"{float(scale):g}x" for scale in sorted(missing & set(best)))
-    return f"{fetch} brings the checkpoint for {wanted}: {less:.2g} times less work."
+    return f"{fetch} brings that of {model} for {wanted}: {less:.2g} times less work."
