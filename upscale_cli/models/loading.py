@@ -38,8 +38,9 @@ from upscale_cli.models.watch import looks_at_the_whole
 Container = Literal["safetensors", "zip", "pickle"]
 
 WRAPPERS: Final = (
-    "params_ema", "params-ema", "params", "g_ema", "ema", "state_dict", "model_state_dict", "generator", "net_g",
-    "netG", "gen", "model", "net", "weights",
+    "params_ema", "params-ema", "params", "g_ema", "ema", "state_dict", "model_state_dict", "generator",
+    "generator_state_dict", "g_state_dict", "netG_state_dict", "net_g", "netG", "model_g", "gen", "G", "model",
+    "model_state", "net", "weights",
 )  # fmt: skip
 """Under which key trainers keep the weights; where there are two, the earlier one is taken (averaged ones first)."""
 
