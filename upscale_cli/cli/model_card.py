@@ -87,8 +87,8 @@ def show_file(facts: Mapping[str, Any]) -> None:
     _fact("tiles", f"see {facts['halo']} input pixels around them{sides}")
     if facts["sees_whole"]:
         _fact("memory", "gets the picture as a whole where that fits, for it looks at all of it")
-    for needed in facts.get("inputs", ()):
-        _fact("takes", f"--condition {needed}")
+    for needed in facts.get("given_by", ()):
+        _fact("takes", needed)
     for word, text in facts.get("stated", {}).items():
         _fact(word, text)
     if facts["notes"]:

@@ -11,7 +11,7 @@ from upscale_cli.errors import CheckpointError, OptionError, UpscaleError, print
 from upscale_cli.events import Failed, Listener, Note
 from upscale_cli.models import modelspec
 from upscale_cli.models.added_folders import add_folder, added_folders, forget_folder
-from upscale_cli.models.interface import Descriptor, InputSpec, scales_named
+from upscale_cli.models.interface import SCALE_INPUT, Descriptor, InputSpec, scales_named
 from upscale_cli.models.registry import KERNELS, MODELS, Spec, kernel_named, rows_of
 from upscale_cli.models.resolve import checkpoint_path, checkpoint_path_reporting, obtain_reporting
 from upscale_cli.models.seen import SeenFacts, remember, seen
@@ -320,6 +320,7 @@ def _file_record(path: Path) -> dict[str, Any]:
         "path": str(path), "arch": net.name, "depth": net.depth, "scale": _scale(net), "colour": net.colour,
         "luma_range": net.luma_range, "halo": net.halo, "sees_whole": net.sees_whole, "multiple_of": net.multiple_of,
         **({"inputs": [_input(spec) for spec in net.inputs]} if net.inputs else {}),
+        **({"given_by": [_option(spec) for spec in net.inputs if spec.name != SCALE_INPUT]} if net.inputs else {}),
         **({"fixed_sides": list(net.fixed_sides)} if net.fixed_sides else {}),
         **({"kind": "onnx"} if loaded.graph is not None else {}),
         "parameters": parameters, "notes": "; ".join(notes), **({"stated": stated} if stated else {}),
@@ -331,6 +332,12 @@ def _scale(net: Descriptor) -> float | str:
     if net.only_scale is None:
         return scales_named(net.scales)
     return net.only_scale if isinstance(net.only_scale, int) else float(net.only_scale)
+
+
+def _option(spec: InputSpec) -> str:
+    """How a user gives it."""
+    flags = {"kernel": "--kernel", "kernel_codes": "--kernel", "noise": "--noise"}
+    return f"{flags[spec.kind]}: {spec.about}" if spec.kind in flags else f"--condition {_input(spec)}"
 
 
 def _input(spec: InputSpec) -> str:

@@ -51,11 +51,11 @@ class SRMD(nn.Module):
         self.register_buffer(MATRIX, torch.empty(CODES, KERNEL_SIDE**2))
 
     def forward(self, lr: Tensor, kernel: Tensor, noise: Tensor | None = None) -> Tensor:
-        codes = kernel.reshape(-1, KERNEL_SIDE, KERNEL_SIDE).transpose(1, 2).flatten(1) @ self.pca.T  # column by column
+        columns = kernel.reshape(-1, KERNEL_SIDE, KERNEL_SIDE).transpose(1, 2).flatten(1)  # column by column
+        blank = lr.sum(dim=1, keepdim=True) * 0  # (N, 1, H, W): what graphs of any size have no need to look up
+        maps = blank + (columns @ self.pca.T).reshape(-1, CODES, 1, 1)
         if self.takes_noise and noise is not None:
-            level = noise.reshape(-1, 1).expand(len(codes), 1) if len(noise) < len(codes) else noise.reshape(-1, 1)
-            codes = torch.cat((codes.expand(len(level), -1), level / 255), dim=1)
-        maps = codes[:, :, None, None].expand(len(lr), -1, *lr.shape[-2:])
+            maps = torch.cat((maps, blank + (noise / 255).reshape(-1, 1, 1, 1)), dim=1)
         out: Tensor = self.model(torch.cat((lr, maps), dim=1))
         return out
 
