@@ -110,7 +110,7 @@ def test_each_pixel_gets_the_filter_that_its_window_chooses(form: str, tmp_path:
     net = load_model(file(form, tmp_path)).net
     assert isinstance(net, RAISR)
     torch.manual_seed(1)
-    cheap = net.enlarged(torch.rand(1, 1, 16, 19))
+    cheap = net.enlarged(torch.randint(256, (1, 1, 16, 19)) / 255)
     sr = net.filtered(cheap)[0, 0].numpy()
     facts, picture = CONVENTIONS["movehand" if form == "movehand" else "intel"], cheap[0, 0].double().numpy()
     reach = facts.window // 2 + (form == "intel")
@@ -150,6 +150,17 @@ def test_the_whole_picture_is_there_with_its_edge_filtered_and_chroma_enlarged(f
 
 
 @FORMS
+def test_the_last_bits_of_a_flat_region_choose_no_filter(form: str, tmp_path: Path) -> None:
+    net = load_model(file(form, tmp_path)).net
+    assert isinstance(net, RAISR)
+    cheap = net.enlarged(luma(16, 20))[:, 0]
+    torch.manual_seed(5)
+    noisy = cheap * (1 + 1e-7 * torch.rand_like(cheap).sub(0.5).sign())
+    assert not torch.equal(noisy, cheap)
+    assert torch.equal(net.chosen(noisy), net.chosen(cheap))
+
+
+@FORMS
 def test_a_flat_picture_stays_flat(form: str, tmp_path: Path) -> None:
     sr = build_net(load_net(file(form, tmp_path)))(torch.full((1, 3, 12, 13), 0.3))
     assert torch.allclose(sr, torch.full((), 0.3), atol=1e-5)
@@ -176,21 +187,27 @@ def test_tiles_equal_the_whole(form: str, tmp_path: Path) -> None:
 
 
 @FORMS
-def test_the_halo_is_no_smaller_than_it_has_to_be(form: str, tmp_path: Path) -> None:
-    """Pixels beyond it change nothing; those at it do, one way or another."""
+def test_the_halo_is_as_far_as_windows_and_patches_reach(form: str, tmp_path: Path) -> None:
+    """Pixels beyond it have no part in what chooses a filter, nor in what is filtered; those at it have."""
     net = net_of(form, tmp_path)
     module, halo = build_net(net), net.descriptor.halo
-    side = 2 * (halo + 2) + 1
+    assert isinstance(module, WholeRAISR)
+    middle = halo + 4
     torch.manual_seed(4)
-    lr = torch.rand(1, 3, side, side)
-    middle = slice(2 * (halo + 2), 2 * (halo + 2) + 2)
-    expected = module(lr)[..., middle, middle]
-    for distance, has_a_part in ((halo + 1, False), (halo, True)):
-        changed = lr.clone()
-        place = torch.arange(side) - (halo + 2)
-        ring = torch.maximum(place.abs()[:, None], place.abs()[None]) == distance
-        changed[..., ring] = 1 - changed[..., ring]
-        assert torch.equal(module(changed)[..., middle, middle], expected) is not has_a_part
+    lr = torch.rand(1, 3, 2 * middle + 1, 2 * middle + 1)
+
+    def seen(picture: Tensor) -> Tensor:
+        margin = module.net.conventions.margin
+        own = slice(2 * middle - margin, 2 * middle - margin + 2)
+        tensors = module.net.structure(module.net.enlarged(picture)[:, 0].double())
+        sr = module(picture)[..., 2 * middle : 2 * middle + 2, 2 * middle : 2 * middle + 2]
+        return torch.cat([part[..., own, own].flatten() for part in (*tensors, sr)])
+
+    place = torch.arange(2 * middle + 1) - middle
+    distance = torch.maximum(place.abs()[:, None], place.abs()[None])
+    for ring, has_a_part in ((halo + 1, False), (halo, True)):
+        changed = torch.where(distance == ring, 1 - lr, lr)
+        assert torch.equal(seen(changed), seen(lr)) is not has_a_part
 
 
 @FORMS

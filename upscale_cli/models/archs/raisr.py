@@ -57,6 +57,9 @@ STRENGTH: Final = (0.0001, 0.001)
 COHERENCE: Final = (0.25, 0.5)
 """Thresholds, which movehand's files do not hold."""
 
+GRID: Final = 255 * 64
+"""Steps from black to white; what is made of 8 bits by the bilinear kernel at x2 lies on them."""
+
 SIGMA: Final = 2.0
 """Of the Gaussian that weighs gradients, in SR pixels."""
 
@@ -118,9 +121,11 @@ class RAISR(nn.Module):
     def chosen(self, luma: Tensor) -> Tensor:
         """The number of each pixel's filter: (N, height, width) to (N, height - 2 * margin, width - 2 * margin), int64.
 
-        In float64, so that a pixel gets the same filter in every tile.
+        In float64 and of rounded values, so that a pixel gets the same filter in every tile: in flat regions the last
+        bits of float32 would decide.
         """
-        xx, xy, yy = self.structure(luma if luma.device.type == "mps" else luma.double())
+        exact = luma if luma.device.type == "mps" else luma.double()
+        xx, xy, yy = self.structure((exact * GRID).round() / GRID)
         half, mean = (xx - yy) / 2, (xx + yy) / 2
         root = torch.sqrt(half * half + xy * xy)
         largest, smallest = mean + root, (mean - root).clamp(min=0)  # eigenvalues
@@ -255,8 +260,8 @@ def _recognised(form: Form, filters: Tensor, strength: Tensor, coherence: Tensor
         scales=(scale,),
         colour="ycbcr",
         luma_range="full" if form == "movehand" else "studio",  # Intel's are made for the planes of clips
-        # Windows and patches reach as far as what is not filtered at a tile's edge; the enlargement, one pixel further.
-        halo=-(-margin // scale),
+        # Windows and patches reach `margin` SR pixels; where these lie between LR pixels, the next one has a part too.
+        halo=-(-margin // scale) + CONVENTIONS[form].half_pixel,
         exact=True,
         precisions=frozenset({"fp32"}),
         variant="" if form == "movehand" else "raisr-intel",
