@@ -570,7 +570,7 @@ OURS = {
     "espcn-ycbcr-x3": ("espcn", 3, "ycbcr", "studio"),
     "espcn-ycbcr-x4": ("espcn", 4, "ycbcr", "studio"),
     "espcn-yjn870-x3": ("espcn", 3, "luma", "studio"),
-    "espcn-tutorial-x3": ("espcn", 3, "luma", "full"),
+    "espcn-tutorial-x3": ("espcn", 3, "luma", "studio"),
     "realesr-general-x4v3": ("srvgg", 4, "rgb", "full"),
     "realesr-general-wdn-x4v3": ("srvgg", 4, "rgb", "full"),
     "realesr-animevideov3": ("srvgg", 4, "rgb", "full"),

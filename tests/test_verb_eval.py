@@ -210,7 +210,7 @@ def test_lr_can_be_made_otherwise(run: Run, folder: Path) -> None:
     assert "LR by area and JPEG 30; border cut by 9 pixels" in " ".join(reported.split())
     options = ("--lr-blur", "gauss:2", "--lr-noise", 5, "--lr-float", "--channels", "luma")
     reported = " ".join(run(folder, "-m", "bicubic", "-s", 2, *options).out.split())
-    assert "luma alone was upscaled; LR by gauss:2 and bicubic and noise 5, not rounded;" in reported
+    assert "luma alone was upscaled; LR by gauss:2 and bicubic and noise 5, nothing rounded;" in reported
 
 
 def test_a_model_gets_what_it_needs_and_bicubic_is_not_asked(run: Run, folder: Path) -> None:

@@ -63,7 +63,7 @@ class LrGroup:
         typer.Option(
             "--lr-float",
             rich_help_panel=LR,
-            help="Do not round LR to 8 bits, nor the luma of HR, as VDSR was measured.",
+            help="Round nothing to 8 bits, neither LR nor SR nor the luma of HR, as VDSR was measured.",
         ),
     ] = False
     channels: Annotated[
@@ -132,7 +132,8 @@ class LrGroup:
         noise = f" and noise {self.lr_noise:g}" if self.lr_noise else ""
         jpeg = f" and JPEG {self.lr_jpeg}" if self.lr_jpeg is not None else ""
         made = "LR as given" if lr_is_given else f"LR by {blur}{self.lr_kernel}{noise}{jpeg}"
-        exact = ", not rounded" if self.lr_float else ""
+        if self.lr_float:
+            made += ", nothing rounded"
         border = "the scale" if self.border is None else f"{self.border} pixels"
         speed = "seconds and SR megapixels of upscaling alone"
-        return f"PSNR in dB, {colours}; {made}{exact}; border cut by {border}; {speed}"
+        return f"PSNR in dB, {colours}; {made}; border cut by {border}; {speed}"

@@ -50,7 +50,7 @@ class Protocol:
         shrinking: the kernel that makes LR of HR.
         blur: (k, k), k odd, of sum 1, that HR is convolved with before; None: not at all.
         noise: sigma of the Gaussian noise that LR gets, in levels of 8 bits; the same for a picture in every run.
-        exact: neither LR nor the luma of HR is rounded to 8 bits.
+        exact: nothing is rounded to 8 bits, neither LR nor SR nor the luma of HR.
         jpeg: quality that LR is then compressed with, 1 to 100; None: not at all.
         border: HR pixels cut from each side before measuring; None: as many as the scale.
         lpips: whether to measure LPIPS too.
@@ -154,10 +154,11 @@ class Reference:
         return frame_of((self.lr.astype(np.float32) - self.black) / (self.white - self.black))
 
     def picture(self, sr: Frame) -> Picture:
-        """What `Upscaler` made of `frame()`, as HR is, in 8 bits."""
+        """What `Upscaler` made of `frame()`, as HR is; rounded to 8 bits where LR is."""
         if self._as_it_is:
             return sr.pixels
-        return to_8_bit(sr.pixels.astype(np.float64) * (self.white - self.black) + self.black).astype(np.uint8)
+        levels = sr.pixels.astype(np.float64) * (self.white - self.black) + self.black
+        return to_8_bit(levels).astype(np.uint8) if self.lr.dtype == np.uint8 else levels.clip(0, 255)
 
 
 def read_reference(case: Case, protocol: Protocol, say: Say) -> Reference:
