@@ -218,6 +218,9 @@ def test_a_model_gets_what_it_needs_and_bicubic_is_not_asked(run: Run, folder: P
     assert done.code == 2
     assert "espcn takes nothing but the picture" in done.errors[0]
     assert run(folder, "-m", "espcn", "-s", 2, "--condition", "level").code == 2
+    told = run(folder, "-m", "espcn", "-s", 2, "--kernel", "gauss:1.6")
+    assert told.code == 2
+    assert "espcn knows nothing of blur kernels" in told.errors[0]
 
 
 def test_pictures_without_reference_get_niqe(run: Run, tmp_path: Path) -> None:
@@ -246,7 +249,7 @@ def test_pictures_without_reference_get_niqe(run: Run, tmp_path: Path) -> None:
         (["--hr", "x", "--lr", "y", "--lr-jpeg", "9"], "--lr is taken as it is"),
         (["--no-reference", "x", "--lr-blur", "gauss:1"], "--lr-blur is about comparing"),
         (["x", "--lr-float", "--lr-jpeg", "9"], "--lr-float and --lr-jpeg exclude each other"),
-        (["x", "--lr-blur", "1.6"], "--lr-blur 1.6 is no kernel"),
+        (["x", "--lr-blur", "1.6"], "--lr-blur 1.6: there is no such file, and no such kind"),
         (["x", "--csv", "-", "--json"], "both want standard output"),
         (["x", "-m", "nothing"], "neither a name in the registry nor a file"),
         (["x", "-m", "espcn", "--device", "abacus"], "abacus"),

@@ -32,7 +32,8 @@ class LrGroup:
             metavar="KERNEL",
             show_default=False,
             rich_help_panel=LR,
-            help="Blur HR before it is shrunk: gauss:SIGMA in HR pixels. Default: not at all.",
+            help="Blur HR before it is shrunk: gauss:SIGMA, aniso:SX,SY,ANGLE, motion:LENGTH,ANGLE, a picture or .npy. "
+            "Default: not at all.",
         ),
     ] = None
     lr_noise: Annotated[
@@ -111,12 +112,12 @@ class LrGroup:
         Raises:
             OptionError: the kernel is not understood.
         """
-        from upscale_cli.evaluation.blur import blur_kernel
         from upscale_cli.evaluation.reference import Protocol
+        from upscale_cli.inference.blur_kernels import parse_kernel
 
         return Protocol(
             channels=self.channels, shrinking=self.lr_kernel, noise=self.lr_noise, exact=self.lr_float,
-            blur=None if self.lr_blur is None else blur_kernel(self.lr_blur),
+            blur=None if self.lr_blur is None else parse_kernel(self.lr_blur, "blur"),
             jpeg=self.lr_jpeg, border=self.border, lpips=lpips,
         )  # fmt: skip
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 from rich.markup import escape
@@ -109,6 +109,24 @@ def evaluate(
         typer.Option("--condition", metavar="NAME=VALUE", show_default=False, rich_help_panel=MODEL,
                      help="What a model needs besides the picture: a number, or a file; repeatable."),
     ] = None,
+    kernel: Annotated[
+        str | None,
+        typer.Option("--kernel", metavar="KIND|FILE|auto", show_default=False, rich_help_panel=MODEL,
+                     help="The blur, for nets that know: as --lr-blur has it, or auto."),
+    ] = None,
+    noise: Annotated[
+        str | None,
+        typer.Option("--noise", metavar="SIGMA|auto", show_default=False, rich_help_panel=MODEL,
+                     help="Standard deviation of the noise, 0 to 255, for nets that know. Default: 0."),
+    ] = None,
+    kernel_sampling: Annotated[
+        Literal["bicubic", "every"],
+        typer.Option("--kernel-sampling", rich_help_panel=MODEL,
+                     help="How the picture was shrunk after the blur, for nets that know; every: every n-th pixel."),
+    ] = "bicubic",
+    wrap: Annotated[
+        bool, typer.Option("--wrap", rich_help_panel=MODEL, help="Edges continue on the other side, as with --lr-blur.")
+    ] = False,
     denoise: Denoise = 1.0,
     tta: Tta = False,
     tile: Tile = 0,
@@ -141,6 +159,10 @@ def evaluate(
             tta=tta,
             denoise=denoise,
             conditions=conditions(condition or []),
+            kernel=kernel,
+            noise=noise,
+            kernel_sampling=kernel_sampling,
+            wrap=wrap,
         )
         result = Result(csv_file, overwrite=overwrite, as_json=as_json, per_picture=per_picture)
 
@@ -148,7 +170,7 @@ def evaluate(
         from upscale_cli.inference.upscaler import Recipe
 
         def make(name: str | None) -> "Upscaler":
-            plain = replace(options, denoise=1.0, conditions=None)
+            plain = replace(options, denoise=1.0, conditions=None, kernel=None, noise=None, kernel_sampling="bicubic")
             return Recipe(name, plain if name == "bicubic" else options).make(listener)
 
         listener = Counting(tell)

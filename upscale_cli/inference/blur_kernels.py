@@ -36,8 +36,11 @@ SHARPEST: Final = 0.2
 WORDS: Final = "gauss:SIGMA, aniso:SX,SY,ANGLE, motion:LENGTH,ANGLE or a file"
 
 
-def parse_kernel(text: str | Path) -> Kernel:
+def parse_kernel(text: str | Path, name: str = "kernel") -> Kernel:
     """A kernel by its words, or from a file.
+
+    Args:
+        name: of the option that it was given by, for messages.
 
     Raises:
         OptionError: no such words or file, or numbers out of range. InputError: the file holds no kernel.
@@ -48,23 +51,23 @@ def parse_kernel(text: str | Path) -> Kernel:
     kind, colon, rest = str(text).partition(":")
     makers = {"gauss": (gaussian, 1), "aniso": (anisotropic, 3), "motion": (motion, 2)}
     if not colon or kind not in makers or isinstance(text, Path):
-        return read_kernel(Path(text))
+        return read_kernel(Path(text), name)
     make, count = makers[kind]
     parts = [part.strip() for part in rest.split(",")]
     if len(parts) != count or not all(re.fullmatch(r"-?\d{1,6}(\.\d{0,9})?|-?\.\d{1,9}", part) for part in parts):
-        raise OptionError(f"{option('kernel', str(text))} is not understood. Write {WORDS}.")
+        raise OptionError(f"{option(name, str(text))} is not understood. Write {WORDS}.")
     lengths = [float(part) for part in parts][: 2 if kind == "aniso" else 1]
     most = MOST_LENGTH if kind == "motion" else MOST_SIGMA
     if not all(0 < length <= most for length in lengths):
         raise OptionError(
-            f"{option('kernel', str(text))} is out of range. Choose {'a length' if kind == 'motion' else 'sigmas'} "
+            f"{option(name, str(text))} is out of range. Choose {'a length' if kind == 'motion' else 'sigmas'} "
             f"above 0 and up to {most:g} output pixels."
         )
     kernel: Kernel = make(*map(float, parts))  # type: ignore[operator]
     return kernel
 
 
-def read_kernel(path: Path) -> Kernel:
+def read_kernel(path: Path, name: str = "kernel") -> Kernel:
     """A kernel from a file: an array that numpy.save wrote, numbers in lines (.txt, .csv), or a picture.
 
     Raises:
@@ -73,7 +76,7 @@ def read_kernel(path: Path) -> Kernel:
     from upscale_cli.inference.conditions import read_condition
 
     if not path.is_file():
-        raise OptionError(f"{option('kernel', str(path))}: there is no such file, and no such kind. Give {WORDS}.")
+        raise OptionError(f"{option(name, str(path))}: there is no such file, and no such kind. Give {WORDS}.")
     if path.suffix.lower() in (".txt", ".csv"):
         try:
             lines = path.read_text(encoding="utf-8-sig").replace(",", " ").replace(";", " ")
