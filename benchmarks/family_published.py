@@ -55,6 +55,7 @@ WHY: Final[Mapping[str, str]] = {
     "fsrcnn-yjn870-*": "somebody else's training; x3 and x4 stay below the paper's",
     "vdsr": "somebody else's training, a little above the paper's at all scales",
     "lapsrn-x4": "somebody else's training, a little above the paper's; x2 is the lower level of the same net",
+    "carn-m": "the authors' file as it is; why it differs by up to 0.17 dB from their table is not known",
     "rfdn-aim-x4": "the narrower net of the AIM 2020 challenge (50 feature maps); the published figures are of 52",
     "RealESRGAN*": FOR_LOOKS,
     "realesr*": FOR_LOOKS,
