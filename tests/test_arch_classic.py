@@ -55,6 +55,11 @@ CASES: Final[dict[str, Case]] = {
     "fsrcnn-s-x3": (lambda: FSRCNN(3, 1, 32, 5, 1), {}, {"scale": 3}),
     "fsrcnn-x8-rgb": (lambda: FSRCNN(8, 3, 12, 6, 2), {}, {"scale": 8, "colour": "rgb"}),
     "fsrcnn-x2-config": (lambda: FSRCNN(2, 1, 20, 7, 3), {}, {"configs": {"net": {"scale_factor": 2, "d": 20}}}),
+    "fsrcnn-x2-of-configs": (
+        lambda: FSRCNN(2, 1, 20, 7, 3),
+        {},
+        {"configs": {"a": {"scale_factor": 3, "d": 56}, "b": {"scale_factor": 2, "d": 20}}},
+    ),
     "pisr-x4": (
         lambda: FSRCNN(4, 1, 18, 5, 1, shared_slope=True),
         {ours: f"backbone.network.{theirs}" for ours, theirs in zip(FSRCNN_KEYS, PISR_KEYS, strict=True)},

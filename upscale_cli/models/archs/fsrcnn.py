@@ -7,13 +7,14 @@ https://arxiv.org/abs/1608.00367
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 import torch
 from torch import Tensor, nn
 
 from upscale_cli.models.archs.colours import colours_of
+from upscale_cli.models.archs.keys import stated_config
 from upscale_cli.models.interface import Architecture, Descriptor, Recognised, SidecarMetadata
 
 Tail = Literal["deconvolution", "shuffle"]
@@ -173,7 +174,9 @@ def described(arch: str, renamed: Mapping[str, Tensor], layout: Layout, metadata
         "tail": layout.tail, "shared_slope": slope.numel() == 1 and d > 1,
     }  # fmt: skip
     assumed: list[str] = []
-    stated = metadata.number("scale", "scale_factor", "upscale", "upscale_factor")
+    its = stated_config(metadata, {"num_channels": channels, "n_colors": channels, "d": d, "s": s, "m": m})
+    of_this = replace(metadata, stated={**metadata.stated, "configs": {"": its}}) if its else metadata
+    stated = of_this.number("scale", "scale_factor", "upscale", "upscale_factor")
     if layout.tail == "shuffle":
         scale = math.isqrt(renamed["last_part.conv.weight"].shape[:1].numel() // channels)
         reach = 0
