@@ -35,10 +35,13 @@ def mixed(nets: Sequence[LoadedNet], weights: Sequence[float], names: Sequence[s
             raise CheckpointError(
                 f"{one} and {other} cannot be blended: only nets that differ in nothing but their weights can{hidden}"
             )
-    total = {key: weights[0] * tensor for key, tensor in first.state_dict.items()}
+    total = {
+        key: weights[0] * tensor if tensor.is_floating_point() else tensor for key, tensor in first.state_dict.items()
+    }
     for net, weight in zip(nets[1:], weights[1:], strict=True):
         for key, tensor in net.state_dict.items():
-            total[key] = total[key] + weight * tensor
+            if tensor.is_floating_point():  # indices and counters are no weights
+                total[key] = total[key] + weight * tensor
     return replace(first, state_dict=total, identity="", int8=None)
 
 
