@@ -41,8 +41,9 @@ class Contestant:
         return self._able[scale]
 
     def _warm_up(self, frame: Frame, scale: int, listener: Listener) -> None:
-        """With noise, for a flat corner would pass without the net."""
-        noise = np.random.default_rng(0).random((WARM_UP_SIDE, WARM_UP_SIDE, frame.pixels.shape[2]))
+        """With noise, for a flat corner would pass without the net; faint, for nets smooth what is strong, which would
+        be told."""
+        noise = 0.4 + 0.2 * np.random.default_rng(0).random((WARM_UP_SIDE, WARM_UP_SIDE, frame.pixels.shape[2]))
         first = Frame((noise * white_of(frame.pixels)).astype(frame.pixels.dtype), frame.layout)
         plan = self.upscaler.plan(first.width, first.height, Target(scale=scale))
         self.upscaler.upscale(first, plan)
