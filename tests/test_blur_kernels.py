@@ -118,6 +118,12 @@ def test_what_is_no_kernel_is_one_line(tmp_path: Path, values: Any, wrong: str) 
     assert "\n" not in str(error.value)
 
 
+def test_an_empty_file_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "k.npy").touch()
+    with pytest.raises(InputError, match="holds no array of numbers"):
+        parse_kernel(tmp_path / "k.npy")
+
+
 @pytest.mark.parametrize(
     ("options", "wrong"),
     [({"noise": -1}, "noise=-1 is out of range"), ({"noise": "loud"}, "noise='loud'"), ({"kernel": "auto:3"}, "auto"),

@@ -224,10 +224,16 @@ def test_bands_are_the_whole(run: Run, restorer: Path, tmp_path: Path, noise: Ca
     assert np.abs(cut.astype(int) - whole.astype(int)).max() <= 1
 
 
-@pytest.mark.parametrize("name", ["yuv420p", "yuv420p10le", "gbrp"])
-def test_frames_of_a_clip_go_through_a_chain(restorer: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "engine"),
+    [("yuv420p", "torch"), ("yuv420p10le", "torch"), ("gbrp", "torch"), ("yuv420p", "openvino"),
+     ("gbrp", "onnxruntime")],
+)  # fmt: skip
+def test_frames_of_a_clip_go_through_a_chain(restorer: Path, name: str, engine: str) -> None:
+    pytest.importorskip(engine, reason=f"the extra [{engine}] is not installed")
+
     def frames(model: str) -> NDArray[Any]:
-        upscaler = Upscaler(model, device="cpu", tile=24)
+        upscaler = Upscaler(model, device="cpu", tile=24, engine=engine, precision="fp32")
         tags = ColourTags(matrix="bt709", range="tv")
         made = VideoUpscaler(upscaler, FORMATS[name], 48, 32, tags, Target(scale=4))
         rng = np.random.default_rng(0)
@@ -278,6 +284,9 @@ def test_workers_get_absolute_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         ("a.pth:0.7,b.pth:0.7", "add up to 1.4, and have to add up to 1. Write a.pth:0.5,b.pth:0.5."),
         ("a.pth:0,b.pth:0", "add up to 0"),
         ("a.pth:0.7", "one checkpoint alone has no weight"),
+        ("a.pth:x,b.pth:0.3", "not every weight in it is a number"),
+        ("a.pth:0.3,b.pth:nan", "not every weight in it is a number"),
+        ("a.pth:-1,b.pth:2", "not every weight in it is a number"),
     ],
 )
 def test_weights_that_make_no_sense_are_one_line(given: str, words: str) -> None:

@@ -229,6 +229,18 @@ def test_a_mask_may_be_an_array_and_in_colour(darkening: str) -> None:
     np.testing.assert_array_equal(gray, upscaled(darkening, lr, mask=(half(40, 60) / 255)))
 
 
+def test_of_a_folder_each_picture_is_held_against_the_mask(tmp_path: Path, run: Run) -> None:
+    lr = tmp_path / "lr"
+    lr.mkdir()
+    Image.fromarray(photo(40, 60)).save(lr / "fits.png")
+    Image.fromarray(photo(40, 40)).save(lr / "other.png")
+    Image.fromarray(half(40, 60)).save(tmp_path / "mask.png")
+    done = run(lr, "-m", "espcn", "-s", "2", "--mask", tmp_path / "mask.png", "-o", f"{tmp_path / 'sr'}/")
+    assert done.code == 1
+    assert "the picture is 40 x 40, another shape" in done.err
+    assert [path.name for path in (tmp_path / "sr").glob("*.png")] == ["fits_2x.png"]
+
+
 def test_sides_that_rounding_made_are_no_other_aspect() -> None:
     Mask.read(np.zeros((33, 50))).check(100, 151)
     Mask.read(np.zeros((1080, 1920))).check(135, 240)

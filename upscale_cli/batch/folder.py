@@ -387,7 +387,7 @@ def job_options(planner: Planner, upscaler: "Upscaler", clip_options: "ClipOptio
     if upscaler.recipe.options.halo is None:
         identity.pop("halo", None)
     if target.scale is not None:  # the same passes for every size: other checkpoints of the model may come and go
-        identity["checkpoints"] = upscaler.checksums_of(upscaler.plan(1000, 1000, target))
+        identity["checkpoints"] = upscaler.checksums_of(upscaler.plan_of_any(1000, 1000, target))
     common = {
         **identity,
         "target": {name: value for name, value in dataclasses.asdict(target).items() if value},

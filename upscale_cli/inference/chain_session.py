@@ -1,7 +1,7 @@
 """Several nets as one session: pictures go through all of them, each in its own colours and by its own engine."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -13,6 +13,7 @@ from upscale_cli.inference.device import Device
 from upscale_cli.models.interface import INPUT, SCALE_INPUT, Descriptor, LoadedNet, Precision, Scale
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 Through = Callable[[Any, Mapping[str, Any], Transfer], Any]
@@ -85,6 +86,22 @@ class ChainSession:
         return found
 
 
+class ArrayChainSession(ChainSession):
+    """One whose pictures are numpy's arrays."""
+
+    def on_tensors(self, device: "Device | torch.device") -> ChainSession:
+        """The same sessions for pictures that are torch's, in batches."""
+        import torch
+
+        from upscale_cli.inference.window_adapter import adapter_of
+
+        links = [replace(link, through=adapter_of(link.net, link.session, link.scale)) for link in self._links]
+        return ChainSession(links, lambda array: torch.from_numpy(array).to(device))
+
+    def run(self, batch: "Tensor", conditions: "Mapping[str, Tensor]") -> "Tensor":
+        return self.on_tensors(batch.device).run(batch, conditions)
+
+
 @dataclass(frozen=True, slots=True)
 class ChainBackend:
     """See `base.Backend`.
@@ -130,7 +147,7 @@ class ArrayChainBackend(ChainBackend):
     def load(self, net: LoadedNet, device: Device, precision: Precision) -> ChainSession:
         from upscale_cli.inference.host_color import HostColorAdapter
 
-        return ChainSession(self._links(net, device, precision, HostColorAdapter), lambda array: array)
+        return ArrayChainSession(self._links(net, device, precision, HostColorAdapter), lambda array: array)
 
 
 def chain_backend(parts: Sequence[tuple[Backend, Precision]]) -> ChainBackend:

@@ -77,7 +77,7 @@ def read_condition(value: "float | str | Path | NDArray[Any]", name: str) -> Con
             raise InputError(f"{path}: is larger than {LARGEST_ARRAY / 1e6:.0f} MB, which no {name} is. Give another.")
         array = np.load(path, allow_pickle=False)
         return np.asarray(array, dtype=np.float32)
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, EOFError) as error:  # an empty file has no beginning
         raise InputError(f"{path}: holds no array of numbers. Give a file that numpy.save wrote.") from error
 
 

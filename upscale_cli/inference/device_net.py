@@ -21,7 +21,7 @@ from upscale_cli.frames.image import Pixels, Transfer
 from upscale_cli.frames.pixels import white_of
 from upscale_cli.inference import conditions
 from upscale_cli.inference.backends.base import CodesSession, Session, TakesCodes
-from upscale_cli.inference.chain_session import ChainSession
+from upscale_cli.inference.chain_session import ArrayChainSession, ChainSession
 from upscale_cli.inference.color import to_depth
 from upscale_cli.inference.conditions import Conditions
 from upscale_cli.inference.device import CPU, Device, computing, is_out_of_memory, memory_explained, release_memory
@@ -146,6 +146,8 @@ class DeviceNet(NetRunner):
         return seconds
 
     def _adapter(self, session: Session) -> Through:
+        if isinstance(session, ArrayChainSession):
+            return session.on_tensors(self.device).through
         if isinstance(session, ChainSession):
             return session.through
         return adapter_of(self._net, session, self._geometry.scale)

@@ -188,11 +188,19 @@ class Upscaler:
         return chosen_target(scale, target, self.default_scale)
 
     def plan(self, width: int, height: int, target: Target) -> Plan:
-        """The passes and the exact size for an LR picture of that size."""
-        sr_width, sr_height = target.size_for(width, height)
+        """The passes and the exact size for an LR picture of that size.
+
+        Raises:
+            OptionError: the scale is out of reach, or mask or reference are of another aspect.
+        """
         if self.finish.mask is not None:
             self.finish.mask.check(height, width)
         check_reference(self._conditions, height, width)
+        return self.plan_of_any(width, height, target)
+
+    def plan_of_any(self, width: int, height: int, target: Target) -> Plan:
+        """`plan` of no picture in particular: one of that size, whatever mask and reference are."""
+        sr_width, sr_height = target.size_for(width, height)
         if self.kernel is not None:
             return Plan((), sr_width, sr_height, self.kernel)
         needed = max(sr_width / width, sr_height / height)

@@ -20,6 +20,9 @@ from upscale_cli.models.user_files import user_file
 
 JOINS: Final = "+"
 
+_MEANT_FOR_WEIGHT: Final = re.compile(r"[^,]:[^,:/\\]*,")
+"""Something behind a name, before the next one, that is no weight."""
+
 _WEIGHTED: Final = re.compile(r"(.+?):(\d+(?:\.\d*)?|\.\d+)(?:,|$)")
 """One checkpoint of a mix, and its weight. What follows the colon of a drive, C:\\net.pth, is no number."""
 
@@ -124,6 +127,11 @@ def _weighted(piece: str) -> list[tuple[str, float]] | None:
 
 def _part(piece: str) -> Part:
     weighted = _weighted(piece)
+    its_names = [piece] if weighted is None else [name for name, _ in weighted]
+    if not _is_one(piece) and any(_MEANT_FOR_WEIGHT.search(name) for name in its_names):
+        raise OptionError(
+            f"{option('model', piece)}: not every weight in it is a number of 0 or more. Write FIRST:0.7,OTHER:0.3."
+        )
     if weighted is None or _is_one(piece):
         return Part((piece.strip() if JOINS not in piece else piece,))
     names, weights = zip(*weighted, strict=True)

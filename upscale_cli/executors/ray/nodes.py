@@ -130,7 +130,7 @@ def gpu_share(needed: int, memory: int) -> float:
 
 def gpu_bytes(upscaler: Upscaler) -> int:
     """What the largest window takes of a GPU's memory, in half precision, with CUDA itself."""
-    passes = upscaler.plan(1000, 1000, Target(scale=upscaler.default_scale)).passes
+    passes = upscaler.plan_of_any(1000, 1000, Target(scale=upscaler.default_scale)).passes
     costs = (upscaler.net(scale, 8).cost for scale in passes)
     return CUDA_BYTES + int(max((2 * (cost.elements * MAX_WINDOW**2 + cost.fixed) for cost in costs), default=0))
 
