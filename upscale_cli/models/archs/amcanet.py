@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from upscale_cli.models.archs.span_blocks import fits
+from upscale_cli.models.archs.keys import fits_in_shape
 from upscale_cli.models.interface import Architecture, Descriptor, Recognised, SidecarMetadata
 from upscale_cli.text import counted
 
@@ -139,7 +139,7 @@ def recognise(state_dict: Mapping[str, Tensor], _metadata: SidecarMetadata) -> R
         "num_in_ch": num_in_ch, "dim": dim, "num_block": num_block, "num_heads": len(heads), "hidden": gate.shape[0],
         "upscale": upscale,
     }  # fmt: skip
-    if not fits(AMCANet, config, state_dict):
+    if not fits_in_shape(state_dict, AMCANet, config):
         return None
     descriptor = Descriptor(
         arch=ARCH.name,

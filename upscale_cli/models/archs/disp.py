@@ -11,7 +11,8 @@ from typing import Any, Final
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from upscale_cli.models.archs.span_blocks import Conv3XC, fits, fused
+from upscale_cli.models.archs.keys import fits_in_shape
+from upscale_cli.models.archs.span_blocks import Conv3XC, fused
 from upscale_cli.models.interface import Architecture, Descriptor, Recognised, SidecarMetadata, natural_order
 from upscale_cli.text import counted
 
@@ -75,7 +76,7 @@ def recognise(state_dict: Mapping[str, Tensor], _metadata: SidecarMetadata) -> R
     config: dict[str, Any] = {
         "num_in_ch": num_in_ch, "num_feat": num_feat, "num_block": num_block, "extern": extern, "upscale": upscale,
     }  # fmt: skip
-    if num_in_ch not in (1, 3) or upscale < 1 or num_block < 1 or not fits(DISP, config, tensors):
+    if num_in_ch not in (1, 3) or upscale < 1 or num_block < 1 or not fits_in_shape(tensors, DISP, config):
         return None
     descriptor = Descriptor(
         arch=ARCH.name,

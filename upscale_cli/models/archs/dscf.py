@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from upscale_cli.models.archs.span_blocks import SPAB, Conv3XC, Normalisation, attended, fits, fused, mean_of
+from upscale_cli.models.archs.keys import fits_in_shape
+from upscale_cli.models.archs.span_blocks import SPAB, Conv3XC, Normalisation, attended, fused, mean_of
 from upscale_cli.models.interface import Architecture, Descriptor, Recognised, SidecarMetadata
 from upscale_cli.text import counted
 
@@ -76,7 +77,7 @@ def recognise(state_dict: Mapping[str, Tensor], _metadata: SidecarMetadata) -> R
     num_block = len({match[1] for key in tensors if (match := re.match(r"block_(\d+)\.", key))})
     upscale = math.isqrt(last.shape[0] // 3)
     config: dict[str, Any] = {"num_feat": first.shape[0], "num_block": num_block, "upscale": upscale}
-    if num_block < 2 or upscale < 1 or not fits(DSCF, config, tensors):
+    if num_block < 2 or upscale < 1 or not fits_in_shape(tensors, DSCF, config):
         return None
     descriptor = Descriptor(
         arch=ARCH.name,

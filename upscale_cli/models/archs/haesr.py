@@ -21,7 +21,7 @@ from upscale_cli.models.archs.haesr_attention import (
     LayerNorm2d,
     WindowAttention,
 )
-from upscale_cli.models.archs.span_blocks import fits
+from upscale_cli.models.archs.keys import fits_in_shape
 from upscale_cli.models.interface import Architecture, Descriptor, Recognised, SidecarMetadata
 
 MARGIN: Final = 32
@@ -203,7 +203,7 @@ def recognise(state_dict: Mapping[str, Tensor], _metadata: SidecarMetadata) -> R
         "num_in_ch": num_in_ch, "num_feat": num_feat, "kernel": large.shape[-1], "esa_feat": gate.shape[0],
         "num_group": len({key.split(".")[0] for key in state_dict if key.startswith("block")}), "upscale": upscale,
     }  # fmt: skip
-    if num_in_ch not in (1, 3) or num_feat % SPLIT**2 or upscale < 1 or not fits(HAESR, config, state_dict):
+    if num_in_ch not in (1, 3) or num_feat % SPLIT**2 or upscale < 1 or not fits_in_shape(state_dict, HAESR, config):
         return None
     if not all(_is_place(tensor) for key, tensor in state_dict.items() if key.endswith("_indices")):
         return None

@@ -48,6 +48,14 @@ def fits(state_dict: Mapping[str, Tensor], net: Callable[..., nn.Module], config
     return state_dict.keys() == _keys(net, config).keys()
 
 
+def fits_in_shape(state_dict: Mapping[str, Tensor], net: Callable[..., nn.Module], config: Mapping[str, Any]) -> bool:
+    """Whether each tensor besides has the shape of its place: for nets that others share all keys with."""
+    needed = _keys(net, config)
+    return state_dict.keys() == needed.keys() and all(
+        needed[key].shape == tensor.shape for key, tensor in state_dict.items()
+    )
+
+
 def first_missing(
     state_dict: Mapping[str, Tensor], net: Callable[..., nn.Module], config: Mapping[str, Any]
 ) -> str | None:

@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from upscale_cli.models.archs.span_blocks import SPAB, Conv3XC, fits, fused
+from upscale_cli.models.archs.keys import fits_in_shape
+from upscale_cli.models.archs.span_blocks import SPAB, Conv3XC, fused
 from upscale_cli.models.interface import Architecture, Descriptor, Recognised, SidecarMetadata
 from upscale_cli.text import counted
 
@@ -80,7 +81,7 @@ def recognise(state_dict: Mapping[str, Tensor], _metadata: SidecarMetadata) -> R
         "num_in_ch": num_in_ch, "num_feat": num_feat, "tail": joint.shape[0], "num_block": num_block,
         "upscale": upscale,
     }  # fmt: skip
-    if num_in_ch not in (1, 3) or upscale < 1 or not fits(PDS, config, tensors):
+    if num_in_ch not in (1, 3) or upscale < 1 or not fits_in_shape(tensors, PDS, config):
         return None
     descriptor = Descriptor(
         arch=ARCH.name,

@@ -13,12 +13,12 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
+from upscale_cli.models.archs.keys import fits_in_shape
 from upscale_cli.models.archs.span_blocks import (
     DIV2K_MEAN,
     SPAB,
     Conv3XC,
     Normalisation,
-    fits,
     fused,
     mean_of,
     stated_normalisation,
@@ -99,7 +99,7 @@ def recognise(state_dict: Mapping[str, Tensor], metadata: SidecarMetadata) -> Re
     config: dict[str, Any] = {
         "num_in_ch": num_in_ch, "num_feat": num_feat, "num_block": len(numbers), "upscale": upscale,
     }  # fmt: skip
-    if not numbers or not fits(SPAN, config, tensors):
+    if not numbers or not fits_in_shape(tensors, SPAN, config):
         return None
 
     normalisation, assumed = (None, "") if flagged else _normalisation(tensors, metadata, config)

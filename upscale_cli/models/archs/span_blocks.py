@@ -6,7 +6,7 @@ https://github.com/Amazingren/NTIRE2026_ESR (MIT).
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -132,12 +132,3 @@ def _folded(convs: list[Tensor]) -> tuple[Tensor, Tensor] | None:
     weight = weight + F.pad(shortcut, (1, 1, 1, 1))
     bias = narrow[..., 0, 0] @ (middle.sum(dim=(2, 3)) @ bias_1 + bias_2) + bias_3 + bias_4
     return weight.float(), bias.float()
-
-
-def fits(net: Callable[..., nn.Module], config: Mapping[str, Any], state_dict: Mapping[str, Tensor]) -> bool:
-    """Whether every tensor has its place in the net, and every place its tensor, of the same shape."""
-    with torch.device("meta"):
-        needed = net(**config).state_dict()
-    return needed.keys() == state_dict.keys() and all(
-        needed[key].shape == tensor.shape for key, tensor in state_dict.items()
-    )

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from upscale_cli.models.archs.span_blocks import fits
+from upscale_cli.models.archs.keys import fits_in_shape
 from upscale_cli.models.interface import Architecture, Descriptor, Recognised, SidecarMetadata
 from upscale_cli.text import counted
 
@@ -99,7 +99,7 @@ def recognise(state_dict: Mapping[str, Tensor], _metadata: SidecarMetadata) -> R
     config: dict[str, Any] = {
         "num_in_ch": num_in_ch, "num_feat": num_feat, "num_block": num_block, "upscale": upscale,
     }  # fmt: skip
-    if num_in_ch not in (1, 3) or upscale < 1 or not fits(SPANV2, config, state_dict):
+    if num_in_ch not in (1, 3) or upscale < 1 or not fits_in_shape(state_dict, SPANV2, config):
         return None
     descriptor = Descriptor(
         arch=ARCH.name,

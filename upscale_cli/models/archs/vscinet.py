@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from upscale_cli.models.archs.span_blocks import DIV2K_MEAN, fits, mean_of
+from upscale_cli.models.archs.keys import fits_in_shape
+from upscale_cli.models.archs.span_blocks import DIV2K_MEAN, mean_of
 from upscale_cli.models.archs.zeno_layers import (
     REGION,
     WINDOW,
@@ -120,7 +121,7 @@ def recognise(state_dict: Mapping[str, Tensor], metadata: SidecarMetadata) -> Re
     config: dict[str, Any] = {
         "dim": dim, "num_block": num_block, "upscale": upscale, "window": stated_window(metadata),
     }  # fmt: skip
-    if dim < 4 or dim % 4 or upscale < 1 or not fits(VSCINet, config, state_dict):
+    if dim < 4 or dim % 4 or upscale < 1 or not fits_in_shape(state_dict, VSCINet, config):
         return None
     descriptor = Descriptor(
         arch=ARCH.name,
