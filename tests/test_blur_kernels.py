@@ -127,7 +127,8 @@ def test_an_empty_file_is_one_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "wrong"),
     [({"noise": -1}, "noise=-1 is out of range"), ({"noise": "loud"}, "noise='loud'"), ({"kernel": "auto:3"}, "auto"),
-     ({"kernel": "kernelgan:0"}, "kernelgan:MINUTES"), ({"kernel_sampling": "nearest"}, "bicubic, every")],
+     ({"kernel": "kernelgan:0"}, "kernelgan:MINUTES"), ({"kernel_sampling": "nearest"}, "bicubic, every"),
+     ({"kernel_sampling": "every"}, "none is given")],
 )  # fmt: skip
 def test_wrong_options_are_one_line(options: Any, wrong: str) -> None:
     with pytest.raises(OptionError, match=wrong):

@@ -184,6 +184,11 @@ def degradation_of(options: UpscalerOptions) -> Degradation:
     given = Degradation(noise=noise, finds_noise=finds_noise, sampling=options.kernel_sampling)
     match options.kernel:
         case None:
+            if options.kernel_sampling != "bicubic":
+                raise OptionError(
+                    f"{option('kernel_sampling', options.kernel_sampling)}: is about the blur before it, and none is "
+                    f"given. Add {option('kernel', 'KIND')}, or leave it out."
+                )
             return given
         case str() as words if words.partition(":")[0].strip().lower() in (AUTO, KERNELGAN):
             return _searching(given, words)

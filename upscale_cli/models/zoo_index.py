@@ -5,6 +5,7 @@ UPSCALE_MIRROR serves the index as `openmodeldb.json`. Imports no torch.
 """
 
 import json
+import math
 import time
 from http import HTTPStatus
 from typing import Final
@@ -28,6 +29,9 @@ LARGEST: Final = 64 << 20
 FRESH_SECONDS: Final = 60.0
 """For which it is not asked about again."""
 
+_UNREACHABLE: Final[dict[str, float]] = {}
+"""When this process last asked an address in vain, by `time.monotonic`: it neither waits nor says so anew each time."""
+
 PATIENCE: Final = Patience(timeout_seconds=15.0)
 
 
@@ -40,6 +44,8 @@ def current_index(*, say: Say = quiet, patience: Patience = PATIENCE) -> Index:
     kept = cached_index()
     if kept is not None and 0 <= time.time() - kept.checked < FRESH_SECONDS:
         return kept
+    if kept is not None and time.monotonic() - _UNREACHABLE.get(ADDRESS, -math.inf) < FRESH_SECONDS:
+        return kept
     try:
         if store.is_offline():
             raise RefusedError(f"{OFFLINE_VARIABLE} forbids to ask for it")
@@ -50,6 +56,7 @@ def current_index(*, say: Say = quiet, patience: Patience = PATIENCE) -> Index:
         reason = str(error)
     if kept is None:
         raise FetchError(f"OpenModelDB's index is not on this machine: {reason}. Try again later, or give a file")
+    _UNREACHABLE[ADDRESS] = time.monotonic()
     say(f"OpenModelDB's index: {reason}; going on with the one that is here, {kept.age}")
     return kept
 
