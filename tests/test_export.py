@@ -339,12 +339,22 @@ def test_a_trace_that_holds_for_one_size_only_is_found_out() -> None:
 
 
 @pytest.mark.usefixtures("stubs")
-def test_what_onnx_has_no_operator_for_is_one_line(tmp_path: Path) -> None:
+def test_what_onnx_has_no_operator_for_is_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     net = stub(Unheard)
     with pytest.raises(OutputError, match=r"^unheard: cannot be written as ONNX: .*bessel") as refused:
         exported_model(net, 2, {}, name="unheard")
     assert "\n" not in str(refused.value)
     assert not list(tmp_path.iterdir())
+    assert not capfd.readouterr().out, "torch prints its graph"
+
+
+@pytest.mark.usefixtures("stubs")
+def test_a_net_with_a_reference_is_refused() -> None:
+    net = stub(Unheard)
+    second = InputSpec(name="reference", kind="reference", shape=(3, None, None))
+    net = dataclasses.replace(net, descriptor=dataclasses.replace(net.descriptor, inputs=(second,)))
+    with pytest.raises(OutputError, match="copies from a second picture"):
+        exported_model(net, 2, {}, name="unheard")
 
 
 # What the file says

@@ -9,6 +9,7 @@ import io
 import warnings
 from collections.abc import Mapping
 from typing import Any, Final
+from unittest import mock
 
 import numpy as np
 import onnx
@@ -97,6 +98,11 @@ def exported_model(
     Raises:
         OutputError: the net does something that ONNX has no operator for, or is too large.
     """
+    if any(spec.kind == "reference" for spec in net.descriptor.inputs):
+        raise OutputError(
+            f"{name}: copies from a second picture, which is brought over each picture first: no file for other "
+            "programs can hold that. Run it here, with --reference PICTURE"
+        )
     net = net.at(scale)
     model = _translated(net, fp16=fp16) or _by_torch(net, fp16=fp16, name=name)
     if model.ByteSize() > LARGEST_BYTES:
@@ -178,10 +184,15 @@ def _reason(error: Exception) -> str:
     return first[:200].rstrip(".") or type(error).__name__
 
 
+def _nothing(*_: object) -> None:
+    """Says nothing."""
+
+
 def _by_tracing(module: nn.Module, net: Descriptor, arguments: Mapping[str, Any]) -> bytes:
     """torch's older exporter, which needs no other library."""
     stream = io.BytesIO()
-    with warnings.catch_warnings():
+    # Where it fails, torch 2.13 prints its whole graph, whatever `verbose` says.
+    with mock.patch.object(torch._C, "_jit_onnx_log", _nothing, create=True), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that it is the older one; and of constants, which `verify` finds out
         torch.onnx.export(
             module,

@@ -59,7 +59,7 @@ def onnx_runner(model: "onnx.ModelProto") -> tuple[str, Runner] | None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3  # errors
+        options.log_severity_level = 4  # errors are raised, and told in one line
         session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         return f"onnxruntime {onnxruntime.__version__}", lambda values: session.run([OUTPUT], dict(values))[0]
     return ir_runner(data, b"") if importlib.util.find_spec("openvino") is not None else None
