@@ -269,6 +269,7 @@ def test_photos_from_the_command_line(run: Run, tmp_path: Path) -> None:
         (["--blend", 1.5], "--blend 1.5 is out of range"),
         (["--mask", "nowhere.png"], "--mask nowhere.png: there is no such file"),
         (["--mask", "wide.png"], "is 90 x 30, and the picture is 60 x 40"),
+        (["--mask", "c.mp4"], "c.mp4: this is a clip, and a picture is wanted"),
     ],
 )
 def test_wrong_values_are_one_line(
@@ -277,6 +278,7 @@ def test_wrong_values_are_one_line(
     monkeypatch.chdir(tmp_path)
     Image.fromarray(photo(40, 60)).save("a.png")
     Image.fromarray(half(30, 90)).save("wide.png")
+    Path("c.mp4").write_bytes(b"\0\0\0\x18ftypisom\0\0\0\0isomavc1" + bytes(64))
     outcome = run("a.png", "-m", "espcn", "-s", 2, *options)
     assert outcome.code in (1, 2)
     assert words in outcome.line

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from upscale_cli._version import __version__
 from upscale_cli.errors import OutputError
+from upscale_cli.messages import option
 from upscale_cli.models import onnx_graph
 from upscale_cli.models.interface import SCALE_INPUT, Descriptor, InputSpec, LoadedNet, Scale
 from upscale_cli.models.loading import build_net
@@ -101,7 +102,7 @@ def exported_model(
     if any(spec.kind == "reference" for spec in net.descriptor.inputs):
         raise OutputError(
             f"{name}: copies from a second picture, which is brought over each picture first: no file for other "
-            "programs can hold that. Run it here, with --reference PICTURE"
+            f"programs can hold that. Upscale with it here, with {option('reference', 'PICTURE')}."
         )
     net = net.at(scale)
     model = _translated(net, fp16=fp16) or _by_torch(net, fp16=fp16, name=name)

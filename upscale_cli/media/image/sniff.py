@@ -79,6 +79,8 @@ def _format_of_brands(head: bytes, name: str) -> str:
         return "HEIC"
     if brands[0] == b"crx ":
         raise InputError(f"{name}: {RAW_REMEDY}.")
+    if name.lower().endswith((".mp4", ".mov", ".m4v", ".3gp")):
+        raise InputError(f"{name}: this is a clip, and a picture is wanted. Give one, such as a frame of it.")
     raise InputError(f"{name}: this is a clip under a picture's name. Give it a clip's, such as .mp4.")
 
 
