@@ -5,8 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
+from tests.command import Run
 from tests.family import Pair, difference, further, golden
 from upscale_cli import load_model
 from upscale_cli.inference.blur_kernels import anisotropic
@@ -106,3 +108,14 @@ def test_what_is_on_one_border_does_not_show_on_the_other() -> None:
         padded = Padded(net)
         ends = (padded(other, *rest) - padded(lr, *rest))[..., -4:].abs().max()
     assert ends < torus / 20
+
+
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+def test_half_precision_is_refused_in_one_line(tmp_path: Path, run: Run, precision: str) -> None:
+    save_file(made().state_dict(), tmp_path / "net.safetensors")
+    Image.fromarray(np.zeros((20, 24, 3), np.uint8)).save(tmp_path / "a.png")
+    outcome = run(tmp_path / "a.png", "-m", tmp_path / "net.safetensors", "-s", 2, "--kernel", "gauss:1",
+                  "--precision", precision)  # fmt: skip
+    assert outcome.code == 2
+    assert f"--precision {precision} does not go with" in outcome.line
+    assert not (tmp_path / "a_2x.png").exists()

@@ -243,6 +243,11 @@ def test_an_unknown_model_gets_the_nearest_names() -> None:
         Upscaler("realesgan")
 
 
+def test_the_name_of_an_architecture_is_no_model() -> None:
+    with pytest.raises(UnknownModelError, match=r"'usrnet' is an architecture.*Give one: its path or stem"):
+        Upscaler("usrnet")
+
+
 def test_a_missing_checkpoint_offline_says_what_to_do() -> None:
     with pytest.raises(CheckpointError, match=r"RealESRGAN_x4plus\.pth.*4fa0d389"):
         Upscaler("realesrgan", device="cpu")(np.arange(48, dtype=np.uint8).reshape(4, 4, 3))

@@ -146,6 +146,11 @@ class Model:
                 f"{option('precision', 'int8')} needs a file in 8 bits, and {self.name} x{float(scale):g} has none. "
                 f"Those that have one are {able}. Choose one of them, or another {option('precision')}."
             )
+        if wanted in ("fp16", "bf16") and self._own is not None and self._own.descriptor.precisions == {"fp32"}:
+            raise OptionError(
+                f"{option('precision', wanted)} does not go with {self.name}, which computes in fp32 only. "
+                "Leave it out."
+            )
         spec = self.row(scale)
         bears_fp16 = self._own is None or "fp16" in self._own.descriptor.precisions
         if wanted == "auto" and not bears_fp16 and device.type == "cuda":

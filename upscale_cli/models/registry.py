@@ -13,6 +13,7 @@ from typing import Final, Literal
 
 from upscale_cli.errors import UnknownModelError
 from upscale_cli.messages import command
+from upscale_cli.models.archs import ARCHS
 from upscale_cli.models.interface import Descriptor, Int8File
 
 Kernel = Literal["bicubic", "lanczos"]
@@ -323,6 +324,11 @@ def unknown_model(model: str, others: Iterable[str] = ()) -> UnknownModelError:
     Args:
         others: further names that could be meant, by which `-m` takes something.
     """
+    if model.lower() in ARCHS:
+        return UnknownModelError(
+            f"model {model!r} is an architecture, and no checkpoint of it has that name. Give one: its path or stem. "
+            f"({command('models list', python='upscale_cli.models.registry.model_names()')} shows those that are here.)"
+        )
     names = {name.lower(): name for name in (*others, *model_names())}
     near = [names[name] for name in difflib.get_close_matches(model.lower(), names, n=3, cutoff=0.55)]
     hint = f"Did you mean {' or '.join(near)}?" if near else f"Choose from {', '.join(model_names())}"
