@@ -112,7 +112,7 @@ def test_the_bundled_model_is_a_distribution() -> None:
 def test_fitting_repeats_itself_and_is_read_back(tmp_path: Path, photo: Image.Image) -> None:
     for number in range(3):
         photo.crop((64 * number, 0, 64 * number + 300, 300)).save(tmp_path / f"{number}.png")
-    paths = [tmp_path / "a.safetensors", tmp_path / "b.safetensors"]
+    paths = [tmp_path / "a/model.safetensors", tmp_path / "b/model.safetensors"]  # its name is in a file
     for path in paths:
         fitting.main(["--data", str(tmp_path), "--out", str(path)])
     assert paths[0].read_bytes() == paths[1].read_bytes()

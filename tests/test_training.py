@@ -234,9 +234,17 @@ def test_metadata_tells_what_keys_cannot(activation: Literal["relu", "tanh"], tm
 @pytest.mark.parametrize("kind", get_args(Kind))
 @pytest.mark.parametrize("scale", SCALES)
 def test_the_same_weights_make_the_same_file(scale: int, kind: Kind, tmp_path: Path) -> None:
+    """But for the modelspec keys, which came after the bundled files."""
     log = log_of(kind, scale)
-    write_checkpoint(bundled(scale, kind), tmp_path / "again.safetensors", data=", ".join(log["data"]["sets"]))
-    assert (tmp_path / "again.safetensors").read_bytes() == (WEIGHTS / log["file"]).read_bytes()
+    paths = [tmp_path / number / log["file"] for number in ("one", "other")]
+    for path in paths:
+        write_checkpoint(bundled(scale, kind), path, data=", ".join(log["data"]["sets"]))
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    with safe_open(paths[0], "np") as made, safe_open(WEIGHTS / log["file"], "np") as bundled_file:
+        assert made.metadata().items() >= bundled_file.metadata().items()
+        assert made.keys() == bundled_file.keys()
+        for key in made.keys():  # noqa: SIM118  # it is no mapping
+            assert np.array_equal(made.get_tensor(key), bundled_file.get_tensor(key))
 
 
 # ---------------------------------------------------------------------------------------------- bundled checkpoints
