@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upscale_cli.errors import InputError, OptionError
+from upscale_cli.frames.cubic import cubic
 from upscale_cli.messages import option
 
 Kernel = NDArray[np.float64]
@@ -194,9 +195,7 @@ def with_bicubic(kernel: Kernel, scale: int) -> Kernel:
     The cubic kernel (Keys, a = -1/2) is as wide as `scale` makes it, as in MATLAB's imresize.
     """
     reach = 2 * scale + scale // 2
-    x = np.abs((np.arange(-reach, reach + 1) + (scale - 1) / 2) / scale)  # a convolution turns it round
-    near, far = (1.5 * x - 2.5) * x * x + 1, ((-0.5 * x + 2.5) * x - 4) * x + 2
-    taps = np.where(x < 1, near, np.where(x < 2, far, 0.0))
+    taps = cubic((np.arange(-reach, reach + 1) + (scale - 1) / 2) / scale)  # a convolution turns it round
     taps /= taps.sum()
     return convolved(kernel, np.outer(taps, taps))
 

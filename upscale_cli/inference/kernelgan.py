@@ -24,6 +24,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from upscale_cli.errors import OptionError
 from upscale_cli.events import Say
+from upscale_cli.frames.cubic import cubic
 from upscale_cli.inference.blur_kernels import Kernel, anisotropic, axes_of, checked, resized
 from upscale_cli.messages import option
 
@@ -143,9 +144,7 @@ def losses(kernel: Tensor, crop: Tensor, shrunk: Tensor, mask: Tensor) -> dict[s
 
 def bicubic_half(picture: Tensor) -> Tensor:
     """(N, C, H, W) shrunk by 2 with the antialiased cubic kernel (Keys, a = -1/2), zeros beyond the border."""
-    x = (torch.arange(8, dtype=picture.dtype, device=picture.device) - 3.5).abs() / 2
-    near, far = (1.5 * x - 2.5) * x * x + 1, ((-0.5 * x + 2.5) * x - 4) * x + 2
-    taps = torch.where(x < 1, near, far)
+    taps = torch.from_numpy(cubic((np.arange(8) - 3.5) / 2)).to(picture)
     taps = taps / taps.sum()
     channels = picture.shape[1]
     weight = (taps[:, None] * taps[None]).expand(channels, 1, 8, 8)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from upscale_cli.frames.cubic import cubic
 from upscale_cli.frames.image import Pixels
 from upscale_cli.frames.pixels import white_of
 from upscale_cli.frames.rows import BAND_BYTES, Held, Rows
@@ -27,20 +28,13 @@ REACH: Final = 3
 """Source pixels that the wider filter (Lanczos-3) looks at on each side when it enlarges."""
 
 
-def _bicubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The cubic convolution kernel with a = -0.5 (Keys, IEEE Trans. ASSP 29(6), 1981)."""
-    x = np.abs(x)
-    near, far = (1.5 * x - 2.5) * x * x + 1, ((-0.5 * x + 2.5) * x - 4) * x + 2
-    return np.where(x < 1, near, np.where(x < 2, far, 0.0))
-
-
 def _lanczos(x: NDArray[np.float64]) -> NDArray[np.float64]:
     """sinc(x) windowed by sinc(x / 3)."""
     return np.where(np.abs(x) < REACH, np.sinc(x) * np.sinc(x / REACH), 0.0)
 
 
 _KERNELS: Final[dict[Kernel, tuple[Callable[[NDArray[np.float64]], NDArray[np.float64]], int]]] = {
-    "bicubic": (_bicubic, 2),
+    "bicubic": (cubic, 2),
     "lanczos": (_lanczos, REACH),
 }
 """The weight of a source pixel by its distance, and how far it reaches, in source pixels when enlarging."""

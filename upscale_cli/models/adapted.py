@@ -5,10 +5,12 @@ lr in [0, 1]  ->  enlarged, where the net does not enlarge  ->  the net's own ra
 
 from typing import Final
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from upscale_cli.frames.cubic import cubic
 from upscale_cli.models.interface import CUBIC_REACH, SCALE_INPUT, Architecture, Descriptor, Scale
 
 UNIT: Final = (0.0, 1.0)
@@ -122,8 +124,6 @@ class CubicEnlargement(nn.Module):
 
 def _phases(scale: int) -> Tensor:
     """The weights of the five nearest pixels for each of the `scale` places between two, float64, each row of sum 1."""
-    places = (torch.arange(scale, dtype=torch.float64, device="cpu") + 0.5) / scale - 0.5
-    x = (torch.arange(-CUBIC_REACH, CUBIC_REACH + 1, dtype=torch.float64, device="cpu")[None] - places[:, None]).abs()
-    near, far = (1.5 * x - 2.5) * x * x + 1, ((-0.5 * x + 2.5) * x - 4) * x + 2
-    weights = torch.where(x < 1, near, torch.where(x < CUBIC_REACH, far, torch.zeros_like(x)))
+    places = (np.arange(scale) + 0.5) / scale - 0.5
+    weights = torch.from_numpy(cubic(np.arange(-CUBIC_REACH, CUBIC_REACH + 1) - places[:, None]))
     return weights / weights.sum(dim=1, keepdim=True)
