@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from upscale_cli.frames.image import Transfer
 from upscale_cli.inference.backends.base import ArrayBackend, Backend, Session
+from upscale_cli.inference.conditions import nearest
 from upscale_cli.inference.device import Device
 from upscale_cli.models.interface import INPUT, SCALE_INPUT, Descriptor, LoadedNet, Precision, Scale
 
@@ -78,11 +79,7 @@ class ChainSession:
                 continue
             value = found[spec.name] = given[spec.name]
             if spec.tiled and value.shape[-2:] != picture.shape[-2:]:
-                rows, columns = (
-                    [at * old // new for at in range(new)]
-                    for old, new in zip(value.shape[-2:], picture.shape[-2:], strict=True)
-                )
-                found[spec.name] = value[..., rows, :][..., columns]
+                found[spec.name] = nearest(value, *picture.shape[-2:])
         return found
 
 

@@ -232,11 +232,16 @@ def enlarged(net: Descriptor, values: Conditions, height: int, width: int) -> Co
     out = dict(values)
     for spec in net.inputs:
         if spec.tiled:
-            array = np.asarray(values[spec.name])
-            rows = np.arange(height) * array.shape[1] // height
-            columns = np.arange(width) * array.shape[2] // width
-            out[spec.name] = array[:, rows[:, None], columns]
+            out[spec.name] = nearest(np.asarray(values[spec.name]), height, width)
     return out
+
+
+def nearest(maps: Any, height: int, width: int) -> Any:
+    """(..., h, w), numpy's or torch's, of another size, by the nearest value."""
+    rows, columns = (
+        [at * old // new for at in range(new)] for old, new in zip(maps.shape[-2:], (height, width), strict=True)
+    )
+    return maps[..., rows, :][..., columns]
 
 
 def padded(net: Descriptor, values: Conditions, margins: tuple[int, int, int, int], how: str) -> Conditions:
