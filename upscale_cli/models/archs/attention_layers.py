@@ -5,8 +5,7 @@ https://arxiv.org/abs/1909.11856 (contrast-aware channel attention); Liu et al.,
 for Image Super-Resolution", CVPR 2020 (enhanced spatial attention).
 """
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final, Protocol
 
 import torch.nn.functional as F
@@ -78,6 +77,14 @@ class ESA(nn.Module):
         return weighed
 
 
+def gate(num_feat: int, reduction: int) -> nn.Sequential:
+    """How much each channel counts, 0 to 1, by one number of each: (N, num_feat, 1, 1) to the same."""
+    return nn.Sequential(
+        nn.Conv2d(num_feat, num_feat // reduction, 1), nn.ReLU(inplace=True),
+        nn.Conv2d(num_feat // reduction, num_feat, 1), nn.Sigmoid(),
+    )  # fmt: skip
+
+
 class CCALayer(nn.Module):
     """Contrast-aware channel attention: mean plus standard deviation of a whole channel say how much it counts.
 
@@ -86,39 +93,11 @@ class CCALayer(nn.Module):
 
     def __init__(self, num_feat: int, reduction: int = 16) -> None:
         super().__init__()
-        self.conv_du = nn.Sequential(
-            nn.Conv2d(num_feat, num_feat // reduction, 1), nn.ReLU(inplace=True),
-            nn.Conv2d(num_feat // reduction, num_feat, 1), nn.Sigmoid(),
-        )  # fmt: skip
+        self.conv_du = gate(num_feat, reduction)
 
     def forward(self, x: Tensor) -> Tensor:
         mean = x.mean((2, 3), keepdim=True)  # (N, num_feat, 1, 1)
-        deviation = (
-            (x - mean).square().mean((2, 3), keepdim=True).sqrt()
-        )  # divided by the number of pixels, not one less
+        # Divided by the number of pixels, not one less.
+        deviation = (x - mean).square().mean((2, 3), keepdim=True).sqrt()
         weighed: Tensor = x * self.conv_du(deviation + mean)
         return weighed
-
-
-def blocks_of(state_dict: Mapping[str, Tensor], prefix: str, key: str) -> int:
-    """How many blocks prefix1.key, prefix2.key, ... there are, without a gap."""
-    number = 0
-    while f"{prefix}{number + 1}.{key}" in state_dict:
-        number += 1
-    return number
-
-
-def shuffled_scale(planes: int, channels: int = 3) -> int:
-    """The scale of a sub-pixel layer that gets so many planes; 0 where there is none.
-
-    >>> shuffled_scale(48), shuffled_scale(50)
-    (4, 0)
-    """
-    scale = math.isqrt(planes // channels)
-    return scale if scale > 0 and channels * scale**2 == planes else 0
-
-
-def shape_of(state_dict: Mapping[str, Tensor], key: str, axes: int) -> tuple[int, ...]:
-    """The shape of a tensor; zeros where it is not there, or has another number of axes."""
-    tensor = state_dict.get(key)
-    return tuple(tensor.shape) if tensor is not None and tensor.ndim == axes else (0,) * axes

@@ -18,12 +18,10 @@ from upscale_cli.models.archs.attention_layers import (
     CCALayer,
     Conv1x1,
     Conv3x3,
-    blocks_of,
     conv1x1,
     conv3x3,
-    shape_of,
-    shuffled_scale,
 )
+from upscale_cli.models.archs.keys import in_a_row, shuffled_scale, sides_of
 from upscale_cli.models.interface import Architecture, Descriptor, Recognised, SidecarMetadata
 from upscale_cli.text import counted
 
@@ -170,22 +168,22 @@ class BSRN(nn.Module):
 
 def recognise(state_dict: Mapping[str, Tensor], metadata: SidecarMetadata) -> Recognised | None:  # noqa: ARG001  # every one takes it
     """Separable convolutions in B1, B2, ... whose 1x1 parts are convolutions: with them comes attention to channels."""
-    num_block = blocks_of(state_dict, "B", "cca.conv_du.0.weight")
-    num_feat, copied = shape_of(state_dict, "fea_conv.pw.weight", 4)[:2]
+    num_block = in_a_row(state_dict, "B{}.cca.conv_du.0.weight", first=1)
+    num_feat, copied = sides_of(state_dict, "fea_conv.pw.weight")[:2]
     return _recognised(ARCH.name, state_dict, num_feat, num_block, copied, small=False)
 
 
 def recognise_small(state_dict: Mapping[str, Tensor], metadata: SidecarMetadata) -> Recognised | None:  # noqa: ARG001  # every one takes it
     """The same with matrices for 1x1 parts, and a weight for each channel."""
-    num_block = blocks_of(state_dict, "B", "cw")
-    num_feat, copied = shape_of(state_dict, "fea_conv.pw.weight", 2)
+    num_block = in_a_row(state_dict, "B{}.cw", first=1)
+    num_feat, copied = sides_of(state_dict, "fea_conv.pw.weight", 2)
     return _recognised(ARCH_SMALL.name, state_dict, num_feat, num_block, copied, small=True)
 
 
 def _recognised(
     name: str, state_dict: Mapping[str, Tensor], num_feat: int, num_block: int, copied: int, *, small: bool
 ) -> Recognised | None:
-    upscale = shuffled_scale(shape_of(state_dict, "upsampler.upsampleOneStep.0.weight", 4)[0])
+    upscale = shuffled_scale(sides_of(state_dict, "upsampler.upsampleOneStep.0.weight")[0])
     if not num_block or copied != 3 * COPIES or not upscale or num_feat < (4 if small else 16):
         return None
     return Recognised(

@@ -6,13 +6,14 @@ https://arxiv.org/abs/1504.06852) with two further levels.
 """
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from upscale_cli.models.adapted import CubicEnlargement
+from upscale_cli.models.archs.keys import sides_of
 from upscale_cli.models.archs.registration import fitted, registered, sampled
 from upscale_cli.models.interface import Architecture, Descriptor, InputSpec, Recognised, SidecarMetadata
 
@@ -199,25 +200,28 @@ def recognise(state_dict: Mapping[str, Tensor], metadata: SidecarMetadata) -> Re
     """
     own, fusions = dict(state_dict), 1
     if "decoder.final.0.weight" in own:
-        own = {f"{OWN_NAMES.get(first, first)}.{rest}": tensor for (first, _, rest), tensor in _parted(own)}
+        parted = [(key.partition("."), tensor) for key, tensor in own.items()]
+        own = {f"{OWN_NAMES.get(first, first)}.{rest}": tensor for (first, _, rest), tensor in parted}
         fusions = 2
-    convs = [own.get(f"FlowNet.conv{level}.0.weight") for level in range(1, 7)]
-    ups = [own.get(f"FlowNet.deconv{level}.0.weight") for level in (*LEVELS, 0)]
-    full = [own.get(f"FlowNet.concat0_conv{number}.0.weight") for number in (1, 2)]
-    final = own.get("UNet_decoder_2.final.0.weight")
-    if any(weight is None or weight.ndim != 4 for weight in (*convs, *ups, *full, final)):
+    convs, ups, full = (
+        [sides_of(own, f"FlowNet.{name}.0.weight") for name in names]
+        for names in (
+            [f"conv{level}" for level in range(1, 7)],
+            [f"deconv{level}" for level in (*LEVELS, 0)],
+            ["concat0_conv1", "concat0_conv2"],
+        )
+    )
+    num_feat = sides_of(own, "UNet_decoder_2.final.0.weight")[1]
+    if not num_feat or not all(map(all, (*convs, *ups, *full))):
         return None
-    shapes: Any = ([tuple(weight.shape) for weight in some if weight is not None] for some in (convs, ups, full))
-    conv_shapes, up_shapes, full_shapes = shapes
-    assert final is not None
     stated = metadata.stated.get("scale")
     scale = stated if isinstance(stated, int) and 2 <= stated <= 8 else USUAL_SCALE
     descriptor = Descriptor(
         arch=ARCH.name,
         config={
-            "num_feat": int(final.shape[1]),
-            "wide": (*(shape[0] for shape in conv_shapes), *(shape[1] for shape in up_shapes)),
-            "full": (full_shapes[0][0], full_shapes[1][0]),
+            "num_feat": num_feat,
+            "wide": (*(shape[0] for shape in convs), *(shape[1] for shape in ups)),
+            "full": (full[0][0], full[1][0]),
             "fusions": fusions,
         },
         scales=(scale,),
@@ -229,11 +233,6 @@ def recognise(state_dict: Mapping[str, Tensor], metadata: SidecarMetadata) -> Re
         inputs=(REFERENCE,),
     )
     return Recognised(descriptor, own, () if scale == stated else (f"scale {scale}",))
-
-
-def _parted(state_dict: Mapping[str, Tensor]) -> list[tuple[tuple[str, str, str], Tensor]]:
-    """Keys in two at their first point."""
-    return [(key.partition("."), tensor) for key, tensor in state_dict.items()]
 
 
 def adapt(module: nn.Module, facts: Descriptor) -> nn.Module:

@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from upscale_cli.models.archs.attention_layers import CCALayer, blocks_of, shape_of, shuffled_scale
+from upscale_cli.models.archs.attention_layers import CCALayer
+from upscale_cli.models.archs.keys import in_a_row, shuffled_scale, sides_of
 from upscale_cli.models.interface import Architecture, Descriptor, Recognised, SidecarMetadata
 from upscale_cli.text import counted
 
@@ -113,9 +114,9 @@ def _lrelu(x: Tensor) -> Tensor:
 
 def recognise(state_dict: Mapping[str, Tensor], metadata: SidecarMetadata) -> Recognised | None:  # noqa: ARG001  # every one takes it
     """IMDB1, IMDB2, ... with a c1 of equal width on both sides."""
-    num_modules = blocks_of(state_dict, "IMDB", "cca.conv_du.0.weight")
-    num_feat, channels = shape_of(state_dict, "fea_conv.weight", 4)[:2]
-    upscale = shuffled_scale(shape_of(state_dict, "upsampler.0.weight", 4)[0])
+    num_modules = in_a_row(state_dict, "IMDB{}.cca.conv_du.0.weight", first=1)
+    num_feat, channels = sides_of(state_dict, "fea_conv.weight")[:2]
+    upscale = shuffled_scale(sides_of(state_dict, "upsampler.0.weight")[0])
     if not num_modules or channels != 3 or not upscale or num_feat % 4:
         return None
     return Recognised(
@@ -133,11 +134,9 @@ def recognise(state_dict: Mapping[str, Tensor], metadata: SidecarMetadata) -> Re
 
 def recognise_rtc(state_dict: Mapping[str, Tensor], metadata: SidecarMetadata) -> Recognised | None:  # noqa: ARG001  # every one takes it
     """model.1.sub.0, model.1.sub.1, ... with c1 to c5, and model.2 as the last convolution."""
-    num_modules = 0
-    while f"model.1.sub.{num_modules}.c5.weight" in state_dict:
-        num_modules += 1
-    num_feat, channels = shape_of(state_dict, "model.0.weight", 4)[:2]
-    upscale = shuffled_scale(shape_of(state_dict, "model.2.weight", 4)[0])
+    num_modules = in_a_row(state_dict, "model.1.sub.{}.c5.weight")
+    num_feat, channels = sides_of(state_dict, "model.0.weight")[:2]
+    upscale = shuffled_scale(sides_of(state_dict, "model.2.weight")[0])
     if not num_modules or channels != 3 or not upscale or num_feat % 4:
         return None
     return Recognised(

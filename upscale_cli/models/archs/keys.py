@@ -1,5 +1,6 @@
 """What several nets need to know their checkpoints by: shapes, rows of layers, how far convolutions reach."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from typing import Any, Final
@@ -16,6 +17,21 @@ def shape_of(state_dict: Mapping[str, Tensor], key: str, ndim: int = 4) -> tuple
     """The shape of the tensor of that name; None: there is none, or it has other than `ndim` axes."""
     tensor = state_dict.get(key)
     return tuple(tensor.shape) if tensor is not None and tensor.ndim == ndim else None
+
+
+def sides_of(state_dict: Mapping[str, Tensor], key: str, ndim: int = 4) -> tuple[int, ...]:
+    """`shape_of`, all zeros where it has none."""
+    return shape_of(state_dict, key, ndim) or (0,) * ndim
+
+
+def shuffled_scale(planes: int, channels: int = 3) -> int:
+    """The scale of a sub-pixel layer that gets so many planes; 0 where there is none.
+
+    >>> shuffled_scale(48), shuffled_scale(50)
+    (4, 0)
+    """
+    scale = math.isqrt(planes // channels)
+    return scale if scale > 0 and channels * scale**2 == planes else 0
 
 
 def in_a_row(state_dict: Mapping[str, Tensor], key: str, first: int = 0) -> int:

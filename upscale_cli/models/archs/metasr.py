@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from upscale_cli.models.archs.attention_layers import shape_of
+from upscale_cli.models.archs.keys import in_a_row, sides_of
 from upscale_cli.models.interface import (
     SCALE_INPUT,
     Architecture,
@@ -168,14 +168,11 @@ class ExactScale(nn.Module):
 
 def recognise(state_dict: Mapping[str, Tensor], metadata: SidecarMetadata) -> Recognised | None:  # noqa: ARG001  # every one takes it
     """Residual dense blocks and P2W, which no other net on that body has."""
-    hidden, facts = shape_of(state_dict, "P2W.meta_block.0.weight", 2)
-    num_feat, channels = shape_of(state_dict, "SFENet1.weight", 4)[:2]
-    num_block = num_conv = 0
-    while f"RDBs.{num_block}.LFF.weight" in state_dict:
-        num_block += 1
-    while f"RDBs.0.convs.{num_conv}.conv.0.weight" in state_dict:
-        num_conv += 1
-    growth = shape_of(state_dict, "RDBs.0.convs.0.conv.0.weight", 4)[0]
+    hidden, facts = sides_of(state_dict, "P2W.meta_block.0.weight", 2)
+    num_feat, channels = sides_of(state_dict, "SFENet1.weight")[:2]
+    num_block = in_a_row(state_dict, "RDBs.{}.LFF.weight")
+    num_conv = in_a_row(state_dict, "RDBs.0.convs.{}.conv.0.weight")
+    growth = sides_of(state_dict, "RDBs.0.convs.0.conv.0.weight")[0]
     if not (num_block and num_conv and growth and hidden and num_feat) or facts != 3 or channels != 3:
         return None
     return Recognised(

@@ -16,12 +16,10 @@ from upscale_cli.models.archs.attention_layers import (
     ESA,
     ESA_HALO,
     ESA_LEAST_SIDE,
-    blocks_of,
     conv1x1,
     conv3x3,
-    shape_of,
-    shuffled_scale,
 )
+from upscale_cli.models.archs.keys import in_a_row, shuffled_scale, sides_of
 from upscale_cli.models.interface import Architecture, Descriptor, Recognised, SidecarMetadata
 from upscale_cli.text import counted
 
@@ -100,9 +98,9 @@ def recognise(state_dict: Mapping[str, Tensor], metadata: SidecarMetadata) -> Re
     Nothing in the keys says in which range of values a net was trained. Where no card does, it is asked: nothing else
     than its weights makes the brightness of what it gives, so in the right range grey stays grey.
     """
-    num_modules = blocks_of(state_dict, "B", "c1_r.weight")
-    num_feat, channels = shape_of(state_dict, "fea_conv.weight", 4)[:2]
-    upscale = shuffled_scale(shape_of(state_dict, "upsampler.0.weight", 4)[0])
+    num_modules = in_a_row(state_dict, "B{}.c1_r.weight", first=1)
+    num_feat, channels = sides_of(state_dict, "fea_conv.weight")[:2]
+    upscale = shuffled_scale(sides_of(state_dict, "upsampler.0.weight")[0])
     if not num_modules or channels != 3 or not upscale or num_feat < 4:
         return None
     config: dict[str, Any] = {"num_feat": num_feat, "num_modules": num_modules, "upscale": upscale}

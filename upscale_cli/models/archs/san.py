@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from upscale_cli.models.archs.attention_layers import shape_of
+from upscale_cli.models.archs.attention_layers import gate
+from upscale_cli.models.archs.keys import sides_of
 from upscale_cli.models.interface import Architecture, Descriptor, Recognised, SidecarMetadata
 from upscale_cli.text import counted
 
@@ -52,10 +53,7 @@ class SOCA(nn.Module):
 
     def __init__(self, num_feat: int, reduction: int) -> None:
         super().__init__()
-        self.conv_du = nn.Sequential(
-            nn.Conv2d(num_feat, num_feat // reduction, 1), nn.ReLU(inplace=True),
-            nn.Conv2d(num_feat // reduction, num_feat, 1), nn.Sigmoid(),
-        )  # fmt: skip
+        self.conv_du = gate(num_feat, reduction)
 
     def forward(self, x: Tensor) -> Tensor:
         top, left = ((side - MOST_SIDE) // 2 * (side > MOST_SIDE) for side in x.shape[-2:])
@@ -182,11 +180,11 @@ def recognise(state_dict: Mapping[str, Tensor], metadata: SidecarMetadata) -> Re
         _count(state_dict, "RG.{}.soca.conv_du.0.weight"),
         _count(state_dict, "RG.0.rcab.{}.conv_first.0.weight"),
     )
-    num_feat, channels = shape_of(state_dict, "head.0.weight", 4)[:2]
-    narrow = shape_of(state_dict, "RG.0.soca.conv_du.0.weight", 4)[0]
+    num_feat, channels = sides_of(state_dict, "head.0.weight")[:2]
+    narrow = sides_of(state_dict, "RG.0.soca.conv_du.0.weight")[0]
     is_pooled = "non_local.non_local.g.0.weight" in state_dict
     ups = _count(state_dict, "tail.0.{}.weight", step=2)
-    factor = shape_of(state_dict, "tail.0.0.weight", 4)[0] // max(num_feat, 1)
+    factor = sides_of(state_dict, "tail.0.0.weight")[0] // max(num_feat, 1)
     upscale = 3 if factor == 9 and ups == 1 else 2**ups if factor == 4 else 0
     if not (num_group and num_block and is_pooled and channels == 3 and num_feat >= 8 and narrow and upscale > 1):
         return None
