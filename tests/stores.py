@@ -65,7 +65,7 @@ class Store:
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         self.requests, self.moved = Counter[str](), Counter[str]()
         self._faults: list[Fault] = []
-        self._lock = threading.Lock()
+        self._lock, self._one_at_a_time = threading.Lock(), threading.Lock()
         self.client: Any = None
 
     def __enter__(self) -> Self:
@@ -107,7 +107,7 @@ class Store:
             fault.is_waiting.set()
             fault.may_go_on.wait()
         if fault is None or fault.how == "slow":
-            return self._counted(self._app(environ, start))
+            return self._counted(self._answer(environ, start))
         if fault.how != "lost":
             environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         if fault.how in ("503", "501", "403"):
@@ -115,9 +115,14 @@ class Store:
             code = {"503": "SlowDown", "501": "NotImplemented", "403": "AccessDenied"}[fault.how]
             return [f"<Error><Code>{code}</Code><Message>not now</Message></Error>".encode()]
         if fault.how == "lost":
-            list(self._app(environ, lambda *_: None))
-        body = b"".join(self._app(environ, start)) if fault.how == "cut" else b""
+            self._answer(environ, lambda *_: None)
+        body = b"".join(self._answer(environ, start)) if fault.how == "cut" else b""
         return _breaking_off(environ["werkzeug.socket"], body)
+
+    def _answer(self, environ: dict[str, Any], start: Callable[..., Any]) -> list[bytes]:
+        """moto is not made for threads: to abort an upload while a part comes in would be an error of its own."""
+        with self._one_at_a_time:
+            return list(self._app(environ, start))
 
     def _count(self, environ: dict[str, Any]) -> None:
         is_listing = environ["REQUEST_METHOD"] == "GET" and "/" not in environ["PATH_INFO"].strip("/")

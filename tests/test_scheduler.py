@@ -151,6 +151,59 @@ def test_alike_requests_that_wait_at_the_same_time_go_together() -> None:
     assert sorted(device.sizes) == [1, 2, 7]  # the first alone, then the seven like it, and the two others
 
 
+class Turnstile(threading.Condition):
+    """Whoever comes back from a launch lets the other thread go first, until that waits or has ended the batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.launched_by: threading.Thread | None = None
+        self.other_is_through = threading.Event()
+
+    def __enter__(self) -> bool:
+        if threading.current_thread() is self.launched_by:
+            assert self.other_is_through.wait(PATIENCE)
+        return super().__enter__()
+
+    def _passed(self) -> None:
+        if self.launched_by not in (None, threading.current_thread()):
+            self.other_is_through.set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self._passed()
+        return super().wait(timeout)
+
+    def notify_all(self) -> None:
+        self._passed()
+        super().notify_all()
+
+
+def test_a_batch_that_another_thread_sees_first_loses_no_request() -> None:
+    """Between the return of `launch` and the lock another thread may look: it must not end what is not yet known."""
+    turnstile, hold = Turnstile(), threading.Event()
+
+    class Held(Device):
+        def launch(self, requests: Sequence[Number]) -> Sums:
+            sums = super().launch(requests)
+            turnstile.launched_by = threading.current_thread()
+            return sums
+
+    device = Held(hold=hold)
+    scheduler: Numbers = Scheduler([device], nine, nothing_said)
+    scheduler._changed = turnstile
+    mine, others = scheduler.submit(Number(1)), scheduler.submit(Number(2))
+    results: list[float] = []
+    launching = threading.Thread(target=lambda: results.extend(values(scheduler, [mine])), daemon=True)
+    launching.start()
+    assert device.begun.wait(PATIENCE)
+    waiting = threading.Thread(target=lambda: results.extend(values(scheduler, [others])), daemon=True)
+    waiting.start()
+    hold.set()
+    assert turnstile.other_is_through.wait(PATIENCE)
+    for thread in (launching, waiting):
+        thread.join(PATIENCE)
+    assert sorted(results) == [2, 3]
+
+
 def test_no_more_go_together_than_are_allowed() -> None:
     device = Device()
     scheduler: Numbers = Scheduler([device], lambda _: 3, nothing_said)

@@ -187,7 +187,7 @@ class Scheduler(Generic[RequestT, ResultT]):
             batch = _Batch(slot.runner, self._take())
             slot.batches.append(batch)
         try:
-            batch.in_flight = batch.runner.launch([future.request for future in batch.futures])
+            in_flight = batch.runner.launch([future.request for future in batch.futures])
         except Exception as error:
             self._fail(batch, error)
             return True
@@ -195,10 +195,13 @@ class Scheduler(Generic[RequestT, ResultT]):
             self._end(batch, error)
             raise
         with self._changed:
+            # All at once: a thread that saw it in flight before its requests know the batch could end it, and
+            # these would then wait for ever.
+            batch.in_flight = in_flight
             for place, future in enumerate(batch.futures):
                 future.batch, future.place = batch, place
             self._changed.notify_all()
-        if batch.in_flight.is_done:
+        if in_flight.is_done:
             self._end(batch)
         return True
 
