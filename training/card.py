@@ -15,18 +15,28 @@ from typing import Any
 REPOSITORY = Path(__file__).parent.parent
 LOGS = REPOSITORY / "training/logs"
 START, STOP = "<!-- from training/logs by training/card.py -->\n", "<!-- end -->\n"
+COMPACT_START = "<!-- swift and sharp, from training/logs by training/card.py -->\n"
 INT8_START = "<!-- int8, from training/logs by training/card.py -->\n"
 PHOTO_START = "<!-- photo-lite, from training/logs by training/card.py -->\n"
 
-ABOUT = {"espcn": "real-time; clean pictures and video", "espcn-robust": "real-time; compressed pictures and video"}
-QUALITY = {"espcn": 30, "espcn-robust": 25}
+ABOUT = {
+    "espcn": "real-time; clean pictures and video",
+    "espcn-robust": "real-time; compressed pictures and video",
+    "swift": "real-time, the fastest; clean pictures and video",
+    "sharp": "real-time, the nearest to the truth; clean pictures and video",
+}
+QUALITY = {"espcn": 30, "espcn-robust": 25, "swift": 0, "sharp": 0}
+
+COMPACT = ("swift", "sharp")
+"""What training/compact.py trains."""
 
 Log = dict[str, Any]
 
 
-def read_logs(folder: Path = LOGS, prefix: str = "") -> list[Log]:
-    """One log per ESPCN checkpoint, by kind and ascending scale."""
-    logs = [json.loads(path.read_text(encoding="utf-8")) for path in folder.glob(f"{prefix}espcn-*.json")]
+def read_logs(folder: Path = LOGS, prefix: str = "", nets: Sequence[str] = ("espcn",)) -> list[Log]:
+    """One log per checkpoint of these nets, by kind and ascending scale."""
+    files = [path for net in nets for path in folder.glob(f"{prefix}{net}-*.json")]
+    logs = [json.loads(path.read_text(encoding="utf-8")) for path in files]
     return sorted(logs, key=lambda log: (log["kind"], log["scale"]))
 
 
@@ -35,11 +45,14 @@ def pages() -> list[tuple[Path, str, str]]:
     card = REPOSITORY / "weights/README.md"
     trials = json.loads((LOGS / "trials.json").read_text(encoding="utf-8"))
     photo = json.loads((LOGS / "photo-lite-x4.json").read_text(encoding="utf-8"))
+    compact = read_logs(nets=COMPACT)
     return [
         (card, START, model_tables(read_logs())),
+        *([(card, COMPACT_START, model_tables(compact))] if compact else []),
         (card, PHOTO_START, photo_tables(photo)),
-        (card, INT8_START, int8_tables(read_logs(prefix="int8-"))),
+        (card, INT8_START, int8_tables(read_logs(prefix="int8-", nets=("espcn", *COMPACT)))),
         (REPOSITORY / "training/README.md", START, trial_tables(trials)),
+        (REPOSITORY / "training/README.md", COMPACT_START, compact_trials(trials)),
     ]
 
 
@@ -121,6 +134,22 @@ def trial_tables(log: Log) -> str:
     return _table(head, rows) + "\n" + _table(("activation", "loss", "rate", "steps", "data", *sets), second)
 
 
+def compact_trials(log: Log) -> str:
+    """Trials of the narrow nets: what was tried, and PSNR before and after the learning rate fell."""
+    rows = []
+    for trial in log["compact"]["trials"]:
+        stable = next(point for point in trial["curve"] if point["step"] == 2500)
+        last = trial["curve"][-1]
+        after = f"{last['Set5_psnr']:.2f} / {last['Set14_psnr']:.2f}" if last["step"] > 2500 else ""
+        rows.append((
+            f"1-{trial['num_feat']}-({trial['num_feat']} x {trial['num_conv']})-4", trial["width"] or "no",
+            "yes" if trial["long_skip"] else "no", trial["learning_rate"], trial["data"],
+            f"{stable['Set5_psnr']:.2f} / {stable['Set14_psnr']:.2f}", after, last["cpu_seconds"],
+        ))  # fmt: skip
+    head = ("planes", "trained wide", "long skip", "rate", "data", "2,500 steps", "and 800 of decay", "CPU seconds")
+    return _table(head, rows)
+
+
 def with_tables(page: str, tables: str, mark: str = START) -> str:
     """A page's text with the part between a mark and the next end renewed."""
     before, start, rest = page.partition(mark)
@@ -131,9 +160,18 @@ def with_tables(page: str, tables: str, mark: str = START) -> str:
 def registry_row(log: Log) -> str:
     """What upscale_cli/models/registry.py says of the file."""
     scale, kind = log["scale"], log["kind"]
-    macs = 1 * 64 * 5**2 + 64 * 32 * 3**2 + 32 * scale**2 * 3**2
+    if "macs" in log:
+        recipe = log["recipe"]
+        arch, macs = "srvgg", log["macs"]
+        config = (
+            f'{{"num_in_ch": 1, "num_feat": {recipe["num_feat"]}, "num_conv": {recipe["num_conv"]}, '
+            f'"upscale": {scale}, "act_type": "relu"}}'
+        )
+    else:
+        arch, config = "espcn", f'{{"scale": {scale}}}'
+        macs = 1 * 64 * 5**2 + 64 * 32 * 3**2 + 32 * scale**2 * 3**2
     return f"""    Spec(
-        model="{kind}", scale={scale}, arch="espcn", channels="luma",
+        model="{kind}", scale={scale}, arch="{arch}", channels="luma", config={config},
         file="{log["file"]}", macs={macs:_}, size={log["bytes"]:_},
         sha256="{log["sha256"]}",
         url=None, licence=TRAINED_HERE, about="{ABOUT[kind]}", quality={QUALITY[kind]},
@@ -159,8 +197,8 @@ def int8_row(log: Log) -> str:
 def main() -> None:
     for path, mark, tables in pages():
         path.write_text(with_tables(path.read_text(encoding="utf-8"), tables, mark), encoding="utf-8")
-    print("".join(registry_row(log) for log in read_logs()), end="")
-    print("".join(int8_row(log) for log in read_logs(prefix="int8-")), end="")
+    print("".join(registry_row(log) for log in (*read_logs(), *read_logs(nets=COMPACT))), end="")
+    print("".join(int8_row(log) for log in read_logs(prefix="int8-", nets=("espcn", *COMPACT))), end="")
 
 
 if __name__ == "__main__":

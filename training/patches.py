@@ -70,14 +70,31 @@ class Patches:
         while True:
             order = torch.randperm(len(self), generator=generator)
             for start in range(0, len(self) - patches + 1, patches):
-                chosen = order[start : start + patches]
                 way = int(torch.randint(8, (), generator=generator))
-                lr, inside, hr = (_turned(planes[chosen], way)[:, None] for planes in (self.lr, self.inside, self.hr))
-                yield Batch(
-                    lr=lr.float().div_(255),
-                    inside=inside.float(),
-                    hr=F.pixel_unshuffle(hr.float().div_(255), self.scale),
-                )
+                yield self.batch(order[start : start + patches], way)
+
+    def batches_after(self, steps: int, patches: int, seed: int) -> Iterator[Batch]:
+        """Without end, as `batches`; what comes after so many steps depends on nothing but the seed, so that a training
+        can be interrupted and taken up again."""
+        if len(self) < patches:
+            raise ValueError(f"{len(self)} patches cannot fill a batch of {patches}: give more or larger pictures")
+        for round_ in itertools.count(steps // (len(self) // patches)):
+            generator = torch.Generator().manual_seed(seed * 1_000_003 + round_)
+            whole = len(self) // patches * patches
+            chosen = torch.randperm(len(self), generator=generator)[:whole].view(-1, patches)
+            ways = torch.randint(8, (len(chosen),), generator=generator).tolist()
+            first = steps % len(chosen) if round_ == steps // len(chosen) else 0
+            for numbers, way in zip(chosen[first:], ways[first:], strict=True):
+                yield self.batch(numbers, way)
+
+    def batch(self, numbers: Tensor, way: int) -> Batch:
+        """These patches, turned or mirrored in one of the eight ways."""
+        lr, inside, hr = (_turned(planes[numbers], way)[:, None] for planes in (self.lr, self.inside, self.hr))
+        return Batch(
+            lr=lr.float().div_(255),
+            inside=inside.float(),
+            hr=F.pixel_unshuffle(hr.float().div_(255), self.scale),
+        )
 
 
 def read_lumas(folder: Path) -> Iterator[Plane]:

@@ -1,4 +1,4 @@
-"""Quantises the bundled ESPCN checkpoints to int8 and writes them, with a log of what the model card quotes.
+"""Quantises the bundled real-time checkpoints to int8 and writes them, with a log of what the model card quotes.
 
     pip install nncf==3.4.0
     python -m training.quantise --data FOLDER --eval FOLDER [--kind espcn-robust]
@@ -42,7 +42,7 @@ from upscale_cli.evaluation.metrics import Plane, crop_to_multiple
 from upscale_cli.inference.backends.base import Session
 from upscale_cli.inference.backends.openvino import OpenVino
 from upscale_cli.inference.device import CPU
-from upscale_cli.models.interface import LoadedNet, OnnxNet
+from upscale_cli.models.interface import LoadedNet, OnnxNet, natural_order
 from upscale_cli.models.loading import load_net
 from upscale_cli.models.onnx_graph import INPUT, onnx_model
 
@@ -59,6 +59,8 @@ EXPONENTS: Final = (0.3, 0.5)
 LOOKED_AT: Final = 200
 TRIED_ON: Final = 64
 """Training pictures whose values are looked at, and by which exponent and ranges are chosen."""
+
+KINDS: Final = (*get_args(Kind), "swift", "swift-robust", "sharp", "sharp-robust")
 
 STUDIO_BLACK, STUDIO_SPAN = 16, 219
 """Codes of studio luma are (code - black) / span: all of them are steps of the input."""
@@ -84,10 +86,15 @@ def calibration(lumas: Sequence[Plane], scale: int, make_lr: MakeLR) -> list[NDA
     return found
 
 
+def layers(weights: Mapping[str, Tensor]) -> list[str]:
+    """Names of a chain's convolutions, in order."""
+    return natural_order({key.rpartition(".")[0] for key in weights})
+
+
 def smoothed(net: LoadedNet, data: Sequence[NDArray[np.float32]], exponent: float) -> LoadedNet:
     """The same net of ReLUs, whose channels between two layers are more alike."""
     weights = {key: tensor.clone() for key, tensor in net.state_dict.items()}
-    names = sorted({key.partition(".")[0] for key in weights})
+    names = layers(weights)
     for at, (first, second) in enumerate(itertools.pairwise(names)):
         most = torch.stack([_after(weights, names[: at + 1], torch.from_numpy(lr)).amax((0, 2, 3)) for lr in data])
         values = most.amax(0).clamp(min=1e-3)
@@ -117,6 +124,7 @@ def quantised(net: LoadedNet, data: Sequence[NDArray[np.float32]]) -> bytes:
         nncf.Dataset(data, lambda lr: {INPUT: lr}),
         subset_size=len(data),
         preset=nncf.QuantizationPreset.MIXED,
+        ignored_scope=nncf.IgnoredScope(types=["Add", "Resize"], validate=False),  # a residual goes around the 8 bits
         advanced_parameters=AdvancedQuantizationParameters(
             overflow_fix=OverflowFix.DISABLE,
             disable_bias_correction=True,  # it made espcn x2 worse
@@ -258,7 +266,7 @@ def refitted(net: LoadedNet, model: bytes, batch: Tensor) -> bytes:
     _fill(parts[0].zero, np.full((), STUDIO_BLACK))
     chance = torch.Generator().manual_seed(0)
     exact = now = (batch * STUDIO_SPAN).round() / STUDIO_SPAN
-    for name, part in zip(sorted({key.partition(".")[0] for key in net.state_dict}), parts, strict=True):
+    for name, part in zip(layers(net.state_dict), parts, strict=True):
         weight, bias = net.state_dict[f"{name}.weight"], net.state_dict[f"{name}.bias"]
         side = weight.shape[-1]
         now = part.rounded(now)
@@ -310,13 +318,13 @@ def pairs_for_tuning(lumas: Sequence[Plane], scale: int, make_lr: MakeLR) -> tup
     return (torch.from_numpy(lr / 255).float(), torch.from_numpy(np.stack(crops)[:, None] / 255).float())
 
 
-def make_file(kind: Kind, scale: int, arguments: argparse.Namespace) -> None:
+def make_file(kind: str, scale: int, arguments: argparse.Namespace) -> None:
     """Quantises one checkpoint, and measures what is lost."""
     source = arguments.weights / f"{kind}-x{scale}.safetensors"
     net = load_net(source)
     lumas = list(read_lumas(arguments.data))
     lumas = lumas[:: max(1, len(lumas) // LOOKED_AT)]
-    make_lr = clean if kind == "espcn" else _in_the_wild(seed=1)
+    make_lr = _in_the_wild(seed=1) if kind.endswith("-robust") else clean
     data = calibration(lumas, scale, make_lr)
     batch, hr = pairs_for_tuning(lumas, scale, make_lr)
     tried = []
@@ -356,13 +364,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of training sets, one folder each")
     parser.add_argument("--eval", type=Path, help="folder of held-out sets (B100, Set5, ...), one folder each")
     parser.add_argument("--scale", type=int, nargs="+", default=[2, 3, 4], help="one file each")
-    parser.add_argument("--kind", choices=get_args(Kind), nargs="+", default=get_args(Kind))
+    parser.add_argument("--kind", choices=KINDS, nargs="+", default=KINDS)
     parser.add_argument("--weights", type=Path, default=REPOSITORY / "weights", help="folder of the checkpoints")
     parser.add_argument("--out", type=Path, default=REPOSITORY / "weights", help="folder of what is written")
     parser.add_argument("--logs", type=Path, default=REPOSITORY / "training/logs", help="folder of the JSON logs")
     arguments = parser.parse_args(argv)
     for kind, scale in itertools.product(arguments.kind, arguments.scale):
-        make_file(kind, scale, arguments)
+        if (arguments.weights / f"{kind}-x{scale}.safetensors").exists():
+            make_file(kind, scale, arguments)
 
 
 if __name__ == "__main__":

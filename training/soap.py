@@ -6,7 +6,8 @@ Pixels of a natural picture are so alike that the gradients of a first layer dif
 directions, and none of these directions is a single weight: Adam, which scales weights one by one, cannot see them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
@@ -44,6 +45,20 @@ class Soap:
         for state in self._layers:
             state.step(learning_rate, self._steps, turn)
 
+    def state(self) -> dict[str, Any]:
+        """All that the next steps depend on, to be saved."""
+        return {"steps": self._steps, "layers": [layer.tensors() for layer in self._layers]}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Goes on where the optimiser that gave the state stood; of layers of the same shapes."""
+        self._steps = state["steps"]
+        for layer, tensors in zip(self._layers, state["layers"], strict=True):
+            layer.restore(tensors)
+
+
+MOMENTS: Final = ("mean", "square", "left", "right", "left_basis", "right_basis")
+"""What a layer keeps from step to step."""
+
 
 class _LayerState:
     """Moments and bases of one layer's (rows, columns) matrix."""
@@ -76,6 +91,13 @@ class _LayerState:
         self._learn_preconditioners(gradient, weight=1 - self.beta2)
         if turn:
             self._turn()
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {name: getattr(self, name) for name in MOMENTS}
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        for name in MOMENTS:
+            setattr(self, name, tensors[name].clone())
 
     def _learn_preconditioners(self, gradient: Tensor, weight: float) -> None:
         self.left.lerp_(gradient @ gradient.T, weight)

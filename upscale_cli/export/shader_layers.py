@@ -93,7 +93,14 @@ class ShaderNet:
     channels: int
 
 
-Value = int | Formula
+@dataclass(frozen=True, slots=True)
+class Unshuffled:
+    """An enlarged picture before its pixels are in their places: a layer's channels, and the input added to each."""
+
+    layer: int
+
+
+Value = int | Formula | Unshuffled
 """A layer, by its number, or an enlarged picture."""
 
 
@@ -173,6 +180,7 @@ class _Reader:
         value = self.value(name)
         if isinstance(value, Formula):
             return Formula(activation.kind, parts=(value,), activation=activation)
+        value = self.layer(name)
         layer = self._layers[value]
         if self._open.pop(value, None) == name:
             self._layers[value] = replace(layer, activations=(*layer.activations, activation))
@@ -224,11 +232,14 @@ class _Reader:
         return Formula("shuffled", self.add(made))
 
     def shuffled(self, node: onnx.NodeProto, given: dict[str, Any]) -> Formula:
-        layer = self.layer(node.input[0])
+        value = self.value(node.input[0])
+        layer = value.layer if isinstance(value, Unshuffled) else self.layer(node.input[0])
         is_torch_s = given.get("mode", b"DCR") == b"CRD" or self._channels == 1  # with one channel both are the same
         if given.get("blocksize") != self._scale or not is_torch_s:
             raise UnshadableError("it is enlarged in several steps")
-        return Formula("shuffled", layer)
+        shuffled = Formula("shuffled", layer)
+        is_sum = isinstance(value, Unshuffled)
+        return Formula("sum", parts=(shuffled, Formula("nearest", 0))) if is_sum else shuffled
 
     def nearest(self, node: onnx.NodeProto, given: dict[str, Any]) -> Formula:
         scales = self.array(node, 2)
@@ -249,8 +260,11 @@ class _Reader:
         first, second = (self.value(name) for name in node.input)
         if isinstance(first, Formula) and isinstance(second, Formula):
             return Formula("sum", parts=(first, second))
-        if isinstance(first, Formula) or isinstance(second, Formula):
+        if not (isinstance(first, int) and isinstance(second, int)):
             raise UnshadableError("it adds pictures of two sizes")
+        last = max(first, second)
+        if 0 in (first, second) and self._layers[last].channels == self._scale**2 * self._channels == self._scale**2:
+            return Unshuffled(last)  # of luma, whose only channel is added to each
         channels = self._layers[first].channels
         if self._layers[second].channels != channels:
             raise UnshadableError("it adds layers of different widths")

@@ -68,7 +68,7 @@ class Spec:
     unconfirmed: bool = False
     bf16: tuple[str, ...] = ()
     int8: Int8File | None = None
-    config: Mapping[str, int] = field(default_factory=dict, hash=False)
+    config: Mapping[str, int | str] = field(default_factory=dict, hash=False)
 
     @property
     def stem(self) -> str:

@@ -1,0 +1,189 @@
+"""Training of the narrow nets: what is computed, that it can be interrupted, and the pictures made for it."""
+
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tests.test_training import rendered, rendered_lumas
+from training import compact, free_pictures
+from training import rendered as drawn
+from training.collapsed import Chain, folded_sr
+from training.compact import Recipe, Training, Watch
+from training.patches import Patches, cut_patches
+from upscale_cli.evaluation.metrics import bicubic, to_8_bit
+from upscale_cli.models.loading import load_net
+
+RECIPE = Recipe(num_feat=4, num_conv=2, patches=4, middle=16, warm_up=2)
+
+
+@pytest.fixture(scope="module")
+def patches() -> Patches:
+    return cut_patches(rendered_lumas(), scale=2, shrinks=(1.0,), middle=16, halo=4)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def trained(training: Training, patches: Patches, until: int) -> Training:
+    training.learn(patches, Watch({}, training.scale, until=until))
+    return training
+
+
+@pytest.mark.parametrize("width", [0, 8])
+def test_a_chain_in_training_computes_what_the_saved_net_does_borders_included(width: int) -> None:
+    torch.manual_seed(0)
+    chain = Chain(3, num_feat=4, num_conv=2, width=width)
+    (luma,) = rendered_lumas(1)
+    tiles = cut_patches([luma], scale=3, shrinks=(1.0,), middle=12, halo=4)  # LR 48 x 48: 4 x 4 patches
+    with torch.no_grad():
+        folded = folded_sr(chain.kernels(), tiles.batch(torch.arange(16), way=0), torch.float32)
+        sr = torch.nn.functional.pixel_shuffle(folded, 3)[:, 0]
+        tiled = torch.cat([torch.cat(list(row), dim=1) for row in sr.view(4, 4, 36, 36)])
+        lr = torch.from_numpy(to_8_bit(bicubic(to_8_bit(luma), 1 / 3))).float()[None, None] / 255
+        whole = chain.net()(lr)[0, 0]
+    assert (whole - lr.mean()).abs().max() > 0.1
+    torch.testing.assert_close(tiled, whole, rtol=0, atol=2e-6)
+
+
+def test_a_deeper_net_begins_as_the_shallow_one_and_another_scale_keeps_all_but_the_last_layer() -> None:
+    torch.manual_seed(0)
+    shallow = Chain(2, num_feat=4, num_conv=1, width=0).net()
+    deep, other = Chain(2, num_feat=4, num_conv=3, width=0), Chain(3, num_feat=4, num_conv=1, width=0)
+    for chain in (deep, other):
+        chain.begin_from(shallow.state_dict())
+    lr = torch.rand(1, 1, 9, 8)
+    with torch.no_grad():
+        torch.testing.assert_close(deep.net()(lr), shallow(lr), rtol=0, atol=1e-6)
+    begun, given = other.net().state_dict(), shallow.state_dict()
+    assert torch.equal(begun["body.2.weight"], given["body.2.weight"])
+    assert begun["body.4.weight"].shape == (9, 4, 3, 3)
+    with pytest.raises(ValueError, match="not trained wide"):
+        Chain(2, num_feat=4, num_conv=3, width=8).begin_from(shallow.state_dict())
+
+
+def test_batches_after_some_steps_are_those_that_would_have_come(patches: Patches) -> None:
+    """Over the end of a round, too: there are few patches."""
+    per_round = len(patches) // 8
+    whole = list(islice(patches.batches_after(0, 8, seed=2), 3 * per_round))
+    for steps in (1, per_round, per_round + 2):
+        for batch, expected in zip(patches.batches_after(steps, 8, seed=2), whole[steps:], strict=False):
+            assert torch.equal(batch.lr, expected.lr)
+            assert torch.equal(batch.hr, expected.hr)
+    assert not torch.equal(whole[0].lr, whole[per_round].lr)
+
+
+@pytest.mark.parametrize("width", [0, 8])
+def test_an_interrupted_training_ends_as_one_that_was_not(width: int, patches: Patches, tmp_path: Path) -> None:
+    recipe = Recipe(num_feat=4, num_conv=2, patches=4, middle=16, warm_up=2, width=width)
+    through = trained(Training.begun(recipe, 2), patches, until=8)
+    trained(Training.begun(recipe, 2), patches, until=5).write(tmp_path / "state.pt")
+    resumed = trained(Training.read(tmp_path / "state.pt"), patches, until=8)
+    assert resumed.step == 8
+    assert [point["step"] for point in resumed.curve] == [5, 8]
+    for ours, theirs in ((resumed.chain, through.chain), (resumed.averaged, through.averaged)):
+        for parameter, expected in zip(ours.parameters(), theirs.parameters(), strict=True):
+            assert torch.equal(parameter, expected)
+
+
+def test_the_command_pauses_goes_on_and_writes_the_net_when_its_rate_has_fallen(tmp_path: Path) -> None:
+    for seed, name in enumerate(("train/a", "train/b", "eval/Set5")):
+        (tmp_path / name).mkdir(parents=True)
+        rendered(seed, side=160).save(tmp_path / name / "picture.png")
+    folders = [f"--{name}={tmp_path / name}" for name in ("eval", "state", "out", "logs")]
+    common = ["swift", f"--data={tmp_path / 'train'}", *folders]
+    small = ["--num-feat=4", "--num-conv=1", "--patches=2", "--middle=24"]
+    compact.main([*common, *small, "--until=3"])
+    compact.main([*common, "--until=5"])  # the recipe is the state's
+    assert not (tmp_path / "out").exists()
+    compact.main([*common, "--decay", "--decay-steps=4"])
+    log = json.loads((tmp_path / "logs/swift-x2.json").read_text())
+    content = (tmp_path / "out/swift-x2.safetensors").read_bytes()
+    assert (log["bytes"], log["sha256"]) == (len(content), hashlib.sha256(content).hexdigest())
+    assert (log["macs"], log["recipe"]["steps"], log["recipe"]["decay"]) == (9 * (4 + 16 + 16), 9, [5, 9])
+    assert [point["step"] for point in log["curve"]] == [3, 5, 9]
+    assert log["curve"][-1]["Set5_psnr"] == log["scores"]["Set5"]["swift"]["psnr"]
+    assert log["data"]["sets"] == ["a", "b"]
+    net = load_net(tmp_path / "out/swift-x2.safetensors", say=lambda text: pytest.fail(text))
+    facts = net.descriptor
+    assert (facts.arch, facts.colour, facts.luma_range, facts.halo) == ("srvgg", "luma", "full", 3)
+    assert facts.config["act_type"] == "relu"
+
+
+def test_the_rate_falls_to_nothing_and_only_in_the_decay(patches: Patches, monkeypatch: pytest.MonkeyPatch) -> None:
+    training = trained(Training.begun(RECIPE, 2), patches, until=4)
+    assert training.done == 0
+    training.decay = 4, 12
+    rates: list[float] = []
+    monkeypatch.setattr(training.soap, "step", rates.append)
+    training.learn(patches, Watch({}, 2))
+    assert (training.step, training.done) == (12, 1)
+    assert rates == sorted(rates, reverse=True)
+    assert rates[0] < RECIPE.learning_rate
+    assert rates[-1] < 0.01 * RECIPE.learning_rate
+
+
+# ---------------------------------------------------------------------------------------------- pictures
+
+
+def deb(files: dict[str, bytes]) -> bytes:
+    """A package of Debian's that holds these files, and nothing else."""
+    kept = io.BytesIO()
+    with tarfile.open(fileobj=kept, mode="w:xz") as archive:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(f"./{name}")
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    package = b"!<arch>\n"
+    for name, content in (("debian-binary", b"2.0\n"), ("data.tar.xz", kept.getvalue())):
+        package += f"{name:<16}{0:<12}{0:<6}{0:<6}{100644:<8}{len(content):<10}`\n".encode() + content
+        package += b"\n" * (len(content) % 2)
+    return package
+
+
+def test_listed_pictures_come_out_of_a_package_that_is_the_listed_one(tmp_path: Path) -> None:
+    kept = io.BytesIO()
+    picture = Image.fromarray(np.kron(np.arange(256, dtype=np.uint8).reshape(16, 16), np.ones((40, 40), np.uint8)))
+    picture.save(kept, "PNG")
+    package = deb({"usr/share/some/a.png": kept.getvalue(), "usr/share/some/b.png": kept.getvalue()})
+    listed: dict[str, Any] = {
+        "package": "some", "version": "1", "sha256": hashlib.sha256(package).hexdigest(),
+        "pictures": [{"path": "usr/share/some/b.png"}],
+    }  # fmt: skip
+    assert free_pictures.extract(listed, package, tmp_path) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["some-b.png"]
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "some-b.png"))[..., 0], np.asarray(picture)[::2, ::2])
+    with pytest.raises(ValueError, match="some: its sha256"):
+        free_pictures.extract(listed, package + b"\n", tmp_path)
+
+
+def test_every_listed_picture_has_its_author_and_terms() -> None:
+    listed = json.loads(free_pictures.LIST.read_text(encoding="utf-8"))["packages"]
+    assert {one["package"] for one in listed} >= {"mate-backgrounds", "lomiri-wallpapers-16.04"}
+    for package in listed:
+        assert len(package["sha256"]) == 64
+        for picture in package["pictures"]:
+            assert picture["author"]
+            assert picture["licence"] in ("CC0-1.0", "CC-BY-4.0", "CC-BY-SA-3.0", "CC-BY-SA-4.0", "GPL-2+", "LGPL-3")
+
+
+def test_rendered_pictures_are_the_same_for_a_seed_and_each_another(tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        drawn.main([f"--out={tmp_path / name}", "--count=4"])
+    one, other = ([path.read_bytes() for path in sorted((tmp_path / name).iterdir())] for name in ("one", "other"))
+    assert one == other
+    assert len(set(one)) == 4

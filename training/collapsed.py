@@ -1,0 +1,145 @@
+"""Chains of 3x3 convolutions in training: begun as identity, and each, if wanted, wider than it will be.
+
+Collapsible linear blocks: Bhardwaj et al., "Collapsible Linear Blocks for Super-Efficient Super Resolution", MLSys,
+2022,
+https://arxiv.org/abs/2103.09404. A wide 3x3 convolution and a 1x1 that narrows it are one 3x3 convolution whose kernel
+is computed from both at each step, so that training costs what the narrow net costs.
+"""
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from training.patches import Batch
+from upscale_cli.models.archs.srvgg import SRVGGNetCompact
+
+Kernel = tuple[Tensor, Tensor]
+"""Weight (out, in, 3, 3) and bias (out,) of one convolution."""
+
+NOISE = 0.5
+"""Of the usual first weights, around the identity: channels that were all alike would learn alike."""
+
+
+class Block(nn.Module):
+    """One 3x3 convolution of the net.
+
+    Args:
+        width: planes of the wide convolution that it is trained as; 0: as itself.
+        residual: the picture of its input is added to its output, within the kernel; of as many planes as it takes.
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, width: int, residual: bool) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels_in, width or channels_out, 3)
+        self.narrow = nn.Conv2d(width, channels_out, 1) if width else None
+        self.residual = residual
+        if residual and not width:
+            with torch.no_grad():
+                self.conv.weight.mul_(NOISE).add_(_identity(channels_out))
+                self.conv.bias.zero_()  # type: ignore[union-attr]
+
+    def kernel(self) -> Kernel:
+        assert self.conv.bias is not None
+        if self.narrow is None:
+            return self.conv.weight, self.conv.bias
+        assert self.narrow.bias is not None
+        narrow = self.narrow.weight.flatten(1)  # (out, width)
+        weight = (narrow @ self.conv.weight.flatten(1)).view(-1, *self.conv.weight.shape[1:])
+        bias = narrow @ self.conv.bias + self.narrow.bias
+        return weight + _identity(len(weight)) if self.residual else weight, bias
+
+
+def _identity(channels: int) -> Tensor:
+    kernel = torch.zeros(channels, channels, 3, 3)
+    kernel[range(channels), range(channels), 1, 1] = 1
+    return kernel
+
+
+class Chain(nn.Module):
+    """SRVGGNetCompact of luma and ReLUs, as it is trained."""
+
+    def __init__(self, scale: int, num_feat: int, num_conv: int, width: int) -> None:
+        super().__init__()
+        self.scale, self.num_feat, self.num_conv = scale, num_feat, num_conv
+        planes = [1, *[num_feat] * (num_conv + 1), scale**2]
+        inner = range(1, num_conv + 1)
+        self.blocks = nn.ModuleList(
+            Block(before, after, width, residual=number in inner)
+            for number, (before, after) in enumerate(itertools.pairwise(planes))
+        )
+
+    def kernels(self) -> list[Kernel]:
+        return [block.kernel() for block in self.blocks if isinstance(block, Block)]
+
+    def convolutions(self) -> list[nn.Conv2d]:
+        """All that is to be learned."""
+        return [module for module in self.modules() if isinstance(module, nn.Conv2d)]
+
+    def net(self) -> SRVGGNetCompact:
+        """As it is saved and run."""
+        net = SRVGGNetCompact(1, self.num_feat, self.num_conv, self.scale, "relu")
+        with torch.no_grad():
+            for parameter, trained in zip(net.parameters(), itertools.chain(*self.kernels()), strict=True):
+                parameter.copy_(trained)
+        return net
+
+    @torch.no_grad()
+    def begin_from(self, state_dict: dict[str, Tensor]) -> None:
+        """Takes over what a shallower net, or one of another scale, has learned; layers that it lacks are identities.
+
+        Raises:
+            ValueError: the net here is trained wide, is shallower, or has other planes.
+        """
+        theirs = [(state_dict[key], state_dict[key.replace("weight", "bias")]) for key in state_dict if "weight" in key]
+        ours = self.kernels()
+        if any(isinstance(block, Block) and block.narrow for block in self.blocks) or len(theirs) > len(ours):
+            raise ValueError(
+                "a net can be begun from another only where it is not trained wide and is as deep or deeper"
+            )
+        for weight, bias in ours[len(theirs) - 1 : -1]:
+            weight.copy_(_identity(len(weight)))
+            bias.zero_()
+        pairs = [*zip(ours, theirs[:-1], strict=False)]
+        if ours[-1][0].shape == theirs[-1][0].shape:
+            pairs.append((ours[-1], theirs[-1]))
+        for (weight, bias), (weight_there, bias_there) in pairs:
+            weight.copy_(weight_there)
+            bias.copy_(bias_there)
+
+
+class _ReluInside(torch.autograd.Function):
+    """ReLU of a convolution, and 0 beyond the picture: what the net's own padding puts there. Overwrites its input."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, inside: Tensor) -> Tensor:
+        x.clamp_(min=0).mul_(inside)
+        ctx.mark_dirty(x)
+        ctx.save_for_backward(x)
+        return x
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return torch.ops.aten.threshold_backward(gradients[0], ctx.saved_tensors[0], 0), None
+
+
+def folded_sr(kernels: Sequence[Kernel], batch: Batch, kind: torch.dtype) -> Tensor:
+    """What a net of these kernels makes of the patches' middles, before its sub-pixel layer: float32, as `batch.hr`.
+
+    Equal to the whole picture's forward pass: context comes from the patch, so nothing is padded.
+
+    Args:
+        kind: that the convolutions compute in.
+    """
+    *hidden, last = [
+        (weight.to(kind).contiguous(memory_format=torch.channels_last), bias.to(kind)) for weight, bias in kernels
+    ]
+    x = batch.lr.to(kind).contiguous(memory_format=torch.channels_last)
+    inside = batch.inside.to(kind).expand(-1, len(hidden[0][1]), -1, -1).contiguous(memory_format=torch.channels_last)
+    for read, (weight, bias) in enumerate(hidden, start=1):
+        x = _ReluInside.apply(F.conv2d(x, weight, bias), inside[..., read:-read, read:-read])  # type: ignore[no-untyped-call]
+    halo = len(kernels)
+    return F.conv2d(x, *last).float() + batch.lr[..., halo:-halo, halo:-halo]
