@@ -28,6 +28,7 @@ from upscale_cli.jobs.video_facts import ClipOptions
 from upscale_cli.media.video.encoding import EncodeOptions
 from upscale_cli.media.video.reader_arguments import DecodeOptions
 from upscale_cli.messages import WORDS, Message, Option, command, marked, option
+from upscale_cli.service.settings import ServiceSettings
 
 __all__ = ["run"]
 
@@ -175,7 +176,7 @@ def test_messages_name_keywords_that_there_are() -> None:
     functions = (api.upscale_file, api.upscale_video, api.upscale_folder, api.upscale_frames, Upscaler, export_model)
     known = {name for function in functions for name in inspect.signature(function).parameters}
     for options in (BatchOptions, ClipOptions, DecodeOptions, EncodeOptions, PhotoOptions, Target, Protocol,
-                    UpscalerOptions):  # fmt: skip
+                    ServiceSettings, UpscalerOptions):  # fmt: skip
         known |= {field.name for field in dataclasses.fields(options)}
     known |= {"executor", "address", *WORDS}
     assert [name for name in names_used() if name not in known] == []

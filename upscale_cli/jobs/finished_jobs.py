@@ -46,6 +46,12 @@ def remember(output: Path, made: Path, record: Mapping[str, Any]) -> None:
         memory.write_text(text, encoding="utf-8")
 
 
+def forget(output: Path) -> None:
+    """Of an output that is taken away with all that belongs to it."""
+    with contextlib.suppress(OSError):
+        _memory(output).unlink(missing_ok=True)
+
+
 def _memory(output: Path) -> Path:
     name = hashlib.sha256(str(output.absolute()).encode("utf-8", "surrogateescape")).hexdigest()[:32]
     return store.cache_folder() / "finished" / f"{name}.json"

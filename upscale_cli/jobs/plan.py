@@ -79,6 +79,7 @@ class Planner:
         clip_options: makes the options for clips, once a clip is among the sources.
         upscaler_options: of every `Upscaler`.
         for_clips: options for clips alone that are given, marked (`messages.option`).
+        upscalers: those that other planners with the same `upscaler_options` have made, and may take from here.
     """
 
     def __init__(
@@ -90,11 +91,12 @@ class Planner:
         listener: Listener,
         *,
         for_clips: Sequence[str] = (),
+        upscalers: "dict[tuple[str | None, bool], Upscaler] | None" = None,
     ) -> None:
         self.naming, self.photos, self._clip_options = naming, photos, clip_options
         self._upscaler_options, self.listener = upscaler_options, listener
         self._for_clips, self._told = for_clips, set[str]()
-        self._upscalers: dict[tuple[str | None, bool], Upscaler] = {}
+        self._upscalers = {} if upscalers is None else upscalers
 
     def order(self, sources: Sequence[Input], models: Sequence[str | None]) -> Iterator[Wanted]:
         """Every source by every model, photos before clips.

@@ -22,6 +22,11 @@ def user_settings() -> Path:
     return platformdirs.user_config_path("upscale-cli", appauthor=False)
 
 
+def user_data() -> Path:
+    """For what cannot be had again, such as the queue of a service."""
+    return platformdirs.user_data_path("upscale-cli", appauthor=False)
+
+
 def setting(file: str) -> Any:
     """What is kept in a file of settings; None where there is none, or it is damaged."""
     with suppress(OSError, ValueError, RecursionError):

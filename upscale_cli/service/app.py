@@ -1,0 +1,61 @@
+"""The application: its routes, who may ask, and how errors are told."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+
+from upscale_cli._version import __version__
+from upscale_cli.service import routes_events, routes_jobs, routes_page, routes_state
+from upscale_cli.service.guard import Guard
+from upscale_cli.service.inputs import AddressedJob
+from upscale_cli.service.problems import ProblemBody, install
+from upscale_cli.service.request import JobBody
+from upscale_cli.service.service import Service
+
+ABOUT = "Photos, clips and comics in, larger ones out. Every error is problem+json (RFC 9457)."
+
+
+def create_app(service: Service) -> FastAPI:
+    """The application for a service; it starts and closes the service with its own life."""
+
+    @asynccontextmanager
+    async def life(_: FastAPI) -> AsyncIterator[None]:
+        service.start()
+        try:
+            yield
+        finally:
+            service.close()
+
+    app = FastAPI(
+        title="upscale-cli", version=__version__, description=ABOUT, lifespan=life, docs_url=None, redoc_url=None,
+        openapi_url="/api/openapi.json",
+    )  # fmt: skip
+    app.state.service = service
+    install(app)
+    # Before /jobs/{id}, of which "events" is none.
+    for router in (routes_events.router, routes_jobs.router, routes_state.router, routes_page.router):
+        app.include_router(router)
+    app.add_middleware(Guard, settings=service.settings, token=service.token)
+    app.openapi = lambda: _document(app)  # type: ignore[method-assign]
+    return app
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document, with what FastAPI does not find by itself: bodies that routes read as they come, and
+    problems."""
+    if app.openapi_schema is None:
+        document = FastAPI.openapi(app)
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        for model in (ProblemBody, JobBody, AddressedJob):
+            schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+            schemas.update(schema.pop("$defs", {}))
+            schemas[model.__name__] = schema
+        for name in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(name, None)
+        token: dict[str, Any] = {"type": "http", "scheme": "bearer"}
+        document["components"]["securitySchemes"] = {"token": token}
+        document["security"] = [{"token": []}, {}]
+        app.openapi_schema = document
+    return app.openapi_schema

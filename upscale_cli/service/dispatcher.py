@@ -1,0 +1,295 @@
+"""Which worker does which job, and what becomes of both.
+
+    Store (queued)  ->  Dispatcher  ->  Worker.give  ->  Happened, Ended  ->  Store, Hub
+
+Jobs are begun in the order in which they came. A clip, or a job that was at work when a worker died, has a worker for
+itself. Everything here happens under one lock, and is in the store before anyone is told of it.
+"""
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Final
+
+from upscale_cli.events import Carried, ClipFinished, Event, Fetching, Finished, as_record, rewritten
+from upscale_cli.jobs.finished_jobs import forget
+from upscale_cli.messages import Message
+from upscale_cli.service.folders import Folders
+from upscale_cli.service.hub import Hub, Told
+from upscale_cli.service.messages_between import Ended, FromWorker, Happened, Ready, Task, WorkerSetup
+from upscale_cli.service.progress import JobProgress, Watched
+from upscale_cli.service.request import in_fields, owned, parsed, request_of
+from upscale_cli.service.settings import ServiceSettings
+from upscale_cli.service.store import ENDED, State, Store, StoredJob
+from upscale_cli.service.views import view
+from upscale_cli.service.worker import Worker
+
+log: Final = logging.getLogger("upscale_cli.service")
+
+MOST_DEATHS: Final = 2
+"""Workers that may die while they do nothing but this job."""
+
+MOST_BEGUN: Final = 5
+"""How often a job may be begun, whatever ended it: a machine may fall with it each time."""
+
+AT_ONCE: Final = 64
+"""Jobs that are looked at when there is room for one."""
+
+LEAST_SECONDS: Final = 0.2
+"""Between two reports of progress of one job."""
+
+UNTOLD: Final = (Fetching, Carried, Finished, ClipFinished)
+"""Events that say no more than the job's record, or come too often to be kept."""
+
+
+class Dispatcher:
+    """Owner of the workers.
+
+    Args:
+        on_ended: is called with each job that has ended, in any thread.
+    """
+
+    def __init__(
+        self, settings: ServiceSettings, folders: Folders, store: Store, hub: Hub, on_ended: Callable[[StoredJob], None]
+    ) -> None:
+        self._settings, self._folders, self._store, self._hub = settings, folders, store, hub
+        self._on_ended = on_ended
+        self._lock = threading.RLock()
+        self._workers: dict[int, Worker] = {}
+        self._watched: dict[str, Watched] = {}
+        self._told_at: dict[str, float] = {}
+        self._cancelled = set[str]()
+        self._is_closing = False
+
+    def start(self) -> None:
+        """Takes up what a former service has left, and starts the workers. The former one's workers have ended by now:
+        `service.Service` has waited for their locks."""
+        with self._lock:
+            for job in self._store.in_state("running"):
+                self._give_back(job)
+            devices = ("ray",) if self._settings.ray is not None else self._settings.device
+            for number in range(len(devices)):
+                self._start_worker(number)
+
+    @property
+    def workers(self) -> list[Worker]:
+        with self._lock:
+            return list(self._workers.values())
+
+    def progress(self, id: str) -> JobProgress | None:
+        """How far a job is that is in progress."""
+        watched = self._watched.get(id)
+        return watched.progress if watched else None
+
+    def wake(self) -> None:
+        """Gives out what waits, as far as there are workers for it."""
+        with self._lock:
+            if self._is_closing:
+                return
+            for job in self._store.in_state("queued", limit=AT_ONCE):
+                alone = job.kind == "clip" or job.begun > 0
+                worker = next((one for one in self._by_load() if one.takes(alone=alone)), None)
+                if worker is None:
+                    return
+                self._begin(job, worker, alone=alone)
+
+    def cancel(self, id: str) -> StoredJob | None:
+        """Drops a job that waits or runs; gives it as it is then, None for one that has ended."""
+        with self._lock:
+            job = self._store.update(id, where=("queued",), state="cancelled", ended=time.time())
+            if job is not None:
+                self._ended(job)
+                return job
+            job = self._store.get(id)
+            if job is None or job.state != "running":
+                return None
+            self._cancelled.add(id)
+            for worker in self._workers.values():
+                if id in worker.in_progress:
+                    worker.cancel(id)
+            return job
+
+    def close(self) -> None:
+        """Ends the workers. What they had in progress waits in the queue, and goes on from there with the next one."""
+        with self._lock:
+            self._is_closing = True
+            workers = list(self._workers.values())
+            for worker in workers:
+                worker.stop()
+        for worker in workers:
+            worker.join()
+
+    # Workers
+
+    def _by_load(self) -> list[Worker]:
+        return sorted(self._workers.values(), key=lambda worker: len(worker.in_progress))
+
+    def _start_worker(self, number: int) -> None:
+        settings = self._settings
+        setup = WorkerSetup(
+            lock=self._folders.workers / f"{number}.lock",
+            device="auto" if settings.ray is not None else settings.device[number],
+            jobs=settings.jobs, ray=settings.ray,
+        )  # fmt: skip
+        worker = self._workers[number] = Worker(number, setup, self._hear, self._gone)
+        worker.start()
+
+    def _hear(self, worker: Worker, message: FromWorker) -> None:
+        match message:
+            case Ready():
+                log.info("worker ready", extra={"worker": worker.number, "device": worker.device})
+                self.wake()
+            case Happened():
+                self._happened(message.id, message.event)
+            case Ended():
+                with self._lock:
+                    worker.in_progress.discard(message.id)
+                    self._end(message)
+                self.wake()
+
+    def _gone(self, worker: Worker) -> None:
+        """A worker has died: what it had in progress is done again, each by itself."""
+        with self._lock:
+            lost = [job for id in sorted(worker.in_progress) if (job := self._store.get(id)) is not None]
+            is_alone = len(lost) == 1
+            for job in lost:
+                if job.id in self._cancelled:
+                    self._finish(job.id, "cancelled")
+                else:
+                    self._give_back(job, deaths=int(is_alone and not self._is_closing))
+            if self._is_closing:
+                return
+            log.error(
+                "worker died",
+                extra={"worker": worker.number, "exit": worker.exit_code, "jobs": [job.id for job in lost]},
+            )
+            was_ready = worker.was_ready
+            timer = threading.Timer(0.0 if was_ready else 10.0, self._restart, (worker.number,))
+            timer.daemon = True
+            timer.start()
+
+    def _restart(self, number: int) -> None:
+        with self._lock:
+            if not self._is_closing:
+                self._start_worker(number)
+
+    # Jobs
+
+    def _begin(self, job: StoredJob, worker: Worker, *, alone: bool) -> None:
+        settings = self._settings
+        try:
+            request = owned(
+                request_of(parsed(job.request)), engine=settings.engine, max_pixels=settings.max_pixels,
+                max_memory=settings.max_memory,
+            )  # fmt: skip
+        except Exception as error:  # what was accepted by an earlier version, or a model that is gone
+            self._finish(job.id, "failed", message=f"{job.name}: cannot be begun any more: {in_fields(str(error))}")
+            return
+        begun = self._store.update(job.id, state="running", started=time.time(), begun=job.begun + 1)
+        assert begun is not None
+        self._watched[job.id] = Watched()
+        source = self._folders.input(job.id, job.source)
+        worker.give(
+            Task(job.id, source, self._folders.output(job.id), request, settings.max_result_pixels), alone=alone
+        )
+        self.tell(begun)
+
+    def _give_back(self, job: StoredJob, *, deaths: int = 0) -> None:
+        """A job that was interrupted waits again, unless it was so too often."""
+        self._watched.pop(job.id, None)
+        deaths += job.deaths
+        if deaths >= MOST_DEATHS or job.begun >= MOST_BEGUN:
+            why = "its worker died twice, most likely for want of memory" if deaths >= MOST_DEATHS else (
+                f"it was begun {job.begun} times, and something ended each"
+            )  # fmt: skip
+            self._finish(job.id, "failed", message=f"{job.name}: {why}. Choose a smaller result, or another model.")
+            return
+        waiting = self._store.update(job.id, state="queued", started=None, deaths=deaths)
+        if waiting is not None:
+            self.tell(waiting)
+
+    def _happened(self, id: str, event: Event) -> None:
+        """An event of a job."""
+        watched = self._watched.get(id)
+        if watched is None:
+            return
+        now = time.monotonic()
+        if watched.hear(event, now):
+            if now - self._told_at.get(id, 0.0) >= LEAST_SECONDS:
+                self._told_at[id] = now
+                self._hub.tell(Told(id, "progress", {"id": id, **asdict(watched.progress)}))
+            return
+        if isinstance(event, UNTOLD) or (job := self._store.get(id)) is None:
+            return
+        record = as_record(rewritten(event, lambda text: self._named(in_fields(text), job)))
+        record = {name: self._named(value, job) if isinstance(value, str) else value for name, value in record.items()}
+        kept = self._store.note(id, record)
+        if kept is not None:
+            self._hub.tell(Told(id, str(record["event"]), {"id": id, **record}, kept.number))
+
+    def _end(self, ended: Ended) -> None:
+        """What a worker says of the end of a job."""
+        job = self._store.get(ended.id)
+        if job is None or job.state != "running":
+            return
+        message = self._named(in_fields(Message(ended.message)), job)
+        if ended.how == "done":
+            result = self._folders.output(job.id) / ended.result
+            size = result.stat().st_size if ended.result and result.exists() else 0
+            self._finish(
+                job.id, "done" if size else "failed", message=message if size else "the result is gone",
+                result=ended.result, result_bytes=size, facts=ended.facts or {},
+            )  # fmt: skip
+        elif ended.how == "interrupted":
+            if job.id in self._cancelled:
+                self._finish(job.id, "cancelled")
+            else:
+                self._give_back(job)
+        elif ended.is_bug:
+            log.error("a job failed by a bug", extra={"job": job.id, "traceback": ended.message})
+            self._finish(job.id, "failed", message=f"{job.name}: a fault of upscale-cli; the log has its traceback.")
+        else:
+            self._finish(job.id, ended.how, message=message)
+
+    def _finish(self, id: str, state: State, **changed: object) -> None:
+        job = self._store.update(id, where=("queued", "running"), state=state, ended=time.time(), **changed)
+        if job is not None:
+            self._ended(job)
+
+    def _ended(self, job: StoredJob) -> None:
+        """Whatever way a job has ended."""
+        self._watched.pop(job.id, None)
+        self._told_at.pop(job.id, None)
+        self._cancelled.discard(job.id)
+        if job.state != "done":
+            self._folders.remove_output(job.id)
+        log.info("job ended", extra={"job": job.id, "state": job.state, "reason": job.message})
+        self.tell(job)
+        self._on_ended(job)
+
+    def remove(self, job: StoredJob) -> bool:
+        """Forgets a job that has ended, with its files; gives whether it was there."""
+        with self._lock:
+            if job.state not in ENDED or not self._store.remove(job.id):
+                return False
+            if job.result:
+                forget(self._folders.output(job.id) / job.result)
+            with contextlib.suppress(OSError):
+                self._folders.remove_job(job.id)
+            self._hub.tell(Told(job.id, "removed", {"id": job.id}))
+            return True
+
+    def tell(self, job: StoredJob) -> None:
+        self._hub.tell(Told(job.id, "job", view(job, self.progress(job.id)).as_dict()))
+
+    def _named(self, text: str, job: StoredJob) -> str:
+        """A message in which files have the names that the client knows: where they lie here is nobody's business."""
+        source = self._folders.input(job.id, job.source)
+        return (
+            text.replace(str(source), job.name)
+            .replace(f"{self._folders.job(job.id)}", "")
+            .replace(source.name, job.name)
+        )

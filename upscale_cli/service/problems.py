@@ -1,0 +1,105 @@
+"""Every error as problem+json (RFC 9457): one clear line for people, a status for programs."""
+
+import logging
+import sqlite3
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field, ValidationError
+from starlette.exceptions import HTTPException
+
+from upscale_cli.errors import InputError, LeftAlone, OptionError, OutputError, UpscaleError
+from upscale_cli.service.problem import MEDIA_TYPE, Problem
+from upscale_cli.service.request import field_of, in_fields
+
+log: Final = logging.getLogger("upscale_cli.service")
+
+STATUS: Final[tuple[tuple[type[UpscaleError], int], ...]] = (
+    (OptionError, 422), (InputError, 415), (OutputError, 507), (LeftAlone, 422), (UpscaleError, 503),
+)  # fmt: skip
+
+ANY: Final = (400, 401, 403, 421, 500)
+"""A request that is no HTTP, without the token, of another origin, for another host; a fault of ours."""
+
+
+class ProblemBody(BaseModel):
+    """What went wrong (RFC 9457)."""
+
+    type: str = Field("about:blank", description="Of which kind it is, for programs.")
+    title: str = Field(description="The kind, for people.")
+    status: int = Field(description="The status of HTTP.")
+    detail: str = Field(description="What is wrong, which rule it breaks, and what to do; one line.")
+    field: str | None = Field(None, description="The field of the request that it is about.")
+
+
+def response_of(problem: Problem) -> JSONResponse:
+    """A problem, as it is sent."""
+    return JSONResponse(problem.as_dict(), problem.status, media_type=MEDIA_TYPE, headers=problem.headers or None)
+
+
+def problem_of(error: UpscaleError) -> Problem:
+    """An error of the application, as clients of HTTP read it."""
+    status = next(status for kind, status in STATUS if isinstance(error, kind))
+    field = field_of(error) if isinstance(error, OptionError) else None
+    return Problem(status, in_fields(error.message), field=field)
+
+
+def invalid(errors: Any) -> Problem:
+    """What pydantic finds wrong, the first of it: the field and the rule."""
+    first = errors[0]
+    place = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path", "header"))
+    more = f" ({len(errors) - 1} more)" if len(errors) > 1 else ""
+    return Problem(422, f"{place or 'the request'}: {first['msg']}{more}.", field=place or None)
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """For a route's documentation: which problems it may answer with, in addition to those that every route may."""
+    return {
+        status: {
+            "description": HTTPStatus(status).phrase,
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemBody"}}},
+        }
+        for status in sorted({*statuses, *ANY})
+    }
+
+
+def install(app: FastAPI) -> None:
+    """Makes every error of an application a problem."""
+
+    @app.exception_handler(Problem)
+    async def of_ours(_: Request, error: Problem) -> JSONResponse:
+        return response_of(error)
+
+    @app.exception_handler(UpscaleError)
+    async def of_options(_: Request, error: UpscaleError) -> JSONResponse:
+        return response_of(problem_of(error))
+
+    @app.exception_handler(RequestValidationError)
+    async def of_fields(_: Request, error: RequestValidationError) -> JSONResponse:
+        return response_of(invalid(error.errors()))
+
+    @app.exception_handler(ValidationError)
+    async def of_options_json(_: Request, error: ValidationError) -> JSONResponse:
+        return response_of(invalid(error.errors()))
+
+    @app.exception_handler(HTTPException)
+    async def of_http(_: Request, error: HTTPException) -> JSONResponse:
+        return response_of(Problem(error.status_code, f"{error.detail}.", headers=error.headers))
+
+    @app.exception_handler(sqlite3.OperationalError)
+    async def of_queue(_: Request, error: sqlite3.OperationalError) -> JSONResponse:
+        log.error("the queue cannot be written", extra={"reason": str(error)})
+        return response_of(Problem(507, "the queue cannot be written: most likely its disk is full. Free space there."))
+
+    @app.exception_handler(OSError)
+    async def of_disk(_: Request, error: OSError) -> JSONResponse:
+        log.error("a file cannot be written", extra={"reason": str(error)})
+        return response_of(Problem(507, "the service cannot write: most likely its disk is full. Free space there."))
+
+    @app.exception_handler(Exception)
+    async def of_bugs(request: Request, error: Exception) -> JSONResponse:
+        log.error("a fault", extra={"path": request.url.path}, exc_info=error)
+        return response_of(Problem(500, "a fault of upscale-cli; the log of the service has its traceback."))

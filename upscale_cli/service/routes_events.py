@@ -1,0 +1,96 @@
+"""What happens, as server-sent events: of one job, or of all."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Header
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+from starlette.concurrency import run_in_threadpool
+
+from upscale_cli.service.here import Here, JobId
+from upscale_cli.service.hub import Subscription
+from upscale_cli.service.problem import Problem
+from upscale_cli.service.problems import problems
+from upscale_cli.service.service import Service
+from upscale_cli.service.store import ENDED
+
+router: Final = APIRouter(prefix="/api", tags=["events"])
+
+_STREAM: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"description": "Events, as they happen.", "content": {"text/event-stream": {"schema": {"type": "string"}}}}
+}
+
+LastEvent = Annotated[
+    str | None,
+    Header(alias="Last-Event-ID", description="The id of the last event that was heard: those after it come again."),
+]
+
+
+async def _all(service: Here) -> AsyncIterator[Subscription]:
+    subscription = _subscribed(service, None)
+    try:
+        yield subscription
+    finally:
+        service.hub.leave(subscription)
+
+
+async def _of_one(id: JobId, service: Here) -> AsyncIterator[Subscription]:
+    await run_in_threadpool(service.job, id)
+    subscription = _subscribed(service, id)
+    try:
+        yield subscription
+    finally:
+        service.hub.leave(subscription)
+
+
+def _subscribed(service: Service, id: str | None) -> Subscription:
+    if service.hub.listeners >= service.settings.max_streams:
+        raise Problem(
+            503, f"{service.settings.max_streams} streams of events are open already. Close some, or ask again.",
+            headers={"Retry-After": "10"},
+        )  # fmt: skip
+    return service.hub.subscribe(id)
+
+
+@router.get("/jobs/{id}/events", response_class=EventSourceResponse, responses={**_STREAM, **problems(404, 422, 503)})
+async def of_one(
+    id: JobId, service: Here, heard: Annotated[Subscription, Depends(_of_one)], last: LastEvent = None
+) -> AsyncIterator[ServerSentEvent]:
+    """A job's events: `job` with its record at first and at each change of state, `progress`, and those of the pipeline
+    (`started`, `note`, ...) with the fields of `upscale_cli.events`. The stream ends with the job."""
+    job = await run_in_threadpool(service.job, id)
+    yield ServerSentEvent(event="job", data=service.view(job).as_dict())
+    after = int(last) if last is not None and last.isdecimal() and len(last) < 19 else 0
+    for past in await run_in_threadpool(service.store.events, id, after):
+        after = past.number
+        yield ServerSentEvent(event=past.record["event"], data={"id": id, **past.record}, id=str(past.number))
+    if job.state in ENDED:
+        return
+    while (told := await heard.next()) is not None:
+        for one in told:
+            if one.number is not None and one.number <= after:
+                continue
+            yield ServerSentEvent(
+                event=one.kind, data=dict(one.data), id=None if one.number is None else str(one.number)
+            )
+            if one.kind == "removed" or (one.kind == "job" and one.data["state"] in ENDED):
+                return
+
+
+@router.get("/events", response_class=EventSourceResponse, responses={**_STREAM, **problems(422, 503)})
+async def of_all(
+    service: Here, heard: Annotated[Subscription, Depends(_all)], last: LastEvent = None
+) -> AsyncIterator[ServerSentEvent]:
+    """The events of all jobs, for pages that show many: as those of one; `removed` for a job that is forgotten."""
+    after = int(last) if last is not None and last.isdecimal() and len(last) < 19 else None
+    if after is not None:
+        for past in await run_in_threadpool(service.store.events, None, after):
+            after = past.number
+            yield ServerSentEvent(event=past.record["event"], data={"id": past.job, **past.record}, id=str(past.number))
+    while (told := await heard.next()) is not None:
+        for one in told:
+            if one.number is not None and one.number <= (after or 0):
+                continue
+            yield ServerSentEvent(
+                event=one.kind, data=dict(one.data), id=None if one.number is None else str(one.number)
+            )

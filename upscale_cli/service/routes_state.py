@@ -1,0 +1,134 @@
+"""What the service is and has: health, models, limits, figures for Prometheus; and the session of a browser."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Literal
+
+from fastapi import APIRouter, Body, Request, Response
+from pydantic import Field
+
+from upscale_cli._version import __version__
+from upscale_cli.models.registry import KERNELS, MODELS
+from upscale_cli.models.seen import seen
+from upscale_cli.models.store import locate
+from upscale_cli.models.user_files import user_files
+from upscale_cli.service.guard import COOKIE, is_token, session_of
+from upscale_cli.service.here import Here
+from upscale_cli.service.metrics import exposed
+from upscale_cli.service.problem import Problem
+from upscale_cli.service.problems import problems
+
+router: Final = APIRouter(tags=["service"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """Whether the service works.
+
+    Attributes:
+        status: "starting" until a worker is ready.
+    """
+
+    status: Literal["ready", "starting"]
+    version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelView:
+    """A model that jobs may name.
+
+    Attributes:
+        scales: of its passes; any other scale is reached by several, and by resampling.
+        here: whether its checkpoint is on this machine; it is fetched with the first job that wants it.
+    """
+
+    name: str
+    scales: list[str]
+    here: bool
+    licence: str
+    about: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What is taken, and what clients may do.
+
+    Attributes:
+        folders: whether inputs may be named by path; `urls`: by address.
+        keep_days: how long jobs that have ended are kept.
+    """
+
+    max_upload: int
+    max_pixels: int
+    max_result_pixels: int
+    max_queue: int
+    folders: bool
+    urls: bool
+    keep_days: float
+    workers: list[dict[str, Any]]
+
+
+@router.get("/health", responses=problems())
+async def health(service: Here) -> Health:
+    """Whether the service works. It asks neither the queue nor a worker, so it answers at once whatever they do."""
+    is_ready = any(worker["ready"] for worker in service.workers())
+    return Health(status="ready" if is_ready else "starting", version=__version__)
+
+
+@router.get("/metrics", response_class=Response, responses={
+    200: {"description": "Figures for Prometheus.", "content": {"text/plain": {"schema": {"type": "string"}}}},
+    **problems(),
+})  # fmt: skip
+def metrics(service: Here) -> Response:
+    """Figures for Prometheus."""
+    text, media_type = exposed(service)
+    return Response(text, media_type=media_type)
+
+
+@router.get("/api/models", responses=problems())
+def models() -> list[ModelView]:
+    """The models that jobs may name: those of the registry, the best first, and the files in the owner's folders."""
+    views: dict[str, ModelView] = {}
+    for spec in MODELS:
+        before = views.get(spec.model)
+        views[spec.model] = ModelView(
+            name=spec.model, scales=[*(before.scales if before else ()), str(spec.scale)],
+            here=(before is None or before.here) and locate(spec) is not None, licence=spec.licence, about=spec.about,
+        )  # fmt: skip
+    for kernel, about in KERNELS.items():
+        views[kernel] = ModelView(name=kernel, scales=["any"], here=True, licence="", about=about)
+    for file in user_files():
+        facts = seen(file.path)
+        views.setdefault(file.stem, ModelView(
+            name=file.stem, scales=[facts.scales] if facts else [], here=True, licence=facts.licence if facts else "",
+            about=facts.arch if facts else "",
+        ))  # fmt: skip
+    return list(views.values())
+
+
+@router.get("/api/limits", responses=problems())
+def limits(service: Here) -> Limits:
+    """What is taken here."""
+    settings = service.settings
+    return Limits(
+        max_upload=settings.max_upload, max_pixels=settings.max_pixels, max_result_pixels=settings.max_result_pixels,
+        max_queue=settings.max_queue, folders=bool(settings.allow_folder), urls=bool(settings.allow_url),
+        keep_days=settings.keep_days, workers=service.workers(),
+    )  # fmt: skip
+
+
+@router.post("/api/session", status_code=204, responses=problems(422))
+def begin_session(
+    request: Request, service: Here,
+    token: Annotated[str, Body(embed=True, max_length=1000), Field(description="The service's token.")],
+) -> Response:  # fmt: skip
+    """Give a browser a cookie in exchange for the token, for what cannot send headers: pictures and event streams."""
+    response = Response(status_code=204)
+    if service.token is None:
+        return response
+    if not is_token(token, service.token):
+        raise Problem(401, "this is not the token.", headers={"WWW-Authenticate": "Bearer"})
+    response.set_cookie(
+        COOKIE, session_of(service.token), httponly=True, samesite="strict", secure=request.url.scheme == "https",
+        max_age=30 * 86400,
+    )  # fmt: skip
+    return response

@@ -1,0 +1,103 @@
+"""A service, until it is told to end."""
+
+import asyncio
+import json
+import logging
+import socket
+import sys
+from collections.abc import Callable
+from typing import Any, Final
+
+import uvicorn
+
+from upscale_cli.errors import OptionError
+from upscale_cli.messages import option
+from upscale_cli.service.app import create_app
+from upscale_cli.service.service import Service
+from upscale_cli.service.settings import ServiceSettings
+
+GRACE_SECONDS: Final = 5
+"""How long requests in progress may take once the service is told to end."""
+
+_USUAL: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
+
+
+class JsonFormatter(logging.Formatter):
+    """A JSON object per line: time, level, message, and what else a record has."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields: dict[str, Any] = {
+            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"), "level": record.levelname.lower(),
+            "logger": record.name, "message": record.getMessage(),
+        }  # fmt: skip
+        fields |= {name: value for name, value in vars(record).items() if name not in _USUAL}
+        if record.exc_info:
+            fields["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(fields, default=str)
+
+
+def log_to_stderr() -> None:
+    """Lines of JSON on standard error, of this program and of uvicorn."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter())
+    for name in ("upscale_cli.service", "uvicorn"):
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [handler], False
+        logger.setLevel(logging.INFO)
+
+
+def serve(settings: ServiceSettings, tell: Callable[[str, str | None], None]) -> None:
+    """Runs a service until SIGINT or SIGTERM.
+
+    Args:
+        tell: is called once with the address, and the token where one is asked for.
+
+    Raises:
+        OutputError: the data folder cannot be used.
+        OptionError: the address cannot be bound.
+    """
+    log_to_stderr()
+    bound = _bound(settings)
+    with bound:
+        service = Service(settings)
+        config = uvicorn.Config(
+            create_app(service), log_config=None, access_log=False, server_header=False, proxy_headers=False,
+            timeout_graceful_shutdown=GRACE_SECONDS, lifespan="on",
+        )  # fmt: skip
+        server = _Server(config, service)
+        port = bound.getsockname()[1]
+        name = "localhost" if settings.host in ("0.0.0.0", "::") else settings.host
+        tell(f"http://{f'[{name}]' if ':' in name else name}:{port}/", service.token)
+        asyncio.run(server.serve(sockets=[bound]))
+
+
+class _Server(uvicorn.Server):
+    """Ends streams of events first: they would not end by themselves."""
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self._service = service
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._service.hub.close()
+        await super().shutdown(sockets)
+
+
+def _bound(settings: ServiceSettings) -> socket.socket:
+    """The socket.
+
+    Raises:
+        OptionError: the address is not this machine's, or is in use.
+    """
+    try:
+        family = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0][0]
+        bound = socket.socket(family, socket.SOCK_STREAM)
+        if sys.platform != "win32":
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((settings.host, settings.port))
+    except OSError as error:
+        raise OptionError(
+            f"{option('host', settings.host)}, {option('port', settings.port)}: cannot be bound "
+            f"({error.strerror or error}). Choose another {option('port')}, or an address of this machine."
+        ) from error
+    return bound

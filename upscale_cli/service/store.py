@@ -1,0 +1,255 @@
+"""The queue, in SQLite: what was accepted is not lost, and what was finished is not done again.
+
+A commit is on the disk when a call returns (WAL with synchronous=FULL). One connection, one thread at a time.
+"""
+
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Final, Literal
+
+State = Literal["queued", "running", "done", "failed", "cancelled", "skipped"]
+
+Kind = Literal["photo", "clip", "book"]
+
+ENDED: Final[tuple[State, ...]] = ("done", "failed", "cancelled", "skipped")
+
+VERSION: Final = 1
+"""Of the tables."""
+
+MOST_EVENTS: Final = 1000
+"""Kept of one job."""
+
+_TABLES: Final = """
+CREATE TABLE jobs (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    name TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    state TEXT NOT NULL,
+    request TEXT NOT NULL,
+    source TEXT NOT NULL,
+    input_bytes INTEGER NOT NULL,
+    created REAL NOT NULL,
+    started REAL,
+    ended REAL,
+    begun INTEGER NOT NULL DEFAULT 0,
+    deaths INTEGER NOT NULL DEFAULT 0,
+    message TEXT NOT NULL DEFAULT '',
+    result TEXT NOT NULL DEFAULT '',
+    result_bytes INTEGER NOT NULL DEFAULT 0,
+    facts TEXT NOT NULL DEFAULT '{}',
+    key TEXT UNIQUE
+);
+CREATE INDEX by_state ON jobs (state, number);
+CREATE TABLE events (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    job TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+    at REAL NOT NULL,
+    record TEXT NOT NULL
+);
+CREATE INDEX by_job ON events (job, number);
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredJob:
+    """A job, as it stands in the queue.
+
+    Attributes:
+        number: the order of arrival.
+        name: the client's, of the input.
+        request: the options, as JSON that `request.parsed` takes.
+        source: path of an input in a folder of the owner's; "" for one that was sent.
+        created, started, ended: seconds since 1970.
+        begun: how often a worker has begun with it.
+        deaths: how often a worker has died while it was the only job there.
+        message: why it failed, or was left alone, or what the source has lost.
+        result: name of the file in its output folder; "" while there is none.
+        facts: of the result, for people: model, width, height, seconds, ...
+        key: by which the same request is known again; None: by nothing.
+    """
+
+    number: int
+    id: str
+    name: str
+    kind: Kind
+    state: State
+    request: str
+    source: str
+    input_bytes: int
+    created: float
+    started: float | None
+    ended: float | None
+    begun: int
+    deaths: int
+    message: str
+    result: str
+    result_bytes: int
+    facts: Mapping[str, Any]
+    key: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """Something that happened to a job, in the order of `number`."""
+
+    number: int
+    job: str
+    at: float
+    record: Mapping[str, Any]
+
+
+class Store:
+    """The queue's owner.
+
+    Args:
+        path: of the database, which is made where there is none.
+
+    Raises:
+        sqlite3.Error: it cannot be opened, or is of a later version.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._lock = threading.RLock()
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._db.row_factory = sqlite3.Row
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=FULL")
+        self._db.execute("PRAGMA foreign_keys=ON")
+        self._db.execute("PRAGMA busy_timeout=10000")
+        with self._writing():
+            (version,) = self._db.execute("PRAGMA user_version").fetchone()
+            if version == 0:
+                for statement in _TABLES.split(";"):
+                    self._db.execute(statement)
+                self._db.execute(f"PRAGMA user_version={VERSION}")
+            elif version != VERSION:
+                raise sqlite3.DatabaseError(f"tables of version {version}, not {VERSION}")
+
+    def close(self) -> None:
+        with self._lock:
+            self._db.close()
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """All that is written within it, or nothing."""
+        with self._lock:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    def _rows(self, query: str, *values: object) -> list[StoredJob]:
+        with self._lock:
+            return [_job(row) for row in self._db.execute(query, values).fetchall()]
+
+    def add(
+        self,
+        id: str,
+        *,
+        name: str,
+        kind: Kind,
+        request: str,
+        source: str,
+        input_bytes: int,
+        key: str | None = None,
+        most: int,
+    ) -> StoredJob | None:
+        """Accepts a job; None where `most` of them wait or run already. One with the key of another is that one."""
+        with self._writing() as db:
+            if key is not None and (there := self._rows("SELECT * FROM jobs WHERE key=?", key)):
+                return there[0]
+            (waiting,) = db.execute("SELECT count(*) FROM jobs WHERE state IN ('queued', 'running')").fetchone()
+            if waiting >= most:
+                return None
+            db.execute(
+                "INSERT INTO jobs (id, name, kind, state, request, source, input_bytes, created, key) "
+                "VALUES (?, ?, ?, 'queued', ?, ?, ?, ?, ?)",
+                (id, name, kind, request, source, input_bytes, time.time(), key),
+            )
+            return self._rows("SELECT * FROM jobs WHERE id=?", id)[0]
+
+    def get(self, id: str) -> StoredJob | None:
+        found = self._rows("SELECT * FROM jobs WHERE id=?", id)
+        return found[0] if found else None
+
+    def by_key(self, key: str) -> StoredJob | None:
+        found = self._rows("SELECT * FROM jobs WHERE key=?", key)
+        return found[0] if found else None
+
+    def newest(self, limit: int, before: int | None = None, states: Sequence[State] = ()) -> list[StoredJob]:
+        """The newest jobs first.
+
+        Args:
+            before: only those that came before the one of this number.
+            states: only those in one of them; (): all.
+        """
+        where, values = ["number < ?"], [before if before is not None else 2**62]
+        chosen = f" AND state IN ({', '.join('?' * len(states))})" if states else ""
+        return self._rows(
+            f"SELECT * FROM jobs WHERE {where[0]}{chosen} ORDER BY number DESC LIMIT ?", *values, *states, limit
+        )
+
+    def in_state(self, *states: State, limit: int = -1) -> list[StoredJob]:
+        """Those in one of the states, the oldest first; at most so many, -1 for all."""
+        marks = ", ".join("?" * len(states))
+        return self._rows(f"SELECT * FROM jobs WHERE state IN ({marks}) ORDER BY number LIMIT ?", *states, limit)
+
+    def counts(self) -> dict[str, int]:
+        """How many jobs are in each state that any is in."""
+        with self._lock:
+            return dict(self._db.execute("SELECT state, count(*) FROM jobs GROUP BY state").fetchall())
+
+    def update(self, id: str, *, where: Sequence[State] = (), **changed: Any) -> StoredJob | None:
+        """Changes a job, if it is in one of the states `where`; gives it as it is then, None where it was not changed.
+
+        Args:
+            changed: columns of `StoredJob`.
+        """
+        assert set(changed) <= {one.name for one in fields(StoredJob)}
+        if "facts" in changed:
+            changed["facts"] = json.dumps(changed["facts"])
+        sets = ", ".join(f"{name}=?" for name in changed)
+        chosen = f" AND state IN ({', '.join('?' * len(where))})" if where else ""
+        with self._writing() as db:
+            done = db.execute(f"UPDATE jobs SET {sets} WHERE id=?{chosen}", (*changed.values(), id, *where))
+            return self._rows("SELECT * FROM jobs WHERE id=?", id)[0] if done.rowcount else None
+
+    def remove(self, id: str) -> bool:
+        """Forgets a job that has ended, with its events; gives whether there was one."""
+        with self._writing() as db:
+            marks = ", ".join("?" * len(ENDED))
+            done = db.execute(f"DELETE FROM jobs WHERE id=? AND state IN ({marks})", (id, *ENDED))
+            return bool(done.rowcount)
+
+    def note(self, id: str, record: Mapping[str, Any]) -> StoredEvent | None:
+        """Keeps an event of a job; None where it is gone, or has too many."""
+        at = time.time()
+        with self._writing() as db:
+            (there,) = db.execute("SELECT count(*) FROM events WHERE job=?", (id,)).fetchone()
+            if there >= MOST_EVENTS or not db.execute("SELECT 1 FROM jobs WHERE id=?", (id,)).fetchone():
+                return None
+            done = db.execute("INSERT INTO events (job, at, record) VALUES (?, ?, ?)", (id, at, json.dumps(record)))
+            return StoredEvent(int(done.lastrowid or 0), id, at, record)
+
+    def events(self, id: str | None = None, after: int = 0) -> list[StoredEvent]:
+        """What has happened to a job, or to all, after the event of this number."""
+        query = "SELECT * FROM events WHERE number > ?" + ("" if id is None else " AND job = ?") + " ORDER BY number"
+        with self._lock:
+            rows = self._db.execute(query, (after,) if id is None else (after, id)).fetchall()
+        return [StoredEvent(row["number"], row["job"], row["at"], json.loads(row["record"])) for row in rows]
+
+
+def _job(row: sqlite3.Row) -> StoredJob:
+    values = dict(row)
+    values["facts"] = json.loads(values["facts"])
+    return StoredJob(**values)

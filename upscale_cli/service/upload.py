@@ -1,0 +1,205 @@
+"""An input that is sent, straight to the disk: multipart/form-data, of which nothing large is ever held in memory.
+
+The form has a `file`, and `options` (JSON) before or after it. python-multipart finds the parts; what is here is where
+they go, and where that ends.
+"""
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Final
+
+import anyio
+from anyio import CapacityLimiter, to_thread
+from fastapi import Request
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.requests import ClientDisconnect
+
+from upscale_cli.service.folders import new_id
+from upscale_cli.service.problem import Problem
+from upscale_cli.service.request import MOST_BYTES
+from upscale_cli.service.service import Service
+
+BLOCK: Final = 2**20
+"""Bytes that are written at once."""
+
+MOST_HEADER: Final = 16 * 1024
+"""Bytes of the headers of one part."""
+
+MOST_PARTS: Final = 20
+
+IDLE_SECONDS: Final = 60.0
+"""How long a client may send nothing."""
+
+CHECK_EVERY: Final = 64 * 2**20
+"""Bytes between two looks at the free disk."""
+
+writing: Final = CapacityLimiter(8)
+"""Threads that write what arrives: apart from those of other requests, which need not wait for disks."""
+
+
+@dataclass(slots=True)
+class Form:
+    """What was sent.
+
+    Attributes:
+        name: the client's, of the file; "" where none was sent.
+        path: where it lies; whoever takes it over moves it away.
+        fields: all else, by name.
+    """
+
+    path: Path
+    name: str = ""
+    size: int = 0
+    fields: dict[str, str] = field(default_factory=dict)
+
+
+class _Parts:
+    """Takes the parser's calls: of the file it collects bytes to be written, of a field its text."""
+
+    def __init__(self) -> None:
+        self.files, self.name, self.fields = 0, "", dict[str, str]()
+        self.data = bytearray()
+        self.is_complete = False
+        self._headers: dict[bytes, bytes] = {}
+        self._header, self._value = b"", b""
+        self._parts, self._is_file, self._field = 0, False, ""
+        self._text = bytearray()
+
+    def callbacks(self) -> dict[str, object]:
+        return {
+            "on_part_begin": self._begin, "on_part_data": self._part_data, "on_part_end": self._end,
+            "on_header_field": self._header_field, "on_header_value": self._header_value,
+            "on_header_end": self._header_end, "on_headers_finished": self._headers_finished, "on_end": self._complete,
+        }  # fmt: skip
+
+    def _begin(self) -> None:
+        self._parts += 1
+        if self._parts > MOST_PARTS:
+            raise Problem(400, f"the form has more than {MOST_PARTS} parts. Send one file, and options.")
+        self._headers, self._text = {}, bytearray()
+
+    def _header_field(self, data: bytes, start: int, end: int) -> None:
+        self._header += data[start:end]
+        self._check_header()
+
+    def _header_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+        self._check_header()
+
+    def _check_header(self) -> None:
+        if len(self._header) + len(self._value) > MOST_HEADER:
+            raise Problem(400, "a part of the form has too long a header. Send a shorter name.")
+
+    def _header_end(self) -> None:
+        self._headers[self._header.lower()] = self._value
+        self._header, self._value = b"", b""
+
+    def _headers_finished(self) -> None:
+        _, options = parse_options_header(self._headers.get(b"content-disposition", b""))
+        self._field = options.get(b"name", b"").decode("utf-8", "replace")
+        self._is_file = b"filename" in options
+        if self._is_file:
+            self.files += 1
+            if self.files > 1:
+                raise Problem(400, "the form has more than one file. Send each in a request of its own.")
+            self.name = options[b"filename"].decode("utf-8", "replace")
+
+    def _part_data(self, data: bytes, start: int, end: int) -> None:
+        if self._is_file:
+            self.data += data[start:end]
+            return
+        self._text += data[start:end]
+        if len(self._text) > MOST_BYTES:
+            raise Problem(413, f"{self._field or 'a field'}: is longer than {MOST_BYTES:,} bytes.")
+
+    def _end(self) -> None:
+        if not self._is_file:
+            self.fields[self._field] = self._text.decode("utf-8", "replace")
+
+    def _complete(self) -> None:
+        self.is_complete = True
+
+
+@contextlib.asynccontextmanager
+async def received(request: Request, service: Service) -> AsyncIterator[Form]:
+    """The form of a request, its file on the disk; what nobody has taken over is removed in the end.
+
+    Raises:
+        Problem: it is no form, breaks off, or is too large for a limit or for the disk.
+    """
+    kind, options = parse_options_header(request.headers.get("content-type"))
+    boundary = options.get(b"boundary")
+    if kind != b"multipart/form-data" or not boundary:
+        raise Problem(415, "the request is no form. Send multipart/form-data with a file and options.")
+    service.check_space(_length(request))
+    form = Form(service.folders.upload(new_id()))
+    file = await to_thread.run_sync(lambda: form.path.open("xb"), limiter=writing)
+    try:
+        with file:
+            await _receive(request, service, boundary, form, file)
+        yield form
+    finally:
+        with anyio.CancelScope(shield=True), contextlib.suppress(OSError):
+            await to_thread.run_sync(lambda: form.path.unlink(missing_ok=True), limiter=writing)
+
+
+async def _receive(request: Request, service: Service, boundary: bytes, form: Form, file: IO[bytes]) -> None:
+    parts, checked_at = _Parts(), 0
+
+    async def flush() -> None:
+        data = bytes(parts.data)
+        parts.data.clear()
+        form.size += len(data)
+        if form.size > service.settings.max_upload:
+            raise Problem(
+                413, f"the file is larger than the {service.settings.max_upload:,} bytes that are taken here."
+            )
+        await to_thread.run_sync(file.write, data, limiter=writing)
+
+    try:
+        parser = MultipartParser(boundary, parts.callbacks())  # type: ignore[arg-type]
+        async for chunk in steady(request):
+            parser.write(chunk)
+            if len(parts.data) >= BLOCK:
+                await flush()
+                if form.size - checked_at > CHECK_EVERY:
+                    checked_at = form.size
+                    service.check_space()
+        parser.finalize()
+    except FormParserError as error:
+        raise Problem(400, "the form is damaged. Send multipart/form-data as a browser does.") from error
+    if not parts.is_complete:
+        raise Problem(400, "the form breaks off before its end. Send it again.")
+    await flush()
+    form.name, form.fields = parts.name, parts.fields
+    if not parts.files:
+        raise Problem(422, "file: is missing. Send one.", field="file")
+
+
+async def steady(request: Request) -> AsyncIterator[bytes]:
+    """The body, as it comes; a client that sends nothing for too long is given up.
+
+    Raises:
+        Problem: so it is, or the client has gone.
+    """
+    stream = request.stream().__aiter__()
+    while True:
+        try:
+            with anyio.fail_after(IDLE_SECONDS):
+                chunk = await anext(stream)
+        except StopAsyncIteration:
+            return
+        except TimeoutError:
+            raise Problem(408, f"nothing came for {IDLE_SECONDS:.0f} seconds. Send it again.") from None
+        except ClientDisconnect:
+            raise Problem(400, "the client has gone before the end.") from None
+        yield chunk
+
+
+def _length(request: Request) -> int:
+    """Bytes that are announced; 0 where none are."""
+    given = request.headers.get("content-length", "")
+    return int(given) if given.isdecimal() else 0
