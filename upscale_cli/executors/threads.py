@@ -92,8 +92,8 @@ class ThreadExecutor:
 
 def _torch_threads() -> int | None:
     """How many threads torch computes with for this one; None where nothing has needed torch yet."""
-    torch = sys.modules.get("torch")
-    return None if torch is None else int(torch.get_num_threads())
+    read = getattr(sys.modules.get("torch"), "get_num_threads", None)  # another thread may be importing it just now
+    return None if read is None else int(read())
 
 
 def _memory_of(job: Job) -> int:

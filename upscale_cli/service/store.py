@@ -44,7 +44,8 @@ CREATE TABLE jobs (
     result TEXT NOT NULL DEFAULT '',
     result_bytes INTEGER NOT NULL DEFAULT 0,
     facts TEXT NOT NULL DEFAULT '{}',
-    key TEXT UNIQUE
+    key TEXT UNIQUE,
+    extra TEXT NOT NULL DEFAULT '{}'
 );
 CREATE INDEX by_state ON jobs (state, number);
 CREATE TABLE events (
@@ -73,6 +74,7 @@ class StoredJob:
         result: name of the file in its output folder; "" while there is none.
         facts: of the result, for people: model, width, height, seconds, ...
         key: by which the same request is known again; None: by nothing.
+        extra: what a face keeps with it, such as where cog's webhooks go.
     """
 
     number: int
@@ -93,6 +95,7 @@ class StoredJob:
     result_bytes: int
     facts: Mapping[str, Any]
     key: str | None
+    extra: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +165,7 @@ class Store:
         source: str,
         input_bytes: int,
         key: str | None = None,
+        extra: Mapping[str, Any] | None = None,
         most: int,
     ) -> StoredJob | None:
         """Accepts a job; None where `most` of them wait or run already. One with the key of another is that one."""
@@ -172,9 +176,9 @@ class Store:
             if waiting >= most:
                 return None
             db.execute(
-                "INSERT INTO jobs (id, name, kind, state, request, source, input_bytes, created, key) "
-                "VALUES (?, ?, ?, 'queued', ?, ?, ?, ?, ?)",
-                (id, name, kind, request, source, input_bytes, time.time(), key),
+                "INSERT INTO jobs (id, name, kind, state, request, source, input_bytes, created, key, extra) "
+                "VALUES (?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?)",
+                (id, name, kind, request, source, input_bytes, time.time(), key, json.dumps(extra or {})),
             )
             return self._rows("SELECT * FROM jobs WHERE id=?", id)[0]
 
@@ -251,5 +255,5 @@ class Store:
 
 def _job(row: sqlite3.Row) -> StoredJob:
     values = dict(row)
-    values["facts"] = json.loads(values["facts"])
+    values["facts"], values["extra"] = json.loads(values["facts"]), json.loads(values["extra"])
     return StoredJob(**values)
