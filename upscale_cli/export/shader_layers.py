@@ -93,14 +93,7 @@ class ShaderNet:
     channels: int
 
 
-@dataclass(frozen=True, slots=True)
-class Unshuffled:
-    """An enlarged picture before its pixels are in their places: a layer's channels, and the input added to each."""
-
-    layer: int
-
-
-Value = int | Formula | Unshuffled
+Value = int | Formula
 """A layer, by its number, or an enlarged picture."""
 
 
@@ -180,7 +173,6 @@ class _Reader:
         value = self.value(name)
         if isinstance(value, Formula):
             return Formula(activation.kind, parts=(value,), activation=activation)
-        value = self.layer(name)
         layer = self._layers[value]
         if self._open.pop(value, None) == name:
             self._layers[value] = replace(layer, activations=(*layer.activations, activation))
@@ -232,14 +224,11 @@ class _Reader:
         return Formula("shuffled", self.add(made))
 
     def shuffled(self, node: onnx.NodeProto, given: dict[str, Any]) -> Formula:
-        value = self.value(node.input[0])
-        layer = value.layer if isinstance(value, Unshuffled) else self.layer(node.input[0])
+        layer = self.layer(node.input[0])
         is_torch_s = given.get("mode", b"DCR") == b"CRD" or self._channels == 1  # with one channel both are the same
         if given.get("blocksize") != self._scale or not is_torch_s:
             raise UnshadableError("it is enlarged in several steps")
-        shuffled = Formula("shuffled", layer)
-        is_sum = isinstance(value, Unshuffled)
-        return Formula("sum", parts=(shuffled, Formula("nearest", 0))) if is_sum else shuffled
+        return Formula("shuffled", layer)
 
     def nearest(self, node: onnx.NodeProto, given: dict[str, Any]) -> Formula:
         scales = self.array(node, 2)
@@ -260,11 +249,8 @@ class _Reader:
         first, second = (self.value(name) for name in node.input)
         if isinstance(first, Formula) and isinstance(second, Formula):
             return Formula("sum", parts=(first, second))
-        if not (isinstance(first, int) and isinstance(second, int)):
+        if isinstance(first, Formula) or isinstance(second, Formula):
             raise UnshadableError("it adds pictures of two sizes")
-        last = max(first, second)
-        if 0 in (first, second) and self._layers[last].channels == self._scale**2 * self._channels == self._scale**2:
-            return Unshuffled(last)  # of luma, whose only channel is added to each
         channels = self._layers[first].channels
         if self._layers[second].channels != channels:
             raise UnshadableError("it adds layers of different widths")

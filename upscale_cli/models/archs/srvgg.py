@@ -34,7 +34,7 @@ class SRVGGNetCompact(nn.Module):
         act_type: Activation = "prelu", out_scale: int | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.scale, self.num_in_ch = upscale, num_in_ch
+        self.scale = upscale
         self.shrink = (out_scale or upscale) / upscale
         layers: list[nn.Module] = [nn.Conv2d(num_in_ch, num_feat, 3, padding=1), _activation(act_type, num_feat)]
         for _ in range(num_conv):
@@ -44,11 +44,8 @@ class SRVGGNetCompact(nn.Module):
         self.upsampler = nn.PixelShuffle(upscale)
 
     def forward(self, lr: Tensor) -> Tensor:
-        planes: Tensor = self.body(lr)  # (N, C * upscale ** 2, H, W)
-        if self.num_in_ch == 1:  # each plane is one pixel of each block: the same sum, over fewer pixels
-            sr: Tensor = self.upsampler(planes + lr)
-        else:
-            sr = self.upsampler(planes) + F.interpolate(lr, scale_factor=self.scale, mode="nearest")
+        residual: Tensor = self.upsampler(self.body(lr))  # (N, C, upscale * H, upscale * W)
+        sr = residual + F.interpolate(lr, scale_factor=self.scale, mode="nearest")
         # a = -0.75, four taps whatever the scale, as ncnn's own
         return sr if self.shrink == 1 else F.interpolate(sr, scale_factor=self.shrink, mode="bicubic")
 
