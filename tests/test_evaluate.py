@@ -3,7 +3,6 @@
 import itertools
 import json
 import math
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
@@ -17,11 +16,10 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from benchmarks import quality
 from tests.conftest import SHARED
-from upscale_cli.errors import CheckpointError, InputError, OptionError, UnknownModelError
+from upscale_cli.errors import InputError, UnknownModelError
 from upscale_cli.evaluation.cases import Case, cases_of, find_sets, name_key, pair_cases, pictures_in
 from upscale_cli.evaluation.contestants import Contestant, contestants
 from upscale_cli.evaluation.evaluate import AS_IT_IS, compare, evaluate, evaluate_blind
-from upscale_cli.evaluation.lpips import lpips_distance
 from upscale_cli.evaluation.metrics import Shrinking, bicubic, blurred, crop_border, resized, studio_luma, to_8_bit
 from upscale_cli.evaluation.reference import Protocol, read_picture, read_reference, shrunk
 from upscale_cli.evaluation.rows import Row, means
@@ -478,25 +476,6 @@ def test_pictures_without_reference_are_judged_as_models_make_them(tmp_path: Pat
     sharp, soft = (row.values["niqe"] or 0.0 for row in rows[:2])
     assert sharp < soft
     assert not events
-
-
-# LPIPS
-
-
-def test_lpips_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    lpips_distance.cache_clear()
-    monkeypatch.setitem(sys.modules, "torchvision", None)
-    with pytest.raises(OptionError, match=r"pip install 'upscale-cli\[lpips\]'"):
-        lpips_distance()
-
-
-def test_lpips_says_where_its_backbone_comes_from(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    pytest.importorskip("torchvision", reason="torchvision is not installed", exc_type=ImportError)
-    pytest.importorskip("torchmetrics", reason="torchmetrics is not installed")
-    lpips_distance.cache_clear()
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    with pytest.raises(CheckpointError, match=r"alexnet-.*\.pth\. Download them from https://download.pytorch.org/"):
-        lpips_distance()
 
 
 # The field's figures

@@ -1,16 +1,79 @@
 """How `upscale eval` makes LR of HR and compares, one group of options. Imports neither torch nor numpy."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
 from upscale_cli.errors import OptionError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from upscale_cli.evaluation.reference import Protocol
+    from upscale_cli.evaluation.rows import Metric
 
 LR = "How LR is made"
+RESULT = "Result"
+
+METRICS: Final[dict[str, "Metric"]] = {
+    "lpips": "lpips", "dists": "dists", "arniqa": "arniqa", "niqe": "niqe", "vmaf": "vmaf", "vmaf-neg": "vmaf_neg",
+    "xpsnr": "xpsnr", "ssim-float": "ssim_float",
+}  # fmt: skip
+"""What --metrics takes."""
+
+OF_CLIPS: Final = ("vmaf", "vmaf-neg", "xpsnr", "ssim-float")
+WITHOUT_REFERENCE: Final = ("arniqa", "niqe")
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsGroup:
+    metrics: Annotated[
+        list[str] | None,
+        typer.Option("--metrics", metavar="NAMES", show_default=False, rich_help_panel=RESULT,
+                     help="Measure these too: lpips, dists, arniqa (extra: quality), niqe, vmaf, vmaf-neg, xpsnr, "
+                     "ssim-float; with commas, or repeated. Clips: the last four, which are the default."),
+    ] = None  # fmt: skip
+    lpips: Annotated[bool, typer.Option("--lpips", rich_help_panel=RESULT, help="As --metrics lpips.")] = False
+    reference: Annotated[
+        Path | None,
+        typer.Option("--reference", metavar="FILE", show_default=False, rich_help_panel=RESULT,
+                     help="The input is a ready result: compare it with this clip or picture; no model runs."),
+    ] = None  # fmt: skip
+    frames: Annotated[
+        int | None,
+        typer.Option("--frames", metavar="N", min=1, show_default=False, rich_help_panel=RESULT,
+                     help="Of clips, the first N frames. Default: all."),
+    ] = None  # fmt: skip
+
+    @property
+    def names(self) -> list[str]:
+        """The metrics asked for, each once.
+
+        Raises:
+            OptionError: one is not known.
+        """
+        given = [name.strip() for names in self.metrics or [] for name in names.lower().split(",")]
+        names = list(dict.fromkeys([*(["lpips"] if self.lpips else []), *filter(None, given)]))
+        for name in names:
+            if name not in METRICS:
+                raise OptionError(f"--metrics {name} is not known. Choose from {', '.join(METRICS)}.")
+        return names
+
+    def of_pictures(self) -> "list[Metric]":
+        return [METRICS[name] for name in self.names]
+
+    def of_clips(self) -> "list[Metric]":
+        """Those asked for; none where it was left open.
+
+        Raises:
+            OptionError: one is not for clips.
+        """
+        for name in self.names:
+            if name not in OF_CLIPS:
+                raise OptionError(f"--metrics {name} is for pictures. Of clips, choose from {', '.join(OF_CLIPS)}.")
+        return [METRICS[name] for name in self.names]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +169,8 @@ class LrGroup:
         given = {"--channels": self.channels != "rgb", "--border": self.border is not None}
         return [name for name, is_given in given.items() if is_given]
 
-    def protocol(self, *, lpips: bool) -> "Protocol":
-        """What they stand for.
+    def protocol(self, extra: "Sequence[Metric]") -> "Protocol":
+        """What they stand for, with what else is to be measured.
 
         Raises:
             OptionError: the kernel is not understood.
@@ -118,7 +181,7 @@ class LrGroup:
         return Protocol(
             channels=self.channels, shrinking=self.lr_kernel, noise=self.lr_noise, exact=self.lr_float,
             blur=None if self.lr_blur is None else parse_kernel(self.lr_blur, "blur"),
-            jpeg=self.lr_jpeg, border=self.border, lpips=lpips,
+            jpeg=self.lr_jpeg, border=self.border, metrics=tuple(extra),
         )  # fmt: skip
 
     def described(self, *, lr_is_given: bool) -> str:

@@ -1,13 +1,7 @@
 """`upscale eval`: options in, a table out. Imports no torch until the options are known to make sense."""
 
-import csv
-import io
 import itertools
-import json
-import os
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
@@ -15,18 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import typer
 from rich.markup import escape
 
-from upscale_cli.cli.eval_options import LrGroup
+from upscale_cli.cli.eval_clips import check_clips, check_reference, clips_among, measure_clips, measure_ready
+from upscale_cli.cli.eval_options import RESULT, WITHOUT_REFERENCE, LrGroup, MetricsGroup
+from upscale_cli.cli.eval_result import Result
 from upscale_cli.cli.grouped import grouped
 from upscale_cli.cli.licences import ask_for_licences
 from upscale_cli.cli.option_values import conditions
 from upscale_cli.cli.options import MODEL, Denoise, Device, Engine, Halo, Overlap, Precision, Tile, Tta, complete_model
-from upscale_cli.errors import OptionError, OutputError, printable
+from upscale_cli.errors import OptionError
 from upscale_cli.inference.options import UpscalerOptions
-from upscale_cli.text import counted
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from upscale_cli.evaluation.cases import Case
     from upscale_cli.evaluation.contestants import Contestant
     from upscale_cli.evaluation.reference import Protocol
@@ -34,31 +27,19 @@ if TYPE_CHECKING:
     from upscale_cli.events import Event, Listener
     from upscale_cli.inference.upscaler import Upscaler
 
-STDOUT: Final = "-"
-WIDEST: Final = 200
-"""Characters of a line in a file."""
-
 DEFAULT_SCALE: Final = 4
 
-HEADINGS: Final = {
-    "psnr_y": "PSNR", "ssim_y": "SSIM", "ms_ssim_y": "MS-SSIM", "psnr_rgb": "PSNR rgb", "ssim_rgb": "SSIM rgb",
-    "lpips": "LPIPS", "niqe": "NIQE",
-}  # fmt: skip
-"""Columns by metric; those of luma are the field's and need no label."""
-
-DECIMALS: Final = {"psnr_y": 2, "psnr_rgb": 2, "niqe": 2}
-"""What the field prints; all others have four."""
-
 PICTURES = "Pictures"
-RESULT = "Result"
 
 
 @grouped
 def evaluate(
     lr_made: LrGroup,
+    measured: MetricsGroup,
     inputs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="HR", help="Folders of HR pictures, or single ones.", show_default=False),
+        typer.Argument(metavar="HR", show_default=False,
+                       help="Folders of HR pictures, single ones, or clips; with --reference a result."),
     ] = None,
     hr: Annotated[
         Path | None,
@@ -84,13 +65,12 @@ def evaluate(
     scale: Annotated[
         list[int] | None,
         typer.Option("-s", "--scale", min=2, max=16, show_default=False, rich_help_panel=MODEL,
-                     help="HR pixels per LR pixel; repeatable. Default: 4; with --lr, by the sizes."),
+                     help="HR pixels per LR pixel; repeatable. Default: 4; clips 2; with --lr, by the sizes."),
     ] = None,
-    lpips: Annotated[
-        bool, typer.Option("--lpips", rich_help_panel=RESULT, help="Measure LPIPS too (slow; extra: lpips).")
-    ] = False,
     per_picture: Annotated[
-        bool, typer.Option("--per-picture", rich_help_panel=RESULT, help="A row for each picture, too.")
+        bool, typer.Option("--per-picture", rich_help_panel=RESULT,
+                     help="A row for each picture, too; with --json and --csv of "
+                     "each frame.")
     ] = False,
     csv_file: Annotated[
         str | None,
@@ -136,19 +116,17 @@ def evaluate(
     engine: Engine = "auto",
     precision: Precision = "auto",
 ) -> None:  # fmt: skip
-    """Measure how well models upscale: PSNR, SSIM, MS-SSIM, LPIPS; NIQE where there is no reference.
+    """Measure how well models upscale: PSNR, SSIM, MS-SSIM and more; of clips VMAF and XPSNR; NIQE without a reference.
 
     HR is shrunk as the field does it, upscaled again as users get it, and compared.
-    [bold]upscale eval Set5 Set14 -m espcn -s 2 -s 3[/bold], [bold]upscale eval --hr HR --lr LR -m my.pth[/bold]
+    [bold]upscale eval Set5 Set14 -m espcn -s 2 -s 3[/bold], [bold]upscale eval --hr HR --lr LR -m my.pth[/bold],
+    [bold]upscale eval clip.mp4 -m espcn[/bold], [bold]upscale eval result.mp4 --reference hr.mp4[/bold]
     """
     from upscale_cli.cli.console import listening
 
     with listening(as_json=as_json, quiet=quiet) as tell:
         lr_made.check()
         _check_pictures(inputs or [], hr, lr, lr_made.making, blind=no_reference)
-        if no_reference:
-            given = [*lr_made.making, *lr_made.comparing, *(["--lpips"] if lpips else [])]
-            _check_blind(given, has_scale=bool(scale), has_model=bool(model))
         options = UpscalerOptions(
             device=device,
             engine=engine,
@@ -165,26 +143,52 @@ def evaluate(
             wrap=wrap,
         )
         result = Result(csv_file, overwrite=overwrite, as_json=as_json, per_picture=per_picture)
+        listener = Counting(tell)
+        if measured.reference is not None:
+            making = [*lr_made.making, *_given({"--scale": bool(scale), "--no-reference": no_reference})]
+            check_reference(inputs or [], measured.reference, model or [], others=making)
+            measure_ready((inputs or [""])[0], measured.reference, lr_made, measured, result, listener)
+        elif clips := clips_among(inputs or []):
+            check_clips(lr_made, no_reference=no_reference)
+            # LR is as if from a lossless file, and the choice of a model goes by that.
+            ready = _models(model or [None], replace(options, clip_codec="ffv1"), listener)
+            measure_clips(clips, list(dict.fromkeys(scale or [])), ready, measured, result, listener)
+        else:
+            _check_measured(measured, lr_made, blind=no_reference, has_scale=bool(scale), has_model=bool(model))
+            as_they_are = no_reference and not model
+            ready = _models([] if as_they_are else model or [None], options, listener)
+            extra = [name for name in measured.of_pictures() if not (no_reference and name == "niqe")]
+            protocol = lr_made.protocol(extra)
+            scales = [1] if as_they_are else list(dict.fromkeys(scale or []))
+            models, bar = ready(), not (quiet or as_json)
+            cases = _cases(inputs or [], hr, lr, scales, listener, blind=no_reference)
+            for rows in _by_group(cases, models, protocol, listener, bar=bar, blind=no_reference):
+                result.add(rows)
+            if not no_reference:
+                result.say(lr_made.described(lr_is_given=lr is not None))
+        result.finish()
+    if listener.failures or result.is_empty:
+        raise typer.Exit(1)
 
-        from upscale_cli.evaluation.contestants import contestants  # torch comes with it: nothing is left to be refused
+
+def _models(
+    names: Sequence[str | None], options: UpscalerOptions, listener: "Listener"
+) -> "Callable[[], list[Contestant]]":
+    """What makes the models ready to be measured, once nothing is left to be refused: torch comes with it."""
+
+    def make() -> "list[Contestant]":
+        from upscale_cli.evaluation.contestants import contestants
         from upscale_cli.inference.upscaler import Recipe
 
-        def make(name: str | None) -> "Upscaler":
-            plain = replace(options, denoise=1.0, conditions=None, kernel=None, noise=None, kernel_sampling="bicubic")
+        plain = replace(options, denoise=1.0, conditions=None, kernel=None, noise=None, kernel_sampling="bicubic")
+
+        def upscaler(name: str | None) -> "Upscaler":
             return Recipe(name, plain if name == "bicubic" else options).make(listener)
 
-        listener = Counting(tell)
-        ask_for_licences(model or [], listener)
-        protocol = lr_made.protocol(lpips=lpips)
-        as_they_are = no_reference and not model
-        models = [] if as_they_are else contestants(model or [None], make, listener)
-        scales = [1] if as_they_are else list(dict.fromkeys(scale or []))
-        cases = _cases(inputs or [], hr, lr, scales, listener, blind=no_reference)
-        for rows in _by_group(cases, models, None if no_reference else protocol, listener, bar=not (quiet or as_json)):
-            result.add(rows)
-        result.finish("" if no_reference else lr_made.described(lr_is_given=lr is not None))
-    if listener.failures or not result.rows:
-        raise typer.Exit(1)
+        ask_for_licences([name for name in names if name], listener)
+        return contestants(names, upscaler, listener) if names else []
+
+    return make
 
 
 def _given(options: dict[str, bool]) -> list[str]:
@@ -210,12 +214,20 @@ def _check_pictures(inputs: list[str], hr: Path | None, lr: Path | None, making:
         raise OptionError(f"--lr is taken as it is, and {making[0]} is about LR made of HR. Leave one of them out.")
 
 
-def _check_blind(given: list[str], *, has_scale: bool, has_model: bool) -> None:
-    """Refuses what has no effect without a reference.
+def _check_measured(measured: MetricsGroup, lr_made: LrGroup, *, blind: bool, has_scale: bool, has_model: bool) -> None:
+    """Refuses what has no effect on pictures, or none without a reference.
 
     Raises:
         OptionError: so it does.
     """
+    if measured.frames is not None:
+        raise OptionError("--frames is for clips. Leave it out.")
+    names = measured.names
+    if not blind:
+        return
+    lpips = ["--lpips"] if measured.lpips else []
+    compares = [f"--metrics {name}" for name in names if name not in WITHOUT_REFERENCE]
+    given = [*lr_made.making, *lr_made.comparing, *lpips, *compares]
     if given:
         raise OptionError(f"--no-reference compares with nothing, and {given[0]} is about comparing. Leave it out.")
     if has_scale and not has_model:
@@ -252,15 +264,21 @@ def _cases(
 
 
 def _by_group(
-    cases: "list[Case]", models: "list[Contestant]", protocol: "Protocol | None", listener: "Listener", *, bar: bool
+    cases: "list[Case]",
+    models: "list[Contestant]",
+    protocol: "Protocol",
+    listener: "Listener",
+    *,
+    bar: bool,
+    blind: bool,
 ) -> "Iterator[list[Row]]":
-    """The rows of one set at one scale after the other; without a protocol there is nothing to compare with."""
+    """The rows of one set at one scale after the other; blind: there is nothing to compare with."""
     from upscale_cli.evaluation.evaluate import evaluate, evaluate_blind
 
     for (name, scale), group in itertools.groupby(cases, key=lambda case: (case.group, case.scale)):
         tracked = _tracked(list(group), f"{name} x{scale}", bar=bar)
-        if protocol is None:
-            yield list(evaluate_blind(tracked, models, listener))
+        if blind:
+            yield list(evaluate_blind(tracked, models, listener, protocol.metrics))
         else:
             yield list(evaluate(tracked, models, protocol, listener))
 
@@ -276,109 +294,3 @@ def _tracked(cases: "list[Case]", label: str, *, bar: bool) -> "Iterator[Case]":
     from rich.progress import track
 
     yield from track(cases, description=escape(label), console=console, transient=True)
-
-
-class Result:
-    """The rows, as they are wanted: tables for people, JSON lines or CSV for programs.
-
-    Raises:
-        OptionError: two things want standard output.
-        OutputError: the CSV file exists already.
-    """
-
-    def __init__(self, csv_file: str | None, *, overwrite: bool, as_json: bool, per_picture: bool) -> None:
-        if as_json and csv_file == STDOUT:
-            raise OptionError("--json and --csv - both want standard output. Give --csv a file name.")
-        self._csv, self._overwrite = csv_file, overwrite
-        self._as_json, self._per_picture = as_json, per_picture
-        self.rows: list[Row] = []
-        if csv_file not in (None, STDOUT) and not overwrite and os.path.lexists(csv_file or ""):
-            raise OutputError(f"{csv_file}: exists already. Give --overwrite to replace it, or another --csv.")
-
-    def add(self, rows: "list[Row]") -> None:
-        """One set at one scale: shown at once."""
-        from upscale_cli.evaluation.rows import means
-
-        shown = [*(rows if self._per_picture else ()), *means(rows)]
-        self.rows += shown
-        if self._as_json:
-            for row in shown:
-                event = "mean" if row.picture is None else "score"
-                print(json.dumps({"event": event, **row.as_record()}), flush=True)
-        elif self._csv != STDOUT and shown:
-            _print(table(shown))
-
-    def finish(self, convention: str) -> None:
-        """Writes what waits for the end."""
-        if self._csv == STDOUT:
-            sys.stdout.write(_as_csv(self.rows))
-        elif self._csv is not None:
-            self._write_csv(Path(self._csv))
-        if convention and self.rows and not self._as_json and self._csv != STDOUT:
-            _print(convention)
-
-    def _write_csv(self, path: Path) -> None:
-        from upscale_cli.files.atomic_file import move_into_place
-
-        part = path.with_name(f".{path.name}.part")
-        try:
-            part.write_text(_as_csv(self.rows), encoding="utf-8", newline="")
-            move_into_place(part, path, overwrite=self._overwrite)
-        except OSError as error:
-            raise OutputError(f"{path}: cannot be written ({error.strerror}). Choose another --csv.") from error
-        finally:
-            with suppress(OSError):
-                part.unlink(missing_ok=True)
-
-
-def _as_csv(rows: "Sequence[Row]") -> str:
-    """A header, then a line per row; a mean has no picture, and a figure that is not there is empty."""
-    records = [row.as_record() for row in rows]
-    names = dict.fromkeys(name for record in records for name in record)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [*names], restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(records)
-    return text.getvalue()
-
-
-def table(rows: "Sequence[Row]") -> "Table":
-    """One set at one scale; rows of pictures, if there are any, above those of means."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    first, pictures = rows[0], max(row.pictures for row in rows)
-    metrics = list(rows[-1].values)
-    has_pictures = any(row.picture is not None for row in rows)
-    scale = f" x{first.scale}" if first.scale > 1 else ""
-    title = printable(f"{first.group}{scale}, {counted(pictures, 'picture')}")
-    shown = Table(title=escape(title), title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for name in (*(["picture"] if has_pictures else []), "model"):
-        shown.add_column(name)
-    for name in (*(HEADINGS[metric] for metric in metrics), "s", "MP/s"):
-        shown.add_column(name, justify="right", no_wrap=True)
-    for row, following in itertools.zip_longest(rows, rows[1:]):
-        missing = f" ({row.pictures} of {pictures})" if row.picture is None and row.pictures < pictures else ""
-        names = [*([row.picture or "mean"] if has_pictures else []), f"{row.model}{missing}"]
-        figures = [_figure(row.values[metric], DECIMALS.get(metric, 4)) for metric in metrics]
-        speed = [_figure(row.seconds or None, 3), _figure(row.megapixels_per_second, 2)]
-        ends = following is None or following.picture != row.picture
-        shown.add_row(*map(escape, map(printable, names)), *figures, *speed, end_section=ends)
-    return shown
-
-
-def _figure(value: float | None, decimals: int) -> str:
-    return "n/a" if value is None else f"{value:.{decimals}f}"
-
-
-def _print(renderable: "Table | str") -> None:
-    """On standard output. A table is never narrower than it needs: a terminal wraps a line, but shows all of it."""
-    from rich.console import Console
-
-    wide = Console(file=sys.stdout, highlight=False, width=WIDEST)
-    if not sys.stdout.isatty():
-        wide.print(renderable)
-        return
-    narrow = Console(file=sys.stdout, highlight=False)
-    fits = isinstance(renderable, str) or wide.measure(renderable).maximum <= narrow.width
-    (narrow if fits else wide).print(renderable)

@@ -22,6 +22,7 @@ from upscale_cli.evaluation.metrics import (
     studio_luma,
     to_8_bit,
 )
+from upscale_cli.evaluation.rows import Metric
 from upscale_cli.events import Say
 from upscale_cli.frames.image import Frame
 from upscale_cli.frames.pixels import from_float, on_white, to_8_bits, white_of
@@ -53,7 +54,7 @@ class Protocol:
         exact: nothing is rounded to 8 bits, neither LR nor SR nor the luma of HR.
         jpeg: quality that LR is then compressed with, 1 to 100; None: not at all.
         border: HR pixels cut from each side before measuring; None: as many as the scale.
-        lpips: whether to measure LPIPS too.
+        metrics: what to measure besides PSNR, SSIM and MS-SSIM.
     """
 
     channels: Measured = "rgb"
@@ -63,7 +64,7 @@ class Protocol:
     exact: bool = False
     jpeg: int | None = None
     border: int | None = None
-    lpips: bool = False
+    metrics: tuple[Metric, ...] = ()
 
 
 def read_picture(path: Path, say: Say) -> Picture:

@@ -6,7 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Metric = Literal["psnr_y", "ssim_y", "ms_ssim_y", "psnr_rgb", "ssim_rgb", "lpips", "niqe"]
+Metric = Literal[
+    "psnr_y", "ssim_y", "ms_ssim_y", "psnr_rgb", "ssim_rgb", "lpips", "dists", "arniqa", "niqe", "vmaf", "vmaf_neg",
+    "xpsnr", "ssim_float",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

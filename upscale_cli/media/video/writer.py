@@ -24,6 +24,7 @@ from upscale_cli.media.video.ffmpeg import nut
 from upscale_cli.media.video.ffmpeg.binary import FFmpeg
 from upscale_cli.media.video.ffmpeg.closing import Closing
 from upscale_cli.media.video.ffmpeg.process import BUFFER_BYTES, LOG_ARGUMENTS, STALL_SECONDS, Child
+from upscale_cli.media.video.ffmpeg.raw_stream import raw_stream
 from upscale_cli.media.video.opening import input_arguments, lost_source, pictures
 from upscale_cli.media.video.programs import program_arguments
 from upscale_cli.media.video.spatial import Spatial
@@ -351,14 +352,7 @@ class VideoWriter(Closing):
 
 def _raw_stream(track: Track) -> nut.RawStream:
     """Describes to the encoder's ffmpeg the frames that it will read."""
-    raw = av.CodecContext.create("rawvideo", "w")
-    raw.width, raw.height, raw.pix_fmt = track.encoder.width, track.encoder.height, track.format.name
-    raw.time_base = track.time_base
-    raw.open()  # gives it its tag
-    return nut.RawStream(
-        tag=raw.codec_tag.encode("latin-1"), width=raw.width, height=raw.height, time_base=track.time_base,
-        rate=track.rate.limit_denominator(2**31 - 1),
-    )  # fmt: skip
+    return raw_stream(track.format, track.encoder.width, track.encoder.height, track.time_base, track.rate)
 
 
 _SIGNALS: Final = {-9: "killed", -11: "it crashed", -15: "ended from outside", -25: "File too large"}

@@ -117,6 +117,16 @@ def pixel_formats_of(path: str, encoder: str) -> tuple[str, ...]:
     return tuple(match[1].split()) if match else ()
 
 
+@functools.cache
+def filters_of(path: str) -> frozenset[str]:
+    """Names of the filters that are compiled in.
+
+    Args:
+        path: of the ffmpeg binary.
+    """
+    return frozenset(re.findall(r"^ [A-Z.]+ +(\w+) +\S+->\S+ ", ask(path, "-filters"), re.MULTILINE))
+
+
 def ask(path: str, *arguments: str, name: str | None = None) -> str:
     """What ffmpeg prints when it is asked about itself.
 

@@ -49,6 +49,7 @@ class Child:
         stall_seconds: see `STALL_SECONDS`; None never ends it (where another process sets the pace).
         environment: variables to set besides ours.
         inherited: descriptors of ours that it gets under the same numbers (not on Windows).
+        folder: where it works; None: where we do.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Child:
         stall_seconds: float | None = STALL_SECONDS,
         environment: Mapping[str, str] | None = None,
         inherited: Sequence[int] = (),
+        folder: str | None = None,
     ) -> None:
         self._on_line = on_line
         self._tail: deque[tuple[Level, str]] = deque(maxlen=_TAIL_LINES)
@@ -73,6 +75,7 @@ class Child:
             bufsize=0,
             env=_environment(environment or {}),
             pass_fds=inherited,
+            cwd=folder,
             start_new_session=sys.platform != "win32",  # Ctrl-C is ours to handle
             creationflags=_window_flags(),
         )
