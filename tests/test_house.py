@@ -20,8 +20,21 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 PACKAGE: Final = "upscale_cli"
 
 ROOMS: Final = (
-    *("__main__", "cli", "tuning", "service", "__init__", "api", "batch", "executors", "compare", "evaluation"),
-    *("export", "jobs", "inference", "models", "media", "files", "frames", "text", "events", "errors", "messages"),
+    *("__main__", "cli", "assistant", "tuning", "service", "__init__", "api", "batch", "executors", "compare"),
+    *(
+        "evaluation",
+        "export",
+        "jobs",
+        "inference",
+        "models",
+        "media",
+        "files",
+        "frames",
+        "text",
+        "events",
+        "errors",
+        "messages",
+    ),
     "_version",
 )
 """Faces first, values last. A room is a folder or a file at the top of the package, and imports from itself and from
@@ -37,7 +50,7 @@ MOST_FUNCTION_LINES: Final = 80
 """Of a function with its docstring, without its parameter list: it has fewer."""
 
 OPTIONAL: Final = (
-    *("ray", "fsspec", "s3fs", "gcsfs", "spandrel", "pillow_heif", "pyvips", "torchmetrics", "torchvision"),
+    *("ray", "fsspec", "s3fs", "gcsfs", "spandrel", "pillow_heif", "pyvips", "torchmetrics", "torchvision", "mcp"),
     *("imageio_ffmpeg", "platformdirs"),
 )
 """Libraries that may be missing, and some that are better hidden behind one file."""
@@ -197,7 +210,7 @@ def test_help_loads_neither_torch_nor_numpy() -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT, encoding="utf-8")
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
     assert f"{PACKAGE}.cli" in loaded
-    assert not loaded & {"torch", "numpy", "av", "PIL"}
+    assert not loaded & {"torch", "numpy", "av", "PIL", "mcp", "anyio"}
 
 
 # Sizes

@@ -173,7 +173,8 @@ def test_messages_name_flags_that_there_are() -> None:
 
 
 def test_messages_name_keywords_that_there_are() -> None:
-    functions = (api.upscale_file, api.upscale_video, api.upscale_folder, api.upscale_frames, Upscaler, export_model)
+    functions = (api.upscale_file, api.upscale_video, api.upscale_folder, api.upscale_frames, api.compare_files,
+                 api.evaluate_models, Upscaler, export_model)  # fmt: skip
     known = {name for function in functions for name in inspect.signature(function).parameters}
     for options in (BatchOptions, ClipOptions, DecodeOptions, EncodeOptions, PhotoOptions, Target, Protocol,
                     ServiceSettings, UpscalerOptions):  # fmt: skip
@@ -185,6 +186,8 @@ def test_messages_name_keywords_that_there_are() -> None:
 def test_wrong_options_are_named_by_a_field() -> None:
     """Those that mark none speak of what the user named, not of an option; or others mark it for them."""
     without = {
+        "assistant/allowed.py",
+        "compare/files.py",
         "compare/pairing.py",
         "inference/engine_choice.py",
         "files/work_folder.py",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from upscale_cli.events import Listener, Note, ignore, saying
+from upscale_cli.inference.model import DEFAULT_SCALE
 from upscale_cli.inference.options import UpscalerKeywords, UpscalerOptions
 from upscale_cli.inference.sizing import Target, chosen_target
 from upscale_cli.inference.upscaler import Upscaler
@@ -20,8 +21,11 @@ from upscale_cli.media.image.formats import MAX_PIXELS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from upscale_cli.compare.page import Compared
+    from upscale_cli.evaluation.rows import Row
     from upscale_cli.events import Event, FolderFinished
     from upscale_cli.executors.executor import Executor
+    from upscale_cli.jobs.expected import FilePlan
     from upscale_cli.jobs.job import Job
     from upscale_cli.jobs.video_facts import ClipOptions
     from upscale_cli.jobs.video_frames import SRFrame
@@ -155,6 +159,7 @@ def upscale_folder(
     format: str | None = None,
     overwrite: bool = False,
     skip_existing: bool = True,
+    dry_run: bool = False,
     jobs: int | None = None,
     executor: "Executor | None" = None,
     photos: PhotoOptions | None = None,
@@ -175,6 +180,7 @@ def upscale_folder(
         format: such as "png"; None: the input's.
         overwrite: do everything again, and replace outputs that exist.
         skip_existing: skip what is done by the manifest in `output`.
+        dry_run: do nothing; the listener gets a `Planned` for each source instead.
         jobs: pictures in progress at a time; None: by the machine.
         executor: runs the jobs, such as what `executors.ray.executor.open_ray_executor(address, print)` gives; it stays
             open.
@@ -201,7 +207,7 @@ def upscale_folder(
     wanted = None if scale is None and target is None else chosen_target(scale, target)
     batch = BatchOptions(
         recursive=recursive, include=tuple(include), exclude=tuple(exclude), overwrite=overwrite,
-        skip_existing=skip_existing and not overwrite,
+        skip_existing=skip_existing and not overwrite, dry_run=dry_run,
         jobs=jobs_within(jobs, is_bounded=executor is None and photos.max_memory is not None),
     )  # fmt: skip
     names = [os.fspath(source)] if isinstance(source, str | os.PathLike) else [os.fspath(one) for one in source]
@@ -260,6 +266,112 @@ def upscale_frames(
     for line in unused_by_frames(options):
         listener(Note(line))
     return sr_frames(clip, made, made.target(scale, target), options, listener)
+
+
+def plan_file(
+    source: str | os.PathLike[str],
+    output: str | os.PathLike[str] | None = None,
+    scale: float | None = None,
+    *,
+    target: Target | None = None,
+    model: str | os.PathLike[str] | None = None,
+    format: str | None = None,
+    photos: PhotoOptions | None = None,
+    clips: "ClipOptions | None" = None,
+    listener: Listener = ignore,
+    **options: Unpack[UpscalerKeywords],
+) -> "FilePlan":
+    """What would become of a photo, a clip or a comic book, and what it is likely to take; nothing is upscaled.
+
+    Args: as those of `upscale_file` and `upscale_video`.
+
+    Raises:
+        UpscaleError: with one line for the user: it could not be done.
+    """
+    from upscale_cli.jobs.expected import FilePlan, plan_of
+    from upscale_cli.jobs.plan import Planner
+    from upscale_cli.jobs.video_facts import ClipOptions
+
+    wanted = None if scale is None and target is None else chosen_target(scale, target)
+    naming = Naming(None if output is None else os.fspath(output), format, wanted)
+    given, clip_options = Input(os.fspath(source)), clips or ClipOptions()
+    planner = Planner(naming, photos or PhotoOptions(), lambda: clip_options, UpscalerOptions(**options), listener)
+    name = None if model is None else os.fspath(model)
+    (order,) = planner.order([given], [name])
+    overwrite = clip_options.overwrite if given.is_clip else planner.photos.overwrite
+    made: FilePlan = plan_of(planner.prepare(planner.open(order), Outputs([given], overwrite=overwrite)))
+    return made
+
+
+def compare_files(
+    files: Sequence[str | os.PathLike[str]],
+    output: str | os.PathLike[str] | None = None,
+    *,
+    hr: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+    listener: Listener = ignore,
+) -> "Compared":
+    """Compares pictures or folders of them in one web page, two clips side by side in one clip.
+
+    Args:
+        files: before and after, or more.
+        output: a file or a folder; None: next to the last of them.
+        hr: the reference to measure by, or a folder of them.
+        overwrite: replace an output that exists.
+        listener: receives every event (see `upscale_cli.events`).
+
+    Returns:
+        What is in it, and how alike the versions are (PSNR, SSIM).
+
+    Raises:
+        UpscaleError: with one line for the user.
+    """
+    from upscale_cli.compare.files import compare_files as compare
+
+    reference = None if hr is None else Path(hr)
+    place = None if output is None else os.fspath(output)
+    return compare([Path(file) for file in files], place, reference, overwrite=overwrite, listener=listener)
+
+
+def evaluate_models(
+    hr: Sequence[str | os.PathLike[str]],
+    models: Sequence[str | os.PathLike[str]] = (),
+    *,
+    lr: str | os.PathLike[str] | None = None,
+    scales: Sequence[int] = (),
+    listener: Listener = ignore,
+    **options: Unpack[UpscalerKeywords],
+) -> "Iterator[Row]":
+    """Measures how well models upscale, as `upscale eval` does: HR is shrunk, upscaled again and compared.
+
+    Args:
+        hr: folders of HR pictures, or pictures.
+        models: names or checkpoint files; (): the best on this machine. Bicubic is always measured too.
+        lr: of one folder or picture of HR: the LR pictures, instead of those made of HR.
+        scales: HR pixels per LR pixel; (): 4, or with `lr` by the sizes.
+        listener: receives every event (see `upscale_cli.events`), `Failed` for what is left out.
+        options: of `Upscaler`: device, precision, tile, ...
+
+    Yields:
+        A row for each picture by each model, as they come; `evaluation.rows.means` makes the table of them.
+
+    Raises:
+        UpscaleError: with one line for the user, where it is wrong for all pictures.
+    """
+    from upscale_cli.evaluation.cases import cases_of, find_sets, pair_cases
+    from upscale_cli.evaluation.contestants import contestants
+    from upscale_cli.evaluation.evaluate import evaluate
+    from upscale_cli.evaluation.reference import Protocol
+    from upscale_cli.inference.upscaler import Recipe
+
+    how, names = UpscalerOptions(**options), [os.fspath(model) for model in models]
+    made = contestants(names or [None], lambda name: Recipe(name, how).make(listener), listener)
+    if lr is None:
+        cases = cases_of(find_sets([os.fspath(one) for one in hr], listener), scales or [DEFAULT_SCALE])
+    else:
+        (folder,) = hr
+        cases = pair_cases(Path(folder), Path(lr), scales, listener)
+    return evaluate(cases, made, Protocol(), listener)
 
 
 def _for_clip(

@@ -345,15 +345,15 @@ def _rewritten(value: Any, write: Callable[[str], str]) -> Any:
 def as_record(event: Event) -> dict[str, Any]:
     """For programs that read JSON: {"event": "started", ...fields}."""
     name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(event).__name__).lower()
-    return {"event": name, **{key: _encodable(value) for key, value in dataclasses.asdict(event).items()}}
+    return {"event": name, **{key: encodable(value) for key, value in dataclasses.asdict(event).items()}}
 
 
-def _encodable(value: Any) -> Any:
+def encodable(value: Any) -> Any:
     """Names of files may hold bytes that are no text; JSON may not."""
     if isinstance(value, dict):
-        return {key: _encodable(item) for key, item in value.items()}
+        return {key: encodable(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_encodable(item) for item in value]
+        return [encodable(item) for item in value]
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 

@@ -20,7 +20,7 @@ once the text is a `Message`, which is what goes to other processes."""
 
 _MARKED: Final = re.compile(f"{MARK}(.*?){MARK}", re.DOTALL)
 
-WORDS: Final = {"verbose": "its traceback"}
+WORDS: Final = {"verbose": "its traceback", "folder": "a folder"}
 """For Python: of what only the command line has an option for."""
 
 

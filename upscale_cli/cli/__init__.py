@@ -1,5 +1,5 @@
 """Options in, exit code out. `upscale INPUT...` is the main verb; the others: tune, bench, models, eval, compare,
-export, serve, doctor.
+export, serve, mcp, doctor.
 
 One file per verb, and each imports what it calls inside its function: neither torch nor numpy is needed for `--help`.
 """
@@ -21,6 +21,7 @@ from upscale_cli.cli.options import Json
 from upscale_cli.cli.verb_compare import compare
 from upscale_cli.cli.verb_eval import evaluate
 from upscale_cli.cli.verb_export import export
+from upscale_cli.cli.verb_mcp import mcp
 from upscale_cli.cli.verb_models import models_app
 from upscale_cli.cli.verb_serve import serve
 from upscale_cli.cli.verb_tune import bench, tune
@@ -45,6 +46,7 @@ app.command("export", cls=Verb)(export)
 app.command("tune", cls=Verb)(tune)
 app.command("bench", cls=Verb)(bench)
 app.command("serve", cls=Verb)(serve)
+app.command("mcp", cls=Verb)(mcp)
 app.add_typer(models_app, name="models")
 
 

@@ -13,7 +13,7 @@ from upscale_cli.errors import OptionError, printable
 
 VERBS: Final = {
     "eval": "upscale eval", "compare": "upscale compare", "models": "upscale models list", "doctor": "upscale doctor",
-    "export": "upscale export", "tune": "upscale tune", "bench": "upscale bench",
+    "export": "upscale export", "tune": "upscale tune", "bench": "upscale bench", "mcp": "upscale mcp",
     "list": "upscale models list", "archs": "upscale models archs",
     "info": "upscale models info", "fetch": "upscale models fetch", "verify": "upscale models verify",
     "path": "upscale models path", "search": "upscale models search",

@@ -10,14 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from upscale_cli.cli.lines import put_error
-from upscale_cli.errors import InputError, OptionError, OutputError, printable
+from upscale_cli.errors import printable
 
 if TYPE_CHECKING:
     from upscale_cli.compare.page import Compared, Measured
-    from upscale_cli.compare.pairing import Kind, Subject, Unpaired
-    from upscale_cli.events import Listener
-
-PAGE_ENDINGS = (".html", ".htm")
 
 
 def compare(
@@ -49,98 +45,22 @@ def compare(
     [bold]upscale compare photo.jpg photo_4x.jpg[/bold], [bold]upscale compare lr/ sr/ --hr hr/ -o set5.html[/bold]
     """
     from upscale_cli.cli.console import listening
-    from upscale_cli.compare.pairing import common_kind
+    from upscale_cli.compare.files import compare_files, kind_together
     from upscale_cli.jobs.checks import check_web
 
     check_web(*inputs, *([hr] if hr is not None else []))
     paths = [Path(name) for name in inputs]
     reference = Path(hr) if hr is not None else None
-    if len(paths) + (reference is not None) < 2:
-        raise OptionError(f"{inputs[0]} alone cannot be compared. Name a second file or folder, or give --hr.")
-    kind = common_kind([*paths, *([reference] if reference is not None else [])])
-    if kind == "clip" and len(paths) != 2:
-        raise OptionError(f"{len(paths)} clips do not fit side by side. Name two.")
-    if kind == "clip" and reference is not None:
-        raise OptionError(f"--hr {hr}: is for pictures. Leave it out for clips.")
+    kind_together(paths, reference)
     with listening(as_json=as_json, quiet=quiet) as listener:
-        place = output_path(kind, paths, output)
-        check_place(place, [*paths, *([reference] if reference is not None else [])])
-        unpaired: tuple[Unpaired, ...] = ()
-        if kind == "clip":
-            from upscale_cli.compare.video_side_by_side import write_clip
-
-            compared = write_clip(paths[0], paths[1], place, overwrite=overwrite, listener=listener)
-        else:
-            compared, unpaired = _page(kind, paths, reference, place, listener, overwrite=overwrite)
-        failed = _told(compared, unpaired, listener)
+        compared = compare_files(paths, output, reference, overwrite=overwrite, listener=listener)
     show(compared, as_json=as_json, quiet=quiet)
     if open_it:
         import webbrowser
 
-        webbrowser.open(place.absolute().as_uri())
-    if failed:
+        webbrowser.open(Path(compared.output).absolute().as_uri())
+    if compared.failed or compared.unpaired:
         raise typer.Exit(1)
-
-
-def output_path(kind: "Kind", paths: list[Path], output: str | None) -> Path:
-    """Where the result goes.
-
-    Raises:
-        OptionError: standard output, or a name of another kind of file.
-    """
-    last = paths[-1]
-    stem = last.absolute().name if kind == "folder" else paths[0].stem
-    default = f"{stem}_compare{'.mp4' if kind == 'clip' else '.html'}"
-    if output is None:
-        return last.absolute().parent / default if kind == "folder" else last.with_name(default)
-    if output == "-":
-        raise OptionError("-o -: the result has to be a file. Name one.")
-    if output.endswith(("/", "\\")) or Path(output).is_dir():
-        return Path(output) / default
-    if kind != "clip" and not output.lower().endswith(PAGE_ENDINGS):
-        raise OptionError(f"-o {output}: pictures are compared in a web page. Give it a name in .html.")
-    return Path(output)
-
-
-def check_place(place: Path, inputs: list[Path]) -> None:
-    """Refuses to write over what is compared.
-
-    Raises:
-        OutputError: the output is one of the inputs.
-    """
-    for path in inputs:
-        if place.exists() and path.exists() and place.samefile(path):
-            raise OutputError(f"{place}: is an input, and inputs are never overwritten. Choose another -o.")
-
-
-def _page(
-    kind: "Kind", paths: list[Path], reference: Path | None, place: Path, listener: "Listener", *, overwrite: bool
-) -> "tuple[Compared, tuple[Unpaired, ...]]":
-    from upscale_cli.compare.page import write_page
-    from upscale_cli.compare.pairing import subject_of_files, subjects_of_folders
-    from upscale_cli.events import saying
-
-    subjects: tuple[Subject, ...]
-    unpaired: tuple[Unpaired, ...] = ()
-    if kind == "folder":
-        subjects, unpaired = subjects_of_folders(paths, reference)
-    else:
-        subjects = (subject_of_files(paths, reference),)
-    if not subjects:
-        folders = " and ".join(printable(str(path)) for path in paths)
-        raise InputError(f"{folders} have no picture in common: {unpaired[0].file}: {unpaired[0].why}")
-    return write_page(subjects, place, overwrite=overwrite, say=saying(listener)), unpaired
-
-
-def _told(compared: "Compared", unpaired: "tuple[Unpaired, ...]", listener: "Listener") -> int:
-    """Names what is not in the result; gives how many."""
-    from upscale_cli.events import Failed
-
-    for one in unpaired:
-        listener(Failed(one.file, one.why))
-    for name, why in compared.failed:
-        listener(Failed(name, why))
-    return len(unpaired) + len(compared.failed)
 
 
 def show(compared: "Compared", *, as_json: bool, quiet: bool) -> None:

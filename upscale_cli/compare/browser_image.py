@@ -63,7 +63,20 @@ def load(version: Version, say: Callable[[str], None]) -> Picture:
     Raises:
         InputError: it cannot be read, or is larger than a browser shows.
     """
-    with ImageReader(version.source, say=say) as reader:
+    info, frame, profile = as_shown(version.source, say)
+    native = _native(version.source, info)
+    if native is not None:
+        return Picture(version, frame, profile, _NATIVE[info.format], native)
+    return Picture(version, frame, profile, _NATIVE["PNG"], _png(frame, profile))
+
+
+def as_shown(source: Path | bytes, say: Callable[[str], None]) -> tuple[PhotoInfo, Frame, bytes | None]:
+    """What the file says of itself, its first picture in 8 bits, upright, "L", "LA", "RGB" or "RGBA", and its profile.
+
+    Raises:
+        InputError: as `load`.
+    """
+    with ImageReader(source, say=say) as reader:
         info = reader.info
         if max(info.width, info.height) > MAX_SIDE or info.width * info.height > MAX_PIXELS:
             raise InputError(
@@ -76,10 +89,7 @@ def load(version: Version, say: Callable[[str], None]) -> Picture:
     colour = Metadata(icc=info.metadata.icc)  # the rest stays out of the page, which needs no note
     frame, metadata = fitted(frame, colour, PAGE, Notes(say, info.name))
     profile = metadata.icc if metadata.icc and icc.space(metadata.icc) == frame.layout.removesuffix("A") else None
-    native = _native(version.source, info)
-    if native is not None:
-        return Picture(version, frame, profile, _NATIVE[info.format], native)
-    return Picture(version, frame, profile, _NATIVE["PNG"], _png(frame, profile))
+    return info, frame, profile
 
 
 def _native(source: Path | bytes, info: PhotoInfo) -> bytes | None:

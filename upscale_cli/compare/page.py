@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from upscale_cli.compare.browser_image import Picture, load
 from upscale_cli.compare.measure import Likeness, likeness
-from upscale_cli.compare.pairing import Subject
+from upscale_cli.compare.pairing import Subject, Unpaired
 from upscale_cli.errors import InputError, OutputError, UpscaleError, printable
 from upscale_cli.files.atomic_file import OutputFile, Stream
 from upscale_cli.messages import marked
@@ -54,6 +54,7 @@ class Compared:
         size: bytes of the file.
         measured: what could be measured, picture by picture.
         failed: pictures that are not in it, and why.
+        unpaired: files without a partner, of folders.
     """
 
     output: str
@@ -62,10 +63,16 @@ class Compared:
     seconds: float
     measured: tuple[Measured, ...] = ()
     failed: tuple[tuple[str, str], ...] = ()
+    unpaired: tuple[Unpaired, ...] = ()
 
 
 def write_page(
-    subjects: Sequence[Subject], output: Path, *, overwrite: bool = False, say: Say = lambda _: None
+    subjects: Sequence[Subject],
+    output: Path,
+    *,
+    overwrite: bool = False,
+    say: Say = lambda _: None,
+    before_each: Callable[[], None] = lambda: None,
 ) -> Compared:
     """Writes the page that compares the versions of some pictures.
 
@@ -73,6 +80,7 @@ def write_page(
         subjects: the pictures, in the order they are shown.
         output: an .html file; nothing stands there before it is whole.
         say: gets what the user should know, in one line each.
+        before_each: is called before each picture, and before the page gets its name; what it raises ends the run.
 
     Returns:
         What is in it. Of several pictures those that cannot be compared are left out, and named in `failed`.
@@ -89,6 +97,7 @@ def write_page(
     with OutputFile(output, overwrite=overwrite) as stream:
         stream.write(template.head)
         for subject in subjects:
+            before_each()
             try:
                 pictures = _loaded(subject, say)
             except UpscaleError as error:
@@ -102,6 +111,7 @@ def write_page(
             _write_pictures(stream, pictures, len(entries) - 1, output)
         if not entries:
             raise InputError(f"none of the {len(subjects)} pictures can be compared; the first: {marked(failed[0][1])}")
+        before_each()
         stream.write(template.tail(entries))
         size = stream.tell()
     return Compared(str(output), len(entries), size, time.perf_counter() - begin, tuple(measured), tuple(failed))

@@ -122,6 +122,22 @@ class Work(Protocol[Result_co]):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a job is likely to take, as far as that is known before it is run.
+
+    Attributes:
+        seconds: of work on this machine, by the pace of a small window; 0 where that is too little to be worth trying,
+            None where unknown.
+        memory: bytes of host memory at the worst moment, None where unknown; of a picture in bands, the least.
+        in_bands: memory does not hold the picture as a whole.
+    """
+
+    seconds: float | None = None
+    memory: int | None = None
+    in_bands: bool = False
+
+
 class Job(Work[str], Protocol):
     """One source and one output. What `run` gives is what the source has lost, in words; "" for nothing.
 
@@ -140,6 +156,13 @@ class Job(Work[str], Protocol):
     def megapixels(self) -> float: ...
     @property
     def fills_machine(self) -> bool: ...
+
+    def expected(self, upscaler: "Upscaler") -> Expected:
+        """What it is likely to take; loads nets, and fetches those that are not here.
+
+        Raises:
+            UpscaleError: it cannot be done: neither memory nor bands hold the result, for one.
+        """
 
     def replacing(self) -> Self:
         """The same job, and its output takes the place of what is there."""
@@ -179,6 +202,9 @@ class UndividedJob:
 
     def divided(self) -> None:
         return None
+
+    def expected(self, upscaler: "Upscaler") -> Expected:  # noqa: ARG002
+        return Expected()
 
     def check_machine(self) -> None:
         pass

@@ -15,6 +15,13 @@ LONG_CLIP_SECONDS: Final = 48 * 3600
 """A clip that is expected to take longer is asked about. A film takes a night on many a machine: that is no mistake."""
 
 
+def expected_seconds(plan: ClipPlan) -> float | None:
+    """How long a clip is likely to take on a CPU; None on a GPU, and where nothing says how many frames there are."""
+    if plan.frames is None or plan.streams[0].upscaler.device.type != "cpu":
+        return None
+    return plan.frames / len(plan.streams) * sum(planned.upscaler.expected_seconds() for planned in plan.streams)
+
+
 def check_clip_length(job: VideoFacts, plan: ClipPlan, say: Say) -> None:
     """Says how long a clip is expected to take, where that is hours, and refuses days of work that a power cut would
     end, unless the user has said yes. With `resume` nothing is lost, so nothing is asked.
@@ -28,8 +35,8 @@ def check_clip_length(job: VideoFacts, plan: ClipPlan, say: Say) -> None:
     frames = (plan.frames or 0) / len(plan.streams)
     if job.is_clocked or not isinstance(job.output, Path) or pixels * frames < WORTH_TIMING_PIXELS:
         return
-    seconds = frames * sum(planned.upscaler.expected_seconds() for planned in plan.streams)
-    if seconds <= LONG_SECONDS:
+    seconds = expected_seconds(plan)
+    if seconds is None or seconds <= LONG_SECONDS:
         return
     device = plan.streams[0].upscaler.device.type.upper()
     expected = f"{job.clip.name}: {plan.frames:,} frames are expected to take {duration(seconds)} on this {device}"

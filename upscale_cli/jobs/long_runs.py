@@ -45,7 +45,7 @@ def check_length(name: str, info: PhotoInfo, plan: Plan, upscaler: Upscaler, fra
             f"{name}: {plan.width} x {plan.height} pixels are {pixels / 1e9:,.0f} gigapixels, "
             f"more than {LARGE_PIXELS / 1e9:.0f}. {remedy}"
         )
-    seconds = upscaler.expected_seconds(_like(info), plan) * frames
+    seconds = upscaler.expected_seconds(like(info), plan) * frames
     if seconds > LONG_SECONDS:
         raise OutputError(
             f"{name}: {plan.width} x {plan.height} pixels are expected to take {duration(seconds)} on this "
@@ -53,7 +53,7 @@ def check_length(name: str, info: PhotoInfo, plan: Plan, upscaler: Upscaler, fra
         )
 
 
-def _like(info: PhotoInfo) -> RowReader:
+def like(info: PhotoInfo) -> RowReader:
     """A picture of that size and kind, of which no pixel is known."""
 
     def begin(_: int) -> Iterator[Pixels]:

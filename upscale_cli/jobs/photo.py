@@ -35,8 +35,8 @@ from upscale_cli.jobs.carried import Told, report_carried_of_picture
 from upscale_cli.jobs.fingerprint import digest, keep_engines, requested_options
 from upscale_cli.jobs.finished_jobs import remember, was_finished
 from upscale_cli.jobs.found_kernel import FoundKernel
-from upscale_cli.jobs.job import PhotoOptions, UndividedJob, sr_size
-from upscale_cli.jobs.long_runs import check_length
+from upscale_cli.jobs.job import Expected, PhotoOptions, UndividedJob, sr_size
+from upscale_cli.jobs.long_runs import check_length, like
 from upscale_cli.jobs.photo_progress import PhotoProgress
 from upscale_cli.media.image.formats import Format, check_size
 from upscale_cli.media.image.metadata import PhotoInfo
@@ -97,6 +97,15 @@ class PhotoJob(UndividedJob):
             pyramid=self.options.pyramid,
             say=say,
         )
+
+    def expected(self, upscaler: Upscaler) -> Expected:
+        with ImageReader(self.source, max_pixels=self.options.max_pixels, bands=self.options.bands) as reader:
+            info = reader.info
+            plan = upscaler.plan(info.width, info.height, self.target)
+            bands = check_room(self, reader, plan, upscaler)
+        seconds = upscaler.expected_seconds(like(info), plan) * self.frames
+        needed = memory_needed(info, plan, self.format, self.frames, wrap=upscaler.wrap)
+        return Expected(seconds, needed if bands is None else bands.needed, bands is not None)
 
     def run(self, upscaler: Upscaler, listener: Listener = ignore) -> str:
         """Upscales it.

@@ -19,8 +19,8 @@ from upscale_cli.frames.video import VideoFrame
 from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.jobs.carried import Told, report_carried_of_clip
 from upscale_cli.jobs.frame_queue import Tally, capacity, flow
-from upscale_cli.jobs.job import Submit
-from upscale_cli.jobs.long_clips import check_clip_length
+from upscale_cli.jobs.job import Expected, Submit
+from upscale_cli.jobs.long_clips import check_clip_length, expected_seconds
 from upscale_cli.jobs.picture_output import PictureWriter
 from upscale_cli.jobs.preview import preview_part
 from upscale_cli.jobs.realtime import PATIENCE_SECONDS, Gate, Pacer
@@ -47,6 +47,9 @@ class VideoJob(VideoFacts):
     def run(self, upscaler: Upscaler, listener: Listener = ignore) -> str:
         """As `run_clip`."""
         return run_clip(self, upscaler, listener).damage
+
+    def expected(self, upscaler: Upscaler) -> Expected:
+        return Expected(expected_seconds(plan_clip(self, upscaler, lambda _: None)))
 
     def divided(self) -> "DividedVideo | None":
         return DividedVideo(self) if is_worth_dividing(self) else None

@@ -1,6 +1,6 @@
 """The upscaled frames of a clip as values, for programs that do something else with them than write a file."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
@@ -75,7 +75,7 @@ class SRFrame:
 
 def sr_frames(
     clip: Clip, upscaler: Upscaler, target: Target, options: ClipOptions, listener: Listener
-) -> Iterator[SRFrame]:
+) -> Generator[SRFrame, None, None]:
     """The upscaled frames of a clip's chosen stream as they come, in the order they are shown; damage is a note.
 
     Raises:

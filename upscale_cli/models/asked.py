@@ -8,6 +8,7 @@ soft.pth:0.7,sharp.pth:0.3          one net whose weights lie between those of t
 import math
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -66,9 +67,18 @@ def asked(given: str) -> tuple[Part, ...]:
 
 def absolute(given: str) -> str:
     """The same with absolute paths, for processes with another current folder."""
+    return with_paths(given, lambda path: os.path.abspath(Path(path).expanduser()))
+
+
+def with_paths(given: str, change: Callable[[str], str]) -> str:
+    """The same with every path of a checkpoint changed; names stay.
+
+    >>> with_paths("espcn+a.pth:0.7,b.pth:0.3", lambda path: f"nets/{path}")
+    'espcn+nets/a.pth:0.7,nets/b.pth:0.3'
+    """
 
     def moved(name: str) -> str:
-        return os.path.abspath(Path(name).expanduser()) if is_checkpoint_path(name) else name
+        return change(name) if is_checkpoint_path(name) else name
 
     return JOINS.join(
         ",".join(f"{moved(name)}:{weight!r}" for name, weight in zip(part.names, part.weights, strict=True))
