@@ -21,21 +21,8 @@ PACKAGE: Final = "upscale_cli"
 
 ROOMS: Final = (
     *("__main__", "cli", "assistant", "tuning", "service", "__init__", "api", "batch", "executors", "compare"),
-    *(
-        "evaluation",
-        "export",
-        "jobs",
-        "inference",
-        "models",
-        "media",
-        "files",
-        "frames",
-        "text",
-        "events",
-        "errors",
-        "messages",
-    ),
-    "_version",
+    *("evaluation", "export", "jobs", "inference", "models", "media", "files", "frames", "text", "events"),
+    *("errors", "messages", "_version"),
 )
 """Faces first, values last. A room is a folder or a file at the top of the package, and imports from itself and from
 those that come later."""

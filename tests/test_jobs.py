@@ -18,7 +18,7 @@ from upscale_cli.inference.options import UpscalerOptions
 from upscale_cli.inference.sizing import Target
 from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.jobs.inputs import Input
-from upscale_cli.jobs.job import Job, PhotoOptions, sr_size
+from upscale_cli.jobs.job import Expected, Job, PhotoOptions, sr_size
 from upscale_cli.jobs.naming import Naming
 from upscale_cli.jobs.object_job import ObjectJob, prepare_object
 from upscale_cli.jobs.outputs import Outputs
@@ -144,6 +144,9 @@ class Toy:
 
     def divided(self) -> None:
         return None
+
+    def expected(self, upscaler: Upscaler) -> Expected:  # noqa: ARG002
+        return Expected()
 
     def check_machine(self) -> None: ...
 

@@ -173,7 +173,7 @@ def test_the_time_is_that_of_the_net(photo: Path) -> None:
     upscaler = Upscaler("espcn", device="cpu")
     with ImageReader(photo) as reader:
         plan = upscaler.plan(reader.info.width, reader.info.height, Target(scale=16))
-        assert upscaler.tile_count(long_runs._like(reader.info), plan) == upscaler.tile_count(next(iter(reader)), plan)
+        assert upscaler.tile_count(long_runs.like(reader.info), plan) == upscaler.tile_count(next(iter(reader)), plan)
 
 
 # What killed runs leave
