@@ -1,5 +1,7 @@
 """The service over HTTP, in this process: jobs in, results out, errors as problems."""
 
+import base64
+import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +15,13 @@ pytest.importorskip("fastapi", reason="the extra [serve] is not installed")
 pytest.importorskip("uvicorn", reason="the extra [serve] is not installed")
 
 from fastapi.testclient import TestClient
+from starlette.responses import PlainTextResponse
 
+from upscale_cli.errors import OptionError, OutputError
 from upscale_cli.service.app import create_app
+from upscale_cli.service.guard import COOKIE, Guard, session_of
+from upscale_cli.service.hub import Subscription, Told
+from upscale_cli.service.request import WITHHELD, described, parsed, request_of
 from upscale_cli.service.service import Service
 from upscale_cli.service.settings import ServiceSettings
 
@@ -36,19 +43,25 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory, pictures: Path) -> Service:
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Of workers, which are processes of their own: the user's files play no part there either."""
+    folder = tmp_path_factory.mktemp("user")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"):
+            patch.setenv(name, str(folder / name.lower()))
+        patch.setenv("UPSCALE_OFFLINE", "1")
+        patch.setenv("UPSCALE_ENGINE", "torch")
+        yield
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory, pictures: Path, environment: None) -> Service:  # noqa: ARG001
     """With one worker."""
-    return Service(
-        ServiceSettings(
-            data=tmp_path_factory.mktemp("data"),
-            device=("cpu",),
-            engine="torch",
-            jobs=2,
-            allow_folder=(pictures,),
-            max_upload=200_000,
-            min_free=0,
-        )
-    )
+    settings = ServiceSettings(
+        data=tmp_path_factory.mktemp("data"), device=("cpu",), engine="torch", jobs=2, allow_folder=(pictures,),
+        max_upload=200_000, min_free=0, max_streams=3, max_pixels=2000,
+    )  # fmt: skip
+    return Service(settings)
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +71,11 @@ def client(service: Service) -> Iterator[TestClient]:
         yield client
 
 
-def sent(client: TestClient, path: Path, options: dict[str, Any] | None = None, **headers: str) -> dict[str, Any]:
+def sent(
+    client: TestClient, path: Path, options: dict[str, Any] | None = None, key: str | None = None
+) -> dict[str, Any]:
     """A job for a file."""
+    headers = {"Idempotency-Key": key} if key else {}
     with path.open("rb") as file:
         answer = client.post(
             "/api/jobs", files={"file": (path.name, file)}, data={"options": json.dumps(options or OPTIONS)},
@@ -69,6 +85,16 @@ def sent(client: TestClient, path: Path, options: dict[str, Any] | None = None, 
     job: dict[str, Any] = answer.json()
     assert answer.headers["location"] == f"/api/jobs/{job['id']}"
     return job
+
+
+def problem(answer: Any, status: int) -> str:
+    """What an answer says that is a problem."""
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json"), answer.text
+    body: dict[str, Any] = answer.json()
+    assert body["status"] == status
+    assert body["title"]
+    assert "\n" not in body["detail"]
+    return str(body["detail"])
 
 
 def ended(client: TestClient, id: str) -> dict[str, Any]:
@@ -98,3 +124,267 @@ def test_a_photo_comes_back_as_the_command_line_makes_it(
     part = client.get(f"/api/jobs/{job['id']}/result", headers={"Range": "bytes=5-9"})
     assert (part.status_code, part.content) == (206, result.content[5:10])
     assert client.get(f"/api/jobs/{job['id']}/input").content == (pictures / "a.png").read_bytes()
+
+
+def test_what_fails_says_why_and_goes_again(client: TestClient, service: Service, pictures: Path) -> None:
+    job = ended(client, sent(client, pictures / "none.png")["id"])
+    assert (job["state"], job["result_name"]) == ("failed", "")
+    assert job["message"].startswith("none.png: ")
+    assert str(service.settings.data) not in json.dumps(job)
+    assert "no result" in problem(client.get(f"/api/jobs/{job['id']}/result"), 409)
+    again = client.post(f"/api/jobs/{job['id']}/retry")
+    assert again.json()["state"] in ("queued", "running")
+    assert ended(client, job["id"])["state"] == "failed"
+    assert "only one that has failed" in problem(client.post(f"/api/jobs/{sent_done(client, pictures)}/retry"), 409)
+    assert client.delete(f"/api/jobs/{job['id']}").status_code == 204
+    assert not service.folders.job(job["id"]).exists()
+    problem(client.get(f"/api/jobs/{job['id']}"), 404)
+
+
+def sent_done(client: TestClient, pictures: Path) -> str:
+    """A job that has a result; always the same one."""
+    return str(ended(client, sent(client, pictures / "a.png", key="done")["id"])["id"])
+
+
+def test_a_request_that_comes_twice_is_one_job(client: TestClient, pictures: Path) -> None:
+    assert sent_done(client, pictures) == sent_done(client, pictures)
+
+
+def test_an_input_below_an_allowed_folder_is_taken_and_no_other(
+    client: TestClient, pictures: Path, tmp_path: Path
+) -> None:
+    job = ended(client, client.post("/api/jobs", json={"input": {"path": "b.jpg"}, **OPTIONS}).json()["id"])
+    assert (job["state"], job["result_name"]) == ("done", "b_2x.jpg")
+    (tmp_path / "c.png").write_bytes((pictures / "a.png").read_bytes())
+    outside = (str(tmp_path / "c.png"), f"../{tmp_path.name}/c.png", "/etc/passwd", "none", "a.png\0", "")
+    for path in outside[:-1]:
+        assert "no such file" in problem(client.post("/api/jobs", json={"input": {"path": path}}), 403)
+    problem(client.post("/api/jobs", json={"input": {"path": outside[-1]}}), 422)
+
+
+REFUSED: list[tuple[dict[str, Any] | str, str]] = [
+    ({"model": "/etc/passwd"}, "model = '/etc/passwd' is not known here"),
+    ({"model": "omdb:4x-UltraSharp"}, "is not known here"),
+    ({"net": {"overlap": 9, "tile": 8}}, "net.overlap"),
+    ({"net": {"device": "cuda"}}, "net.device: Extra inputs are not permitted"),
+    ({"net": {"mask": "/etc/passwd"}}, "net.mask: Extra inputs"),
+    ({"clip": {"encode": {"extra": [["stats", "/tmp/x"]]}}}, "clip.encode.extra: Extra inputs"),
+    ({"photo": {"quality": 101}}, "photo.quality = 101 is out of range"),
+    ({"target": {"scale": 2, "long_side": 4}}, "exclude each other"),
+    ({"target": {"scale": "much"}}, "target.scale: "),
+    ("{", "Invalid JSON"),
+]
+
+
+@pytest.mark.parametrize(("options", "why"), REFUSED, ids=[why[:20] for _, why in REFUSED])
+def test_wrong_options_name_their_field(client: TestClient, options: dict[str, Any] | str, why: str) -> None:
+    text = options if isinstance(options, str) else json.dumps(options)
+    answer = client.post("/api/jobs", files={"file": ("a.png", b"x")}, data={"options": text})
+    assert why in problem(answer, 422)
+
+
+def test_what_is_no_upload_is_refused_and_leaves_nothing(client: TestClient, service: Service) -> None:
+    def form(*parts: bytes, end: bytes = b"--x--\r\n") -> Any:
+        kind = {"Content-Type": "multipart/form-data; boundary=x"}
+        return client.post("/api/jobs", content=b"".join(parts) + end, headers=kind)
+
+    file = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n%s\r\n'
+    jobs = client.get("/api/jobs").json()["jobs"]
+    assert "breaks off" in problem(form(file % b"abc", end=b""), 400)
+    assert "damaged" in problem(form(b"--y\r\n"), 400)
+    assert "more than one" in problem(form(file % b"a", file % b"b"), 400)
+    assert "file: is missing" in problem(
+        form(b'--x\r\nContent-Disposition: form-data; name="options"\r\n\r\n{}\r\n'), 422
+    )
+    assert "200,000" in problem(form(file % bytes(200_001)), 413)
+    problem(form(file.replace(b"a.png", b"a" * 20_000) % b""), 400)
+    assert "no form" in problem(client.post("/api/jobs", content=b"abc"), 415)
+    assert ".exe" in problem(client.post("/api/jobs", files={"file": ("../a.exe", b"x")}), 415)
+    assert client.get("/api/jobs").json()["jobs"] == jobs
+    assert [*service.folders.uploads.iterdir()] == []
+
+
+def test_a_name_never_becomes_a_path(client: TestClient, service: Service, pictures: Path) -> None:
+    data = (pictures / "a.png").read_bytes()
+    names = {
+        "../../../../tmp/x.png": "x.png",
+        "C:\\a\\b.PNG": "b.PNG",
+        "/etc/a\nb.png": "a_b.png",
+        "é" * 300 + ".png": "é" * 196 + ".png",
+    }
+    for name, shown in names.items():
+        job = client.post("/api/jobs", files={"file": ("a.png", data)}, data={"options": json.dumps(OPTIONS)})
+        assert job.status_code == 201
+        from upscale_cli.service.folders import shown_name
+
+        assert shown_name(name) == shown
+        assert [*service.folders.job(job.json()["id"]).glob("input.*")]
+
+
+def test_a_bomb_is_refused_by_its_header(client: TestClient, tmp_path: Path) -> None:
+    Image.new("RGB", (60, 60)).save(tmp_path / "large.png")
+    job = ended(client, sent(client, tmp_path / "large.png")["id"])
+    assert (job["state"], "2,000" in job["message"]) == ("failed", True)
+
+
+def test_a_job_that_runs_is_dropped_and_leaves_nothing(client: TestClient, service: Service, pictures: Path) -> None:
+    job = sent(client, pictures / "a.png", {"model": "espcn", "target": {"scale": 64}, "net": {"tile": 8}})
+    with client.stream("GET", f"/api/jobs/{job['id']}/events") as stream:
+        for line in stream.iter_lines():
+            if line == "event: progress":
+                break
+    assert client.post(f"/api/jobs/{job['id']}/cancel").status_code == 200
+    cancelled = ended(client, job["id"])
+    assert (cancelled["state"], cancelled["message"]) == ("cancelled", "")
+    assert [path.name for path in service.folders.job(job["id"]).iterdir()] == ["input.png"]
+    assert client.post(f"/api/jobs/{job['id']}/cancel").json()["state"] == "cancelled"
+    assert ended(client, sent(client, pictures / "a.png")["id"])["state"] == "done"
+
+
+# Who may ask
+
+GUARDED: list[tuple[dict[str, str], int]] = [
+    ({"Host": "evil.example"}, 421),
+    ({"Host": "localhost:8477"}, 200),
+    ({"Host": "LOCALHOST"}, 200),
+    ({"Host": "[::1]:80"}, 200),
+    ({"Host": "127.0.0.1@evil.example"}, 421),
+    ({"Host": "127.0.0.1.evil.example"}, 421),
+    ({"Host": "photos.home"}, 200),
+    ({"Origin": "http://evil.example"}, 403),
+    ({"Origin": "null"}, 403),
+    ({"Origin": "http://localhost:8477"}, 200),
+    ({"Sec-Fetch-Site": "cross-site"}, 403),
+    ({"Sec-Fetch-Site": "same-site"}, 403),
+    ({"Sec-Fetch-Site": "same-origin"}, 200),
+    ({"Authorization": "Bearer wrong-token-wrong"}, 401),
+    ({"Authorization": "Basic dXNlcjp0b2tlbi10b2tlbi10b2tlbg=="}, 401),
+    ({"Authorization": ""}, 401),
+    ({"Authorization": "", "Cookie": "upscale_session=token-token-token"}, 401),
+]
+
+
+@pytest.fixture(scope="module")
+def guarded() -> TestClient:
+    """An application behind the guard, with a token."""
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await PlainTextResponse("in")(scope, receive, send)
+
+    settings = ServiceSettings(data=Path("none"), token=TOKEN, allow_host=("photos.home",))
+    return TestClient(Guard(application, settings, TOKEN), base_url="http://localhost")
+
+
+TOKEN = "token-token-token"
+
+
+@pytest.mark.parametrize(("headers", "status"), GUARDED)
+def test_only_those_come_in_who_may(guarded: TestClient, headers: dict[str, str], status: int) -> None:
+    answer = guarded.post("/api/jobs", headers={"Authorization": f"Bearer {TOKEN}", **headers})
+    assert answer.status_code == status
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    if status != 200:
+        problem(answer, status)
+
+
+def test_a_token_gives_a_browser_its_cookie(guarded: TestClient) -> None:
+    cookie = {"Cookie": f"{COOKIE}={session_of(TOKEN)}"}
+    assert guarded.get("/api/jobs", headers=cookie).status_code == 200
+    assert (
+        guarded.get("/api/jobs", headers={"Cookie": f"{COOKIE}={session_of('another-token-yes')}"}).status_code == 401
+    )
+    assert guarded.get("/health").status_code == guarded.get("/").status_code == 200
+    assert guarded.get("/metrics").status_code == guarded.get("/page/../api/jobs").status_code == 401
+
+
+def test_a_service_for_others_makes_a_token_and_keeps_it(tmp_path: Path) -> None:
+    for _ in range(2):
+        service = Service(ServiceSettings(data=tmp_path, host="0.0.0.0"))
+        assert service.token is not None
+        assert service.folders.token.read_text() == service.token
+        assert len(service.token) > 40
+        with pytest.raises(OutputError, match="another service uses this folder"):
+            Service(ServiceSettings(data=tmp_path))
+        service.close()
+    with pytest.raises(OptionError, match="takes 16 ASCII characters"):
+        ServiceSettings(data=tmp_path, token="short")
+
+
+# In pieces
+
+
+def test_an_upload_in_pieces_goes_on_where_it_broke_off(client: TestClient, service: Service, pictures: Path) -> None:
+    data, tus = (pictures / "a.png").read_bytes(), {"Tus-Resumable": "1.0.0"}
+    name = base64.b64encode(b"large.png").decode()
+    begun = client.post(
+        "/api/uploads", headers={**tus, "Upload-Length": str(len(data)), "Upload-Metadata": f"filename {name}"}
+    )
+    assert begun.status_code == 201
+    place = begun.headers["location"]
+
+    def piece(offset: int, content: bytes) -> Any:
+        kind = {"Content-Type": "application/offset+octet-stream", "Upload-Offset": str(offset)}
+        return client.patch(place, headers={**tus, **kind}, content=content)
+
+    job = {"input": {"upload": place.rpartition("/")[2]}, **OPTIONS}
+    assert piece(0, data[:100]).headers["upload-offset"] == "100"
+    assert "is not where the upload ends: 100" in problem(piece(50, data[50:]), 409)
+    assert "goes beyond" in problem(piece(100, data), 413)
+    asked = client.head(place, headers=tus).headers
+    assert (asked["upload-offset"], asked["upload-length"]) == ("100", str(len(data)))
+    assert "Send the rest first" in problem(client.post("/api/jobs", json=job), 409)
+    assert piece(100, data[100:]).status_code == 204
+    accepted = client.post("/api/jobs", json=job)
+    assert (accepted.status_code, accepted.json()["name"]) == (201, "large.png")
+    assert ended(client, accepted.json()["id"])["state"] == "done"
+    problem(client.post("/api/jobs", json=job), 404)
+    assert [*service.folders.uploads.iterdir()] == []
+    assert "1.0.0" in problem(client.post("/api/uploads"), 412)
+
+
+# What happens
+
+
+def test_streams_are_bounded_and_hear_of_all(client: TestClient, service: Service, pictures: Path) -> None:
+    async def open_all() -> list[Subscription]:
+        return [service.hub.subscribe() for _ in range(service.settings.max_streams)]
+
+    assert client.portal is not None
+    heard = client.portal.call(open_all)
+    assert "are open already" in problem(client.get("/api/events"), 503)
+    job = sent(client, pictures / "a.png")
+
+    async def hear() -> list[Told]:
+        told: list[Told] = []
+        while not any(one.kind == "job" and one.data["state"] == "done" for one in told):
+            told += await heard[0].next() or []
+        return told
+
+    assert {"job", "started"} <= {one.kind for one in client.portal.call(hear) if one.job == job["id"]}
+    for subscription in heard:
+        service.hub.leave(subscription)
+    assert service.hub.listeners == 0
+
+
+def test_what_the_service_has_is_told(client: TestClient, service: Service) -> None:
+    assert client.get("/health").json()["status"] == "ready"
+    models = {model["name"]: model for model in client.get("/api/models").json()}
+    assert models["espcn"]["here"]
+    assert models["bicubic"]["scales"] == ["any"]
+    assert client.get("/api/limits").json()["max_upload"] == service.settings.max_upload
+    text = client.get("/metrics").text
+    assert 'upscale_jobs_ended_total{state="done"}' in text
+    assert "<h1>" in client.get("/").text
+
+
+def test_every_option_is_offered_or_withheld_for_a_reason() -> None:
+    for kind, withheld in WITHHELD.items():
+        names = {field.name for field in dataclasses.fields(kind)}
+        assert set(withheld) <= names, kind
+        assert names <= set(described(kind)), kind
+    request = request_of(
+        parsed('{"clip": {"decode": {"end": 2}, "encode": {"crf": 20}}, "target": {"box": [8, null]}}')
+    )
+    assert (request.clip.decode.end, request.clip.encode.crf) == (2, 20)
+    assert request.target is not None
+    assert request.target.box == (8, None)

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from upscale_cli._version import __version__
-from upscale_cli.service import routes_events, routes_jobs, routes_page, routes_state
+from upscale_cli.service import routes_events, routes_jobs, routes_page, routes_state, routes_uploads
 from upscale_cli.service.guard import Guard
 from upscale_cli.service.inputs import AddressedJob
 from upscale_cli.service.problems import ProblemBody, install
@@ -35,8 +35,8 @@ def create_app(service: Service) -> FastAPI:
     app.state.service = service
     install(app)
     # Before /jobs/{id}, of which "events" is none.
-    for router in (routes_events.router, routes_jobs.router, routes_state.router, routes_page.router):
-        app.include_router(router)
+    for part in (routes_events, routes_jobs, routes_uploads, routes_state, routes_page):
+        app.include_router(part.router)
     app.add_middleware(Guard, settings=service.settings, token=service.token)
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]
     return app

@@ -17,7 +17,8 @@ from typing import Final
 from upscale_cli.events import Carried, ClipFinished, Event, Fetching, Finished, as_record, rewritten
 from upscale_cli.jobs.finished_jobs import forget
 from upscale_cli.messages import Message
-from upscale_cli.service.folders import Folders
+from upscale_cli.service.fetching import Fetcher
+from upscale_cli.service.folders import Folders, kind_of
 from upscale_cli.service.hub import Hub, Told
 from upscale_cli.service.messages_between import Ended, FromWorker, Happened, Ready, Task, WorkerSetup
 from upscale_cli.service.progress import JobProgress, Watched
@@ -61,15 +62,18 @@ class Dispatcher:
         self._workers: dict[int, Worker] = {}
         self._watched: dict[str, Watched] = {}
         self._told_at: dict[str, float] = {}
-        self._cancelled = set[str]()
         self._is_closing = False
+        self._fetcher = Fetcher(folders, settings.allow_url, settings.max_upload, self._fetched)
 
     def start(self) -> None:
         """Takes up what a former service has left, and starts the workers. The former one's workers have ended by now:
         `service.Service` has waited for their locks."""
         with self._lock:
             for job in self._store.in_state("running"):
-                self._give_back(job)
+                if job.unwanted:
+                    self._finish(job.id, "cancelled")
+                else:
+                    self._give_back(job)
             devices = ("ray",) if self._settings.ray is not None else self._settings.device
             for number in range(len(devices)):
                 self._start_worker(number)
@@ -90,6 +94,8 @@ class Dispatcher:
             if self._is_closing:
                 return
             for job in self._store.in_state("queued", limit=AT_ONCE):
+                if self._fetcher.is_needed(job):
+                    continue
                 alone = job.kind == "clip" or job.begun > 0
                 worker = next((one for one in self._by_load() if one.takes(alone=alone)), None)
                 if worker is None:
@@ -101,16 +107,25 @@ class Dispatcher:
         with self._lock:
             job = self._store.update(id, where=("queued",), state="cancelled", ended=time.time())
             if job is not None:
+                self._fetcher.cancel(id)
                 self._ended(job)
                 return job
-            job = self._store.get(id)
-            if job is None or job.state != "running":
-                return None
-            self._cancelled.add(id)
+            job = self._store.update(id, where=("running",), unwanted=1)
             for worker in self._workers.values():
                 if id in worker.in_progress:
                     worker.cancel(id)
             return job
+
+    def _fetched(self, id: str, why: str) -> None:
+        """The input of a job has come, or will not."""
+        with self._lock:
+            if why:
+                self._finish(id, "failed", message=why)
+            elif (job := self._store.get(id)) is not None:
+                path = self._folders.input(id, job.source)
+                kind = kind_of(path, parsed(job.request).format)
+                self._store.update(id, where=("queued",), kind=kind, input_bytes=path.stat().st_size)
+        self.wake()
 
     def close(self) -> None:
         """Ends the workers. What they had in progress waits in the queue, and goes on from there with the next one."""
@@ -119,6 +134,7 @@ class Dispatcher:
             workers = list(self._workers.values())
             for worker in workers:
                 worker.stop()
+        self._fetcher.close()
         for worker in workers:
             worker.join()
 
@@ -156,7 +172,7 @@ class Dispatcher:
             lost = [job for id in sorted(worker.in_progress) if (job := self._store.get(id)) is not None]
             is_alone = len(lost) == 1
             for job in lost:
-                if job.id in self._cancelled:
+                if job.unwanted:
                     self._finish(job.id, "cancelled")
                 else:
                     self._give_back(job, deaths=int(is_alone and not self._is_closing))
@@ -244,7 +260,7 @@ class Dispatcher:
                 result=ended.result, result_bytes=size, facts=ended.facts or {},
             )  # fmt: skip
         elif ended.how == "interrupted":
-            if job.id in self._cancelled:
+            if job.unwanted:
                 self._finish(job.id, "cancelled")
             else:
                 self._give_back(job)
@@ -263,7 +279,6 @@ class Dispatcher:
         """Whatever way a job has ended."""
         self._watched.pop(job.id, None)
         self._told_at.pop(job.id, None)
-        self._cancelled.discard(job.id)
         if job.state != "done":
             self._folders.remove_output(job.id)
         log.info("job ended", extra={"job": job.id, "state": job.state, "reason": job.message})

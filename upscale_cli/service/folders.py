@@ -14,10 +14,13 @@ import secrets
 import shutil
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import Final
+from typing import Final, Literal
 
 from upscale_cli.errors import InputError
+from upscale_cli.jobs.inputs import Input, is_clip_output
 from upscale_cli.media.image.formats import BOOK_EXTENSIONS, CLIP_EXTENSIONS, is_picture_ending
+
+Kind = Literal["photo", "clip", "book"]
 
 ID: Final = re.compile(r"[0-9a-z]{1,64}")
 """What names a job, an upload, or a prediction of cog's."""
@@ -82,8 +85,9 @@ class Folders:
             folder.mkdir(exist_ok=True, mode=0o700)
 
     def input(self, id: str, source: str) -> Path:
-        """What a job is made from: `source`, or the file that was sent, whose ending only its folder knows."""
-        if source:
+        """What a job is made from: `source`, if that is a path, or the file that was sent or fetched, whose ending only
+        its folder knows."""
+        if source and not source.startswith(("http://", "https://")):
             return Path(source)
         return next(iter(self.job(id).glob(f"{INPUT_STEM}.*")), self.job(id) / INPUT_STEM)
 
@@ -139,3 +143,11 @@ def shown_name(name: str) -> str:
     if not stem:
         stem, dot, ending = plain, "", ""
     return f"{stem[: LONGEST_SHOWN - len(dot + ending[:16])]}{dot}{ending[:16]}" or "unnamed"
+
+
+def kind_of(path: Path, format: str | None) -> Kind:
+    """Of what an input is, by its ending, or where that is ambiguous by its content."""
+    source = Input(str(path), as_clip=is_clip_output(None, format))
+    if source.is_book:
+        return "book"
+    return "clip" if source.is_clip else "photo"

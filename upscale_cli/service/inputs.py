@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
+from upscale_cli.service.fetching import name_at
 from upscale_cli.service.problem import Problem
 from upscale_cli.service.request import JobBody
 from upscale_cli.service.service import Service
@@ -21,10 +22,24 @@ class InFolder(BaseModel):
     path: Annotated[str, Field(min_length=1, max_length=4096, description="Absolute, or below the first such folder.")]
 
 
+class InUpload(BaseModel):
+    """An upload that is complete (`/api/uploads`)."""
+
+    model_config = ConfigDict(extra="forbid")
+    upload: Annotated[str, Field(pattern="^[0-9a-z]{1,64}$", description="Its id.")]
+
+
+class AtAddress(BaseModel):
+    """A file in the web, at a host that the owner allows."""
+
+    model_config = ConfigDict(extra="forbid")
+    url: Annotated[str, Field(min_length=8, max_length=4096, description="http:// or https://.")]
+
+
 class AddressedJob(JobBody):
     """A job whose input lies where the service can reach it."""
 
-    input: InFolder = Field(description="Where the input lies.")
+    input: InFolder | InUpload | AtAddress = Field(description="Where the input lies.")
 
 
 async def accept(service: Service, addressed: AddressedJob, key: str | None) -> StoredJob:
@@ -33,9 +48,26 @@ async def accept(service: Service, addressed: AddressedJob, key: str | None) -> 
     Raises:
         Problem: the input may not be named, or is not there.
     """
-    path = await run_in_threadpool(allowed, service.settings, addressed.input.path)
     body = JobBody.model_validate(addressed.model_dump(exclude_unset=True, exclude={"input"}))
-    return await run_in_threadpool(service.submit, body, name=path.name, source=path, key=key)
+    return await run_in_threadpool(_accept, service, body, addressed.input, key)
+
+
+def _accept(service: Service, body: JobBody, given: InFolder | InUpload | AtAddress, key: str | None) -> StoredJob:
+    if key is not None and (there := service.store.by_key(key)) is not None:
+        return there
+    if isinstance(given, InFolder):
+        path = allowed(service.settings, given.path)
+        return service.submit(body, name=path.name, source=path, key=key)
+    if isinstance(given, AtAddress):
+        return service.submit(body, name=name_at(given.url), address=given.url, key=key)
+    upload = service.uploads.get(given.upload)
+    with service.uploads.alone(upload):
+        offset = service.uploads.offset(upload)
+        if offset < upload.length:
+            raise Problem(409, f"the upload has {offset:,} of {upload.length:,} bytes. Send the rest first.")
+        job = service.submit(body, name=upload.name, arrived=service.uploads.path(upload), key=key)
+        service.uploads.remove(upload)
+        return job
 
 
 def allowed(settings: ServiceSettings, given: str) -> Path:

@@ -1,6 +1,7 @@
 """A service, until it is told to end."""
 
 import asyncio
+import contextlib
 import json
 import logging
 import socket
@@ -60,6 +61,7 @@ def serve(settings: ServiceSettings, tell: Callable[[str, str | None], None]) ->
     bound = _bound(settings)
     with bound:
         service = Service(settings)
+        service.start()
         config = uvicorn.Config(
             create_app(service), log_config=None, access_log=False, server_header=False, proxy_headers=False,
             timeout_graceful_shutdown=GRACE_SECONDS, lifespan="on",
@@ -68,7 +70,9 @@ def serve(settings: ServiceSettings, tell: Callable[[str, str | None], None]) ->
         port = bound.getsockname()[1]
         name = "localhost" if settings.host in ("0.0.0.0", "::") else settings.host
         tell(f"http://{f'[{name}]' if ':' in name else name}:{port}/", service.token)
-        asyncio.run(server.serve(sockets=[bound]))
+        # uvicorn raises the signal that ended it once more when it is done, and the command line's handlers take it.
+        with contextlib.suppress(KeyboardInterrupt, SystemExit):
+            asyncio.run(server.serve(sockets=[bound]))
 
 
 class _Server(uvicorn.Server):

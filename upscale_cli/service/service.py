@@ -1,7 +1,6 @@
 """A service, without its faces: what jobs there are, and what can be done with them. HTTP, cog's verbs and the page
 call this, and nothing below it."""
 
-import contextlib
 import logging
 import os
 import secrets
@@ -10,22 +9,23 @@ import sqlite3
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from filelock import FileLock, Timeout
 
 from upscale_cli.errors import OutputError
-from upscale_cli.jobs.inputs import Input, is_clip_output
 from upscale_cli.messages import option
 from upscale_cli.service.dispatcher import Dispatcher
-from upscale_cli.service.folders import INPUT_STEM, Folders, ending_of, new_id, shown_name
+from upscale_cli.service.folders import INPUT_STEM, Folders, Kind, ending_of, kind_of, new_id, shown_name
 from upscale_cli.service.hub import Hub
+from upscale_cli.service.outbound import check_address
 from upscale_cli.service.problem import Problem
 from upscale_cli.service.request import JobBody, request_of
+from upscale_cli.service.resumable import Uploads
 from upscale_cli.service.settings import ServiceSettings
-from upscale_cli.service.store import ENDED, Kind, Store, StoredJob
+from upscale_cli.service.store import ENDED, Store, StoredJob
 from upscale_cli.service.views import JobView, view
 
 log: Final = logging.getLogger("upscale_cli.service")
@@ -63,10 +63,15 @@ class Service:
         self.ended, self.seconds = Counter[str](), 0.0
         self._is_closing = threading.Event()
         self.on_ended: list[Callable[[StoredJob], None]] = []
+        self.uploads = Uploads(self.folders)
+        self._has_started = False
         self._dispatcher = Dispatcher(settings, self.folders, self.store, self.hub, self._ended)
 
     def start(self) -> None:
         """Waits for what is left of a service that was killed, clears up after it, and begins to work."""
+        if self._has_started:
+            return
+        self._has_started = True
         self._wait_for_workers()
         self._sweep()
         self._dispatcher.start()
@@ -91,14 +96,18 @@ class Service:
         name: str,
         arrived: Path | None = None,
         source: Path | None = None,
+        address: str | None = None,
         key: str | None = None,
+        extra: Mapping[str, Any] | None = None,
     ) -> StoredJob:
         """Accepts a job.
 
         Args:
             name: the client's, of the input.
-            arrived: an input that was sent: the file is taken over; or `source`, one in a folder of the owner's.
+            arrived: an input that was sent: the file is taken over; or `source`, one in a folder of the owner's; or
+                `address`, one that is to be fetched.
             key: a job that was accepted with the same one is given instead.
+            extra: what a face keeps with it.
 
         Raises:
             OptionError: a value is out of range, or the model unknown.
@@ -107,21 +116,17 @@ class Service:
         """
         if key is not None and (there := self.store.by_key(key)) is not None:
             return there
-        request = request_of(body)
-        ending = ending_of(name)
-        id, size = new_id(), (arrived or source or Path()).stat().st_size
-        path = source
-        if arrived is not None:
-            folder = self.folders.job(id)
-            folder.mkdir(mode=0o700)
-            path = folder / f"{INPUT_STEM}{ending}"
-            arrived.replace(path)
-            _synced(folder)
-        assert path is not None
+        request, id, size = request_of(body), new_id(), 0
+        kind: Kind = "photo"
+        if address is not None:
+            check_address(address, self.settings.allow_url)
+        else:
+            path = self._taken_over(id, name, arrived) if arrived is not None else (source or Path())
+            kind, size = kind_of(path, request.format), path.stat().st_size
         try:
             job = self.store.add(
-                id, name=shown_name(name), kind=_kind(path, request.format), input_bytes=size, key=key,
-                request=body.model_dump_json(exclude_unset=True), source="" if source is None else str(source),
+                id, name=shown_name(name), kind=kind, input_bytes=size, key=key, extra=extra,
+                request=body.model_dump_json(exclude_unset=True), source=address or str(source or ""),
                 most=self.settings.max_queue,
             )  # fmt: skip
         except BaseException:
@@ -130,14 +135,25 @@ class Service:
         if job is None or job.id != id:
             self.folders.remove_job(id)
         if job is None:
-            raise Problem(
-                503, f"{self.settings.max_queue} jobs wait already, and no more are taken. Try again later.",
-                headers={"Retry-After": "30"},
-            )  # fmt: skip
+            raise self.full()
         log.info("job accepted", extra={"job": id, "input": job.name, "bytes": size})
         self._dispatcher.tell(job)
         self._dispatcher.wake()
         return job
+
+    def _taken_over(self, id: str, name: str, arrived: Path) -> Path:
+        """A file that was sent, in the folder of its job, and on the disk.
+
+        Raises:
+            InputError: it is of no kind that is known.
+        """
+        ending = ending_of(name)
+        folder = self.folders.job(id)
+        folder.mkdir(mode=0o700)
+        path = folder / f"{INPUT_STEM}{ending}"
+        arrived.replace(path)
+        _synced(folder)
+        return path
 
     def job(self, id: str) -> StoredJob:
         """
@@ -168,7 +184,7 @@ class Service:
         job = self.job(id)
         again = self.store.update(
             id, where=("failed", "cancelled", "skipped"), state="queued", started=None, ended=None, begun=0, deaths=0,
-            message="", facts={},
+            unwanted=0, message="", facts={},
         )  # fmt: skip
         if again is None:
             raise Problem(409, f"the job is {job.state}, and only one that has failed or was cancelled goes again.")
@@ -198,6 +214,22 @@ class Service:
         if not path.is_file():
             raise Problem(410, "the result is gone from the disk.")
         return path
+
+    def full(self) -> Problem:
+        """That no further job is taken now."""
+        return Problem(
+            503, f"{self.settings.max_queue} jobs wait already, and no more are taken. Try again later.",
+            headers={"Retry-After": "30"},
+        )  # fmt: skip
+
+    def check_queue(self) -> None:
+        """
+        Raises:
+            Problem: no further job is taken now.
+        """
+        counts = self.store.counts()
+        if counts.get("queued", 0) + counts.get("running", 0) >= self.settings.max_queue:
+            raise self.full()
 
     def check_space(self, coming: int = 0) -> None:
         """
@@ -253,18 +285,10 @@ class Service:
     def _sweep(self) -> None:
         """What a service that was killed has left and nobody will ask for: halves of uploads, inputs of jobs that were
         never accepted, results of jobs that were forgotten."""
-        for path in self.folders.uploads.iterdir():
-            if self.keeps_upload(path):
-                continue
-            with contextlib.suppress(OSError):
-                path.unlink()
+        self.uploads.tidy(is_start=True)
         for folder in self.folders.jobs.iterdir():
             if self.store.get(folder.name) is None:
                 shutil.rmtree(folder, ignore_errors=True)
-
-    def keeps_upload(self, path: Path) -> bool:  # noqa: ARG002
-        """Whether what has arrived of an input can go on arriving."""
-        return False
 
     def _tidy_always(self) -> None:
         while not self._is_closing.wait(TIDY_SECONDS):
@@ -275,6 +299,7 @@ class Service:
 
     def tidy(self) -> None:
         """Removes jobs that ended too long ago, and the oldest where all of them take too much."""
+        self.uploads.tidy()
         ended = sorted(self.store.in_state(*ENDED), key=lambda job: job.ended or 0.0, reverse=True)
         taken, oldest = 0, time.time() - self.settings.keep_days * 86400
         for job in ended:
@@ -282,14 +307,6 @@ class Service:
             if (job.ended or 0.0) < oldest or taken > self.settings.keep_size:
                 log.info("job removed by age or size", extra={"job": job.id})
                 self._dispatcher.remove(job)
-
-
-def _kind(path: Path, format: str | None) -> Kind:
-    """Of what an input is, by its ending, or where that is ambiguous by its content."""
-    source = Input(str(path), as_clip=is_clip_output(None, format))
-    if source.is_book:
-        return "book"
-    return "clip" if source.is_clip else "photo"
 
 
 def _synced(folder: Path) -> None:

@@ -13,9 +13,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final, Literal
 
-State = Literal["queued", "running", "done", "failed", "cancelled", "skipped"]
+from upscale_cli.service.folders import Kind
 
-Kind = Literal["photo", "clip", "book"]
+State = Literal["queued", "running", "done", "failed", "cancelled", "skipped"]
 
 ENDED: Final[tuple[State, ...]] = ("done", "failed", "cancelled", "skipped")
 
@@ -40,6 +40,7 @@ CREATE TABLE jobs (
     ended REAL,
     begun INTEGER NOT NULL DEFAULT 0,
     deaths INTEGER NOT NULL DEFAULT 0,
+    unwanted INTEGER NOT NULL DEFAULT 0,
     message TEXT NOT NULL DEFAULT '',
     result TEXT NOT NULL DEFAULT '',
     result_bytes INTEGER NOT NULL DEFAULT 0,
@@ -66,10 +67,11 @@ class StoredJob:
         number: the order of arrival.
         name: the client's, of the input.
         request: the options, as JSON that `request.parsed` takes.
-        source: path of an input in a folder of the owner's; "" for one that was sent.
+        source: path of an input in a folder of the owner's, or its address; "" for one that was sent.
         created, started, ended: seconds since 1970.
         begun: how often a worker has begun with it.
         deaths: how often a worker has died while it was the only job there.
+        unwanted: 1 once a job that runs was cancelled.
         message: why it failed, or was left alone, or what the source has lost.
         result: name of the file in its output folder; "" while there is none.
         facts: of the result, for people: model, width, height, seconds, ...
@@ -90,6 +92,7 @@ class StoredJob:
     ended: float | None
     begun: int
     deaths: int
+    unwanted: int
     message: str
     result: str
     result_bytes: int

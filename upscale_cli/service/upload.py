@@ -134,6 +134,7 @@ async def received(request: Request, service: Service) -> AsyncIterator[Form]:
     boundary = options.get(b"boundary")
     if kind != b"multipart/form-data" or not boundary:
         raise Problem(415, "the request is no form. Send multipart/form-data with a file and options.")
+    await to_thread.run_sync(service.check_queue)
     service.check_space(_length(request))
     form = Form(service.folders.upload(new_id()))
     file = await to_thread.run_sync(lambda: form.path.open("xb"), limiter=writing)

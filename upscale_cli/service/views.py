@@ -5,9 +5,9 @@ from dataclasses import asdict, dataclass
 from pathlib import PurePath
 from typing import Any
 
-from upscale_cli.service.folders import INPUT_STEM
+from upscale_cli.service.folders import INPUT_STEM, Kind
 from upscale_cli.service.progress import JobProgress
-from upscale_cli.service.store import Kind, State, StoredJob
+from upscale_cli.service.store import State, StoredJob
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +65,9 @@ def result_name(job: StoredJob) -> str:
     """What a result is called: the client's name of the input, and what the command line adds to it."""
     if not job.result:
         return ""
-    return f"{PurePath(job.name).stem}{job.result.removeprefix(INPUT_STEM)}" if not job.source else job.result
+    if not job.result.startswith(INPUT_STEM):
+        return job.result
+    return f"{PurePath(job.name).stem}{job.result.removeprefix(INPUT_STEM)}"
 
 
 def view(job: StoredJob, progress: JobProgress | None) -> JobView:
