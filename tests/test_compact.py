@@ -15,13 +15,19 @@ import torch
 from PIL import Image
 
 from tests.test_training import rendered, rendered_lumas
-from training import compact, free_pictures
+from training import card, compact, free_pictures
 from training import rendered as drawn
 from training.collapsed import Chain, folded_sr
 from training.compact import Recipe, Training, Watch
 from training.patches import Patches, cut_patches
-from upscale_cli.evaluation.metrics import bicubic, to_8_bit
-from upscale_cli.models.loading import load_net
+from training.espcn import by_net, measure
+from upscale_cli.evaluation.metrics import bicubic, crop_to_multiple, studio_luma, to_8_bit
+from upscale_cli.models.loading import build_net, load_net
+from upscale_cli.models.registry import MODELS, Spec, rows_of
+
+ROWS = [spec for spec in MODELS if spec.model.removesuffix("-robust") in card.COMPACT]
+MOST_WORK = {"swift": 12_500, "sharp": 21_200}
+"""Multiply-adds per LR pixel at x2."""
 
 RECIPE = Recipe(num_feat=4, num_conv=2, patches=4, middle=16, warm_up=2)
 
@@ -62,16 +68,16 @@ def test_a_chain_in_training_computes_what_the_saved_net_does_borders_included(w
 
 def test_a_deeper_net_begins_as_the_shallow_one_and_another_scale_keeps_all_but_the_last_layer() -> None:
     torch.manual_seed(0)
-    shallow = Chain(2, num_feat=4, num_conv=1, width=0).net()
-    deep, other = Chain(2, num_feat=4, num_conv=3, width=0), Chain(3, num_feat=4, num_conv=1, width=0)
+    shallow = Chain(2, num_feat=4, num_conv=5, width=0).net()
+    deep, other = Chain(2, num_feat=4, num_conv=7, width=0), Chain(3, num_feat=4, num_conv=5, width=0)
     for chain in (deep, other):
-        chain.begin_from(shallow.state_dict())
+        chain.begin_from(dict(sorted(shallow.state_dict().items())))  # body.10 before body.2, as files have them
     lr = torch.rand(1, 1, 9, 8)
     with torch.no_grad():
         torch.testing.assert_close(deep.net()(lr), shallow(lr), rtol=0, atol=1e-6)
     begun, given = other.net().state_dict(), shallow.state_dict()
-    assert torch.equal(begun["body.2.weight"], given["body.2.weight"])
-    assert begun["body.4.weight"].shape == (9, 4, 3, 3)
+    assert torch.equal(begun["body.10.weight"], given["body.10.weight"])
+    assert begun["body.12.weight"].shape == (9, 4, 3, 3)
     with pytest.raises(ValueError, match="not trained wide"):
         Chain(2, num_feat=4, num_conv=3, width=8).begin_from(shallow.state_dict())
 
@@ -187,3 +193,41 @@ def test_rendered_pictures_are_the_same_for_a_seed_and_each_another(tmp_path: Pa
     one, other = ([path.read_bytes() for path in sorted((tmp_path / name).iterdir())] for name in ("one", "other"))
     assert one == other
     assert len(set(one)) == 4
+
+
+# ---------------------------------------------------------------------------------------------- bundled checkpoints
+
+
+def of(spec: Spec) -> str:
+    return f"{spec.model}-x{spec.scale}"
+
+
+@pytest.mark.parametrize("spec", ROWS, ids=of)
+def test_registry_log_and_file_of_a_narrow_net_agree(spec: Spec) -> None:
+    log = json.loads((card.LOGS / f"{of(spec)}.json").read_text(encoding="utf-8"))
+    content = (card.REPOSITORY / "weights" / spec.file).read_bytes()
+    assert (spec.sha256, spec.size) == (hashlib.sha256(content).hexdigest(), len(content))
+    assert (log["file"], log["sha256"], log["bytes"], log["macs"]) == (spec.file, spec.sha256, spec.size, spec.macs)
+    last, whole = log["curve"][-1], log["recipe"]
+    assert (last["step"], last["step"]) == (whole["steps"], whole["decay"][1])  # its rate had fallen
+    assert last["Set5_psnr"] == log["scores"]["Set5"][spec.model]["psnr"]
+    assert f"macs={spec.macs:_}" in card.registry_row(log)
+    work = MOST_WORK[spec.model.removesuffix("-robust")]
+    assert spec.macs <= work + 9 * 16 * (spec.scale**2 - 4)  # what a last layer for more pixels needs
+
+
+@pytest.mark.parametrize("spec", ROWS, ids=of)
+def test_a_narrow_net_is_nearer_than_espcn_and_draws_no_frame(spec: Spec) -> None:
+    pictures = (np.asarray(rendered(seed)) for seed in range(100, 103))
+    references = [crop_to_multiple(to_8_bit(studio_luma(picture)), spec.scale) for picture in pictures]
+    espcn = next(row for row in rows_of("espcn") if row.scale == spec.scale)
+    net, other = (build_net(load_net(card.REPOSITORY / "weights" / row.file)).eval() for row in (spec, espcn))
+    if not spec.model.endswith("-robust"):
+        ours, theirs = (measure(by_net(one), references, spec.scale).psnr for one in (net, other))
+        assert ours > theirs + 0.1
+    corner = 4 * spec.scale
+    for level in (0.0, 0.5, 1.0):
+        with torch.no_grad():
+            error = (net(torch.full((1, 1, 32, 40), level)) - level).abs() * 255
+        assert error.max() < 22
+        assert max(error[..., corner:-corner, :].max(), error[..., corner:-corner].max()) < 5

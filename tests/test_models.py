@@ -147,7 +147,9 @@ def test_an_architecture_recognises_its_own(arch: str) -> None:
     recognise = architecture(arch).recognise
     for spec in MODELS:
         state_dict = {key: torch.empty(shape, device="meta") for key, shape in shapes_of(spec).items()}
-        assert (recognise(state_dict, SidecarMetadata()) is not None) == (spec.arch == arch)
+        # Without slopes SRVGGNetCompact is a plain row of convolutions, which ESPCN, asked later, would take too.
+        expected = spec.arch == arch or (arch == "espcn" and spec.config.get("act_type") == "relu")
+        assert (recognise(state_dict, SidecarMetadata()) is not None) == expected
 
 
 @pytest.mark.parametrize("spec", [spec for spec in MODELS if spec.bundled], ids=name_of)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from training.patches import Batch
 from upscale_cli.models.archs.srvgg import SRVGGNetCompact
+from upscale_cli.models.interface import natural_order
 
 Kernel = tuple[Tensor, Tensor]
 """Weight (out, in, 3, 3) and bias (out,) of one convolution."""
@@ -94,7 +95,8 @@ class Chain(nn.Module):
         Raises:
             ValueError: the net here is trained wide, is shallower, or has other planes.
         """
-        theirs = [(state_dict[key], state_dict[key.replace("weight", "bias")]) for key in state_dict if "weight" in key]
+        stems = natural_order({key.rpartition(".")[0] for key in state_dict})
+        theirs = [(state_dict[f"{stem}.weight"], state_dict[f"{stem}.bias"]) for stem in stems]
         ours = self.kernels()
         if any(isinstance(block, Block) and block.narrow for block in self.blocks) or len(theirs) > len(ours):
             raise ValueError(

@@ -84,6 +84,11 @@ class Spec:
         return (net.arch, net.scales, net.colour) == (self.arch, (self.scale,), self.channels)
 
 
+def _narrow(num_conv: int, scale: int) -> Mapping[str, int | str]:
+    """Config of a narrow net of ours, on luma."""
+    return {"num_in_ch": 1, "num_feat": 16, "num_conv": num_conv, "upscale": scale, "act_type": "relu"}
+
+
 MODELS: Final[tuple[Spec, ...]] = (
     Spec(
         model="realesrgan", scale=4, arch="rrdbnet", channels="rgb",
@@ -207,6 +212,13 @@ MODELS: Final[tuple[Spec, ...]] = (
             "espcn-robust-x4-int8.onnx", "0d0653f159b84398657ca297f10980ca5e570f7313dea79265fd5c7bd27ddedc",
             size=28_113, loss=0.01,
         ),
+    ),
+    Spec(
+        model="swift", scale=2, arch="srvgg", channels="luma", config=_narrow(5, 2),
+        file="swift-x2.safetensors", macs=12_240, size=50_976,
+        sha256="4bf142390b5cfa904e3b358dd48e2ab147c1401ae0e28b659ba10ff759f2b602",
+        url=None, licence=TRAINED_HERE, about="real-time, least work; clean pictures and video",
+        bf16=("openvino",),
     ),
 )  # fmt: skip
 
