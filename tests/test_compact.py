@@ -19,8 +19,8 @@ from training import card, compact, free_pictures
 from training import rendered as drawn
 from training.collapsed import Chain, folded_sr
 from training.compact import Recipe, Training, Watch
-from training.patches import Patches, cut_patches
 from training.espcn import by_net, measure
+from training.patches import Patches, cut_patches
 from upscale_cli.evaluation.metrics import bicubic, crop_to_multiple, studio_luma, to_8_bit
 from upscale_cli.models.loading import build_net, load_net
 from upscale_cli.models.registry import MODELS, Spec, rows_of

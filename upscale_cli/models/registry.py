@@ -219,6 +219,10 @@ MODELS: Final[tuple[Spec, ...]] = (
         sha256="4bf142390b5cfa904e3b358dd48e2ab147c1401ae0e28b659ba10ff759f2b602",
         url=None, licence=TRAINED_HERE, about="real-time, least work; clean pictures and video",
         bf16=("openvino",),
+        int8=Int8File(
+            "swift-x2-int8.onnx", "bc03c3700266e9ff1be7ec8893323400ca8cf50564c48c709833050123e577f1",
+            size=18_902, loss=0.01,
+        ),
     ),
 )  # fmt: skip
 
