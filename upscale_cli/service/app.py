@@ -7,12 +7,14 @@ from typing import Any
 from fastapi import FastAPI
 
 from upscale_cli._version import __version__
-from upscale_cli.service import routes_events, routes_jobs, routes_page, routes_state, routes_uploads
+from upscale_cli.service import routes_cog, routes_events, routes_jobs, routes_page, routes_state, routes_uploads
+from upscale_cli.service.cog import PredictionRequest
 from upscale_cli.service.guard import Guard
 from upscale_cli.service.inputs import AddressedJob
 from upscale_cli.service.problems import ProblemBody, install
 from upscale_cli.service.request import JobBody
 from upscale_cli.service.service import Service
+from upscale_cli.service.webhooks import Webhooks
 
 ABOUT = "Photos, clips and comics in, larger ones out. Every error is problem+json (RFC 9457)."
 
@@ -23,9 +25,13 @@ def create_app(service: Service) -> FastAPI:
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
         service.start()
+        webhooks = Webhooks(service)
+        webhooks.start()
         try:
             yield
         finally:
+            service.close_work()
+            webhooks.close()
             service.close()
 
     app = FastAPI(
@@ -35,7 +41,7 @@ def create_app(service: Service) -> FastAPI:
     app.state.service = service
     install(app)
     # Before /jobs/{id}, of which "events" is none.
-    for part in (routes_events, routes_jobs, routes_uploads, routes_state, routes_page):
+    for part in (routes_cog, routes_events, routes_jobs, routes_uploads, routes_state, routes_page):
         app.include_router(part.router)
     app.add_middleware(Guard, settings=service.settings, token=service.token)
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]
@@ -48,7 +54,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
         document = FastAPI.openapi(app)
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        for model in (ProblemBody, JobBody, AddressedJob):
+        for model in (ProblemBody, JobBody, AddressedJob, PredictionRequest):
             schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
             schemas.update(schema.pop("$defs", {}))
             schemas[model.__name__] = schema

@@ -7,7 +7,7 @@ is slow, or has gone, takes no memory.
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -77,6 +77,7 @@ class Hub:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._listeners = set[Subscription]()
+        self._hearers: list[Callable[[Told], None]] = []
 
     @property
     def listeners(self) -> int:
@@ -89,6 +90,10 @@ class Hub:
             self._listeners.add(subscription)
         return subscription
 
+    def hear(self, hearer: Callable[[Told], None]) -> None:
+        """Calls a function with everything, in the thread in which it happens; it has to return at once."""
+        self._hearers.append(hearer)
+
     def leave(self, subscription: Subscription) -> None:
         with self._lock:
             self._listeners.discard(subscription)
@@ -99,6 +104,8 @@ class Hub:
             listeners = [one for one in self._listeners if one.job in (None, told.job)]
         for listener in listeners:
             listener.tell(told)
+        for hearer in self._hearers:
+            hearer(told)
 
     def close(self) -> None:
         """No listener hears more."""

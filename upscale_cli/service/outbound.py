@@ -125,14 +125,14 @@ def fetch(
         connection = _opened(parts, allowed, resolve)
         try:
             connection.request("GET", _target(parts), headers={"User-Agent": AGENT, "Accept-Encoding": "identity"})
-            response = connection.getresponse()
-            if response.status in (301, 302, 303, 307, 308):
-                url = urljoin(url, response.getheader("Location", ""))
-                continue
-            if response.status != 200:
-                raise InputError(f"{printable(url[:200])}: its server answers {response.status} {response.reason}.")
-            _save(response, url, path, most, is_wanted)
-            return response.getheader("Content-Type", "").partition(";")[0].strip().lower()
+            with connection.getresponse() as response:
+                if response.status in (301, 302, 303, 307, 308):
+                    url = urljoin(url, response.getheader("Location", ""))
+                    continue
+                if response.status != 200:
+                    raise InputError(f"{printable(url[:200])}: its server answers {response.status} {response.reason}.")
+                _save(response, url, path, most, is_wanted)
+                return response.getheader("Content-Type", "").partition(";")[0].strip().lower()
         except (http.client.HTTPException, ssl.SSLError, ConnectionError, TimeoutError, socket.gaierror) as error:
             raise InputError(f"{printable(url[:200])}: cannot be fetched ({error or type(error).__name__}).") from error
         finally:
@@ -169,6 +169,7 @@ def send(
     try:
         fields = {"User-Agent": AGENT, "Content-Type": "application/json", **(headers or {})}
         connection.request("POST", _target(parts), body, fields)
-        return connection.getresponse().status
+        with connection.getresponse() as response:
+            return response.status
     finally:
         connection.close()

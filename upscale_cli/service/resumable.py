@@ -65,6 +65,16 @@ class Uploads:
         self._facts(upload.id).write_text(json.dumps(asdict(upload)), encoding="utf-8")
         return upload
 
+    @contextlib.contextmanager
+    def written(self, data: bytes) -> Iterator[Path]:
+        """A small input that is held in memory, as a file; gone in the end, unless a job has taken it over."""
+        path = self._folders.upload(new_id())
+        try:
+            path.write_bytes(data)
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+
     def get(self, id: str) -> Upload:
         """
         Raises:

@@ -12,7 +12,7 @@ from upscale_cli.service.problem import Problem
 from upscale_cli.service.problems import problems
 from upscale_cli.service.request import MOST_BYTES, JobBody, parsed
 from upscale_cli.service.store import State
-from upscale_cli.service.upload import received, steady
+from upscale_cli.service.upload import received, whole
 from upscale_cli.service.views import JobList, JobView
 
 router: Final = APIRouter(prefix="/api/jobs", tags=["jobs"])
@@ -66,7 +66,7 @@ async def create(request: Request, response: Response, service: Here, key: Key =
     address that the owner allows, or in an upload (`/api/uploads`); then the request is JSON.
     """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json":
-        addressed = AddressedJob.model_validate_json(await whole(request))
+        addressed = AddressedJob.model_validate_json(await whole(request, MOST_BYTES))
         job = await accept(service, addressed, key)
     else:
         async with received(request, service) as form:
@@ -77,20 +77,6 @@ async def create(request: Request, response: Response, service: Here, key: Key =
             job = await run_in_threadpool(service.submit, body, name=form.name, arrived=form.path, key=key)
     response.headers["Location"] = f"/api/jobs/{job.id}"
     return service.view(job)
-
-
-async def whole(request: Request) -> bytes:
-    """All of a small body.
-
-    Raises:
-        Problem: it is not small.
-    """
-    data = bytearray()
-    async for chunk in steady(request):
-        data += chunk
-        if len(data) > MOST_BYTES:
-            raise Problem(413, f"the request is longer than {MOST_BYTES:,} bytes.")
-    return bytes(data)
 
 
 @router.get("", responses=problems(422))

@@ -9,7 +9,7 @@ import sqlite3
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -62,7 +62,6 @@ class Service:
         self.token = self._token()
         self.ended, self.seconds = Counter[str](), 0.0
         self._is_closing = threading.Event()
-        self.on_ended: list[Callable[[StoredJob], None]] = []
         self.uploads = Uploads(self.folders)
         self._has_started = False
         self._dispatcher = Dispatcher(settings, self.folders, self.store, self.hub, self._ended)
@@ -79,11 +78,15 @@ class Service:
         tidying.start()
         log.info("service started", extra={"jobs": self.store.counts(), "data": str(self.folders.data)})
 
-    def close(self) -> None:
-        """Jobs in progress wait in the queue, and go on with the next service."""
+    def close_work(self) -> None:
+        """Ends the workers: jobs in progress wait in the queue, and go on with the next service."""
         self._is_closing.set()
         self.hub.close()
         self._dispatcher.close()
+
+    def close(self) -> None:
+        """Ends everything."""
+        self.close_work()
         self.store.close()
         self._lock.release()
 
@@ -119,7 +122,7 @@ class Service:
         request, id, size = request_of(body), new_id(), 0
         kind: Kind = "photo"
         if address is not None:
-            check_address(address, self.settings.allow_url)
+            self.check_address(address)
         else:
             path = self._taken_over(id, name, arrived) if arrived is not None else (source or Path())
             kind, size = kind_of(path, request.format), path.stat().st_size
@@ -222,6 +225,13 @@ class Service:
             headers={"Retry-After": "30"},
         )  # fmt: skip
 
+    def check_address(self, url: str) -> None:
+        """
+        Raises:
+            InputError: the service sends nothing there, and fetches nothing from there.
+        """
+        check_address(url, self.settings.allow_url)
+
     def check_queue(self) -> None:
         """
         Raises:
@@ -244,7 +254,13 @@ class Service:
     def workers(self) -> list[dict[str, object]]:
         """What the workers do, for `/health` and `/metrics`."""
         return [
-            {"number": one.number, "device": one.device, "ready": one.room > 0, "jobs": len(one.in_progress)}
+            {
+                "number": one.number,
+                "device": one.device,
+                "ready": one.room > 0,
+                "jobs": len(one.in_progress),
+                "full": not one.takes(alone=False),
+            }
             for one in self._dispatcher.workers
         ]
 
@@ -253,8 +269,6 @@ class Service:
     def _ended(self, job: StoredJob) -> None:
         self.ended[job.state] += 1
         self.seconds += float(job.facts.get("seconds", 0.0)) if job.state == "done" else 0.0
-        for hear in self.on_ended:
-            hear(job)
 
     def _token(self) -> str | None:
         """The owner's; else, where others than this machine can ask, one that is made once and kept."""

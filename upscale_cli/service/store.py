@@ -223,8 +223,8 @@ class Store:
             changed: columns of `StoredJob`.
         """
         assert set(changed) <= {one.name for one in fields(StoredJob)}
-        if "facts" in changed:
-            changed["facts"] = json.dumps(changed["facts"])
+        for name in {"facts", "extra"} & set(changed):
+            changed[name] = json.dumps(changed[name])
         sets = ", ".join(f"{name}=?" for name in changed)
         chosen = f" AND state IN ({', '.join('?' * len(where))})" if where else ""
         with self._writing() as db:

@@ -200,6 +200,20 @@ async def steady(request: Request) -> AsyncIterator[bytes]:
         yield chunk
 
 
+async def whole(request: Request, most: int) -> bytes:
+    """All of a small body, at most so many bytes.
+
+    Raises:
+        Problem: it is longer.
+    """
+    data = bytearray()
+    async for chunk in steady(request):
+        data += chunk
+        if len(data) > most:
+            raise Problem(413, f"the request is longer than {most:,} bytes.")
+    return bytes(data)
+
+
 def _length(request: Request) -> int:
     """Bytes that are announced; 0 where none are."""
     given = request.headers.get("content-length", "")
