@@ -130,8 +130,8 @@ def test_the_command_line_and_python_know_the_same_options() -> None:
 
     group = VideoGroup(
         codec="libx265", crf=20, preset="fast", pix_fmt="yuv420p", encoder_arg=["a=b"], hwaccel="auto", start="1",
-        end="2", frames=3, fps="25", video_stream="0", deinterlace="off", no_reuse=True, realtime="file", play=True,
-        live=True, resume=True, preview=4.0,
+        end="2", frames=3, fps="25", video_stream="0", deinterlace="off", no_reuse=True, steady=True, realtime="file",
+        play=True, live=True, resume=True, preview=4.0,
     )  # fmt: skip
     made = group.options(overwrite=True, max_pixels=7, yes=True)
     assert sorted(given_for_clips(made)) == sorted(group.given)

@@ -245,7 +245,7 @@ def upscale_frames(
 
     The clip is opened with the first frame, and released with the last or when the iterator is closed.
 
-    Args: as `upscale_video`. Of `options` count `decode`, `video_stream` and `max_pixels`.
+    Args: as `upscale_video`. Of `options` count `decode`, `steady`, `video_stream` and `max_pixels`.
 
     Yields:
         `upscale_cli.jobs.video_frames.SRFrame`: planes, time in seconds, and `to_rgb()`.

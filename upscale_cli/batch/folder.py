@@ -399,8 +399,9 @@ def job_options(planner: Planner, upscaler: "Upscaler", clip_options: "ClipOptio
         bands = {"bands": list(photos.bands)} if photos.bands else {}
         return {**common, "kind": "photo", "quality": photos.quality, "salvage": photos.salvage, **bands}
     decode = dataclasses.asdict(clip_options.decode)
-    for name in ("hwaccel", "max_pixels"):
+    for name in ("hwaccel", "max_pixels", "lead"):
         del decode[name]
     encode = dataclasses.asdict(clip_options.encode)
     others = {name: getattr(clip_options, name) for name in ("video_stream", "realtime", "preview")}
+    others |= {"steady": True} if clip_options.steady else {}
     return {**common, "kind": "clip", "decode": decode, "encode": encode, **others}

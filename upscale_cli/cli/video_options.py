@@ -106,6 +106,13 @@ class VideoGroup:
             help="Compute again what equals the frame before, in whole or in part.",
         ),
     ] = False
+    steady: Annotated[
+        bool,
+        in_video(
+            "--steady",
+            help="Flicker less: average each frame with the two before it, along the motion of the clip. Slower.",
+        ),
+    ] = False
     realtime: Annotated[
         str | None,
         in_video(
@@ -161,6 +168,6 @@ class VideoGroup:
         )  # fmt: skip
         return ClipOptions(
             decode=decode, encode=encode, video_stream=self.video_stream, overwrite=overwrite, reuse=not self.no_reuse,
-            max_pixels=max_pixels, realtime=cast("Realtime | None", self.realtime), resume=self.resume,
-            preview=self.preview, play=self.play, live=self.live, yes=yes, only_below=only_below,
+            steady=self.steady, max_pixels=max_pixels, realtime=cast("Realtime | None", self.realtime),
+            resume=self.resume, preview=self.preview, play=self.play, live=self.live, yes=yes, only_below=only_below,
         )  # fmt: skip

@@ -15,9 +15,11 @@ class VideoFrame:
         pts: when it is shown, in ticks of its stream's time base.
         stream: index of its stream in the source clip.
         is_repeat: repeats the frame before, in place of one that the source has lost.
+        is_lead: comes before the frames that are wanted, for those that look back at it; it is not written.
     """
 
     samples: NDArray[Any]
     pts: int
     stream: int = 0
     is_repeat: bool = False
+    is_lead: bool = False

@@ -16,6 +16,7 @@ from upscale_cli.frames.pixel_format import PixelFormat
 from upscale_cli.inference.frame_upscaler import FrameRequest, FrameUpscaler, unreported
 from upscale_cli.inference.scheduler import Future, Scheduler
 from upscale_cli.inference.sizing import Plan, Target
+from upscale_cli.inference.steady import Steady
 from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.inference.value_range import ValueRange
 
@@ -86,6 +87,11 @@ class VideoUpscaler:
         for one in self._frames:
             one.use_range(used)
         self.used = used
+
+    def steady(self) -> Steady:
+        """What makes the frames that come out of this steady; to be asked for once their size is known."""
+        sizes = (self.width, self.height), (self.out_width, self.out_height)
+        return Steady(self._format, *sizes, self._frames[0].device)
 
     def expected_seconds(self) -> float:
         """How long a frame is likely to take on a CPU; 0 where that is too little to be worth knowing, and on a GPU."""

@@ -9,6 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -119,6 +120,13 @@ class Pipeline(Protocol):
         """What was taken over from frames before so far, of the net's work, as a number of frames."""
 
 
+class Finish(Protocol):
+    """What is done with the SR samples of one stream, frame by frame in their order; see `Steady`."""
+
+    def __call__(self, lr: NDArray[Any], sr: NDArray[Any], *, net: bool) -> NDArray[Any]:
+        """Gives samples that are never changed any more, and leaves those that it gets as they are."""
+
+
 @dataclass(slots=True)
 class Tally:
     """What happened to the frames so far.
@@ -158,6 +166,7 @@ def flow(
     tally: Tally,
     stop_reading: Callable[[], None],
     stop_writing: Callable[[], None] = lambda: None,
+    finish: Mapping[int, Finish] = MappingProxyType({}),
     reuse: bool = True,
     by_net: Callable[[VideoFrame], bool] = lambda _: True,
     on_frame: Callable[[], None] = lambda: None,
@@ -175,6 +184,7 @@ def flow(
         stop_reading: unblocks `frames`, should it wait; called from here while `frames` may be at work, once.
         stop_writing: unblocks `write`, should it wait for something that may never come; called from here while `write`
             may be at work, where the run is aborted.
+        finish: by stream; what is done with SR frames before they are written, also with those that are taken again.
         reuse: a frame with the same samples as the one before in its stream is not computed again, unless the net has
             time for it and had none for that one.
         by_net: asked before each frame; False: bicubic.
@@ -214,7 +224,7 @@ def flow(
     try:
         for worker in workers:
             worker.start()
-        _upscale(decoded, pipelines, done, tally, reuse, by_net, on_frame)
+        _upscale(decoded, pipelines, done, tally, finish, reuse, by_net, on_frame)
         done.finish()
         writing.join_patiently()
     except Closed:
@@ -235,6 +245,7 @@ def _upscale(
     pipelines: Mapping[int, Pipeline],
     done: Channel[VideoFrame],
     tally: Tally,
+    finish: Mapping[int, Finish],
     reuse: bool,
     by_net: Callable[[VideoFrame], bool],
     on_frame: Callable[[], None],
@@ -242,28 +253,33 @@ def _upscale(
     """The middle of the flow: LR frames in, SR frames out, with as many in progress as the device has use for."""
     before: dict[int, tuple[NDArray[Any], bool]] = {}  # samples computed last, and whether by the net
     results: dict[int, NDArray[Any]] = {}
-    in_progress: deque[tuple[VideoFrame, Any]] = deque()
+    in_progress: deque[tuple[VideoFrame, bool, Any]] = deque()
     depth = max(pipeline.depth for pipeline in pipelines.values())
 
     def pass_on() -> None:
-        frame, pending = in_progress.popleft()
+        frame, net, pending = in_progress.popleft()
         if pending is not None:
             results[frame.stream] = pipelines[frame.stream].collect(pending)
         tally.reused = sum(pipeline.reused for pipeline in pipelines.values())
-        done.put(replace(frame, samples=results[frame.stream]))
-        on_frame()
+        samples = results[frame.stream]
+        if frame.stream in finish:
+            samples = finish[frame.stream](frame.samples, samples, net=net)
+        if not frame.is_lead:
+            done.put(replace(frame, samples=samples))
+            on_frame()
 
     for frame in decoded:
         last, was_net = before.get(frame.stream, (None, False))
         is_same = reuse and last is not None and _is_same(frame.samples, last)
         net = (is_same and was_net) or by_net(frame)
         if is_same and net == was_net:
-            tally.same += 1
-            in_progress.append((frame, None))
+            tally.same += not frame.is_lead
+            in_progress.append((frame, net, None))
         else:
-            tally.net += net
-            tally.fallback += not net
-            in_progress.append((frame, pipelines[frame.stream].submit(frame.samples, net=net)))
+            if not frame.is_lead:
+                tally.net += net
+                tally.fallback += not net
+            in_progress.append((frame, net, pipelines[frame.stream].submit(frame.samples, net=net)))
             before[frame.stream] = frame.samples, net
         while len(in_progress) > depth:
             pass_on()

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upscale_cli.frames.pixel_format import PixelFormat
+from upscale_cli.inference.steady import Steady
 from upscale_cli.inference.video_upscaler import VideoUpscaler
 from upscale_cli.media.video.reader_arguments import DecodeOptions
 from upscale_cli.media.video.streams import Clip
@@ -43,6 +44,34 @@ class SideBySide:
             joined.append(np.concatenate(sides, axis=1).reshape(-1))
             start += rows * columns
         return np.concatenate(joined)
+
+
+class SteadySide:
+    """What makes the right one of two pictures side by side steady.
+
+    Args:
+        steady: makes it so.
+        format: of the samples.
+        width, height: of one of the two.
+    """
+
+    def __init__(self, steady: Steady, format: PixelFormat, width: int, height: int) -> None:
+        self._steady, self._sizes = steady, format.plane_sizes(width, height)
+
+    def __call__(self, lr: NDArray[Any], sr: NDArray[Any], *, net: bool) -> NDArray[Any]:
+        """(n,) samples of a frame that is twice as wide; see `Steady`."""
+        out = sr.copy()
+        sides, start = [], 0
+        for rows, columns in self._sizes:
+            stop = start + 2 * rows * columns
+            sides.append(out[start:stop].reshape(rows, 2 * columns)[:, columns:])
+            start = stop
+        after = self._steady(lr, np.concatenate([side.reshape(-1) for side in sides]), net=net)
+        start = 0
+        for side in sides:
+            side[:] = after[start : start + side.size].reshape(side.shape)
+            start += side.size
+        return out
 
 
 def preview_part(decode: DecodeOptions, seconds: float, clip: Clip) -> tuple[float, float]:

@@ -213,6 +213,8 @@ def advice(slowest: str, *, may_fall_back: bool, device: str, model: str, encode
     """
     if slowest == "decode":
         return f"Decoding is the limit: {option('hwaccel')} decodes in hardware."
+    if slowest == "steady":
+        return f"{option('steady', True)} is the limit: a smaller {option('scale')} helps, or to leave it out."
     if slowest == "encode":
         is_hardware = encoder.endswith(("_nvenc", "_qsv", "_vaapi", "_videotoolbox", "_amf"))
         quick = "" if is_hardware else f"a hardware {option('codec')}, "

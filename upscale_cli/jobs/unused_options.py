@@ -50,7 +50,7 @@ def given_for_clips(options: "ClipOptions") -> tuple[str, ...]:
     groups = (
         (options.decode, OF_DECODING),
         (options.encode, OF_ENCODING),
-        (options, ("video_stream", "realtime", "preview", "play", "live")),
+        (options, ("video_stream", "steady", "realtime", "preview", "play", "live")),
     )
     given = _given_in(groups)
     return given if options.reuse else (*given, option("reuse", False))

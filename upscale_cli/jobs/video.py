@@ -161,6 +161,7 @@ def _move(job: VideoFacts, plan: ClipPlan, readers: Sequence[Reader], writer: Wr
         tally=progress.tally,
         stop_reading=stop_reading,
         stop_writing=writer.abandon,
+        finish={stream: finish for planned in plan.streams for stream, finish in planned.finish.items()},
         reuse=job.options.reuse,
         by_net=lambda frame: gate is None or gate.by_net(float(frame.pts * times[frame.stream])),
         on_frame=on_frame,
@@ -189,7 +190,7 @@ def _gate(job: VideoFacts, plan: ClipPlan, writer: Writer) -> Gate | None:
     )
     return Gate(
         pacer,
-        lambda: sum(upscaler.seconds["net"] for upscaler in upscalers),
+        lambda: sum(planned.seconds["net"] + planned.seconds.get("steady", 0.0) for planned in plan.streams),
         lambda: writer.held_seconds,
         depth=max(upscaler.depth for upscaler in upscalers),
     )

@@ -41,6 +41,7 @@ class ClipOptions:
         overwrite: replace an output that exists.
         reuse: do not compute a frame again that equals the one before, nor windows of it that do: which changes no
             sample.
+        steady: average each frame with those before it, along the motion of the clip (`inference.steady`).
         max_pixels: most pixels a frame of the source may have.
         realtime: "file": the fastest settings; "strict": also bicubic for frames that would come too late; None: off.
         resume: work in segments that a later run can take up.
@@ -56,6 +57,7 @@ class ClipOptions:
     video_stream: str | None = None
     overwrite: bool = False
     reuse: bool = True
+    steady: bool = False
     max_pixels: int = MAX_PIXELS
     realtime: Realtime | None = None
     resume: bool = False

@@ -86,6 +86,7 @@ def sr_frames(
     format, _ = nearest_format(stream.pixel_format)
     tags, _ = complete(stream.tags, stream.width, stream.height, format)
     pipeline = VideoUpscaler(upscaler, format, stream.width, stream.height, tags, target, reuse=options.reuse, say=say)
+    steady = pipeline.steady() if options.steady else None
     decode = replace(options.decode, max_pixels=options.max_pixels)
     if may_use_little(stream, format, pipeline):
         opened = partial(VideoReader, clip, stream, format, find_ffmpeg(), options=decode, say=nothing_said)
@@ -94,6 +95,8 @@ def sr_frames(
         for frame in reader:
             pending: Any = pipeline.submit(frame.samples)
             samples = pipeline.collect(pending)
+            if steady is not None:
+                samples = steady(frame.samples, samples)
             seconds = frame.pts * reader.time_base
             yield SRFrame(samples, format, tags, pipeline.sr_width, pipeline.sr_height, seconds)
         if damage := reader.damage():

@@ -12,12 +12,13 @@ from upscale_cli.frames.colour_tags import ColourTags
 from upscale_cli.frames.pixel_format import PixelFormat, opaque
 from upscale_cli.inference.device import free_host_memory
 from upscale_cli.inference.sizing import Target
+from upscale_cli.inference.steady import LOOKS_BACK, Steady
 from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.inference.video_upscaler import VideoUpscaler
-from upscale_cli.jobs.frame_queue import Pipeline, capacity
+from upscale_cli.jobs.frame_queue import Finish, Pipeline, capacity
 from upscale_cli.jobs.picture_notes import notes_on
-from upscale_cli.jobs.preview import SideBySide
-from upscale_cli.jobs.video_facts import VideoFacts
+from upscale_cli.jobs.preview import SideBySide, SteadySide
+from upscale_cli.jobs.video_facts import ClipOptions, VideoFacts
 from upscale_cli.media.image.formats import check_size
 from upscale_cli.media.video.caption_search import has_captions
 from upscale_cli.media.video.carried_metadata import FrameMetadataKind, carried, metadata_of
@@ -56,11 +57,27 @@ class StreamPlan:
     side_by_side: bool = False
     metadata: tuple[FrameMetadataKind, ...] = ()
     tags: ColourTags = ColourTags()
+    steady: Steady | None = None
 
     @property
     def pipeline(self) -> Pipeline:
         """What the frames go through."""
         return SideBySide(self.upscaler, self.format) if self.side_by_side else self.upscaler
+
+    @property
+    def finish(self) -> dict[int, Finish]:
+        """What is done with its SR frames, by stream; empty for nothing."""
+        if self.steady is None:
+            return {}
+        size = self.upscaler.out_width, self.upscaler.out_height
+        is_alone = not self.side_by_side
+        return {self.stream.index: self.steady if is_alone else SteadySide(self.steady, self.format, *size)}
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Busy seconds of each stage between reader and writer."""
+        steady = {} if self.steady is None else {"steady": self.steady.seconds}
+        return {**self.upscaler.seconds, **steady}
 
     @property
     def lr_bytes(self) -> int:
@@ -210,8 +227,14 @@ def _stream_plan(job: VideoFacts, upscaler: Upscaler, stream: VideoStream, ffmpe
         spatial=_spatial(job, stream, frames.sr_width, say),
     )  # fmt: skip
     return StreamPlan(
-        stream, format, frames, track, side_by_side=options.preview is not None, metadata=metadata, tags=tags
-    )
+        stream, format, frames, track, side_by_side=options.preview is not None, metadata=metadata, tags=tags,
+        steady=frames.steady() if options.steady else None,
+    )  # fmt: skip
+
+
+def looks_back(options: ClipOptions) -> int:
+    """How many frames before it have a part in a frame of the output."""
+    return LOOKS_BACK if options.steady else 0
 
 
 def _spatial(job: VideoFacts, stream: VideoStream, width: int, say: Say) -> Spatial | None:
@@ -285,7 +308,9 @@ def _frames_expected(streams: Sequence[VideoStream], decode: DecodeOptions) -> i
 def _check_memory(clip: Clip, streams: Sequence[StreamPlan]) -> None:
     """Refuses frames that memory has no room for: those in the channels, at work and in ffmpeg itself."""
     needed = sum(
-        planned.lr_bytes * (capacity(planned.lr_bytes) + 8) + planned.sr_bytes * (capacity(planned.sr_bytes) + 8)
+        planned.lr_bytes * (capacity(planned.lr_bytes) + 8)
+        + planned.sr_bytes * (capacity(planned.sr_bytes) + 8)
+        + (planned.steady.held_bytes if planned.steady is not None else 0)
         for planned in streams
     )
     free = free_host_memory()

@@ -136,7 +136,7 @@ class VideoProgress:
     def _busy(self, readers: Sequence[VideoReader | PictureReader], encode_seconds: float) -> dict[str, float]:
         stages = {"decode": sum(reader.seconds for reader in readers)}
         for planned in self._plan.streams:
-            for stage, seconds in planned.upscaler.seconds.items():
+            for stage, seconds in planned.seconds.items():
                 stages[stage] = stages.get(stage, 0.0) + seconds
         return {**stages, "encode": encode_seconds}
 

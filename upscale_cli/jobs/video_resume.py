@@ -26,7 +26,7 @@ from upscale_cli.jobs.frame_queue import capacity, flow
 from upscale_cli.jobs.long_clips import check_clip_length
 from upscale_cli.jobs.video_facts import FILE, VideoFacts
 from upscale_cli.jobs.video_io import nothing_shown, open_joiner, open_metadata, open_reader
-from upscale_cli.jobs.video_plan import ClipPlan, StreamPlan, plan_clip
+from upscale_cli.jobs.video_plan import ClipPlan, StreamPlan, looks_back, plan_clip
 from upscale_cli.jobs.video_progress import VideoProgress, started
 from upscale_cli.jobs.video_range import find_ranges
 from upscale_cli.media.video.carried_streams import upscaled_outputs
@@ -171,7 +171,7 @@ def job_record(job: VideoFacts, upscaler: Upscaler) -> dict[str, Any]:
         "--deinterlace": decode.deinterlace, "--video-stream": job.options.video_stream,
         "--codec": encode.codec, "--crf": encode.crf, "--preset": encode.preset, "--pix-fmt": encode.pix_fmt,
         "--encoder-arg": [f"{name}={value}" for name, value in encode.extra], "--realtime": encode.realtime,
-        "ffmpeg's version": find_ffmpeg().version,
+        **({"--steady": True} if job.options.steady else {}), "ffmpeg's version": find_ffmpeg().version,
     }  # fmt: skip
     plain: dict[str, Any] = json.loads(json.dumps(record, default=str))
     return plain
@@ -212,8 +212,9 @@ def _make_in_turn(making: SegmentRun) -> None:
         journal.complete(damage_of("", journal))
         return
     decode = replace(
-        job.options.decode, after=journal.last_pts, frames=None if wanted is None else wanted - journal.frames
-    )
+        job.options.decode, after=journal.last_pts, lead=looks_back(job.options),
+        frames=None if wanted is None else wanted - journal.frames,
+    )  # fmt: skip
     with (
         open_reader(job, making.plan, planned, decode, making.say) as reader,
         SegmentWriter(making.folder, job.output_name, planned.track, journal, making.plan.ffmpeg) as writer,
@@ -224,6 +225,7 @@ def _make_in_turn(making: SegmentRun) -> None:
             writer.write,
             tally=progress.tally,
             stop_reading=reader.stop,
+            finish=planned.finish,
             reuse=job.options.reuse,
             on_frame=lambda: progress.report([reader], writer.seconds),
             lr_capacity=capacity(planned.lr_bytes),

@@ -28,7 +28,7 @@ from upscale_cli.jobs.frame_queue import Tally, capacity, flow
 from upscale_cli.jobs.job import Output
 from upscale_cli.jobs.video_facts import VideoFacts
 from upscale_cli.jobs.video_io import nothing_shown
-from upscale_cli.jobs.video_plan import StreamPlan
+from upscale_cli.jobs.video_plan import StreamPlan, looks_back
 from upscale_cli.jobs.video_resume import SegmentRun, damage_of, not_in_segments, run_resumable
 from upscale_cli.media.video.colour import complete
 from upscale_cli.media.video.ffmpeg.binary import FFmpeg, find_ffmpeg
@@ -127,7 +127,9 @@ class SegmentJob:
         """How its frames are read. Behind the last of them nothing may come, so there the reader goes on to the end."""
         options = self.clip.options
         frames = None if self.is_last and options.decode.frames is None else len(self.pts)
-        return replace(options.decode, after=self.after, frames=frames, max_pixels=options.max_pixels)
+        return replace(
+            options.decode, after=self.after, lead=looks_back(options), frames=frames, max_pixels=options.max_pixels
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,6 +323,7 @@ def make_segment(job: SegmentJob, upscaler: Upscaler, listener: Listener) -> Mad
     ffmpeg = same_ffmpeg(job)
     _keep_engines(job, upscaler)
     frames, tally = _frame_upscaler(job, upscaler), Tally()
+    steady = frames.steady() if job.clip.options.steady else None
     with (
         VideoReader(job.clip.clip, job.stream, job.track.format, ffmpeg, options=job.decode, say=say) as reader,
         SegmentEncoder(job.folder, job.number, job.clip.output_name, job.track, ffmpeg) as encoder,
@@ -336,6 +339,7 @@ def make_segment(job: SegmentJob, upscaler: Upscaler, listener: Listener) -> Mad
             encoder.write,
             tally=tally,
             stop_reading=reader.stop,
+            finish={} if steady is None else {job.stream.index: steady},
             reuse=job.clip.options.reuse,
             on_frame=report,
             lr_capacity=capacity(job.track.format.frame_bytes(frames.width, frames.height)),
@@ -343,6 +347,8 @@ def make_segment(job: SegmentJob, upscaler: Upscaler, listener: Listener) -> Mad
         )
         segment = encoder.finish()
         stages = {"decode": reader.seconds, **frames.seconds, "encode": encoder.seconds}
+        if steady is not None:
+            stages["steady"] = steady.seconds
         is_damaged = reader.repeated or job.is_last  # else it may be no more than complaints, which are counted
         damage = reader.damage() if is_damaged else ""
         return Made(segment, tally, stages, damage, errors.count, reader.is_clean_start)
@@ -361,7 +367,7 @@ class _Errors:
 
     def counted(self, frames: VideoReader) -> Iterator[VideoFrame]:
         for frame in frames:
-            if self._before is None:
+            if self._before is None and not frame.is_lead:
                 self._before = self._reader.errors
             yield frame
 
@@ -374,6 +380,9 @@ def _as_expected(frames: Iterator[VideoFrame], job: SegmentJob) -> Iterator[Vide
     """
     count = 0
     for frame in frames:
+        if frame.is_lead:
+            yield frame
+            continue
         if count == len(job.pts) or frame.pts != job.pts[count]:
             raise Indivisible("its packets and its frames are not one to one")
         count += 1

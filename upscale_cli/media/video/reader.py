@@ -6,6 +6,7 @@ ffmpeg -i file:CLIP -c:v rawvideo -f nut pipe:1  ->  PyAV demuxes NUT  ->  Video
 import contextlib
 import threading
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -103,19 +104,25 @@ class VideoReader(Closing):
         """The frames asked for, each once, with strictly rising timestamps."""
         begin, end = self._limits()
         after, seen = self._options.after, not self._has_sought
+        lead: deque[VideoFrame] = deque(maxlen=self._options.lead)
+        is_from_first = not self._has_sought  # of the part that is taken
         given = 0
         for frame in self._with_repeats():
             if end is not None and frame.pts >= end:
                 return
             if begin is not None and frame.pts < begin:
+                is_from_first = True
                 continue
             if after is not None:
                 seen = seen or frame.pts == after
                 if frame.pts <= after:
+                    lead.append(replace(frame, is_lead=True))
                     continue
-                if not seen:
+                if not seen or (len(lead) < self._options.lead and not is_from_first):
                     yield from self._from_the_start()
                     return
+                yield from lead
+                after = None
             yield frame
             self.repeated += frame.is_repeat
             given += 1

@@ -37,6 +37,7 @@ class DecodeOptions:
             "field" too, but into two each.
         hwaccel: ffmpeg's -hwaccel.
         after: take only frames later than this timestamp (resume), in ticks.
+        lead: give so many frames up to `after` too, as `VideoFrame.is_lead`; fewer where there are no more.
         paced: read no faster than the clip plays.
         max_pixels: no larger frame is decoded, whatever size the stream changes to.
     """
@@ -48,6 +49,7 @@ class DecodeOptions:
     deinterlace: Deinterlace = "auto"
     hwaccel: str | None = None
     after: int | None = None
+    lead: int = 0
     paced: bool = False
     max_pixels: int = MAX_PIXELS
 
