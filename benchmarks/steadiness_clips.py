@@ -1,7 +1,7 @@
 """Real clips for `video_steadiness`: every bundled net and two more, plain and by --steady, along the LR's own motion.
 
-LR is a part of a sample (the middle, a second long), without loss; or a part of one whose frames were made smaller, so
-that there is an HR to be near to. The motion is found by OpenCV's dense inverse search where that is installed, which
+LR is a part of a sample, a second long, without loss; or one whose frames were made smaller, so that there is an HR to
+be near to. The motion is found by OpenCV's dense inverse search where that is installed, which
 nothing of ours goes by; else by `inference.motion`, and the report says so.
 """
 
@@ -44,25 +44,25 @@ class Sample:
     Attributes:
         file: in the folder of samples.
         start: seconds.
-        shrink: the HR's pixels for each of LR; 0: there is no HR, LR is the clip as it is.
+        part: what of the frame, as ffmpeg's crop takes it; None: all of it.
+        shrink: the HR's pixels for each of LR; 1: there is no HR.
         about: what there is to see.
     """
 
     file: str
     start: float
+    part: str | None
     shrink: int
     about: str
 
 
 SAMPLES: Final = {
-    "phone": Sample("realshort.mp4", 0, 0, "a phone's clip, hand-held, H.264 of few bits"),
-    "anime": Sample("onepiece_demo.mp4", 2, 0, "drawn, on twos and threes"),
-    "bird": Sample("cockatoo_yuv444.mp4", 4, 2, "feathers, a still camera; made half as large"),
-    "garden": Sample("bbb_garden.mp4", 0.4, 2, "rendered, grass and fur; made half as large"),
-    "fire": Sample("fire2_vfr_rot180.mp4", 1, 0, "flames, hand-held"),
+    "phone": Sample("realshort.mp4", 0, None, 1, "a phone in a hand, H.264 of few bits"),
+    "anime": Sample("onepiece_demo.mp4", 2, "320:176:280:60", 1, "drawn, nearly still"),
+    "bird": Sample("cockatoo_yuv444.mp4", 1, "1280:704", 4, "a bird that nods, before a camera at rest"),
+    "garden": Sample("bbb_garden.mp4", 0.4, "640:352:640:256", 2, "rendered: leaves, a slow flight"),
+    "bridge": Sample("tos_hdr10_400p.mkv", 0, "640:352:100:40", 2, "film: two people, a camera at rest"),
 }
-SIZE: Final = (320, 176)
-"""Of LR, at most."""
 
 
 def nets() -> list[Spec]:
@@ -88,22 +88,21 @@ def judge() -> tuple[str, Callable[[Any, Any], Any]]:
 
 def made(sample: Sample, folder: Path, frames: int) -> tuple[Path, Path | None]:
     """LR, and HR where there is one, as clips without loss."""
-    width, height = (side * max(1, sample.shrink) for side in SIZE)
-    part = f"crop='min(iw,{width})':'min(ih,{height})'"
     given = (
         "-noautorotate",
-        "-ss",
-        str(sample.start),
         "-i",
         str(FOLDER / sample.file),
+        "-ss",
+        str(sample.start),
         "-an",
         "-frames:v",
         str(frames),
     )
+    part = f"crop={sample.part}" if sample.part else "null"
     hr = folder / "hr.mkv"
     command = [*ffmpeg(), *given, "-vf", part, "-fps_mode", "passthrough", *WITHOUT_LOSS, str(hr)]
     subprocess.run(command, check=True)
-    if not sample.shrink:
+    if sample.shrink == 1:
         return hr, None
     lr = folder / "lr.mkv"
     smaller = f"scale=iw/{sample.shrink}:ih/{sample.shrink}:flags=bicubic+accurate_rnd"
