@@ -27,7 +27,7 @@ from upscale_cli.models import download as download_module
 from upscale_cli.models import store
 from upscale_cli.models.download import Patience
 from upscale_cli.models.fetch import fetch
-from upscale_cli.models.registry import MODELS, Spec
+from upscale_cli.models.registry import MODELS, Spec, model_names
 
 CONTENT = random.Random(0).randbytes(300_000)
 NAME = "RealESRGAN_x4plus.pth"
@@ -367,7 +367,8 @@ def test_without_a_network_it_fails_at_once_and_says_what_is_here(
         fetch(spec_for("https://example.org/net.pth"), folder, say=lines.append)
     assert not lines
     assert "there is no network" in str(failed.value)
-    assert "Here are photo-lite, espcn, espcn-robust, bicubic, lanczos" in str(failed.value)
+    here = ", ".join(name for name in model_names() if all(spec.bundled for spec in MODELS if spec.model == name))
+    assert f"Here are {here}" in str(failed.value)
     assert "https://example.org/net.pth" in str(failed.value)
 
 
