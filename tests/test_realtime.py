@@ -178,6 +178,6 @@ def test_advice_is_about_the_slowest_stage(slowest: str, says: str) -> None:
 def test_advice_offers_nothing_that_is_there_already() -> None:
     text = advice("net", may_fall_back=True, device="cuda", model="espcn", encoder="libx264")
     assert "GPU" not in text
-    assert "espcn" not in text
+    assert "swift" not in text
     assert "strict" not in text
     assert "hardware" not in advice("encode", may_fall_back=True, device="cuda", model="espcn", encoder="h264_nvenc")

@@ -116,7 +116,7 @@ def upscale_video(
         output: a file, a folder, or a template such as "{stem}_{scale}x{ext}"; None: that name next to the source.
         scale: SR pixels per LR pixel; None: 2, or the model's own.
         target: instead of `scale`, a size.
-        model: a name, a checkpoint file, or an `Upscaler` to use again; None: ESPCN, of the kind that
+        model: a name, a checkpoint file, or an `Upscaler` to use again; None: the bundled one that
             suits the clip's compression.
         options: of `upscale_cli.jobs.video_facts.ClipOptions`: codec, part of the clip, real time, resume, ...
         listener: receives every event (see `upscale_cli.events`).

@@ -178,7 +178,7 @@ class ModelGroup:
             autocompletion=complete_model,
             help="A name (`upscale models list`), omdb:ID of OpenModelDB, or a checkpoint: its path or stem. A+B: one "
             "after the other; A:0.7,B:0.3: their weights mixed. Repeat it for one output per model. "
-            "Default: the best on this machine for photos; for clips espcn-robust, or espcn where hardly compressed.",
+            "Default: the best on this machine for photos; for clips espcn-robust, or swift where hardly compressed.",
         ),
     ] = None
     denoise: Denoise = 1.0

@@ -221,7 +221,7 @@ def advice(slowest: str, *, may_fall_back: bool, device: str, model: str, encode
         others = f"a faster {option('preset')}, another {option('codec')} or a smaller {option('scale')}"
         return f"Encoding is the limit: {quick}{others} helps."
     ways = ["a GPU"] if device == "cpu" else []
-    ways += [f"a smaller model ({option('model', 'espcn')})"] if not model.startswith("espcn") else []
+    ways += [f"a smaller model ({option('model', 'swift')})"] if not model.startswith(("espcn", "swift")) else []
     ways += [f"a smaller {option('scale')}"]
     ways += [f"{option('realtime', 'strict')} (bicubic where the net would be late)"] if not may_fall_back else []
     return f"{'The net' if slowest == 'net' else 'The way to the device'} is the limit: {', or '.join(ways)} helps."

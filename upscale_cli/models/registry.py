@@ -224,6 +224,24 @@ MODELS: Final[tuple[Spec, ...]] = (
             size=18_902, loss=0.01,
         ),
     ),
+    Spec(
+        model="swift", scale=3, arch="srvgg", channels="luma", config=_narrow(5, 3),
+        file="swift-x3.safetensors", macs=12_960, size=53_876,
+        sha256="adc196b07d87230b16dda2d5a8afcf22fa2a44df39915a387a6aeeb80b152977",
+        url=None, licence=TRAINED_HERE, about="real-time, least work; clean pictures and video",
+        bf16=("openvino",),
+        int8=Int8File(
+            "swift-x3-int8.onnx", "05370d8a877b34659ecd31eb6886931f728d984e988106a1ef2bf4439a7aa3d9",
+            size=19_667, loss=0.01,
+        ),
+    ),
+    Spec(
+        model="swift", scale=4, arch="srvgg", channels="luma", config=_narrow(5, 4),
+        file="swift-x4.safetensors", macs=13_968, size=57_936,
+        sha256="7313941f4788c7e1b59c420aa2aea2b4125dce7614712adec10414592fdcd88b",
+        url=None, licence=TRAINED_HERE, about="real-time, least work; clean pictures and video",
+        bf16=("openvino",),
+    ),
 )  # fmt: skip
 
 KERNELS: Final[dict[Kernel, str]] = {

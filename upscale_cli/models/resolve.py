@@ -23,7 +23,7 @@ BEST_HERE: Final = "the best on this machine"
 """Why a model was taken where none was asked for."""
 
 CLIP_MODEL: Final = "espcn-robust"
-CLEAN_CLIP_MODEL: Final = "espcn"
+CLEAN_CLIP_MODEL: Final = "swift"
 
 CLEAN_CODECS: Final = frozenset({
     "cfhd", "dnxhd", "ffv1", "ffvhuff", "huffyuv", "jpeg2000", "magicyuv", "png", "prores", "qtrle",
@@ -103,8 +103,8 @@ def _ranked() -> list[tuple[str, int]]:
 def best_clip_model(codec: str) -> tuple[str, str]:
     """The model for moving pictures of a codec (ffmpeg's name), and why.
 
-    ESPCN, which is bundled, steady from frame to frame, and fast; of its two kinds the one that was made for
-    compressed pictures, unless there was hardly any compression (benchmarks/quality.py has the figures).
+    Bundled, steady from frame to frame, and fast: ESPCN of the kind that was made for compressed pictures, or `swift`
+    where there was hardly any compression (benchmarks/quality.py has the figures).
     """
     if codec in CLEAN_CODECS:
         return CLEAN_CLIP_MODEL, "the usual one for clips of high quality"
