@@ -3,6 +3,9 @@
 import base64
 import dataclasses
 import json
+import multiprocessing
+import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +22,7 @@ from tests.serving import OPTIONS, client, ended, environment, pictures, problem
 from upscale_cli.errors import OptionError, OutputError
 from upscale_cli.service.guard import COOKIE, Guard, session_of
 from upscale_cli.service.hub import Subscription, Told
+from upscale_cli.service.problem import Problem
 from upscale_cli.service.request import WITHHELD, described, parsed, request_of
 from upscale_cli.service.service import Service
 from upscale_cli.service.settings import ServiceSettings
@@ -147,6 +151,7 @@ def test_a_bomb_is_refused_by_its_header(client: TestClient, tmp_path: Path) -> 
     assert (job["state"], "2,000" in job["message"]) == ("failed", True)
 
 
+@pytest.mark.slow
 def test_a_job_that_runs_is_dropped_and_leaves_nothing(client: TestClient, service: Service, pictures: Path) -> None:
     job = sent(client, pictures / "a.png", {"model": "espcn", "target": {"scale": 64}, "net": {"tile": 8}})
     with client.stream("GET", f"/api/jobs/{job['id']}/events") as stream:
@@ -159,6 +164,45 @@ def test_a_job_that_runs_is_dropped_and_leaves_nothing(client: TestClient, servi
     assert [path.name for path in service.folders.job(job["id"]).iterdir()] == ["input.png"]
     assert client.post(f"/api/jobs/{job['id']}/cancel").json()["state"] == "cancelled"
     assert ended(client, sent(client, pictures / "a.png")["id"])["state"] == "done"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no such signal")
+def test_a_worker_that_dies_takes_neither_job_nor_service_along(
+    client: TestClient, service: Service, pictures: Path
+) -> None:
+    job = sent(client, pictures / "a.png", {"model": "espcn", "target": {"scale": 64}, "net": {"tile": 8}})
+    starts = 0
+    with client.stream("GET", f"/api/jobs/{job['id']}/events") as stream:
+        for line in stream.iter_lines():
+            starts += line == "event: started"
+            if line == "event: started" and starts == 1:
+                (worker,) = multiprocessing.active_children()
+                worker.kill()
+            elif line == "event: started":
+                client.post(f"/api/jobs/{job['id']}/cancel")
+    assert starts == 2
+    stored = service.job(job["id"])
+    assert (stored.state, stored.begun, stored.deaths) == ("cancelled", 2, 1)
+    assert ended(client, sent(client, pictures / "a.png")["id"])["state"] == "done"
+
+
+def test_what_is_too_old_or_too_much_goes_and_a_full_queue_takes_no_more(tmp_path: Path) -> None:
+    idle = Service(ServiceSettings(data=tmp_path, max_queue=3, keep_days=1, keep_size=100, min_free=0))
+    ids = []
+    for number in range(3):
+        (tmp_path / "a.png").write_bytes(b"x" * 40)
+        job = idle.submit(parsed(""), name="a.png", arrived=tmp_path / "a.png", key=str(number))
+        ids.append(job.id)
+    with pytest.raises(Problem, match="3 jobs wait already"):
+        idle.submit(parsed(""), name="a.png", source=idle.folders.input(ids[0], ""))
+    assert idle.submit(parsed(""), name="a.png", source=idle.folders.input(ids[0], ""), key="0").id == ids[0]
+    for age, id in zip((90_000, 20, 10), ids, strict=True):
+        idle.store.update(id, state="done", ended=time.time() - age, result_bytes=20)
+    idle.tidy()
+    assert [job.id for job in idle.store.newest(9)] == [ids[2]]
+    assert [path.name for path in idle.folders.jobs.iterdir()] == [ids[2]]
+    idle.close()
 
 
 # Who may ask

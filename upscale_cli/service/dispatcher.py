@@ -8,6 +8,7 @@ itself. Everything here happens under one lock, and is in the store before anyon
 
 import contextlib
 import logging
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -36,6 +37,12 @@ MOST_DEATHS: Final = 2
 MOST_BEGUN: Final = 5
 """How often a job may be begun, whatever ended it: a machine may fall with it each time."""
 
+QUEUE_SECONDS: Final = 5.0
+"""Until it is tried again to write the queue."""
+
+RESTART_SECONDS: Final = 10.0
+"""Until a worker is started again that was never ready."""
+
 AT_ONCE: Final = 64
 """Jobs that are looked at when there is room for one."""
 
@@ -51,6 +58,9 @@ class Dispatcher:
 
     Args:
         on_ended: is called with each job that has ended, in any thread.
+
+    Attributes:
+        workers: those that there are; to be read without the lock, for whoever asks has no time.
     """
 
     def __init__(
@@ -60,9 +70,10 @@ class Dispatcher:
         self._on_ended = on_ended
         self._lock = threading.RLock()
         self._workers: dict[int, Worker] = {}
+        self.workers: tuple[Worker, ...] = ()
         self._watched: dict[str, Watched] = {}
         self._told_at: dict[str, float] = {}
-        self._is_closing = False
+        self._closing = threading.Event()
         self._fetcher = Fetcher(folders, settings.allow_url, settings.max_upload, self._fetched)
 
     def start(self) -> None:
@@ -78,20 +89,22 @@ class Dispatcher:
             for number in range(len(devices)):
                 self._start_worker(number)
 
-    @property
-    def workers(self) -> list[Worker]:
-        with self._lock:
-            return list(self._workers.values())
-
     def progress(self, id: str) -> JobProgress | None:
         """How far a job is that is in progress."""
         watched = self._watched.get(id)
         return watched.progress if watched else None
 
     def wake(self) -> None:
-        """Gives out what waits, as far as there are workers for it."""
+        """Gives out what waits, as far as there are workers for it; later, where the queue cannot be written now."""
+        try:
+            self._give_out()
+        except sqlite3.OperationalError as error:
+            log.error("the queue cannot be written", extra={"reason": str(error)})
+            self._later(QUEUE_SECONDS, self.wake)
+
+    def _give_out(self) -> None:
         with self._lock:
-            if self._is_closing:
+            if self._closing.is_set():
                 return
             for job in self._store.in_state("queued", limit=AT_ONCE):
                 if self._fetcher.is_needed(job):
@@ -130,7 +143,7 @@ class Dispatcher:
     def close(self) -> None:
         """Ends the workers. What they had in progress waits in the queue, and goes on from there with the next one."""
         with self._lock:
-            self._is_closing = True
+            self._closing.set()
             workers = list(self._workers.values())
             for worker in workers:
                 worker.stop()
@@ -151,6 +164,7 @@ class Dispatcher:
             jobs=settings.jobs, ray=settings.ray,
         )  # fmt: skip
         worker = self._workers[number] = Worker(number, setup, self._hear, self._gone)
+        self.workers = tuple(self._workers.values())
         worker.start()
 
     def _hear(self, worker: Worker, message: FromWorker) -> None:
@@ -159,37 +173,52 @@ class Dispatcher:
                 log.info("worker ready", extra={"worker": worker.number, "device": worker.device})
                 self.wake()
             case Happened():
-                self._happened(message.id, message.event)
+                with contextlib.suppress(sqlite3.OperationalError):  # a full disk costs an event, not the job
+                    self._happened(message.id, message.event)
             case Ended():
+                self._until_written(lambda: self._end(message))
                 with self._lock:
                     worker.in_progress.discard(message.id)
-                    self._end(message)
                 self.wake()
+
+    def _until_written(self, change: Callable[[], None]) -> None:
+        """Makes a change that must not be lost, and waits for as long as the disk has no room for it."""
+        while True:
+            try:
+                with self._lock:
+                    change()
+                return
+            except sqlite3.OperationalError as error:
+                log.error("the queue cannot be written", extra={"reason": str(error)})
+                if self._closing.wait(QUEUE_SECONDS):
+                    return
+
+    def _later(self, seconds: float, call: Callable[..., None], *values: object) -> None:
+        timer = threading.Timer(seconds, call, values)
+        timer.daemon = True
+        timer.start()
 
     def _gone(self, worker: Worker) -> None:
         """A worker has died: what it had in progress is done again, each by itself."""
+        ids = sorted(worker.in_progress)
+        self._until_written(lambda: self._take_back(ids))
         with self._lock:
-            lost = [job for id in sorted(worker.in_progress) if (job := self._store.get(id)) is not None]
-            is_alone = len(lost) == 1
-            for job in lost:
-                if job.unwanted:
-                    self._finish(job.id, "cancelled")
-                else:
-                    self._give_back(job, deaths=int(is_alone and not self._is_closing))
-            if self._is_closing:
+            if self._closing.is_set():
                 return
-            log.error(
-                "worker died",
-                extra={"worker": worker.number, "exit": worker.exit_code, "jobs": [job.id for job in lost]},
-            )
-            was_ready = worker.was_ready
-            timer = threading.Timer(0.0 if was_ready else 10.0, self._restart, (worker.number,))
-            timer.daemon = True
-            timer.start()
+            log.error("worker died", extra={"worker": worker.number, "exit": worker.exit_code, "jobs": ids})
+            self._later(0.0 if worker.was_ready else RESTART_SECONDS, self._restart, worker.number)
+
+    def _take_back(self, ids: list[str]) -> None:
+        """Jobs of a worker that has died."""
+        for job in filter(None, map(self._store.get, ids)):
+            if job.state == "running" and job.unwanted:
+                self._finish(job.id, "cancelled")
+            elif job.state == "running":
+                self._give_back(job, deaths=int(len(ids) == 1 and not self._closing.is_set()))
 
     def _restart(self, number: int) -> None:
         with self._lock:
-            if not self._is_closing:
+            if not self._closing.is_set():
                 self._start_worker(number)
 
     # Jobs
@@ -223,7 +252,7 @@ class Dispatcher:
             )  # fmt: skip
             self._finish(job.id, "failed", message=f"{job.name}: {why}. Choose a smaller result, or another model.")
             return
-        waiting = self._store.update(job.id, state="queued", started=None, deaths=deaths)
+        waiting = self._store.update(job.id, where=("running",), state="queued", started=None, deaths=deaths)
         if waiting is not None:
             self.tell(waiting)
 

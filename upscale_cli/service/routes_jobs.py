@@ -65,6 +65,7 @@ async def create(request: Request, response: Response, service: Here, key: Key =
     The file comes in a form, or it lies where the service can reach it: in a folder that the owner allows, at an
     address that the owner allows, or in an upload (`/api/uploads`); then the request is JSON.
     """
+    key = None if key is None else f"key:{key}"  # other faces have keys of their own
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json":
         addressed = AddressedJob.model_validate_json(await whole(request, MOST_BYTES))
         job = await accept(service, addressed, key)
