@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.browsers import browser as browser
 from tests.command import piped as piped
 from tests.command import run as run
 

@@ -1,7 +1,6 @@
 """The page of `upscale compare` in Chromium: what is on the screen, pixel by pixel, under mouse, keys and fingers."""
 
 import io
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,27 +15,15 @@ from upscale_cli.compare.page import write_page
 from upscale_cli.compare.pairing import Subject, Version
 from upscale_cli.frames.image import Pixels
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra [browser])")
+pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra [browser])")
 
 pytestmark = pytest.mark.slow  # each starts a page in a real browser
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
 GRIP = 30
 """Pixels on either side of the divider that its handle may cover."""
 
 Levels = NDArray[np.int64]
 Make = Callable[..., Pixels]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    program = next(filter(None, map(shutil.which, NAMES)), None)
-    if program is None:
-        pytest.skip("no Chromium is installed")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=program, args=["--force-color-profile=srgb"])
-        yield browser
-        browser.close()
 
 
 class Viewer:

@@ -8,7 +8,7 @@ from upscale_cli.cli.lines import put_error
 from upscale_cli.cli.serve_options import AccessGroup, AddressGroup, LimitsGroup, WorkGroup
 from upscale_cli.errors import OptionError, printable
 
-NEEDED: Final = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
+NEEDED: Final = ("fastapi", "uvicorn", "python_multipart", "prometheus_client", "zipstream")
 
 
 @grouped

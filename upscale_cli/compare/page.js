@@ -57,7 +57,7 @@
 
   async function decode(one) {
     const image = new Image();
-    image.src = `data:${one.mime};base64,${byId(one.data).textContent}`;
+    image.src = one.url ?? `data:${one.mime};base64,${byId(one.data).textContent}`;
     await image.decode();
     const levels = [await createImageBitmap(image)];
     for (let last = levels[0]; last.width * last.height > QUICK_PIXELS; levels.push(last)) {

@@ -1,7 +1,8 @@
 """The page: one HTML file with everything in it, written picture by picture, so that no more than one is held.
 
 It loads nothing: its policy (CSP) allows the one script and the one style whose hashes it names, and
-pictures that are written into it. Names come from files and are never taken for HTML.
+pictures that are written into it. Names come from files and are never taken for HTML. `linked_page` is the same page
+for a server, which has the pictures at addresses of its own.
 """
 
 import base64
@@ -117,6 +118,39 @@ def write_page(
     return Compared(str(output), len(entries), size, time.perf_counter() - begin, tuple(measured), tuple(failed))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Linked:
+    """A version of a picture that lies at an address of the server that the page comes from.
+
+    Attributes:
+        label: what tells it from the other versions, in one line.
+        url: of a picture as a browser shows it, such as `browser_image.load` makes it.
+        width, height: in pixels, as it is shown.
+        alpha: whether it may be transparent.
+    """
+
+    label: str
+    url: str
+    width: int
+    height: int
+    alpha: bool
+
+
+def linked_page(name: str, versions: Sequence[Linked]) -> bytes:
+    """The page that compares versions of one picture, which it loads from where it comes from itself.
+
+    Args:
+        name: of the picture, in one line.
+        versions: before first, then after.
+    """
+    template = _Template(" | ".join(version.label for version in versions), pictures="'self'")
+    shown = [
+        {**dataclasses.asdict(version), "file": version.label, "data": version.url, "reference": False}
+        for version in versions
+    ]
+    return template.head + template.tail([{"name": name, "versions": shown, "alike": []}])
+
+
 def _loaded(subject: Subject, say: Say) -> list[Picture]:
     """All versions, the reference last; seen to show the same."""
     versions = [*subject.versions, *([subject.reference] if subject.reference else [])]
@@ -215,15 +249,20 @@ def _title(subjects: Sequence[Subject]) -> str:
 
 
 class _Template:
-    """The page around its pictures."""
+    """The page around its pictures.
 
-    def __init__(self, title: str) -> None:
+    Args:
+        pictures: where they may come from, as a policy names it.
+    """
+
+    def __init__(self, title: str, pictures: str = "data:") -> None:
         folder = resources.files(__package__)
-        page, style, script = (
-            folder.joinpath(name).read_text("utf-8") for name in ("page.html", "page.css", "page.js")
+        page, colours, style, script = (
+            folder.joinpath(name).read_text("utf-8") for name in ("page.html", "colours.css", "page.css", "page.js")
         )
+        style = colours + style
         policy = (
-            f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}; "
+            f"default-src 'none'; img-src {pictures}; style-src {_hash(style)}; script-src {_hash(script)}; "
             "base-uri 'none'; form-action 'none'"
         )
         self._script = script

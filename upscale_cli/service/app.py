@@ -7,13 +7,24 @@ from typing import Any
 from fastapi import FastAPI
 
 from upscale_cli._version import __version__
-from upscale_cli.service import routes_cog, routes_events, routes_jobs, routes_page, routes_state, routes_uploads
+from upscale_cli.service import (
+    routes_cog,
+    routes_events,
+    routes_jobs,
+    routes_page,
+    routes_preview,
+    routes_results,
+    routes_state,
+    routes_uploads,
+)
 from upscale_cli.service.cog import PredictionRequest
 from upscale_cli.service.guard import Guard
 from upscale_cli.service.inputs import AddressedJob
 from upscale_cli.service.problems import ProblemBody, install
 from upscale_cli.service.request import JobBody
+from upscale_cli.service.routes_preview import PreviewBody
 from upscale_cli.service.service import Service
+from upscale_cli.service.viewer import Viewer
 from upscale_cli.service.webhooks import Webhooks
 
 ABOUT = "Photos, clips and comics in, larger ones out. Every error is problem+json (RFC 9457)."
@@ -30,6 +41,7 @@ def create_app(service: Service) -> FastAPI:
         try:
             yield
         finally:
+            app.state.viewer.close()
             service.close_work()
             webhooks.close()
             service.close()
@@ -38,10 +50,13 @@ def create_app(service: Service) -> FastAPI:
         title="upscale-cli", version=__version__, description=ABOUT, lifespan=life, docs_url=None, redoc_url=None,
         openapi_url="/api/openapi.json",
     )  # fmt: skip
-    app.state.service = service
+    app.state.service, app.state.viewer = service, Viewer()
     install(app)
     # Before /jobs/{id}, of which "events" is none.
-    for part in (routes_cog, routes_events, routes_jobs, routes_uploads, routes_state, routes_page):
+    for part in (
+        routes_cog, routes_events, routes_jobs, routes_uploads, routes_results, routes_preview, routes_state,
+        routes_page,
+    ):  # fmt: skip
         app.include_router(part.router)
     app.add_middleware(Guard, settings=service.settings, token=service.token)
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]
@@ -54,7 +69,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
         document = FastAPI.openapi(app)
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        for model in (ProblemBody, JobBody, AddressedJob, PredictionRequest):
+        for model in (ProblemBody, JobBody, AddressedJob, PredictionRequest, PreviewBody):
             schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
             schemas.update(schema.pop("$defs", {}))
             schemas[model.__name__] = schema

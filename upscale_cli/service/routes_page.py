@@ -1,4 +1,4 @@
-"""The page at `/`."""
+"""The page at `/`, and its files."""
 
 from pathlib import Path
 from typing import Final
@@ -6,17 +6,29 @@ from typing import Final
 from fastapi import APIRouter
 from fastapi.responses import FileResponse
 
+from upscale_cli.compare import page as compare_page
+from upscale_cli.service.problem import Problem
 from upscale_cli.service.problems import problems
 
 router: Final = APIRouter(tags=["page"])
 
 FOLDER: Final = Path(__file__).with_name("page")
 
-POLICY: Final = {
-    "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; "
-    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
-    "Cache-Control": "no-cache",
+KINDS: Final = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+
+FILES: Final = {
+    path.name: path
+    for path in (*FOLDER.iterdir(), Path(compare_page.__file__).with_name("colours.css"))
+    if path.suffix in KINDS
 }
+"""All there are. The colours are those of `upscale compare`."""
+
+HEADERS: Final = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self' blob: data:; media-src 'self' blob:; frame-src 'self'; object-src 'none'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'",
+    "Cache-Control": "no-cache",
+}  # fmt: skip
 
 
 @router.get("/", response_class=FileResponse, responses={
@@ -24,4 +36,19 @@ POLICY: Final = {
 })  # fmt: skip
 def page() -> FileResponse:
     """The page."""
-    return FileResponse(FOLDER / "index.html", media_type="text/html", headers=POLICY)
+    return FileResponse(FOLDER / "index.html", media_type="text/html", headers=HEADERS)
+
+
+@router.get("/page/{name}", response_class=FileResponse, responses={
+    200: {
+        "description": "A file of the page.",
+        "content": {kind: {"schema": {"type": "string"}} for kind in KINDS.values()},
+    },
+    **problems(404, 422),
+})  # fmt: skip
+def file(name: str) -> FileResponse:
+    """A file of the page: its style, its scripts."""
+    if name not in FILES:
+        raise Problem(404, "the page has no such file.")
+    path = FILES[name]
+    return FileResponse(path, media_type=KINDS[path.suffix], headers=HEADERS)

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from upscale_cli._version import __version__
 from upscale_cli.models.registry import KERNELS, MODELS
+from upscale_cli.models.resolve import best_model
 from upscale_cli.models.seen import seen
 from upscale_cli.models.store import locate
 from upscale_cli.models.user_files import user_files
@@ -39,11 +40,13 @@ class ModelView:
     Attributes:
         scales: of its passes; any other scale is reached by several, and by resampling.
         here: whether its checkpoint is on this machine; it is fetched with the first job that wants it.
+        best: whether it is the one for photos where a job names none.
     """
 
     name: str
     scales: list[str]
     here: bool
+    best: bool
     licence: str
     about: str
 
@@ -88,18 +91,21 @@ def metrics(service: Here) -> Response:
 def models() -> list[ModelView]:
     """The models that jobs may name: those of the registry, the best first, and the files in the owner's folders."""
     views: dict[str, ModelView] = {}
+    best = best_model()[0]
     for spec in MODELS:
         before = views.get(spec.model)
         views[spec.model] = ModelView(
             name=spec.model, scales=[*(before.scales if before else ()), str(spec.scale)],
-            here=(before is None or before.here) and locate(spec) is not None, licence=spec.licence, about=spec.about,
+            here=(before is None or before.here) and locate(spec) is not None, best=spec.model == best,
+            licence=spec.licence, about=spec.about,
         )  # fmt: skip
     for kernel, about in KERNELS.items():
-        views[kernel] = ModelView(name=kernel, scales=["any"], here=True, licence="", about=about)
+        views[kernel] = ModelView(name=kernel, scales=["any"], here=True, best=kernel == best, licence="", about=about)
     for file in user_files():
         facts = seen(file.path)
         views.setdefault(file.stem, ModelView(
-            name=file.stem, scales=[facts.scales] if facts else [], here=True, licence=facts.licence if facts else "",
+            name=file.stem, scales=[facts.scales] if facts else [], here=True, best=False,
+            licence=facts.licence if facts else "",
             about=facts.arch if facts else "",
         ))  # fmt: skip
     return list(views.values())

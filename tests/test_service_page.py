@@ -1,0 +1,271 @@
+"""The page of `upscale serve` in Chromium: what is dropped comes back, as the command line makes it."""
+
+import io
+import re
+import socket
+import threading
+import time
+import zipfile
+from base64 import b64decode
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+for needed, extra in (("fastapi", "serve"), ("uvicorn", "serve"), ("zipstream", "serve"), ("playwright", "browser")):
+    pytest.importorskip(needed, reason=f"the extra [{extra}] is not installed")
+
+import uvicorn
+
+from upscale_cli import Upscaler
+from upscale_cli.service.app import create_app
+from upscale_cli.service.routes_results import distinct
+from upscale_cli.service.service import Service
+from upscale_cli.service.settings import ServiceSettings
+
+if TYPE_CHECKING:
+    from tests.command import Run
+
+pytestmark = pytest.mark.slow  # a page in a real browser, and a worker that loads torch
+
+TOKEN = "a token of tests, long enough"
+
+PATIENCE = 60_000
+"""Milliseconds after which something hangs."""
+
+
+@pytest.fixture(scope="session")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Of a service with one worker, which asks for its token."""
+    settings = ServiceSettings(
+        data=tmp_path_factory.mktemp("data"), device=("cpu",), engine="torch", jobs=1, min_free=0, token=TOKEN,
+    )  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch, socket.create_server(("127.0.0.1", 0)) as bound:
+        patch.setenv("UPSCALE_OFFLINE", "1")
+        service = Service(settings)
+        config = uvicorn.Config(create_app(service), log_config=None, timeout_graceful_shutdown=1, lifespan="on")
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, args=([bound],))
+        thread.start()
+        while not server.started:
+            assert thread.is_alive()
+            time.sleep(0.02)
+        yield f"http://localhost:{bound.getsockname()[1]}/"
+        service.hub.close()
+        server.should_exit = True
+        thread.join()
+
+
+Visit = Callable[..., Any]
+
+
+@pytest.fixture
+def visit(browser: Any, address: str) -> Iterator[Visit]:
+    """Opens the page. Whatever it logs, throws or asks of anywhere else fails the test."""
+    complaints: list[str] = []
+    contexts: list[Any] = []
+
+    def visit(*, fragment: str = f"#token={TOKEN}", may_log: str = "$never", **options: Any) -> Any:
+        contexts.append(browser.new_context(**{"viewport": {"width": 1000, "height": 700}} | options))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(PATIENCE)
+        log = lambda message: None if re.search(may_log, message.text) else complaints.append(message.text)  # noqa: E731
+        page.on("console", log)
+        page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
+        page.on("dialog", lambda dialog: complaints.append(f"dialog: {dialog.message}"))
+        is_ours = lambda url: url.startswith((address, "data:", "blob:", "about:"))  # noqa: E731
+        page.on("request", lambda one: None if is_ours(one.url) else complaints.append(f"request: {one.url[:99]}"))
+        page.goto(address + fragment)
+        if fragment:
+            page.wait_for_selector("body[data-state=ready]")
+        return page
+
+    yield visit
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def png(height: int, width: int, seed: int = 0) -> bytes:
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def pixels_of(data: bytes) -> Any:
+    with Image.open(io.BytesIO(data)) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def drop(page: Any, name: str, data: bytes) -> None:
+    """As from a file manager."""
+    transfer = page.evaluate_handle(
+        """([name, bytes]) => {
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([new Uint8Array(bytes)], name));
+            return transfer;
+        }""",
+        [name, list(data)],
+    )
+    for event in ("dragover", "drop"):
+        page.locator("#drop").dispatch_event(event, {"dataTransfer": transfer})
+
+
+def row(page: Any, name: str, state: str) -> Any:
+    """The newest job of a file, once it is in a state."""
+    found = page.locator(f"#jobs li[data-state={state}]").filter(has_text=name).first
+    found.wait_for()
+    return found
+
+
+def downloaded(page: Any, link: Any) -> tuple[str, bytes]:
+    with page.expect_download() as coming:
+        link.click()
+    return coming.value.suggested_filename, Path(coming.value.path()).read_bytes()
+
+
+def test_a_dropped_picture_comes_back_as_the_command_line_makes_it(visit: Visit, run: "Run", tmp_path: Path) -> None:
+    page, lr = visit(), png(24, 32)
+    drop(page, "a picture.png", lr)
+    page.get_by_label("Size", exact=True).select_option("4 times")
+    page.get_by_label("Model", exact=True).select_option("espcn")
+    page.get_by_role("button", name="Upscale 1 file").click()
+    done = row(page, "a picture.png", "done")
+    assert "128 × 96" in done.inner_text()
+    name, sr = downloaded(page, done.get_by_role("link", name="Download a picture_4x.png"))
+    (tmp_path / "a.png").write_bytes(lr)
+    by_command = run(tmp_path / "a.png", "-m", "espcn", "-s", 4, "--device", "cpu", "-o", tmp_path / "by.png")
+    assert by_command.code == 0
+    assert (name, sr) == ("a picture_4x.png", (tmp_path / "by.png").read_bytes())
+
+    done.get_by_role("link", name="Compare").click()
+    frame = page.frame_locator("#frame")
+    frame.locator("body[data-state=ready]").wait_for()
+    assert [frame.locator(f"#size-{side}").text_content() for side in "ab"] == ["32 × 24", "128 × 96"]
+    stage = pixels_of(frame.locator("#canvas").screenshot())
+    box, handle = frame.locator("#canvas").bounding_box(), frame.locator("#handle").bounding_box()
+    at = round(handle["x"] + handle["width"] / 2 - box["x"])
+    zoom = min(stage.shape[1] // 128, stage.shape[0] // 96)
+    top, left = round((stage.shape[0] - 96 * zoom) / 2), (stage.shape[1] - 128 * zoom) // 2
+    after = pixels_of(sr).repeat(zoom, 0).repeat(zoom, 1)
+    before = pixels_of(lr).repeat(4 * zoom, 0).repeat(4 * zoom, 1)
+    under = slice(top + 60, top + 96 * zoom)  # the labels and the grip are not the picture
+    grip = np.abs(np.arange(stage.shape[1]) - at) > 30
+    for shown, columns in ((before, np.arange(stage.shape[1]) < at), (after, np.arange(stage.shape[1]) > at)):
+        inside = grip & columns & (np.arange(stage.shape[1]) >= left)
+        inside &= np.arange(stage.shape[1]) < left + 128 * zoom
+        assert inside.sum() > 100
+        np.testing.assert_array_equal(stage[under, inside], shown[60:][:, np.flatnonzero(inside) - left])
+    page.keyboard.press("Escape")
+    assert not page.locator("#compare").is_visible()
+
+    name, packed = downloaded(page, page.get_by_role("link", name="Download all"))
+    with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+        assert archive.testzip() is None
+        assert archive.read("a picture_4x.png") == sr
+
+
+def test_a_part_is_previewed_where_it_is_asked_for(visit: Visit) -> None:
+    page, lr = visit(), png(90, 320)
+    drop(page, "wide.png", lr)
+    page.get_by_label("Model", exact=True).select_option("bicubic")
+    page.get_by_label("Size", exact=True).select_option("2 times")
+    page.get_by_role("button", name="Preview wide.png").click()
+    page.locator("#view-b").wait_for()
+    for keys in ([], ["Shift+ArrowRight"]):
+        for key in keys:
+            with page.expect_response("**/api/preview") as answer:
+                page.keyboard.press(key)
+            assert answer.value.ok
+        page.locator("#preview-state").filter(has_text="2 times larger").wait_for()
+        place = re.findall(r"\d+", page.locator("#place-at").text_content())
+        left, top, width, height = map(int, place)
+        part = Image.fromarray(pixels_of(lr)[top : top + height, left : left + width])
+        shown = b64decode(page.locator("#view-a").get_attribute("src").partition(",")[2])
+        np.testing.assert_array_equal(pixels_of(shown), np.asarray(Upscaler("bicubic")(part, 2)))
+        assert (left + width == 320) == bool(keys)
+    assert page.locator("#view-b").get_attribute("alt") != page.locator("#view-a").get_attribute("alt")
+    page.get_by_label("Model B").select_option("lanczos")
+    page.get_by_role("button", name="Use B").click()
+    assert page.get_by_label("Model", exact=True).input_value() == "lanczos"
+
+
+def test_what_cannot_be_done_is_one_clear_line(visit: Visit) -> None:
+    page = visit(may_log="415")
+    drop(page, "notes.txt", b"no picture")
+    drop(page, "<b>broken</b>.png", b"no picture")
+    page.locator("#start").click()
+    alert = page.get_by_role("alert").filter(has_text="notes.txt")
+    alert.wait_for()
+    assert "is no picture, clip or comic" in alert.inner_text()
+    failed = row(page, "<b>broken</b>.png", "failed")
+    assert "<b>broken</b>.png" in failed.locator(".state").inner_text()
+    failed.get_by_role("button", name="Retry").click()
+    failed = row(page, "<b>broken</b>.png", "failed")
+    failed.get_by_role("button", name="Delete").click()
+    page.get_by_role("button", name="Keep").click()
+    failed.get_by_role("button", name="Delete").click()
+    page.locator("#ask").get_by_role("button", name="Delete").click()
+    page.locator("#jobs li").filter(has_text="broken").wait_for(state="detached")
+
+
+def test_the_token_is_asked_for_once(visit: Visit) -> None:
+    page = visit(fragment="", may_log="401")
+    field = page.get_by_label("Token", exact=True)
+    field.fill("a wrong one")
+    page.keyboard.press("Enter")
+    page.get_by_text("this is not the token").wait_for()
+    field.fill(TOKEN)
+    page.keyboard.press("Enter")
+    page.wait_for_selector("body[data-state=ready]")
+    page.get_by_text("ready", exact=True).wait_for()
+    page.context.clear_cookies()  # as when they are too old, or another service's have taken their place
+    page.reload()
+    page.wait_for_selector("body[data-state=ready]")
+    assert not field.is_visible()
+    assert TOKEN not in str(page.context.cookies())
+
+
+def test_a_token_in_the_address_does_not_stay_there(visit: Visit, address: str) -> None:
+    page = visit()
+    assert page.url == address
+    assert not page.get_by_label("Token", exact=True).is_visible()
+
+
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+def test_axe_finds_nothing_and_narrow_screens_need_no_scrolling_aside(visit: Visit, scheme: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed (extra [browser])")
+    page = visit(viewport={"width": 360, "height": 700}, color_scheme=scheme, has_touch=True)
+
+    def check(where: str) -> None:
+        found = axe.Axe().run(page)
+        assert found.violations_count == 0, f"{where}: {found.generate_report()}"
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+    check("as it comes")
+    name = "a_name_that_is_as_long_as_names_of_cameras_and_of_downloads_are_" * 2 + ".png"
+    drop(page, name, png(20, 20))
+    page.get_by_label("Model", exact=True).select_option("bicubic")
+    check("with a chosen file")
+    page.get_by_role("button", name="Preview").tap()
+    page.locator("#view-b").wait_for()
+    check("a preview")
+    page.keyboard.press("Escape")
+    page.locator("#start").tap()
+    done = row(page, name, "done")
+    check("with a job")
+    done.get_by_role("link", name="Compare").tap()
+    page.frame_locator("#frame").locator("body[data-state=ready]").wait_for()
+    check("compared")
+
+
+def test_names_in_an_archive_are_safe_and_distinct() -> None:
+    given = ("a.png", "A.png", "a.png", "con.png", "x:y?.png", "../up.png", "..", ".hidden", "lpt1", "è.png")
+    made = list(distinct(iter(given)))
+    assert made == [
+        "a.png", "A (2).png", "a (3).png", "_con.png", "x_y_.png", "_up.png", "unnamed", "hidden", "_lpt1", "è.png",
+    ]  # fmt: skip

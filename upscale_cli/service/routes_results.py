@@ -1,0 +1,138 @@
+"""What was made, for people: compared with what it was made of, and all of it as one file."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import PurePath
+from typing import Annotated, Any, Final, Literal
+
+from fastapi import APIRouter, Query
+from fastapi.responses import FileResponse, HTMLResponse, StreamingResponse
+from zipstream import ZipStream
+
+from upscale_cli.compare.page import Linked, linked_page
+from upscale_cli.service.here import Here, JobId
+from upscale_cli.service.problem import Problem
+from upscale_cli.service.problems import problems
+from upscale_cli.service.routes_jobs import DOWNLOAD
+from upscale_cli.service.service import Service
+from upscale_cli.service.store import StoredJob
+from upscale_cli.service.viewer import Eyes, Viewer
+from upscale_cli.service.viewer_process import Shown, shown
+from upscale_cli.service.views import result_name
+
+router: Final = APIRouter(prefix="/api", tags=["page"])
+
+Side = Literal["before", "after"]
+
+SHOWN: Final = "shown"
+"""The folder of a job that holds its pictures as browsers show them."""
+
+FRAMED: Final = {"X-Frame-Options": "SAMEORIGIN", "Cache-Control": "private, no-store"}
+"""The page of the service shows it in a frame."""
+
+_PICTURE: Final[dict[int | str, dict[str, Any]]] = {
+    200: {
+        "description": "The picture.",
+        "content": {
+            f"image/{kind}": {"schema": {"type": "string", "format": "binary"}} for kind in ("png", "jpeg", "webp")
+        },
+    },
+    206: {"description": "The range that was asked for."},
+}
+
+
+@router.get("/jobs/{id}/compare", response_class=HTMLResponse, responses={
+    200: {"description": "The page.", "content": {"text/html": {"schema": {"type": "string"}}}},
+    **problems(404, 409, 410, 415, 422, 503, 507),
+})  # fmt: skip
+def compared(id: JobId, service: Here, viewer: Eyes) -> HTMLResponse:
+    """Input and result under a slider: the page of `upscale compare`. Of a clip, its middle frame."""
+    job = service.job(id)
+    service.result(job)
+    names: dict[Side, str] = {"before": job.name, "after": result_name(job)}
+    versions = []
+    for side, name in names.items():
+        facts = asdict(_shown(service, viewer, job, side))
+        facts.pop("name")
+        versions.append(Linked(label=name, url=f"/api/jobs/{job.id}/shown/{side}", **facts))
+    return HTMLResponse(linked_page(job.name, versions), headers=FRAMED)
+
+
+@router.get("/jobs/{id}/shown/{side}", response_class=FileResponse, responses={
+    **_PICTURE, **problems(404, 409, 410, 415, 416, 422, 503, 507),
+})  # fmt: skip
+def picture(id: JobId, side: Side, service: Here, viewer: Eyes) -> FileResponse:
+    """The input (`before`) or the result (`after`) as browsers show it: upright, of 8 bits, without metadata."""
+    job = service.job(id)
+    there = _shown(service, viewer, job, side)
+    return FileResponse(service.folders.job(job.id) / SHOWN / there.name, headers=DOWNLOAD)
+
+
+def _shown(service: Service, viewer: Viewer, job: StoredJob, side: Side) -> Shown:
+    """The picture, made where it was not yet.
+
+    Raises:
+        Problem: the file is gone, or was not made.
+    """
+    path = service.folders.input(job.id, job.source) if side == "before" else service.result(job)
+    if not path.is_file():
+        raise Problem(410, "the input is gone from the disk.")
+    if job.kind == "book":
+        raise Problem(415, f"{job.name}: comics are not compared here. Download both.")
+    service.check_space()
+    return viewer.ask(shown, path, is_clip=job.kind == "clip", stem=side, folder=service.folders.job(job.id) / SHOWN)
+
+
+@router.get("/results.zip", response_class=StreamingResponse, responses={
+    200: {
+        "description": "The archive.",
+        "content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}},
+    },
+    **problems(404, 422),
+})  # fmt: skip
+def archive(
+    service: Here,
+    ids: Annotated[
+        list[str] | None, Query(alias="id", max_length=500, description="Of jobs that are done; none: of all.")
+    ] = None,
+) -> StreamingResponse:
+    """Results as one zip file, stored as they are, sent while it is made."""
+    wanted = None if ids is None else set(ids)
+    jobs = [job for job in service.store.in_state("done") if wanted is None or job.id in wanted]
+    places = [(job, path) for job in jobs if (path := service.folders.output(job.id) / job.result).is_file()]
+    if not places:
+        raise Problem(404, "no result is there to be sent.")
+    made = ZipStream(sized=True)
+    for name, (_, path) in zip(distinct(result_name(job) for job, _ in places), places, strict=True):
+        made.add_path(path, name)
+    headers = {
+        "Content-Disposition": 'attachment; filename="upscaled.zip"', "Content-Length": str(len(made)), **DOWNLOAD,
+    }  # fmt: skip
+    return StreamingResponse(iter(made), media_type="application/zip", headers=headers)
+
+
+def distinct(names: Iterator[str]) -> Iterator[str]:
+    """Names of files that every system takes, each once, upper and lower case being the same.
+
+    >>> list(distinct(iter(["a.png", "A.png", "con.png", "x:y?.png"])))
+    ['a.png', 'A (2).png', '_con.png', 'x_y_.png']
+    """
+    taken = set[str]()
+    for name in names:
+        path = PurePath(_plain(name))
+        new, number = path.name, 1
+        while new.casefold() in taken:
+            number += 1
+            new = f"{path.stem} ({number}){path.suffix}"
+        taken.add(new.casefold())
+        yield new
+
+
+_RESERVED: Final = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+"""What Windows opens devices by."""
+
+
+def _plain(name: str) -> str:
+    plain = re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", name).strip(" .") or "unnamed"
+    return f"_{plain}" if _RESERVED.fullmatch(plain) else plain
