@@ -94,11 +94,13 @@ function asked() {
 }
 
 // A token in the address (`#token=...`) is taken over, and out of the address.
-export function takeToken() {
+export async function takeToken() {
   const found = /^#token=(.+)$/.exec(location.hash);
   if (!found) return;
-  keep(decodeURIComponent(found[1]));
   history.replaceState(null, "", location.pathname);
+  try {
+    await begin(decodeURIComponent(found[1]));
+  } catch { /* it is none (any more): the first request asks for one */ }
 }
 
 export async function ask(path, options = {}) {

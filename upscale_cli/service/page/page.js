@@ -74,10 +74,10 @@ function theme() {
 }
 
 async function begin() {
-  takeToken();
   theme();
   byId("problem").querySelector("button").addEventListener("click", () => { byId("problem").hidden = true; });
   for (const part of [chosen, jobs, preview]) part.begin();
+  await takeToken();
   await attempt(limits);
   follow();
   await settings.begin();
