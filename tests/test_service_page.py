@@ -70,16 +70,23 @@ def visit(browser: Any, address: str) -> Iterator[Visit]:
     complaints: list[str] = []
     contexts: list[Any] = []
 
-    def visit(*, fragment: str = f"#token={TOKEN}", may_log: str = "$never", **options: Any) -> Any:
+    def visit(*, fragment: str = f"#token={TOKEN}", may_log: str = "", **options: Any) -> Any:
         contexts.append(browser.new_context(**{"viewport": {"width": 1000, "height": 700}} | options))
         page = contexts[-1].new_page()
         page.set_default_timeout(PATIENCE)
-        log = lambda message: None if re.search(may_log, message.text) else complaints.append(message.text)  # noqa: E731
-        page.on("console", log)
-        page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
-        page.on("dialog", lambda dialog: complaints.append(f"dialog: {dialog.message}"))
-        is_ours = lambda url: url.startswith((address, "data:", "blob:", "about:"))  # noqa: E731
-        page.on("request", lambda one: None if is_ours(one.url) else complaints.append(f"request: {one.url[:99]}"))
+
+        def note(what: str, text: str) -> None:
+            if not (may_log and re.search(may_log, text)):
+                complaints.append(f"{what}: {text[:200]}")
+
+        def heed(request: Any) -> None:
+            if not request.url.startswith((address, "data:", "blob:", "about:")):
+                note("request", request.url)
+
+        page.on("console", lambda message: note("console", message.text))
+        page.on("pageerror", lambda error: note("error", str(error)))
+        page.on("dialog", lambda dialog: note("dialog", dialog.message))
+        page.on("request", heed)
         page.goto(address + fragment)
         if fragment:
             page.wait_for_selector("body[data-state=ready]")

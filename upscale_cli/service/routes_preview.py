@@ -89,7 +89,7 @@ async def preview(request: Request, service: Here, viewer: Eyes) -> PreviewView:
     device = "auto" if settings.ray is not None else settings.device[0]
     asked = []
     for model in body.models:
-        net = request_of(JobBody(model=model, net=body.net)).net
+        net = request_of(JobBody(model=model, target=None, format=None, net=body.net)).net
         asked.append(Asked(model, body.scale, replace(net, device=device, engine=settings.engine)))
     return _view(await run_in_threadpool(viewer.ask, previewed, body.crop, tuple(asked)))
 

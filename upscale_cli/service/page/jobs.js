@@ -6,9 +6,10 @@ import { showThumbnail } from "./thumbnails.js";
 import { bytes, duration, icon, time } from "./words.js";
 
 const ENDED = ["done", "failed", "cancelled", "skipped"];
-const rows = new Map(); // id -> {element, job}
+const rows = new Map(); // id -> {element, job, heard}: `heard` is the number of its last event
 const thumbnails = new Map(); // id -> address, of what was sent from here
 let older = null; // cursor of the next page
+let events = 0; // that were heard
 let arriving = null; // {element, file}: sent, and not answered yet
 
 function newRow(name, kind) {
@@ -73,7 +74,10 @@ function describe(row) {
 
 function listen(row) {
   const on = (selector, action) => row.element.querySelector(selector).addEventListener("click", action);
-  const post = (verb) => () => attempt(async () => put(await json(`/api/jobs/${row.job.id}/${verb}`, { method: "POST" })));
+  const post = (verb) => () => attempt(async () => {
+    const since = events;
+    answered(await json(`/api/jobs/${row.job.id}/${verb}`, { method: "POST" }), since);
+  });
   on(".cancel", post("cancel"));
   on(".retry", post("retry"));
   on(".remove", async () => {
@@ -135,7 +139,7 @@ function put(job, element = null) {
     element = null;
   }
   if (!row) {
-    row = { element: element ?? newRow(job.name, job.kind), job };
+    row = { element: element ?? newRow(job.name, job.kind), job, heard: 0 };
     rows.set(job.id, row);
     if (!element) {
       const after = [...rows.values()].filter((one) => one.job.number < job.number).sort((a, b) => b.job.number - a.job.number)[0];
@@ -150,6 +154,12 @@ function put(job, element = null) {
   if (before && before !== job.state && ENDED.includes(job.state)) {
     announce(`${job.name}: ${job.state}${job.message ? `. ${job.message}` : ""}`);
   }
+}
+
+// A job's record from the answer to a request: what was heard after the request was made is newer.
+function answered(job, since, element = null) {
+  const row = rows.get(job.id);
+  put(row && row.heard > since ? row.job : job, element);
 }
 
 // A row for a file that is being sent.
@@ -181,7 +191,7 @@ export function addUpload(file, thumbnail) {
       stop.abort();
       arriving = null;
       if (thumbnail) thumbnails.set(job.id, thumbnail);
-      put(job, element);
+      answered(job, -1, element); // whatever was heard of it is newer
     },
     end: () => {
       arriving = null;
@@ -192,8 +202,8 @@ export function addUpload(file, thumbnail) {
 }
 
 async function load(before, limit = 50) {
-  const page = await json(`/api/jobs?limit=${limit}${before === null ? "" : `&before=${before}`}`);
-  for (const job of page.jobs) put(job);
+  const since = events, page = await json(`/api/jobs?limit=${limit}${before === null ? "" : `&before=${before}`}`);
+  for (const job of page.jobs) answered(job, since);
   older = page.before;
   byId("older").hidden = older === null;
   return page;
@@ -209,7 +219,12 @@ export async function refresh() {
 }
 
 export function hear(kind, data) {
-  if (kind === "job") return put(data);
+  events++;
+  if (kind === "job") {
+    put(data);
+    rows.get(data.id).heard = events;
+    return undefined;
+  }
   if (kind === "removed") return forget(data.id);
   const row = rows.get(data.id);
   if (!row || row.job.state !== "running") return undefined;
