@@ -1,23 +1,19 @@
-"""Do clips flicker: differences between neighbouring SR frames, against bicubic's, without and with --steady.
+"""Does a net make still pictures flicker: differences between neighbouring SR frames, against bicubic's.
 
-    python -m benchmarks.video_steadiness [--frames 50] [--quick] [PICTURE ...]
+    python -m benchmarks.video_steadiness [--frames 50] [PICTURE ...]
 
-First for the harbour of docs/sample and for each PICTURE. All results are lossless, so that what is measured is ours:
+For the harbour of docs/sample and for each PICTURE. All results are lossless, so that what is measured is ours:
 
 - still: a clip of equal frames, with and without comparing neighbours; the difference must be 0.
 - coded: the same picture by x264 as on the web, a key frame every half second: coding noise alone.
 - grainy: a camera's noise before the same encoder.
 - pan: a view that moves by half an LR pixel a frame, by whole SR pixels, that is; compared after moving it back.
-
-Then, where the samples are, for real clips along their own motion, by every bundled net and others that are on this
-machine: `benchmarks/steadiness_clips.py`. Last, what --steady costs. Writes video_steadiness.json and the table of
-docs/benchmarks.md; --quick takes fewer frames and models and writes nothing.
 """
 
 import argparse
 import itertools
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +23,7 @@ from PIL import Image
 
 from benchmarks.clips import USUAL, Picture, grainy, luma, make_clip, upscaled
 from benchmarks.nets import checkpoint, row
-from benchmarks.report import REPOSITORY, photo, write
-from benchmarks.steadiness_clips import FOLDER, SAMPLES, cost, judge, measured_clip, nets
+from benchmarks.report import REPOSITORY, write
 from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.jobs.video_facts import ClipOptions
 from upscale_cli.media.video.encoding import EncodeOptions
@@ -41,103 +36,30 @@ BORDER = 16
 LOSSLESS = ("-c:v", "ffv1", "-pix_fmt", "yuv420p")
 KEYS = (*USUAL, "-g", "12")
 
-PAGE = REPOSITORY / "docs" / "benchmarks.md"
-START, STOP = (
-    "<!-- from benchmarks/video_steadiness.json by benchmarks/video_steadiness.py -->\n",
-    "<!-- end of steadiness -->\n",
-)
-QUICK_MODELS = (("espcn", 2), ("photo-lite", 4))
-COSTS = {"espcn": 2, "realesr-animevideo": 4}
-COST_SIZE = (540, 960, 24)
-"""Height, width and frames of what is timed by the first of them; the others get a ninth of the picture."""
-
 
 def main() -> None:
     """Writes benchmarks/video_steadiness.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, default=50)
-    parser.add_argument("--clip-frames", type=int, default=24, help="of each real clip")
-    parser.add_argument("--quick", action="store_true")
     parser.add_argument("pictures", nargs="*", type=Path)
     arguments = parser.parse_args()
-    frames, clip_frames = (12, 8) if arguments.quick else (arguments.frames, arguments.clip_frames)
     results = {}
     for path in (HARBOUR, *arguments.pictures):
         with Image.open(path) as image:
             picture = np.asarray(image.convert("RGB"))
-        results[path.stem] = measured(even(picture), frames)
+        results[path.stem] = measured(even(picture), arguments.frames)
         show(path.stem, results[path.stem])
     still = [run["still"][model] for run in results.values() for model in run["still"]]
-    result = {
-        "frames": frames,
-        "pictures": results,
-        "requirement": {"still_at_most": 0, "met": not any(itertools.chain(*(case.values() for case in still)))},
-        "motion_by": judge()[0],
-        "clips": real_clips(clip_frames, quick=arguments.quick),
-        "cost": costs(quick=arguments.quick),
-    }
-    if arguments.quick:
-        print(table(result))
-        return
     write(
         "video_steadiness",
         "Mean absolute difference between neighbouring SR frames, luma, 8-bit code values; nets against bicubic at the "
-        "same scale. After a pan: once moved back. Real clips: along the motion of LR, plain and by --steady.",
-        result,
+        "same scale. After a pan: once moved back.",
+        {
+            "frames": arguments.frames,
+            "pictures": results,
+            "requirement": {"still_at_most": 0, "met": not any(itertools.chain(*(case.values() for case in still)))},
+        },
     )
-    before, start, rest = PAGE.read_text(encoding="utf-8").partition(START)
-    _, stop, after = rest.partition(STOP)
-    if not stop:
-        raise ValueError(f"{PAGE.name} has lost its marks")
-    PAGE.write_text(f"{before}{start}\n{table(result)}\n{stop}{after}", encoding="utf-8")
-
-
-def real_clips(frames: int, *, quick: bool) -> dict[str, Any]:
-    """Those of the samples that are there."""
-    rows = [spec for spec in nets() if not quick or (spec.model, spec.scale) in QUICK_MODELS]
-    found = {}
-    for name, sample in SAMPLES.items():
-        if (FOLDER / sample.file).is_file():
-            print(f"{name}: {sample.about}")
-            with tempfile.TemporaryDirectory() as folder:
-                found[name] = measured_clip(sample, Path(folder), frames, rows)
-    return found
-
-
-def costs(*, quick: bool) -> dict[str, Any]:
-    """Frames per second, plain and steady, for each model that is there."""
-    height, width, frames = COST_SIZE
-    found = {}
-    for number, (model, scale) in enumerate(COSTS.items()):
-        if checkpoint(row(model, scale)) is None:
-            continue
-        size = (height, width) if not number else (height // 3, width // 3)
-        count = frames // (4 if quick else 1)
-        scene = photo(size[0], size[1] + 2 * count)
-        views = (grainy(scene[:, 2 * at : 2 * at + size[1]], at) for at in range(count))
-        with tempfile.TemporaryDirectory() as name:
-            clip = make_clip(Path(name) / "lr.mkv", views)
-            timed = cost(clip, Path(name), count, {model: scale}, 1 if quick else 3)
-        found[f"{model} x{scale}"] = {"size": [size[1], size[0]], **timed}
-    return found
-
-
-def table(result: Mapping[str, Any]) -> str:
-    """The rows of the page."""
-    lines = [
-        "| clip | model | bicubic | plain | steady | plain / bicubic | steady / bicubic | sharpness kept | PSNR |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    for name, clip in result["clips"].items():
-        for model, found in clip["models"].items():
-            near = f"{found['psnr']:.2f} → {found['steady_psnr']:.2f}" if "psnr" in found else ""
-            figures = (f"{found[key]:.2f}" for key in ("bicubic", "net", "steady", "ratio", "steady_ratio"))
-            lines.append(f"| {name} | {model} | {' | '.join(figures)} | {found['sharpness_kept']:.3f} | {near} |")
-    lines += ["", "| cost | frames | plain, fps | steady, fps |", "| --- | --- | --- | --- |"]
-    for name, found in result["cost"].items():
-        plain, steady = (found[f"{name}{kind}"]["fps"] for kind in ("", " steady"))
-        lines.append(f"| {name} | {found['size'][0]} x {found['size'][1]} | {plain:g} | {steady:g} |")
-    return "\n".join(lines)
 
 
 def even(picture: Picture) -> Picture:

@@ -9,8 +9,7 @@ of two neighbours is left out, by motion there and back (Sundaram et al., ECCV 2
 detail: what is blurred is steady. It is to be read beside one that does.
 """
 
-import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -69,35 +68,65 @@ def own_motion(now: Plane, before: Plane) -> Flow:
     return flow
 
 
+class SteadinessMeter:
+    """Takes the frames of a clip as they come, and has their steadiness at the end; holds the last frame alone.
+
+    Args:
+        find_motion: where each pixel of the first picture lay in the second.
+    """
+
+    def __init__(self, find_motion: Callable[[Plane, Plane], Flow] = own_motion) -> None:
+        self._find_motion = find_motion
+        self._last: tuple[Plane, Sequence[Plane]] | None = None
+        self._totals = [0.0, 0.0]
+        self._count = self._size = self._pairs = self._left_out = 0
+
+    def add(self, lr: Plane, sr: Plane) -> None:
+        """The next frame, in the order in which they are shown; all are of one size."""
+        pictures = sr, _enlarged(lr, sr.shape)
+        if self._last is not None:
+            self._compare(lr, pictures, *self._last)
+        self._last = lr, pictures
+
+    def result(self) -> Steadiness:
+        """Of all frames so far.
+
+        Raises:
+            ValueError: no two neighbours can be compared.
+        """
+        if not self._count:
+            raise ValueError("no two neighbouring frames of it can be compared")
+        difference, bicubic = (total / self._count for total in self._totals)
+        return Steadiness(difference, bicubic, self._count / self._size, self._pairs, self._left_out)
+
+    def _compare(self, lr: Plane, now: Sequence[Plane], lr_before: Plane, before: Sequence[Plane]) -> None:
+        flow = self._find_motion(lr, lr_before)
+        mask = comparable(flow, self._find_motion(lr_before, lr))
+        if mask.mean() < LEAST_SEEN:
+            self._left_out += 1
+            return
+        at = _mask_at(mask, now[0].shape)
+        for place, (one, other) in enumerate(zip(now, before, strict=True)):
+            difference = np.abs(one.astype(np.float32) - moved(other, flow))[at]
+            self._totals[place] += float(difference.sum(dtype=np.float64))
+        self._pairs, self._count, self._size = self._pairs + 1, self._count + int(at.sum()), self._size + at.size
+
+
 def steadiness(
     frames: Iterable[tuple[Plane, Plane]], find_motion: Callable[[Plane, Plane], Flow] = own_motion
 ) -> Steadiness:
-    """The steadiness of a clip.
+    """The steadiness of a clip; see `SteadinessMeter`.
 
     Args:
-        frames: LR and SR luma, in the order in which they are shown; all of one size each.
-        find_motion: where each pixel of the first picture lay in the second.
+        frames: LR and SR luma.
 
     Raises:
         ValueError: no two neighbours can be compared.
     """
-    totals = np.zeros(2)
-    count = left_out = pairs = size = 0
-    enlarged = ((lr, sr, _enlarged(lr, sr.shape)) for lr, sr in frames)
-    for (lr_before, *before), (lr, *now) in itertools.pairwise(enlarged):
-        flow = find_motion(lr, lr_before)
-        mask = comparable(flow, find_motion(lr_before, lr))
-        if mask.mean() < LEAST_SEEN:
-            left_out += 1
-            continue
-        at = _mask_at(mask, now[0].shape)
-        for place, (one, other) in enumerate(zip(now, before, strict=True)):
-            totals[place] += np.abs(one.astype(np.float32) - moved(other, flow))[at].sum(dtype=np.float64)
-        pairs, count, size = pairs + 1, count + int(at.sum()), size + at.size
-    if not count:
-        raise ValueError("no two neighbouring frames of it can be compared")
-    difference, bicubic = (totals / count).tolist()
-    return Steadiness(difference, bicubic, count / size, pairs, left_out)
+    meter = SteadinessMeter(find_motion)
+    for lr, sr in frames:
+        meter.add(lr, sr)
+    return meter.result()
 
 
 def comparable(there: Flow, back: Flow) -> NDArray[np.bool_]:
