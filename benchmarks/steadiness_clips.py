@@ -1,6 +1,6 @@
 """How steady nets are on clips, along the clips' own motion and beside bicubic; what --steady does, and what it costs.
 
-    python -m benchmarks.steadiness_clips [--frames 12] [--quick]
+    python -m benchmarks.steadiness_clips [--frames 12] [--nets espcn photo-lite] [--quick]
 
 By every bundled net, and realesr-general where its weights are. LR is a part of a sample without loss, or made of one
 by making its frames smaller, so that there is an HR to be near to; or it is made here of a photo, as a view that moves
@@ -94,9 +94,11 @@ def main() -> None:
     """Writes benchmarks/steadiness_clips.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, default=12, help="of each clip")
+    parser.add_argument("--nets", nargs="+", help="these alone")
     parser.add_argument("--quick", action="store_true")
     arguments = parser.parse_args()
-    rows = [spec for spec in nets() if not arguments.quick or (spec.model, spec.scale) in QUICK]
+    rows = [spec for spec in nets() if not arguments.nets or spec.model in arguments.nets]
+    rows = [spec for spec in rows if not arguments.quick or (spec.model, spec.scale) in QUICK]
     frames = 6 if arguments.quick else arguments.frames
     clips: dict[str, Any] = {}
     for name, sample in SAMPLES.items():
