@@ -101,7 +101,7 @@ def test_the_model_may_come_before_the_input_and_repeat(run: Run, photo: Path) -
 def test_the_first_line_says_what_is_done_and_why(run: Run, photo: Path) -> None:
     outcome = run(photo, "-s", 2)
     first = outcome.err.splitlines()[0]
-    assert re.search(r"photo\.png: 16 x 12 -> 32 x 24, photo-lite \(photo-lite-x4\): the best on this machine", first)
+    assert re.search(r"photo\.png: 16 x 12 -> 32 x 24, espcn \(espcn-x2\): chosen for PNG; ", first)
 
 
 def test_what_a_run_tells_a_program(run: Run, photo: Path) -> None:

@@ -31,13 +31,12 @@ from upscale_cli.cli.models_report import show_info
 from upscale_cli.cli.progress_bars import moving_bar, time_column
 from upscale_cli.cli.unknown_words import FOREIGN, OTHER_WORDS, VERBS
 from upscale_cli.errors import UnknownModelError
-from upscale_cli.events import Detail, Event, Note, Progress, Started, Surveyed, ignore, saying
+from upscale_cli.events import Chosen, Detail, Event, Note, Progress, Surveyed, ignore, saying
 from upscale_cli.frames.colour_tags import ColourTags
 from upscale_cli.media.video.colour import is_usual
 from upscale_cli.media.video.container import ending_of
 from upscale_cli.models import store
 from upscale_cli.models.registry import model_names, named, other_names, rows_of
-from upscale_cli.models.resolve import BEST_HERE
 from upscale_cli.models.store import bundled_folder
 
 ROOT: Any = typer.main.get_command(app)
@@ -319,27 +318,23 @@ def test_the_better_model_is_told_to_a_person_only(
     run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert "better" not in run("photo.png", "-s", 2).err, "in a pipe"
-    assert run("doctor").out.count("-m realesrgan makes better photos") == 1
+    assert run("doctor").out.count("-m realesrgan makes sharper photos") == 1
     seen: list[Event] = []
     hint = BetterModelHint(seen.append)
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     monkeypatch.setenv("UPSCALE_OFFLINE", "0")
     hint.show()
     assert seen == [], "no photo has gone through"
-    hint(started(why="asked for"))
+    hint(Chosen("a.mp4", "espcn", "h264", "h264 clip", is_clip=True))
     hint.show()
     assert len(seen) == 1
-    hint(started(why=BEST_HERE))
+    hint(Chosen("a.png", "espcn", "PNG", "no damage, photograph"))
     hint.show()
     hint.show()
     notes = [in_flags(event.text) for event in seen if isinstance(event, Note)]
-    assert notes == ["-m realesrgan makes better photos; its checkpoint is fetched once."]
+    assert notes == ["-m realesrgan makes sharper photos, with detail of its own; it is fetched once."]
     assert capsys.readouterr().err == ""
     assert (store.cache_folder() / "better-model-told").is_file()
-
-
-def started(why: str) -> Started:
-    return Started("a.png", "a_4x.png", "photo-lite", why, (), "cpu", "fp32", 1, 1, 4, 4, 1)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from upscale_cli.inference.model import DEFAULT_SCALE
 from upscale_cli.inference.options import UpscalerKeywords, UpscalerOptions
 from upscale_cli.inference.sizing import Target, chosen_target
 from upscale_cli.inference.upscaler import Upscaler
+from upscale_cli.jobs.chosen_model import choose_model
 from upscale_cli.jobs.inputs import Input
 from upscale_cli.jobs.job import PhotoOptions
 from upscale_cli.jobs.naming import Naming
@@ -60,7 +61,7 @@ def upscale_file(
         output: a file, a folder, or a template such as "{stem}_{scale}x{ext}"; None: that name next to the source.
         scale: SR pixels per LR pixel; None: 4, or the model's own.
         target: instead of `scale`, a size.
-        model: a name, a checkpoint file, or an `Upscaler` to use again; None: the best on this machine.
+        model: a name, a checkpoint file, or an `Upscaler` to use again; None: what suits the picture by a look at it.
         format: such as "png"; None: by the output's name, else the source's.
         quality: 0..100 for lossy formats; None: the format's default.
         overwrite: replace an output that exists; the source is never overwritten.
@@ -83,16 +84,20 @@ def upscale_file(
         UpscaleError: with one line for the user; nothing is left of an output that failed.
         LeftAlone: the picture is large enough by `only_below`, and nothing was made.
     """
-    how = _how(model, options)
-    upscaler = model if isinstance(model, Upscaler) else Upscaler(model, listener=listener, **how.keywords)
-    wanted = upscaler.target(scale, target)
+    how, why = _how(model, options), ""
     given = Input(os.fspath(source))
-    naming = Naming(os.fspath(output) if output is not None else None, format, wanted)
     files = PhotoOptions(
         quality=quality, overwrite=overwrite, max_pixels=max_pixels, salvage=salvage, max_memory=max_memory,
         resume=resume, pyramid=pyramid, bands=tuple(bands), only_below=only_below, yes=yes,
     )  # fmt: skip
-    job = prepare_photo(given, upscaler, naming, Outputs([given], overwrite=overwrite), files)
+    if model is None:
+        wanted = None if scale is None and target is None else chosen_target(scale, target)
+        choice = choose_model(given, files, how, wanted, say=saying(listener))
+        model, why = choice.model, choice.why
+        listener(choice.event(given.name))
+    upscaler = model if isinstance(model, Upscaler) else Upscaler(model, listener=listener, **how.keywords)
+    naming = Naming(None if output is None else os.fspath(output), format, upscaler.target(scale, target))
+    job = prepare_photo(given, upscaler, naming, Outputs([given], overwrite=overwrite), files, why)
     _before(job, how, upscaler, listener)
     job.run(upscaler, listener)
     return Path(job.output_name)
@@ -137,10 +142,11 @@ def upscale_video(
     place = None if output is None else os.fspath(output)
     check_live([given], place, 1, play=options.play, live=options.live)
     opened = open_clip(given, options)
-    made = _for_clip(model, opened.clip, options, listener, how)
+    made, why = _for_clip(model, opened.clip, given.name, options, listener, how)
     wanted = None if scale is None and target is None else made.target(scale, target)
     naming = Naming(place, None, wanted)
     job = prepare_video(given, opened, made, naming, Outputs([given], overwrite=options.overwrite), options)
+    job = replace(job, why=why)
     _before(job, how, made, listener)
     job.run(made, listener)
     return Path(job.output_name)
@@ -174,7 +180,7 @@ def upscale_folder(
         output: the folder that outputs go to, or a template; None: outputs lie next to their inputs.
         scale: SR pixels per LR pixel; None: 4 for photos and 2 for clips, or the model's own.
         target: instead of `scale`, a size.
-        model: a name or a checkpoint file; None: the best on this machine.
+        model: a name or a checkpoint file; None: what suits each file by a look at it.
         recursive: the folders in a folder, too.
         include, exclude: globs.
         format: such as "png"; None: the input's.
@@ -260,7 +266,7 @@ def upscale_frames(
 
     how, options = _how(model, upscaler_options), options or ClipOptions()
     clip = probe(source, max_pixels=options.max_pixels)
-    made = _for_clip(model, clip, options, listener, how)
+    made, _ = _for_clip(model, clip, clip.name, options, listener, how)
     if scale is None and target is None:
         scale = made.only_scale or DEFAULT_CLIP_SCALE
     for line in unused_by_frames(options):
@@ -377,17 +383,25 @@ def evaluate_models(
 def _for_clip(
     model: str | os.PathLike[str] | Upscaler | None,
     clip: "Clip",
+    name: str,
     clip_options: "ClipOptions",
     listener: Listener,
     how: UpscalerOptions,
-) -> Upscaler:
+) -> tuple[Upscaler, str]:
+    """What upscales a clip, and why the model was chosen; "" where it was named."""
+    from upscale_cli.jobs.chosen_model import choose_clip_model
     from upscale_cli.jobs.video_facts import chosen_streams
 
     if isinstance(model, Upscaler):
-        return model
-    codec = chosen_streams(clip, clip_options.video_stream)[0].codec
-    how = replace(how, clip_codec=how.clip_codec or codec, hurry=how.hurry or clip_options.hurries)
-    return Upscaler(model, listener=listener, **how.keywords)
+        return model, ""
+    how, why = replace(how, hurry=how.hurry or clip_options.hurries), ""
+    if model is None:
+        stream = chosen_streams(clip, clip_options.video_stream)[0]
+        bits = stream.bits_per_pixel if how.clip_codec is None else None
+        choice = choose_clip_model(how.clip_codec or stream.codec, bits, lossless=stream.lossless)
+        listener(choice.event(name))
+        model, why = choice.model, choice.why
+    return Upscaler(model, listener=listener, **how.keywords), why
 
 
 def _before(job: "Job", how: UpscalerOptions, upscaler: Upscaler, listener: Listener) -> None:

@@ -45,6 +45,29 @@ class Fetching:
 
 
 @dataclass(frozen=True, slots=True)
+class Chosen:
+    """A model was chosen by a look at a picture or a clip, for none was named.
+
+    Attributes:
+        seen: what the file has shown, for people.
+        group: the coarse kind of picture or clip that decides, for people.
+        is_clip: whether it is for a clip.
+        kind: "photograph", "drawing", "text" or "screen"; None where no pixel was looked at.
+        jpeg_quality: 1 to 100, of the strongest JPEG compression that was found; None: none was.
+        noise: standard deviation in levels of 8 bits.
+    """
+
+    source: str
+    model: str
+    seen: str
+    group: str
+    is_clip: bool = False
+    kind: str | None = None
+    jpeg_quality: int | None = None
+    noise: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Started:
     """A source is about to be upscaled."""
 
@@ -221,7 +244,7 @@ class Skipped:
 @dataclass(frozen=True, slots=True)
 class Planned:
     """What would be done with a source (`--dry-run`); `frames` is None, and sizes are 0, where unknown: objects
-    are read in their turn only."""
+    are read in their turn only. `why` the model was chosen; "" where it was named."""
 
     source: str
     output: str
@@ -231,6 +254,7 @@ class Planned:
     sr_width: int
     sr_height: int
     frames: int | None
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,7 +327,7 @@ class FolderFinished:
 
 
 Event = (
-    Note | Fetching | Started | Progress | Estimate | Carried | Finished | ClipProgress | ClipFinished | Failed
+    Note | Fetching | Chosen | Started | Progress | Estimate | Carried | Finished | ClipProgress | ClipFinished | Failed
     | Skipped | Planned | Surveying | Surveyed | FolderProgress | FolderFinished
 )  # fmt: skip
 Listener = Callable[[Event], None]

@@ -101,7 +101,7 @@ class FolderRun:
         self._planner, self._models, self._rules, self._executor = planner, models, rules, executor
         self._listener = planner.listener
         self._manifests: dict[Path | str, Manifest] = {}
-        self._jobs: dict[tuple[Upscaler, bool], JobOptions] = {}
+        self._jobs: dict[tuple[Upscaler, bool, bool], JobOptions] = {}
         self.tally = Tally()
         self._folders = set[Path]()  # with outputs in them
         self._work_begin = 0.0
@@ -181,9 +181,13 @@ class FolderRun:
 
     def _task(self, wanted: Wanted, outputs: Outputs) -> Task | None:
         """What is to be done with a source; None where it is done."""
-        manifest, opened = self._manifest(wanted.source), self._planner.open(wanted)
-        job = self._job(opened.upscaler, wanted.clip_options)
-        if self._is_done(wanted.source, manifest, job):
+        manifest = self._manifest(wanted.source)
+        possible = self._planner.may_take(wanted)
+        if any(self._is_done(wanted.source, manifest, self._job(one, wanted)) for one in possible):
+            return None  # a photo that is done is not looked at
+        opened = self._planner.open(wanted)
+        job = self._job(opened.upscaler, wanted)
+        if not possible and self._is_done(wanted.source, manifest, job):
             return None  # the header of a photo that is done is not read
         return Task(self._planner.prepare(opened, outputs), manifest, job)
 
@@ -209,10 +213,12 @@ class FolderRun:
             self._manifests[folder] = Manifest(folder, is_kept=self._rules.keeps_manifest)
         return self._manifests[folder]
 
-    def _job(self, upscaler: "Upscaler", clip_options: "ClipOptions | None") -> JobOptions:
-        key = upscaler, clip_options is not None
+    def _job(self, upscaler: "Upscaler", wanted: Wanted) -> JobOptions:
+        is_chosen = wanted.model is None and wanted.clip_options is None
+        key = upscaler, wanted.clip_options is not None, is_chosen
         if key not in self._jobs:
-            self._jobs[key] = JobOptions(job_options(self._planner, upscaler, clip_options))
+            options = job_options(self._planner, upscaler, wanted.clip_options)
+            self._jobs[key] = JobOptions({**options, **({"chosen": True} if is_chosen else {})})
         return self._jobs[key]
 
     # Work
@@ -370,8 +376,9 @@ def planned(prepared: Prepared) -> Planned:
     """What would be done, as an event."""
     job = prepared.job
     return Planned(
-        prepared.source.name, job.output_name, prepared.upscaler.name, *job.lr_size, *sr_size(job), job.frames
-    )
+        prepared.source.name, job.output_name, prepared.upscaler.name, *job.lr_size, *sr_size(job), job.frames,
+        prepared.why,
+    )  # fmt: skip
 
 
 def job_options(planner: Planner, upscaler: "Upscaler", clip_options: "ClipOptions | None") -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The line that a better model could be had: at most once a day, to a person at a terminal. `doctor` has it always."""
+"""The line that a sharper model could be had: at most once a day, to a person at a terminal. `doctor` has it always."""
 
 import sys
 import time
@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from upscale_cli.events import Event, Listener, Note, Started
+from upscale_cli.events import Chosen, Event, Listener, Note
 
 STAMP: Final = "better-model-told"
 """An empty file in the cache folder; its date is when the line was shown last."""
@@ -16,16 +16,14 @@ DAY: Final = 24 * 3600.0
 
 
 class BetterModelHint:
-    """A listener that passes everything on, and remembers whether a photo went through the best model that is here."""
+    """A listener that passes everything on, and remembers whether a model was chosen for a photo."""
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
         self._is_wanted = False
 
     def __call__(self, event: Event) -> None:
-        from upscale_cli.models.resolve import BEST_HERE
-
-        self._is_wanted = self._is_wanted or (isinstance(event, Started) and event.why == BEST_HERE)
+        self._is_wanted = self._is_wanted or (isinstance(event, Chosen) and not event.is_clip)
         self._listener(event)
 
     def show(self) -> None:
@@ -36,7 +34,9 @@ class BetterModelHint:
 
         better = better_model() if self._is_wanted and sys.stderr.isatty() and not is_offline() else None
         if better is not None and is_due(cache_folder() / STAMP, time.time()):
-            self._listener(Note(f"{option('model', better)} makes better photos; its checkpoint is fetched once."))
+            self._listener(
+                Note(f"{option('model', better)} makes sharper photos, with detail of its own; it is fetched once.")
+            )
 
 
 def is_due(stamp: Path, now: float) -> bool:

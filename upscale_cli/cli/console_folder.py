@@ -10,6 +10,7 @@ from upscale_cli.cli.lines import put
 from upscale_cli.cli.progress_bars import bars, moving_bar
 from upscale_cli.errors import printable
 from upscale_cli.events import (
+    Chosen,
     ClipFinished,
     ClipProgress,
     Event,
@@ -78,6 +79,7 @@ class FolderView:
         self._said: Counter[str] = Counter()
         self._is_few = False
         self._planned: list[Planned] = []
+        self._chosen: dict[str, Chosen] = {}  # by source
 
     def __call__(self, event: Event) -> None:
         match event:
@@ -92,6 +94,8 @@ class FolderView:
                 self._survey_done(event)
             case Planned():
                 self._planned.append(event)
+            case Chosen():
+                self._chosen[event.source] = event
             case Started():
                 self._start(event)
             case Fetching():
@@ -160,6 +164,18 @@ class FolderView:
         self._print(f"{counted(event.to_do, 'file')} to do ({event.megapixels:,.1f} MP){before}")
         if event.passed_over:
             self._print(f"ignored: {', '.join(f'{count:,} {why}' for why, count in event.passed_over.items())}")
+        self._tell_chosen()
+
+    def _tell_chosen(self) -> None:
+        """Which models were chosen for which files; of few files one by one, of many by their groups."""
+        if len(self._chosen) <= FEW_FILES:
+            for one in self._chosen.values():
+                self._print(f"{one.source}: {one.seen}: {one.model}")
+            return
+        groups = Counter((one.model, one.group) for one in self._chosen.values())
+        for model in dict.fromkeys(model for model, _ in groups):
+            own = ", ".join(f"{count:,} {group}" for (name, group), count in groups.most_common() if name == model)
+            self._print(f"{model}: chosen for {own}")
 
     def _start(self, event: Started) -> None:
         """Reports by what, where that has changed."""
@@ -171,7 +187,8 @@ class FolderView:
             event.model, event.device, event.computed_in,
         ):  # fmt: skip
             passes = f" ({' + '.join(event.passes)})" if event.passes else ""
-            self._print(f"{event.model}{passes}: {event.why}; {event.device}, {event.computed_in}")
+            why = "" if event.source in self._chosen else f"{event.why}; "
+            self._print(f"{event.model}{passes}: {why}{event.device}, {event.computed_in}")
 
     def _summarise(self, event: FolderFinished) -> None:
         if self._planned:
@@ -189,6 +206,7 @@ class FolderView:
             if count > 1:
                 self._print(f"  reported of {count:,} files: {text}", style="yellow")
         self._said.clear()
+        self._chosen.clear()
         self._begin = 0.0  # of a folder that is watched: the next files will come when they come
 
     # Bars

@@ -193,8 +193,9 @@ def _ffmpeg() -> list[Finding]:
 
 def _weights() -> list[Finding]:
     from upscale_cli.models.registry import MODELS, rows_of
-    from upscale_cli.models.resolve import best_model, better_model
+    from upscale_cli.models.resolve import better_model
     from upscale_cli.models.store import is_offline, locate, weights_folders
+    from upscale_cli.models.suitable import candidates
 
     notes: list[str] = []
     findings = [
@@ -204,11 +205,11 @@ def _weights() -> list[Finding]:
     here = [f"{spec.model} x{spec.scale}" for spec in MODELS if locate(spec, say=notes.append)]
     findings.append(Finding("models here", ", ".join(here) or "none", "ok" if here else "problem"))
     findings += [Finding("weights", note, "problem") for note in dict.fromkeys(notes)]
-    findings.append(Finding("without -m", " - ".join(best_model())))
+    findings.append(Finding("without -m", f"{', '.join(candidates())} - chosen by what a picture shows"))
     if better := better_model():
         size = max(spec.size or 0 for spec in rows_of(better))
         line = (
-            f"-m {better} makes better photos; it is fetched once ({size / 1e6:.0f} MB): upscale models fetch {better}"
+            f"-m {better} makes sharper photos; it is fetched once ({size / 1e6:.0f} MB): upscale models fetch {better}"
         )
         findings.append(Finding("better", line, "note"))
     if is_offline():

@@ -178,7 +178,7 @@ class ModelGroup:
             autocompletion=complete_model,
             help="A name (`upscale models list`), omdb:ID of OpenModelDB, or a checkpoint: its path or stem. A+B: one "
             "after the other; A:0.7,B:0.3: their weights mixed. Repeat it for one output per model. "
-            "Default: the best on this machine for photos; for clips espcn-robust, or swift where hardly compressed.",
+            "Default: what suits the file: how it was compressed, its noise, photograph or drawing.",
         ),
     ] = None
     denoise: Denoise = 1.0
@@ -225,7 +225,7 @@ class ModelGroup:
 
     @property
     def models(self) -> list[str | None]:
-        """As given; None for the best on this machine."""
+        """As given; None for what suits each file."""
         return [*self.model] if self.model else [None]
 
 

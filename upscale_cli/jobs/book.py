@@ -44,6 +44,7 @@ class BookJob(UndividedJob):
     Attributes:
         lr_size: (width, height) of the first page.
         frames: how many pages there are.
+        why: the model was chosen for this very book; "" where the upscaler knows.
     """
 
     source: Path
@@ -54,6 +55,7 @@ class BookJob(UndividedJob):
     options: PhotoOptions
     lr_size: tuple[int, int]
     frames: int
+    why: str = ""
 
     @property
     def megapixels(self) -> float:
@@ -125,7 +127,7 @@ class BookJob(UndividedJob):
         row = written_for(info.format)
         return PhotoJob(
             data, name, made, name, row, self.target, options,
-            lr_size=(info.width, info.height), frames=frames_kept(row, info),
+            lr_size=(info.width, info.height), frames=frames_kept(row, info), why=self.why,
         )  # fmt: skip
 
 
@@ -183,7 +185,9 @@ def _told(comic_info: bytes, say: Say, name: str) -> bytes:
     return stripped
 
 
-def prepare_book(given: Input, upscaler: Upscaler, naming: Naming, outputs: Outputs, options: PhotoOptions) -> BookJob:
+def prepare_book(
+    given: Input, upscaler: Upscaler, naming: Naming, outputs: Outputs, options: PhotoOptions, why: str = ""
+) -> BookJob:
     """What is to be done with one book by one model; see `prepare_photo`.
 
     Raises:
@@ -206,4 +210,4 @@ def prepare_book(given: Input, upscaler: Upscaler, naming: Naming, outputs: Outp
     if path is None or path.suffix.lower() != ENDING:
         raise OptionError(f"{given.name}: a book stays a book. Give {option('output')} a name that ends in {ENDING}.")
     outputs.reserve(given, path)
-    return BookJob(given.path, given.name, path, str(path), target, options, lr_size, len(pages))
+    return BookJob(given.path, given.name, path, str(path), target, options, lr_size, len(pages), why)

@@ -67,6 +67,7 @@ class ObjectJob(UndividedJob):
         options: of a photo or of a clip, which tells them apart.
         format: as given with --format.
         listed: what the source was when it was found; None where unknown.
+        why: the model was chosen; "" where the upscaler knows.
     """
 
     source: Path | str
@@ -77,6 +78,7 @@ class ObjectJob(UndividedJob):
     options: PhotoOptions | ClipOptions
     format: str | None = None
     listed: Stamp | None = None
+    why: str = ""
 
     @property
     def lr_size(self) -> tuple[int, int]:
@@ -132,8 +134,9 @@ class ObjectJob(UndividedJob):
 
 
 def prepare_object(
-    given: Input, upscaler: Upscaler, naming: Naming, outputs: Outputs, options: PhotoOptions | ClipOptions
-) -> ObjectJob:
+    given: Input, upscaler: Upscaler, naming: Naming, outputs: Outputs, options: PhotoOptions | ClipOptions,
+    why: str = "",
+) -> ObjectJob:  # fmt: skip
     """What is to be done with one source by one model, by its name alone.
 
     Args:
@@ -156,7 +159,7 @@ def prepare_object(
     outputs.reserve(given, place)
     return ObjectJob(
         given.location, given.name, place, str(place), target, options, naming.format,
-        given.stamp(),
+        given.stamp(), why,
     )  # fmt: skip
 
 
@@ -167,8 +170,8 @@ def _local(job: ObjectJob, names: "_Names", upscaler: Upscaler) -> Job:
     naming, outputs = Naming(output, job.format, job.target), Outputs([given], overwrite=job.overwrite)
     if not isinstance(job.options, ClipOptions):
         if given.is_book:
-            return replace(prepare_book(given, upscaler, naming, outputs, job.options), name=job.name)
-        photo = prepare_photo(given, upscaler, naming, outputs, job.options)
+            return replace(prepare_book(given, upscaler, naming, outputs, job.options, job.why), name=job.name)
+        photo = prepare_photo(given, upscaler, naming, outputs, job.options, job.why)
         return replace(photo, name=job.name, output_name=job.output_name)
     clip = OpenedClip(probe(names.source, max_pixels=job.options.max_pixels, name=job.name))
     return replace(prepare_video(given, clip, upscaler, naming, outputs, job.options), output_name=job.output_name)

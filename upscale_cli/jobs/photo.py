@@ -64,6 +64,7 @@ class PhotoJob(UndividedJob):
         output: where to write, in which `format`; `output_name` for messages.
         target: how large the result shall be.
         lr_size, frames: (width, height) of the source, and how many frames or pages are kept, by its header.
+        why: the model was chosen for this very picture; "" where the upscaler knows.
     """
 
     source: Path | bytes
@@ -75,6 +76,7 @@ class PhotoJob(UndividedJob):
     options: PhotoOptions = field(default_factory=PhotoOptions)
     lr_size: tuple[int, int] = (0, 0)
     frames: int = 1
+    why: str = ""
 
     @property
     def megapixels(self) -> float:
@@ -317,7 +319,7 @@ def _started(job: PhotoJob, upscaler: Upscaler, info: PhotoInfo, plan: Plan) -> 
         source=job.name,
         output=job.output_name,
         model=upscaler.name,
-        why=upscaler.why,
+        why=job.why or upscaler.why,
         passes=upscaler.pass_names(plan),
         device=upscaler.device_names,
         precision=upscaler.precision_for(plan, info.bits),

@@ -13,13 +13,14 @@ from upscale_cli.media.image.reader_writer import ImageReader, frames_kept
 
 
 def prepare_photo(
-    given: Input, upscaler: Upscaler, naming: Naming, outputs: Outputs, options: PhotoOptions
+    given: Input, upscaler: Upscaler, naming: Naming, outputs: Outputs, options: PhotoOptions, why: str = ""
 ) -> PhotoJob:
     """What is to be done with one picture by one model.
 
     Args:
         naming: where outputs go; its target, or else the model's own scale, decides the size.
         outputs: where the output's place is reserved.
+        why: the model was chosen for this very picture; "" where the upscaler knows.
 
     Raises:
         InputError: the input cannot be read. OutputError: its place is taken.
@@ -35,5 +36,5 @@ def prepare_photo(
     outputs.reserve(given, place.path, may_exist=options.resume)
     return PhotoJob(
         opened, given.name, place.target(), place.name, place.format, target, options,
-        lr_size=(info.width, info.height), frames=frames_kept(place.format, info),
+        lr_size=(info.width, info.height), frames=frames_kept(place.format, info), why=why,
     )  # fmt: skip

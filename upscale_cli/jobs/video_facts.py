@@ -93,6 +93,7 @@ class VideoFacts:
         target: how large the result shall be.
         note: why the container is not the source's.
         tee: the source's bytes, where they can be read once only.
+        why: the model was chosen for this very clip; "" where the upscaler knows.
     """
 
     clip: Clip
@@ -103,6 +104,7 @@ class VideoFacts:
     options: ClipOptions = field(default_factory=ClipOptions)
     note: str | None = None
     tee: Tee | None = None
+    why: str = ""
 
     @property
     def name(self) -> str:

@@ -145,7 +145,7 @@ def started(job: VideoFacts, upscaler: Upscaler, plan: ClipPlan) -> Started:
     """The first line of a run."""
     planned = plan.streams[0]
     return Started(
-        source=job.clip.name, output=job.output_name, model=upscaler.name, why=upscaler.why,
+        source=job.clip.name, output=job.output_name, model=upscaler.name, why=job.why or upscaler.why,
         passes=upscaler.pass_names(planned.upscaler.plan), device=upscaler.device_names,
         precision=planned.upscaler.precision, engine=planned.upscaler.engine,
         width=planned.stream.width, height=planned.stream.height,

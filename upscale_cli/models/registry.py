@@ -44,7 +44,7 @@ class Spec:
         licence: of the weights.
         about: what it is good at, for `models list`.
         macs: multiply-adds per LR pixel of one pass; what the cheapest chain of passes is reckoned by.
-        quality: rank for the choice without -m; the highest one on the machine is taken, 0 never is.
+        quality: rank where no model is named and no file can be looked at; the highest one here is taken, 0 never is.
         weak_denoise: the model whose weights `--denoise` blends in.
         unconfirmed: the sha256 rests on one public source only.
         bf16: engines in which bfloat16 was measured to stay above 50 dB of fp32 (benchmarks/precision.py), and to be

@@ -20,7 +20,7 @@ from upscale_cli.models.zoo import PREFIX, zoo_id
 from upscale_cli.models.zoo_kept import cached_index
 
 BEST_HERE: Final = "the best on this machine"
-"""Why a model was taken where none was asked for."""
+"""Why a model was taken where none was asked for, and no file was there to be looked at."""
 
 CLIP_MODEL: Final = "espcn-robust"
 CLEAN_CLIP_MODEL: Final = "swift"
@@ -30,6 +30,12 @@ CLEAN_CODECS: Final = frozenset({
     "r210", "rawvideo", "utvideo", "v210", "v308", "v408", "v410",
 })  # fmt: skip
 """Of ffmpeg's names: codecs that keep all, or all but nothing, and so leave no blocks behind."""
+
+CLIP_LIMITS: Final[Mapping[str, float | None]] = {
+    "h264": None, "hevc": None, "vp9": None, "av1": None, "mpeg4": None, "mpeg2video": None, "mjpeg": None,
+}  # fmt: skip
+"""By codec (ffmpeg's name): bits per pixel from which on a clip is as good as clean; None: never. From
+benchmarks/chooser_clips.json."""
 
 
 def is_checkpoint_path(name: str) -> bool:
@@ -100,15 +106,28 @@ def _ranked() -> list[tuple[str, int]]:
     return sorted({spec.model: spec.quality for spec in MODELS}.items(), key=lambda item: -item[1])
 
 
-def best_clip_model(codec: str) -> tuple[str, str]:
+def best_clip_model(codec: str, bits_per_pixel: float | None = None, *, lossless: bool = False) -> tuple[str, str]:
     """The model for moving pictures of a codec (ffmpeg's name), and why.
 
     Bundled, steady from frame to frame, and fast: ESPCN of the kind that was made for compressed pictures, or `swift`
-    where there was hardly any compression (benchmarks/quality.py has the figures).
+    where there was hardly any compression (benchmarks/chooser_clips.py has the figures).
+
+    Args:
+        bits_per_pixel: of the stream, over its whole length; None where unknown.
+        lossless: its coding has lost nothing, whatever the codec.
+
+    >>> best_clip_model("prores")
+    ('swift', 'chosen for prores, which keeps nearly everything')
+    >>> best_clip_model("h264", 0.081)
+    ('espcn-robust', 'chosen for h264 of 0.08 bits per pixel')
     """
-    if codec in CLEAN_CODECS:
-        return CLEAN_CLIP_MODEL, "the usual one for clips of high quality"
-    return CLIP_MODEL, "the usual one for compressed clips"
+    if codec in CLEAN_CODECS or lossless:
+        return CLEAN_CLIP_MODEL, f"chosen for {codec}, which keeps {'everything' if lossless else 'nearly everything'}"
+    if bits_per_pixel is None:
+        return CLIP_MODEL, "the usual one for compressed clips"
+    limit = CLIP_LIMITS.get(codec)
+    is_clean = limit is not None and bits_per_pixel >= limit
+    return CLEAN_CLIP_MODEL if is_clean else CLIP_MODEL, f"chosen for {codec} of {bits_per_pixel:.2g} bits per pixel"
 
 
 def available_rows(model: str, *, chosen_for_user: bool, say: Say = quiet) -> Mapping[int, Spec]:

@@ -205,6 +205,7 @@ def _video(container: InputContainer, stream: Any, seen: Seen, described: Descri
     if crop is not None:
         width, height = width - crop.left - crop.right, height - crop.top - crop.bottom
     dynamic = seen.dynamic_hdr | ({"Dolby Vision"} if "DOVI configuration record" in dump else set())
+    rate = _rate(stream, untimed)
     return VideoStream(
         index=stream.index,
         codec=codec,
@@ -214,7 +215,7 @@ def _video(container: InputContainer, stream: Any, seen: Seen, described: Descri
         pixel_format=pixel_format,
         time_base=stream.time_base or Fraction(1, av.time_base),
         start=stream.start_time,
-        rate=_rate(stream, untimed),
+        rate=rate,
         frames=_frames(stream, metadata, None if untimed else _seconds(stream, metadata)),
         seconds=None if untimed else _seconds(stream, metadata),
         sar=stream.sample_aspect_ratio or Fraction(1),
@@ -230,6 +231,7 @@ def _video(container: InputContainer, stream: Any, seen: Seen, described: Descri
         top_first=context.field_order not in _BOTTOM_FIRST,
         alpha_decoder=alpha_decoder,
         lossless=seen.lossless or (context.codec.lossless and not context.codec.lossy),
+        bits_per_pixel=_bits_per_second(container, stream, metadata) / (width * height * float(rate)) or None,
         untimed=untimed,
         disposition=_dispositions(stream),
         metadata=metadata,
@@ -245,6 +247,20 @@ def _rate(stream: Any, untimed: bool) -> Fraction:
     """Frames per second. A raw stream's average is only the demuxer's default; its own guess reads the bitstream."""
     guesses = (stream.average_rate, stream.guessed_rate, stream.base_rate)
     return next((Fraction(rate) for rate in (guesses[1:] if untimed else guesses) if rate), Fraction(25))
+
+
+def _bits_per_second(container: InputContainer, stream: Any, metadata: dict[str, str]) -> float:
+    """Of a video stream, by the container or by a tag of Matroska; else what the other streams leave of all, where
+    there is no other video stream. 0 where unknown."""
+    stated = _tag(metadata, "BPS") or ""
+    if stream.codec_context.bit_rate or re.fullmatch(r"[0-9]{1,12}", stated):
+        return float(stream.codec_context.bit_rate or stated)
+    others = [other for other in container.streams if other is not stream]
+    if any(other.type == "video" for other in others) or not container.bit_rate:
+        return 0.0
+    sounds: list[Any] = [other for other in others if other.type == "audio" and other.codec_context]
+    taken = sum(int(sound.codec_context.bit_rate or 0) for sound in sounds)
+    return float(max(0, container.bit_rate - taken))
 
 
 def _tag(metadata: dict[str, str], name: str) -> str | None:

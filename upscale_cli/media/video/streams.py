@@ -63,6 +63,7 @@ class VideoStream:
         alpha_decoder: the decoder that keeps its alpha (libvpx, libvpx-vp9); None where it has none, or any will do.
         lossless: its coding loses nothing, whatever the encoder was asked for (FFV1, raw video, PNG, ...), or its
             headers say that nothing was lost (H.264, HEVC by x265).
+        bits_per_pixel: that the coding takes in the mean over the whole stream; None where unknown.
         untimed: the container has no timestamps (raw streams).
         disposition: ffmpeg's names ("default", ...).
         metadata: its tags, as stored.
@@ -92,6 +93,7 @@ class VideoStream:
     top_first: bool = True
     alpha_decoder: str | None = None
     lossless: bool = False
+    bits_per_pixel: float | None = None
     untimed: bool = False
     disposition: tuple[str, ...] = ()
     metadata: dict[str, str] = field(default_factory=dict)

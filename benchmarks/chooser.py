@@ -1,0 +1,332 @@
+"""Which model suits a picture, by what a look at the file shows; and how often the choice without -m takes the best.
+
+    python -m benchmarks.chooser --eval FOLDER [--rows FILE] [--models NAME ...] [--quick]
+
+Photographs of the field's sets and drawings, texts and screens that are rendered here, each shrunk, damaged in twelve
+ways, and written to a file. Every model upscales every file, and is measured against the original. One half of the
+pictures (B100) makes the ranking of `upscale_cli.models.suitable`, which is printed; the other half (Kodak24), 204
+pictures for each scale, says what the choice is worth. Writes benchmarks/chooser.json and the table in docs/quality.md.
+
+--rows keeps what was measured, picture by picture, so that a further model, or other groups, cost no more than they
+have to. --quick takes a few pictures and writes nothing.
+"""
+
+import argparse
+import io
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+from benchmarks import chooser_pictures, report
+from upscale_cli.evaluation.cases import pictures_in
+from upscale_cli.evaluation.metrics import (
+    Shrinking,
+    crop_border,
+    crop_to_multiple,
+    ms_ssim,
+    psnr,
+    studio_luma,
+)
+from upscale_cli.evaluation.reference import Protocol, read_picture, shrunk
+from upscale_cli.frames.appearance import Appearance
+from upscale_cli.inference.upscaler import Upscaler
+from upscale_cli.media.image.look import look_at
+from upscale_cli.models.registry import MODELS, rows_of
+from upscale_cli.models.store import locate
+from upscale_cli.models.suitable import RANKING, Group, group_of, ranked
+
+PAGE = report.REPOSITORY / "docs/quality.md"
+START, STOP = "<!-- from benchmarks/chooser.json by benchmarks/chooser.py -->\n", "<!-- end of chooser -->\n"
+
+Picture = NDArray[np.uint8]
+Figures = dict[str, Any]
+
+SCALES = (2, 4)
+FORMER = "photo-lite"
+"""What was taken without -m before, whatever the picture was, where nothing had been fetched."""
+
+SOURCES: Mapping[str, tuple[str, int, int, int]] = {"fit": ("B100", 8, 2, 0), "held out": ("Kodak24", 11, 2, 100)}
+"""Of each half: the set, how many of its pictures, how many of each kind are rendered, and the first seed."""
+
+METRICS = ("psnr_y", "ms_ssim_y")
+
+
+def encoded(picture: Picture, format: str, **options: Any) -> bytes:
+    """The bytes of a file."""
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, format, **options)
+    return file.getvalue()
+
+
+def decoded(data: bytes) -> Picture:
+    """Its pixels, as anything decodes them."""
+    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+
+
+def noisy(picture: Picture, sigma: float) -> Picture:
+    """With Gaussian noise of that many levels, the same in every run."""
+    noise = np.random.default_rng(0).normal(0, sigma, picture.shape)
+    return np.clip(np.rint(picture + noise), 0, 255).astype(np.uint8)
+
+
+def blurred(picture: Picture, radius: float) -> Picture:
+    return np.asarray(Image.fromarray(picture).filter(ImageFilter.GaussianBlur(radius)))
+
+
+SHRINKING: Mapping[str, Shrinking] = {"shrunk by area": "area", "shrunk without antialiasing": "bicubic-aliased"}
+"""Where it is not the field's bicubic."""
+
+DAMAGES: Mapping[str, Callable[[Picture], bytes]] = {
+    "none": lambda lr: encoded(lr, "PNG"),
+    **dict.fromkeys(SHRINKING, lambda lr: encoded(lr, "PNG")),
+    "JPEG 90": lambda lr: encoded(lr, "JPEG", quality=90),
+    "JPEG 75": lambda lr: encoded(lr, "JPEG", quality=75),
+    "JPEG 60": lambda lr: encoded(lr, "JPEG", quality=60),
+    "JPEG 30": lambda lr: encoded(lr, "JPEG", quality=30),
+    "JPEG 40, then 90": lambda lr: encoded(decoded(encoded(lr, "JPEG", quality=40)), "JPEG", quality=90),
+    "JPEG 60, then PNG": lambda lr: encoded(decoded(encoded(lr, "JPEG", quality=60)), "PNG"),
+    "noise of 8 levels": lambda lr: encoded(noisy(lr, 8), "PNG"),
+    "blur of 1 pixel": lambda lr: encoded(blurred(lr, 1), "PNG"),
+    "WebP 60": lambda lr: encoded(lr, "WEBP", quality=60),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A picture without damage, and what it is of."""
+
+    half: str
+    name: str
+    kind: str
+    hr: Picture
+
+
+def sources(folder: Path, *, quick: bool) -> Iterator[Source]:
+    """Photographs of the sets, and rendered pictures."""
+    for half, (group, photos, rendered, seed) in SOURCES.items():
+        paths = pictures_in(folder / group)
+        for path in paths[:: len(paths) // photos][: 2 if quick else photos]:
+            yield Source(half, path.stem, "photograph", middle_of(read_picture(path, print)))
+        for kind, draw in chooser_pictures.KINDS.items():
+            for number in range(1 if quick else rendered):
+                yield Source(half, f"{kind} {seed + number}", kind, draw(seed + number))
+
+
+def middle_of(picture: Picture) -> Picture:
+    """What of a photograph is as large as what is rendered."""
+    top, left = (max(0, (side - most) // 2) for side, most in zip(picture.shape, chooser_pictures.SIZE, strict=False))
+    return picture[top : top + chooser_pictures.SIZE[0], left : left + chooser_pictures.SIZE[1]]
+
+
+def measured(hr: Picture, sr: Picture, scale: int, metrics: Iterable[str]) -> dict[str, float]:
+    """Of luma, as the field measures it."""
+    a, b = (crop_border(studio_luma(one), scale) for one in (sr, hr))
+    how: Mapping[str, Callable[[], float]] = {
+        "psnr_y": lambda: round(psnr(a, b), 3), "ms_ssim_y": lambda: round(ms_ssim(a, b), 4),
+    }  # fmt: skip
+    return {metric: how[metric]() for metric in metrics}
+
+
+def rows_of_pictures(folder: Path, models: Sequence[str], kept: Path | None, *, quick: bool) -> list[Figures]:
+    """One row per picture and scale: what it is, what was seen, and how each model does."""
+    before: dict[str, dict[str, dict[str, float]]] = {}
+    if kept is not None and kept.exists():
+        before = json.loads(kept.read_text(encoding="utf-8"))
+    nets = {model: Upscaler(model, device="cpu", engine="torch", precision="fp32") for model in models}
+    rows = []
+    for source in sources(folder, quick=quick):
+        metrics = METRICS if source.half == "held out" else METRICS[:1]
+        for scale in SCALES:
+            hr = crop_to_multiple(source.hr, scale)
+            for damage, damaged in DAMAGES.items():
+                data = damaged(shrunk(hr, scale, Protocol(shrinking=SHRINKING.get(damage, "bicubic"))))
+                lr, key = decoded(data), f"{source.half}/{source.name}/{scale}/{damage}"
+                values = before.setdefault(key, {})
+                for model, net in nets.items():
+                    if _identity(model) not in values:
+                        values[_identity(model)] = measured(hr, net(lr, scale=scale), scale, metrics)
+                rows.append({
+                    "half": source.half, "name": source.name, "kind": source.kind, "scale": scale, "damage": damage,
+                    "seen": look_at(data), "values": {model: values[_identity(model)] for model in models},
+                })  # fmt: skip
+        if kept is not None:
+            kept.write_text(json.dumps(before), encoding="utf-8")
+        print(source.half, source.name, flush=True)
+    return rows
+
+
+def _identity(model: str) -> str:
+    """A model and its weights."""
+    return " ".join([model, *(spec.sha256[:8] for spec in rows_of(model))])
+
+
+# What follows from the rows
+
+
+def ranking(rows: Iterable[Figures]) -> dict[Group, tuple[str, ...]]:
+    """Models by their mean PSNR over the pictures of each group; the best first."""
+    sums: dict[Group, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        for model, values in row["values"].items():
+            group = group_of(row["seen"], row["scale"])
+            sums[group][model].append(values["psnr_y"])
+            if row["kind"] == "photograph":  # as most pictures are that are not looked into
+                sums[Group("unknown", is_far=group.is_far)][model].append(values["psnr_y"])
+    return {
+        group: tuple(sorted(means, key=lambda model: -float(np.mean(means[model]))))
+        for group, means in sorted(sums.items(), key=lambda item: (item[0].damage, item[0].is_drawn, item[0].is_far))
+    }
+
+
+def verdict(rows: Sequence[Figures], ranks: Mapping[Group, tuple[str, ...]], metric: str) -> Figures:
+    """How often the choice is the best by a metric, what a wrong one costs, and what fixed choices are worth.
+
+    All means are over pictures.
+    """
+    models = list(rows[0]["values"])
+    table = np.array([[row["values"][model][metric] for model in models] for row in rows])
+    chosen = np.array([models.index(ranked(group_of(row["seen"], row["scale"]), ranks)[0]) for row in rows])
+    took, best = table[np.arange(len(rows)), chosen], table.max(axis=1)
+    wrong = took < best
+    digits = 2 if metric == "psnr_y" else 4
+    return {
+        "pictures": len(rows),
+        "took_the_best_percent": round(100 * float((~wrong).mean()), 1),
+        "cost_of_a_wrong_choice": round(float((best - took)[wrong].mean()) if wrong.any() else 0.0, digits),
+        "worst_cost": round(float((best - took).max()), digits),
+        "chosen": round(float(took.mean()), digits),
+        "best_possible": round(float(best.mean()), digits),
+        "always": {model: round(float(table[:, at].mean()), digits) for at, model in enumerate(models)},
+        "former": round(float(table[:, models.index(FORMER)].mean()), digits),
+    }
+
+
+def by_damage(rows: Sequence[Figures], ranks: Mapping[Group, tuple[str, ...]]) -> list[Figures]:
+    """`verdict` by PSNR of each damage of each scale, photographs and what is drawn apart."""
+    found = []
+    for scale in SCALES:
+        for damage in DAMAGES:
+            for is_drawn in (False, True):
+                own = [
+                    row for row in rows
+                    if (row["scale"], row["damage"], row["kind"] != "photograph") == (scale, damage, is_drawn)
+                ]  # fmt: skip
+                taken: dict[str, int] = defaultdict(int)
+                for row in own:
+                    taken[ranked(group_of(row["seen"], scale), ranks)[0]] += 1
+                found.append({
+                    "scale": scale, "damage": damage, "drawn": is_drawn, "taken": dict(taken),
+                    **verdict(own, ranks, "psnr_y"),
+                })  # fmt: skip
+    return found
+
+
+def sight(rows: Sequence[Figures]) -> Figures:
+    """How right the look is: kinds, and JPEG qualities."""
+    confused: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    qualities: dict[str, list[int]] = defaultdict(list)
+    missed: dict[str, int] = defaultdict(int)
+    false = 0
+    for row in rows:
+        seen: Appearance = row["seen"]
+        confused[row["kind"]][str(seen.kind)] += 1
+        if row["damage"].startswith("JPEG"):
+            if seen.jpeg_quality is None:
+                missed[row["damage"]] += 1
+            else:
+                qualities[row["damage"]].append(seen.jpeg_quality)
+        elif seen.jpeg_quality is not None:
+            false += 1
+    return {
+        "kinds_seen": {kind: dict(seen) for kind, seen in confused.items()},
+        "jpeg_quality_seen": {
+            damage: {
+                "least": min(found),
+                "median": float(np.median(found)),
+                "most": max(found),
+                "missed": missed[damage],
+            }
+            for damage, found in qualities.items()
+        },
+        "jpeg_seen_where_there_was_none": false,
+        "noise_seen": {
+            damage: round(float(np.median([row["seen"].noise for row in rows if row["damage"] == damage])), 1)
+            for damage in DAMAGES
+        },
+    }
+
+
+def as_code(ranks: Mapping[Group, tuple[str, ...]]) -> str:
+    """The ranking as it stands in `upscale_cli.models.suitable`."""
+    lines = []
+    for group, models in ranks.items():
+        marks = "".join(f", {name}=True" for name in ("is_drawn", "is_far") if getattr(group, name))
+        names = ", ".join(f'"{model}"' for model in models)
+        lines.append(f'    Group("{group.damage}"{marks}): ({names}),')
+    return "\n".join(lines)
+
+
+def table_of(result: Figures) -> str:
+    """The page's table as Markdown: of the pictures held out, by damage."""
+    head = ["scale", "damage", "pictures", *result["models"], "chosen", "best of all", "takes the best"]
+    lines = [f"| {' | '.join(head)} |\n", "| --- " * len(head) + "|\n"]
+    for row in result["by_damage"]:
+        always = " | ".join(f"{row['always'][model]:.2f}" for model in result["models"])
+        kind = "drawn" if row["drawn"] else "photographs"
+        lines.append(
+            f"| x{row['scale']} | {row['damage']} | {row['pictures']} {kind} | {always} | {row['chosen']:.2f} | "
+            f"{row['best_possible']:.2f} | {row['took_the_best_percent']:.0f} % |\n"
+        )
+    return "".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--eval", type=Path, default=report.SHARED / "eval", help="has B100 and Kodak24")
+    parser.add_argument("--rows", type=Path, help="a JSON file: what was measured before, and is now")
+    parser.add_argument("--models", nargs="*", help="default: the bundled ones")
+    parser.add_argument("--quick", action="store_true")
+    given = parser.parse_args()
+    bundled = dict.fromkeys(spec.model for spec in MODELS if spec.bundled and locate(spec))
+    models = given.models or list(bundled)
+    rows = rows_of_pictures(given.eval, models, given.rows, quick=given.quick)
+    fit, held_out = ([row for row in rows if row["half"] == half] for half in SOURCES)
+    ranks = ranking(fit)
+    print(as_code(ranks))
+    result: Figures = {
+        "models": models,
+        "ranking": [{**asdict(group), "models": list(order)} for group, order in ranks.items()],
+        "differs_from_the_table_in_use": [str(group) for group in ranks if RANKING.get(group) != ranks[group]],
+        "held_out": {
+            f"x{scale}": {metric: verdict([row for row in held_out if row["scale"] == scale], ranks, metric)
+                          for metric in METRICS}
+            for scale in SCALES
+        },
+        "by_damage": by_damage(held_out, ranks),
+        "sight": sight(held_out),
+    }  # fmt: skip
+    if given.quick:
+        print(json.dumps(result, indent=2))
+        return
+    report.write(
+        "chooser",
+        "Which model is nearest to the original, by what a look at the file shows (ranking, from B100 and pictures "
+        "rendered here); how often the choice is the best one for other pictures, 204 for each scale, and what a wrong "
+        "one costs (dB of PSNR, SSIM, MS-SSIM of luma).",
+        result,
+    )
+    page = PAGE.read_text(encoding="utf-8")
+    before, start, rest = page.partition(START)
+    _, stop, after = rest.partition(STOP)
+    PAGE.write_text(f"{before}{start}\n{table_of(result)}\n{stop}{after}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

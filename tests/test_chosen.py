@@ -1,0 +1,262 @@
+"""The choice without -m: what a look at a file shows, and which model is taken for it."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from tests.clips import Clips
+from tests.command import Run
+from upscale_cli.api import upscale_file
+from upscale_cli.events import Chosen, Event, Started
+from upscale_cli.executors.ray.worker import request_for
+from upscale_cli.frames.appearance import Appearance
+from upscale_cli.inference.options import UpscalerOptions
+from upscale_cli.inference.upscaler import Recipe
+from upscale_cli.jobs.chosen_model import choose_model, possible_models
+from upscale_cli.jobs.inputs import Input
+from upscale_cli.jobs.job import PhotoOptions
+from upscale_cli.media.image import look
+from upscale_cli.media.image.jpeg_quality import quality_by_traces, quality_of_tables
+from upscale_cli.media.image.look import look_at
+from upscale_cli.media.image.measures import noise_of
+from upscale_cli.media.video.probe import probe
+from upscale_cli.models.resolve import CLIP_LIMITS, best_clip_model
+from upscale_cli.models.suitable import RANKING, Group, group_of, suitable_model
+
+Picture = NDArray[np.uint8]
+
+
+@pytest.fixture(scope="module")
+def scene() -> Picture:
+    """(256, 256, 3): hills of every size, as a photograph has them, with fine texture."""
+    random = np.random.default_rng(7)
+    field = np.zeros((256, 256))
+    for size in (4, 8, 16, 32, 64, 128):
+        coarse = random.normal(0, 200 / size**0.7, (size, size)).astype(np.float32)
+        field += np.asarray(Image.fromarray(coarse).resize((256, 256), Image.Resampling.BICUBIC))
+    gray = np.clip(field - field.mean() + 120, 5, 250)
+    return np.stack([gray, gray * 0.9 + 10, gray * 0.8 + 20], axis=2).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def drawn() -> Picture:
+    """(256, 256, 3): shapes of even colours."""
+    image = Image.new("RGB", (256, 256), (240, 220, 200))
+    canvas = ImageDraw.Draw(image)
+    for at in range(12):
+        left, top = at * 37 % 200, at * 61 % 200
+        canvas.ellipse((left, top, left + 70, top + 50), (at * 20, 200 - at * 15, 90), (10, 10, 10), 3)
+    return np.asarray(image)
+
+
+def encoded(picture: Picture, format: str = "PNG", **options: Any) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, format, **options)
+    return file.getvalue()
+
+
+def through(picture: Picture, quality: int) -> Picture:
+    return np.asarray(Image.open(io.BytesIO(encoded(picture, "JPEG", quality=quality))))
+
+
+def luma(picture: Picture) -> NDArray[np.float32]:
+    return look.luma_of(look.windows_of(picture), "RGB")
+
+
+@pytest.mark.parametrize("quality", [5, 30, 49, 50, 75, 92, 100])
+def test_the_quality_of_a_jpeg_stands_in_its_tables(scene: Picture, quality: int) -> None:
+    assert quality_of_tables(io.BytesIO(encoded(scene, "JPEG", quality=quality))) == quality
+
+
+@pytest.mark.parametrize("quality", [20, 40, 60, 80])
+def test_what_was_a_jpeg_shows_of_which_quality_wherever_it_was_cut(scene: Picture, quality: int) -> None:
+    before = through(scene, quality)
+    for cut in (before, before[3:, 5:]):
+        found = quality_by_traces(luma(cut))
+        assert found is not None
+        assert abs(found - quality) <= 6
+
+
+def test_what_was_no_jpeg_shows_no_traces(scene: Picture, drawn: Picture) -> None:
+    assert quality_by_traces(luma(scene)) is None
+    assert quality_by_traces(luma(drawn)) is None
+
+
+def test_a_former_stronger_compression_counts(scene: Picture) -> None:
+    seen = look_at(encoded(through(scene, 40), "JPEG", quality=92))
+    assert seen.by_pixels
+    assert seen.jpeg_quality is not None
+    assert abs(seen.jpeg_quality - 40) <= 6
+    assert str(seen).startswith(f"JPEG, formerly JPEG of quality about {seen.jpeg_quality}")
+
+
+@pytest.mark.parametrize("sigma", [5, 12])
+def test_noise_is_measured(scene: Picture, sigma: int) -> None:
+    smooth = np.asarray(Image.fromarray(scene).resize((128, 128)).resize((256, 256), Image.Resampling.BICUBIC))
+    noise = np.random.default_rng(0).normal(0, sigma, smooth.shape[:2])[..., None]
+    noisy = np.clip(smooth + noise, 0, 255).astype(np.uint8)
+    assert noise_of(luma(noisy)) == pytest.approx(sigma, rel=0.25)
+    assert noise_of(luma(smooth)) < 1.5
+
+
+def test_a_photograph_and_a_drawing_are_told_apart(scene: Picture, drawn: Picture) -> None:
+    for picture, kind in ((scene, "photograph"), (drawn, "drawing")):
+        for data in (encoded(picture), encoded(picture, "JPEG", quality=40), encoded(picture, "WEBP", quality=60)):
+            assert (look_at(data).kind == "photograph") == (kind == "photograph")
+
+
+def test_measured_data_are_no_picture_to_embellish(tmp_path: Path) -> None:
+    Image.fromarray(np.random.default_rng(0).random((32, 32), np.float32)).save(tmp_path / "heights.tif")
+    seen = look_at(tmp_path / "heights.tif")
+    assert seen.is_data
+    assert suitable_model(group_of(seen, 4)) == suitable_model(Group("none", is_far=True))
+
+
+@pytest.mark.parametrize("layout", ["L", "LA", "RGBA", "CMYK", "P", "1", "I;16"])
+def test_every_layout_is_looked_at(drawn: Picture, layout: str) -> None:
+    image = Image.fromarray(drawn)
+    if layout == "I;16":
+        image = Image.fromarray(np.asarray(image.convert("L"), np.uint16) * 257)
+    else:
+        image = image.convert(layout)
+    file = io.BytesIO()
+    image.save(file, "TIFF" if layout == "CMYK" else "PNG")
+    assert look_at(file.getvalue()).kind is not None
+
+
+def test_what_cannot_be_read_has_shown_nothing(scene: Picture) -> None:
+    for data in (b"", b"no picture", encoded(scene)[:2000]):
+        assert look_at(data) == Appearance()
+    assert suitable_model(group_of(Appearance(), 4)) == "espcn-robust"
+
+
+def test_of_a_large_picture_little_is_decoded(scene: Picture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(look, "WHOLE_PIXELS", 128 * 256)
+    large = np.tile(scene, (4, 4, 1))
+    read: list[int] = []
+    windows_of = look.windows_of
+
+    def counted(pixels: Picture) -> Picture:
+        read.append(pixels[..., 0].size)
+        return windows_of(pixels)
+
+    monkeypatch.setattr(look, "windows_of", counted)
+    for name in ("a.png", "a.jpg", "a.webp"):
+        Image.fromarray(large).save(tmp_path / name, quality=60)
+    assert look_at(tmp_path / "a.png").kind == "photograph"
+    assert look_at(tmp_path / "a.jpg") == Appearance("JPEG", "photograph", jpeg_quality=60, width=1024, height=1024)
+    assert look_at(tmp_path / "a.webp") == Appearance(
+        "WebP", is_lossy=True, **size
+    )  # decoded as a whole, or not at all
+    assert len(read) == 2
+    assert max(read) <= 128 * 1024
+
+
+def test_the_table_is_that_of_the_benchmark() -> None:
+    path = Path(__file__).parents[1] / "benchmarks" / "chooser.json"
+    ranking = json.loads(path.read_text(encoding="utf-8"))["ranking"]
+    groups = [Group(one["damage"], one["is_drawn"], one["is_far"]) for one in ranking]
+    assert {group: tuple(one["models"]) for group, one in zip(groups, ranking, strict=True)} == dict(RANKING)
+    limits = json.loads(path.with_name("chooser_clips.json").read_text(encoding="utf-8"))["limits_bits_per_pixel"]
+    assert limits == dict(CLIP_LIMITS)
+
+
+def test_every_picture_belongs_to_a_group_of_the_table() -> None:
+    for kind in (None, "photograph", "drawing", "text", "screen"):
+        for quality in (None, 30, 75, 92, 98):
+            for noise in (0.0, 9.0):
+                for is_lossy in (False, True):
+                    seen = Appearance("PNG", kind, quality, is_lossy=is_lossy, noise=noise)
+                    assert suitable_model(group_of(seen, 2)) in possible_models(UpscalerOptions())
+
+
+def test_a_folder_gets_a_model_for_each_file_and_what_is_done_is_not_looked_at_again(
+    run: Run, tmp_path: Path, scene: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "clean.png").write_bytes(encoded(scene[:64, :64]))
+    (folder / "coded.jpg").write_bytes(encoded(scene[:64, :64], "JPEG", quality=30))
+    command = (folder, "-o", tmp_path / "out", "-s", "2", "--device", "cpu")
+    events = [json.loads(line) for line in run("--json", *command).out.splitlines()]
+    chosen = {event["source"]: event for event in events if event["event"] == "chosen"}
+    assert {Path(source).name: event["jpeg_quality"] for source, event in chosen.items()} == {
+        "clean.png": None, "coded.jpg": 30,
+    }  # fmt: skip
+    started = {event["source"]: event["model"] for event in events if event["event"] == "started"}
+    assert started == {source: event["model"] for source, event in chosen.items()}
+    with monkeypatch.context() as blind:
+        blind.setattr("upscale_cli.jobs.chosen_model.look_at", lambda *_, **__: pytest.fail("looked at again"))
+        again = [json.loads(line)["event"] for line in run("--json", *command).out.splitlines()]
+    assert again.count("skipped") == 2
+    (folder / "coded.jpg").write_bytes(encoded(scene[:64, :64], "JPEG", quality=40))
+    told = run(*command).err
+    assert "coded.jpg: JPEG of quality about 40, photograph: espcn-robust\n" in told
+
+
+def test_a_dry_run_says_what_would_be_taken(run: Run, tmp_path: Path, scene: Picture) -> None:
+    source = tmp_path / "coded.jpg"
+    source.write_bytes(encoded(scene[:64, :64], "JPEG", quality=30))
+    events = [json.loads(line) for line in run("--json", "--dry-run", source).out.splitlines()]
+    (planned,) = (event for event in events if event["event"] == "planned")
+    assert planned["model"] == "espcn-robust"
+    assert planned["why"] == "chosen for JPEG of quality about 30, photograph"
+
+
+def test_python_gets_the_same(tmp_path: Path, scene: Picture) -> None:
+    source, events = tmp_path / "coded.jpg", list[Event]()
+    source.write_bytes(encoded(scene[:64, :64], "JPEG", quality=30))
+    upscale_file(source, tmp_path / "sr.png", 2, device="cpu", listener=events.append)
+    (chosen,) = (event for event in events if isinstance(event, Chosen))
+    (started,) = (event for event in events if isinstance(event, Started))
+    assert (chosen.model, chosen.seen) == (started.model, "JPEG of quality about 30, photograph")
+    assert started.why == "chosen for JPEG of quality about 30, photograph"
+
+
+def test_a_worker_is_told_the_model_and_does_not_choose(tmp_path: Path, scene: Picture) -> None:
+    source = tmp_path / "coded.jpg"
+    source.write_bytes(encoded(scene[:64, :64], "JPEG", quality=30))
+    choice = choose_model(Input(str(source)), PhotoOptions(), UpscalerOptions())
+    upscaler = Recipe(choice.model, UpscalerOptions(device="cpu")).make(lambda _: None)
+
+    class Work:
+        output = None
+
+        def absolute(self) -> "Work":
+            return self
+
+    assert request_for(Work(), upscaler).recipe.model == choice.model  # type: ignore[arg-type]
+
+
+def test_an_object_is_not_looked_into() -> None:
+    choice = choose_model(Input("s3://bucket/a.jpg"), PhotoOptions(), UpscalerOptions(), is_remote=True)
+    assert (choice.model, choice.why) == ("espcn-robust", "the usual one for pictures that are not looked into")
+
+
+@pytest.mark.usefixtures("shared_weights")
+def test_who_asks_for_denoising_gets_a_model_that_can(tmp_path: Path, scene: Picture) -> None:
+    source = tmp_path / "coded.jpg"
+    source.write_bytes(encoded(scene[:64, :64], "JPEG", quality=30))
+    assert choose_model(Input(str(source)), PhotoOptions(), UpscalerOptions(denoise=0.5)).model == "realesr-general"
+
+
+def test_a_clip_that_has_lost_nothing_gets_the_net_for_clean_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert best_clip_model("h264", 0.1)[0] == best_clip_model("h264")[0] == "espcn-robust"
+    assert best_clip_model("h264", 3.0, lossless=True)[0] == best_clip_model("prores", 2.0)[0] == "espcn"
+    monkeypatch.setattr("upscale_cli.models.resolve.CLIP_LIMITS", {"h264": 0.5})
+    assert best_clip_model("h264", 0.5) == ("espcn", "chosen for h264 of 0.5 bits per pixel")
+
+
+def test_how_many_bits_a_pixel_of_a_clip_has(clips: Clips) -> None:
+    clip = probe(clips("chapters"))
+    (stream,) = clip.video
+    assert clip.file_bytes is not None
+    assert stream.bits_per_pixel is not None
+    whole = 8 * clip.file_bytes / (stream.width * stream.height * float(stream.rate) * (clip.seconds or 0))
+    assert 0.2 * whole < stream.bits_per_pixel <= whole
