@@ -76,7 +76,7 @@ class _Worker:
         self._unwanted = set[str]()
         self._in_progress: dict[str, Listener] = {}
         self._is_stopping = False
-        self._warm: OrderedDict[UpscalerOptions, dict[tuple[str | None, bool], Upscaler]] = OrderedDict()
+        self._warm: OrderedDict[UpscalerOptions, dict[tuple[str, bool], Upscaler]] = OrderedDict()
 
     def run(self) -> None:
         """All tasks, until it is told to stop."""
@@ -213,7 +213,7 @@ class _Worker:
             )
         return prepared
 
-    def _upscalers(self, net: UpscalerOptions) -> "dict[tuple[str | None, bool], Upscaler]":
+    def _upscalers(self, net: UpscalerOptions) -> "dict[tuple[str, bool], Upscaler]":
         """Those with these options, loaded or to be loaded; of the options that were used longest ago the nets go."""
         kept = self._warm.setdefault(net, {})
         self._warm.move_to_end(net)
