@@ -46,8 +46,8 @@ def plan_of(prepared: Prepared) -> FilePlan:
     job, upscaler = prepared.job, prepared.upscaler
     missing = missing_checkpoints(upscaler, job) if all(job.lr_size) else ()
     return FilePlan(
-        job.name, job.output_name, upscaler.name, prepared.why or upscaler.why, upscaler.device_names, *job.lr_size, *sr_size(job),
-        job.frames, job.megapixels, missing, Expected() if missing else job.expected(upscaler),
+        job.name, job.output_name, upscaler.name, prepared.why or upscaler.why, upscaler.device_names, *job.lr_size,
+        *sr_size(job), job.frames, job.megapixels, missing, Expected() if missing else job.expected(upscaler),
     )  # fmt: skip
 
 
