@@ -458,7 +458,7 @@ def test_dry_run_for_programs(run: Run, album: Path, out: Path) -> None:
     assert [event["event"] for event in events] == ["skipped", "skipped", "surveyed", "planned", "folder_finished"]
     assert events[3] == {
         "event": "planned", "source": str(album / "sub/c.png"), "output": str(out / "sub/c_2x.png"), "model": "bicubic",
-        "width": 8, "height": 6, "sr_width": 16, "sr_height": 12, "frames": 1,
+        "width": 8, "height": 6, "sr_width": 16, "sr_height": 12, "frames": 1, "why": "",
     }  # fmt: skip
 
 
