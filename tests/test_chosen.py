@@ -174,6 +174,7 @@ def test_every_picture_belongs_to_a_group_of_the_table() -> None:
                     assert suitable_model(group_of(seen, 2)) in possible_models(UpscalerOptions())
 
 
+@pytest.mark.slow
 def test_a_folder_gets_a_model_for_each_file_and_what_is_done_is_not_looked_at_again(
     run: Run, tmp_path: Path, scene: Picture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,9 @@ NOISE_TOLD: Final = 4.0
 """Standard deviation in levels of 8 bits from which on noise is mentioned, and counts; fine texture can have 3."""
 
 
+SMOOTHING: Final = 84
+"""Quality of a JPEG below which it loses fine detail itself."""
+
 BLURRED: Final = 0.27
 JAGGED: Final = 0.5
 JAGGED_DRAWN: Final = 0.76
@@ -53,7 +56,9 @@ class Appearance:
 
     @property
     def is_blurred(self) -> bool:
-        return self.fineness is not None and 0 < self.fineness < BLURRED
+        """Whether fine detail is missing that no JPEG compression has taken."""
+        is_coarse = self.jpeg_quality is not None and self.jpeg_quality < SMOOTHING
+        return self.fineness is not None and 0 < self.fineness < BLURRED and not is_coarse
 
     @property
     def is_jagged(self) -> bool:
