@@ -26,7 +26,7 @@ from upscale_cli.media.image.jpeg_quality import quality_by_traces, quality_of_t
 from upscale_cli.media.image.look import look_at
 from upscale_cli.media.image.measures import noise_of
 from upscale_cli.media.video.probe import probe
-from upscale_cli.models.resolve import CLIP_LIMITS, best_clip_model
+from upscale_cli.models.resolve import CLEAN_CLIP_MODEL, CLIP_LIMITS, best_clip_model
 from upscale_cli.models.suitable import RANKING, Group, group_of, suitable_model
 
 Picture = NDArray[np.uint8]
@@ -247,9 +247,9 @@ def test_who_asks_for_denoising_gets_a_model_that_can(tmp_path: Path, scene: Pic
 
 def test_a_clip_that_has_lost_nothing_gets_the_net_for_clean_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     assert best_clip_model("h264", 0.1)[0] == best_clip_model("h264")[0] == "espcn-robust"
-    assert best_clip_model("h264", 3.0, lossless=True)[0] == best_clip_model("prores", 2.0)[0] == "espcn"
+    assert best_clip_model("h264", 3.0, lossless=True)[0] == best_clip_model("prores", 2.0)[0] == CLEAN_CLIP_MODEL
     monkeypatch.setattr("upscale_cli.models.resolve.CLIP_LIMITS", {"h264": 0.5})
-    assert best_clip_model("h264", 0.5) == ("espcn", "chosen for h264 of 0.5 bits per pixel")
+    assert best_clip_model("h264", 0.5) == (CLEAN_CLIP_MODEL, "chosen for h264 of 0.5 bits per pixel")
 
 
 def test_how_many_bits_a_pixel_of_a_clip_has(clips: Clips) -> None:
