@@ -62,6 +62,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # A ready clip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "least"),
     [("same.mkv", 90), ("deep.mkv", 45), ("full.mkv", 45), ("sd.mkv", 45), ("rgb.mkv", 45)],
@@ -159,6 +160,7 @@ def test_what_cannot_be_measured_is_told_and_the_rest_goes_on(folder: Path) -> N
 # The command line
 
 
+@pytest.mark.slow
 def test_the_table_of_a_clip_has_three_rows_a_model(run: Run, folder: Path) -> None:
     done = run("eval", folder / "hr.mp4", "-m", "espcn", "--metrics", "xpsnr")
     lines = [" ".join(line.split()) for line in done.out.splitlines()]
@@ -214,6 +216,7 @@ def test_an_ffmpeg_that_lacks_a_filter_is_told_or_worked_around(
     assert "XPSNR" in done.out
 
 
+@pytest.mark.slow
 def test_pictures_get_the_metrics_of_clips_as_columns(run: Run, tmp_path: Path) -> None:
     Image.fromarray(data.astronaut()[:200, 100:300]).save(tmp_path / "a.png")
     done = run("eval", tmp_path / "a.png", "-m", "espcn", "-s", "2", "--json", "--metrics", "niqe,vmaf-neg,xpsnr")

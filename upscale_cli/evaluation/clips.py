@@ -3,8 +3,8 @@
 HR frame  ->  LR frame  ->  SR frame  ->  luma  ->  meters
      `------------------------------->  luma  ----'
 
-A meter takes frames as they come and has values of each at the end: `FFmpegMeter`. What else looks at clips joins
-there, in `_measured`.
+A meter takes frames as they come and has values of each at the end: `FFmpegMeter`. What looks at neighbours takes the
+pairs of LR and SR luma that `_measured` goes through.
 """
 
 import functools
@@ -159,8 +159,8 @@ def _measured(
     )
     if (pipeline.sr_width, pipeline.sr_height) != (shrinker.width, shrinker.height):
         raise InputError(f"{side.clip.name}: {model.name} makes no x{scale} of it. Choose another {option('scale')}.")
-    luma_hr = LumaOf(look, look, bits)
-    luma_sr = LumaOf(Look(look.format, shrinker.width, shrinker.height, look.tags), look, bits)
+    cropped = Look(look.format, shrinker.width, shrinker.height, look.tags)
+    luma_hr, luma_sr, luma_lr = (LumaOf(one, look, bits) for one in (look, cropped, lr))
     times: list[Fraction] = []
     seconds = 0.0
     with ExitStack() as stack:
@@ -168,15 +168,24 @@ def _measured(
         meter = stack.enter_context(
             FFmpegMeter(metrics, shrinker.height, shrinker.width, bits=bits, rate=side.stream.rate)
         )
-        for frame in reader:
-            small = shrinker(frame.samples)
-            if not times:  # loading the net is not in the seconds
-                pipeline.collect(pipeline.submit(small))
-            begin = time.perf_counter()
-            sr = pipeline.collect(pipeline.submit(small))
-            seconds += time.perf_counter() - begin
-            meter.add(luma_sr(sr), luma_hr(frame.samples)[: shrinker.height, : shrinker.width])
-            times.append(frame.pts * reader.time_base)
+
+        def compared() -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+            """Luma of LR and of SR, frame by frame, once they are measured."""
+            nonlocal seconds
+            for frame in reader:
+                small = shrinker(frame.samples)
+                if not times:  # loading the net is not in the seconds
+                    pipeline.collect(pipeline.submit(small))
+                begin = time.perf_counter()
+                made = pipeline.collect(pipeline.submit(small))
+                seconds += time.perf_counter() - begin
+                sr = luma_sr(made)
+                meter.add(sr, luma_hr(frame.samples)[: shrinker.height, : shrinker.width])
+                times.append(frame.pts * reader.time_base)
+                yield luma_lr(small), sr
+
+        for _ in compared():
+            pass
         if damage := reader.damage():
             say(f"{side.clip.name}: {damage}")
         return ClipRow(
