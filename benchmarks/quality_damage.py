@@ -18,7 +18,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
-from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
@@ -222,13 +221,19 @@ def verdicts(found: Sequence[Figures], model: str) -> list[Figures]:
 def tables(result: Mapping[str, Any]) -> str:
     """A table by damage, with its pictures above."""
     parts = []
-    for damage, group in groupby(result["means"], key=lambda record: record["damage"]):
-        rows = sorted(group, key=lambda record: record["set"] == "Kodak24")
+    for damage, rows in by_damage(result["means"]).items():
         shown = ", ".join(result["shown"])
         parts.append(
             f"#### {damage[0].upper()}{damage[1:]}\n\n![{damage}: {shown}]({strip_path(damage).name})\n\n{table(rows)}"
         )
     return "\n".join(parts)
+
+
+def by_damage(found: Iterable[Figures]) -> dict[str, list[Figures]]:
+    grouped: dict[str, list[Figures]] = {damage: [] for damage in DAMAGES}
+    for record in found:
+        grouped[record["damage"]].append(record)
+    return grouped
 
 
 def table(rows: Sequence[Figures]) -> str:
@@ -295,15 +300,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not arguments.page:
         models = list(dict.fromkeys([*YARDSTICKS, *arguments.models])) if arguments.models else registered()
         tasks = tasks_for(arguments.photos, arguments.kodak, models, quick=arguments.quick)
-        records = run(tasks, arguments.workers)
-        found = means(records)
+        found = means(run(tasks, arguments.workers))
         if arguments.models or arguments.quick:
             show(found, arguments.models or [], arguments.json)
             return
         shown = [name for name in FREE if (arguments.photos / name).is_file()]
         for damage in DAMAGES:
             draw(damage, [arguments.photos / name for name in shown], models)
-        result = {"scale": SCALE, "shown": ["HR", *map(label, models)], "means": found, "pictures": records}
+        result = {"scale": SCALE, "shown": ["HR", *map(label, models)], "means": found}
         report.write("quality_damage", __doc__.splitlines()[0], result)
     result = json.loads((report.REPOSITORY / "benchmarks/quality_damage.json").read_text(encoding="utf-8"))
     PAGE.write_text(with_tables(PAGE.read_text(encoding="utf-8"), tables(result)), encoding="utf-8")
@@ -311,8 +315,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def show(found: Sequence[Figures], models: Sequence[str], file: Path | None) -> None:
     """Prints the tables, and what of the requirements each of the models meets."""
-    for damage, group in groupby(found, key=lambda record: record["damage"]):
-        print(f"\n{damage}\n\n{table(sorted(group, key=lambda record: record['set'] == 'Kodak24'))}")
+    for damage, rows in by_damage(found).items():
+        print(f"\n{damage}\n\n{table(rows)}")
     judged = [row for model in models for row in verdicts(found, label(model))]
     for row in judged:
         sign = "met   " if row["met"] else "MISSED"
