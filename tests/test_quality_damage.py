@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from benchmarks import quality_damage
+from benchmarks import quality_damage, report
 from benchmarks.quality_damage import METRICS, YARDSTICKS, Task, means, table, verdicts, with_tables
 from upscale_cli.evaluation.reference import Reference
 
@@ -73,7 +73,7 @@ def test_a_net_has_to_be_faithful_and_better_than_what_there_is() -> None:
 def test_the_page_holds_what_the_json_says() -> None:
     """And its pictures are small enough to be committed."""
     page = quality_damage.PAGE.read_text(encoding="utf-8")
-    figures = quality_damage.report.REPOSITORY / "benchmarks/quality_damage.json"
+    figures = report.REPOSITORY / "benchmarks/quality_damage.json"
     result = json.loads(figures.read_text(encoding="utf-8"))
     assert with_tables(page, quality_damage.tables(result)) == page
     strips = [quality_damage.strip_path(damage) for damage in quality_damage.DAMAGES]
