@@ -4,6 +4,7 @@ import base64
 import dataclasses
 import json
 import multiprocessing
+import re
 import sys
 import time
 from pathlib import Path
@@ -338,7 +339,21 @@ def test_what_the_service_has_is_told(client: TestClient, service: Service) -> N
     assert client.get("/api/limits").json()["max_upload"] == service.settings.max_upload
     text = client.get("/metrics").text
     assert 'upscale_jobs_ended_total{state="done"}' in text
-    assert "<h1>" in client.get("/").text
+    assert "<h1" in client.get("/").text
+    assert client.put("/api/jobs").headers["allow"] == "GET, POST"
+
+
+def test_the_document_is_complete(client: TestClient) -> None:
+    document = client.get("/api/openapi.json").json()
+    references = set(re.findall(r"#/components/schemas/([\w-]+)", json.dumps(document)))
+    assert references <= set(document["components"]["schemas"])
+    operations = [one for path in document["paths"].values() for one in path.values()]
+    assert len(operations) > 20
+    for operation in operations:
+        assert operation["description"]
+        assert {"400", "401", "403", "421", "500"} <= set(operation["responses"])
+        for status, answer in operation["responses"].items():
+            assert int(status) < 400 or list(answer["content"]) == ["application/problem+json"]
 
 
 def test_every_option_is_offered_or_withheld_for_a_reason() -> None:

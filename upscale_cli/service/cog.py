@@ -38,7 +38,10 @@ MOST_INLINE: Final = 16 * 2**20
 class CogInput(JobBody):
     """The input of a prediction: a job's options, and the picture."""
 
-    image: str = Field(max_length=2**26, description="A photo or clip: a data: URL, or an address that is allowed.")
+    image: str = Field(
+        max_length=2**26, pattern="^(data:|https?://)",
+        description="A photo or clip: a data: URL, or an address that is allowed.",
+    )  # fmt: skip
     scale: Annotated[float, Field(gt=0, le=1024)] | None = Field(None, description="Short for target.scale.")
 
 

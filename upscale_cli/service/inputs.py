@@ -33,7 +33,7 @@ class AtAddress(BaseModel):
     """A file in the web, at a host that the owner allows."""
 
     model_config = ConfigDict(extra="forbid")
-    url: Annotated[str, Field(min_length=8, max_length=4096, description="http:// or https://.")]
+    url: Annotated[str, Field(pattern="^https?://", max_length=4096, description="http:// or https://.")]
 
 
 class AddressedJob(JobBody):

@@ -1,6 +1,7 @@
 """Every error as problem+json (RFC 9457): one clear line for people, a status for programs."""
 
 import logging
+import re
 import sqlite3
 from http import HTTPStatus
 from typing import Any, Final
@@ -66,6 +67,15 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
+def methods_of(app: FastAPI, path: str) -> list[str]:
+    """What may be asked of a path: of all routes that it may mean, where the router names those of one (RFC 9110)."""
+    methods = set[str]()
+    for template, operations in app.openapi()["paths"].items():
+        if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path):
+            methods |= {name.upper() for name in operations}
+    return sorted(methods)
+
+
 def install(app: FastAPI) -> None:
     """Makes every error of an application a problem."""
 
@@ -86,8 +96,11 @@ def install(app: FastAPI) -> None:
         return response_of(invalid(error.errors()))
 
     @app.exception_handler(HTTPException)
-    async def of_http(_: Request, error: HTTPException) -> JSONResponse:
-        return response_of(Problem(error.status_code, f"{error.detail}.", headers=error.headers))
+    async def of_http(request: Request, error: HTTPException) -> JSONResponse:
+        headers = dict(error.headers or {})
+        if error.status_code == 405:
+            headers["Allow"] = ", ".join(methods_of(app, request.url.path))
+        return response_of(Problem(error.status_code, f"{error.detail}.", headers=headers))
 
     @app.exception_handler(sqlite3.OperationalError)
     async def of_queue(_: Request, error: sqlite3.OperationalError) -> JSONResponse:

@@ -1,7 +1,7 @@
 """What happens, as server-sent events: of one job, or of all."""
 
 from collections.abc import AsyncIterator
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Header
 from fastapi.sse import EventSourceResponse, ServerSentEvent
@@ -15,10 +15,6 @@ from upscale_cli.service.service import Service
 from upscale_cli.service.store import ENDED
 
 router: Final = APIRouter(prefix="/api", tags=["events"])
-
-_STREAM: Final[dict[int | str, dict[str, Any]]] = {
-    200: {"description": "Events, as they happen.", "content": {"text/event-stream": {"schema": {"type": "string"}}}}
-}
 
 LastEvent = Annotated[
     str | None,
@@ -52,7 +48,7 @@ def _subscribed(service: Service, id: str | None) -> Subscription:
     return service.hub.subscribe(id)
 
 
-@router.get("/jobs/{id}/events", response_class=EventSourceResponse, responses={**_STREAM, **problems(404, 422, 503)})
+@router.get("/jobs/{id}/events", response_class=EventSourceResponse, responses=problems(404, 422, 503))
 async def of_one(
     id: JobId, service: Here, heard: Annotated[Subscription, Depends(_of_one)], last: LastEvent = None
 ) -> AsyncIterator[ServerSentEvent]:
@@ -77,7 +73,7 @@ async def of_one(
                 return
 
 
-@router.get("/events", response_class=EventSourceResponse, responses={**_STREAM, **problems(422, 503)})
+@router.get("/events", response_class=EventSourceResponse, responses=problems(422, 503))
 async def of_all(
     service: Here, heard: Annotated[Subscription, Depends(_all)], last: LastEvent = None
 ) -> AsyncIterator[ServerSentEvent]:

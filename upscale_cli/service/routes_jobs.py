@@ -24,7 +24,7 @@ Key = Annotated[
     ),
 ]
 
-_BINARY: Final = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+_BINARY: Final = {"*/*": {"schema": {"type": "string", "format": "binary"}}}
 
 _FILE: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "The file.", "content": _BINARY},

@@ -27,7 +27,7 @@ UploadId = Annotated[str, Path(description="Of an upload, as `POST /api/uploads`
 
 
 def _speaks_tus(
-    version: Annotated[str | None, Header(alias="Tus-Resumable", description=f"{VERSION}.")] = None,
+    version: Annotated[str | None, Header(alias="Tus-Resumable", json_schema_extra={"const": VERSION})] = None,
 ) -> None:
     if version != VERSION:
         raise Problem(
