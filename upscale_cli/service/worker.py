@@ -14,6 +14,9 @@ from upscale_cli.service.worker_process import work
 PATIENCE_SECONDS: Final = 20.0
 """How long a worker may take to drop a job, or to stop, before it is killed."""
 
+AHEAD: Final = 2
+"""Jobs that wait in a worker already, so that it need not wait for the queue's commits between two."""
+
 
 class Worker:
     """A worker process.
@@ -64,8 +67,8 @@ class Worker:
 
     def takes(self, *, alone: bool) -> bool:
         """Whether it can take a further job now."""
-        is_idle = not self.in_progress
-        return self.room > 0 and (is_idle or (not alone and not self.is_closed and len(self.in_progress) < self.room))
+        is_idle, most = not self.in_progress, self.room + AHEAD
+        return self.room > 0 and (is_idle or (not alone and not self.is_closed and len(self.in_progress) < most))
 
     def give(self, task: Task, *, alone: bool) -> None:
         self.in_progress.add(task.id)
