@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -27,8 +28,10 @@ from upscale_cli.service.app import create_app
 from upscale_cli.service.routes_results import distinct
 from upscale_cli.service.service import Service
 from upscale_cli.service.settings import ServiceSettings
+from upscale_cli.service.viewer_process import known, shown
 
 if TYPE_CHECKING:
+    from tests.clips import Clips
     from tests.command import Run
 
 pytestmark = pytest.mark.slow  # a page in a real browser, and a worker that loads torch
@@ -164,11 +167,11 @@ def test_a_dropped_picture_comes_back_as_the_command_line_makes_it(visit: Visit,
     before = pixels_of(lr).repeat(4 * zoom, 0).repeat(4 * zoom, 1)
     under = slice(top + 60, top + 96 * zoom)  # the labels and the grip are not the picture
     grip = np.abs(np.arange(stage.shape[1]) - at) > 30
-    for shown, columns in ((before, np.arange(stage.shape[1]) < at), (after, np.arange(stage.shape[1]) > at)):
+    for picture, columns in ((before, np.arange(stage.shape[1]) < at), (after, np.arange(stage.shape[1]) > at)):
         inside = grip & columns & (np.arange(stage.shape[1]) >= left)
         inside &= np.arange(stage.shape[1]) < left + 128 * zoom
         assert inside.sum() > 100
-        np.testing.assert_array_equal(stage[under, inside], shown[60:][:, np.flatnonzero(inside) - left])
+        np.testing.assert_array_equal(stage[under, inside], picture[60:][:, np.flatnonzero(inside) - left])
     page.keyboard.press("Escape")
     assert not page.locator("#compare").is_visible()
 
@@ -194,8 +197,8 @@ def test_a_part_is_previewed_where_it_is_asked_for(visit: Visit) -> None:
         place = re.findall(r"\d+", page.locator("#place-at").text_content())
         left, top, width, height = map(int, place)
         part = Image.fromarray(pixels_of(lr)[top : top + height, left : left + width])
-        shown = b64decode(page.locator("#view-a").get_attribute("src").partition(",")[2])
-        np.testing.assert_array_equal(pixels_of(shown), np.asarray(Upscaler("bicubic")(part, 2)))
+        by_a = b64decode(page.locator("#view-a").get_attribute("src").partition(",")[2])
+        np.testing.assert_array_equal(pixels_of(by_a), np.asarray(Upscaler("bicubic")(part, 2)))
         assert (left + width == 320) == bool(keys)
     assert page.locator("#view-b").get_attribute("alt") != page.locator("#view-a").get_attribute("alt")
     page.get_by_label("Model B").select_option("lanczos")
@@ -278,3 +281,15 @@ def test_names_in_an_archive_are_safe_and_distinct() -> None:
     assert made == [
         "a.png", "A (2).png", "a (3).png", "_con.png", "x_y_.png", "_up.png", "unnamed", "hidden", "_lpt1", "è.png",
     ]  # fmt: skip
+
+
+def test_of_a_clip_the_middle_frame_is_shown(clips: "Clips", tmp_path: Path) -> None:
+    path = clips("plain")
+    made = shown(path, is_clip=True, stem="before", folder=tmp_path)
+    assert known(tmp_path, "before") == made
+    with av.open(str(path)) as container:
+        frames = [frame.to_ndarray(format="rgb24").astype(int) for frame in container.decode(video=0)]
+    seen = pixels_of((tmp_path / made.name).read_bytes()).astype(int)
+    assert (made.width, made.height) == (seen.shape[1], seen.shape[0]) == (frames[0].shape[1], frames[0].shape[0])
+    nearest = min(range(len(frames)), key=lambda at: np.abs(frames[at] - seen).mean())
+    assert abs(nearest - len(frames) / 2) <= 1
