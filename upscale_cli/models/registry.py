@@ -241,6 +241,10 @@ MODELS: Final[tuple[Spec, ...]] = (
         sha256="7313941f4788c7e1b59c420aa2aea2b4125dce7614712adec10414592fdcd88b",
         url=None, licence=TRAINED_HERE, about="real-time, least work; clean pictures and video",
         bf16=("openvino",),
+        int8=Int8File(
+            "swift-x4-int8.onnx", "c55c607294481a9057f4bca579a2b425310f53a3cc44d3c436c51b621666fb2b",
+            size=20_738, loss=0.01,
+        ),
     ),
 )  # fmt: skip
 
