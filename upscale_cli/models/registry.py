@@ -246,6 +246,27 @@ MODELS: Final[tuple[Spec, ...]] = (
             size=20_738, loss=0.01,
         ),
     ),
+    Spec(
+        model="sharp", scale=2, arch="srvgg", channels="luma", config=_narrow(8, 2),
+        file="sharp-x2.safetensors", macs=19_152, size=79_280,
+        sha256="d5fbc6881f41759cf4b464d5bc1f67f6abfeb5d41a26aaedcde5c926fafe1501",
+        url=None, licence=TRAINED_HERE, about="real-time, sharpest of these; clean pictures and video",
+        bf16=("openvino",),
+    ),
+    Spec(
+        model="sharp", scale=3, arch="srvgg", channels="luma", config=_narrow(8, 3),
+        file="sharp-x3.safetensors", macs=19_872, size=82_180,
+        sha256="45e793168ce82132c016fe51bfdf235c02b7b7c272bddd16aeffc610a96e9f39",
+        url=None, licence=TRAINED_HERE, about="real-time, sharpest of these; clean pictures and video",
+        bf16=("openvino",),
+    ),
+    Spec(
+        model="sharp", scale=4, arch="srvgg", channels="luma", config=_narrow(8, 4),
+        file="sharp-x4.safetensors", macs=20_880, size=86_240,
+        sha256="2cc47f724cd6310cfdfea7952520699c9efc149c7e35411a1634be50c3e6b912",
+        url=None, licence=TRAINED_HERE, about="real-time, sharpest of these; clean pictures and video",
+        bf16=("openvino",),
+    ),
 )  # fmt: skip
 
 KERNELS: Final[dict[Kernel, str]] = {
