@@ -2,8 +2,9 @@
 
 - Host has to be a name that the service is known by, so that a page of another site cannot reach it by a name that it
   makes point here (DNS rebinding).
-- Origin, where a browser sends one, has to be such a host's, and a request that changes something may not come from
-  another site (Sec-Fetch-Site; CSRF).
+- Origin, where a browser sends one, has to be that of the request's own Host, port and all: another program's page on
+  the same machine is another site. What browsers say of where a request comes from (Sec-Fetch-Site) has to be this
+  site too, but for links to it that are followed (CSRF).
 - The token, where there is one, comes as `Authorization: Bearer`, or in the cookie that `POST /api/session` gives. It
   is compared in a time that says nothing about it.
 """
@@ -12,7 +13,7 @@ import hashlib
 import hmac
 import ipaddress
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from http.cookies import CookieError, SimpleCookie
 from typing import Final
 from urllib.parse import urlsplit
@@ -88,9 +89,12 @@ class Guard:
                 "the owner allow the name.",
             )  # fmt: skip
         origin = headers.get("origin")
-        if origin is not None and not self._is_same(origin):
-            return Problem(403, f'Origin "{origin[:100]}" is another site. Call the service from its own page.')
-        if method not in SAFE and headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
+        if origin is not None and not _is_same(origin, host):
+            return Problem(
+                403, f'Origin "{origin[:100]}" is another site than Host "{host[:100]}". Call the service from its own '
+                "page; a reverse proxy has to pass Host on.",
+            )  # fmt: skip
+        if headers.get("sec-fetch-site", "none") not in ("same-origin", "none") and not _is_link(method, headers):
             return Problem(403, "another site's page has sent this. Call the service from its own page.")
         if self._token is None or path in OPEN or (method in SAFE and _is_page(path)):
             return None
@@ -114,13 +118,6 @@ class Guard:
             return False
         return True
 
-    def _is_same(self, origin: str) -> bool:
-        try:
-            parts = urlsplit(origin)
-        except ValueError:
-            return False
-        return parts.scheme in ("http", "https") and self.is_ours(parts.netloc)
-
     def _has_token(self, headers: dict[str, str]) -> bool:
         assert self._token is not None
         assert self._session is not None
@@ -132,6 +129,26 @@ class Guard:
         except CookieError:
             return False
         return cookie is not None and is_token(cookie.value, self._session)
+
+
+def _is_same(origin: str, host: str) -> bool:
+    """Whether an Origin is the site that a Host belongs to. Browsers leave the usual port out of both."""
+    try:
+        parts = urlsplit(origin)
+        usual = {"http": 80, "https": 443}[parts.scheme]
+        other = urlsplit(f"//{host}")
+        return "@" not in origin and (parts.hostname, parts.port or usual) == (other.hostname, other.port or usual)
+    except (KeyError, ValueError):
+        return False
+
+
+def _is_link(method: str, headers: Mapping[str, str]) -> bool:
+    """Whether a browser follows a link to this site, in a window of its own."""
+    return (
+        method in SAFE
+        and headers.get("sec-fetch-mode") == "navigate"
+        and headers.get("sec-fetch-dest", "document") == "document"
+    )
 
 
 def _is_page(path: str) -> bool:

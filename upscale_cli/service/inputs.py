@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from upscale_cli.service.fetching import name_at
+from upscale_cli.models.store import is_file
 from upscale_cli.service.problem import Problem
 from upscale_cli.service.request import JobBody
 from upscale_cli.service.service import Service
@@ -82,6 +83,6 @@ def allowed(settings: ServiceSettings, given: str) -> Path:
         raise refusal
     path = Path(os.path.realpath(settings.allow_folder[0] / given))
     for folder in settings.allow_folder:
-        if path.is_relative_to(os.path.realpath(folder)) and path.is_file():
+        if path.is_relative_to(os.path.realpath(folder)) and is_file(path):
             return path
     raise refusal

@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field, ValidationError
 from starlette.exceptions import HTTPException
 
-from upscale_cli.errors import InputError, LeftAlone, OptionError, OutputError, UpscaleError
+from upscale_cli.errors import InputError, LeftAlone, OptionError, OutputError, UpscaleError, printable
 from upscale_cli.service.problem import MEDIA_TYPE, Problem
 from upscale_cli.service.request import field_of, in_fields
 
@@ -24,6 +24,10 @@ STATUS: Final[tuple[tuple[type[UpscaleError], int], ...]] = (
 
 ANY: Final = (400, 401, 403, 421, 500)
 """A request that is no HTTP, without the token, of another origin, for another host; a fault of ours."""
+
+
+LOGGED: Final = (400, 401, 403, 408, 413, 503, 507)
+"""Refusals that an owner wants to hear of: somebody tries what is not allowed, or a limit is reached."""
 
 
 class ProblemBody(BaseModel):
@@ -51,7 +55,8 @@ def problem_of(error: UpscaleError) -> Problem:
 def invalid(errors: Any) -> Problem:
     """What pydantic finds wrong, the first of it: the field and the rule."""
     first = errors[0]
-    place = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path", "header"))
+    parts = [str(part) for part in first["loc"] if part not in ("body", "query", "path", "header")]
+    place = printable(".".join(parts))[:200]
     more = f" ({len(errors) - 1} more)" if len(errors) > 1 else ""
     return Problem(422, f"{place or 'the request'}: {first['msg']}{more}.", field=place or None)
 
@@ -80,7 +85,11 @@ def install(app: FastAPI) -> None:
     """Makes every error of an application a problem."""
 
     @app.exception_handler(Problem)
-    async def of_ours(_: Request, error: Problem) -> JSONResponse:
+    async def of_ours(request: Request, error: Problem) -> JSONResponse:
+        if error.status in LOGGED:
+            client = request.client.host if request.client else ""
+            fields = {"status": error.status, "path": request.url.path, "client": client, "reason": error.detail}
+            log.warning("refused", extra=fields)
         return response_of(error)
 
     @app.exception_handler(UpscaleError)

@@ -79,8 +79,8 @@ async def of_all(
 ) -> AsyncIterator[ServerSentEvent]:
     """The events of all jobs, for pages that show many: as those of one; `removed` for a job that is forgotten."""
     after = int(last) if last is not None and last.isdecimal() and len(last) < 19 else None
-    if after is not None:
-        for past in await run_in_threadpool(service.store.events, None, after):
+    while after is not None and (more := await run_in_threadpool(service.store.events, None, after)):
+        for past in more:
             after = past.number
             yield ServerSentEvent(event=past.record["event"], data={"id": past.job, **past.record}, id=str(past.number))
     while (told := await heard.next()) is not None:

@@ -3,9 +3,9 @@
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Header, Query, Request, Response
-from fastapi.responses import FileResponse
 from starlette.concurrency import run_in_threadpool
 
+from upscale_cli.service.download import Download
 from upscale_cli.service.here import Here, JobId
 from upscale_cli.service.inputs import AddressedJob, accept
 from upscale_cli.service.problem import Problem
@@ -99,13 +99,13 @@ def shown(id: JobId, service: Here) -> JobView:
 
 
 @router.get(
-    "/{id}/result", response_class=FileResponse,
+    "/{id}/result", response_class=Download,
     responses={**_FILE, **problems(404, 409, 410, 416, 422)},
 )  # fmt: skip
-def result(id: JobId, service: Here) -> FileResponse:
+def result(id: JobId, service: Here) -> Download:
     """The file that was made; takes Range requests."""
     job = service.job(id)
-    return FileResponse(service.result(job), filename=service.view(job).result_name, headers=DOWNLOAD)
+    return Download(service.result(job), filename=service.view(job).result_name, headers=DOWNLOAD)
 
 
 DOWNLOAD: Final = {"Content-Security-Policy": "sandbox; default-src 'none'", "Cache-Control": "private"}
@@ -113,16 +113,16 @@ DOWNLOAD: Final = {"Content-Security-Policy": "sandbox; default-src 'none'", "Ca
 
 
 @router.get(
-    "/{id}/input", response_class=FileResponse,
+    "/{id}/input", response_class=Download,
     responses={**_FILE, **problems(404, 410, 416, 422)},
 )  # fmt: skip
-def original(id: JobId, service: Here) -> FileResponse:
+def original(id: JobId, service: Here) -> Download:
     """The file that it was made from; takes Range requests."""
     job = service.job(id)
     path = service.folders.input(job.id, job.source)
     if not path.is_file():
         raise Problem(410, "the input is gone from the disk.")
-    return FileResponse(path, filename=job.name, headers=DOWNLOAD)
+    return Download(path, filename=job.name, headers=DOWNLOAD)
 
 
 @router.post("/{id}/cancel", responses=problems(404, 422, 507))

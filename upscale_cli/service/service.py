@@ -63,6 +63,7 @@ class Service:
         self.ended, self.seconds = Counter[str](), 0.0
         self._is_closing = threading.Event()
         self.uploads = Uploads(self.folders)
+        self.arriving = set[Path]()
         self._has_started = False
         self._dispatcher = Dispatcher(settings, self.folders, self.store, self.hub, self._ended)
 
@@ -123,10 +124,10 @@ class Service:
         kind: Kind = "photo"
         if address is not None:
             self.check_address(address)
-        else:
-            path = self._taken_over(id, name, arrived) if arrived is not None else (source or Path())
-            kind, size = kind_of(path, request.format), path.stat().st_size
         try:
+            if address is None:
+                path = self._taken_over(id, name, arrived) if arrived is not None else (source or Path())
+                kind, size = kind_of(path, request.format), path.stat().st_size
             job = self.store.add(
                 id, name=shown_name(name), kind=kind, input_bytes=size, key=key, extra=extra,
                 request=body.model_dump_json(exclude_unset=True), source=address or str(source or ""),

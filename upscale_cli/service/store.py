@@ -149,10 +149,12 @@ class Store:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield self._db
+                self._db.execute("COMMIT")
             except BaseException:
-                self._db.execute("ROLLBACK")
+                # A disk that is full can end it by itself, or fail the commit and leave it open.
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
                 raise
-            self._db.execute("COMMIT")
 
     def _rows(self, query: str, *values: object) -> list[StoredJob]:
         with self._lock:
@@ -249,8 +251,9 @@ class Store:
             return StoredEvent(int(done.lastrowid or 0), id, at, record)
 
     def events(self, id: str | None = None, after: int = 0) -> list[StoredEvent]:
-        """What has happened to a job, or to all, after the event of this number."""
-        query = "SELECT * FROM events WHERE number > ?" + ("" if id is None else " AND job = ?") + " ORDER BY number"
+        """What has happened to a job, or to all, after the event of this number: the first `MOST_EVENTS` of it."""
+        query = "SELECT * FROM events WHERE number > ?" + ("" if id is None else " AND job = ?")
+        query += f" ORDER BY number LIMIT {MOST_EVENTS}"
         with self._lock:
             rows = self._db.execute(query, (after,) if id is None else (after, id)).fetchall()
         return [StoredEvent(row["number"], row["job"], row["at"], json.loads(row["record"])) for row in rows]

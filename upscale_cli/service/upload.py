@@ -5,6 +5,7 @@ they go, and where that ends.
 """
 
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,7 +34,13 @@ MOST_PARTS: Final = 20
 IDLE_SECONDS: Final = 60.0
 """How long a client may send nothing."""
 
-CHECK_EVERY: Final = 64 * 2**20
+LEAST_BYTES: Final = 64 * 1024
+"""That have to come in as many seconds: a client that sends a byte now and then would never end."""
+
+MOST_AT_ONCE: Final = 64
+"""Bodies that arrive at a time."""
+
+CHECK_EVERY: Final = 8 * 2**20
 """Bytes between two looks at the free disk."""
 
 writing: Final = CapacityLimiter(8)
@@ -135,20 +142,35 @@ async def received(request: Request, service: Service) -> AsyncIterator[Form]:
     if kind != b"multipart/form-data" or not boundary:
         raise Problem(415, "the request is no form. Send multipart/form-data with a file and options.")
     await to_thread.run_sync(service.check_queue)
+    if len(service.arriving) >= MOST_AT_ONCE:
+        raise Problem(
+            503, f"{MOST_AT_ONCE} uploads are arriving, and no more are taken. Try again in a moment.",
+            headers={"Retry-After": "5"},
+        )  # fmt: skip
     service.check_space(_length(request))
     form = Form(service.folders.upload(new_id()))
+    service.arriving.add(form.path)
+    try:
+        async with _on_disk(request, service, boundary, form):
+            yield form
+    finally:
+        service.arriving.discard(form.path)
+
+
+@contextlib.asynccontextmanager
+async def _on_disk(request: Request, service: Service, boundary: bytes, form: Form) -> AsyncIterator[None]:
     file = await to_thread.run_sync(lambda: form.path.open("xb"), limiter=writing)
     try:
         with file:
             await _receive(request, service, boundary, form, file)
-        yield form
+        yield
     finally:
         with anyio.CancelScope(shield=True), contextlib.suppress(OSError):
             await to_thread.run_sync(lambda: form.path.unlink(missing_ok=True), limiter=writing)
 
 
 async def _receive(request: Request, service: Service, boundary: bytes, form: Form, file: IO[bytes]) -> None:
-    parts, checked_at = _Parts(), 0
+    parts, checked_at, after = _Parts(), 0, 0
 
     async def flush() -> None:
         data = bytes(parts.data)
@@ -163,6 +185,9 @@ async def _receive(request: Request, service: Service, boundary: bytes, form: Fo
     try:
         parser = MultipartParser(boundary, parts.callbacks())  # type: ignore[arg-type]
         async for chunk in steady(request):
+            after += len(chunk) if parts.is_complete else 0
+            if after > MOST_HEADER:
+                raise Problem(400, "the form goes on after its end. Send one form in a request.")
             parser.write(chunk)
             if len(parts.data) >= BLOCK:
                 await flush()
@@ -186,7 +211,7 @@ async def steady(request: Request) -> AsyncIterator[bytes]:
     Raises:
         Problem: so it is, or the client has gone.
     """
-    stream = request.stream().__aiter__()
+    stream, pace = request.stream().__aiter__(), Pace(time.monotonic())
     while True:
         try:
             with anyio.fail_after(IDLE_SECONDS):
@@ -197,6 +222,8 @@ async def steady(request: Request) -> AsyncIterator[bytes]:
             raise Problem(408, f"nothing came for {IDLE_SECONDS:.0f} seconds. Send it again.") from None
         except ClientDisconnect:
             raise Problem(400, "the client has gone before the end.") from None
+        if not pace.keeps(len(chunk), time.monotonic()):
+            raise Problem(408, f"fewer than {LEAST_BYTES:,} bytes came in {IDLE_SECONDS:.0f} seconds. Send it again.")
         yield chunk
 
 
@@ -212,6 +239,27 @@ async def whole(request: Request, most: int) -> bytes:
         if len(data) > most:
             raise Problem(413, f"the request is longer than {most:,} bytes.")
     return bytes(data)
+
+
+@dataclass(slots=True)
+class Pace:
+    """Whether enough comes.
+
+    Attributes:
+        since: when the time that is looked at began, in seconds of a monotonic clock; `came`: bytes since then.
+    """
+
+    since: float
+    came: int = 0
+
+    def keeps(self, size: int, now: float) -> bool:
+        """Takes so many bytes more; gives whether it goes on fast enough."""
+        self.came += size
+        if now - self.since < IDLE_SECONDS:
+            return True
+        is_enough = self.came >= LEAST_BYTES
+        self.since, self.came = now, 0
+        return is_enough
 
 
 def _length(request: Request) -> int:

@@ -43,6 +43,7 @@ class Worker:
         self.number, self._setup = number, setup
         self._on_message, self._on_gone = on_message, on_gone
         self.room, self.in_progress, self.is_closed = 0, set[str](), False
+        self._given, self._count = dict[str, int](), 0
         self.is_gone = self.was_ready = False
         context = multiprocessing.get_context("spawn")
         self._connection, there = context.Pipe()
@@ -71,6 +72,10 @@ class Worker:
         return self.room > 0 and (is_idle or (not alone and not self.is_closed and len(self.in_progress) < most))
 
     def give(self, task: Task, *, alone: bool) -> None:
+        self._count += 1
+        self._given = {id: count for id, count in self._given.items() if id in self.in_progress} | {
+            task.id: self._count
+        }
         self.in_progress.add(task.id)
         self.is_closed = alone
         self._send(task)
@@ -78,7 +83,11 @@ class Worker:
     def cancel(self, id: str) -> None:
         """Asks it to drop a job; kills it where it does not."""
         self._send(Cancel(id))
-        timer = threading.Timer(PATIENCE_SECONDS, lambda: self.kill() if id in self.in_progress else None)
+        # One that is dropped, and given again at once, is another.
+        given = self._given.get(id)
+        timer = threading.Timer(
+            PATIENCE_SECONDS, lambda: self.kill() if id in self.in_progress and self._given.get(id) == given else None
+        )
         timer.daemon = True
         timer.start()
 
