@@ -24,7 +24,7 @@ from fastapi.testclient import TestClient
 
 from tests.asgi import Answer, call, endless, leaving, sending
 from upscale_cli.errors import InputError, OutputError, UpscaleError
-from upscale_cli.service import upload
+from upscale_cli.service import outbound, pace, upload
 from upscale_cli.service.app import create_app
 from upscale_cli.service.folders import LONGEST_SHOWN, ending_of, shown_name
 from upscale_cli.service.messages_between import Ended, Task, WorkerSetup
@@ -35,7 +35,6 @@ from upscale_cli.service.store import Store
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
-    from httpx import Response
 
 TOKEN = "a token of the owner's"
 FORM = {"content-type": "multipart/form-data; boundary=x"}
@@ -51,7 +50,7 @@ class House:
         self.app: FastAPI = create_app(self.service)
         self.client = TestClient(self.app, base_url="http://localhost", raise_server_exceptions=False)
 
-    def send(self, name: str = "a.png", data: bytes = b"x", **options: Any) -> "Response":
+    def send(self, name: str = "a.png", data: bytes = b"x", **options: Any) -> Any:
         return self.client.post("/api/jobs", files={"file": (name, data)}, data={"options": json.dumps(options)})
 
     def left(self) -> list[str]:
@@ -75,8 +74,8 @@ def open_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     made.service.close()
 
 
-def problem(answer: "Response | Answer", status: int) -> str:
-    """What a refusal says."""
+def problem(answer: Any, status: int) -> str:
+    """What a refusal says, of an `Answer` or a client's response."""
     code = answer.status if isinstance(answer, Answer) else answer.status_code
     body = answer.json()
     assert (code, answer.headers["content-type"]) == (status, "application/problem+json"), body
@@ -261,11 +260,25 @@ def test_what_is_announced_too_large_is_not_even_read(house: House) -> None:
 
 
 def test_a_client_that_drips_is_given_up() -> None:
-    pace, now = upload.Pace(0.0), 0.0
-    while pace.keeps(1, now):
+    slow, now = pace.Pace(0.0), 0.0
+    while slow.keeps(1, now):
         now += 1
-        assert now < 2 * upload.IDLE_SECONDS
-    assert upload.Pace(0.0).keeps(upload.LEAST_BYTES, upload.IDLE_SECONDS)
+        assert now < 2 * pace.IDLE_SECONDS
+    assert pace.Pace(0.0).keeps(pace.LEAST_BYTES, pace.IDLE_SECONDS)
+
+
+@pytest.mark.parametrize(("address", "is_open"), [
+    ("64:ff9b::7f00:1", False), ("64:ff9b::808:808", True), ("2002:7f00:1::", False), ("::ffff:127.0.0.1", False),
+    ("169.254.169.254", False), ("fd00::1", False), ("fe80::1%eth0", False), ("2606:4700::1", True),
+])  # fmt: skip
+def test_an_address_behind_a_gateway_is_the_one_it_leads_to(address: str, is_open: bool) -> None:
+    assert outbound.is_public(address) == is_open
+
+
+def test_two_large_uploads_do_not_exclude_each_other(house: House) -> None:
+    tus = {"Tus-Resumable": "1.0.0", "Upload-Metadata": "filename YS5wbmc=", "Upload-Length": "90000"}
+    assert [house.client.post("/api/uploads", headers=tus).status_code for _ in range(2)] == [201, 201]
+    problem(house.client.post("/api/uploads", headers=tus | {"Upload-Length": "100001"}), 413)
 
 
 def test_more_bodies_at_once_than_are_taken_are_refused(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -419,12 +432,18 @@ def test_the_end_of_a_job_outlasts_a_full_disk(house: House, monkeypatch: pytest
     from upscale_cli.service.worker import Worker
 
     monkeypatch.setattr(module, "RETRY_SECONDS", 0.0)
-    monkeypatch.setattr(module.threading, "Timer", Later)
+    monkeypatch.setattr("threading.Timer", Later)
     dispatcher, store = house.service._dispatcher, house.service.store
     given: list[Task] = []
     worker = Worker.__new__(Worker)
     worker.number, worker.room, worker.in_progress, worker.is_closed = 0, 1, set(), False
-    monkeypatch.setattr(worker, "give", lambda task, **_: (given.append(task), worker.in_progress.add(task.id)))
+
+    def give(task: Task, *, alone: bool) -> None:
+        assert not alone
+        given.append(task)
+        worker.in_progress.add(task.id)
+
+    monkeypatch.setattr(worker, "give", give)
     monkeypatch.setattr(worker, "stop", lambda: None)
     monkeypatch.setattr(worker, "join", lambda: None)
     dispatcher._workers[0] = worker

@@ -106,7 +106,7 @@ class Dispatcher:
         with self._lock:
             if self._closing.is_set():
                 return
-            for job in self._store.in_state("queued", limit=AT_ONCE):
+            for job in self._store.in_state("queued", limit=AT_ONCE + self._fetcher.count):
                 if self._fetcher.is_needed(job):
                     continue
                 alone = job.kind == "clip" or job.begun > 0

@@ -77,6 +77,11 @@ class Fetcher:
                 self._threads.submit(self._fetch, job)
         return True
 
+    @property
+    def count(self) -> int:
+        """Jobs whose inputs are on their way: those behind them in the queue need not wait for them."""
+        return len(self._in_progress)
+
     def cancel(self, id: str) -> None:
         with self._lock:
             if id in self._in_progress:

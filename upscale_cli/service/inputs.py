@@ -7,8 +7,8 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
-from upscale_cli.service.fetching import name_at
 from upscale_cli.models.store import is_file
+from upscale_cli.service.fetching import name_at
 from upscale_cli.service.problem import Problem
 from upscale_cli.service.request import JobBody
 from upscale_cli.service.service import Service

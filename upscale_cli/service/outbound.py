@@ -10,6 +10,7 @@ import http.client
 import ipaddress
 import socket
 import ssl
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -17,6 +18,7 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 
 from upscale_cli._version import __version__
 from upscale_cli.errors import InputError, printable
+from upscale_cli.service.pace import Pace
 
 PUBLIC: Final = "*"
 
@@ -27,6 +29,9 @@ IDLE_SECONDS: Final = 30.0
 BLOCK: Final = 2**18
 
 PORTS: Final = {"http": 80, "https": 443}
+
+NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+"""Addresses that a gateway translates to those of IPv4 (RFC 6052)."""
 
 AGENT: Final = f"upscale-cli/{__version__}"
 
@@ -66,7 +71,11 @@ def resolved(host: str, port: int) -> list[str]:
 def is_public(address: str) -> bool:
     """Whether an address is one of the internet's, and of nobody's own network."""
     ip = ipaddress.ip_address(address.partition("%")[0])
-    inner = getattr(ip, "ipv4_mapped", None) or getattr(ip, "sixtofour", None)
+    inner: ipaddress.IPv4Address | None = None
+    if isinstance(ip, ipaddress.IPv6Address):  # what a gateway makes of it
+        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo or (None, None))[1]
+        if ip in NAT64:
+            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
     return ip.is_global and not ip.is_multicast and (inner is None or inner.is_global)
 
 
@@ -144,9 +153,12 @@ def _save(response: http.client.HTTPResponse, url: str, path: Path, most: int, i
     size, too_large = 0, InputError(f"{printable(url[:200])}: is larger than the {most:,} bytes that are taken here.")
     if (response.length or 0) > most:
         raise too_large
+    pace = Pace(time.monotonic())
     with path.open("wb") as file:
         while block := response.read1(BLOCK):
             size += len(block)
+            if not pace.keeps(len(block), time.monotonic()):
+                raise InputError(f"{printable(url[:200])}: comes too slowly. Try again.")
             if size > most:
                 raise too_large
             if not is_wanted():

@@ -63,9 +63,7 @@ def begin(
     ],
 ) -> Response:
     """Begin an upload."""
-    service.check_space(length + service.uploads.missing())
-    if length > service.settings.max_upload:
-        raise Problem(413, f"{length:,} bytes are more than the {service.settings.max_upload:,} that are taken here.")
+    service.check_space(length, awaited=service.uploads.missing())
     upload = service.uploads.begin(_name_in(metadata), length)
     return Response(status_code=201, headers={"Location": f"/api/uploads/{upload.id}", **_state(service, upload)})
 

@@ -242,14 +242,17 @@ class Service:
         if counts.get("queued", 0) + counts.get("running", 0) >= self.settings.max_queue:
             raise self.full()
 
-    def check_space(self, coming: int = 0) -> None:
+    def check_space(self, coming: int = 0, *, awaited: int = 0) -> None:
         """
+        Args:
+            coming: bytes of one input; `awaited`: of others, that have been announced.
+
         Raises:
             Problem: what comes is too large, or leaves too little of the disk.
         """
         if coming > self.settings.max_upload:
             raise Problem(413, f"{coming:,} bytes are more than the {self.settings.max_upload:,} that are taken here.")
-        if self.folders.free() - coming < self.settings.min_free:
+        if self.folders.free() - coming - awaited < self.settings.min_free:
             raise Problem(507, "the disk is nearly full. Remove jobs that are done, or ask the owner to free space.")
 
     def workers(self) -> list[dict[str, object]]:

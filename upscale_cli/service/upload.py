@@ -19,6 +19,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect
 
 from upscale_cli.service.folders import new_id
+from upscale_cli.service.pace import IDLE_SECONDS, LEAST_BYTES, Pace
 from upscale_cli.service.problem import Problem
 from upscale_cli.service.request import MOST_BYTES
 from upscale_cli.service.service import Service
@@ -30,12 +31,6 @@ MOST_HEADER: Final = 16 * 1024
 """Bytes of the headers of one part."""
 
 MOST_PARTS: Final = 20
-
-IDLE_SECONDS: Final = 60.0
-"""How long a client may send nothing."""
-
-LEAST_BYTES: Final = 64 * 1024
-"""That have to come in as many seconds: a client that sends a byte now and then would never end."""
 
 MOST_AT_ONCE: Final = 64
 """Bodies that arrive at a time."""
@@ -239,27 +234,6 @@ async def whole(request: Request, most: int) -> bytes:
         if len(data) > most:
             raise Problem(413, f"the request is longer than {most:,} bytes.")
     return bytes(data)
-
-
-@dataclass(slots=True)
-class Pace:
-    """Whether enough comes.
-
-    Attributes:
-        since: when the time that is looked at began, in seconds of a monotonic clock; `came`: bytes since then.
-    """
-
-    since: float
-    came: int = 0
-
-    def keeps(self, size: int, now: float) -> bool:
-        """Takes so many bytes more; gives whether it goes on fast enough."""
-        self.came += size
-        if now - self.since < IDLE_SECONDS:
-            return True
-        is_enough = self.came >= LEAST_BYTES
-        self.since, self.came = now, 0
-        return is_enough
 
 
 def _length(request: Request) -> int:
