@@ -20,6 +20,8 @@ from upscale_cli.service.settings import ServiceSettings
 GRACE_SECONDS: Final = 5
 """How long requests in progress may take once the service is told to end."""
 
+MOST_FILES: Final = 8192
+
 _USUAL: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 
 
@@ -58,6 +60,7 @@ def serve(settings: ServiceSettings, tell: Callable[[str, str | None], None]) ->
         OptionError: the address cannot be bound.
     """
     log_to_stderr()
+    _allow_many_files()
     bound = _bound(settings)
     with bound:
         service = Service(settings)
@@ -85,6 +88,18 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._service.hub.close()
         await super().shutdown(sockets)
+
+
+def _allow_many_files() -> None:
+    """Each connection is an open file, and of the usual 1,024 a thousand idle listeners leave too few."""
+    if sys.platform != "win32":
+        import resource
+
+        least, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = MOST_FILES if most == resource.RLIM_INFINITY else min(MOST_FILES, most)
+        if least < wanted:
+            with contextlib.suppress(ValueError, OSError):
+                resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def _bound(settings: ServiceSettings) -> socket.socket:
