@@ -19,7 +19,7 @@ from upscale_cli.service.problem import Problem
 from upscale_cli.service.problems import problems
 from upscale_cli.service.service import Service
 from upscale_cli.service.store import ENDED, StoredJob
-from upscale_cli.service.upload import whole
+from upscale_cli.service.upload import counted, whole
 
 router: Final = APIRouter(tags=["cog"])
 
@@ -27,6 +27,9 @@ STARTED: Final = datetime.fromtimestamp(time.time(), UTC)
 
 MOST_BODY: Final = 32 * 2**20
 """Bytes of a prediction: its picture is in it, and held in memory. Larger ones come by address, or as jobs."""
+
+MOST_AT_ONCE: Final = 16
+"""Bodies that arrive at a time."""
 
 Prefer = Annotated[str | None, Header(description="respond-async: answer at once, and do not wait for the end.")]
 
@@ -52,7 +55,7 @@ class CogHealth(BaseModel):
 @router.post("/predictions", response_model=Prediction, openapi_extra=_BODY, responses={**_BEGUN, **problems(*_MAKING)})
 async def predict(request: Request, service: Here, prefer: Prefer = None) -> JSONResponse:
     """Begin a prediction, and wait for its end unless `Prefer: respond-async` is sent."""
-    wanted = await _wanted(request)
+    wanted = await _wanted(request, service)
     return await _begun(service, wanted, wanted.id or new_id(), request, prefer)
 
 
@@ -61,7 +64,7 @@ async def predict(request: Request, service: Here, prefer: Prefer = None) -> JSO
 )
 async def predict_once(id: PredictionId, request: Request, service: Here, prefer: Prefer = None) -> JSONResponse:
     """As POST, under an id of the client's: one that is there already is given as it stands."""
-    wanted = await _wanted(request)
+    wanted = await _wanted(request, service)
     if wanted.id is not None and wanted.id != id:
         raise Problem(422, "id: has to be that of the address. Leave it out of the body.", field="id")
     there = await run_in_threadpool(service.store.by_key, cog.KEY + id)
@@ -98,8 +101,9 @@ async def health_check(service: Here) -> CogHealth:
     )  # fmt: skip
 
 
-async def _wanted(request: Request) -> PredictionRequest:
-    return PredictionRequest.model_validate_json(await whole(request, MOST_BODY))
+async def _wanted(request: Request, service: Service) -> PredictionRequest:
+    with counted(service, MOST_AT_ONCE):
+        return PredictionRequest.model_validate_json(await whole(request, MOST_BODY))
 
 
 async def _begun(

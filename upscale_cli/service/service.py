@@ -63,7 +63,7 @@ class Service:
         self.ended, self.seconds = Counter[str](), 0.0
         self._is_closing = threading.Event()
         self.uploads = Uploads(self.folders)
-        self.arriving = set[Path]()
+        self.arriving = set[object]()
         self._has_started = False
         self._dispatcher = Dispatcher(settings, self.folders, self.store, self.hub, self._ended)
 

@@ -6,7 +6,7 @@ they go, and where that ends.
 
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final
@@ -137,19 +137,31 @@ async def received(request: Request, service: Service) -> AsyncIterator[Form]:
     if kind != b"multipart/form-data" or not boundary:
         raise Problem(415, "the request is no form. Send multipart/form-data with a file and options.")
     await to_thread.run_sync(service.check_queue)
-    if len(service.arriving) >= MOST_AT_ONCE:
-        raise Problem(
-            503, f"{MOST_AT_ONCE} uploads are arriving, and no more are taken. Try again in a moment.",
-            headers={"Retry-After": "5"},
-        )  # fmt: skip
     service.check_space(_length(request))
     form = Form(service.folders.upload(new_id()))
-    service.arriving.add(form.path)
-    try:
+    with counted(service, MOST_AT_ONCE):
         async with _on_disk(request, service, boundary, form):
             yield form
+
+
+@contextlib.contextmanager
+def counted(service: Service, most: int) -> Iterator[None]:
+    """Within it one more body arrives.
+
+    Raises:
+        Problem: that many arrive already.
+    """
+    if len(service.arriving) >= most:
+        raise Problem(
+            503, f"{len(service.arriving)} inputs are arriving, and no more are taken. Try again in a moment.",
+            headers={"Retry-After": "5"},
+        )  # fmt: skip
+    one = object()
+    service.arriving.add(one)
+    try:
+        yield
     finally:
-        service.arriving.discard(form.path)
+        service.arriving.discard(one)
 
 
 @contextlib.asynccontextmanager
