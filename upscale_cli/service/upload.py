@@ -183,10 +183,6 @@ async def _receive(request: Request, service: Service, boundary: bytes, form: Fo
         data = bytes(parts.data)
         parts.data.clear()
         form.size += len(data)
-        if form.size > service.settings.max_upload:
-            raise Problem(
-                413, f"the file is larger than the {service.settings.max_upload:,} bytes that are taken here."
-            )
         await to_thread.run_sync(file.write, data, limiter=writing)
 
     try:
@@ -196,6 +192,10 @@ async def _receive(request: Request, service: Service, boundary: bytes, form: Fo
             if after > MOST_HEADER:
                 raise Problem(400, "the form goes on after its end. Send one form in a request.")
             parser.write(chunk)
+            if form.size + len(parts.data) > service.settings.max_upload:
+                raise Problem(
+                    413, f"the file is larger than the {service.settings.max_upload:,} bytes that are taken here."
+                )
             if len(parts.data) >= BLOCK:
                 await flush()
                 if form.size - checked_at > CHECK_EVERY:
