@@ -431,7 +431,7 @@ def test_the_end_of_a_job_outlasts_a_full_disk(house: House, monkeypatch: pytest
     from upscale_cli.service import dispatcher as module
     from upscale_cli.service.worker import Worker
 
-    monkeypatch.setattr(module, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(module, "QUEUE_SECONDS", 0.0)
     monkeypatch.setattr("threading.Timer", Later)
     dispatcher, store = house.service._dispatcher, house.service.store
     given: list[Task] = []
@@ -472,11 +472,11 @@ class Later:
 
     daemon = False
 
-    def __init__(self, _: float, do: Any) -> None:
-        self._do = do
+    def __init__(self, _: float, do: Any, values: Any = ()) -> None:
+        self._do, self._values = do, values
 
     def start(self) -> None:
-        self._do()
+        self._do(*self._values)
 
 
 def test_an_upload_that_finds_no_room_is_refused_and_others_are_served(
@@ -493,7 +493,7 @@ def test_an_upload_that_finds_no_room_is_refused_and_others_are_served(
 def test_a_service_that_is_stopped_often_is_no_fault_of_a_job(house: House) -> None:
     dispatcher, store = house.service._dispatcher, house.service.store
     id = house.send(model="bicubic").json()["id"]
-    dispatcher._is_closing = True
+    dispatcher._closing.set()
     for _ in range(10):
         job = store.get(id)
         assert job is not None

@@ -246,13 +246,17 @@ class Dispatcher:
         """A job that was interrupted waits again, unless it was so too often."""
         self._watched.pop(job.id, None)
         deaths += job.deaths
-        if deaths >= MOST_DEATHS or job.begun >= MOST_BEGUN:
+        is_stopped = self._closing.is_set()  # however often that is done, it is no fault of a job's
+        if deaths >= MOST_DEATHS or (job.begun >= MOST_BEGUN and not is_stopped):
             why = "its worker died twice, most likely for want of memory" if deaths >= MOST_DEATHS else (
                 f"it was begun {job.begun} times, and something ended each"
             )  # fmt: skip
             self._finish(job.id, "failed", message=f"{job.name}: {why}. Choose a smaller result, or another model.")
             return
-        waiting = self._store.update(job.id, where=("running",), state="queued", started=None, deaths=deaths)
+        waiting = self._store.update(
+            job.id, where=("running",), state="queued", started=None, deaths=deaths,
+            begun=max(0, job.begun - int(is_stopped)),
+        )  # fmt: skip
         if waiting is not None:
             self.tell(waiting)
 
