@@ -19,6 +19,10 @@ from benchmarks.report import REPOSITORY
 BOUNDARY: Final = "a-boundary-that-is-in-no-picture"
 
 
+IDLE_SECONDS: Final = 2.0
+"""After which a connection is opened anew: servers close those that rest."""
+
+
 def form(name: str, data: bytes, options: str) -> bytes:
     """The body of an upload."""
     head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="options"\r\n\r\n{options}\r\n--{BOUNDARY}\r\n'
@@ -31,13 +35,18 @@ class Client:
 
     def __init__(self, port: int) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+        self._used = time.monotonic()
 
     def ask(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
         """(status, body) of an answer."""
         kind = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"} if body is not None else {}
+        if time.monotonic() - self._used > IDLE_SECONDS:
+            self._connection.close()
         self._connection.request(method, path, body, kind)
         answer = self._connection.getresponse()
-        return answer.status, answer.read()
+        content = answer.read()
+        self._used = time.monotonic()
+        return answer.status, content
 
     def send(self, body: bytes) -> str:
         """The id of a job for an upload."""
