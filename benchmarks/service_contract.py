@@ -10,6 +10,7 @@ runs in this process, without workers; streams of events end once they have said
 """
 
 import argparse
+import json
 import logging
 import tempfile
 from collections import Counter
@@ -60,7 +61,9 @@ def main() -> None:
         result = asked(Path(name), cases, arguments.seed)
     for failure in result["failures"]:
         print(failure)
-    if not arguments.quick:
+    if arguments.quick:
+        print(json.dumps(result, indent=2))
+    else:
         write(
             "service_contract",
             f"At least {cases} requests that schemathesis makes from the OpenAPI document, right and wrong ones, seed "
