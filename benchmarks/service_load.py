@@ -59,7 +59,7 @@ def compared(folder: Path, model: str, side: int, count: int, clients: int, repe
     files = pictures(folder / "in", side, count)
     options = json.dumps({"model": model, "target": {"scale": SCALE}})
     bodies = [form(file.name, file.read_bytes(), options) for file in files]
-    served = Served(folder / "data", folder / "log", ("--worker", "cpu", "--engine", "torch", "--min-free", "0"))
+    served = Served(folder / "data", folder / "log", ("--worker", "cpu", "--min-free", "0"))
     client = served.wait()
     here, there = multiprocessing.get_context("spawn").Pipe()
     runner = multiprocessing.get_context("spawn").Process(target=folder_runs, args=(there, folder, model))

@@ -7,10 +7,11 @@ from pathlib import PurePath
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Query
-from fastapi.responses import FileResponse, HTMLResponse, StreamingResponse
+from fastapi.responses import HTMLResponse, StreamingResponse
 from zipstream import ZipStream
 
 from upscale_cli.compare.page import Linked, linked_page
+from upscale_cli.service.download import Download
 from upscale_cli.service.here import Here, JobId
 from upscale_cli.service.problem import Problem
 from upscale_cli.service.problems import problems
@@ -59,14 +60,14 @@ def compared(id: JobId, service: Here, viewer: Eyes) -> HTMLResponse:
     return HTMLResponse(linked_page(job.name, versions), headers=FRAMED)
 
 
-@router.get("/jobs/{id}/shown/{side}", response_class=FileResponse, responses={
+@router.get("/jobs/{id}/shown/{side}", response_class=Download, responses={
     **_PICTURE, **problems(404, 409, 410, 415, 416, 422, 503, 507),
 })  # fmt: skip
-def picture(id: JobId, side: Side, service: Here, viewer: Eyes) -> FileResponse:
+def picture(id: JobId, side: Side, service: Here, viewer: Eyes) -> Download:
     """The input (`before`) or the result (`after`) as browsers show it: upright, of 8 bits, without metadata."""
     job = service.job(id)
     there = _shown(service, viewer, job, side)
-    return FileResponse(service.folders.job(job.id) / SHOWN / there.name, headers=DOWNLOAD)
+    return Download(service.folders.job(job.id) / SHOWN / there.name, headers=DOWNLOAD)
 
 
 def _shown(service: Service, viewer: Viewer, job: StoredJob, side: Side) -> Shown:
