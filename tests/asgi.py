@@ -6,9 +6,12 @@ await call(app, "POST", "/api/jobs", sending(b"abc", vanish=True), answer, heade
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -81,6 +84,12 @@ def endless(chunks: AsyncIterator[bytes]) -> Receive:
         return {"type": "http.request", "body": await anext(chunks), "more_body": True}
 
     return receive
+
+
+def finished(asking: Coroutine[Any, Any, Result]) -> Result:
+    """What comes of it, in a loop of its own: that of a browser's driver may run in this thread."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, asking).result()
 
 
 async def call(

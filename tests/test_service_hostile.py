@@ -22,7 +22,7 @@ pytest.importorskip("uvicorn", reason="the extra [serve] is not installed")
 
 from fastapi.testclient import TestClient
 
-from tests.asgi import Answer, call, endless, leaving, sending
+from tests.asgi import Answer, call, endless, finished, leaving, sending
 from upscale_cli.errors import InputError, OutputError, UpscaleError
 from upscale_cli.service import outbound, pace, upload
 from upscale_cli.service.app import create_app
@@ -199,7 +199,7 @@ def test_a_name_never_becomes_a_path(house: House, name: str) -> None:
 def test_an_id_that_is_none_names_nothing(house: House, id: str) -> None:
     for path in (f"/api/jobs/{id}/input", f"/api/jobs/{id}/result", f"/api/jobs/{id}/events"):
         # A client would take ".." out of the address.
-        problem(asyncio.run(call(house.app, "GET", path, sending(), Answer())), 422 if len(id) > 64 else 404)
+        problem(finished(call(house.app, "GET", path, sending(), Answer())), 422 if len(id) > 64 else 404)
 
 
 def test_an_input_s_path_that_no_file_can_have_is_no_fault(tmp_path: Path) -> None:
@@ -246,7 +246,7 @@ async def flood(begin: bytes, taken: list[int]) -> AsyncIterator[bytes]:
                                                (b"--x\r\nA: ", 400)])  # fmt: skip
 def test_an_upload_that_never_ends_ends(house: House, begin: bytes, status: int) -> None:
     taken: list[int] = []
-    answer = asyncio.run(call(house.app, "POST", "/api/jobs", endless(flood(begin, taken)), Answer(), FORM))
+    answer = finished(call(house.app, "POST", "/api/jobs", endless(flood(begin, taken)), Answer(), FORM))
     problem(answer, status)
     assert len(taken) < 12
     assert house.left() == []
@@ -255,7 +255,7 @@ def test_an_upload_that_never_ends_ends(house: House, begin: bytes, status: int)
 def test_what_is_announced_too_large_is_not_even_read(house: House) -> None:
     taken: list[int] = []
     announced = FORM | {"content-length": str(10**15)}
-    problem(asyncio.run(call(house.app, "POST", "/api/jobs", endless(flood(b"", taken)), Answer(), announced)), 413)
+    problem(finished(call(house.app, "POST", "/api/jobs", endless(flood(b"", taken)), Answer(), announced)), 413)
     assert taken == []
 
 
@@ -289,7 +289,7 @@ def test_more_bodies_at_once_than_are_taken_are_refused(house: House, monkeypatc
 
 @pytest.mark.parametrize("chunks", [(), (BEGIN,), (BEGIN, b"x" * 5000), (BEGIN, b"x", END)])
 def test_a_client_that_vanishes_while_it_sends_leaves_nothing(house: House, chunks: tuple[bytes, ...]) -> None:
-    answer = asyncio.run(call(house.app, "POST", "/api/jobs", sending(*chunks, vanish=True), Answer(), FORM))
+    answer = finished(call(house.app, "POST", "/api/jobs", sending(*chunks, vanish=True), Answer(), FORM))
     assert answer.status == 400
     assert (house.left(), house.service.arriving) == ([], set())
     assert house.client.get("/api/jobs").json()["jobs"] == []
@@ -303,7 +303,7 @@ def test_a_client_that_vanishes_while_it_reads_takes_nobody_along(house: House) 
         gone.set()
         await call(house.app, "GET", f"/api/jobs/{id}/input", leaving(gone), Answer())
 
-    asyncio.run(vanishing())
+    finished(vanishing())
     assert len(house.client.get(f"/api/jobs/{id}/input").content) == 90_000
 
 
@@ -321,7 +321,7 @@ def test_streams_are_limited_and_end_with_their_clients(house: House, caplog: py
         gone.set()
         await asyncio.gather(*streams)
 
-    asyncio.run(crowd())
+    finished(crowd())
     assert house.service.hub.listeners == 0
     assert sum(record.message == "refused" for record in caplog.records) == 16
 
