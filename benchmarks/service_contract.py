@@ -72,7 +72,7 @@ def main() -> None:
         )
 
 
-@schemathesis.serializer(PIECE)
+@schemathesis.serializer(PIECE)  # type: ignore[untyped-decorator]
 def piece(_: Any, value: Any) -> Any:
     """What is sent of an upload: bytes as they are."""
     return value if isinstance(value, bytes) else str(value).encode()
