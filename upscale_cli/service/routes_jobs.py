@@ -57,7 +57,7 @@ _FORM: Final[dict[str, Any]] = {
 
 @router.post(
     "", status_code=201, response_model=JobView, openapi_extra=_FORM,
-    responses=problems(408, 409, 413, 415, 422, 503, 507),
+    responses=problems(404, 408, 409, 413, 415, 422, 503, 507),
 )  # fmt: skip
 async def create(request: Request, response: Response, service: Here, key: Key = None) -> JobView:
     """Accept a job: a photo, clip or comic, and what is to be done with it.
