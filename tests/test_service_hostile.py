@@ -24,6 +24,7 @@ from fastapi.testclient import TestClient
 
 from tests.asgi import Answer, call, endless, finished, leaving, sending
 from upscale_cli.errors import InputError, OutputError, UpscaleError
+from upscale_cli.files.atomic_file import HOST, TEMPORARY
 from upscale_cli.service import outbound, pace, upload
 from upscale_cli.service.app import create_app
 from upscale_cli.service.folders import LONGEST_SHOWN, ending_of, shown_name
@@ -391,6 +392,8 @@ def test_a_file_that_is_a_trap_fails_alone(tmp_path: Path, name: str, data: byte
     request = owned(request_of(parsed('{"model": "bicubic", "target": {"scale": 2}}')), engine="torch",
                     max_pixels=10**6, max_memory=None)  # fmt: skip
     task = Task("1", tmp_path / name, tmp_path / "output", request, 10**6)
+    (tmp_path / "output").mkdir()
+    (tmp_path / f"output/{TEMPORARY}{HOST}0123.part").write_bytes(b"of an attempt that was killed")
     worker = _Worker(None, WorkerSetup(tmp_path / "lock", "cpu", 1, None))  # type: ignore[arg-type]
     with pytest.raises(InputError) as caught:
         worker._prepared(task)

@@ -188,6 +188,7 @@ class _Worker:
         Raises:
             UpscaleError: it cannot be done.
         """
+        from upscale_cli.files.atomic_file import remove_abandoned
         from upscale_cli.jobs.inputs import Input, is_clip_output
         from upscale_cli.jobs.job import sr_size
         from upscale_cli.jobs.naming import Naming
@@ -197,6 +198,7 @@ class _Worker:
 
         request = task.request
         task.output.mkdir(parents=True, exist_ok=True)
+        remove_abandoned(task.output)  # by a worker that was killed with the job
         source = Input(str(task.source), as_clip=is_clip_output(None, request.format))
         net = replace(request.net, device=self._setup.device)
         planner = Planner(
