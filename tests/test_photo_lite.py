@@ -32,8 +32,8 @@ from upscale_cli.models.archs.srvgg import SRVGGNetCompact
 from upscale_cli.models.registry import rows_of
 
 REPOSITORY = Path(__file__).parent.parent
-FILE = REPOSITORY / "weights/photo-lite-x4.safetensors"
-LOG: dict[str, Any] = json.loads((REPOSITORY / "training/logs/photo-lite-x4.json").read_text(encoding="utf-8"))
+FILE = REPOSITORY / "weights/photo-lite-crisp-x4.safetensors"
+LOG: dict[str, Any] = json.loads((REPOSITORY / "training/logs/photo-lite-crisp-x4.json").read_text(encoding="utf-8"))
 
 
 def pictures(count: int = 4, side: int = 160) -> list[Pixels8]:
@@ -115,19 +115,19 @@ def test_the_command_makes_pairs_once_and_a_checkpoint_that_loads(
     try:
         main(command)
         first = np.load(tmp_path / "cache/sr.npy")
-        written = (tmp_path / "out/photo-lite-x4.safetensors").read_bytes()
+        written = (tmp_path / "out/photo-lite-crisp-x4.safetensors").read_bytes()
         main([*command, f"--checkpoint={tmp_path / 'unfinished.safetensors'}"])
     finally:
         torch.set_num_threads(threads)
     assert "pairs 0 of 12" in capsys.readouterr().out
-    assert (tmp_path / "out/photo-lite-x4.safetensors").read_bytes() == written  # the same seed, the same file
+    assert (tmp_path / "out/photo-lite-crisp-x4.safetensors").read_bytes() == written  # the same seed, the same file
     np.testing.assert_array_equal(np.load(tmp_path / "cache/sr.npy"), first)
     np.testing.assert_allclose(first, taught(teacher, np.load(tmp_path / "cache/lr.npy")), atol=3)  # bf16
-    log = json.loads((tmp_path / "logs/photo-lite-x4.json").read_text())
+    log = json.loads((tmp_path / "logs/photo-lite-crisp-x4.json").read_text())
     assert log["sha256"] == hashlib.sha256(written).hexdigest()
     assert log["held_out"]["pictures"] == 3
     assert (tmp_path / "unfinished.safetensors").is_file()
-    sr = Upscaler(tmp_path / "out/photo-lite-x4.safetensors", device="cpu")(Image.new("RGB", (20, 10), "teal"))
+    sr = Upscaler(tmp_path / "out/photo-lite-crisp-x4.safetensors", device="cpu")(Image.new("RGB", (20, 10), "teal"))
     assert sr.size == (80, 40)
 
 
@@ -138,7 +138,7 @@ def test_the_file_names_its_teacher_and_licence() -> None:
     with safe_open(FILE, framework="pt") as file:
         metadata = file.metadata()
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    assert metadata["licence"] == LICENCE == rows_of("photo-lite")[0].licence
+    assert metadata["licence"] == LICENCE == rows_of("photo-lite-crisp")[0].licence
     assert "realesr-general-x4v3" in metadata["teacher"]
     assert "BSD-3-Clause" in metadata["licence"]
     assert {tensor.dtype for tensor in tensors.values()} == {torch.float16}
@@ -146,7 +146,7 @@ def test_the_file_names_its_teacher_and_licence() -> None:
 
 
 def test_registry_log_and_file_agree() -> None:
-    (spec,) = rows_of("photo-lite")
+    (spec,) = rows_of("photo-lite-crisp")
     content = FILE.read_bytes()
     assert spec.bundled
     assert (spec.sha256, spec.size) == (hashlib.sha256(content).hexdigest(), len(content))
@@ -172,17 +172,18 @@ def test_it_cleans_what_jpeg_and_noise_have_done_and_draws_edges() -> None:
     lr += random.normal(0, 5, lr.shape)
     picture = torch.from_numpy(lr.clip(0, 255)).permute(2, 0, 1)[None].float() / 255
     damaged = to_pixels(through_jpeg(picture, 60))
-    ours, bicubic = Upscaler("photo-lite", device="cpu", precision="fp32")(damaged, scale=4), by_bicubic(damaged)
+    ours, bicubic = Upscaler("photo-lite-crisp", device="cpu", precision="fp32")(damaged, scale=4), by_bicubic(damaged)
     flat = (slice(32, -32), slice(32, 96))
     assert ours[flat].std(axis=(0, 1)).max() < 0.5 * bicubic[flat].std(axis=(0, 1)).min()
     steepest = [np.abs(np.diff(sr[32:-32].mean(axis=(0, 2)))).max() for sr in (ours, bicubic)]
     assert steepest[0] > 1.3 * steepest[1]
 
 
+@pytest.mark.parametrize("model", ["photo-lite", "photo-lite-crisp"])
 @pytest.mark.parametrize("colour", ["black", "white", "teal", "orange", "gray"])
-def test_flat_colours_stay(colour: str) -> None:
+def test_flat_colours_stay(colour: str, model: str) -> None:
     picture = Image.new("RGB", (48, 32), colour)
-    sr = np.asarray(Upscaler("photo-lite", device="cpu")(picture, scale=4)).astype(int)
+    sr = np.asarray(Upscaler(model, device="cpu")(picture, scale=4)).astype(int)
     shift = np.abs(sr[32:-32, 32:-32] - np.asarray(picture)[0, 0]).max()
     assert shift <= 6
 

@@ -138,6 +138,19 @@ LIGHT: Final = Degradation(
 )  # fmt: skip
 """A photo of a decent camera, once through a web site."""
 
+WEB: Final = Degradation(
+    stages=(
+        Stage(
+            blur=Blur(share=0.3, sigma=(0.2, 1.0), sinc_share=0.0),
+            enlarge=0.0, shrink=0.0, antialiased_share=0.95,
+            noise=Noise(share=0.25, sigma=(0.5, 5.0), poisson_scale=(0.05, 0.5)),
+            jpeg_share=1.0, jpeg_quality=(20.0, 90.0),
+        ),
+    ),
+    samplings=(0.15, 0.15, 0.7),
+)  # fmt: skip
+"""Compressed as strongly as pages, messengers and old archives do it, and little else."""
+
 CLEAN: Final = Degradation(
     stages=(
         Stage(

@@ -165,7 +165,7 @@ class _Worker:
     def __init__(self, data: Path, teacher: Path, cache: Path, recipe: Recipe) -> None:
         torch.set_num_threads(1)
         self.recipe = recipe
-        self.pictures = [read(path) for path in large_enough(data, recipe)]
+        self.pictures = [read(path) for path in large_enough(data, recipe.side)]
         self.teacher = _channels_last(build_net(load_net(teacher, say=print)).eval().bfloat16())
         self.lr, self.sr = (np.load(cache / f"{name}.npy", mmap_mode="r+") for name in ("lr", "sr"))
 
@@ -196,9 +196,9 @@ def _make_batch(start: int) -> int:
     return _worker.make(start)
 
 
-def large_enough(folder: Path, recipe: Recipe) -> list[Path]:
-    """The pictures that a patch can be cut out of."""
-    least = SCALE * recipe.side
+def large_enough(folder: Path, side: int) -> list[Path]:
+    """The pictures that a patch of so many LR pixels a side can be cut out of."""
+    least = SCALE * side
     return [path for path in picture_files(folder) if min(read(path).shape[:2]) >= least]
 
 
@@ -411,7 +411,7 @@ def make_checkpoint(arguments: argparse.Namespace, recipe: Recipe) -> None:
     curve = Curve(lrs, teachers, recipe, arguments.checkpoint)
     student = train(pairs, recipe, curve)
     names = sorted(path.name for path in arguments.data.iterdir() if path.is_dir())
-    path = arguments.out / "photo-lite-x4.safetensors"
+    path = arguments.out / "photo-lite-crisp-x4.safetensors"
     write_checkpoint(student, path, data=", ".join(names))
     written = _channels_last(build_net(load_net(path, say=print)).eval())
     seconds = seconds_each({"teacher": teacher, "student": written})
@@ -421,7 +421,7 @@ def make_checkpoint(arguments: argparse.Namespace, recipe: Recipe) -> None:
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "teacher": TEACHER,
         "recipe": asdict(recipe),
-        "data": {"sets": names, "pictures": len(large_enough(arguments.data, recipe)), "pairs": recipe.pairs},
+        "data": {"sets": names, "pictures": len(large_enough(arguments.data, recipe.side)), "pairs": recipe.pairs},
         "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
         "seconds": curve.points[-1]["seconds"],
         "held_out": {
@@ -438,7 +438,7 @@ def make_checkpoint(arguments: argparse.Namespace, recipe: Recipe) -> None:
         "curve": curve.points,
     }
     arguments.logs.mkdir(parents=True, exist_ok=True)
-    (arguments.logs / "photo-lite-x4.json").write_text(json.dumps(log, indent=1) + "\n", encoding="utf-8")
+    (arguments.logs / "photo-lite-crisp-x4.json").write_text(json.dumps(log, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(log["held_out"]), json.dumps(log["seconds_for_256x256_fp32"]), flush=True)
 
 

@@ -35,6 +35,8 @@ def show_model(rows: Sequence[tuple[Spec, Found | None]]) -> None:
     _fact("net", f"{first.arch}, works on {works_on}")
     costs = dict.fromkeys(f"x{spec.scale} {spec.macs / 1e6:,.2f} million" for spec, _ in rows)
     _fact("cost", f"{', '.join(costs)} multiply-adds for each input pixel")
+    if first.crisp:
+        _fact("strength", f"--strength 0 (faithful) to 1, by mixing with {first.crisp}")
     if first.weak_denoise:
         _fact("denoise", f"--denoise 0 (keeps grain) to 1, by blending with {first.weak_denoise}")
     _fact("licence", first.licence)

@@ -182,6 +182,10 @@ class ModelGroup:
         ),
     ] = None
     denoise: Denoise = 1.0
+    strength: Annotated[
+        float | None,
+        in_model("--strength", show_default=False, help="0 is faithful, 1 crisp: detail is drawn (photo-lite)."),
+    ] = None  # fmt: skip
     tta: Tta = False
     alpha: Annotated[Alpha, in_model("--alpha", help="How transparency is upscaled.")] = "net"
     blend: Annotated[
@@ -371,7 +375,7 @@ def upscaler_options(model: ModelGroup, compute: ComputeGroup) -> UpscalerOption
     return UpscalerOptions(
         device=compute.devices, engine=compute.engine, precision=compute.precision, tile=compute.tile,
         overlap=compute.overlap, halo=compute.halo,
-        denoise=model.denoise, tta=model.tta, alpha=model.alpha, wrap=model.wrap,
+        denoise=model.denoise, strength=model.strength, tta=model.tta, alpha=model.alpha, wrap=model.wrap,
         blend=model.blend, match_colour=model.match_colour, mask=model.mask,
         reference=model.reference,
         conditions=conditions(model.condition or []), kernel=model.kernel, noise=model.noise,

@@ -53,6 +53,7 @@ class UpscalerKeywords(TypedDict, total=False):
     overlap: int | None
     halo: int | None
     denoise: float
+    strength: float | None
     tta: bool
     alpha: Alpha
     wrap: bool
@@ -86,6 +87,8 @@ class UpscalerOptions:
         halo: LR pixels that are read around a tile, computed and thrown away; None chooses by the net.
         denoise: 0 to 1, for models with a second, weakly denoising checkpoint: weights are
             denoise * model + (1 - denoise) * second.
+        strength: 0 (faithful) to 1 (crisp), for models with a crisp checkpoint beside their own: how much of its
+            weights is mixed in. None: the model as it is.
         tta: average over eight flips and rotations; eight times slower, a little cleaner.
         alpha: how transparency is upscaled: by the net, by Lanczos, or not at all (dropped).
         wrap: the picture continues on its opposite side (tileable textures).
@@ -116,6 +119,7 @@ class UpscalerOptions:
     overlap: int | None = None
     halo: int | None = None
     denoise: float = 1.0
+    strength: float | None = None
     tta: bool = False
     alpha: Alpha = "net"
     wrap: bool = False

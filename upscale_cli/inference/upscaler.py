@@ -48,6 +48,7 @@ from upscale_cli.inference.tiled import TiledNet
 from upscale_cli.inference.value_range import ValueRange, told, value_range
 from upscale_cli.models.interface import Scale, scaled
 from upscale_cli.models.resolve import best_clip_model, best_model, is_checkpoint_path
+from upscale_cli.models.strength import with_strength
 
 Image = TypeVar("Image")
 
@@ -122,11 +123,15 @@ class Upscaler:
             name, self.why = best_model(say=self._say) if codec is None else best_clip_model(codec)
         else:
             name = os.fspath(model)
+        name = with_strength(name, options.strength)
         self._model = model_of(
             name, chosen_for_user=model is None, denoise=options.denoise, conditions=self._conditions,
             listener=listener, degradation=self.degradation,
         )  # fmt: skip
-        self.recipe = Recipe(None if model is None else self._model.given, options, backend)
+        # What is given in another process has the strength in it.
+        self.recipe = Recipe(None, options, backend) if model is None else Recipe(
+            self._model.given, replace(options, strength=None), backend
+        )  # fmt: skip
         self.name, self.kernel = self._model.name, self._model.kernel
         self.only_scale, self.default_scale = self._model.only_scale, self._model.default_scale
         if model is not None and not is_checkpoint_path(name) and name.lower() != self.name:

@@ -24,6 +24,9 @@ BSD3: Final = "BSD-3-Clause, (c) 2021 Xintao Wang"
 DISTILLED_HERE: Final = (
     "BSD-3-Clause (distilled from realesr-general-x4v3, (c) 2021 Xintao Wang; see weights/README.md)"
 )
+BEGUN_FROM_DISTILLED: Final = (
+    "BSD-3-Clause (begun from a net distilled from realesr-general-x4v3, (c) 2021 Xintao Wang; see weights/README.md)"
+)
 TRAINED_HERE: Final = "MIT (weights trained here; training pictures: see weights/README.md)"
 
 
@@ -46,6 +49,7 @@ class Spec:
         macs: multiply-adds per LR pixel of one pass; what the cheapest chain of passes is reckoned by.
         quality: rank where no model is named and no file can be looked at; the highest one here is taken, 0 never is.
         weak_denoise: the model whose weights `--denoise` blends in.
+        crisp: the model whose weights `--strength` mixes in.
         unconfirmed: the sha256 rests on one public source only.
         bf16: engines in which bfloat16 was measured to stay above 50 dB of fp32 (benchmarks/precision.py), and to be
             worth it.
@@ -65,6 +69,7 @@ class Spec:
     macs: int
     quality: int = 0
     weak_denoise: str | None = None
+    crisp: str | None = None
     unconfirmed: bool = False
     bf16: tuple[str, ...] = ()
     int8: Int8File | None = None
@@ -144,7 +149,14 @@ MODELS: Final[tuple[Spec, ...]] = (
         model="photo-lite", scale=4, arch="srvgg", channels="rgb",
         file="photo-lite-x4.safetensors", macs=125_280, size=255_776, config={"num_feat": 32, "num_conv": 12},
         sha256="b81d2638a8b40772e50d3568ee738adca3e512146ec08e8d759700444bd98328",
-        url=None, licence=DISTILLED_HERE, about="photos with real-world damage; small, bundled", quality=50,
+        url=None, licence=BEGUN_FROM_DISTILLED, about="photos as they are found, faithful; takes strength", quality=50,
+        crisp="photo-lite-crisp", bf16=("openvino",),
+    ),
+    Spec(
+        model="photo-lite-crisp", scale=4, arch="srvgg", channels="rgb",
+        file="photo-lite-crisp-x4.safetensors", macs=125_280, size=255_776, config={"num_feat": 32, "num_conv": 12},
+        sha256="b81d2638a8b40772e50d3568ee738adca3e512146ec08e8d759700444bd98328",
+        url=None, licence=DISTILLED_HERE, about="the same, draws sharper detail than it can know", quality=45,
         bf16=("openvino",),
     ),
     Spec(
