@@ -147,8 +147,8 @@ MODELS: Final[tuple[Spec, ...]] = (
     ),
     Spec(
         model="photo-lite", scale=4, arch="srvgg", channels="rgb",
-        file="photo-lite-x4.safetensors", macs=125_280, size=255_776, config={"num_feat": 32, "num_conv": 12},
-        sha256="b81d2638a8b40772e50d3568ee738adca3e512146ec08e8d759700444bd98328",
+        file="photo-lite-x4.safetensors", macs=125_280, size=256_136, config={"num_feat": 32, "num_conv": 12},
+        sha256="1c90e7936ee70b272a62824a99f3cb0905d799e62252f7a1f529ed8e2b98e990",
         url=None, licence=BEGUN_FROM_DISTILLED, about="photos as they are found, faithful; takes strength", quality=50,
         crisp="photo-lite-crisp", bf16=("openvino",),
     ),
