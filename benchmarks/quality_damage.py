@@ -57,7 +57,7 @@ METRICS: Final = {
 """Headings and decimals. "colour": by how many levels of 255 the mean of R, G or B is off that of LR, whichever is
 most: what the model adds. (What JPEG adds, up to 0.7 levels, LR has already.)"""
 
-YARDSTICKS: Final = ("bicubic", "espcn-robust", "photo-lite")
+YARDSTICKS: Final = ("bicubic", "espcn-robust", "photo-lite-crisp")
 FAITHFUL: Final = ("clean", "JPEG 60", "JPEG 30")
 """The damages that the requirements of a photo net are about."""
 

@@ -96,4 +96,4 @@ def test_an_edge_that_was_blurred_and_compressed_comes_nearer_to_what_it_was() -
     truth = np.asarray(drawn, dtype=float)
     ours = np.asarray(Upscaler("photo-lite", device="cpu")(lr, scale=4), dtype=float)
     bicubic = np.asarray(lr.resize(drawn.size, Image.Resampling.BICUBIC), dtype=float)
-    assert ((ours - truth) ** 2).mean() < 0.8 * ((bicubic - truth) ** 2).mean()
+    assert ((ours - truth) ** 2).mean() < 0.9 * ((bicubic - truth) ** 2).mean()
