@@ -14,6 +14,7 @@ from upscale_cli.errors import OptionError, printable
 VERBS: Final = {
     "eval": "upscale eval", "compare": "upscale compare", "models": "upscale models list", "doctor": "upscale doctor",
     "export": "upscale export", "tune": "upscale tune", "bench": "upscale bench", "mcp": "upscale mcp",
+    "serve": "upscale serve",
     "list": "upscale models list", "archs": "upscale models archs",
     "info": "upscale models info", "fetch": "upscale models fetch", "verify": "upscale models verify",
     "path": "upscale models path", "search": "upscale models search",
@@ -27,6 +28,7 @@ OTHER_WORDS: Final = {
     **dict.fromkeys(("download", "install", "pull"), "upscale models fetch"),
     **dict.fromkeys(("evaluate", "measure", "score", "psnr", "test"), "upscale eval"),
     **dict.fromkeys(("benchmark", "speed", "timing"), "upscale bench"),
+    **dict.fromkeys(("server", "web", "api", "gui"), "upscale serve"),
     **dict.fromkeys(("diff", "difference", "side-by-side"), "upscale compare"),
     **dict.fromkeys(("onnx", "to-onnx", "openvino"), "upscale export"),
     **dict.fromkeys(("check", "diagnose", "env", "devices"), "upscale doctor"),
