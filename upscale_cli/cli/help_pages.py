@@ -17,7 +17,7 @@ WIDTH: Final = 80
 COMMANDS: Final = {
     "upscale INPUT...": "Upscale photos, clips and folders",
     "upscale compare A B": "Before and after: a web page, or clips side by side",
-    "upscale eval FOLDER": "How good a model is: PSNR, SSIM, LPIPS, NIQE",
+    "upscale eval FOLDER": "How good a model is: PSNR, SSIM, VMAF, LPIPS, NIQE",
     "upscale tune FILE": "How to upscale it here: fast, balanced, best",
     "upscale export MODEL": "Nets for other programs: ONNX, OpenVINO, mpv",
     "upscale models list": "What models there are; also info, fetch, verify, path",

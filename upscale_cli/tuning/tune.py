@@ -74,7 +74,7 @@ def scale_for(looked: Looked, scale: float | None) -> float:
 def models_for(looked: Looked) -> dict[Name, tuple[str, bool]]:
     """The model of each way, and whether it hurries; of the models that are on this machine."""
     if looked.kind == "photo":
-        return {"fast": ("espcn", False), "balanced": ("photo-lite", False), "best": (best_model()[0], False)}
+        return {"fast": ("swift", False), "balanced": ("photo-lite", False), "best": (best_model()[0], False)}
     usual, _ = best_clip_model(looked.codec)
     if looked.noise > NOISY or looked.bits_per_pixel < HARD_COMPRESSION:
         usual = "espcn-robust"
