@@ -169,6 +169,7 @@ def test_an_input_that_cannot_be_is_refused(facts: dict[str, object]) -> None:
 HALOS = {
     "RealESRGAN_x4plus": 40, "RealESRGAN_x2plus": 80, "RealESRNet_x4plus": 40, "RealESRGAN_x4plus_anime_6B": 32,
     "realesr-general-x4v3": 34, "realesr-general-wdn-x4v3": 34, "realesr-animevideov3": 18, "photo-lite-x4": 14,
+    "photo-lite-crisp-x4": 14,
     **{f"swift-x{scale}": 7 for scale in (2, 3, 4)}, **{f"sharp-x{scale}": 10 for scale in (2, 3, 4)},
 }  # fmt: skip
 """LR pixels; of RRDBNet as measured (benchmarks/halo.py); of exact nets by hand: one for each 3x3 convolution. Every

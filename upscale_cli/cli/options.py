@@ -77,5 +77,7 @@ Engine = Annotated[
 ]
 Precision = Annotated[
     Wanted,
-    in_compute("--precision", help="auto: fp16 on CUDA, fp32 for pictures of more than 8 bits. int8: espcn, swift on a CPU."),
+    in_compute(
+        "--precision", help="auto: fp16 on CUDA, fp32 for pictures of more than 8 bits. int8: espcn, swift on a CPU."
+    ),
 ]

@@ -65,8 +65,12 @@ def rows(models: Sequence[tuple[str, int]], engines: Sequence[str], device: str)
     for model, scale in models:
         seen = set()
         for engine in engines:
+            done = set[str]()
             for precision in PRECISIONS:
+                if precision in done:  # what "auto" has come to
+                    continue
                 row = _row(model, scale, engine, precision, device)
+                done.add(row.precision)
                 if (row.engine, row.precision) not in seen:
                     seen.add((row.engine, row.precision))
                     yield row
