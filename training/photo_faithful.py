@@ -27,7 +27,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from training.degradation import CLEAN, HEAVY, LIGHT, WEB, Pixels8, degrade, to_pixels
+from training.degradation import CLEAN, HEAVY, LIGHT, WEB, Pixels8, degrade, through_jpeg, to_pixels
 from training.espcn import REPOSITORY
 from training.files import picture_files, write_safetensors
 from training.photo_lite import SCALE, Pairs, by_bicubic, by_net, cut_out, large_enough, read
@@ -212,8 +212,6 @@ def held_out(folder: Path, most: int) -> Iterator[Held]:
 def _jpeg(pixels: Pixels8, quality: int | None) -> Pixels8:
     if quality is None:
         return pixels
-    from training.degradation import through_jpeg
-
     planes = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None].float().div_(255)
     return to_pixels(through_jpeg(planes, quality))
 
