@@ -11,8 +11,8 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from tests.test_training import rendered
-from training.photo_faithful import Recipe, distance, held_out, main
-from training.photo_lite import SCALE
+from training.photo_faithful import Recipe, held_out, main
+from training.photo_lite import SCALE, distance
 from upscale_cli import Upscaler
 from upscale_cli.models.archs.srvgg import SRVGGNetCompact
 

@@ -23,15 +23,12 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor, nn
 
 from training.degradation import CLEAN, HEAVY, LIGHT, WEB, Pixels8, degrade, through_jpeg, to_pixels
 from training.espcn import REPOSITORY
 from training.files import picture_files, write_safetensors
-from training.photo_lite import SCALE, Pairs, by_bicubic, by_net, cut_out, large_enough, read
-from training.soap import Soap
+from training.photo_lite import SCALE, Pairs, by_bicubic, by_net, cut_out, large_enough, read, taught_by
 from upscale_cli.evaluation.metrics import bicubic, crop_border, crop_to_multiple, ms_ssim, psnr, studio_luma, to_8_bit
 from upscale_cli.evaluation.niqe import niqe
 from upscale_cli.models.archs.srvgg import SRVGGNetCompact
@@ -59,7 +56,7 @@ class Recipe:
         crop: side of what is cut out of a patch for one step, in LR pixels.
         learning_rate: it rises over `warm_up` steps, stays, and falls over the last `decay` share of the steps.
         slope_rate: that of the activations' slopes, which Adam steps.
-        edges, texture: weights in the loss; see `distance`.
+        edges, texture: weights in the loss; see `photo_lite.distance`.
         average: memory of the averaged weights, which are the ones that are written.
         threads: of torch while it learns.
     """
@@ -136,57 +133,6 @@ def _large_enough(data: Path, side: int) -> list[Path]:
     if (data, side) not in _paths:
         _paths[data, side] = large_enough(data, side)
     return _paths[data, side]
-
-
-# Learning
-
-
-def train(pairs: Pairs, recipe: Recipe, net: SRVGGNetCompact, report: "Curve") -> SRVGGNetCompact:
-    """The net of averaged weights after all steps; `report` is told step, loss and it after every one."""
-    torch.manual_seed(recipe.seed)
-    torch.set_num_threads(recipe.threads)
-    averaged = SRVGGNetCompact(3, recipe.num_feat, recipe.num_conv, SCALE)
-    averaged.load_state_dict(net.state_dict())
-    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    soap = Soap(module for module in net.modules() if isinstance(module, nn.Conv2d))
-    adam = torch.optim.Adam([module.weight for module in net.modules() if isinstance(module, nn.PReLU)])
-    batches = pairs.batches(recipe.patches, recipe.crop, np.random.default_rng(recipe.seed))
-    for step, (lr, hr) in zip(range(1, recipe.steps + 1), batches, strict=False):
-        with torch.autocast("cpu", torch.bfloat16):
-            sr = net(lr)
-        loss = distance(sr.float(), hr, recipe.edges, recipe.texture)
-        net.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        soap.step(recipe.learning_rate * recipe.rate_at(step))
-        for group in adam.param_groups:
-            group["lr"] = recipe.slope_rate * recipe.rate_at(step)
-        adam.step()
-        with torch.no_grad():
-            memory = min(recipe.average, step / (step + 20))
-            for mean, parameter in zip(averaged.parameters(), net.parameters(), strict=True):
-                mean.lerp_(parameter, 1 - memory)
-        report(step, loss.item(), averaged)
-    return averaged
-
-
-def distance(sr: Tensor, hr: Tensor, edges: float, texture: float) -> Tensor:
-    """Mean absolute difference of the pixels, of the steps between neighbours, and of how strong these are around.
-
-    What damage has taken away cannot be put back where it was, and the first two terms ask for the mean of all that
-    might have been there, which is smooth. The last one keeps a little of how rough a place is.
-
-    Args:
-        sr, hr: (N, 3, H, W) in [0, 1].
-        edges, texture: weights of the latter two.
-    """
-    loss = (sr - hr).abs().mean()
-    for dim in (2, 3):
-        ours, theirs = sr.diff(dim=dim), hr.diff(dim=dim)
-        loss = loss + edges * (ours - theirs).abs().mean()
-        if texture:
-            strength = F.avg_pool2d(ours.abs(), 8) - F.avg_pool2d(theirs.abs(), 8)
-            loss = loss + texture * strength.abs().mean()
-    return loss
 
 
 # Measuring
@@ -283,7 +229,8 @@ def make_checkpoint(arguments: argparse.Namespace, recipe: Recipe) -> None:
     kodak = list(held_out(arguments.eval / "Kodak24", 24))
     begun_from = build_net(start).eval()
     curve = Curve(kodak[: 3 * 8], recipe, arguments.checkpoint)
-    trained = train(pairs, recipe, net, curve)
+    batches = pairs.batches(recipe.patches, recipe.crop, np.random.default_rng(recipe.seed))
+    trained = taught_by(batches, net, recipe, curve)
     names = sorted(path.name for path in arguments.data.iterdir() if path.is_dir())
     path = arguments.out / arguments.name
     write_checkpoint(

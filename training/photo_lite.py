@@ -19,7 +19,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import torch
@@ -241,18 +241,57 @@ def taught(net: nn.Module, lr: Pixels8) -> Pixels8:
 def train(pairs: Pairs, recipe: Recipe, report: Callable[[int, float, nn.Module], None]) -> SRVGGNetCompact:
     """The student of averaged weights after all steps; `report` is told step, loss and it after every one."""
     torch.manual_seed(recipe.seed)
+    net = SRVGGNetCompact(3, recipe.num_feat, recipe.num_conv, SCALE)
+    batches = pairs.batches(recipe.patches, recipe.crop, np.random.default_rng(recipe.seed))
+    return taught_by(((lr, in_true_colours(sr, lr)) for lr, sr in batches), net, recipe, report)
+
+
+class Learning(Protocol):
+    """What of a recipe decides how a net learns; see `Recipe`."""
+
+    @property
+    def num_feat(self) -> int: ...
+    @property
+    def num_conv(self) -> int: ...
+    @property
+    def steps(self) -> int: ...
+    @property
+    def learning_rate(self) -> float: ...
+    @property
+    def slope_rate(self) -> float: ...
+    @property
+    def edges(self) -> float: ...
+    @property
+    def texture(self) -> float: ...
+    @property
+    def average(self) -> float: ...
+    @property
+    def threads(self) -> int: ...
+    def rate_at(self, step: int) -> float: ...
+
+
+def taught_by(
+    batches: Iterator[tuple[Tensor, Tensor]],
+    net: SRVGGNetCompact,
+    recipe: Learning,
+    report: Callable[[int, float, SRVGGNetCompact], None],
+) -> SRVGGNetCompact:
+    """The net of averaged weights after all steps; `report` is told step, loss and it after every one.
+
+    Args:
+        batches: LR, and what the net is to give for it, both in [0, 1].
+        net: with its first weights; it is changed.
+    """
     torch.set_num_threads(recipe.threads)
-    net, averaged = (SRVGGNetCompact(3, recipe.num_feat, recipe.num_conv, SCALE) for _ in range(2))
+    averaged = SRVGGNetCompact(3, recipe.num_feat, recipe.num_conv, SCALE)
     averaged.load_state_dict(net.state_dict())
     _channels_last(net)
     soap = Soap(module for module in net.modules() if isinstance(module, nn.Conv2d))
-    slopes = [module.weight for module in net.modules() if isinstance(module, nn.PReLU)]
-    adam = torch.optim.Adam(slopes)
-    batches = pairs.batches(recipe.patches, recipe.crop, np.random.default_rng(recipe.seed))
+    adam = torch.optim.Adam([module.weight for module in net.modules() if isinstance(module, nn.PReLU)])
     for step, (lr, target) in zip(range(1, recipe.steps + 1), batches, strict=False):
         with torch.autocast("cpu", torch.bfloat16):
             sr = net(lr)
-        loss = distance(sr.float(), in_true_colours(target, lr), recipe.edges, recipe.texture)
+        loss = distance(sr.float(), target, recipe.edges, recipe.texture)
         net.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         soap.step(recipe.learning_rate * recipe.rate_at(step))
