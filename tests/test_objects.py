@@ -231,19 +231,32 @@ def test_what_is_there_is_kept(bucket: Bucket, file: Path) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are of POSIX")
 @pytest.mark.usefixtures("small_parts")
-def test_ctrl_c_aborts_an_upload(store: Store, bucket: Bucket, tmp_path: Path) -> None:
+def test_ctrl_c_aborts_an_upload(store: Store, bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, slow = large(tmp_path), store.fail("PUT", "partNumber=3", how="slow")
+
+    class Told(object_access.stoppable().__class__):  # type: ignore[misc]
+        """Lets the part go on once the upload is told to stop: before, it could be done in time, and stay."""
+
+        def __setattr__(self, name: str, value: object) -> None:
+            super().__setattr__(name, value)
+            if (name, value) == ("is_wanted", True):
+                slow.may_go_on.set()
 
     def press() -> None:
         slow.is_waiting.wait()
         os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(0.3)
-        slow.may_go_on.set()
+        slow.may_go_on.wait(60)
+        slow.may_go_on.set()  # nobody told it: what is left then fails the test
 
-    presser = threading.Thread(target=press)
-    presser.start()
-    with pytest.raises(KeyboardInterrupt):
-        object_store.put(path, f"{bucket.url}/a", overwrite=False)
+    monkeypatch.setattr(object_store, "stoppable", Told)
+    presser = threading.Thread(target=press, daemon=True)
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever other tests left
+    try:
+        presser.start()
+        with pytest.raises(KeyboardInterrupt):
+            object_store.put(path, f"{bucket.url}/a", overwrite=False)
+    finally:
+        signal.signal(signal.SIGINT, usual)
     presser.join()
     assert (bucket.keys(), bucket.uploads()) == (set(), [])
 
