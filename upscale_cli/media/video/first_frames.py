@@ -17,6 +17,7 @@ from upscale_cli.frames.colour_tags import ColourTags, ContentLight, MasteringDi
 from upscale_cli.media.video.lossless_coding import is_lossless
 from upscale_cli.media.video.spatial import Spatial, spatial_of
 from upscale_cli.media.video.streams import Orientation
+from upscale_cli.media.video.x264_build import x264_build
 
 _FRAMES_LOOKED_AT: Final = 8
 _PACKETS_LOOKED_AT: Final = 4096
@@ -66,6 +67,7 @@ class Seen:
     alpha: bool = False
     encrypted: bool = False
     lossless: bool = False
+    x264_build: int | None = None
 
 
 def first_frames_of(container: InputContainer, videos: list[Any]) -> dict[int, Seen]:
@@ -81,6 +83,8 @@ def first_frames_of(container: InputContainer, videos: list[Any]) -> dict[int, S
         if not mine.frames and not mine.lossless:
             context = videos_by_index[packet.stream_index].codec_context
             mine.lossless = is_lossless(context.codec.canonical_name, context.extradata or b"", bytes(packet))
+        if mine.x264_build is None and videos_by_index[packet.stream_index].codec_context.name == "h264":
+            mine.x264_build = x264_build(bytes(packet))
         mine.encrypted |= packet.has_sidedata("encryption_info")
         mine.alpha |= packet.has_sidedata("matroska_block_additional")
         try:

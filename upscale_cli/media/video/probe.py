@@ -231,6 +231,7 @@ def _video(container: InputContainer, stream: Any, seen: Seen, described: Descri
         top_first=context.field_order not in _BOTTOM_FIRST,
         alpha_decoder=alpha_decoder,
         lossless=seen.lossless or (context.codec.lossless and not context.codec.lossy),
+        x264_build=seen.x264_build,
         bits_per_pixel=_bits_per_second(container, stream, metadata) / (width * height * float(rate)) or None,
         untimed=untimed,
         disposition=_dispositions(stream),

@@ -129,6 +129,8 @@ def decoder_command(
         before += ["-hwaccel", options.hwaccel]
     if stream.alpha_decoder and format.alpha:
         before += [f"-c:{stream.index}", stream.alpha_decoder]
+    if seek and stream.x264_build is not None:  # the note that names it lies before
+        before += [f"-x264_build:{stream.index}", str(stream.x264_build)]
     if seek:
         before += ["-ss", f"{seek:.6f}", "-noaccurate_seek"]
     if options.paced:

@@ -63,6 +63,7 @@ class VideoStream:
         alpha_decoder: the decoder that keeps its alpha (libvpx, libvpx-vp9); None where it has none, or any will do.
         lossless: its coding loses nothing, whatever the encoder was asked for (FFV1, raw video, PNG, ...), or its
             headers say that nothing was lost (H.264, HEVC by x265).
+        x264_build: of the x264 that has made it, as its first frames say; None where they do not.
         bits_per_pixel: that the coding takes in the mean over the whole stream; None where unknown.
         untimed: the container has no timestamps (raw streams).
         disposition: ffmpeg's names ("default", ...).
@@ -93,6 +94,7 @@ class VideoStream:
     top_first: bool = True
     alpha_decoder: str | None = None
     lossless: bool = False
+    x264_build: int | None = None
     bits_per_pixel: float | None = None
     untimed: bool = False
     disposition: tuple[str, ...] = ()
