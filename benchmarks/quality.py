@@ -3,16 +3,18 @@
     UPSCALE_WEIGHTS=FOLDER python -m benchmarks.quality --eval FOLDER
 
 Every row of the registry whose checkpoint is on this machine takes part, and so do ESPCN files of other authors in the
-folders of UPSCALE_WEIGHTS. Writes benchmarks/quality.json and the tables of docs/quality.md. --quick measures Set5
-alone and writes nothing.
+folders of UPSCALE_WEIGHTS. torch computes, in fp32, whatever engines are there; what 8 bits lose is a table of its
+own. Writes benchmarks/quality.json and the tables of docs/quality.md. --only NET measures some nets anew and keeps what
+is known of the others; --quick measures Set5 alone and writes nothing.
 """
 
 import argparse
+import importlib.util
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -29,14 +31,19 @@ from upscale_cli.evaluation.reference import Picture, Protocol, read_picture, re
 from upscale_cli.evaluation.rows import Metric, Row, means
 from upscale_cli.events import Event, Failed, Note
 from upscale_cli.inference.color import rgb_to_ycbcr
+from upscale_cli.inference.device import cpu_multiplies_int8
 from upscale_cli.inference.upscaler import Upscaler
+from upscale_cli.models.interface import Precision
 from upscale_cli.models.registry import MODELS, Spec
 from upscale_cli.models.store import bundled_folder, cache_folder, locate, weights_folders
 
 PAGE = report.REPOSITORY / "docs/quality.md"
 START, STOP = "<!-- from benchmarks/quality.json by benchmarks/quality.py -->\n", "<!-- end -->\n"
 
-SETS = ("Set5", "Set14", "B100")
+SETS = ("Set5", "Set14", "B100", "Urban100", "Kodak24")
+"""Those whose folders are there take part."""
+
+IN_8_BITS = ("Set5", "Set14")
 SCALES = (2, 3, 4)
 COMPRESSED_SET, COMPRESSED_SCALE = "Set14", 2
 QUALITIES: tuple[int | None, ...] = (None, 90, 75, 50, 30)
@@ -78,9 +85,16 @@ class Bench:
     sets: Mapping[str, Sequence[Path]]
     device: str
 
-    def figures(self, model: str, scale: int, sets: Iterable[str], protocol: Protocol) -> list[Figures]:
+    def upscaler(self, model: str, precision: Precision = "fp32") -> Upscaler:
+        """By torch; in 8 bits by OpenVINO."""
+        engine: Literal["torch", "openvino"] = "openvino" if precision == "int8" else "torch"
+        return Upscaler(model, device=self.device, engine=engine, precision=precision)
+
+    def figures(
+        self, model: str, scale: int, sets: Iterable[str], protocol: Protocol, precision: Precision = "fp32"
+    ) -> list[Figures]:
         """One record per set."""
-        with_model = Contestant(Upscaler(model, device=self.device), Path(model).stem)
+        with_model = Contestant(self.upscaler(model, precision), Path(model).stem)
         cases = cases_of({name: self.sets[name] for name in sets}, [scale])
         records = [_record(row) for row in means(evaluate(cases, [with_model], protocol, _tell))]
         with_model.upscaler.close()
@@ -106,21 +120,25 @@ def _record(row: Row) -> Figures:
     return {"model": row.model, "scale": row.scale, "set": row.group, **values, **speed}
 
 
-def specs_here() -> list[Spec]:
-    """The rows of the registry that can run on this machine."""
-    return [spec for spec in MODELS if locate(spec)]
+def specs_here(only: Sequence[str] = ()) -> list[Spec]:
+    """The rows of the registry that can run on this machine.
+
+    Args:
+        only: of these models; none: of all.
+    """
+    return [spec for spec in MODELS if locate(spec) and (not only or spec.model in only)]
 
 
-def registry_models(bench: Bench) -> tuple[list[Figures], list[Figures]]:
+def registry_models(bench: Bench, only: Sequence[str] = ()) -> tuple[list[Figures], list[Figures]]:
     """Every row here, bicubic first: in colour as users have it; luma nets on luma alone too, as they are published."""
     in_colour: list[Figures] = []
     on_luma: list[Figures] = []
     names = bench.sets
     luma = Protocol(channels="luma")
-    for scale in SCALES:
+    for scale in SCALES if not only or "bicubic" in only else ():
         in_colour += bench.figures("bicubic", scale, names, Protocol())
         on_luma += bench.figures("bicubic", scale, names, luma)
-    for spec in specs_here():
+    for spec in specs_here(only):
         size = {"parameters": parameters(spec), "macs": spec.macs, "bytes": spec.size}
         in_colour += [size | record for record in bench.figures(spec.model, spec.scale, names, Protocol())]
         if spec.channels == "luma":
@@ -152,14 +170,36 @@ def espcn_of_others(bench: Bench) -> list[Figures]:
     return records
 
 
-def compressed(bench: Bench, name: str) -> list[Figures]:
+def in_8_bits(bench: Bench, only: Sequence[str] = ()) -> list[Figures]:
+    """PSNR on luma alone, in fp32 and in 8 bits; nothing where this processor or machine cannot compute so."""
+    if not cpu_multiplies_int8() or importlib.util.find_spec("openvino") is None:
+        return []
+    names = [name for name in IN_8_BITS if name in bench.sets]
+    found = []
+    for spec in specs_here(only):
+        if spec.int8:
+            both = [
+                bench.figures(spec.model, spec.scale, names, Protocol(channels="luma"), precision)
+                for precision in ("fp32", "int8")
+            ]
+            found += [
+                {
+                    "model": spec.model, "scale": spec.scale, "set": one["set"],
+                    "fp32": one["psnr_y"], "int8": other["psnr_y"],
+                }
+                for one, other in zip(*both, strict=True)
+            ]  # fmt: skip
+    return found
+
+
+def compressed(bench: Bench, name: str, only: Sequence[str] = ()) -> list[Figures]:
     """LR through JPEG and made by other kernels: bicubic and every luma net of that scale."""
-    models = [spec.model for spec in specs_here() if spec.channels == "luma" and spec.scale == COMPRESSED_SCALE]
+    models = [spec.model for spec in specs_here(only) if spec.channels == "luma" and spec.scale == COMPRESSED_SCALE]
     return [
         {"kernel": kernel, "jpeg": quality, **record}
         for kernel in KERNELS
         for quality in QUALITIES
-        for model in ("bicubic", *models)
+        for model in (*(() if only and "bicubic" not in only else ("bicubic",)), *models)
         for record in bench.figures(model, COMPRESSED_SCALE, (name,), Protocol(shrinking=kernel, jpeg=quality))
     ]
 
@@ -168,7 +208,7 @@ def espcn_as_reported(bench: Bench) -> list[Figures]:
     """PSNR of Y, Cb and Cr together, in full range, no border cut: how the project of espcn-ycbcr measures."""
     records = []
     for path in files_of_others("espcn-ycbcr-*"):
-        net = Contestant(Upscaler(path, device=bench.device), path.stem)
+        net = Contestant(bench.upscaler(str(path)), path.stem)
         scale = int(net.upscaler.default_scale)
         for case in cases_of(bench.sets, [scale]):
             reference = read_reference(case, Protocol(), print)
@@ -233,9 +273,10 @@ def tables(result: Mapping[str, Any]) -> str:
         ("### In colour, as users have it", quality_table(result["in_colour"])),
         ("### Size and speed", size_table(result["in_colour"])),
         ("### On luma alone, as it is published", luma_table(result["on_luma"])),
+        ("### In 8 bits: PSNR on luma alone", int8_table(result["in_8_bits"])),
         ("### ESPCN files of others, Set5", others_table(result["espcn_of_others"])),
         (
-            f"### LR made otherwise, and compressed: PSNR, {result['compressed'][0]['set']} x{COMPRESSED_SCALE}",
+            f"### LR made otherwise, and compressed: PSNR, {set_of(result['compressed'])} x{COMPRESSED_SCALE}",
             compressed_table(result["compressed"]),
         ),
         (
@@ -256,6 +297,11 @@ def tables(result: Mapping[str, Any]) -> str:
     return "\n".join(f"{heading}\n\n{table}" for heading, table in parts)
 
 
+def set_of(records: Sequence[Figures]) -> str:
+    """The one that all of them are about."""
+    return str(records[0]["set"]) if records else COMPRESSED_SET
+
+
 def quality_table(records: Sequence[Figures]) -> str:
     """A row per model and scale, a column per set."""
     sets = list(dict.fromkeys(record["set"] for record in records))
@@ -263,7 +309,7 @@ def quality_table(records: Sequence[Figures]) -> str:
     nets = dict.fromkeys((record["model"], record["scale"]) for record in records)
     rows = [
         (model, f"x{scale}", *(_pair(found[model, scale, name]) for name in sets))
-        for model, scale in sorted(nets, key=lambda net: net[1])
+        for model, scale in sorted(nets, key=_by_scale)
     ]
     return _table(("model", "scale", *(f"{name}, PSNR / SSIM" for name in sets)), rows)
 
@@ -271,11 +317,26 @@ def quality_table(records: Sequence[Figures]) -> str:
 def luma_table(records: Sequence[Figures]) -> str:
     """Published figures next to ours."""
     rows = []
-    for record in sorted(records, key=lambda record: (record["set"] == "B100", record["set"] == "Set14")):
+    for record in sorted(records, key=lambda record: (SETS.index(record["set"]), record["scale"])):
         published, source = PUBLISHED.get((record["model"], record["scale"], record["set"]), ("", ""))
         place = f"{record['set']} x{record['scale']}"
         rows.append((place, record["model"], _pair(record), published, source))
     return _table(("set", "model", "ours, PSNR / SSIM", "published", "source"), rows)
+
+
+def int8_table(records: Sequence[Figures]) -> str:
+    """A row per net and scale."""
+    sets = list(dict.fromkeys(record["set"] for record in records))
+    found = {(record["model"], record["scale"], record["set"]): record for record in records}
+    rows = []
+    for model, scale in sorted(dict.fromkeys((record["model"], record["scale"]) for record in records), key=_by_scale):
+        both = [found[model, scale, name] for name in sets]
+        rows.append((f"{model} x{scale}", *(f"{one['fp32']:.2f}, {one['int8']:.2f}" for one in both)))
+    return _table(("model", *(f"{name}: fp32, int8" for name in sets)), rows)
+
+
+def _by_scale(net: tuple[str, int]) -> int:
+    return net[1]
 
 
 def size_table(records: Sequence[Figures]) -> str:
@@ -329,34 +390,64 @@ def with_tables(page: str, tables: str) -> str:
     return f"{before}{start}\n{tables}\n{stop}{after}"
 
 
+def renewed(kept: Mapping[str, Any], found: Mapping[str, Any], only: Sequence[str]) -> Figures:
+    """What was known, with what was found in its place; each in the order of the registry."""
+    order = {name: place for place, name in enumerate(dict.fromkeys(["bicubic", *(spec.model for spec in MODELS)]))}
+    ways = [(kernel, quality) for kernel in KERNELS for quality in QUALITIES]
+
+    def place(record: Figures) -> tuple[int, int, int, int]:
+        """What tells records from each other, and what they are ordered by."""
+        way = ways.index((record["kernel"], record["jpeg"])) if "kernel" in record else 0
+        return way, order[record["model"]], record["scale"], SETS.index(record["set"])
+
+    result = {name: value for name, value in kept.items() if name not in ("question", "machine")}
+    for name, records in found.items():
+        known = {place(record): record for record in kept.get(name, []) if record["model"] in order}
+        known |= {place(record): record for record in records}
+        result[name] = [known[key] for key in sorted(known)]
+    facts = report.machine()
+    since = {model: {key: facts[key] for key in ("commit", "date")} for model in only}
+    return {**result, "renewed": kept.get("renewed", {}) | since}
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument(
         "--eval", type=Path, default=report.SHARED / "eval", help="folder of test sets, one folder each"
     )
     parser.add_argument("--device", default="cpu", help="default: %(default)s")
-    parser.add_argument("--sets", nargs="+", default=SETS, help="default: %(default)s")
+    parser.add_argument("--sets", nargs="+", default=SETS, help="default: %(default)s, those that are there")
+    parser.add_argument("--only", nargs="+", default=[], metavar="NET", help="renew the figures of these models alone")
     parser.add_argument("--quick", action="store_true", help="Set5 alone, and nothing is written")
     parser.add_argument("--page", action="store_true", help="renew the page from the JSON, and measure nothing")
     arguments = parser.parse_args(argv)
+    kept_in = report.REPOSITORY / "benchmarks/quality.json"
     if not arguments.page:
         names = SETS[:1] if arguments.quick else arguments.sets
-        bench = Bench({name: pictures_in(arguments.eval / name) for name in names}, arguments.device)
-        in_colour, on_luma = registry_models(bench)
-        result = {
-            "device": arguments.device,
+        folders = {name: arguments.eval / name for name in names if (arguments.eval / name).is_dir()}
+        bench = Bench({name: pictures_in(folder) for name, folder in folders.items()}, arguments.device)
+        in_colour, on_luma = registry_models(bench, arguments.only)
+        of_set = names[0] if arguments.quick else COMPRESSED_SET
+        result: Figures = {
             "in_colour": in_colour,
             "on_luma": on_luma,
-            "espcn_of_others": espcn_of_others(bench),
-            "compressed": compressed(bench, names[0] if arguments.quick else COMPRESSED_SET),
-            "espcn_as_reported": espcn_as_reported(bench),
-            "niqe_of_damage": niqe_of_damage(arguments.eval / "Kodak24"),
+            "compressed": compressed(bench, of_set, arguments.only),
+            "in_8_bits": [] if arguments.quick else in_8_bits(bench, arguments.only),
         }
+        if arguments.only and not arguments.quick:
+            result = renewed(json.loads(kept_in.read_text(encoding="utf-8")), result, arguments.only)
+        else:
+            result |= {
+                "espcn_of_others": espcn_of_others(bench),
+                "espcn_as_reported": espcn_as_reported(bench),
+                "niqe_of_damage": niqe_of_damage(arguments.eval / "Kodak24"),
+            }
         if arguments.quick:
             print(tables(result))
             return
-        report.write("quality", "How well does each model upscale the field's test sets?", result)
-    result = json.loads((report.REPOSITORY / "benchmarks/quality.json").read_text(encoding="utf-8"))
+        question = "How well does each model upscale the field's test sets?"
+        report.write("quality", question, {"device": arguments.device, **result})
+    result = json.loads(kept_in.read_text(encoding="utf-8"))
     PAGE.write_text(with_tables(PAGE.read_text(encoding="utf-8"), tables(result)), encoding="utf-8")
 
 

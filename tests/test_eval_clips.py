@@ -100,6 +100,17 @@ def test_a_reference_that_is_shorter_is_told_too(folder: Path) -> None:
     assert row.frames == 2
 
 
+def test_a_ready_clip_is_as_steady_as_its_reference_whatever_its_depth(folder: Path) -> None:
+    found = []
+    for name in ("same.mkv", "deep.mkv"):
+        row = compare_clips(folder / name, folder / "hr.mp4", ["steadiness"], ignore)
+        assert (row.values, row.frames) == ({}, FRAMES)
+        assert row.steadiness
+        assert row.steadiness.ratio == pytest.approx(1, abs=0.02)
+        found.append(row.steadiness.difference)
+    assert found[1] == pytest.approx(found[0], rel=0.03), "levels of 8 bits"
+
+
 # LR and luma
 
 
@@ -138,13 +149,21 @@ def test_luma_is_the_planes_own_where_it_means_the_same() -> None:
 
 def test_models_are_measured_on_the_clip_made_small(folder: Path) -> None:
     models = [Contestant(Upscaler(name, device="cpu"), name) for name in ("bicubic", "espcn")]
-    rows = list(evaluate_clip(folder / "hr.mp4", 2, models, ["xpsnr", "vmaf_neg"], ignore))
+    rows = list(evaluate_clip(folder / "hr.mp4", 2, models, ["xpsnr", "vmaf_neg", "steadiness"], ignore))
     assert [(row.model, row.scale, row.frames) for row in rows] == [("bicubic", 2, FRAMES), ("espcn", 2, FRAMES)]
     bicubics, espcns = rows
     assert all(a > b + 0.3 for a, b in zip(espcns.values["xpsnr"], bicubics.values["xpsnr"], strict=True))
     assert espcns.pooled("vmaf_neg", "mean") > bicubics.pooled("vmaf_neg", "mean")
     assert espcns.frames_per_second
     assert espcns.times[1] == Fraction(1001, 24000)
+    assert bicubics.steadiness
+    assert espcns.steadiness
+    assert bicubics.steadiness.ratio == pytest.approx(1, abs=0.05), (
+        "rounded to code values, and bicubic beside it is not"
+    )
+    assert bicubics.steadiness.pairs == FRAMES - 1
+    assert espcns.steadiness.bicubic == bicubics.steadiness.bicubic, "of one LR"
+    assert espcns.steadiness.ratio > bicubics.steadiness.ratio
 
 
 def test_what_cannot_be_measured_is_told_and_the_rest_goes_on(folder: Path) -> None:
@@ -162,23 +181,28 @@ def test_what_cannot_be_measured_is_told_and_the_rest_goes_on(folder: Path) -> N
 
 @pytest.mark.slow
 def test_the_table_of_a_clip_has_three_rows_a_model(run: Run, folder: Path) -> None:
-    done = run("eval", folder / "hr.mp4", "-m", "espcn", "--metrics", "xpsnr")
+    done = run("eval", folder / "hr.mp4", "-m", "espcn", "--metrics", "xpsnr,steadiness")
     lines = [" ".join(line.split()) for line in done.out.splitlines()]
     assert lines[0] == "hr.mp4 x2, 3 frames"
-    assert "model over the frames XPSNR s frames/s" in lines
+    assert "model over the frames XPSNR steadiness ratio s frames/s" in lines
+    assert "steadiness: mean difference of neighbouring frames along the motion of LR" in done.out
+    (bicubics,) = (line.split() for line in lines if line.startswith("bicubic mean"))
+    assert float(bicubics[4]) == pytest.approx(1, abs=0.05)
     assert [line.split()[0] for line in lines if "mean" in line][:4] == ["bicubic", "harmonic", "espcn", "harmonic"]
     assert "LR by bicubic of each plane; luma of 8 bits, bt709, tv; mean" in " ".join(lines)
 
 
 def test_programs_get_a_record_for_the_clip_and_for_each_frame(run: Run, folder: Path, tmp_path: Path) -> None:
     file = tmp_path / "figures.csv"
-    done = run("eval", folder / "same.mkv", "--reference", folder / "hr.mp4", "--metrics", "vmaf,xpsnr", "--json",
-               "--per-picture", "--csv", file)  # fmt: skip
+    done = run("eval", folder / "same.mkv", "--reference", folder / "hr.mp4", "--metrics", "vmaf,xpsnr,steadiness",
+               "--json", "--per-picture", "--csv", file)  # fmt: skip
     *frames, clip = [json.loads(line, parse_constant=pytest.fail) for line in done.out.splitlines()]
     assert [(record["event"], record["frame"]) for record in frames] == [("frame", 1), ("frame", 2), ("frame", 3)]
     assert clip["event"] == "clip"
     assert clip["vmaf_worst"] <= clip["vmaf_harmonic"] <= clip["vmaf"]
     assert clip["xpsnr"] is None  # equal
+    assert clip["steadiness_ratio"] == pytest.approx(1, abs=0.02)
+    assert clip["steadiness"] > 0
     with file.open(newline="", encoding="utf-8") as text:
         assert [row["frame"] for row in csv.DictReader(text)] == ["1", "2", "3", ""]
 
@@ -192,6 +216,7 @@ def test_programs_get_a_record_for_the_clip_and_for_each_frame(run: Run, folder:
         (["hr.mp4", "--no-reference"], "--no-reference is for pictures"),
         (["hr.mp4", "a.png"], "is a clip, and a.png is none. Measure them in two runs"),
         (["a.png", "--frames", "2"], "--frames is for clips"),
+        (["a.png", "--metrics", "steadiness"], "--metrics steadiness is for clips. Of pictures, choose from lpips"),
         (["hr.mp4", "--reference", "hr.mp4", "-m", "espcn"], "--model is about upscaling"),
         (["hr.mp4", "--reference", "a.png"], "are not of one kind"),
         (["hr.mp4", "hr.mp4", "--reference", "hr.mp4"], "--reference is compared with one result"),
@@ -214,6 +239,15 @@ def test_an_ffmpeg_that_lacks_a_filter_is_told_or_worked_around(
     done = run("eval", folder / "same.mkv", "--reference", folder / "hr.mp4")
     assert "lacks what measures vmaf, vmaf-neg, ssim-float; left out" in done.err
     assert "XPSNR" in done.out
+    assert "steadiness" in done.out
+
+
+def test_a_single_frame_has_no_steadiness_and_that_is_told(run: Run, folder: Path) -> None:
+    given = ["--reference", folder / "hr.mp4", "--metrics", "steadiness", "--frames", 1]
+    done = run("eval", folder / "same.mkv", *given)
+    assert done.code == 0
+    assert "same.mkv: no two neighbouring frames can be compared; steadiness is left out" in done.err
+    assert "ratio" not in done.out
 
 
 @pytest.mark.slow

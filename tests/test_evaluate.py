@@ -565,6 +565,35 @@ def test_the_quality_script_measures_every_model_here_and_fills_the_page(
     assert quality.with_tables(renewed, "new") == renewed
 
 
+def test_some_nets_measured_anew_leave_the_others_figures_alone() -> None:
+    def record(model: str, scale: int, value: float, **way: Any) -> dict[str, Any]:
+        return {**way, "model": model, "scale": scale, "set": "Set14", "psnr_y": value, "ssim_y": 0.9}
+
+    jpeg = {"kernel": "area", "jpeg": 30}
+    kept = {
+        "question": "?",
+        "machine": {},
+        "on_luma": [record("bicubic", 2, 30.0), record("espcn", 2, 32.0), record("sharp", 2, 1.0)],
+        "compressed": [record("bicubic", 2, 28.0, **jpeg), record("espcn", 2, 28.1, **jpeg)],
+        "niqe_of_damage": [{"damage": "none", "niqe": 3.0}],
+    }
+    found = {
+        "on_luma": [record("swift", 2, 32.5), record("sharp", 2, 32.9)],
+        "compressed": [record("swift", 2, 28.2, **jpeg)],
+        "in_8_bits": [{"model": "swift", "scale": 2, "set": "Set14", "fp32": 32.5, "int8": 32.49}],
+    }
+    result = quality.renewed(kept, found, ["swift", "sharp"])
+    assert [(one["model"], one["psnr_y"]) for one in result["on_luma"]] == [
+        ("bicubic", 30.0), ("espcn", 32.0), ("swift", 32.5), ("sharp", 32.9)
+    ]  # fmt: skip
+    assert result["niqe_of_damage"] == kept["niqe_of_damage"]
+    assert list(result["renewed"]) == ["swift", "sharp"]
+    header, _, row = quality.compressed_table(result["compressed"]).splitlines()
+    assert header == "| LR by | JPEG | bicubic | espcn | swift |"
+    assert row == "| area | 30 | 28.00 | 28.10 | 28.20 |"
+    assert quality.int8_table(result["in_8_bits"]).splitlines()[2] == "| swift x2 | 32.50, 32.49 |"
+
+
 def test_a_benchmark_stops_where_a_picture_is_missing(tmp_path: Path) -> None:
     save(tmp_path / "Set5/a.png", 9, 9)
     with pytest.raises(RuntimeError, match="too few"):

@@ -5,13 +5,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from upscale_cli.cli.eval_options import METRICS, OF_CLIPS, LrGroup, MetricsGroup
+from upscale_cli.cli.eval_options import OF_CLIPS, LrGroup, MetricsGroup
 from upscale_cli.cli.eval_result import Result
 from upscale_cli.errors import OptionError
 
 if TYPE_CHECKING:
+    from upscale_cli.evaluation.clip_meters import ClipMetric
+    from upscale_cli.evaluation.clips import ClipRow
     from upscale_cli.evaluation.contestants import Contestant
-    from upscale_cli.evaluation.ffmpeg_metrics import FilterMetric
     from upscale_cli.events import Listener
 
 DEFAULT_SCALE: Final = 2
@@ -19,6 +20,15 @@ DEFAULT_SCALE: Final = 2
 CONVENTION: Final = (
     "luma of {luma}; mean (XPSNR: of the errors' square roots), harmonic mean, worst 1 % of the frames; "
     "no border is cut"
+)
+
+STEADY: Final = (
+    "steadiness: mean difference of neighbouring frames along the motion of LR, in levels of 8 bits, and its ratio to "
+    "bicubic's; less is steadier, and so is blur"
+)
+STEADY_READY: Final = (
+    "steadiness: mean difference of neighbouring frames along the motion of the reference, in levels of 8 bits, and "
+    "its ratio to the reference's own"
 )
 
 
@@ -71,24 +81,25 @@ def check_reference(inputs: Sequence[str], reference: Path, models: Sequence[str
         raise OptionError(f"{inputs[0]} and {reference} are not of one kind. Give two clips, or two pictures.")
 
 
-def metrics_of_clips(measured: MetricsGroup, listener: "Listener") -> "list[FilterMetric]":
+def metrics_of_clips(measured: MetricsGroup, listener: "Listener") -> "list[ClipMetric]":
     """What this ffmpeg can measure of what is asked for; all of it where that was left open.
 
     Raises:
-        OptionError: what was asked for by name is missing; or nothing is left.
+        OptionError: what was asked for by name is missing.
     """
-    from upscale_cli.evaluation.ffmpeg_metrics import FILTER_METRICS, check_filters, missing_filters
+    from upscale_cli.evaluation.clip_meters import CLIP_METRICS, filter_metrics
+    from upscale_cli.evaluation.ffmpeg_metrics import check_filters, missing_filters
     from upscale_cli.events import Note
     from upscale_cli.media.video.ffmpeg.binary import find_ffmpeg
 
     ffmpeg = find_ffmpeg()
     asked = measured.of_clips()
-    wanted = [metric for metric in FILTER_METRICS if metric in asked] or list(FILTER_METRICS)
-    missing = missing_filters(wanted, ffmpeg)
-    if asked or len(missing) == len(wanted):
-        check_filters(wanted, ffmpeg)
+    wanted = [metric for metric in CLIP_METRICS if metric in asked] or list(CLIP_METRICS)
+    missing = missing_filters(filter_metrics(wanted), ffmpeg)
+    if asked:
+        check_filters(missing, ffmpeg)
     elif missing:
-        names = ", ".join(name for name in OF_CLIPS if METRICS[name] in missing)
+        names = ", ".join(name for name in OF_CLIPS if OF_CLIPS[name] in missing)
         listener(Note(f"ffmpeg {ffmpeg.version} lacks what measures {names}; left out"))
     return [metric for metric in wanted if metric not in missing]
 
@@ -113,6 +124,8 @@ def measure_clips(
             result.add_clips(rows)
             if rows:
                 result.say(f"LR by bicubic of each plane; {CONVENTION.format(luma=rows[0].luma)}")
+                if "steadiness" in metrics:
+                    _say_steadiness(rows[0], STEADY, result, listener)
 
 
 def measure_ready(
@@ -134,6 +147,8 @@ def measure_ready(
         row = compare_clips(Path(name), reference, metrics, listener, frames=measured.frames)
         result.add_clips([row])
         result.say(CONVENTION.format(luma=row.luma))
+        if "steadiness" in metrics:
+            _say_steadiness(row, STEADY_READY, result, listener)
         return
     from upscale_cli.evaluation.evaluate import compare_pictures
 
@@ -141,3 +156,13 @@ def measure_ready(
     result.add([compare_pictures(Path(name), reference, protocol, listener)])
     border = f"{lr_made.border} pixels of border cut" if lr_made.border else "no border is cut"
     result.say(f"PSNR in dB, luma of BT.601, 16..235, gray as it is; {border}")
+
+
+def _say_steadiness(row: "ClipRow", convention: str, result: Result, listener: "Listener") -> None:
+    """What its figures are, or why there are none."""
+    from upscale_cli.events import Note
+
+    if row.steadiness is not None:
+        result.say(convention)
+    else:
+        listener(Note(f"{row.clip}: no two neighbouring frames can be compared; steadiness is left out"))

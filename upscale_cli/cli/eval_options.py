@@ -11,6 +11,7 @@ from upscale_cli.errors import OptionError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from upscale_cli.evaluation.clip_meters import ClipMetric
     from upscale_cli.evaluation.reference import Protocol
     from upscale_cli.evaluation.rows import Metric
 
@@ -21,9 +22,13 @@ METRICS: Final[dict[str, "Metric"]] = {
     "lpips": "lpips", "dists": "dists", "arniqa": "arniqa", "niqe": "niqe", "vmaf": "vmaf", "vmaf-neg": "vmaf_neg",
     "xpsnr": "xpsnr", "ssim-float": "ssim_float",
 }  # fmt: skip
-"""What --metrics takes."""
+"""What --metrics takes for pictures."""
 
-OF_CLIPS: Final = ("vmaf", "vmaf-neg", "xpsnr", "ssim-float")
+OF_CLIPS: Final[dict[str, "ClipMetric"]] = {
+    "vmaf": "vmaf", "vmaf-neg": "vmaf_neg", "xpsnr": "xpsnr", "ssim-float": "ssim_float", "steadiness": "steadiness",
+}  # fmt: skip
+"""And for clips."""
+
 WITHOUT_REFERENCE: Final = ("arniqa", "niqe")
 
 
@@ -33,7 +38,8 @@ class MetricsGroup:
         list[str] | None,
         typer.Option("--metrics", metavar="NAMES", show_default=False, rich_help_panel=RESULT,
                      help="Measure these too: lpips, dists, arniqa (extra: quality), niqe, vmaf, vmaf-neg, xpsnr, "
-                     "ssim-float; with commas, or repeated. Clips: the last four, which are the default."),
+                     "ssim-float; with commas, or repeated. Clips: the last four and steadiness, which are the "
+                     "default."),
     ] = None  # fmt: skip
     lpips: Annotated[bool, typer.Option("--lpips", rich_help_panel=RESULT, help="As --metrics lpips.")] = False
     reference: Annotated[
@@ -57,14 +63,23 @@ class MetricsGroup:
         given = [name.strip() for names in self.metrics or [] for name in names.lower().split(",")]
         names = list(dict.fromkeys([*(["lpips"] if self.lpips else []), *filter(None, given)]))
         for name in names:
-            if name not in METRICS:
-                raise OptionError(f"--metrics {name} is not known. Choose from {', '.join(METRICS)}.")
+            if name not in METRICS and name not in OF_CLIPS:
+                known = ", ".join(METRICS | OF_CLIPS)
+                raise OptionError(f"--metrics {name} is not known. Choose from {known}.")
         return names
 
     def of_pictures(self) -> "list[Metric]":
+        """Those asked for.
+
+        Raises:
+            OptionError: one is not for pictures.
+        """
+        for name in self.names:
+            if name not in METRICS:
+                raise OptionError(f"--metrics {name} is for clips. Of pictures, choose from {', '.join(METRICS)}.")
         return [METRICS[name] for name in self.names]
 
-    def of_clips(self) -> "list[Metric]":
+    def of_clips(self) -> "list[ClipMetric]":
         """Those asked for; none where it was left open.
 
         Raises:
@@ -73,7 +88,7 @@ class MetricsGroup:
         for name in self.names:
             if name not in OF_CLIPS:
                 raise OptionError(f"--metrics {name} is for pictures. Of clips, choose from {', '.join(OF_CLIPS)}.")
-        return [METRICS[name] for name in self.names]
+        return [OF_CLIPS[name] for name in self.names]
 
 
 @dataclass(frozen=True, slots=True)

@@ -162,12 +162,15 @@ def clip_table(rows: "Sequence[ClipRow]") -> "Table":
     shown = Table(title=escape(title), title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name in ("model", "over the frames"):
         shown.add_column(name)
-    for name in (*(HEADINGS[metric] for metric in first.values), "s", "frames/s"):
+    steady = ("steadiness", "ratio") if first.steadiness is not None else ()
+    for name in (*(HEADINGS[metric] for metric in first.values), *steady, "s", "frames/s"):
         shown.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         for pooling in POOLINGS:
             figures = [_figure(row.pooled(metric, pooling), DECIMALS.get(metric, 4)) for metric in row.values]
             is_first, is_last = pooling == POOLINGS[0], pooling == POOLINGS[-1]
+            if found := row.steadiness:
+                figures += [_figure(found.difference, 3), _figure(found.ratio, 3)] if is_first else ["", ""]
             speed = [_figure(row.seconds or None, 3), _figure(row.frames_per_second, 2)] if is_first else ["", ""]
             name = escape(printable(row.model)) if is_first else ""
             shown.add_row(name, OVER[pooling], *figures, *speed, end_section=is_last)

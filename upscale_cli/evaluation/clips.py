@@ -3,8 +3,7 @@
 HR frame  ->  LR frame  ->  SR frame  ->  luma  ->  meters
      `------------------------------->  luma  ----'
 
-A meter takes frames as they come and has values of each at the end: `FFmpegMeter`. What looks at neighbours takes the
-pairs of LR and SR luma that `_measured` goes through.
+What is measured of them is in `clip_meters`.
 """
 
 import functools
@@ -21,11 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upscale_cli.errors import InputError
+from upscale_cli.evaluation.clip_meters import ClipMeters, ClipMetric
 from upscale_cli.evaluation.contestants import Contestant
-from upscale_cli.evaluation.ffmpeg_metrics import LEAST_SIDE, FFmpegMeter, FilterMetric
+from upscale_cli.evaluation.ffmpeg_metrics import LEAST_SIDE, FilterMetric
 from upscale_cli.evaluation.luma import FrameShrinker, Look, LumaOf, common_bits
 from upscale_cli.evaluation.pooling import Pooling, pooled
 from upscale_cli.evaluation.reporting import attempted, noting
+from upscale_cli.evaluation.steadiness import Steadiness
 from upscale_cli.events import Listener
 from upscale_cli.inference.sizing import Target
 from upscale_cli.inference.video_upscaler import VideoUpscaler
@@ -51,6 +52,8 @@ class ClipRow:
         scale: 1 for a clip that is compared as it is.
         times: when each frame is shown, in seconds from the first.
         values: of each frame, by metric.
+        steadiness: beside bicubic's, or the reference's of a ready clip; None where it was not asked for, or no two
+            neighbours can be compared.
         seconds: of upscaling alone.
         luma: what was compared, in words: "8 bits, bt709, tv".
     """
@@ -60,6 +63,7 @@ class ClipRow:
     model: str
     times: Sequence[Fraction]
     values: Mapping[FilterMetric, Sequence[float]]
+    steadiness: Steadiness | None
     seconds: float
     luma: str
 
@@ -111,7 +115,7 @@ def evaluate_clip(
     path: Path,
     scale: int,
     models: Sequence[Contestant],
-    metrics: Sequence[FilterMetric],
+    metrics: Sequence[ClipMetric],
     listener: Listener,
     *,
     frames: int | None = None,
@@ -148,7 +152,7 @@ def _measured(
     shrinker: FrameShrinker,
     scale: int,
     model: Contestant,
-    metrics: Sequence[FilterMetric],
+    metrics: Sequence[ClipMetric],
     frames: int | None,
     listener: Listener,
 ) -> ClipRow:
@@ -165,39 +169,32 @@ def _measured(
     seconds = 0.0
     with ExitStack() as stack:
         reader = stack.enter_context(side.open(frames, listener))
-        meter = stack.enter_context(
-            FFmpegMeter(metrics, shrinker.height, shrinker.width, bits=bits, rate=side.stream.rate)
+        meters = stack.enter_context(
+            ClipMeters(metrics, shrinker.height, shrinker.width, bits=bits, rate=side.stream.rate)
         )
-
-        def compared() -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
-            """Luma of LR and of SR, frame by frame, once they are measured."""
-            nonlocal seconds
-            for frame in reader:
-                small = shrinker(frame.samples)
-                if not times:  # loading the net is not in the seconds
-                    pipeline.collect(pipeline.submit(small))
-                begin = time.perf_counter()
-                made = pipeline.collect(pipeline.submit(small))
-                seconds += time.perf_counter() - begin
-                sr = luma_sr(made)
-                meter.add(sr, luma_hr(frame.samples)[: shrinker.height, : shrinker.width])
-                times.append(frame.pts * reader.time_base)
-                yield luma_lr(small), sr
-
-        for _ in compared():
-            pass
+        for frame in reader:
+            small = shrinker(frame.samples)
+            if not times:  # loading the net is not in the seconds
+                pipeline.collect(pipeline.submit(small))
+            begin = time.perf_counter()
+            made = pipeline.collect(pipeline.submit(small))
+            seconds += time.perf_counter() - begin
+            hr = luma_hr(frame.samples)[: shrinker.height, : shrinker.width]
+            meters.add(luma_sr(made), hr, luma_lr(small))
+            times.append(frame.pts * reader.time_base)
         if damage := reader.damage():
             say(f"{side.clip.name}: {damage}")
         return ClipRow(
-            side.clip.name, scale, model.name, _from_first(times), meter.values(), seconds, described(look, bits)
-        )
+            side.clip.name, scale, model.name, _from_first(times), meters.values(), meters.steadiness(), seconds,
+            described(look, bits),
+        )  # fmt: skip
 
 
 # A ready clip
 
 
 def compare_clips(
-    path: Path, reference: Path, metrics: Sequence[FilterMetric], listener: Listener, *, frames: int | None = None
+    path: Path, reference: Path, metrics: Sequence[ClipMetric], listener: Listener, *, frames: int | None = None
 ) -> ClipRow:
     """A clip beside its reference, which has the same frames at the same times.
 
@@ -214,14 +211,17 @@ def compare_clips(
     times = []
     with ExitStack() as stack:
         readers = [stack.enter_context(side.open(frames, listener)) for side in (sr, hr)]
-        meter = stack.enter_context(FFmpegMeter(metrics, hr.look.height, hr.look.width, bits=bits, rate=hr.stream.rate))
+        meters = stack.enter_context(ClipMeters(metrics, hr.look.height, hr.look.width, bits=bits, rate=hr.stream.rate))
         for of_sr, of_hr, when in paired((sr, hr), readers):
-            meter.add(luma_sr(of_sr), luma_hr(of_hr))
+            luma = luma_hr(of_hr)
+            meters.add(luma_sr(of_sr), luma, luma)
             times.append(when)
         for side, reader in zip((sr, hr), readers, strict=True):
             if damage := reader.damage():
                 noting(listener)(f"{side.clip.name}: {damage}")
-        return ClipRow(sr.clip.name, 1, AS_IT_IS, times, meter.values(), 0.0, described(hr.look, bits))
+        return ClipRow(
+            sr.clip.name, 1, AS_IT_IS, times, meters.values(), meters.steadiness(), 0.0, described(hr.look, bits)
+        )
 
 
 def check_fit(sr: Side, hr: Side) -> None:
@@ -293,6 +293,8 @@ def as_record(row: ClipRow) -> dict[str, Any]:
         for pooling in POOLINGS:
             name = metric if pooling == "mean" else f"{metric}_{pooling}"
             facts[name] = _finite(row.pooled(metric, pooling))
+    if row.steadiness is not None:
+        facts |= {"steadiness": row.steadiness.difference, "steadiness_ratio": _finite(row.steadiness.ratio)}
     return {**facts, "seconds": row.seconds, "frames_per_second": row.frames_per_second}
 
 

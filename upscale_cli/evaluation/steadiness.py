@@ -43,7 +43,7 @@ class Steadiness:
 
     Attributes:
         difference: mean absolute difference of SR luma along the motion, 8-bit code values.
-        bicubic: the same of LR that bicubic has enlarged.
+        bicubic: the same of LR that bicubic has enlarged; of LR itself where it has the size of the SR.
         seen: the part of all pixels that counts, 0 to 1: neither hidden nor at the border.
         pairs: neighbours that were compared.
         left_out: neighbours that were not, for too little of them could be (`LEAST_SEEN`).
@@ -87,6 +87,11 @@ class SteadinessMeter:
         if self._last is not None:
             self._compare(lr, pictures, *self._last)
         self._last = lr, pictures
+
+    @property
+    def has_pairs(self) -> bool:
+        """Whether any two neighbours could be compared so far."""
+        return self._count > 0
 
     def result(self) -> Steadiness:
         """Of all frames so far.
