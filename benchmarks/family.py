@@ -6,7 +6,8 @@ Every checkpoint in FOLDER/weights, FOLDER/weights-more and the trained ones of 
 of the registry that are on this machine, each measured in the way that its card describes (`ways`). What does not load
 is a row that says why; nets without any trained weights are rows that say so. Of B100 the first 20 pictures; sets that
 would take a net more than LIMIT multiply-adds are left out, but for Set5. Writes benchmarks/family.json and the tables
-of docs/family.md. --whole leaves nothing out; --quick measures Set5 with a few files and, like --only, writes nothing.
+of docs/family.md. --whole leaves nothing out; --only measures some anew and keeps what is known of the others; --quick
+measures Set5 with a few files and writes nothing.
 """
 
 import argparse
@@ -378,14 +379,24 @@ def main() -> None:
             for row in bench.rows(checkpoint):
                 rows.append(row)
                 print(json.dumps(row), flush=True)
-    if asked.only or asked.quick:
+    if asked.quick:
         return None
+    if asked.only:
+        kept = json.loads((report.REPOSITORY / "benchmarks/family.json").read_text(encoding="utf-8"))
+        rows = renewed(kept["rows"], rows, [checkpoint.name for checkpoint in checkpoints(asked.shared)])
     untrained = list(without_weights(asked.shared))
     pictures = {name: len(paths) for name, paths in sets.items()}
     question = "What is every net of the family worth, beside the figure on its card and the published one?"
     result = {"pictures": pictures, "engine": asked.engine, "rows": rows, "without_weights": untrained}
     report.write("family", question, result)
     return write_page(rows, untrained)
+
+
+def renewed(kept: Sequence[Figures], found: Sequence[Figures], names: Sequence[str]) -> list[Figures]:
+    """What was known, with the rows of some checkpoints in place of theirs, in the order of all names."""
+    measured = {row["name"] for row in found}
+    others = [row for row in kept if row["name"] not in measured and row["name"] in names]
+    return sorted([*others, *found], key=lambda row: names.index(row["name"]))
 
 
 def write_page(rows: Sequence[Figures], untrained: Sequence[Figures]) -> None:

@@ -431,7 +431,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         result: Figures = {
             "in_colour": in_colour,
             "on_luma": on_luma,
-            "compressed": compressed(bench, of_set, arguments.only),
+            "compressed": compressed(bench, of_set, arguments.only) if of_set in bench.sets else [],
             "in_8_bits": [] if arguments.quick else in_8_bits(bench, arguments.only),
         }
         if arguments.only and not arguments.quick:

@@ -63,3 +63,10 @@ def test_what_does_not_load_is_a_row_that_says_why(tmp_path: Path) -> None:
     path.write_bytes(b"nothing")
     (row,) = family.Bench({}, "torch", 0).rows(family.Checkpoint("net", str(path), {"licence": "MIT"}))
     assert "no checkpoint" in row["fails"]
+
+
+def test_some_rows_measured_anew_stand_where_they_belong() -> None:
+    kept = [{"name": "carn", "macs": 1}, {"name": "espcn", "macs": 2}, {"name": "gone", "macs": 3}]
+    found = [{"name": "espcn", "macs": 20}, {"name": "edsr", "macs": 4}]
+    rows = family.renewed(kept, found, ["carn", "edsr", "espcn"])
+    assert [(row["name"], row["macs"]) for row in rows] == [("carn", 1), ("edsr", 4), ("espcn", 20)]
