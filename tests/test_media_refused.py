@@ -79,6 +79,16 @@ def test_exif_that_imagemagick_put_into_a_text_is_exif(keyword: bytes) -> None:
         assert (frame.height, info.metadata.exif) == (3, None)
 
 
+@pytest.mark.parametrize(
+    ("coding", "name"), [("jpeg", "a JPEG of 12 bits"), ("ljpeg", "a lossless JPEG"), ("jpegls", "JPEG-LS")]
+)
+def test_a_jpeg_of_a_rare_coding_is_not_called_damaged(coding: str, name: str) -> None:
+    gray = np.arange(24 * 24, dtype=np.uint16).reshape(24, 24)
+    data = getattr(imagecodecs, f"{coding}_encode")(gray, **({"bitspersample": 12} if coding == "jpeg" else {}))
+    with pytest.raises(InputError, match=f"{name}, which is not read. Convert it to 16-bit PNG or TIFF"):
+        read(data)
+
+
 @pytest.mark.parametrize("dtype", [np.int8, np.int16])
 def test_signed_samples_of_a_tiff_are_shifted_while_they_are_upscaled(dtype: type, tmp_path: Path) -> None:
     low, high = np.iinfo(dtype).min, np.iinfo(dtype).max

@@ -16,6 +16,7 @@ from upscale_cli.media.image.codecs.avif_reader import deep_frame
 from upscale_cli.media.image.codecs.gif_reader import extent_of
 from upscale_cli.media.image.codecs.heif_items import Primary, colours_of, primary_of
 from upscale_cli.media.image.codecs.heif_parts import parts_of
+from upscale_cli.media.image.codecs.jpeg_coding import refuse_rare_codings
 from upscale_cli.media.image.codecs.jpeg_damage import decoded, refuse_damage, warning_of
 from upscale_cli.media.image.codecs.jpeg_segments import behind_picture
 from upscale_cli.media.image.codecs.vips_reader import jpeg_row_reader
@@ -60,6 +61,8 @@ def open_with_pillow(source: Source, format: str) -> Picture:
             source.check_size(*_webp_size(source))  # libwebp takes memory for the canvas as soon as it is opened
         if format == "GIF":
             source.check_size(*extent_of(source.file))
+        if format == "JPEG":
+            refuse_rare_codings(source)
         image = _opened(source, format)
         source.check_size(*image.size)
         frames = 1 if format == "JPEG" else int(getattr(image, "n_frames", 1))
