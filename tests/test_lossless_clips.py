@@ -111,9 +111,19 @@ CODED = [
 ]
 
 
-@pytest.mark.parametrize("ending", ["mp4", "mkv", "ts"])
-@pytest.mark.parametrize(("encoder", "is_lossless"), CODED, ids=str)
-def test_lossless_h264_and_hevc_are_known(
+VP9 = ("-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8")
+CODED_AS_VP9 = [((*VP9, "-lossless", "1"), True), ((*VP9, "-crf", "10", "-b:v", "0"), False)]
+
+
+@pytest.mark.parametrize(
+    ("encoder", "is_lossless", "ending"),
+    [
+        *((*coded, ending) for coded in CODED for ending in ("mp4", "mkv", "ts")),
+        *((*coded, "webm") for coded in CODED_AS_VP9),
+    ],
+    ids=str,
+)
+def test_lossless_h264_hevc_and_vp9_are_known(
     encoder: tuple[str, ...], is_lossless: bool, ending: str, tmp_path: Path
 ) -> None:
     """Held against the samples: what is called lossless decodes to what went in."""

@@ -41,6 +41,7 @@ from upscale_cli.media.video.reader_arguments import (
 from upscale_cli.media.video.spatial import Spatial, enlarged
 from upscale_cli.media.video.spatial_writer import kept, spatial_note
 from upscale_cli.media.video.streams import Clip, VideoStream
+from upscale_cli.media.video.subtitle_text import text_notes, with_encodings
 from upscale_cli.media.video.writer_arguments import Cut, Track
 from upscale_cli.messages import option
 from upscale_cli.text import amount
@@ -120,7 +121,8 @@ def plan_clip(job: VideoFacts, upscaler: Upscaler, say: Say) -> ClipPlan:
         _check_clock(clip, stream, options.decode)
     streams = tuple(_stream_plan(job, upscaler, stream, ffmpeg, say) for stream in chosen)
     slots, notes = carry(clip, tuple(stream.index for stream in chosen), job.container)
-    more = [*tag_notes(clip), *program_notes(clip, job.container)]
+    slots = with_encodings(clip, slots)
+    more = [*tag_notes(clip), *text_notes(clip, slots), *program_notes(clip, job.container)]
     if job.container.frames:
         more = notes_on(job, streams[0].track.rate, streams[0].tags)
     for note in (*notes, *more):

@@ -26,6 +26,9 @@ STALE_TAGS: Final = {
 """Tags of Matroska and of encoders that speak of the stream as it was before it was upscaled."""
 
 
+TextEncoding = Literal["utf-8", "windows-1252", "unknown"]
+
+
 @dataclass(frozen=True, slots=True)
 class Slot:
     """A stream of the output.
@@ -33,10 +36,12 @@ class Slot:
     Attributes:
         index: of the source's stream, among all of them.
         action: "upscale", "copy", "attach" (cover art that goes in as a file), or the encoder that converts it.
+        encoding: of text that is converted; None where it is none.
     """
 
     index: int
     action: Literal["upscale", "copy", "attach"] | str
+    encoding: TextEncoding | None = None
 
 
 def carry(clip: Clip, upscaled: tuple[int, ...], container: Container) -> tuple[tuple[Slot, ...], tuple[str, ...]]:

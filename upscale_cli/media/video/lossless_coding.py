@@ -1,10 +1,11 @@
-"""Whether a clip of H.264 or HEVC was coded without loss, as far as its headers say. Pure.
+"""Whether a clip of H.264, HEVC or VP9 was coded without loss, as far as its headers say. Pure.
 
 H.264 can by its High 4:4:4 Predictive profile only, and then says so of the whole sequence. HEVC says so block by
-block; x265, which most such clips come from, notes in a message of its own what it was asked for.
+block; x265, which most such clips come from, notes in a message of its own what it was asked for. VP9 says so of each
+frame, by a quantiser of 0.
 
 Sources: ITU-T H.264, 7.3.2.1.1 (`qpprime_y_zero_transform_bypass_flag`), 7.4.1.1 (emulation prevention); ISO/IEC
-14496-15, 5.3.3 (`avcC`).
+14496-15, 5.3.3 (`avcC`); VP9 bitstream specification 0.6, 6.2 (`uncompressed_header`), 7.2 (`Lossless`).
 """
 
 import re
@@ -21,7 +22,7 @@ def is_lossless(codec: str, extradata: bytes, packet: bytes) -> bool:
     """Whether the headers say so; False where they do not, whatever the samples are.
 
     Args:
-        codec: "h264" or "hevc"; any other is not known.
+        codec: "h264", "hevc" or "vp9"; any other is not known.
         extradata: of the container, as libavformat gives it.
         packet: the first one, with all headers where the container has none.
     """
@@ -29,7 +30,47 @@ def is_lossless(codec: str, extradata: bytes, packet: bytes) -> bool:
         return any(_bypasses(unit) for data in (extradata, packet) for unit in _sequences(data))
     if codec == "hevc":
         return any("lossless" in found[1].decode("latin-1").split() for found in _X265.finditer(extradata + packet))
-    return False
+    return codec == "vp9" and _is_unquantised(packet)
+
+
+def _is_unquantised(frame: bytes) -> bool:
+    """Whether a key frame of VP9 has a quantiser of 0 and no difference to it anywhere."""
+    bits = _Bits(frame[:64])
+    try:
+        if bits.take(2) != 2:  # frame_marker
+            return False
+        profile = bits.take(1) + 2 * bits.take(1)
+        if profile == 3:
+            bits.take(1)
+        if bits.take(1) or bits.take(1):  # shows an existing frame, or is no key frame
+            return False
+        bits.take(1)
+        is_resilient = bits.take(1)
+        bits.take(24)  # sync code
+        _skip_vp9_colour(bits, profile)
+        bits.take(32)  # size
+        if bits.take(1):
+            bits.take(32)  # size to be shown in
+        bits.take(4 if not is_resilient else 2)  # contexts
+        bits.take(9)  # loop filter
+        if bits.take(1) and bits.take(1):
+            for _ in range(6):
+                if bits.take(1):
+                    bits.take(7)
+        return bits.take(8) == 0 and not any(bits.take(1) and bits.take(5) >> 1 for _ in range(3))
+    except EOFError:
+        return False
+
+
+def _skip_vp9_colour(bits: "_Bits", profile: int) -> None:
+    """color_config."""
+    if profile >= 2:
+        bits.take(1)  # 10 or 12 bits
+    is_rgb = bits.take(3) == 7
+    if not is_rgb:
+        bits.take(1)  # range
+    if profile in (1, 3):
+        bits.take(1 if is_rgb else 3)  # subsampling
 
 
 def _sequences(data: bytes) -> Iterator[bytes]:

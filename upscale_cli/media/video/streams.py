@@ -62,7 +62,7 @@ class VideoStream:
         top_first: which field comes first, where interlaced.
         alpha_decoder: the decoder that keeps its alpha (libvpx, libvpx-vp9); None where it has none, or any will do.
         lossless: its coding loses nothing, whatever the encoder was asked for (FFV1, raw video, PNG, ...), or its
-            headers say that nothing was lost (H.264, HEVC by x265).
+            headers say that nothing was lost (H.264, VP9, HEVC by x265).
         x264_build: of the x264 that has made it, as its first frames say; None where they do not.
         bits_per_pixel: that the coding takes in the mean over the whole stream; None where unknown.
         untimed: the container has no timestamps (raw streams).

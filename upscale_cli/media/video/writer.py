@@ -30,6 +30,7 @@ from upscale_cli.media.video.programs import program_arguments
 from upscale_cli.media.video.spatial import Spatial
 from upscale_cli.media.video.spatial_writer import spatial_arguments, title_of, write_spatial
 from upscale_cli.media.video.streams import Clip
+from upscale_cli.media.video.subtitle_text import text_arguments
 from upscale_cli.media.video.tee import SecondInput, Tapped
 from upscale_cli.media.video.writer_arguments import (
     MP4_FAMILY,
@@ -291,7 +292,7 @@ class VideoWriter(Closing):
             # Input offsets, not one of the output: chapters heed these only.
             part = ["-ss", f"{cut.start:.6f}", *earlier(cut.start)] if cut.start else []
             carried = slot_arguments(tuple(slots), clip, attached=self._covers(clip, slots))
-            command += [*part, *self._source(clip), *carried]
+            command += [*part, *text_arguments(slots), *self._source(clip), *carried]
         else:
             command += [argument for number in range(len(self._tracks)) for argument in ("-map", f"0:{number}")]
         places = upscaled_outputs(tuple(slots)) or range(len(self._tracks))
