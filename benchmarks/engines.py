@@ -1,6 +1,8 @@
 """What the engines bring: this build beside the build of commit 1a123c1, whole runs of the program, in turn in one run.
 
-    python -m benchmarks.engines [--repeats 3] [--only clip-ultrafast,photo-lite] [--quick]
+    python -m benchmarks.engines [--repeats 3] [--only espcn-default,photo-lite-1mp] [--quick]
+
+With --only the rows of those cases are measured anew and take their place in the file; each has its commit and date.
 
 Frame rates are those that the program reports (its own start is not counted); photos are whole processes. Windows are
 alike on both sides: clips and photos here are small enough to be one window, or `--tile` names it. `compute` is what
@@ -28,7 +30,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.clips import CRF, make_clip, pan
-from benchmarks.report import REPOSITORY, SHARED, photo, write
+from benchmarks.report import REPOSITORY, SHARED, machine, photo, write
 from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.media.video.ffmpeg.binary import find_ffmpeg
 
@@ -127,18 +129,32 @@ def main() -> None:
                 continue
             results[case_name] = paired(case_name, case, folder, before, arguments.repeats)
             print(case_name, json.dumps(results[case_name]), file=sys.stderr, flush=True)
-        base = ffmpeg_alone(clip(24 if arguments.quick else 240)(folder), folder, arguments.repeats)
-        nearness = {model: round(decibels(model, scale), 1) for model, scale in (("espcn", 2), ("photo-lite", 4))}
-    if "espcn-realtime" in results:
-        results["espcn-realtime"]["share_of_ffmpeg_bicubic"] = round(
-            results["espcn-realtime"]["now_fps"] / base["fps"], 3
-        )
-    report = {"former": FORMER, "repeats": arguments.repeats, "cases": results, "ffmpeg_bicubic_ultrafast": base,
-              "auto_to_fp32_by_torch_db": nearness, "ffmpeg": find_ffmpeg().version}  # fmt: skip
-    if arguments.quick or arguments.only:
+        report: dict[str, Any] = {"former": FORMER, "repeats": arguments.repeats, "cases": results}
+        if "espcn-realtime" in results:
+            base = ffmpeg_alone(clip(24 if arguments.quick else 240)(folder), folder, arguments.repeats)
+            report["ffmpeg_bicubic_ultrafast"] = base
+            share = round(results["espcn-realtime"]["now_fps"] / base["fps"], 3)
+            results["espcn-realtime"]["share_of_ffmpeg_bicubic"] = share
+        if not arguments.only:
+            report["auto_to_fp32_by_torch_db"] = {
+                model: round(decibels(model, scale), 1) for model, scale in (("espcn", 2), ("photo-lite", 4))
+            }
+    report["ffmpeg"] = find_ffmpeg().version
+    if arguments.quick:
         print(json.dumps(report, indent=2))
         return
+    if arguments.only:
+        report = among_others(report)
     write("engines", "This build beside commit 1a123c1, in turn: frame rates of clips, seconds of photos.", report)
+
+
+def among_others(report: dict[str, Any]) -> dict[str, Any]:
+    """The rows of a few cases in the place of those that the file has; all others stay."""
+    file = REPOSITORY / "benchmarks/engines.json"
+    before = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    for name in ("question", "machine"):
+        before.pop(name, None)
+    return {**before, **report, "cases": {**before.get("cases", {}), **report["cases"]}}
 
 
 @contextmanager
@@ -175,7 +191,8 @@ def paired(name: str, case: Case, folder: Path, before: Path, repeats: int) -> d
     work = {f"{side}_cpu_s": round(min(values), 2) for side, values in busy.items()}
     return {
         **shown, **work, "engine": engine, "times_as_fast": round(faster, 2), "wanted": case.wanted,
-        "met": faster >= case.wanted,
+        "met": faster >= case.wanted, "repeats": repeats,
+        **{name: fact for name, fact in machine().items() if name in ("commit", "date", "load_before")},
     }  # fmt: skip
 
 

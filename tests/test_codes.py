@@ -1,4 +1,6 @@
-"""Luma as 8-bit codes, through an engine that takes and gives them: the same samples as by way of float values."""
+"""8-bit codes through an engine that takes and gives them, luma and pixels: the same samples as by float values."""
+
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +14,8 @@ from upscale_cli.frames.colour_tags import ColourTags, Range
 from upscale_cli.frames.pixel_format import FORMATS
 from upscale_cli.inference.device_net import DeviceNet
 from upscale_cli.inference.frame_upscaler import FrameRequest, FrameUpscaler
+from upscale_cli.inference.host_net import HostNet
+from upscale_cli.inference.net_runner import Window
 from upscale_cli.inference.sizing import Target
 from upscale_cli.inference.tiled import TiledNet
 from upscale_cli.models.interface import LumaRange
@@ -145,3 +149,78 @@ def test_what_is_not_finite_is_refused_all_the_same(by_codes: list[bool]) -> Non
     with pytest.raises(CheckpointError, match="NaN or Inf"):
         upscaled(frames, np.arange(256, dtype=np.uint8))
     assert by_codes == [True]
+
+
+# Photos
+
+
+@pytest.fixture
+def in_8_bits(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Which windows of photos were done so."""
+    found: list[bool] = []
+    former = HostNet._in_8_bits
+
+    def asked(self: HostNet, window: Window) -> object:
+        done = former(self, window)
+        found.append(done is not None)
+        return done
+
+    monkeypatch.setattr(HostNet, "_in_8_bits", asked)
+    return found
+
+
+def photo(height: int, width: int, channels: int, dtype: type = np.uint8) -> np.ndarray:
+    steps = np.random.default_rng(3).integers(-9, 10, (height, width, channels))
+    codes = (np.cumsum(steps, axis=1) + 120).clip(0, 255).astype(np.uint8)
+    return codes[..., 0].astype(dtype) if channels == 1 else codes.astype(dtype)
+
+
+@pytest.mark.parametrize(("model", "channels"), [("photo-lite", 3), ("espcn", 1)])
+def test_photos_in_8_bits_are_those_of_float_values(
+    model: str, channels: int, in_8_bits: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one window and in several, whose halos are cut off."""
+    pixels = photo(61, 87, channels)
+    for tile in (0, 32):
+        by_openvino = Upscaler(model, device="cpu", engine="openvino", precision="fp32", tile=tile)
+        sr = np.asarray(by_openvino(pixels, 4))
+        assert in_8_bits
+        assert all(in_8_bits)
+        with monkeypatch.context() as patch:
+            patch.setattr(HostNet, "_in_8_bits", lambda *_: None)
+            by_values = np.asarray(by_openvino(pixels, 4))
+        by_torch = np.asarray(Upscaler(model, device="cpu", engine="torch", precision="fp32")(pixels, 4))
+        for expected in (by_values, by_torch):
+            difference = np.abs(sr.astype(int) - expected)
+            assert difference.max() <= 1  # other instructions: a half may fall to either side
+            assert np.mean(difference > 0) < 1e-3
+    assert np.ptp(sr) > 100
+
+
+@pytest.mark.parametrize(
+    ("model", "channels", "options"),
+    [("espcn", 3, {}), ("photo-lite", 1, {}), ("photo-lite", 3, {"tta": True}), ("photo-lite", 3, {"overlap": 8})],
+)
+def test_what_needs_more_than_the_net_goes_by_float_values(
+    model: str, channels: int, options: dict[str, Any], in_8_bits: list[bool]
+) -> None:
+    """Colours beside a luma net, gray through an RGB net, turned windows, windows that blend."""
+    Upscaler(model, device="cpu", engine="openvino", precision="fp32", **options)(photo(24, 40, channels), 4)
+    assert in_8_bits
+    assert not any(in_8_bits)
+
+
+def test_flat_windows_are_done_once(in_8_bits: list[bool]) -> None:
+    """A blank part of a page is no fault; a net that blanks what varies is one."""
+    page = photo(24, 96, 1)
+    page[:, 40:] = 255
+    Upscaler("espcn", device="cpu", engine="openvino", precision="fp32", tile=20)(page, 2)
+    assert len(in_8_bits) > 4
+    assert all(in_8_bits)
+
+
+def test_photos_that_are_not_finite_are_refused_all_the_same(in_8_bits: list[bool]) -> None:
+    net = stretching(float("inf")).net(2, 8)
+    with pytest.raises(CheckpointError, match="NaN or Inf"):
+        net.upscale(np.full((8, 16, 1), 255, np.uint8) - np.arange(16, dtype=np.uint8)[:, None], np.uint8)
+    assert in_8_bits == [False]

@@ -23,6 +23,17 @@ CENTRE: Final = 128 / 255
 """Where chroma is zero, in the 8-bit convention of JPEG and BT.601."""
 
 
+def as_seen(zero: float, span: float, luma_range: LumaRange) -> tuple[float, float]:
+    """Zero and span of codes that mean `(code - zero) / span`, to a net whose own black may be 16 of 255.
+
+    >>> as_seen(0, 255, "full"), as_seen(16, 219, "studio")
+    ((0, 255), (0.0, 255.0))
+    """
+    if luma_range == "full":
+        return zero, span
+    return zero - span * 16 / 219, span * 255 / 219
+
+
 def to_depth(unit: "Tensor", dtype: np.dtype[Any]) -> "Tensor":
     """[0, 1] float32 to a depth: pixels are rounded (half to even) and clipped; as `rounded`, by torch.
 

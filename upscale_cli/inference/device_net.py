@@ -22,7 +22,7 @@ from upscale_cli.frames.pixels import white_of
 from upscale_cli.inference import conditions
 from upscale_cli.inference.backends.base import CodesSession, Session, TakesCodes
 from upscale_cli.inference.chain_session import ArrayChainSession, ChainSession
-from upscale_cli.inference.color import to_depth
+from upscale_cli.inference.color import as_seen, to_depth
 from upscale_cli.inference.conditions import Conditions
 from upscale_cli.inference.device import CPU, Device, computing, is_out_of_memory, memory_explained, release_memory
 from upscale_cli.inference.health import health_of
@@ -31,7 +31,7 @@ from upscale_cli.inference.scheduler import InFlight, Pending
 from upscale_cli.inference.tiling import Geometry, RowBlender, Span
 from upscale_cli.inference.window_adapter import adapter_of
 from upscale_cli.inference.yuv import Levels
-from upscale_cli.models.interface import LumaRange, Precision
+from upscale_cli.models.interface import Precision
 from upscale_cli.models.watch import blank_conditions
 
 
@@ -164,7 +164,7 @@ class DeviceNet(NetRunner):
         key = precision, levels
         with self._lock:
             if key not in self._coded:
-                self._coded[key] = session.with_codes(*_as_seen(levels, facts.luma_range))
+                self._coded[key] = session.with_codes(*as_seen(levels.zero, levels.span, facts.luma_range))
             return self._coded[key]
 
     def batch_of(self, values: Sequence[Conditions]) -> dict[str, Tensor]:
@@ -229,10 +229,3 @@ class DeviceNet(NetRunner):
     def _whole_batch(self, net: Through, lr: Tensor, given: Mapping[str, Tensor], transfer: Transfer) -> Tensor:
         sr: Tensor = self._ensemble(net, lr, given, transfer)
         return sr
-
-
-def _as_seen(levels: Levels, luma_range: LumaRange) -> tuple[float, float]:
-    """Zero and span of codes to a net, whose own black may be 16 of 255."""
-    if luma_range == "full":
-        return levels.zero, levels.span
-    return levels.zero - levels.span * 16 / 219, levels.span * 255 / 219

@@ -41,6 +41,7 @@ from upscale_cli.inference.engines_here import (
 from upscale_cli.inference.profile import profile
 from upscale_cli.messages import option
 from upscale_cli.models import store
+from upscale_cli.models.cache_limits import Limits, keep_within, used
 from upscale_cli.models.interface import LoadedNet, Precision, Scale
 from upscale_cli.models.known import known_as
 
@@ -49,6 +50,9 @@ if TYPE_CHECKING:
 
 RIVALS: Final = (OPENVINO, f"{ONNXRUNTIME}:cpu")
 """Of torch's, on a processor, where nobody asks for an engine."""
+
+LIMITS: Final = Limits(entries=1000, bytes=2**20)
+"""Of the choices that are kept."""
 
 SAMPLE_MACS: Final = 3 * 10**9
 """Multiply-adds of the picture that engines are timed on: some hundredths of a second."""
@@ -405,6 +409,7 @@ def _remembered(path: Path, wanted: str) -> Choice | None:
         is_known = parsed(choice.label) is not None and choice.requests >= 1
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
+    used(path)
     return choice if is_known and choice.engine in ((TORCH, *RIVALS) if wanted == "auto" else (wanted,)) else None
 
 
@@ -413,3 +418,4 @@ def _remember(path: Path, net: LoadedNet, scale: Scale, choice: Choice) -> None:
     facts = {"net": net.descriptor.name, "scale": str(scale), "choice": asdict(choice)}
     with suppress(OSError):
         store.write_cached(path, json.dumps(facts).encode())
+        keep_within(folder(), LIMITS, path)

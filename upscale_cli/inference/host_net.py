@@ -2,11 +2,13 @@
 takes a second to load, is not needed for a picture.
 
     window  ->  HostColorAdapter  ->  ArraySession  ->  HostColorAdapter  ->  kept part  ->  its depth
+    8 bits  ->  CodesSession, where the net takes the picture's channels and nothing else  ->  kept part
 
 All of it is done in the thread that the window is in flight in.
 """
 
 import math
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,11 +21,11 @@ from numpy.typing import NDArray
 from upscale_cli.events import Say
 from upscale_cli.frames.image import Pixels
 from upscale_cli.inference import conditions
-from upscale_cli.inference.backends.base import ArraySession, Session
+from upscale_cli.inference.backends.base import ArraySession, CodesSession, Session, TakesCodes
 from upscale_cli.inference.chain_session import ChainSession
-from upscale_cli.inference.color import rounded
+from upscale_cli.inference.color import as_seen, rounded
 from upscale_cli.inference.conditions import blank
-from upscale_cli.inference.device import keep_memory_between_layers, memory_explained
+from upscale_cli.inference.device import is_out_of_memory, keep_memory_between_layers, memory_explained
 from upscale_cli.inference.host_color import HostColorAdapter, health_of_array, pixels_of, unit_of
 from upscale_cli.inference.net_runner import NetRunner, Sessions, Through, Window
 from upscale_cli.inference.scheduler import InFlight, Pending
@@ -64,6 +66,8 @@ class HostNet(NetRunner):
     def __init__(self, sessions: Sessions, geometry: Geometry, *, tta: bool, say: Say) -> None:
         super().__init__(sessions, geometry, NUMPY, tta=tta, say=say)
         self._pool: ThreadPoolExecutor | None = None
+        self._coded: dict[Precision, CodesSession | None] = {}
+        self._lock = threading.Lock()
 
     def launch(self, windows: Sequence[Window]) -> InFlight[KeptArray]:
         if not self.begins_at_once:
@@ -101,8 +105,44 @@ class HostNet(NetRunner):
             return Done([self._one(window) for window in windows])
 
     def _one(self, window: Window) -> KeptArray:
+        done = self._in_8_bits(window)
+        if done is not None:
+            return done
         given = conditions.stacked(self._net, [window.conditions], self._geometry.scale)
         sr = self.run(self.load(window.precision), unit_of(window.lr), given, window.transfer)
         health = health_of_array(sr)
         kept = self.kept_part(sr[0], window.rows, window.columns)
         return (kept if window.depth == np.float32 else pixels_of(kept, window.depth)), health
+
+    def _in_8_bits(self, window: Window) -> KeptArray | None:
+        """A window by an engine that takes pixels and gives them; None where that cannot be, or the result is not fit
+        to be seen, so that the way by float values has to find out what to do."""
+        session = self._codes_session(window)
+        if session is None:
+            return None
+        try:
+            sr, mean = session.infer_codes(np.array(window.lr[None], order="C"))
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            return None
+        health = np.array([sr.min(), sr.max(), mean], np.float32)
+        is_blank = health[0] == health[1] and window.lr.min() != window.lr.max()
+        if is_blank or not math.isfinite(mean):
+            return None
+        return self.kept_part(sr[0].transpose(2, 0, 1), window.rows, window.columns), health
+
+    def _codes_session(self, window: Window) -> CodesSession | None:
+        facts = self._net
+        is_plain = window.lr.dtype == window.depth == np.uint8 and window.transfer == "display" and not facts.inputs
+        is_small = self._limit is None or max(window.lr.shape[:2]) <= self._limit
+        if self._tta or not is_plain or not is_small or window.lr.shape[2] != facts.channels or facts.colour == "ycbcr":
+            return None
+        with self._lock:
+            if window.precision not in self._coded:
+                session = self._sessions.load(window.precision)
+                zero, span = as_seen(0.0, 255.0, facts.luma_range)
+                self._coded[window.precision] = (
+                    session.with_codes(zero, span, facts.channels) if isinstance(session, TakesCodes) else None
+                )
+            return self._coded[window.precision]

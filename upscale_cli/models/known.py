@@ -19,12 +19,17 @@ from upscale_cli._version import __version__
 from upscale_cli.errors import CheckpointError
 from upscale_cli.models import store
 from upscale_cli.models.archs import ARCHS
+from upscale_cli.models.cache_limits import Limits, keep_within, used
 from upscale_cli.models.interface import Descriptor, LoadedNet
 from upscale_cli.models.ncnn.files import ncnn_pair
 
 LARGEST_CHECKPOINT: Final = 96 * 2**20
 """Bytes; the largest of the registry have 67 MB. What is larger takes long to compute anyway, and would fill the
 cache."""
+
+LIMITS: Final = Limits(entries=300, bytes=512 * 2**20)
+"""Of all nets together: eight of the largest, or all of the registry's others; a new version leaves those of the one
+before behind."""
 
 LARGEST_SIDECAR: Final = 1 << 20
 
@@ -72,6 +77,7 @@ def load_known(
     try:
         descriptor = _descriptor(json.loads(_read(identity, "descriptor") or b"null"), later)
         if fits(descriptor):
+            used(folder() / identity)
             return LoadedNet(descriptor, Later(lambda: later().state_dict), identity=identity)
     except (ValueError, TypeError, KeyError, AttributeError):
         pass
@@ -94,6 +100,7 @@ def keep(net: LoadedNet, name: str, data: bytes) -> None:
     if net.identity and len(data) <= LARGEST_CHECKPOINT:
         with suppress(OSError):
             store.write_cached(folder() / net.identity / name, hashlib.sha256(data).digest() + data)
+            keep_within(folder(), LIMITS, folder() / net.identity)
 
 
 def known_as(net: LoadedNet) -> str:

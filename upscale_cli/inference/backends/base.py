@@ -53,19 +53,24 @@ class ArraySession(Session, Protocol):
 
 
 class CodesSession(Protocol):
-    """A net for luma that takes and gives code values of 8 bits."""
+    """A net that takes and gives code values of 8 bits."""
 
     def infer_codes(self, codes: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float]:
-        """(1, 1, H, W) to (1, 1, scale * H, scale * W), rounded half to even and clipped, the caller's own; and the
-        mean of the values that they were rounded from: NaN and Inf reach it."""
+        """(1, 1, H, W) to (1, 1, scale * H, scale * W), or with channels that come last (1, H, W, C) to (1, scale * H,
+        scale * W, C), contiguous; rounded half to even and clipped, the caller's own. And the mean of the values that
+        they were rounded from: NaN and Inf reach it."""
 
 
 @runtime_checkable
 class TakesCodes(Protocol):
     """A session that can be made one of code values."""
 
-    def with_codes(self, zero: float, span: float) -> CodesSession:
-        """For codes that mean `(code - zero) / span` to the net; shares what can be shared."""
+    def with_codes(self, zero: float, span: float, channels_last: int = 0) -> CodesSession:
+        """For codes that mean `(code - zero) / span` to the net; shares what can be shared.
+
+        Args:
+            channels_last: so many channels, which come last; 0: one plane.
+        """
 
 
 class Backend(Protocol):

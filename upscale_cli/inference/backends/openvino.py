@@ -117,9 +117,9 @@ class OpenVinoSession(EngineSession["_Compiled"]):
         compiled = self._begun_for(tuple(shapes.values()), lambda: _Compiled(self._compile(shapes)))
         return compiled.infer(inputs)[0]
 
-    def with_codes(self, zero: float, span: float) -> CodesSession:
+    def with_codes(self, zero: float, span: float, channels_last: int = 0) -> CodesSession:
         """See `base.TakesCodes`."""
-        model = with_codes(self._model, zero, span)
+        model = with_codes(self._model, zero, span, channels_last)
         session = OpenVinoSession(model, self._device, self._precision, self._own, self._threads)
         session.share(self._requests)
         self._with_codes.append(session)

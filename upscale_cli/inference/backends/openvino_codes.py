@@ -1,22 +1,28 @@
-"""A net for luma, rewritten so that 8-bit code values go in and come out: the engine does what is done to every sample.
+"""A net rewritten so that 8-bit values go in and come out: the engine does what is done to every sample, on all of its
+threads, and what lies between two steps stays in a cache.
 
-codes  ->  (code - zero) / span  ->  net  ->  span * value + zero, clipped, rounded half to even  ->  codes
-                                          ->  mean, which NaN and Inf reach
+codes or pixels  ->  (code - zero) / span  ->  net  ->  span * value + zero, clipped, rounded half to even  ->  codes
+                                               ->  mean, which NaN and Inf reach
 """
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
-WHITE = 255
+WHITE: Final = 255
+
+CHANNELS_FIRST: Final = (0, 3, 1, 2)
+CHANNELS_LAST: Final = (0, 2, 3, 1)
+"""Axes of one order, in the other."""
 
 
-def with_codes(model: Any, zero: float, span: float) -> Any:
-    """Another model, of one input, (N, 1, H, W) uint8, and two outputs: (N, 1, H', W') uint8 and (N,) float32.
+def with_codes(model: Any, zero: float, span: float, channels_last: int = 0) -> Any:
+    """Another model, of one input, uint8, and two outputs, uint8 and (N,) float32.
 
     Args:
         model: openvino's, of one input and, first among its outputs, the SR picture; stays as it is.
         zero, span: what the codes mean.
+        channels_last: pictures are (N, H, W, C) of so many channels on both sides; 0: (N, 1, H, W).
     """
     import openvino
     from openvino import opset13 as op
@@ -24,14 +30,58 @@ def with_codes(model: Any, zero: float, span: float) -> Any:
     def number(value: float) -> Any:
         return op.constant(np.float32(value))
 
+    def in_order(value: Any, order: tuple[int, ...]) -> Any:
+        return op.transpose(value, op.constant(np.array(order))) if channels_last else value
+
     model = model.clone()
-    codes = op.parameter([-1, 1, -1, -1], openvino.Type.u8, name="codes")
+    shape = [-1, -1, -1, channels_last] if channels_last else [-1, 1, -1, -1]
+    codes = op.parameter(shape, openvino.Type.u8, name="codes")
     values = op.divide(op.subtract(op.convert(codes, "f32"), number(zero)), number(span))
+    values = in_order(values, CHANNELS_FIRST)
     for user in list(model.input(0).get_target_inputs()):
         user.replace_source_output(values.output(0))
-    first, *others = (result.input_value(0) for result in model.get_results())
-    mean = op.reduce_mean(first, op.constant(np.array([1, 2, 3])), keep_dims=False)
-    sr = op.clamp(op.add(op.multiply(first, number(span)), number(zero)), 0.0, float(WHITE))
+    sr, *others = (result.input_value(0) for result in model.get_results())
+    shuffled = None if channels_last > 1 else _shuffled(sr)
+    if shuffled is not None:  # what is done to every sample is done before, where it belongs to the last convolution
+        shuffle, sr = shuffled
+    mean = op.reduce_mean(sr, op.constant(np.array([1, 2, 3])), keep_dims=False)
+    sr = op.clamp(op.add(op.multiply(sr, number(span)), number(zero)), 0.0, float(WHITE))
     sr = op.convert(op.round(sr, "half_to_even"), "u8")
+    if shuffled is not None:
+        its = shuffle.get_attributes()
+        sr = op.depth_to_space(sr, its["mode"], its["block_size"])
+    sr = in_order(sr, CHANNELS_LAST)
     # Whatever else was made an output was made one so that it stays (`openvino.read`).
     return openvino.Model([op.result(sr), op.result(mean), *map(op.result, others)], [codes], model.get_friendly_name())
+
+
+def _made_by(output: Any) -> Any:
+    """The node that an output is of, those that change nothing left out."""
+    node = output.get_node()
+    while node.get_type_name() == "Identity":
+        node = node.input_value(0).get_node()
+    return node
+
+
+def _shuffled(sr: Any) -> tuple[Any, Any] | None:
+    """The sub-pixel layer that one plane ends in, and the values that make `sr` where they go through it instead.
+
+    It may be that each LR pixel is repeated and added after it; then it is added before, to all that will lie in its
+    place. None where the plane ends in something else.
+    """
+    from openvino import opset13 as op
+
+    last = _made_by(sr)
+    if last.get_type_name() == "DepthToSpace":
+        return last, last.input_value(0)
+    if last.get_type_name() != "Add":
+        return None
+    kinds = {node.get_type_name(): node for node in (_made_by(last.input_value(place)) for place in (0, 1))}
+    shuffle, repeated = kinds.get("DepthToSpace"), kinds.get("Interpolate")
+    if shuffle is None or repeated is None:
+        return None
+    its = repeated.get_attributes()
+    how = its["mode"], its["coordinate_transformation_mode"], its["nearest_mode"]
+    if how != ("nearest", "asymmetric", "floor"):
+        return None
+    return shuffle, op.add(shuffle.input_value(0), repeated.input_value(0))
