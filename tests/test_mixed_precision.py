@@ -64,12 +64,12 @@ def test_that_brings_it_nearer_to_fp32() -> None:
 
 def test_in_fp32_the_model_is_what_it_was() -> None:
     from upscale_cli.inference.backends.openvino import core
-    from upscale_cli.inference.backends.openvino_mixed import keep_in_fp32
+    from upscale_cli.inference.backends.openvino_mixed import marked
     from upscale_cli.models.onnx_graph import onnx_bytes
 
     model = core().read_model(onnx_bytes(net_of_two_blocks()))
-    marked = keep_in_fp32(core(), model, {"first", "sums"})
+    again = core().read_model(*marked(model, {"first", "sums"}))
     lr = np.random.default_rng(0).random((1, 3, 20, 28), np.float32)
     hint = {"INFERENCE_PRECISION_HINT": "f32"}
-    one, other = (core().compile_model(each, "CPU", hint)([lr])[0] for each in (model, marked))
+    one, other = (core().compile_model(each, "CPU", hint)([lr])[0] for each in (model, again))
     np.testing.assert_array_equal(one, other)

@@ -125,6 +125,7 @@ class TiledNet:
         self._layout = TileLayout(
             facts, self._geometry, tile=tile, wrap=wrap, devices=self.devices, cost=self._cost,
             precision=precision, memory=memory, tta=tta,
+            in_cache=isinstance(backend, ArrayBackend) and precision in ("bf16", "fp16"),
         )  # fmt: skip
         if backend is None:
             from upscale_cli.inference.backends.torch_eager import TORCH_EAGER

@@ -141,7 +141,8 @@ def _code() -> Iterator[str]:
     """What changes when the files that decide about a net do: in a checkout they do between two versions."""
     package = Path(__file__).resolve().parents[1]
     models = package / "models"
-    for place in (models, models / "archs", models / "ncnn", package / "inference"):
+    inference = package / "inference"
+    for place in (models, models / "archs", models / "ncnn", inference, inference / "backends"):
         for file in sorted(os.scandir(place), key=lambda entry: entry.name):
             if file.name.endswith(".py"):
                 stat = file.stat()

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from upscale_cli.inference.backends.array_session import MOST_SHAPES, EngineSession, Shapes
 from upscale_cli.inference.backends.base import CodesSession
 from upscale_cli.inference.backends.openvino_codes import with_codes
-from upscale_cli.inference.backends.openvino_mixed import keep_in_fp32
+from upscale_cli.inference.backends.openvino_mixed import mixed_model
 from upscale_cli.inference.cgroups import cores
 from upscale_cli.inference.device import Device, cpu_multiplies_int8
 from upscale_cli.models.graph_cache import graph_of
@@ -202,7 +202,8 @@ class OpenVino:
             RuntimeError, MemoryError: as the library raises them.
         """
         assert device.type == "cpu", device
-        model = read(graph_of(net, precision))
         if precision == "bf16" and net.descriptor.sensitive:
-            model = keep_in_fp32(core(), model, net.descriptor.sensitive)
+            model = mixed_model(core(), net, version(), lambda: read(graph_of(net, precision)))
+        else:
+            model = read(graph_of(net, precision))
         return OpenVinoSession(model, self.device, precision, self.requests, cores())

@@ -4,26 +4,41 @@ OpenVINO has no call for that. What it heeds is an attribute of a node in its ow
 gives to nodes by itself: `DisablePrecisionConversion`, of "dynamic:f16" for its bfloat16, too (version 2026.4.1;
 "dynamic:bf16" does nothing). A version that does not know it computes all in bfloat16: slower it never gets.
 
+To mark a net takes longer than to run a small picture through it, so that what was marked is kept beside its graph.
+
 https://docs.openvino.ai/2026/documentation/openvino-ir-format.html
 """
 
 import tempfile
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, Final
 from xml.etree import ElementTree
 
-from upscale_cli.models.interface import Sensitive
+from upscale_cli.models import known
+from upscale_cli.models.interface import LoadedNet, Sensitive
 
 ATTRIBUTE: Final = {"name": "DisablePrecisionConversion", "version": "0", "value": "dynamic:f16"}
 
 
-def keep_in_fp32(core: Any, model: Any, parts: Collection[Sensitive]) -> Any:
-    """The same model, which computes those parts in fp32, whatever it is told to compute in.
+def mixed_model(core: Any, net: LoadedNet, version: str, read: Callable[[], Any]) -> Any:
+    """A net as a model of openvino's that computes the net's sensitive parts in fp32, whatever it is told to compute in.
 
     Args:
-        core, model: openvino's.
+        core: openvino's.
+        version: of it.
+        read: gives the model as it is.
     """
+    xml, weights = (known.fact(net, f"openvino-{version}-mixed.{kind}") for kind in ("xml", "bin"))
+    if xml is None or weights is None:
+        xml, weights = marked(read(), net.descriptor.sensitive)
+        for kind, data in (("xml", xml), ("bin", weights)):
+            known.keep(net, f"openvino-{version}-mixed.{kind}", data)
+    return core.read_model(xml, weights)
+
+
+def marked(model: Any, parts: Collection[Sensitive]) -> tuple[bytes, bytes]:
+    """A model in OpenVINO's format, XML and constants, which is to compute those parts in fp32."""
     import openvino
 
     names = _names(model, parts)
@@ -35,8 +50,8 @@ def keep_in_fp32(core: Any, model: Any, parts: Collection[Sensitive]) -> Any:
     for layer in tree.iter("layer"):
         if layer.get("name") in names:
             _mark(layer)
-    marked: bytes = ElementTree.tostring(tree.getroot())
-    return core.read_model(marked, constants)
+    xml_marked: bytes = ElementTree.tostring(tree.getroot())
+    return xml_marked, constants
 
 
 def _names(model: Any, parts: Collection[Sensitive]) -> set[str]:
