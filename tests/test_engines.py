@@ -134,8 +134,17 @@ def test_few_shapes_are_kept_compiled() -> None:
 def test_fp32_is_tried_too_where_nobody_asked_for_half_precision() -> None:
     if "bf16" not in engines_here.precisions("openvino"):
         pytest.skip("this processor does not multiply bf16")
-    found = [list(engines._ways("openvino", "bf16", is_free=is_free)) for is_free in (True, False)]
+    net = net_of("espcn")
+    found = [list(engines._ways(net, "openvino", "bf16", is_free=is_free)) for is_free in (True, False)]
     assert [{one.precision for one in each} for each in found] == [{"bf16", "fp32"}, {"bf16"}]
+
+
+def test_windows_that_are_not_divided_get_all_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An RRDBNet's picture of one window would be computed by one thread of two."""
+    monkeypatch.setattr(engines, "callers", lambda _: iter((1, 2)))
+    found = {kind: [one.requests for one in engines._ways(net_of(kind), "openvino", "fp32", is_free=False)]
+             for kind in ("espcn", "rrdbnet")}  # fmt: skip
+    assert found == {"espcn": [1, 2], "rrdbnet": [1]}
 
 
 def fp32(_: str) -> Precision:

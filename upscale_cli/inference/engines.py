@@ -57,8 +57,11 @@ LIMITS: Final = Limits(entries=1000, bytes=2**20)
 SAMPLE_MACS: Final = 3 * 10**9
 """Multiply-adds of the picture that engines are timed on: some hundredths of a second."""
 
-SAMPLE_SIDES: Final = (32, 512)
-"""LR pixels of its side, at least and at most."""
+SAMPLE_SIDES: Final = (64, 512)
+"""LR pixels of its side, at least and at most; of 32 x 32 other engines are the fastest than of pictures."""
+
+MANNER: Final = 2
+"""Of trying; what was found in another is tried again."""
 
 TIMED_SECONDS: Final = 0.2
 TIMED_RUNS: Final = 5
@@ -190,18 +193,18 @@ def choose(
     if wanted == TORCH:
         return plain
     by_torch = net.graph is None and plain.precision != "int8"
-    others = [] if wanted == "auto" else _others(wanted, precision_in, is_free=is_free)
+    others = [] if wanted == "auto" else _others(net, wanted, precision_in, is_free=is_free)
     eighth = int8_name(net) if is_free and hurries else ""
     place = _file(net, scale, wanted, precision_in, is_free=is_free, int8=eighth)
     found = _remembered(place, wanted)
     if found is not None and (by_torch or found.engine != TORCH):
         return replace(found, int8=int8_name(net)) if found.precision == "int8" else found
-    others = others or _others(wanted, precision_in, is_free=is_free)
+    others = others or _others(net, wanted, precision_in, is_free=is_free)
     if eighth:
         others += [
             replace(one, int8=eighth)
             for engine in dict.fromkeys(one.engine for one in others)
-            for one in _ways(engine, "int8", is_free=False)
+            for one in _ways(net, engine, "int8", is_free=False)
         ]
     if plain.precision == "int8":
         others = [replace(one, int8=int8_name(net)) for one in others]
@@ -229,14 +232,14 @@ def choose(
     return found
 
 
-def _others(wanted: str, precision_in: Callable[[str], Precision], *, is_free: bool) -> list[Choice]:
+def _others(net: LoadedNet, wanted: str, precision_in: Callable[[str], Precision], *, is_free: bool) -> list[Choice]:
     """What to try beside torch.
 
     Raises:
         OptionError, DeviceError: the engine that is wanted is not here, or does not compute in that precision.
     """
     if wanted == "auto":
-        return [one for engine in rivals_here() for one in _ways(engine, precision_in(engine), is_free=is_free)]
+        return [one for engine in rivals_here() for one in _ways(net, engine, precision_in(engine), is_free=is_free)]
     if not is_installed(wanted):
         raise OptionError(
             f"{asked_as(wanted)} is not installed here. Choose {option('engine', TORCH)}, or install it: "
@@ -244,7 +247,7 @@ def _others(wanted: str, precision_in: Callable[[str], Precision], *, is_free: b
         )
     check(wanted)
     precision = precision_in(wanted)
-    others = list(_ways(wanted, precision, is_free=is_free))
+    others = list(_ways(net, wanted, precision, is_free=is_free))
     if not others:
         able = ", ".join(sorted(precisions(wanted)))
         raise OptionError(
@@ -254,10 +257,14 @@ def _others(wanted: str, precision_in: Callable[[str], Precision], *, is_free: b
     return others
 
 
-def _ways(engine: str, precision: Precision, *, is_free: bool) -> Iterator[Choice]:
-    """What is worth trying of an engine that is here."""
+def _ways(net: LoadedNet, engine: str, precision: Precision, *, is_free: bool) -> Iterator[Choice]:
+    """What is worth trying of an engine that is here.
+
+    Several windows at a time share the threads among them: nothing for nets whose pictures are not divided for that,
+    which would have one window on one thread.
+    """
     if precision in precisions(engine):
-        for requests in callers(engine):
+        for requests in callers(engine) if net.descriptor.exact else (1,):
             yield Choice(engine, version(engine), precision, requests)
     if is_free and precision != "fp32" and engine not in HALF:
         yield Choice(engine, version(engine), "fp32")
@@ -394,7 +401,7 @@ def _file(
     """Named by all that a choice depends on; no engine is imported for that."""
     engines = [TORCH, *(RIVALS if wanted == "auto" else [wanted])]
     depends_on = [
-        known_as(net), str(scale), machine(), wanted, is_free,
+        MANNER, known_as(net), str(scale), machine(), wanted, is_free,
         *(f"{one}: {installed_as(one)}, {precision_in(one)}" for one in engines if is_installed(one)),
         *([int8] if int8 else []),
     ]  # fmt: skip

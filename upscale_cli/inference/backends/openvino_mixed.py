@@ -22,7 +22,7 @@ ATTRIBUTE: Final = {"name": "DisablePrecisionConversion", "version": "0", "value
 
 
 def mixed_model(core: Any, net: LoadedNet, version: str, read: Callable[[], Any]) -> Any:
-    """A net as a model of openvino's that computes the net's sensitive parts in fp32, whatever it is told to compute in.
+    """A net as a model of openvino's that computes its sensitive parts in fp32, whatever it is told to compute in.
 
     Args:
         core: openvino's.
