@@ -29,6 +29,7 @@ from upscale_cli.inference.backends.openvino import OpenVino
 from upscale_cli.inference.engines_here import precisions
 from upscale_cli.inference.frame_grid import frame_spans
 from upscale_cli.inference.reuse import Reuse
+from upscale_cli.inference.same_bits import SameBits
 from upscale_cli.inference.sizing import Target
 from upscale_cli.inference.tiled import TiledNet
 from upscale_cli.inference.tiling import Span
@@ -45,8 +46,16 @@ PATIENCE = 60.0
 
 @pytest.fixture
 def finely(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small frames are cut into several windows, as large ones are."""
+    """Small frames are cut into several windows, as large ones are, and always the same way."""
     monkeypatch.setattr(tiled, "spare_of", lambda *_: 0.6)
+    monkeypatch.setattr(SameBits, "holds", lambda *_: False)
+
+
+@pytest.fixture(params=["one shape", "any shape"])
+def either_way(request: pytest.FixtureRequest) -> None:
+    """Frames are cut always the same way, or computed in windows of any shape."""
+    if request.param == "one shape":
+        request.getfixturevalue("finely")
 
 
 # How frames are cut
@@ -175,14 +184,14 @@ def with_net(net: LoadedNet, precision: Precision = "fp32", **options: Any) -> C
     return make
 
 
-@pytest.mark.usefixtures("finely")
+@pytest.mark.usefixtures("either_way")
 @pytest.mark.parametrize("name", ["gray", "yuv420p", "yuv422p10le", "yuva420p", "gbrp"])
 def test_samples_are_the_same_whatever_planes_change(name: str) -> None:
     width, height = 160, 120
     assert both(lambda: Upscaler("espcn", device="cpu"), changing(name, width, height), name, width, height) > 3
 
 
-@pytest.mark.usefixtures("finely")
+@pytest.mark.usefixtures("either_way")
 @pytest.mark.parametrize(
     "options",
     [{}, {"tta": True}, {"wrap": True}, {"tile": 32}, {"tile": 32, "overlap": 8}, {"multiple_of": 4}, {"exact": False},
@@ -195,7 +204,7 @@ def test_samples_are_the_same_however_a_net_for_colours_is_run(options: dict[str
     assert both(with_net(tiny_srvgg(**facts), **rest), changing("yuv420p", 162, 122), "yuv420p", 162, 122) > 1
 
 
-@pytest.mark.usefixtures("finely")
+@pytest.mark.usefixtures("either_way")
 @pytest.mark.parametrize(
     "target", [Target(scale=4), Target(scale=3), Target(scale=1.5), Target(box=(301, 199))], ids=str
 )
@@ -204,7 +213,7 @@ def test_samples_are_the_same_after_two_passes_and_resampling(target: Target) ->
     assert both(make, changing("yuv420p", 132, 98)[:7], "yuv420p", 132, 98, target) > 1
 
 
-@pytest.mark.usefixtures("finely")
+@pytest.mark.usefixtures("either_way")
 def test_samples_are_the_same_in_bf16() -> None:
     frames = changing("yuv420p", 160, 120)
     assert both(lambda: Upscaler("espcn", device="cpu", precision="bf16"), frames, "yuv420p", 160, 120) > 3
@@ -281,7 +290,7 @@ def test_so_much_is_reused_as_has_not_changed(name: str) -> None:
     assert pipe.reused == pytest.approx(expected)
 
 
-@pytest.mark.usefixtures("finely")
+@pytest.mark.usefixtures("either_way")
 def test_frames_that_come_too_late_have_no_part_in_it() -> None:
     """Bicubic between frames by the net: what those have in common is taken over all the same."""
     frames = changing("gray", 160, 120)
@@ -521,6 +530,7 @@ def test_samples_are_the_same_by_openvino_with_frames_in_progress(
     if precision not in precisions("openvino"):
         pytest.skip("OpenVINO does not compute in bf16 on this processor")
     monkeypatch.setattr(tiled, "spare_of", lambda *_: 0.6)
+    monkeypatch.setattr(SameBits, "holds", lambda *_: False)
     width, height = 240, 180
     frames = changing("yuv420p", width, height)
     made: dict[bool, list[bytes]] = {}

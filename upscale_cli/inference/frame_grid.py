@@ -1,7 +1,8 @@
 """Into which windows a clip's frames are cut, so that those that repeat need not be computed again. Pure.
 
-A window of another shape may be computed by other instructions and end in other last bits. So a frame is always cut the
-same way, whether anything repeats or not, and each window is computed alone. Above and below lie bands of their own,
+A window of another shape may be computed by other instructions and end in other last bits. Where it does
+(`same_bits.py` finds out), a frame is always cut the same way, whether anything repeats or not, and each window is
+computed alone; elsewhere `frame_cells.py` says what is computed. Above and below lie bands of their own,
 narrower than the bars of a film in a picture of another shape::
 
     |------------------------|  edge
@@ -65,7 +66,7 @@ def frame_spans(
     halo = math.ceil(halo / multiple_of) * multiple_of
     most = (1 + spare) * height * width
     for side in SIDES:
-        rows, columns = _rows(height, side, halo, multiple_of), _cut(width, side, halo, multiple_of)
+        rows, columns = _rows(height, side, halo, multiple_of), cut(width, side, halo, multiple_of)
         if len(rows) * len(columns) > 1 and _read(rows) * _read(columns) <= most:
             return rows, columns
     return None
@@ -79,14 +80,14 @@ def _rows(height: int, side: int, halo: int, multiple_of: int) -> list[Span]:
     """Two edges, and the middle between them; where the edges would be too narrow, the middle is all."""
     edge = height // BAR // multiple_of * multiple_of - halo
     if edge < max(MIN_TILE, halo):
-        return _cut(height, side, halo, multiple_of)
+        return cut(height, side, halo, multiple_of)
     above = edge - halo  # the middle's windows begin here
     middle = [
         Span(
             above + span.window_start, above + span.window_stop,
             above + max(span.start, halo), above + min(span.stop, height - 2 * edge + halo),
         )
-        for span in _cut(height - 2 * above, side, halo, multiple_of)
+        for span in cut(height - 2 * above, side, halo, multiple_of)
     ]  # fmt: skip
     return [
         Span(0, edge + halo, 0, edge),
@@ -95,8 +96,8 @@ def _rows(height: int, side: int, halo: int, multiple_of: int) -> list[Span]:
     ]
 
 
-def _cut(length: int, side: int, halo: int, multiple_of: int) -> list[Span]:
-    """Windows of one length that keep about `side` pixels."""
+def cut(length: int, side: int, halo: int, multiple_of: int) -> list[Span]:
+    """Windows of one length along an axis, that keep about `side` LR pixels each; every pixel is kept once."""
     count = max(1, round(length / side))
     window = math.ceil((length + (count - 1) * 2 * halo) / count / multiple_of) * multiple_of
     spans = tile_spans(length, max(window - 2 * halo, 1), 0, halo, multiple_of)

@@ -19,6 +19,7 @@ from upscale_cli.inference import conditions
 from upscale_cli.inference.backends.base import Backend, Session
 from upscale_cli.inference.conditions import Conditions
 from upscale_cli.inference.device import Device, is_out_of_memory, release_memory
+from upscale_cli.inference.frame_cells import FrameCells
 from upscale_cli.inference.scheduler import InFlight
 from upscale_cli.inference.tiling import MIN_TILE, Arrays, Geometry, RowBlender, Span, tile_spans
 from upscale_cli.messages import option
@@ -232,9 +233,7 @@ class NetRunner(ABC):
         arrays, geometry = self._arrays, self._geometry
 
         def compute(y: Span, x: Span) -> Any:
-            window = arrays.copy(lr[..., y.window_start : y.window_stop, x.window_start : x.window_stop])
-            its = conditions.cut_batch(self._net, given, y, x)
-            return self.kept_part(self.run(net, window, its, transfer)[0], y, x)
+            return self.kept(net, lr, given, transfer, y, x)
 
         made = (compute(y, x) for y in rows for x in columns) if known is None else iter(known(compute))
         if not geometry.overlap:
@@ -246,6 +245,25 @@ class NetRunner(ABC):
                 blender.add(column, next(made))
             bands.append(arrays.copy(blender.finish_row(row)[1]))
         return arrays.channels_first(arrays.joined(bands))[None]
+
+    def run_in_cells(
+        self, net: Through, lr: Any, transfer: Transfer, cells: FrameCells, frame: Callable[[Any], Any]
+    ) -> Any:
+        """What `run` gives for the window, of which some was there.
+
+        Args:
+            frame: gives the whole, or all cells, if it is told how to compute a window; see `reuse.Turn.frame`.
+        """
+        sr = frame(lambda y, x: self.kept(net, lr, {}, transfer, y, x))
+        if isinstance(sr, list):
+            return self._side_by_side(iter(sr), cells.rows, cells.columns, lr.shape[1])
+        return self._arrays.channels_first(sr)[None]
+
+    def kept(self, net: Through, lr: Any, given: Mapping[str, Any], transfer: Transfer, y: Span, x: Span) -> Any:
+        """(scale * h', scale * w', C) of a window of (1, C, h, w), through the net by itself."""
+        window = self._arrays.copy(lr[..., y.window_start : y.window_stop, x.window_start : x.window_stop])
+        its = conditions.cut_batch(self._net, given, y, x)
+        return self.kept_part(self.run(net, window, its, transfer)[0], y, x)
 
     def _side_by_side(self, made: Iterator[Any], rows: Sequence[Span], columns: Sequence[Span], channels: int) -> Any:
         """Windows that need no blending; where two meet, the later wins."""

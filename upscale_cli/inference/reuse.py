@@ -14,18 +14,21 @@ others from the one before, which has begun earlier, and waits for none that com
 
 import math
 import threading
-from collections.abc import Callable, Hashable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from upscale_cli.inference.frame_cells import Bands, Block, FrameCells
 from upscale_cli.inference.tiling import Span
-from upscale_cli.models.interface import Precision, Scale
+from upscale_cli.models.interface import Precision, Scale, scaled
 
 MOST_BYTES: Final = 256 * 2**20
 """What is kept of a frame's pass, at most. Larger frames are computed anew (equal ones are not: `jobs.frame_queue`)."""
@@ -57,10 +60,12 @@ class Reuse:
 
     Attributes:
         frames: what was taken over so far, as a number of frames: two of which half was taken are one.
+        bands: of each pass, by its name and size.
     """
 
     def __init__(self) -> None:
         self.frames = 0.0
+        self.bands = defaultdict[Hashable, Bands](Bands)
         self._last: Turn | None = None
         self._counting = threading.Lock()
 
@@ -68,6 +73,11 @@ class Reuse:
         """For the next frame; to be asked for in the order in which frames begin, and to be entered."""
         self._last = Turn(self, self._last)
         return self._last
+
+    def blocks(self, key: Hashable, cells: FrameCells, changed: NDArray[np.bool_]) -> list[Block]:
+        """What of a frame of which that has changed is computed; see `frame_cells`."""
+        with self._counting:
+            return self.bands[key].chosen(cells.ways(changed), cells)
 
     def count(self, share: float) -> None:
         with self._counting:
@@ -123,9 +133,7 @@ class Turn:
         self._work += sum(work)
         if sr_bytes + lr.nbytes > MOST_BYTES:
             return [compute(y, x) for y, x in cells]
-        known = self._before.wait_for(name) if self._before is not None else None
-        if known is not None and (known.key != key or known.lr.shape != lr.shape or known.lr.dtype != lr.dtype):
-            known = None
+        known = self._known(name, key, lr)
         same = [known is not None and _is_same(known.lr, lr, y, x) for y, x in cells]
         own: list[Future[Tensor]] = [Future() for _ in cells]
         self._own += own
@@ -142,6 +150,61 @@ class Turn:
             except CancelledError:  # the frame before has failed, or was given up
                 made.append(compute(y, x))
         return made
+
+    def frame(
+        self, name: str, key: Hashable, lr: Tensor, cells: FrameCells, compute: Compute, *, scale: Scale, macs: float
+    ) -> Tensor | list[Tensor]:
+        """The SR pixels of a pass whose windows may be of any shape: of the whole, to be changed by nobody but the
+        caller, or those of all cells, not to be changed, row by row.
+
+        Args:
+            name, key, lr, compute, macs: as of `windows`.
+            scale: SR pixels per LR pixel.
+        """
+        whole, columns = cells.whole, len(cells.columns)
+        self._work += macs * whole.read
+        if lr.nbytes * (1 + scale**2) > MOST_BYTES:
+            return compute(whole.y, whole.x)
+        known = self._known(name, key, lr)
+        blocks = [whole]
+        if known is not None:
+            changed = differences(known.lr, lr, cells.rows, cells.columns)
+            blocks = self._line.blocks((name, lr.shape), cells, changed)
+        own = {row * columns + column: Future[Tensor]() for b in blocks for row in b.rows for column in b.columns}
+        self._own += own.values()
+        before = known.windows if known is not None else ()
+        windows = [own[place] if place in own else before[place] for place in range(len(cells.rows) * columns)]
+        self._begin(name, _Pass(key, lr, windows))
+        for block in blocks:
+            sr = compute(block.y, block.x)
+            for (row, column), part in _parts(sr, block, cells, scale):
+                own[row * columns + column].set_result(part)
+        if blocks == [whole]:
+            return sr if lr.dtype == torch.uint8 else sr.clone()
+        self._taken += macs * max(0, whole.read - sum(block.read for block in blocks))
+        return self._gathered(windows, cells, compute)
+
+    def _gathered(self, windows: list[Future[Tensor]], cells: FrameCells, compute: Compute) -> list[Tensor]:
+        """All cells; those that are parts of a larger window of another frame are kept without it from now on."""
+        made = []
+        for place, window in enumerate(windows):
+            try:
+                sr = window.result()
+            except CancelledError:  # the frame before has failed, or was given up
+                row, column = divmod(place, len(cells.columns))
+                sr = compute(cells.rows[row], cells.columns[column])
+            if sr.untyped_storage().nbytes() > 2 * sr.nbytes:
+                sr = sr.clone()
+                windows[place] = done = Future[Tensor]()
+                done.set_result(sr)
+            made.append(sr)
+        return made
+
+    def _known(self, name: str, key: Hashable, lr: Tensor) -> _Pass | None:
+        """What that pass has got of the frame before, if anything can be taken from it."""
+        known = self._before.wait_for(name) if self._before is not None else None
+        is_alike = known is not None and (known.key, known.lr.shape, known.lr.dtype) == (key, lr.shape, lr.dtype)
+        return known if is_alike else None
 
     def _begin(self, name: str, one: _Pass) -> None:
         with self._changed:
@@ -177,6 +240,35 @@ class PassReuse:
 
         return windows
 
+    def frame(
+        self, precision: Precision, lr: Tensor, cells: FrameCells, scale: Scale, macs: float
+    ) -> Callable[[Compute], Tensor | list[Tensor]]:
+        """As `known`, for windows of any shape."""
+        return lambda compute: self.turn.frame(
+            self.name, (precision, cells), lr, cells, compute, scale=scale, macs=max(macs, 1.0)
+        )
+
+
+def differences(before: Tensor, lr: Tensor, rows: Sequence[Span], columns: Sequence[Span]) -> NDArray[np.bool_]:
+    """(rows, columns): which windows do not have the same values in both, bit for bit (0.0 is not -0.0)."""
+    one, other = (_values(picture) for picture in (before, lr))
+    pixels = (one != other).any(axis=0)
+    bands = np.stack([pixels[span.window_start : span.window_stop].any(axis=0) for span in rows])
+    return np.stack([bands[:, span.window_start : span.window_stop].any(axis=1) for span in columns], axis=1)
+
+
+def _parts(sr: Tensor, block: Block, cells: FrameCells, scale: Scale) -> Iterator[tuple[tuple[int, int], Tensor]]:
+    """The cells within a block's SR pixels, (h, w, C); views."""
+    for row in block.rows:
+        y = cells.rows[row]
+        band = sr[scaled(y.start - block.y.start, scale) : scaled(y.stop - block.y.start, scale)]
+        for column in block.columns:
+            x = cells.columns[column]
+            yield (
+                (row, column),
+                band[:, scaled(x.start - block.x.start, scale) : scaled(x.stop - block.x.start, scale)],
+            )
+
 
 def _is_same(before: Tensor, lr: Tensor, rows: Span, columns: Span) -> bool:
     """Whether a window has the same values in both, bit for bit (0.0 is not -0.0)."""
@@ -186,6 +278,10 @@ def _is_same(before: Tensor, lr: Tensor, rows: Span, columns: Span) -> bool:
 
 
 def _bits(picture: Tensor, rows: Span, columns: Span) -> NDArray[Any]:
+    return _values(picture)[:, rows.window_start : rows.window_stop, columns.window_start : columns.window_stop]
+
+
+def _values(picture: Tensor) -> NDArray[Any]:
+    """(C, h, w) whose integers are equal where the values' bits are."""
     values: NDArray[Any] = picture[0].numpy()
-    bits = values.view(np.int32) if values.dtype == np.float32 else values
-    return bits[:, rows.window_start : rows.window_stop, columns.window_start : columns.window_stop]
+    return values.view(np.int32) if values.dtype == np.float32 else values

@@ -16,6 +16,7 @@ from upscale_cli.frames.rows import Padded, Rows
 from upscale_cli.inference import conditions
 from upscale_cli.inference.conditions import Conditions
 from upscale_cli.inference.device import CPU, ELEMENT_BYTES, Device, tile_budget, whole_budget
+from upscale_cli.inference.frame_cells import FrameCells, frame_cells
 from upscale_cli.inference.frame_grid import frame_spans
 from upscale_cli.inference.options import check_tile
 from upscale_cli.inference.profile import Profile
@@ -214,6 +215,23 @@ class TileLayout:
             return grid
         fine = frame_spans(*sides, shape.halo, shape.multiple_of, spare)
         return grid if fine is None or len(grid[0]) * len(grid[1]) > 1 else fine
+
+    def frame_cells(self, height: int, width: int) -> FrameCells | None:
+        """The cells of a frame that is one window, margins included; None where windows are not what the whole is."""
+        net, shape = self._net, self.geometry
+        is_exact = net.exact and shape.halo >= net.halo and not shape.overlap and shape.scale == int(shape.scale)
+        is_free = not (self._tile or self._only_window or net.fixed_sides or net.inputs)
+        rows, columns = self.grid(height, width, self.affordable)
+        top, bottom, left, right = self.margins(height, width)
+        sides = height + top + bottom, width + left + right
+        if (
+            not is_exact
+            or not is_free
+            or len(rows) * len(columns) > 1
+            or any(side % shape.multiple_of for side in sides)
+        ):
+            return None
+        return frame_cells(*sides, shape.halo, shape.multiple_of)
 
     @functools.cached_property
     def _limits(self) -> Limits:

@@ -1,6 +1,6 @@
 """A picture that is on a device already, through its net there: the frames of clips.
 
-planes in [0, 1]  ->  margins  ->  windows, those that repeat taken over  ->  net  ->  judged
+planes in [0, 1]  ->  margins  ->  what has changed, the rest taken over  ->  net  ->  judged
 8-bit codes       ->  margins  ->  windows, ...  ->  codes in, codes out, where an engine has that
 """
 
@@ -15,10 +15,13 @@ from upscale_cli.inference.backends.base import CodesSession
 from upscale_cli.inference.conditions import Conditions
 from upscale_cli.inference.device import computing, memory_explained
 from upscale_cli.inference.device_net import DeviceNet
+from upscale_cli.inference.frame_cells import FrameCells
 from upscale_cli.inference.health import PrecisionFallback, health_of
 from upscale_cli.inference.net_runner import Through
 from upscale_cli.inference.reuse import PassReuse
+from upscale_cli.inference.same_bits import SameBits
 from upscale_cli.inference.tile_layout import TileLayout
+from upscale_cli.inference.tiling import Span
 from upscale_cli.inference.yuv import Levels
 from upscale_cli.models.interface import Precision, scaled
 
@@ -48,6 +51,7 @@ class WholeFrames:
     ) -> None:
         self._nets, self._layout, self._fallback, self._report_tiling = nets, layout, fallback, report_tiling
         self._conditions, self._macs, self._spare = conditions, macs, spare
+        self._same_bits = [SameBits() for _ in nets]
 
     def upscale(
         self, lr: Tensor, place: int = 0, given: Conditions | None = None, reuse: PassReuse | None = None
@@ -129,15 +133,47 @@ class WholeFrames:
                 lr = lr.index_select(-1, torch.arange(-left, width + right, device=lr.device) % width)
             elif bottom or right:
                 lr = F.pad(lr, (0, right, 0, bottom), "reflect" if bottom < height and right < width else "replicate")
+            cells = self._cells(place, precision, lr, height, width, net)
+            if cells is not None:
+                frame = (
+                    None
+                    if reuse is None
+                    else reuse.frame(precision, lr.contiguous(), cells, self._layout.scale, self._macs)
+                )
+                sr: Tensor = (
+                    there.run(net, lr, batch, "display")
+                    if frame is None
+                    else there.run_in_cells(net, lr, "display", cells, frame)
+                )
+                return self._without_margins(sr, height, width)
             rows, columns = self._layout.frame_grid(height, width, self._spare)
             if len(rows) == len(columns) == 1 and reuse is None:
-                sr: Tensor = there.run(net, lr, batch, "display")
+                sr = there.run(net, lr, batch, "display")
             else:
                 self._report_tiling(len(rows) * len(columns))
                 known = None
                 if reuse is not None:
                     known = reuse.known(precision, lr.contiguous(), rows, columns, scale, self._macs)
                 sr = there.run_in_pieces(net, lr, batch, "display", rows, columns, known)
+        return self._without_margins(sr, height, width)
+
+    def _cells(
+        self, place: int, precision: Precision, lr: Tensor, height: int, width: int, net: Through
+    ) -> FrameCells | None:
+        """The cells of a frame whose windows may be of any shape; None where it has to be cut the same way always."""
+        there, cells = self._nets[place], self._layout.frame_cells(height, width) if self._spare else None
+
+        def kept(noise: Tensor, y: Span, x: Span) -> Tensor:
+            made: Tensor = there.kept(net, noise, {}, "display", y, x)
+            return made
+
+        if cells is None or not self._same_bits[place].holds(precision, lr, cells, kept, self._macs):
+            return None
+        return cells
+
+    def _without_margins(self, sr: Tensor, height: int, width: int) -> Tensor:
+        scale = self._layout.scale
+        top, _, left, _ = self._layout.margins(height, width)
         y, x = scaled(top, scale), scaled(left, scale)
         return sr[..., y : y + scaled(height, scale), x : x + scaled(width, scale)]
 
