@@ -1,11 +1,13 @@
 """Which net suits a clip, by its codec and how many bits it has for a pixel; what the choice without -m is worth.
 
-    python -m benchmarks.chooser_clips --eval FOLDER [--quick]
+    python -m benchmarks.chooser_clips --eval FOLDER [--rows FILE] [--quick]
 
 Views that move over photographs (Kodak24) are shrunk to a half in two ways and encoded by seven codecs at seven
-qualities; both nets upscale some frames, and are measured against the original. By one half of the photographs that
-limit of bits per pixel is found, above which the net for clean pictures is the better one; the other half says what the
-choice is worth. Writes benchmarks/chooser_clips.json. --quick takes two photographs and writes nothing.
+qualities, or not at all; the nets upscale some frames, and are measured against the original. By one half of the
+photographs those limits of bits per pixel are found, above which the net for clean pictures is the better one, or the
+fast one nearly as good; the other half says what the choice is worth. Writes benchmarks/chooser_clips.json.
+
+--rows keeps what was measured. --quick takes two photographs and writes nothing.
 """
 
 import argparse
@@ -25,7 +27,14 @@ from upscale_cli.evaluation.cases import pictures_in
 from upscale_cli.evaluation.metrics import Shrinking, crop_border, full_luma, psnr, resized, to_8_bit
 from upscale_cli.evaluation.reference import read_picture
 from upscale_cli.inference.upscaler import Upscaler
-from upscale_cli.models.resolve import CLEAN_CLIP_MODEL, CLIP_LIMITS, CLIP_MODEL
+from upscale_cli.models.registry import rows_of
+from upscale_cli.models.resolve import (
+    CLEAN_CLIP_MODEL,
+    CLIP_LIMITS,
+    CLIP_MODEL,
+    FAST_CLIP_LIMITS,
+    FAST_CLIP_MODEL,
+)
 
 SCALE = 2
 FRAMES = 24
@@ -35,10 +44,16 @@ STEP = 3
 
 WIDTH, HEIGHT = 512, 352
 KERNELS: tuple[Shrinking, ...] = ("bicubic", "area")
-PHOTOS = 4
+PHOTOS = 8
 
 MARGIN = 0.1
 """dB that the clean net has to be better by: on what was shrunk without antialiasing it is worse by two and more."""
+
+FAST_LOSS = 0.2
+"""dB that the fast net may be worse by."""
+
+NETS = tuple(dict.fromkeys((CLEAN_CLIP_MODEL, FAST_CLIP_MODEL, CLIP_MODEL, "espcn")))
+UNCODED = "none"
 
 Plane = NDArray[np.uint8]
 
@@ -68,15 +83,18 @@ ENCODERS: Mapping[str, tuple[str, Callable[[int], dict[str, str]], Sequence[int]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A clip: what it is, and PSNR of luma by either net."""
+    """A clip: what it is, and PSNR of luma by each net."""
 
     photo: str
     kernel: str
     codec: str
     quality: int
     bits_per_pixel: float
-    clean: float
-    robust: float
+    values: Mapping[str, float]
+
+    def gain(self, net: str) -> float:
+        """dB that a net is better by than the one for compressed clips."""
+        return self.values[net] - self.values[CLIP_MODEL]
 
 
 def views(luma: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
@@ -114,9 +132,16 @@ def through(frames: Sequence[Plane], codec: str, quality: int) -> tuple[list[Pla
     return decoded, sum(packet.size for packet in packets)
 
 
-def measure(photos: Sequence[Path]) -> list[Row]:
-    nets = {model: Upscaler(model, device="cpu", engine="torch", precision="fp32")
-            for model in (CLEAN_CLIP_MODEL, CLIP_MODEL)}  # fmt: skip
+def measure(photos: Sequence[Path], kept: Path | None) -> list[Row]:
+    """The rows of all clips.
+
+    Args:
+        kept: a JSON file with what was measured before, by photograph and net.
+    """
+    before: dict[str, dict[str, dict[str, float]]] = {}
+    if kept is not None and kept.exists():
+        before = json.loads(kept.read_text(encoding="utf-8"))
+    nets = {model: Upscaler(model, device="cpu", engine="torch", precision="fp32") for model in NETS}
     rows = []
     for photo in photos:
         luma = full_luma(read_picture(photo, print))
@@ -124,50 +149,58 @@ def measure(photos: Sequence[Path]) -> list[Row]:
         hr = list(views(luma))
         for kernel in KERNELS:
             lr = [to_8_bit(resized(view, 1 / SCALE, kernel)).astype(np.uint8) for view in hr]
-            for codec, (_, _, qualities) in ENCODERS.items():
-                for quality in qualities:
-                    decoded, size = through(lr, codec, quality)
-                    values = {
-                        model: float(np.mean([_psnr(net(decoded[at], SCALE), hr[at]) for at in MEASURED]))
-                        for model, net in nets.items()
-                    }
-                    bits = 8 * size / (FRAMES * lr[0].size)
-                    rows.append(Row(photo.stem, kernel, codec, quality, round(bits, 4),
-                                    round(values[CLEAN_CLIP_MODEL], 3), round(values[CLIP_MODEL], 3)))  # fmt: skip
+            for codec, quality in [(UNCODED, 0), *((codec, q) for codec, (_, _, qs) in ENCODERS.items() for q in qs)]:
+                known = before.setdefault(f"{photo.stem}/{kernel}/{codec}/{quality}", {})
+                wanted = {model: net for model, net in nets.items() if _identity(model) not in known}
+                if wanted:
+                    decoded, size = (
+                        (lr, sum(one.size for one in lr)) if codec == UNCODED else through(lr, codec, quality)
+                    )
+                    for model, net in wanted.items():
+                        value = float(np.mean([_psnr(net(decoded[at], SCALE), hr[at]) for at in MEASURED]))
+                        known[_identity(model)] = {"psnr": round(value, 3)}
+                    known["size"] = {"bits": round(8 * size / (FRAMES * lr[0].size), 4)}
+                values = {model: known[_identity(model)]["psnr"] for model in nets}
+                rows.append(Row(photo.stem, kernel, codec, quality, known["size"]["bits"], values))
+        if kept is not None:
+            kept.write_text(json.dumps(before), encoding="utf-8")
         print(photo.stem, flush=True)
     return rows
+
+
+def _identity(model: str) -> str:
+    """A model and its weights."""
+    return " ".join([model, *(spec.sha256[:8] for spec in rows_of(model) if spec.scale == SCALE)])
 
 
 def _psnr(sr: Plane, hr: NDArray[np.float64]) -> float:
     return psnr(crop_border(sr.astype(np.float64), SCALE), crop_border(hr, SCALE))
 
 
-def limit_of(rows: Sequence[Row]) -> float | None:
-    """Bits per pixel from which on the clean net is better by `MARGIN`, by the sum of all gains; None: never."""
+def limit_of(rows: Sequence[Row], net: str, least: float) -> float | None:
+    """Bits per pixel from which on a net is better than the usual one by that much, by the sum of all gains; None:
+    never."""
     steps = sorted({row.bits_per_pixel for row in rows})
-    worth = {step: sum(_gain(row) - MARGIN for row in rows if row.bits_per_pixel >= step) for step in steps}
+    worth = {step: sum(row.gain(net) - least for row in rows if row.bits_per_pixel >= step) for step in steps}
     best = max(worth, key=lambda step: worth[step])
     return round(best, 2) if worth[best] > 0 else None
 
 
-def _gain(row: Row) -> float:
-    return row.clean - row.robust
-
-
-def verdict(rows: Sequence[Row], limit: float | None) -> dict[str, Any]:
+def verdict(rows: Sequence[Row], net: str, limit: float | None) -> dict[str, Any]:
     """What a limit is worth."""
-    clean, robust = (np.array([getattr(row, name) for row in rows]) for name in ("clean", "robust"))
-    takes_clean = np.array([limit is not None and row.bits_per_pixel >= limit for row in rows])
-    took, best = np.where(takes_clean, clean, robust), np.maximum(clean, robust)
+    other, usual = (np.array([row.values[name] for row in rows]) for name in (net, CLIP_MODEL))
+    takes = np.array([limit is not None and row.bits_per_pixel >= limit for row in rows])
+    took, best = np.where(takes, other, usual), np.maximum(other, usual)
     wrong = took < best
     return {
         "clips": len(rows),
+        "takes_the_other_percent": round(100 * float(takes.mean()), 1),
         "takes_the_best_percent": round(100 * float((~wrong).mean()), 1),
         "cost_of_a_wrong_choice_db": round(float((best - took)[wrong].mean()) if wrong.any() else 0.0, 2),
         "chosen": round(float(took.mean()), 2),
         "best_possible": round(float(best.mean()), 2),
-        "always_clean": round(float(clean.mean()), 2),
-        "always_robust": round(float(robust.mean()), 2),
+        "always_the_other": round(float(other.mean()), 2),
+        "always_the_usual": round(float(usual.mean()), 2),
     }
 
 
@@ -175,29 +208,47 @@ def main() -> None:
     """Writes benchmarks/chooser_clips.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--eval", type=Path, default=report.SHARED / "eval", help="has Kodak24")
+    parser.add_argument("--rows", type=Path, help="a JSON file: what was measured before, and is now")
     parser.add_argument("--quick", action="store_true")
     given = parser.parse_args()
     paths = pictures_in(given.eval / "Kodak24")
     photos = paths[:: len(paths) // PHOTOS][: 2 if given.quick else PHOTOS]
-    rows = measure(photos)
+    rows = measure(photos, given.rows)
     fit = [row for row in rows if row.photo in {photo.stem for photo in photos[::2]}]
     held_out = [row for row in rows if row not in fit]
-    limits = {codec: limit_of([row for row in fit if row.codec == codec]) for codec in ENCODERS}
+    ways = {
+        "usual": (CLEAN_CLIP_MODEL, MARGIN, CLIP_LIMITS),
+        "realtime": (FAST_CLIP_MODEL, -FAST_LOSS, FAST_CLIP_LIMITS),
+    }
+    limits = {
+        way: {codec: limit_of([row for row in fit if row.codec == codec], net, least) for codec in ENCODERS}
+        for way, (net, least, _) in ways.items()
+    }
     result = {
+        "nets": {"usual": CLIP_MODEL, **{f"clean, {way}": net for way, (net, _, _) in ways.items()}},
         "limits_bits_per_pixel": limits,
-        "differs_from_the_limits_in_use": [codec for codec in limits if CLIP_LIMITS.get(codec) != limits[codec]],
+        "differs_from_the_limits_in_use": [
+            f"{way}: {codec}" for way, (_, _, used) in ways.items() for codec in ENCODERS
+            if used.get(codec) != limits[way][codec]
+        ],
         "held_out": {
-            codec: verdict([row for row in held_out if row.codec == codec], limits[codec]) for codec in ENCODERS
+            way: {
+                codec: verdict([row for row in held_out if row.codec == codec], net, limits[way][codec])
+                for codec in ENCODERS
+            }
+            for way, (net, _, _) in ways.items()
         },
         "by_quality": [
             {
                 "codec": codec, "quality": quality,
-                **{name: round(float(np.mean([getattr(row, name) for row in own])), 3)
-                   for name in ("bits_per_pixel", "clean", "robust")},
-                **{f"gain_{kernel}": round(float(np.mean([_gain(row) for row in own if row.kernel == kernel])), 2)
-                   for kernel in KERNELS},
+                "bits_per_pixel": round(float(np.mean([row.bits_per_pixel for row in own])), 3),
+                **{net: round(float(np.mean([row.values[net] for row in own])), 2) for net in NETS},
+                **{f"gain_{kernel}": {
+                    net: round(float(np.mean([row.gain(net) for row in own if row.kernel == kernel])), 2)
+                    for net in NETS if net != CLIP_MODEL
+                } for kernel in KERNELS},
             }
-            for codec, (_, _, qualities) in ENCODERS.items()
+            for codec, qualities in {UNCODED: (0,), **{codec: one[2] for codec, one in ENCODERS.items()}}.items()
             for quality in qualities
             for own in [[row for row in rows if (row.codec, row.quality) == (codec, quality)]]
         ],
@@ -207,8 +258,9 @@ def main() -> None:
         return
     report.write(
         "chooser_clips",
-        f"PSNR of luma, dB, of {CLEAN_CLIP_MODEL} (clean) and {CLIP_MODEL} (robust), x2, on clips by codec and bits "
-        "per pixel; which limit of bits per pixel tells them apart (by half of the photographs), and what it is worth "
+        f"PSNR of luma, dB, x2, of nets on clips by codec and bits per pixel, and what they gain over {CLIP_MODEL}, "
+        f"by how LR was made; from which bits per pixel on {CLEAN_CLIP_MODEL} is {MARGIN} dB better, and "
+        f"{FAST_CLIP_MODEL} at most {FAST_LOSS} dB worse (by half of the photographs), and what these limits are worth "
         "(by the others).",
         result,
     )

@@ -398,7 +398,8 @@ def _for_clip(
     if model is None:
         stream = chosen_streams(clip, clip_options.video_stream)[0]
         bits = stream.bits_per_pixel if how.clip_codec is None else None
-        choice = choose_clip_model(how.clip_codec or stream.codec, bits, lossless=stream.lossless)
+        codec = how.clip_codec or stream.codec
+        choice = choose_clip_model(codec, bits, lossless=stream.lossless, hurries=how.hurry)
         listener(choice.event(name))
         model, why = choice.model, choice.why
     return Upscaler(model, listener=listener, **how.keywords), why

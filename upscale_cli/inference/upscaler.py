@@ -120,7 +120,9 @@ class Upscaler:
         self.why = "asked for"
         if model is None:
             codec = options.clip_codec
-            name, self.why = best_model(say=self._say) if codec is None else best_clip_model(codec)
+            name, self.why = (
+                best_model(say=self._say) if codec is None else best_clip_model(codec, hurries=options.hurry)
+            )
         else:
             name = os.fspath(model)
         name = with_strength(name, options.strength)

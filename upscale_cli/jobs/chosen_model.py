@@ -78,9 +78,11 @@ def choose_model(
     return Choice(model, why, str(seen), str(group), seen)
 
 
-def choose_clip_model(codec: str, bits_per_pixel: float | None = None, *, lossless: bool = False) -> Choice:
+def choose_clip_model(
+    codec: str, bits_per_pixel: float | None = None, *, lossless: bool = False, hurries: bool = False
+) -> Choice:
     """The model for a clip, by what its headers say; the arguments are those of `best_clip_model`."""
-    model, why = best_clip_model(codec, bits_per_pixel, lossless=lossless)
+    model, why = best_clip_model(codec, bits_per_pixel, lossless=lossless, hurries=hurries)
     bits = "" if bits_per_pixel is None else f" of {bits_per_pixel:.2g} bits per pixel"
     return Choice(model, why, f"{codec}{bits}", f"{codec} clip", is_clip=True)
 

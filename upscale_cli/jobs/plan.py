@@ -152,7 +152,7 @@ class Planner:
         if self._is_remote(source):
             if wanted.model is not None:
                 return Opened(wanted, self._upscaler(wanted.model, hurry=options.hurries))
-            return self._chosen(wanted, choose_clip_model(USUAL_CODEC))
+            return self._chosen(wanted, choose_clip_model(USUAL_CODEC, hurries=options.hurries))
         from upscale_cli.jobs.prepare_video import open_clip
         from upscale_cli.jobs.video_facts import chosen_streams
 
@@ -160,7 +160,8 @@ class Planner:
         if wanted.model is not None:
             return Opened(wanted, self._upscaler(wanted.model, hurry=options.hurries), clip)
         stream = chosen_streams(clip.clip, options.video_stream)[0]
-        choice = choose_clip_model(stream.codec, stream.bits_per_pixel, lossless=stream.lossless)
+        lossless, hurries = stream.lossless, options.hurries
+        choice = choose_clip_model(stream.codec, stream.bits_per_pixel, lossless=lossless, hurries=hurries)
         return self._chosen(wanted, choice, clip)
 
     def prepare(self, opened: Opened, outputs: Outputs) -> Prepared:

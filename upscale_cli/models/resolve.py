@@ -23,7 +23,10 @@ BEST_HERE: Final = "the best on this machine"
 """Why a model was taken where none was asked for, and no file was there to be looked at."""
 
 CLIP_MODEL: Final = "espcn-robust"
-CLEAN_CLIP_MODEL: Final = "swift"
+CLEAN_CLIP_MODEL: Final = "sharp"
+FAST_CLIP_MODEL: Final = "swift"
+"""Of clips that compression has damaged; of clean ones; and of clean ones where speed counts, with six tenths of the
+work."""
 
 CLEAN_CODECS: Final = frozenset({
     "cfhd", "dnxhd", "ffv1", "ffvhuff", "huffyuv", "jpeg2000", "magicyuv", "png", "prores", "qtrle",
@@ -32,10 +35,15 @@ CLEAN_CODECS: Final = frozenset({
 """Of ffmpeg's names: codecs that keep all, or all but nothing, and so leave no blocks behind."""
 
 CLIP_LIMITS: Final[Mapping[str, float | None]] = {
-    "h264": None, "hevc": None, "vp9": None, "av1": None, "mpeg4": None, "mpeg2video": None, "mjpeg": None,
+    "h264": 0.16, "hevc": 0.11, "vp9": 0.32, "av1": None, "mpeg4": 1.18, "mpeg2video": None, "mjpeg": None,
 }  # fmt: skip
-"""By codec (ffmpeg's name): bits per pixel from which on a clip is as good as clean; None: never. From
+"""By codec (ffmpeg's name): bits per pixel from which on `CLEAN_CLIP_MODEL` is the better one; None: never. From
 benchmarks/chooser_clips.json."""
+
+FAST_CLIP_LIMITS: Final[Mapping[str, float | None]] = {
+    "h264": 0.06, "hevc": 0.08, "vp9": 0.11, "av1": 0.08, "mpeg4": 0.33, "mpeg2video": 1.12, "mjpeg": 2.09,
+}  # fmt: skip
+"""From which on `FAST_CLIP_MODEL`, which is faster, is not more than 0.2 dB worse."""
 
 
 def is_checkpoint_path(name: str) -> bool:
@@ -106,28 +114,32 @@ def _ranked() -> list[tuple[str, int]]:
     return sorted({spec.model: spec.quality for spec in MODELS}.items(), key=lambda item: -item[1])
 
 
-def best_clip_model(codec: str, bits_per_pixel: float | None = None, *, lossless: bool = False) -> tuple[str, str]:
+def best_clip_model(
+    codec: str, bits_per_pixel: float | None = None, *, lossless: bool = False, hurries: bool = False
+) -> tuple[str, str]:
     """The model for moving pictures of a codec (ffmpeg's name), and why.
 
-    Bundled, steady from frame to frame, and fast: ESPCN of the kind that was made for compressed pictures, or `swift`
-    where there was hardly any compression (benchmarks/chooser_clips.py has the figures).
+    Bundled, steady from frame to frame, and fast: ESPCN of the kind that was made for compressed pictures; where there
+    are bits enough `sharp`, or `swift` if speed counts (benchmarks/chooser_clips.py has the figures).
 
     Args:
         bits_per_pixel: of the stream, over its whole length; None where unknown.
         lossless: its coding has lost nothing, whatever the codec.
+        hurries: speed counts.
 
-    >>> best_clip_model("prores")
-    ('swift', 'chosen for prores, which keeps nearly everything')
+    >>> best_clip_model("prores"), best_clip_model("prores", hurries=True)[0]
+    (('sharp', 'chosen for prores, which keeps nearly everything'), 'swift')
     >>> best_clip_model("h264", 0.081)
     ('espcn-robust', 'chosen for h264 of 0.08 bits per pixel')
     """
+    clean, limits = (FAST_CLIP_MODEL, FAST_CLIP_LIMITS) if hurries else (CLEAN_CLIP_MODEL, CLIP_LIMITS)
     if codec in CLEAN_CODECS or lossless:
-        return CLEAN_CLIP_MODEL, f"chosen for {codec}, which keeps {'everything' if lossless else 'nearly everything'}"
+        return clean, f"chosen for {codec}, which keeps {'everything' if lossless else 'nearly everything'}"
     if bits_per_pixel is None:
         return CLIP_MODEL, "the usual one for compressed clips"
-    limit = CLIP_LIMITS.get(codec)
+    limit = limits.get(codec)
     is_clean = limit is not None and bits_per_pixel >= limit
-    return CLEAN_CLIP_MODEL if is_clean else CLIP_MODEL, f"chosen for {codec} of {bits_per_pixel:.2g} bits per pixel"
+    return clean if is_clean else CLIP_MODEL, f"chosen for {codec} of {bits_per_pixel:.2g} bits per pixel"
 
 
 def available_rows(model: str, *, chosen_for_user: bool, say: Say = quiet) -> Mapping[int, Spec]:

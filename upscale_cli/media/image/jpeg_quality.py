@@ -30,8 +30,15 @@ _LUMA: Final = np.array([
 _ASKED: Final = ((0, 1), (1, 0), (1, 1), (0, 2), (2, 0), (1, 2), (2, 1))
 """Frequencies whose coefficients are looked at for traces: low ones, of which many are not 0."""
 
-_STEPS: Final = np.arange(2, 61)
-"""That are looked for. A step of 1 leaves no trace beside the rounding of pixels: quality 93 and above."""
+_STEPS: Final = np.arange(2, 161)
+"""That are looked for. A step of 1 leaves no trace beside the rounding of pixels: quality 93 and above. Quality 5 has
+steps up to 160."""
+
+_BINS: Final = 4
+"""For each level of a coefficient: what lies between is counted as one value."""
+
+_LARGEST: Final = 512
+"""Coefficients beyond are not counted; few are."""
 
 _LEAST_COEFFICIENTS: Final = 24
 _LEAST_FIT: Final = 0.4
@@ -125,11 +132,9 @@ def _quality_of_blocks(blocks: NDArray[np.float32]) -> int | None:
         return None
     basis = _basis()
     coefficients = basis @ blocks @ basis.T
-    coarseness = []
-    for down, across in _ASKED:
-        step = _step_of(np.abs(coefficients[:, down, across]))
-        if step is not None:
-            coarseness.append(step / _LUMA[down, across])
+    asked = np.stack([np.abs(coefficients[:, down, across]) for down, across in _ASKED])
+    steps = zip(_ASKED, _steps_of(asked), strict=True)
+    coarseness = [step / _LUMA[place] for place, step in steps if step]
     if len(coarseness) < _LEAST_AGREEING:
         return None
     middle = float(np.median(coarseness))
@@ -140,21 +145,29 @@ def _quality_of_blocks(blocks: NDArray[np.float32]) -> int | None:
     return round(5000 / percent if percent > 100 else (200 - percent) / 2)
 
 
-def _step_of(values: NDArray[np.float32]) -> int | None:
-    """The largest step of which the values are multiples; None where there is none.
+def _steps_of(values: NDArray[np.float32]) -> list[int]:
+    """For each frequency the largest step of which its coefficients are multiples; 0 where there is none.
 
     Args:
-        values: absolute coefficients of one frequency.
+        values: (frequencies, n) absolute coefficients.
     """
-    fits = np.zeros(len(_STEPS))
-    for number, step in enumerate(_STEPS):
-        counted = values[values >= 0.5 * step]  # what is near 0 is a multiple of everything
-        if len(counted) >= _LEAST_COEFFICIENTS:
-            fits[number] = np.cos(counted * np.float32(2 * np.pi / step)).mean()
-    best = fits.max()
-    if best < _LEAST_FIT:
-        return None
-    return int(_STEPS[np.nonzero(fits >= 0.85 * best)[0][-1]])  # halves of a step fit, too
+    places = (values * _BINS + np.float32(0.5)).astype(np.int64).clip(0, _LARGEST * _BINS)
+    counts = np.stack([np.bincount(one, minlength=_LARGEST * _BINS + 1)[:-1] for one in places]).astype(np.float32)
+    waves, counted = _waves()
+    numbers = counts @ counted
+    fits = np.where(numbers >= _LEAST_COEFFICIENTS, counts @ waves / numbers.clip(1), 0)
+    best = fits.max(axis=1, keepdims=True)
+    last = len(_STEPS) - 1 - (fits >= 0.85 * best)[:, ::-1].argmax(axis=1)  # halves of a step fit, too
+    return [int(step) for step in np.where(best[:, 0] >= _LEAST_FIT, _STEPS[last], 0)]
+
+
+@functools.cache
+def _waves() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """(values, steps): the cosine of a value's phase in a step, and whether it counts: what is near 0 is a multiple of
+    everything."""
+    values = np.arange(_LARGEST * _BINS, dtype=np.float32)[:, None] / _BINS
+    counted = (values >= 0.5 * _STEPS).astype(np.float32)
+    return np.cos(values * (2 * np.pi / _STEPS).astype(np.float32)) * counted, counted
 
 
 @functools.cache

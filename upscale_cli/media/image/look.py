@@ -2,8 +2,8 @@
 
     header, tables  ->  some windows of the luma  ->  measures  ->  Appearance
 
-The work is bounded: a picture of up to `WHOLE_PIXELS` is decoded, of a larger one as many rows; a larger JPEG is
-decoded at a half, a quarter or an eighth of its size. What has no rows to be read alone is judged by its header.
+The work is bounded: a picture of up to `WHOLE_PIXELS` is decoded, of a larger one `SOME_PIXELS` of its rows; a larger
+JPEG is decoded at a half, a quarter or an eighth of its size. What has no rows to read alone is judged by its header.
 """
 
 import io
@@ -28,7 +28,10 @@ from upscale_cli.media.image.reader_writer import ImageReader
 from upscale_cli.media.image.source import calm_pillow
 
 WHOLE_PIXELS: Final = 2 * 2**20
-"""Most pixels that are decoded for a look."""
+"""Most pixels of a picture that is decoded whole for a look."""
+
+SOME_PIXELS: Final = 3 * 2**18
+"""Pixels of the rows that are decoded of a larger one."""
 
 WINDOW: Final = 128
 """Side of a window: a multiple of 8, so that windows begin where blocks of a JPEG do."""
@@ -88,7 +91,8 @@ def _appearance(source: Path | bytes, reader: ImageReader) -> Appearance:
     quality = traces if by_pixels else own
     noise, fineness = (0.0 if is_reduced else noise_of(windows)), fineness_of(windows)
     kind = kind_of(windows, noise, fineness, quality)
-    known = None if is_reduced else round(fineness, 2)
+    is_top = info.format == "PNG" and info.width * info.height > WHOLE_PIXELS  # where there may be nothing but sky
+    known = None if is_reduced or is_top else round(fineness, 2)
     return Appearance(info.format, kind, quality, by_pixels, is_lossy, round(noise, 1), known)
 
 
@@ -104,17 +108,19 @@ def _is_data(info: PhotoInfo) -> bool:
 def _windows_of(reader: ImageReader) -> Windows | None:
     """Windows from all over the picture, or of some of its rows; None where that would take too long."""
     info, rows = reader.info, reader.row_reader
-    if info.width * info.height <= WHOLE_PIXELS:
-        frame = next(iter(reader))
-        return luma_of(windows_of(frame.pixels), frame.layout)
-    if rows is None:
+    is_small = info.width * info.height <= WHOLE_PIXELS
+    if rows is not None:
+        pixels = rows.rows().read(0, rows.height) if is_small else _some_rows(rows, info.format)
+        return luma_of(windows_of(pixels), rows.layout)
+    if not is_small:
         return None
-    return luma_of(windows_of(_some_rows(rows, info.format)), rows.layout)
+    frame = next(iter(reader))
+    return luma_of(windows_of(frame.pixels), frame.layout)
 
 
 def _some_rows(reader: RowReader, format: str) -> Pixels:
     """Rows of a large picture: from the middle, where rows lie by themselves; else from the top."""
-    count = min(reader.height, max(WINDOW, WHOLE_PIXELS // reader.width // 8 * 8))
+    count = min(reader.height, max(WINDOW, SOME_PIXELS // reader.width // 8 * 8))
     start = 0 if format == "PNG" else (reader.height - count) // 16 * 8
     return reader.rows().read(start, start + count)
 

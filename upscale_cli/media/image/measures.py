@@ -15,38 +15,35 @@ Windows = NDArray[np.float32]
 _CELL: Final = 16
 """Side of the squares that noise is measured in."""
 
-_WIDEST: Final = 14
-"""How many standard deviations of noise lie between the darkest and the lightest pixel of a square that counts: 6 of
-noise alone, more where there are edges."""
-
 _EVEN_SHARE: Final = 10
 """Percent of the squares, the evenest ones, that count for noise: others have texture."""
 
+_OF_NOISE: Final = 0.6745 * 6
+"""What half of the mask's absolute values are below, of Gaussian noise with a standard deviation of 1."""
+
 
 def noise_of(windows: Windows) -> float:
-    """Standard deviation of the noise in levels of 8 bits, by the evenest squares that are neither clipped nor flat.
+    """Standard deviation of the noise in levels of 8 bits, by the evenest squares that are not clipped.
 
-    The mask of Immerkaer, "Fast noise variance estimation", CVIU 1996, which a plane of any slope leaves at 0.
+    The mask of Immerkaer, "Fast noise variance estimation", CVIU 1996, which a plane of any slope leaves at 0; of a
+    square its median, which an edge that crosses it leaves as it is.
     """
     if min(windows.shape[1:]) < _CELL + 2:
         return 0.0
     across = windows[:, :, :-2] - 2 * windows[:, :, 1:-1] + windows[:, :, 2:]
     mask = np.abs(across[:, :-2] - 2 * across[:, 1:-1] + across[:, 2:])
-    means = _cells(mask).mean(axis=(1, 2))
-    inner = _cells(windows[:, 1:-1, 1:-1])
-    low, high = inner.min(axis=(1, 2)), inner.max(axis=(1, 2))
-    sigmas = means * np.float32(math.sqrt(math.pi / 2) / 6)
-    counted = sigmas[(low > 2) & (high < 253) & (high > low) & (high - low < _WIDEST * sigmas)]
-    if len(counted) < max(4, len(sigmas) // _EVEN_SHARE // 2):
+    inner = _cells(windows[:, 1:-1, 1:-1], _CELL)
+    counted = (inner.min(axis=(1, 2)) > 2) & (inner.max(axis=(1, 2)) < 253)
+    if counted.sum() < max(4, len(inner) // 20):
         return 0.0
-    return float(np.percentile(counted, _EVEN_SHARE))
+    return float(np.percentile(np.median(_cells(mask, _CELL)[counted], axis=(1, 2)), _EVEN_SHARE)) / _OF_NOISE
 
 
-def _cells(windows: Windows) -> NDArray[np.float32]:
-    """(n, 16, 16)."""
-    height, width = (side // _CELL * _CELL for side in windows.shape[1:])
-    cut = windows[:, :height, :width].reshape(len(windows), height // _CELL, _CELL, width // _CELL, _CELL)
-    return cut.swapaxes(2, 3).reshape(-1, _CELL, _CELL)
+def _cells(windows: Windows, side: int) -> NDArray[np.float32]:
+    """(n, side, side): the squares of all windows."""
+    height, width = (length // side * side for length in windows.shape[1:])
+    cut = windows[:, :height, :width].reshape(len(windows), height // side, side, width // side, side)
+    return cut.swapaxes(2, 3).reshape(-1, side, side)
 
 
 def fineness_of(windows: Windows) -> float:
@@ -70,19 +67,22 @@ def _bend(windows: Windows, distance: int) -> float:
 
 _STRONG: Final = 50.0
 
-_DRAWN_STRONG: Final = 0.33
-_DRAWN_EVEN: Final = 0.12
-_DRAWN_FINE: Final = 0.5
-"""Of what is drawn: strong edges for each soft one at least, and the share of even pixels; from which fineness on it
-takes more strong edges, for detail that was not smoothed when it was shrunk is strong in photographs too."""
+_DRAWN: Final = (4.5, 3.5, -12.0, 4.3)
+"""Weights, whose sum is above 0 for what is drawn: of the logarithm of strong edges for each soft one, of the share of
+the three most frequent levels, of the fineness beyond `_DRAWN_FINE`, and of 1. By logistic regression of the pictures
+of benchmarks/chooser.py that make the ranking, where photographs count twice."""
 
-_TEXT_PAPER: Final = 0.4
+_DRAWN_FINE: Final = 0.5
+"""Detail that was not smoothed when it was shrunk is strong in photographs too."""
+
+_TEXT_PAPER: Final = 0.45
 _TEXT_STRONG: Final = 0.18
-_TEXT_LEVEL: Final = 150
-"""Of text: shares of paper and of strong edges, and how light the paper is."""
+_TEXT_STEEP: Final = 0.35
+"""Of text: shares of paper, of strong edges and of squares with ink and paper, at least."""
 
 _SCREEN_STRAIGHT: Final = 0.3
-"""Of a screen: the share of strong edges that run along a row or a column."""
+_SCREEN_STEEP: Final = 0.42
+"""Of a screen: the share of strong edges that run along a row or a column, at least; of squares with edges, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,20 +90,20 @@ class Edges:
     """How pixels differ from the next ones, as shares of all pixels.
 
     Attributes:
-        even: hardly at all.
         strong: by more than a fifth of all levels.
-        soft: by something between.
+        soft: by something between that and hardly at all.
         straight: of those that differ strongly, the part that does so along one axis alone.
         paper: that have about the level which is the most frequent one.
-        paper_level: that level, 0 to 255.
+        levels: that have about one of the three most frequent levels.
+        steep: of squares of 4 pixels, the part that spans a quarter of all levels.
     """
 
-    even: float
     strong: float
     soft: float
     straight: float
     paper: float
-    paper_level: float
+    levels: float
+    steep: float
 
 
 def edges_of(windows: Windows, tolerance: float) -> Edges:
@@ -114,19 +114,35 @@ def edges_of(windows: Windows, tolerance: float) -> Edges:
     across = np.abs(windows[:, :-1, 1:] - windows[:, :-1, :-1])
     larger, smaller = np.maximum(down, across), np.minimum(down, across)
     strong = larger > _STRONG
-    even = float((larger <= tolerance).mean())
-    counts = np.bincount(windows.astype(np.int64).ravel().clip(0, 255), minlength=256)
-    near = np.convolve(counts, np.ones(2 * 8 + 1, np.int64), mode="same")
-    level = int(near.argmax())
-    return Edges(
-        even, float(strong.mean()), 1 - even - float(strong.mean()),
-        float((smaller[strong] <= tolerance).mean()) if strong.any() else 0.0, float(near[level] / counts.sum()),
-        level,
-    )  # fmt: skip
+    soft = float((larger > tolerance).mean()) - float(strong.mean())
+    tops = _frequent(windows, round(min(tolerance, 8)))
+    steep = float((_of_squares(np.maximum, windows) - _of_squares(np.minimum, windows) > 60).mean())
+    straight = float((smaller[strong] <= tolerance).mean()) if strong.any() else 0.0
+    return Edges(float(strong.mean()), soft, straight, tops[0], sum(tops), steep)
+
+
+def _of_squares(most: np.ufunc, windows: Windows) -> Windows:
+    """The greatest or least pixel of each square of 4."""
+    height, width = (length // 4 * 4 for length in windows.shape[1:])
+    rows = most.reduce([windows[:, at:height:4, :width] for at in range(4)])
+    result: Windows = most.reduce([rows[:, :, at::4] for at in range(4)])
+    return result
+
+
+def _frequent(windows: Windows, reach: int) -> list[float]:
+    """The shares of pixels at the three most frequent levels, and as far around each."""
+    counts = np.bincount(windows.astype(np.int64).ravel().clip(0, 255), minlength=256).astype(np.float64)
+    total, shares = counts.sum(), []
+    for _ in range(3):
+        near = np.convolve(counts, np.ones(2 * reach + 1), mode="same")
+        level = int(near.argmax())
+        shares.append(float(near[level] / total))
+        counts[max(0, level - reach) : level + reach + 1] = 0
+    return shares
 
 
 def kind_of(windows: Windows, noise: float, fineness: float, jpeg_quality: int | None) -> Kind:
-    """What a picture shows, by how its pixels differ from the next ones.
+    """What a picture shows, by how its pixels differ from the next ones, and how few levels it has.
 
     Args:
         noise, fineness: `noise_of` and `fineness_of` it.
@@ -134,9 +150,10 @@ def kind_of(windows: Windows, noise: float, fineness: float, jpeg_quality: int |
     """
     coarse = 0.0 if jpeg_quality is None else 2 + (100 - jpeg_quality) / 12
     edges = edges_of(windows, max(2.0, 2.5 * noise, coarse))
-    least = _DRAWN_STRONG + max(0.0, fineness - _DRAWN_FINE)
-    if edges.strong <= least * edges.soft or edges.even <= _DRAWN_EVEN:
+    contrast = math.log((edges.strong + 0.003) / (edges.soft + 0.003))
+    signs = (contrast, edges.levels, max(0.0, fineness - _DRAWN_FINE), 1.0)
+    if sum(weight * sign for weight, sign in zip(_DRAWN, signs, strict=True)) <= 0:
         return "photograph"
-    if edges.paper > _TEXT_PAPER and edges.paper_level > _TEXT_LEVEL and edges.strong > _TEXT_STRONG:
+    if edges.paper > _TEXT_PAPER and edges.strong > _TEXT_STRONG and edges.steep > _TEXT_STEEP:
         return "text"
-    return "screen" if edges.straight > _SCREEN_STRAIGHT else "drawing"
+    return "screen" if edges.straight > _SCREEN_STRAIGHT and edges.steep < _SCREEN_STEEP else "drawing"
