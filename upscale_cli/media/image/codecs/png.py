@@ -38,7 +38,7 @@ from upscale_cli.media.image.metadata import PhotoInfo, upright_metadata
 from upscale_cli.media.image.source import Picture, Source, calm_pillow, decoding, stream_of
 from upscale_cli.messages import option
 
-_BAND_BYTES = 2**20
+BAND_BYTES = 2**20
 """Of a band: small, for a look at a picture takes only some rows from the top; more would not be faster."""
 
 _CHANNELS = {GRAY: 1, RGB: 3, PALETTE: 1, GRAY_ALPHA: 2, RGB_ALPHA: 4}
@@ -101,7 +101,7 @@ def _row_reader(source: Source, chunks: Chunks, transfer: Transfer) -> RowReader
     dtype = np.uint16 if header.depth == 16 else np.uint8
     return RowReader(
         header.height, header.width, _layout(chunks), np.dtype(dtype), transfer,
-        lambda start: _bands(source, chunks, start), held=3 * _BAND_BYTES + sum(map(len, chunks.rows)),
+        lambda start: _bands(source, chunks, start), held=3 * BAND_BYTES + sum(map(len, chunks.rows)),
     )  # fmt: skip
 
 
@@ -113,7 +113,7 @@ def _bands(source: Source, chunks: Chunks, start: int) -> Iterator[NDArray[Any]]
     """
     header = chunks.header
     length = _row_lengths(header)[0]
-    step = max(1, _BAND_BYTES // length)
+    step = max(1, BAND_BYTES // length)
     inflater = _Inflater(chunks.rows)
     above = b""
     for top in range(0, header.height, step):
