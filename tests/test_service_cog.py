@@ -4,8 +4,11 @@ Recorded from it with a predictor of one input and one output; `id`, times and d
 """
 
 import base64
+import contextlib
+import http.client
 import http.server
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +19,7 @@ from fastapi.testclient import TestClient
 
 from tests.serving import client, environment, pictures, problem, service
 from upscale_cli.errors import InputError
+from upscale_cli.service import webhooks
 from upscale_cli.service.outbound import fetch, is_public, send
 
 __all__ = ["client", "environment", "pictures", "service"]
@@ -158,6 +162,38 @@ def test_webhooks_tell_how_it_goes(client: TestClient, image: str, elsewhere: El
     made = client.post("/predictions", json=failing).json()
     assert (made["status"], "output" in made) == ("failed", False)
     assert elsewhere.hooks("/failed")[-1]["error"] == made["error"]
+
+
+def test_a_host_that_does_not_answer_holds_up_nobody_but_itself(
+    client: TestClient, image: str, elsewhere: Elsewhere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhooks, "SEND_SECONDS", 1000.0)
+    with socket.create_server(("127.0.0.1", 0)) as mute:  # takes connections, and says nothing
+        for number in range(webhooks.AT_ONCE + 1):
+            hooked = {**input_of(image), "webhook": f"http://127.0.0.1:{mute.getsockname()[1]}/"}
+            assert client.put(f"/predictions/mute{number}", json=hooked).json()["status"] == "succeeded"
+        hooked = {**input_of(image), "webhook": f"{elsewhere.url}/behind"}
+        client.put("/predictions/behind", json=hooked)
+        assert elsewhere.hooks("/behind")[-1]["status"] == "succeeded"
+
+
+def test_a_server_that_drips_its_answer_is_given_up() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as there:
+        is_over = threading.Event()
+
+        def drip() -> None:
+            connection, _ = there.accept()
+            with connection, contextlib.suppress(OSError):
+                connection.sendall(b"HTTP/1.1 200 ")
+                while not is_over.wait(0.02):
+                    connection.sendall(b"a")
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        with pytest.raises((OSError, http.client.HTTPException)):
+            send(f"http://127.0.0.1:{there.getsockname()[1]}/", b"{}", ("127.0.0.1",), seconds=0.2)
+        is_over.set()
+        thread.join()
 
 
 # By address

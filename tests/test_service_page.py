@@ -206,6 +206,44 @@ def test_a_part_is_previewed_where_it_is_asked_for(visit: Visit) -> None:
     assert page.get_by_label("Model", exact=True).input_value() == "lanczos"
 
 
+def test_after_a_reload_the_service_has_the_small_pictures(visit: Visit) -> None:
+    page = visit()
+    drop(page, "again.png", png(60, 90))
+    page.get_by_label("Model", exact=True).select_option("bicubic")
+    page.locator("#start").click()
+    row(page, "again.png", "done")
+    page.reload()
+    image = row(page, "again.png", "done").locator(".thumb img")
+    image.wait_for()
+    page.wait_for_function("one => one.naturalWidth === 90 && one.naturalHeight === 60", arg=image.element_handle())
+
+
+def test_a_large_file_goes_on_where_its_connection_broke(visit: Visit, tmp_path: Path) -> None:
+    page, path = visit(may_log="ERR_|Failed to load"), tmp_path / "large.png"
+    path.write_bytes(png(24, 32) + np.random.default_rng(1).bytes(17 * 2**20))
+    offsets: list[str] = []
+
+    def meddle(route: Any) -> None:
+        offsets.append(route.request.headers["upload-offset"])
+        if len(offsets) == 2:
+            route.abort("connectionreset")
+        else:
+            route.continue_()
+
+    page.route("**/api/uploads/*", lambda route: meddle(route) if route.request.method == "PATCH" else route.continue_())
+    page.locator("#files").set_input_files(path)
+    page.get_by_label("Model", exact=True).select_option("bicubic")
+    page.locator("#start").click()
+    done = row(page, "large.png", "done")
+    sizes = [int(offset) for offset in offsets]
+    assert sizes == sorted(sizes)
+    assert sizes[1] == sizes[2] > 0  # the piece that broke off, and no other, is sent again
+    job = done.locator("a.download").get_attribute("href")
+    sent = page.request.get(page.url.rstrip("/") + job.replace("result", "input"))
+    assert sent.body() == path.read_bytes()
+    assert page.evaluate("Object.keys(localStorage).filter(name => name.startsWith('upscale-upload')).length") == 0
+
+
 def test_what_cannot_be_done_is_one_clear_line(visit: Visit) -> None:
     page = visit(may_log="415")
     drop(page, "notes.txt", b"no picture")

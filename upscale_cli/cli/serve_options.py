@@ -12,11 +12,13 @@ from upscale_cli.cli.options import Device, Engine
 ADDRESS: Final = "Address"
 ACCESS: Final = "What clients may do"
 LIMITS: Final = "Limits"
+WATCHED: Final = "Watched folders"
 WORK: Final = "Work"
 
 _in_address = partial(typer.Option, rich_help_panel=ADDRESS)
 _in_access = partial(typer.Option, rich_help_panel=ACCESS)
 _in_limits = partial(typer.Option, rich_help_panel=LIMITS)
+_in_watched = partial(typer.Option, rich_help_panel=WATCHED)
 _in_work = partial(typer.Option, rich_help_panel=WORK)
 
 
@@ -62,6 +64,33 @@ class AccessGroup:
             help="Inputs may be fetched from it, and webhooks sent there; *: any public one.",
         ),
     ] = None  # fmt: skip
+
+
+@dataclass(kw_only=True)
+class WatchGroup:
+    """What is done without being asked for."""
+
+    watch_folder: Annotated[
+        list[Path] | None,
+        _in_watched(
+            "--watch-folder", metavar="FOLDER", show_default=False,
+            help="What is in it, and what comes, is upscaled, as by `upscale FOLDER -r --watch`. Repeat for several.",
+        ),
+    ] = None  # fmt: skip
+    watch_output: Annotated[
+        Path | None,
+        _in_watched(
+            "--watch-output", metavar="FOLDER", show_default=False,
+            help="Where results go, by the same tree. Default: next to the inputs.",
+        ),
+    ] = None  # fmt: skip
+    watch_options: Annotated[
+        str,
+        _in_watched(
+            "--watch-options", metavar="JSON", show_default=False,
+            help="What is done, as options of a job: '{\"model\": \"espcn\", \"target\": {\"scale\": 2}}'.",
+        ),
+    ] = "{}"  # fmt: skip
 
 
 @dataclass(kw_only=True)

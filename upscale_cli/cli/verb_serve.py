@@ -5,14 +5,16 @@ from typing import Final
 
 from upscale_cli.cli.grouped import grouped
 from upscale_cli.cli.lines import put_error
-from upscale_cli.cli.serve_options import AccessGroup, AddressGroup, LimitsGroup, WorkGroup
+from upscale_cli.cli.serve_options import AccessGroup, AddressGroup, LimitsGroup, WatchGroup, WorkGroup
 from upscale_cli.errors import OptionError, printable
 
 NEEDED: Final = ("fastapi", "uvicorn", "python_multipart", "prometheus_client", "zipstream")
 
 
 @grouped
-def serve(*, address: AddressGroup, access: AccessGroup, work: WorkGroup, limits: LimitsGroup) -> None:
+def serve(
+    *, address: AddressGroup, access: AccessGroup, watched: WatchGroup, work: WorkGroup, limits: LimitsGroup
+) -> None:
     """Serve photos and clips over HTTP: a queue that survives anything, a page, an API.
 
     [bold]upscale serve[/bold], [bold]upscale serve --host 0.0.0.0 --allow-folder /media[/bold]
@@ -32,6 +34,9 @@ def serve(*, address: AddressGroup, access: AccessGroup, work: WorkGroup, limits
         allow_host=tuple(address.allow_host or ()),
         allow_folder=tuple(folder.absolute() for folder in access.allow_folder or ()),
         allow_url=tuple(access.allow_url or ()),
+        watch_folder=tuple(folder.absolute() for folder in watched.watch_folder or ()),
+        watch_output=None if watched.watch_output is None else watched.watch_output.absolute(),
+        watch_options=watched.watch_options,
         device=tuple(work.worker or (work.device,)),
         engine=work.engine,
         ray=work.ray,

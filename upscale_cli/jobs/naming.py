@@ -54,7 +54,7 @@ class Naming:
     def __post_init__(self) -> None:
         if self.format is not None:
             object.__setattr__(self, "format", ending_of(self.format))
-            _check_format(self.format)
+            check_format(self.format)
         if self.output is not None and "{" in self.output:
             check_template(self.output)
 
@@ -216,7 +216,7 @@ class Naming:
         return row
 
 
-def _check_format(format: str) -> None:
+def check_format(format: str) -> None:
     """Refuses what is neither a picture format nor the ending of a clip.
 
     Raises:
@@ -270,6 +270,15 @@ class Place:
     def target(self) -> Path | BinaryIO:
         """What `ImageWriter` takes."""
         return sys.stdout.buffer if self.path is None else self.path
+
+
+def literal(path: str) -> str:
+    """A path as a template that means nothing but it.
+
+    >>> literal("a{b}.png")
+    'a{{b}}.png'
+    """
+    return path.replace("{", "{{").replace("}", "}}")
 
 
 def is_folder_name(output: str) -> bool:

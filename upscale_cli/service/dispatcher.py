@@ -43,9 +43,6 @@ QUEUE_SECONDS: Final = 5.0
 RESTART_SECONDS: Final = 10.0
 """Until a worker is started again that was never ready."""
 
-AT_ONCE: Final = 64
-"""Jobs that are looked at when there is room for one."""
-
 LEAST_SECONDS: Final = 0.2
 """Between two reports of progress of one job."""
 
@@ -83,8 +80,9 @@ class Dispatcher:
             for job in self._store.in_state("running"):
                 if job.unwanted:
                     self._finish(job.id, "cancelled")
-                else:
-                    self._give_back(job)
+            self._store.forget_watched()
+            for job in self._store.in_state("running"):
+                self._give_back(job)
             devices = ("ray",) if self._settings.ray is not None else self._settings.device
             for number in range(len(devices)):
                 self._start_worker(number)
@@ -106,14 +104,35 @@ class Dispatcher:
         with self._lock:
             if self._closing.is_set():
                 return
-            for job in self._store.in_state("queued", limit=AT_ONCE + self._fetcher.count):
-                if self._fetcher.is_needed(job):
-                    continue
-                alone = job.kind == "clip" or job.begun > 0
-                worker = next((one for one in self._by_load() if one.takes(alone=alone)), None)
-                if worker is None:
-                    return
-                self._begin(job, worker, alone=alone)
+            while self._give_some():
+                pass
+
+    def _give_some(self) -> bool:
+        """Gives out as many jobs as there is room for; gives whether there may be more to do."""
+        room = sum(worker.left for worker in self._workers.values())
+        most = max(1, room) + self._fetcher.count
+        jobs, is_given = self._store.waiting(most), False
+        for job in jobs:
+            if self._fetcher.is_needed(job):
+                continue
+            alone = job.kind == "clip" or job.begun > 0
+            worker = next((one for one in self._by_load() if one.takes(alone=alone)), None)
+            if worker is None:
+                return False
+            self._begin(job, worker, alone=alone)
+            is_given = True
+        return is_given and len(jobs) == most
+
+    def again(self, id: str, *, where: tuple[State, ...], **changed: object) -> StoredJob | None:
+        """Has a job that has ended in one of these states wait again; None where it has not."""
+        job = self._store.update(
+            id, where=where, state="queued", started=None, ended=None, begun=0, deaths=0, unwanted=0, message="",
+            facts={}, **changed,
+        )  # fmt: skip
+        if job is not None:
+            self.tell(job)
+            self.wake()
+        return job
 
     def cancel(self, id: str) -> StoredJob | None:
         """Drops a job that waits or runs; gives it as it is then, None for one that has ended."""
@@ -224,11 +243,11 @@ class Dispatcher:
     # Jobs
 
     def _begin(self, job: StoredJob, worker: Worker, *, alone: bool) -> None:
-        settings = self._settings
+        settings, place = self._settings, job.place
         try:
             request = owned(
                 request_of(parsed(job.request)), engine=settings.engine, max_pixels=settings.max_pixels,
-                max_memory=settings.max_memory,
+                max_memory=settings.max_memory, overwrite=place is None or bool(job.extra["watched"]["overwrite"]),
             )  # fmt: skip
         except Exception as error:  # what was accepted by an earlier version, or a model that is gone
             self._finish(job.id, "failed", message=f"{job.name}: cannot be begun any more: {in_fields(str(error))}")
@@ -237,9 +256,9 @@ class Dispatcher:
         assert begun is not None
         self._watched[job.id] = Watched()
         source = self._folders.input(job.id, job.source)
-        worker.give(
-            Task(job.id, source, self._folders.output(job.id), request, settings.max_result_pixels), alone=alone
-        )
+        output = place or self._folders.output(job.id)
+        task = Task(job.id, source, output, request, settings.max_result_pixels, is_placed=place is not None)
+        worker.give(task, alone=alone)
         self.tell(begun)
 
     def _give_back(self, job: StoredJob, *, deaths: int = 0) -> None:
@@ -286,7 +305,7 @@ class Dispatcher:
             return
         message = self._named(in_fields(Message(ended.message)), job)
         if ended.how == "done":
-            result = self._folders.output(job.id) / ended.result
+            result = job.place or self._folders.output(job.id) / ended.result
             size = result.stat().st_size if ended.result and result.exists() else 0
             self._finish(
                 job.id, "done" if size else "failed", message=message if size else "the result is gone",
@@ -323,8 +342,8 @@ class Dispatcher:
         with self._lock:
             if job.state not in ENDED or not self._store.remove(job.id):
                 return False
-            if job.result:
-                forget(self._folders.output(job.id) / job.result)
+            if job.result and job.place is None:  # what lies in a library is the owner's
+                forget(job.result_in(self._folders))
             with contextlib.suppress(OSError):
                 self._folders.remove_job(job.id)
             self._hub.tell(Told(job.id, "removed", {"id": job.id}))
@@ -336,6 +355,7 @@ class Dispatcher:
     def _named(self, text: str, job: StoredJob) -> str:
         """A message in which files have the names that the client knows: where they lie here is nobody's business."""
         source = self._folders.input(job.id, job.source)
+        text = text if job.place is None else text.replace(str(job.place), job.place.name)
         return (
             text.replace(str(source), job.name)
             .replace(f"{self._folders.job(job.id)}", "")

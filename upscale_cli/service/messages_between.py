@@ -1,4 +1,4 @@
-"""What a service and its workers say to each other; all of it can be pickled."""
+"""What a service says to its workers and its watcher, and they to it; all of it can be pickled."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +30,8 @@ class Task:
     """A job, for a worker.
 
     Attributes:
-        source: the input; `output`: the folder for its result.
+        source: the input.
+        output: the folder for its result; with `is_placed` the very file.
         max_result_pixels: of a frame of the result.
     """
 
@@ -39,6 +40,7 @@ class Task:
     output: Path
     request: JobRequest
     max_result_pixels: int
+    is_placed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,3 +92,77 @@ class Ended:
 
 ToWorker = Task | Cancel | Stop
 FromWorker = Ready | Happened | Ended
+
+
+@dataclass(frozen=True, slots=True)
+class WatcherSetup:
+    """What the watcher watches.
+
+    Attributes:
+        lock: a file that it holds as long as it lives.
+        folders: with all that are in them; `output`: where results go, None: next to the inputs.
+        request: what is done with each file.
+        device: what the workers compute on: it decides about the model where none is named.
+        at_once: files that are in the queue at a time.
+    """
+
+    lock: Path
+    folders: tuple[Path, ...]
+    output: Path | None
+    request: JobRequest
+    device: str
+    at_once: int
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file that is to be done.
+
+    Attributes:
+        number: by which it is called when it is settled.
+        output: where the result goes.
+        overwrite: whether it takes the place of what is there, which is ours.
+    """
+
+    number: int
+    source: Path
+    output: Path
+    overwrite: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Why a file comes to nothing, before it is a job or after; marked, as `messages.Message` has it."""
+
+    source: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Coming:
+    """How many files have been found, and are not done."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """Something that the owner should know; marked."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of a file that was found.
+
+    Attributes:
+        message: of the job.
+    """
+
+    number: int
+    state: Literal["done", "failed", "skipped", "cancelled"]
+    message: str
+
+
+FromWatcher = Found | Refused | Coming | Noted

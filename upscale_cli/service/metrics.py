@@ -42,6 +42,8 @@ class _Figures:
         for worker in service.workers():
             workers.add_metric((str(worker["number"]), str(worker["device"])), float(str(worker["jobs"])))
         yield workers
+        coming = service.watching.coming
+        yield GaugeMetricFamily("upscale_watched_files", "Found in watched folders, and not done yet.", value=coming)
         yield GaugeMetricFamily("upscale_event_streams", "Open streams of events.", value=service.hub.listeners)
         yield GaugeMetricFamily("upscale_disk_free_bytes", "Free on the disk.", value=service.folders.free())
 

@@ -6,12 +6,14 @@ points elsewhere a moment later gains nothing. "*" allows public addresses only,
 and are looked at as such. No proxy is used.
 """
 
+import contextlib
 import http.client
 import ipaddress
 import socket
 import ssl
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, urljoin, urlsplit
@@ -25,6 +27,9 @@ PUBLIC: Final = "*"
 MOST_REDIRECTS: Final = 5
 
 IDLE_SECONDS: Final = 30.0
+
+ANSWER_SECONDS: Final = 60.0
+"""Within which an answer's headers have to be here: a server that sends one byte now and then would hold a thread."""
 
 BLOCK: Final = 2**18
 
@@ -82,18 +87,47 @@ def is_public(address: str) -> bool:
 class _Pinned(http.client.HTTPConnection):
     """A connection to the address that was looked at, under the name that was asked for."""
 
-    def __init__(self, host: str, port: int, address: str, *, tls: bool) -> None:
-        super().__init__(host, port, timeout=IDLE_SECONDS)
-        self._address, self._tls = address, tls
+    def __init__(self, host: str, port: int, address: str, *, tls: bool, patience: float) -> None:
+        super().__init__(host, port, timeout=patience)
+        self._address, self._tls, self._is_broken = address, tls, False
 
     def connect(self) -> None:
         self.sock = socket.create_connection((self._address, self.port), self.timeout)
         if self._tls:
-            self.sock = ssl.create_default_context().wrap_socket(self.sock, server_hostname=self.host)
+            context = ssl.create_default_context()
+            tls = context.wrap_socket(self.sock, server_hostname=self.host, do_handshake_on_connect=False)
+            self.sock = tls  # before the handshake, which `answered` may have to end
+            tls.do_handshake()
+
+    @contextlib.contextmanager
+    def answered(self, seconds: float) -> Iterator[None]:
+        """Within it, what is not through after so many seconds breaks off.
+
+        Raises:
+            TimeoutError: so it did, whatever has been read until then.
+        """
+        timer = threading.Timer(seconds, self._break_off)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+        if self._is_broken:
+            raise TimeoutError(f"no answer within {seconds:.0f} seconds")
+
+    def _break_off(self) -> None:
+        self._is_broken = True
+        with contextlib.suppress(OSError, AttributeError):  # it may not be connected yet, which has a limit of its own
+            self.sock.shutdown(socket.SHUT_RDWR)
 
 
-def _opened(parts: SplitResult, allowed: Sequence[str], resolve: Resolve) -> _Pinned:
-    """A connection for an address that `check_address` let through."""
+def _opened(parts: SplitResult, allowed: Sequence[str], resolve: Resolve, patience: float = IDLE_SECONDS) -> _Pinned:
+    """A connection for an address that `check_address` let through.
+
+    Args:
+        patience: seconds that the other side may be silent.
+    """
     host, port = str(parts.hostname).lower(), parts.port or PORTS[parts.scheme]
     try:
         addresses = resolve(host, port)
@@ -102,7 +136,7 @@ def _opened(parts: SplitResult, allowed: Sequence[str], resolve: Resolve) -> _Pi
     is_named = host in allowed or f"{host}:{port}" in allowed
     if not addresses or not (is_named or all(is_public(address) for address in addresses)):
         raise InputError(f"{printable(host)}: lies in a private network, and such hosts are allowed by name only.")
-    return _Pinned(host, port, addresses[0], tls=parts.scheme == "https")
+    return _Pinned(host, port, addresses[0], tls=parts.scheme == "https", patience=patience)
 
 
 def _target(parts: SplitResult) -> str:
@@ -133,8 +167,11 @@ def fetch(
         parts = check_address(url, allowed)
         connection = _opened(parts, allowed, resolve)
         try:
-            connection.request("GET", _target(parts), headers={"User-Agent": AGENT, "Accept-Encoding": "identity"})
-            with connection.getresponse() as response:
+            with connection.answered(ANSWER_SECONDS):
+                headers = {"User-Agent": AGENT, "Accept-Encoding": "identity"}
+                connection.request("GET", _target(parts), headers=headers)
+                response = connection.getresponse()
+            with response:
                 if response.status in (301, 302, 303, 307, 308):
                     url = urljoin(url, response.getheader("Location", ""))
                     continue
@@ -169,19 +206,30 @@ def _save(response: http.client.HTTPResponse, url: str, path: Path, most: int, i
 
 
 def send(
-    url: str, body: bytes, allowed: Sequence[str], headers: Mapping[str, str] | None = None, resolve: Resolve = resolved
+    url: str,
+    body: bytes,
+    allowed: Sequence[str],
+    headers: Mapping[str, str] | None = None,
+    resolve: Resolve = resolved,
+    *,
+    seconds: float = IDLE_SECONDS,
 ) -> int:
     """Sends JSON; gives the status of the answer. Redirects are not followed.
+
+    Args:
+        seconds: that it may take, twice at most.
 
     Raises:
         InputError: it may not be sent there. OSError, http.client.HTTPException: it could not be.
     """
     parts = check_address(url, allowed)
-    connection = _opened(parts, allowed, resolve)
+    connection = _opened(parts, allowed, resolve, seconds)
     try:
         fields = {"User-Agent": AGENT, "Content-Type": "application/json", **(headers or {})}
-        connection.request("POST", _target(parts), body, fields)
-        with connection.getresponse() as response:
-            return response.status
+        with connection.answered(seconds):
+            connection.request("POST", _target(parts), body, fields)
+            with connection.getresponse() as response:
+                status = response.status
+        return status
     finally:
         connection.close()

@@ -16,6 +16,7 @@ from upscale_cli.errors import OptionError, UnknownModelError
 from upscale_cli.inference.options import UpscalerOptions
 from upscale_cli.inference.sizing import Target
 from upscale_cli.jobs.job import PhotoOptions
+from upscale_cli.jobs.naming import check_format
 from upscale_cli.jobs.video_facts import ClipOptions
 from upscale_cli.media.video.encoding import EncodeOptions
 from upscale_cli.media.video.reader_arguments import DecodeOptions
@@ -163,6 +164,8 @@ def request_of(body: JobBody) -> JobRequest:
     size = given.get("target")
     if body.model is not None:
         check_model(body.model)
+    if body.format is not None:
+        check_format(body.format)
     return JobRequest(
         model=body.model,
         target=None if size is None else Target(**size),
@@ -189,8 +192,14 @@ def check_model(name: str) -> None:
         )
 
 
-def owned(request: JobRequest, *, engine: str, max_pixels: int, max_memory: int | None) -> JobRequest:
-    """With what the owner decides about, and what holds for every job of a service."""
+def owned(
+    request: JobRequest, *, engine: str, max_pixels: int, max_memory: int | None, overwrite: bool = True
+) -> JobRequest:
+    """With what the owner decides about, and what holds for every job of a service.
+
+    Args:
+        overwrite: the result takes the place of what is there.
+    """
     decode = replace(request.clip.decode, max_pixels=max_pixels)
     is_resumable = (
         request.clip.preview is None and request.clip.realtime != "strict" and request.clip.video_stream != "all"
@@ -198,8 +207,8 @@ def owned(request: JobRequest, *, engine: str, max_pixels: int, max_memory: int 
     return replace(
         request,
         net=replace(request.net, engine=engine),
-        photo=replace(request.photo, max_pixels=max_pixels, max_memory=max_memory, overwrite=True, resume=True),
-        clip=replace(request.clip, decode=decode, max_pixels=max_pixels, overwrite=True, resume=is_resumable),
+        photo=replace(request.photo, max_pixels=max_pixels, max_memory=max_memory, overwrite=overwrite, resume=True),
+        clip=replace(request.clip, decode=decode, max_pixels=max_pixels, overwrite=overwrite, resume=is_resumable),
     )
 
 

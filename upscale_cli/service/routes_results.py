@@ -6,11 +6,12 @@ from dataclasses import asdict
 from pathlib import PurePath
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 from fastapi.responses import HTMLResponse, StreamingResponse
 from zipstream import ZipStream
 
 from upscale_cli.compare.page import Linked, linked_page
+from upscale_cli.errors import UpscaleError
 from upscale_cli.service.download import Download
 from upscale_cli.service.here import Here, JobId
 from upscale_cli.service.problem import Problem
@@ -19,7 +20,7 @@ from upscale_cli.service.routes_jobs import DOWNLOAD
 from upscale_cli.service.service import Service
 from upscale_cli.service.store import StoredJob
 from upscale_cli.service.viewer import Eyes, Viewer
-from upscale_cli.service.viewer_process import Shown, shown
+from upscale_cli.service.viewer_process import Shown, shown, small
 from upscale_cli.service.views import result_name
 
 router: Final = APIRouter(prefix="/api", tags=["page"])
@@ -70,6 +71,27 @@ def picture(id: JobId, side: Side, service: Here, viewer: Eyes) -> Download:
     return Download(service.folders.job(job.id) / SHOWN / there.name, headers=DOWNLOAD)
 
 
+@router.get("/jobs/{id}/thumbnail", response_class=Download, responses={
+    **_PICTURE, 204: {"description": "There is none: the input is gone, is a comic, or cannot be shown."},
+    **problems(404, 410, 416, 422, 503, 507),
+})  # fmt: skip
+def thumbnail(id: JobId, service: Here, viewer: Eyes) -> Response:
+    """The input as a small picture; of a clip, its first frame."""
+    job = service.job(id)
+    folder = service.folders.job(job.id) / SHOWN
+    made = next(iter(folder.glob("small.???")), None)
+    path = service.folders.input(job.id, job.source)
+    try:
+        if made is None and job.kind != "book" and path.is_file():
+            service.check_space()
+            made = folder / viewer.ask(small, path, folder)
+    except UpscaleError:
+        pass
+    if made is None:
+        return Response(status_code=204)
+    return Download(made, headers={**DOWNLOAD, "Cache-Control": "private, max-age=86400"})
+
+
 def _shown(service: Service, viewer: Viewer, job: StoredJob, side: Side) -> Shown:
     """The picture, made where it was not yet.
 
@@ -95,13 +117,19 @@ def _shown(service: Service, viewer: Viewer, job: StoredJob, side: Side) -> Show
 def archive(
     service: Here,
     ids: Annotated[
-        list[str] | None, Query(alias="id", max_length=500, description="Of jobs that are done; none: of all.")
+        list[str] | None,
+        Query(
+            alias="id",
+            max_length=500,
+            description="Of jobs that are done; none: of all but those of watched folders.",
+        ),
     ] = None,
 ) -> StreamingResponse:
     """Results as one zip file, stored as they are, sent while it is made."""
     wanted = None if ids is None else set(ids)
-    jobs = [job for job in service.store.in_state("done") if wanted is None or job.id in wanted]
-    places = [(job, path) for job in jobs if (path := service.folders.output(job.id) / job.result).is_file()]
+    done = service.store.in_state("done")
+    jobs = [job for job in done if (job.place is None if wanted is None else job.id in wanted)]
+    places = [(job, path) for job in jobs if (path := job.result_in(service.folders)).is_file()]
     if not places:
         raise Problem(404, "no result is there to be sent.")
     made = ZipStream(sized=True)

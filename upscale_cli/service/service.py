@@ -27,6 +27,7 @@ from upscale_cli.service.resumable import Uploads
 from upscale_cli.service.settings import ServiceSettings
 from upscale_cli.service.store import ENDED, Store, StoredJob
 from upscale_cli.service.views import JobView, view
+from upscale_cli.service.watching import Watching, watched_body
 
 log: Final = logging.getLogger("upscale_cli.service")
 
@@ -42,9 +43,11 @@ class Service:
 
     Raises:
         OutputError: the folder cannot be used, or another service uses it.
+        OptionError: what is to be done in watched folders makes no sense.
     """
 
     def __init__(self, settings: ServiceSettings) -> None:
+        watched = watched_body(settings)
         self.settings, self.folders, self.hub = settings, Folders(settings.data.absolute()), Hub()
         try:
             self.folders.make()
@@ -66,6 +69,7 @@ class Service:
         self.arriving = set[object]()
         self._has_started = False
         self._dispatcher = Dispatcher(settings, self.folders, self.store, self.hub, self._ended)
+        self.watching = Watching(watched, settings, self.folders, self.store, self.hub, self._dispatcher)
 
     def start(self) -> None:
         """Waits for what is left of a service that was killed, clears up after it, and begins to work."""
@@ -75,6 +79,7 @@ class Service:
         self._wait_for_workers()
         self._sweep()
         self._dispatcher.start()
+        self.watching.start()
         tidying = threading.Thread(target=self._tidy_always, name="tidying", daemon=True)
         tidying.start()
         log.info("service started", extra={"jobs": self.store.counts(), "data": str(self.folders.data)})
@@ -83,6 +88,7 @@ class Service:
         """Ends the workers: jobs in progress wait in the queue, and go on with the next service."""
         self._is_closing.set()
         self.hub.close()
+        self.watching.close()
         self._dispatcher.close()
 
     def close(self) -> None:
@@ -186,14 +192,9 @@ class Service:
             Problem: it has not ended, or has a result.
         """
         job = self.job(id)
-        again = self.store.update(
-            id, where=("failed", "cancelled", "skipped"), state="queued", started=None, ended=None, begun=0, deaths=0,
-            unwanted=0, message="", facts={},
-        )  # fmt: skip
+        again = self._dispatcher.again(id, where=("failed", "cancelled", "skipped"))
         if again is None:
             raise Problem(409, f"the job is {job.state}, and only one that has failed or was cancelled goes again.")
-        self._dispatcher.tell(again)
-        self._dispatcher.wake()
         return again
 
     def remove(self, id: str) -> None:
@@ -212,7 +213,7 @@ class Service:
         Raises:
             Problem: there is none (yet).
         """
-        path = self.folders.output(job.id) / job.result
+        path = job.result_in(self.folders)
         if job.state != "done":
             raise Problem(409, f"the job is {job.state}, and has no result.")
         if not path.is_file():
@@ -321,7 +322,7 @@ class Service:
         ended = sorted(self.store.in_state(*ENDED), key=lambda job: job.ended or 0.0, reverse=True)
         taken, oldest = 0, time.time() - self.settings.keep_days * 86400
         for job in ended:
-            taken += job.result_bytes + (0 if job.source else job.input_bytes)
+            taken += (0 if job.place else job.result_bytes) + (0 if job.source else job.input_bytes)
             if (job.ended or 0.0) < oldest or taken > self.settings.keep_size:
                 log.info("job removed by age or size", extra={"job": job.id})
                 self._dispatcher.remove(job)

@@ -28,6 +28,9 @@ class ServiceSettings:
         token: what clients have to know; None: nothing on loopback, else one that is made and kept in `data`.
         allow_host: further names that clients may call the service by, such as that of a reverse proxy.
         allow_folder: folders whose files clients may name as inputs.
+        watch_folder: folders whose files are done as they come, with all folders in them.
+        watch_output: the folder that mirrors them; None: results lie next to the inputs.
+        watch_options: what is done with them, as JSON of a job.
         allow_url: hosts that inputs, and webhooks, may lie at; "*" stands for any public one.
         device: one worker each, as `UpscalerOptions.device`.
         engine: as `UpscalerOptions.engine`.
@@ -51,6 +54,9 @@ class ServiceSettings:
     allow_host: tuple[str, ...] = ()
     allow_folder: tuple[Path, ...] = ()
     allow_url: tuple[str, ...] = ()
+    watch_folder: tuple[Path, ...] = ()
+    watch_output: Path | None = None
+    watch_options: str = "{}"
     device: tuple[str, ...] = ("auto",)
     engine: str = "auto"
     ray: str | None = None
@@ -87,8 +93,25 @@ class ServiceSettings:
         for folder in self.allow_folder:
             if not os.path.isdir(folder):
                 raise OptionError(f"{option('allow_folder', folder)} is no folder. Name one that is there.")
+        self._check_watched()
         if not self.device:
             raise OptionError(f"{option('device')} names none. Choose auto, cpu, cuda, or several.")
+
+    def _check_watched(self) -> None:
+        given = (("watch_output", self.watch_output is not None), ("watch_options", self.watch_options != "{}"))
+        for name, is_given in given:
+            if is_given and not self.watch_folder:
+                raise OptionError(f"{option(name)} is for {option('watch_folder')}, and there is none. Name one.")
+        if self.watch_output is not None and "{" in str(self.watch_output):
+            raise OptionError(f"{option('watch_output', self.watch_output)} takes a folder, and no template.")
+        for folder in self.watch_folder:
+            if not os.path.isdir(folder):
+                raise OptionError(f"{option('watch_folder', folder)} is no folder. Name one that is there.")
+            if Path(os.path.realpath(self.data)).is_relative_to(os.path.realpath(folder)):
+                raise OptionError(
+                    f"{option('watch_folder', folder)} has the service's own files in it ({self.data}). "
+                    f"Choose another {option('data')}."
+                )
 
     @property
     def is_loopback(self) -> bool:

@@ -13,11 +13,14 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from upscale_cli.service.folders import Kind
+from upscale_cli.service.folders import Folders, Kind
 
 State = Literal["queued", "running", "done", "failed", "cancelled", "skipped"]
 
 ENDED: Final[tuple[State, ...]] = ("done", "failed", "cancelled", "skipped")
+
+WATCHED: Final = "watch:"
+"""Before the key of a job of a watched folder; those of clients go before them."""
 
 VERSION: Final = 1
 """Of the tables."""
@@ -100,6 +103,15 @@ class StoredJob:
     key: str | None
     extra: Mapping[str, Any]
 
+    @property
+    def place(self) -> Path | None:
+        """The very file that the result of a watched folder's job becomes; None: it lies in the job's own folder."""
+        return Path(self.extra["watched"]["output"]) if "watched" in self.extra else None
+
+    def result_in(self, folders: Folders) -> Path:
+        """Where the result lies, once there is one."""
+        return self.place or folders.output(self.id) / self.result
+
 
 @dataclass(frozen=True, slots=True)
 class StoredEvent:
@@ -172,18 +184,39 @@ class Store:
         key: str | None = None,
         extra: Mapping[str, Any] | None = None,
         most: int,
+        state: State = "queued",
+        message: str = "",
     ) -> StoredJob | None:
-        """Accepts a job; None where `most` of them wait or run already. One with the key of another is that one."""
+        """Accepts a job; None where `most` of them wait or run already. One with the key of another is that one.
+
+        Args:
+            state: "failed" for what is to be listed only, and `message` why.
+        """
         with self._writing() as db:
             if key is not None and (there := self._rows("SELECT * FROM jobs WHERE key=?", key)):
                 return there[0]
             (waiting,) = db.execute("SELECT count(*) FROM jobs WHERE state IN ('queued', 'running')").fetchone()
-            if waiting >= most:
+            if waiting >= most and state not in ENDED:
                 return None
+            now = time.time()
             db.execute(
-                "INSERT INTO jobs (id, name, kind, state, request, source, input_bytes, created, key, extra) "
-                "VALUES (?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?)",
-                (id, name, kind, request, source, input_bytes, time.time(), key, json.dumps(extra or {})),
+                "INSERT INTO jobs "
+                "(id, name, kind, state, request, source, input_bytes, created, ended, message, key, extra) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    id,
+                    name,
+                    kind,
+                    state,
+                    request,
+                    source,
+                    input_bytes,
+                    now,
+                    now if state in ENDED else None,
+                    message,
+                    key,
+                    json.dumps(extra or {}),
+                ),
             )
             return self._rows("SELECT * FROM jobs WHERE id=?", id)[0]
 
@@ -207,6 +240,18 @@ class Store:
         return self._rows(
             f"SELECT * FROM jobs WHERE {where[0]}{chosen} ORDER BY number DESC LIMIT ?", *values, *states, limit
         )
+
+    def waiting(self, limit: int) -> list[StoredJob]:
+        """The next jobs: those of clients as they came, then those of watched folders."""
+        return self._rows(
+            f"SELECT * FROM jobs WHERE state='queued' ORDER BY coalesce(key GLOB '{WATCHED}*', 0), number LIMIT ?",
+            limit,
+        )
+
+    def forget_watched(self) -> None:
+        """Forgets the jobs of watched folders that have not ended: their files are found again."""
+        with self._writing() as db:
+            db.execute(f"DELETE FROM jobs WHERE state IN ('queued', 'running') AND key GLOB '{WATCHED}*'")
 
     def in_state(self, *states: State, limit: int = -1) -> list[StoredJob]:
         """Those in one of the states, the oldest first; at most so many, -1 for all."""

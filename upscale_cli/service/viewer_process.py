@@ -131,6 +131,27 @@ def shown(source: Path, *, is_clip: bool, stem: str, folder: Path) -> Shown:
     return facts
 
 
+SMALL_SIDE: Final = 256
+"""Of a thumbnail: it is shown with 56 pixels a side, on screens of several pixels each."""
+
+
+def small(source: Path, folder: Path) -> str:
+    """Writes a thumbnail of a picture, or of the first frame of a clip; gives its name in the folder.
+
+    Raises:
+        UpscaleError: it cannot be read.
+    """
+    from upscale_cli.compare.thumbnail import thumbnail
+
+    made = thumbnail(source, SMALL_SIDE)
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"small.{ENDINGS[made.mime]}"
+    new = folder / f"{name}.new"
+    new.write_bytes(made.data)
+    new.replace(folder / name)
+    return name
+
+
 def known(folder: Path, stem: str) -> Shown | None:
     """What `shown` has written there; None where it has not."""
     try:

@@ -65,7 +65,7 @@ def result_name(job: StoredJob) -> str:
     """What a result is called: the client's name of the input, and what the command line adds to it."""
     if not job.result:
         return ""
-    if not job.result.startswith(INPUT_STEM):
+    if job.place is not None or not job.result.startswith(INPUT_STEM):
         return job.result
     return f"{PurePath(job.name).stem}{job.result.removeprefix(INPUT_STEM)}"
 

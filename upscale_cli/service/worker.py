@@ -68,8 +68,14 @@ class Worker:
 
     def takes(self, *, alone: bool) -> bool:
         """Whether it can take a further job now."""
-        is_idle, most = not self.in_progress, self.room + AHEAD
-        return self.room > 0 and (is_idle or (not alone and not self.is_closed and len(self.in_progress) < most))
+        return self.room > 0 and (not self.in_progress or (not alone and self.left > 0))
+
+    @property
+    def left(self) -> int:
+        """How many further jobs it can take now, at most."""
+        if not self.in_progress:
+            return self.room + AHEAD if self.room else 0
+        return 0 if self.is_closed else max(0, self.room + AHEAD - len(self.in_progress))
 
     def give(self, task: Task, *, alone: bool) -> None:
         self._count += 1

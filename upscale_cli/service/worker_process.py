@@ -45,14 +45,14 @@ MOST_WARM: Final = 4
 
 def work(connection: Connection, setup: WorkerSetup) -> None:
     """The life of a worker process."""
-    _stand_alone()
+    stand_alone()
     from filelock import FileLock
 
     with FileLock(setup.lock, timeout=60):
         _Worker(connection, setup).run()
 
 
-def _stand_alone() -> None:
+def stand_alone() -> None:
     """Ctrl-C in the service's terminal is the service's; and threads that wait are polite (see `cli`)."""
     import signal
 
@@ -113,7 +113,7 @@ class _Worker:
                         self._is_stopping = True
                         self._tasks.put(None)
         except (EOFError, OSError):
-            _end_programs()
+            end_programs()
             os._exit(1)
 
     def _send(self, message: FromWorker) -> None:
@@ -191,22 +191,24 @@ class _Worker:
         from upscale_cli.files.atomic_file import remove_abandoned
         from upscale_cli.jobs.inputs import Input, is_clip_output
         from upscale_cli.jobs.job import sr_size
-        from upscale_cli.jobs.naming import Naming
+        from upscale_cli.jobs.naming import Naming, literal
         from upscale_cli.jobs.outputs import Outputs
         from upscale_cli.jobs.plan import Planner
         from upscale_cli.jobs.unused_options import given_for_clips
 
         request = task.request
-        task.output.mkdir(parents=True, exist_ok=True)
-        remove_abandoned(task.output)  # by a worker that was killed with the job
+        if not task.is_placed:
+            task.output.mkdir(parents=True, exist_ok=True)
+            remove_abandoned(task.output)  # by a worker that was killed with the job
         source = Input(str(task.source), as_clip=is_clip_output(None, request.format))
         net = replace(request.net, device=self._setup.device)
+        place = literal(f"{task.output}{'' if task.is_placed else os.sep}")
         planner = Planner(
-            Naming(f"{task.output}{os.sep}", request.format, request.target), request.photo, lambda: request.clip,
+            Naming(place, request.format, request.target), request.photo, lambda: request.clip,
             net, self._note, for_clips=given_for_clips(request.clip), upscalers=self._upscalers(net),
         )  # fmt: skip
         (wanted,) = planner.order([source], [request.model])
-        prepared = planner.prepare(planner.open(wanted), Outputs([source], overwrite=True))
+        prepared = planner.prepare(planner.open(wanted), Outputs([source], overwrite=request.photo.overwrite))
         width, height = sr_size(prepared.job)
         if width * height > task.max_result_pixels:
             raise OutputError(
@@ -239,7 +241,7 @@ def _facts(event: Event) -> dict[str, Any]:
     return {}
 
 
-def _end_programs() -> None:
+def end_programs() -> None:
     """Ends ffmpeg, if it is at work: its output is of no use to anyone."""
     import psutil
 

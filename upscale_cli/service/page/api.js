@@ -118,32 +118,6 @@ export async function json(path, options) {
   return response.status === 204 ? null : response.json();
 }
 
-// A file with its options, sent as a form. XMLHttpRequest tells how far it is, which fetch does not.
-export function upload(file, options, key, onPart) {
-  const request = new XMLHttpRequest();
-  const done = new Promise((resolve, reject) => {
-    request.open("POST", "/api/jobs");
-    request.setRequestHeader("Idempotency-Key", key);
-    request.responseType = "text";
-    request.upload.onprogress = (event) => event.lengthComputable && onPart(event.loaded / event.total);
-    request.onabort = () => reject(new Problem(0, ""));
-    request.onerror = () => reject(new Problem(0, `${file.name}: could not be sent. Look whether the service runs.`));
-    request.onload = () => {
-      let body = {};
-      try {
-        body = JSON.parse(request.responseText);
-      } catch { /* a proxy's own page */ }
-      if (request.status === 201) resolve(body);
-      else reject(new Problem(request.status, body.detail ?? `the service answers ${request.status}.`));
-    };
-    const form = new FormData();
-    form.append("options", JSON.stringify(options));
-    form.append("file", file, file.name);
-    request.send(form);
-  });
-  return { done, abort: () => request.abort() };
-}
-
 // Names a request, so that one that is sent twice is one job. (crypto.randomUUID needs HTTPS.)
 export function newKey() {
   return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");

@@ -1,8 +1,9 @@
 // Files that were dropped or chosen and wait for the button.
 
-import { attempt, byId, newKey, upload, login, tell } from "./api.js";
+import { attempt, byId, login, newKey, tell } from "./api.js";
 import { isValid, optionsFor } from "./settings.js";
 import { open as openPreview } from "./preview.js";
+import { send as sendFile } from "./send.js";
 import { isClip, showThumbnail, thumbnailOf } from "./thumbnails.js";
 import { bytes, icon } from "./words.js";
 import { addUpload } from "./jobs.js";
@@ -71,14 +72,14 @@ async function dropped(transfer) {
 
 async function send(row, file, options) {
   const key = newKey();
-  let part = upload(file, options, key, (done) => row.sent(done));
+  let part = sendFile(file, options, key, (done) => row.sent(done));
   row.onAbort(() => part.abort());
   try {
     row.become(await part.done);
   } catch (problem) {
     if (problem.status === 401) {
       await login();
-      part = upload(file, options, key, (done) => row.sent(done));
+      part = sendFile(file, options, key, (done) => row.sent(done));
       return attempt(async () => row.become(await part.done)).finally(() => row.end());
     }
     row.end();

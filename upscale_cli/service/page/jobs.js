@@ -2,7 +2,7 @@
 
 import { announce, ask, attempt, byId, json } from "./api.js";
 import { open as openCompare } from "./compare.js";
-import { showThumbnail } from "./thumbnails.js";
+import { showThumbnail, wantThumbnail } from "./thumbnails.js";
 import { bytes, duration, icon, time } from "./words.js";
 
 const ENDED = ["done", "failed", "cancelled", "skipped"];
@@ -148,7 +148,9 @@ function put(job, element = null) {
     listen(row);
   }
   row.job = job;
-  if (thumbnails.has(job.id)) showThumbnail(row.element.querySelector(".thumb"), thumbnails.get(job.id));
+  const thumb = row.element.querySelector(".thumb");
+  if (thumbnails.has(job.id)) showThumbnail(thumb, thumbnails.get(job.id));
+  else if (job.kind !== "book" && job.state !== "failed") wantThumbnail(thumb, job.id);
   describe(row);
   count();
   if (before && before !== job.state && ENDED.includes(job.state)) {

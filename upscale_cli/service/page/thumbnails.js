@@ -1,4 +1,6 @@
-// Small pictures of files that the browser can decode.
+// Small pictures: of files that the browser can decode, and of jobs by the service.
+
+import { ask } from "./api.js";
 
 const SIDE = 112;
 
@@ -45,9 +47,40 @@ export async function thumbnailOf(file) {
   return blob && URL.createObjectURL(blob);
 }
 
+// Those of jobs that were not sent from here are asked for once they can be seen, one after the other: the service
+// makes them when they are first wanted.
+const wanted = new WeakMap(); // element -> the job's id; "" once it was asked for
+let line = Promise.resolve();
+const watcher = new IntersectionObserver((entries) => {
+  for (const { target, isIntersecting } of entries) {
+    const id = wanted.get(target);
+    if (!isIntersecting || !id) continue;
+    wanted.set(target, "");
+    watcher.unobserve(target);
+    line = line.then(() => fetchThumbnail(target, id));
+  }
+}, { rootMargin: "200px" });
+
+async function fetchThumbnail(element, id) {
+  if (!element.isConnected || element.querySelector("img")) return;
+  try {
+    const response = await ask(`/api/jobs/${id}/thumbnail`, { cache: "default" });
+    if (response.status !== 200) return;
+    const url = URL.createObjectURL(await response.blob());
+    showThumbnail(element, url).addEventListener("load", () => URL.revokeObjectURL(url));
+  } catch { /* the drawing stays */ }
+}
+
+export function wantThumbnail(element, id) {
+  if (wanted.has(element)) return;
+  wanted.set(element, id);
+  watcher.observe(element);
+}
+
 export function showThumbnail(element, url) {
   const image = document.createElement("img");
   image.alt = "";
   image.src = url;
   element.replaceChildren(image);
+  return image;
 }
