@@ -253,6 +253,21 @@ def test_an_upload_that_never_ends_ends(house: House, begin: bytes, status: int)
     assert house.left() == []
 
 
+def test_whoever_asks_for_a_session_cannot_fill_the_memory(open_house: House) -> None:
+    taken: list[int] = []
+    headers = {"host": "nas.example", "content-type": "application/json"}
+    answer = call(open_house.app, "POST", "/api/session", endless(flood(b'{"token": "', taken)), Answer(), headers)
+    problem(finished(answer), 413)
+    assert len(taken) < 12
+
+
+def test_a_cookie_is_for_tls_where_the_browser_speaks_it(open_house: House) -> None:
+    headers = {"Host": "nas.example", "Origin": "https://nas.example"}
+    answer = open_house.client.post("/api/session", json={"token": TOKEN}, headers=headers)
+    assert "secure" in answer.headers["set-cookie"].lower()
+    open_house.client.cookies.clear()
+
+
 def test_what_is_announced_too_large_is_not_even_read(house: House) -> None:
     taken: list[int] = []
     announced = FORM | {"content-length": str(10**15)}

@@ -230,7 +230,9 @@ def test_a_large_file_goes_on_where_its_connection_broke(visit: Visit, tmp_path:
         else:
             route.continue_()
 
-    page.route("**/api/uploads/*", lambda route: meddle(route) if route.request.method == "PATCH" else route.continue_())
+    page.route(
+        "**/api/uploads/*", lambda route: meddle(route) if route.request.method == "PATCH" else route.continue_()
+    )
     page.locator("#files").set_input_files(path)
     page.get_by_label("Model", exact=True).select_option("bicubic")
     page.locator("#start").click()

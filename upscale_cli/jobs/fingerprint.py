@@ -47,6 +47,9 @@ def digest(source: Path | bytes) -> str:
     with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as stream:
         size = stream.seek(0, 2)
         sha256 = hashlib.sha256(str(size).encode())
+        if size <= _DIGEST_BYTES * _DIGEST_PIECES:  # the pieces would overlap
+            stream.seek(0)
+            return hashlib.file_digest(stream, lambda: sha256).hexdigest()
         for number in range(_DIGEST_PIECES):
             stream.seek(max(0, size - _DIGEST_BYTES) * number // (_DIGEST_PIECES - 1))
             sha256.update(stream.read(_DIGEST_BYTES))

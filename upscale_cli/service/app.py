@@ -23,6 +23,7 @@ from upscale_cli.service.inputs import AddressedJob
 from upscale_cli.service.problems import ProblemBody, install
 from upscale_cli.service.request import JobBody
 from upscale_cli.service.routes_preview import PreviewBody
+from upscale_cli.service.routes_state import SessionBody
 from upscale_cli.service.service import Service
 from upscale_cli.service.viewer import Viewer
 from upscale_cli.service.webhooks import Webhooks
@@ -69,7 +70,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
         document = FastAPI.openapi(app)
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        for model in (ProblemBody, JobBody, AddressedJob, PredictionRequest, PreviewBody):
+        for model in (ProblemBody, JobBody, AddressedJob, PredictionRequest, PreviewBody, SessionBody):
             schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
             schemas.update(schema.pop("$defs", {}))
             schemas[model.__name__] = schema

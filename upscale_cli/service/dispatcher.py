@@ -21,7 +21,16 @@ from upscale_cli.messages import Message
 from upscale_cli.service.fetching import Fetcher
 from upscale_cli.service.folders import Folders, kind_of
 from upscale_cli.service.hub import Hub, Told
-from upscale_cli.service.messages_between import Ended, FromWorker, Happened, Ready, Task, WorkerSetup
+from upscale_cli.service.messages_between import (
+    Ended,
+    FromWorker,
+    Happened,
+    Noted,
+    Ready,
+    Task,
+    Unable,
+    WorkerSetup,
+)
 from upscale_cli.service.progress import JobProgress, Watched
 from upscale_cli.service.request import in_fields, owned, parsed, request_of
 from upscale_cli.service.settings import ServiceSettings
@@ -191,6 +200,12 @@ class Dispatcher:
             case Ready():
                 log.info("worker ready", extra={"worker": worker.number, "device": worker.device})
                 self.wake()
+            case Unable():
+                reason = in_fields(Message(message.reason))
+                log.error("worker cannot begin", extra={"worker": worker.number, "reason": reason})
+            case Noted():
+                note = in_fields(Message(message.text))
+                log.info("a worker's note", extra={"worker": worker.number, "note": note})
             case Happened():
                 with contextlib.suppress(sqlite3.OperationalError):  # a full disk costs an event, not the job
                     self._happened(message.id, message.event)

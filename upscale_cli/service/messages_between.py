@@ -63,6 +63,20 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True)
+class Unable:
+    """A worker cannot begin, such as without its cluster; the reason is marked."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """Something that the owner should know; marked."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Happened:
     """An event of a job."""
 
@@ -91,7 +105,7 @@ class Ended:
 
 
 ToWorker = Task | Cancel | Stop
-FromWorker = Ready | Happened | Ended
+FromWorker = Ready | Unable | Noted | Happened | Ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,13 +157,6 @@ class Coming:
     """How many files have been found, and are not done."""
 
     count: int
-
-
-@dataclass(frozen=True, slots=True)
-class Noted:
-    """Something that the owner should know; marked."""
-
-    text: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,10 @@
 """What the service is and has: health, models, limits, figures for Prometheus; and the session of a browser."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal
 
-from fastapi import APIRouter, Body, Request, Response
-from pydantic import Field
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, Field
 
 from upscale_cli._version import __version__
 from upscale_cli.models.registry import KERNELS, MODELS
@@ -17,8 +17,13 @@ from upscale_cli.service.here import Here
 from upscale_cli.service.metrics import exposed
 from upscale_cli.service.problem import Problem
 from upscale_cli.service.problems import problems
+from upscale_cli.service.upload import whole
 
 router: Final = APIRouter(tags=["service"])
+
+
+MOST_SESSION: Final = 8192
+"""Bytes of a request for a session."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,19 +127,33 @@ def limits(service: Here) -> Limits:
     )  # fmt: skip
 
 
-@router.post("/api/session", status_code=204, responses=problems(422))
-def begin_session(
-    request: Request, service: Here,
-    token: Annotated[str, Body(embed=True, max_length=1000), Field(description="The service's token.")],
-) -> Response:  # fmt: skip
+class SessionBody(BaseModel):
+    """Who wants a session."""
+
+    token: str = Field(max_length=1000, description="The service's token.")
+
+
+_SESSION: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/SessionBody"}}},
+    }
+}
+
+
+@router.post("/api/session", status_code=204, openapi_extra=_SESSION, responses=problems(408, 413, 422))
+async def begin_session(request: Request, service: Here) -> Response:
     """Give a browser a cookie in exchange for the token, for what cannot send headers: pictures and event streams."""
+    # Whoever comes by may ask this: of a body only so much is read.
+    token = SessionBody.model_validate_json(await whole(request, MOST_SESSION)).token
     response = Response(status_code=204)
     if service.token is None:
         return response
     if not is_token(token, service.token):
         raise Problem(401, "this is not the token.", headers={"WWW-Authenticate": "Bearer"})
+    # A proxy that speaks TLS passes on where the browser is; `Guard` has seen that it is here.
+    is_secure = request.url.scheme == "https" or request.headers.get("origin", "").startswith("https:")
     response.set_cookie(
-        COOKIE, session_of(service.token), httponly=True, samesite="strict", secure=request.url.scheme == "https",
-        max_age=30 * 86400,
-    )  # fmt: skip
+        COOKIE, session_of(service.token), httponly=True, samesite="strict", secure=is_secure, max_age=30 * 86400
+    )
     return response

@@ -1,6 +1,7 @@
 """The queue, in SQLite: what was accepted is not lost, and what was finished is not done again.
 
-A commit is on the disk when a call returns (WAL with synchronous=FULL). One connection, one thread at a time.
+A commit is on the disk when a call returns (WAL with synchronous=FULL), but for events: those a machine that loses its
+power may forget. One connection, one thread at a time.
 """
 
 import json
@@ -168,6 +169,16 @@ class Store:
                     self._db.execute("ROLLBACK")
                 raise
 
+    @contextmanager
+    def _unsynced(self) -> Iterator[None]:
+        """What is committed within it is whole, and on the disk a little later."""
+        with self._lock:
+            self._db.execute("PRAGMA synchronous=NORMAL")
+            try:
+                yield
+            finally:
+                self._db.execute("PRAGMA synchronous=FULL")
+
     def _rows(self, query: str, *values: object) -> list[StoredJob]:
         with self._lock:
             return [_job(row) for row in self._db.execute(query, values).fetchall()]
@@ -288,7 +299,7 @@ class Store:
     def note(self, id: str, record: Mapping[str, Any]) -> StoredEvent | None:
         """Keeps an event of a job; None where it is gone, or has too many."""
         at = time.time()
-        with self._writing() as db:
+        with self._unsynced(), self._writing() as db:
             (there,) = db.execute("SELECT count(*) FROM events WHERE job=?", (id,)).fetchone()
             if there >= MOST_EVENTS or not db.execute("SELECT 1 FROM jobs WHERE id=?", (id,)).fetchone():
                 return None

@@ -10,6 +10,7 @@ the queue; one that hangs can be killed; and while nets compute, the service ans
 import os
 import queue
 import threading
+import time
 import traceback
 from collections import OrderedDict
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any, Final
 
 from upscale_cli.errors import InterruptedRun, LeftAlone, OutputError, UpscaleError
-from upscale_cli.events import ClipFinished, Event, Finished, Listener, Note, Started
+from upscale_cli.events import ClipFinished, ClipProgress, Event, Finished, Listener, Note, Progress, Started
 from upscale_cli.inference.options import UpscalerOptions
 from upscale_cli.messages import option
 from upscale_cli.service.messages_between import (
@@ -27,10 +28,12 @@ from upscale_cli.service.messages_between import (
     Ended,
     FromWorker,
     Happened,
+    Noted,
     Ready,
     Stop,
     Task,
     ToWorker,
+    Unable,
     WorkerSetup,
 )
 
@@ -39,8 +42,15 @@ if TYPE_CHECKING:
     from upscale_cli.inference.upscaler import Upscaler
     from upscale_cli.jobs.plan import Prepared
 
+LEAST_SECONDS: Final = 0.1
+"""Between two reports of progress of one job."""
+
 MOST_WARM: Final = 4
 """Sets of options whose nets stay loaded."""
+
+
+GRACE_SECONDS: Final = 30.0
+"""After SIGTERM, for the service to end this process in order."""
 
 
 def work(connection: Connection, setup: WorkerSetup) -> None:
@@ -53,10 +63,20 @@ def work(connection: Connection, setup: WorkerSetup) -> None:
 
 
 def stand_alone() -> None:
-    """Ctrl-C in the service's terminal is the service's; and threads that wait are polite (see `cli`)."""
+    """Ctrl-C in the service's terminal is the service's; and threads that wait are polite (see `cli`).
+
+    SIGTERM may go to all processes of a service (systemd): the service then ends this one, and only where it does not,
+    this one ends by itself.
+    """
     import signal
 
+    def wait_for_service(*_: object) -> None:
+        timer = threading.Timer(GRACE_SECONDS, os._exit, (1,))
+        timer.daemon = True
+        timer.start()
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, wait_for_service)
     if hasattr(os, "setsid"):
         os.setsid()
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -81,7 +101,11 @@ class _Worker:
     def run(self) -> None:
         """All tasks, until it is told to stop."""
         threading.Thread(target=self._listen, name="orders", daemon=True).start()
-        executor = self._executor()
+        try:
+            executor = self._executor()
+        except UpscaleError as error:
+            self._send(Unable(error.message))
+            return
         try:
             self._send(Ready(executor.concurrency))
             while (task := self._tasks.get()) is not None:
@@ -125,6 +149,8 @@ class _Worker:
 
     def _note(self, event: Event) -> None:
         """What is about no job in particular, such as a net that is fetched, to all that are in progress."""
+        if isinstance(event, Note) and not self._in_progress:
+            self._send(Noted(event.text))
         for listener in tuple(self._in_progress.values()):
             listener(event)
 
@@ -174,9 +200,17 @@ class _Worker:
     def _listener(self, task: Task, facts: dict[str, Any]) -> Listener:
         """Passes a job's events on, and ends the job at the next one once it is not wanted any more."""
 
+        told_at = 0.0
+
         def listen(event: Event) -> None:
+            nonlocal told_at
             if self._is_stopping or task.id in self._unwanted:
                 raise InterruptedRun
+            if isinstance(event, Progress | ClipProgress) and event.done != event.total:
+                now = time.monotonic()
+                if now - told_at < LEAST_SECONDS:
+                    return
+                told_at = now
             facts.update(_facts(event))
             self._send(Happened(task.id, event))
 

@@ -90,6 +90,8 @@ async function send(row, file, options) {
 
 // One after the other: each arrives as soon as it can.
 let queue = Promise.resolve();
+let unsent = 0;
+addEventListener("beforeunload", (event) => unsent && event.preventDefault()); // what is not sent would be lost
 
 function start() {
   if (!isValid()) return;
@@ -97,7 +99,8 @@ function start() {
   for (const [row, file] of [...chosen]) {
     const options = optionsFor(file), upload = addUpload(file, thumbnails.get(file));
     removeRow(row);
-    queue = queue.then(() => (upload.isWanted() ? send(upload, file, options) : undefined));
+    unsent++;
+    queue = queue.then(() => (upload.isWanted() ? send(upload, file, options) : undefined)).finally(() => { unsent--; });
   }
   byId("jobs-title").scrollIntoView({ block: "nearest" });
 }
