@@ -14,7 +14,7 @@ import pytest
 import tifffile
 from PIL import Image, PngImagePlugin
 
-from tests.clips import Clips
+from tests.clips import X264, Clips, ffmpeg, video
 from tests.command import Run
 from tests.conftest import SHARED
 from tests.pictures import encoded, exif_block, icc_profile, tool
@@ -293,6 +293,24 @@ def test_a_clip_that_stays_what_it_is_loses_nothing(tmp_path: Path, run: Run, cl
     outcome = run(clips(name), "-o", output, "-m", "bicubic", "-s", "2", "--frames", "6", "--json")
     (carried,) = (event for event in events_of(outcome.out) if event["event"] == "carried")
     assert carried["lost"] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "source", "target"),
+    [(("-timecode", "01:00:00:00"), ".mov", ".mkv"), (("-metadata:s:v", "stereo_mode=left_right"), ".mkv", ".mp4")],
+)
+def test_what_another_container_says_in_its_own_way_is_not_lost(
+    tmp_path: Path, arguments: tuple[str, ...], source: str, target: str
+) -> None:
+    """A track of time code and a tag of one stream; a tag of Matroska and side data."""
+    video(tmp_path / f"in{source}", *X264, *arguments)
+    more = ("-strict", "unofficial") if target == ".mp4" else ()
+    ffmpeg("-i", tmp_path / f"in{source}", "-map", "0:v", "-c", "copy", *more, tmp_path / f"out{target}")
+    former, later = (inventory_of_clip(path) for path in (tmp_path / f"in{source}", tmp_path / f"out{target}"))
+    assert former is not None
+    assert later is not None
+    assert any("timecode" in name or "Stereo 3D" in name for name in former)
+    assert compare(former, later).lost == ()
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,12 @@ _RENEWED: Final = ("cpb", "CPB properties", "displaymatrix", "Frame Cropping", "
 """Side data of streams that the encoder writes anew; a display matrix is held by the orientation of the output, a crop
 is applied, and of Dolby Vision the plan has spoken."""
 
+_STEREO: Final = "STEREO_MODE"
+"""Matroska's way to say what is side data too, in every container."""
+
+_TIME_CODE: Final = "timecode"
+"""Of QuickTime's track of time code."""
+
 _OF_FRAMES: Final = {
     "A53_CC": "closed captions", "DYNAMIC_HDR_PLUS": "HDR10+ dynamic metadata",
     "DOVI_RPU_BUFFER": "Dolby Vision dynamic metadata", "DOVI_METADATA": "Dolby Vision dynamic metadata",
@@ -60,7 +66,10 @@ def _items(container: Any) -> Iterator[tuple[str, str]]:
     if len(described.programs) > 1:
         yield "programs", ", ".join(f"{program.number} {program.name}" for program in described.programs)
     counts: Counter[str] = Counter()
+    times = {tags(stream.metadata).get(_TIME_CODE) for stream in container.streams.video}
     for stream in container.streams:
+        if described.tag(stream.index) == "tmcd" and tags(stream.metadata).get(_TIME_CODE, "") in times:
+            continue  # libavformat gives its value to the video stream, where other containers keep it
         kind = _kind(stream)
         counts[kind] += 1
         yield from _of_stream(f"{kind} stream {counts[kind]}", kind, stream, described.of(stream.index))
@@ -79,6 +88,8 @@ def _of_stream(name: str, kind: str, stream: Any, dump: str) -> Iterator[tuple[s
     yield name, codec or ""
     for key, value in tags(stream.metadata).items():
         plain = key.upper().split("-")[0]
+        if plain == _STEREO and "Stereo 3D: " in dump:
+            continue
         if plain not in _OF_THE_FILE and plain not in STALE_TAGS and (plain, value) != _NO_LANGUAGE:
             yield f"{name}: {key.lower()}", short(value)
     for flag in av.stream.Disposition:
