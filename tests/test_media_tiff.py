@@ -178,6 +178,29 @@ def test_tiles_that_hold_nothing_are_no_damage(tmp_path: Path) -> None:
     assert frame.pixels[80, 10, 0] == frame.nodata == 7
 
 
+@pytest.mark.parametrize("strips", [1, 4])
+def test_a_map_of_which_nothing_is_stored_holds_no_data(tmp_path: Path, strips: int) -> None:
+    """As GDAL writes it: places and lengths of 0."""
+    file = io.BytesIO()
+    tags = [(42113, "s", 0, "7", True)]
+    tifffile.imwrite(file, np.full((16, 24), 99, np.uint16), rowsperstrip=16 // strips, metadata=None, extratags=tags)
+    file.seek(0)
+    with tifffile.TiffFile(file) as tiff:
+        page = tiff.pages[0]
+        tag_offsets, tag_counts = page.tags[273], page.tags[279]
+    data = bytearray(file.getvalue()) + b"what lies behind it " * 100
+    for tag in (tag_offsets, tag_counts):
+        data[tag.valueoffset : tag.valueoffset + tag.valuebytecount] = bytes(tag.valuebytecount)
+    (tmp_path / "empty.tif").write_bytes(data)
+    with ImageReader(tmp_path / "empty.tif") as reader:
+        (frame,) = reader
+        assert reader.row_reader is not None
+        bands = np.concatenate(list(reader.row_reader.begin(5)))
+    assert (frame.pixels == 7).all()
+    assert bands.shape == (11, 24, 1)
+    assert (bands == 7).all()
+
+
 def test_a_chain_of_smaller_versions_is_not_taken_for_pages(tmp_path: Path) -> None:
     with tifffile.TiffWriter(tmp_path / "a.tif") as file:
         file.write(np.zeros((64, 64), np.uint8), metadata=None)

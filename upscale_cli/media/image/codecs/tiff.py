@@ -164,8 +164,20 @@ def _raw_bands(source: Source, found: Any, page: Page, start: int, height: int, 
         yield _row_of_segments(source, found, row, count)[start - first * height if row == first else 0 :]
 
 
+def _nothing(found: Any, height: int, page: Page) -> NDArray[Any]:
+    """Rows of a map of which nothing is stored, as GDAL writes it (SPARSE_OK): there is what stands for no data.
+
+    tifffile (2026.3.3) knows single strips and tiles without bytes; of a picture without any it takes the beginning of
+    the file for the samples.
+    """
+    return np.full((height, page.width, page.samples), found.nodata, found.dtype)
+
+
 def _stored_rows(found: Any, page: Page, start: int) -> Iterator[NDArray[Any]]:
     """Samples (h, W, S) that are stored as they are."""
+    if not any(found.databytecounts):
+        yield _nothing(found, page.height - start, page)
+        return
     dtype = np.dtype(found.dtype).newbyteorder(found.parent.byteorder)
     row = page.width * page.samples * dtype.itemsize
     step = max(1, BAND_BYTES // row)
@@ -245,6 +257,8 @@ def _samples(source: Source, page: Page) -> NDArray[Any]:
     with _opened_page(source, page) as found:
         if page.plane:
             return _plane(found, page)
+        if not any(found.databytecounts):
+            return _nothing(found, page.height, page)
         samples = found.asarray()
         if found.axes != "SYX":
             check_page(source, found, samples)
