@@ -1,5 +1,6 @@
 """DICOM: stored values are upscaled, what gives them their meaning stays, and pydicom reads what is written."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tests.command import Run
+from upscale_cli.media.image.reader_writer import ImageReader
 
 pydicom = pytest.importorskip("pydicom", reason="the extra [dicom] is not installed")
 
@@ -146,3 +148,18 @@ def test_what_is_not_read_or_written_is_said(run: Run, tmp_path: Path, monkeypat
     assert "holds no picture of whole numbers (CT Image Storage)" in run(tmp_path / "none.dcm").line
     monkeypatch.setitem(__import__("sys").modules, "pydicom", None)
     assert 'pip install "upscale-cli[dicom]" adds DICOM' in run(source).line
+
+
+def test_a_sign_that_jpeg_2000_has_otherwise_is_corrected() -> None:
+    """By the values that pydicom has of all pixels at once."""
+    import pydicom.data
+    import pydicom.pixels
+
+    name = pydicom.data.get_testdata_file("J2K_pixelrep_mismatch.dcm", download=False)
+    if name is None:
+        pytest.skip("this pydicom comes without its test files")
+    with ImageReader(Path(name)) as reader, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom tells of the mismatch
+        (frame,) = reader
+        expected = pydicom.pixels.pixel_array(name)
+    np.testing.assert_array_equal(frame.pixels[..., 0].astype(int) - 2**15, expected)

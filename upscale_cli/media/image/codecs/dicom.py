@@ -24,6 +24,9 @@ from upscale_cli.media.image.source import Picture, Source, decoding
 
 _REMEDY: Final = 'pip install "upscale-cli[dicom]" adds DICOM.'
 _GRAY: Final = ("MONOCHROME1", "MONOCHROME2")
+_CORRECTED: Final = ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91")
+"""JPEG 2000, whose own sign may be another than the dataset's; pydicom knows."""
+
 _SPACINGS: Final = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
 _STALE: Final = (
     *("SmallestImagePixelValue", "LargestImagePixelValue", "SmallestPixelValueInSeries", "LargestPixelValueInSeries"),
@@ -137,7 +140,10 @@ def _frames(source: Source, kind: _Kind) -> Iterator[Frame]:
 
     source.file.seek(0)
     dataset = pydicom.dcmread(source.file, force=True)
-    frames = pydicom.pixels.iter_pixels(dataset)
+    # Without indices pydicom (3.0.2) decodes into memory that it cannot correct afterwards.
+    syntax = str(getattr(dataset.file_meta, "TransferSyntaxUID", ""))
+    indices = range(int(dataset.get("NumberOfFrames") or 1)) if syntax in _CORRECTED else None
+    frames = pydicom.pixels.iter_pixels(dataset, indices=indices)
     while True:
         with decoding(source):
             try:
