@@ -297,19 +297,34 @@ def test_a_clip_that_stays_what_it_is_loses_nothing(tmp_path: Path, run: Run, cl
 
 @pytest.mark.parametrize(
     ("arguments", "source", "target"),
-    [(("-timecode", "01:00:00:00"), ".mov", ".mkv"), (("-metadata:s:v", "stereo_mode=left_right"), ".mkv", ".mp4")],
+    [
+        (("-timecode", "01:00:00:00"), ".mov", ".mkv"),
+        (("-metadata:s:v", "stereo_mode=left_right"), ".mkv", ".mp4"),
+        (("-metadata", "creation_time=2020-01-01T00:00:00Z"), ".mp4", ".mkv"),
+    ],
 )
 def test_what_another_container_says_in_its_own_way_is_not_lost(
     tmp_path: Path, arguments: tuple[str, ...], source: str, target: str
 ) -> None:
-    """A track of time code and a tag of one stream; a tag of Matroska and side data."""
+    """A track of time code and a tag of one stream; a tag of Matroska and side data; a time for all tracks."""
     video(tmp_path / f"in{source}", *X264, *arguments)
     more = ("-strict", "unofficial") if target == ".mp4" else ()
-    ffmpeg("-i", tmp_path / f"in{source}", "-map", "0:v", "-c", "copy", *more, tmp_path / f"out{target}")
+    ffmpeg(
+        "-i",
+        tmp_path / f"in{source}",
+        "-map",
+        "0:v",
+        "-map_metadata",
+        0,
+        "-c",
+        "copy",
+        *more,
+        tmp_path / f"out{target}",
+    )
     former, later = (inventory_of_clip(path) for path in (tmp_path / f"in{source}", tmp_path / f"out{target}"))
     assert former is not None
     assert later is not None
-    assert any("timecode" in name or "Stereo 3D" in name for name in former)
+    assert any(word in name for word in ("timecode", "Stereo 3D", "creation_time") for name in former)
     assert compare(former, later).lost == ()
 
 

@@ -30,6 +30,7 @@ is applied, and of Dolby Vision the plan has spoken."""
 _STEREO: Final = "STEREO_MODE"
 """Matroska's way to say what is side data too, in every container."""
 
+_CREATION: Final = "creation_time"
 _TIME_CODE: Final = "timecode"
 """Of QuickTime's track of time code."""
 
@@ -57,7 +58,8 @@ def inventory_of_clip(path: Path) -> Inventory | None:
 
 
 def _items(container: Any) -> Iterator[tuple[str, str]]:
-    for key, value in tags(container.metadata).items():
+    of_file = tags(container.metadata)
+    for key, value in of_file.items():
         if key.upper() not in _OF_THE_FILE:
             yield f"tag: {key.lower()}", short(value)
     if chapters := container.chapters():
@@ -72,7 +74,10 @@ def _items(container: Any) -> Iterator[tuple[str, str]]:
             continue  # libavformat gives its value to the video stream, where other containers keep it
         kind = _kind(stream)
         counts[kind] += 1
-        yield from _of_stream(f"{kind} stream {counts[kind]}", kind, stream, described.of(stream.index))
+        for name, value in _of_stream(f"{kind} stream {counts[kind]}", kind, stream, described.of(stream.index)):
+            # MP4 writes the file's for each track too.
+            if not (name.endswith(f": {_CREATION}") and value == short(of_file.get(_CREATION, ""))):
+                yield name, value
     if container.streams.video:
         yield from ((name, "") for name in _of_frames(container))
 
