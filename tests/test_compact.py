@@ -5,6 +5,7 @@ import io
 import json
 import tarfile
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from training import rendered as drawn
 from training.collapsed import Chain, folded_sr
 from training.compact import Recipe, Training, Watch
 from training.espcn import by_net, measure
-from training.patches import Patches, cut_patches
+from training.patches import Patches, cut_patches, flat_corners
 from upscale_cli.evaluation.metrics import bicubic, crop_to_multiple, studio_luma, to_8_bit
 from upscale_cli.models.loading import build_net, load_net
 from upscale_cli.models.registry import MODELS, Spec, rows_of
@@ -82,6 +83,33 @@ def test_a_deeper_net_begins_as_the_shallow_one_and_another_scale_keeps_all_but_
     assert begun["body.12.weight"].shape == (9, 4, 3, 3)
     with pytest.raises(ValueError, match="not trained wide"):
         Chain(2, num_feat=4, num_conv=3, width=8).begin_from(shallow.state_dict())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_corners_in_training_are_those_of_whole_flat_pictures(seed: int) -> None:
+    torch.manual_seed(seed)
+    chain = Chain(2, num_feat=4, num_conv=2, width=0)
+    batch = flat_corners(2, 6, halo=4, scale=2, generator=torch.Generator().manual_seed(seed))
+    with torch.no_grad():
+        corners = torch.nn.functional.pixel_shuffle(folded_sr(chain.kernels(), batch, torch.float32), 2)
+        for level, corner in zip(batch.hr[:, 0, 0, 0], corners, strict=True):
+            whole = chain.net()(torch.full((1, 1, 20, 20), float(level)))[0]
+            four = [whole[:, top : top + 12, left : left + 12] for top in (0, 28) for left in (0, 28)]
+            assert sum(torch.allclose(corner, one, rtol=0, atol=2e-6) for one in four) == 1
+
+
+def test_corners_weigh_as_much_as_the_recipe_says(patches: Patches, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gradient(weight: float) -> torch.Tensor:
+        training = Training.begun(replace(RECIPE, corners=weight), 2)
+        monkeypatch.setattr(training.soap, "step", [].append)
+        trained(training, patches, until=1)
+        return torch.cat(
+            [conv.weight.grad.flatten() for conv in training.chain.convolutions() if conv.weight.grad is not None]
+        )
+
+    none, once, twice = (gradient(weight) for weight in (0.0, 1.0, 2.0))
+    assert (once - none).abs().max() > 1e-4
+    torch.testing.assert_close(twice - none, 2 * (once - none), rtol=1e-3, atol=1e-6)
 
 
 def test_batches_after_some_steps_are_those_that_would_have_come(patches: Patches) -> None:

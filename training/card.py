@@ -20,14 +20,6 @@ INT8_START = "<!-- int8, from training/logs by training/card.py -->\n"
 FAITHFUL_START = "<!-- photo-lite, from training/logs/photo-lite-x4.json by training/card.py -->\n"
 PHOTO_START = "<!-- photo-lite, from training/logs by training/card.py -->\n"
 
-ABOUT = {
-    "espcn": "real-time; clean pictures and video",
-    "espcn-robust": "real-time; compressed pictures and video",
-    "swift": "real-time, the fastest; clean pictures and video",
-    "sharp": "real-time, the nearest to the truth; clean pictures and video",
-}
-QUALITY = {"espcn": 30, "espcn-robust": 25, "swift": 0, "sharp": 0}
-
 COMPACT = ("swift", "sharp")
 """What training/compact.py trains."""
 
@@ -177,26 +169,26 @@ def with_tables(page: str, tables: str, mark: str = START) -> str:
     return f"{before}{start}\n{tables}\n{stop}{after}"
 
 
-def registry_row(log: Log) -> str:
-    """What upscale_cli/models/registry.py says of the file."""
-    scale, kind = log["scale"], log["kind"]
-    if "macs" in log:
-        recipe = log["recipe"]
-        arch, macs = "srvgg", log["macs"]
-        config = (
-            f'{{"num_in_ch": 1, "num_feat": {recipe["num_feat"]}, "num_conv": {recipe["num_conv"]}, '
-            f'"upscale": {scale}, "act_type": "relu"}}'
-        )
-    else:
-        arch, config = "espcn", f'{{"scale": {scale}}}'
-        macs = 1 * 64 * 5**2 + 64 * 32 * 3**2 + 32 * scale**2 * 3**2
-    return f"""    Spec(
-        model="{kind}", scale={scale}, arch="{arch}", channels="luma", config={config},
-        file="{log["file"]}", macs={macs:_}, size={log["bytes"]:_},
+def registry_row(log: Log, int8: Log | None = None) -> str:
+    """What upscale_cli/models/registry.py says of the file, and of the same net in 8 bits."""
+    macs = log.get("macs", 64 * 5**2 + 64 * 32 * 3**2 + 32 * log["scale"] ** 2 * 3**2)
+    whole = ""
+    if int8 is not None:
+        lost = round(int8["scores"]["B100"]["fp32"]["psnr"] - int8["scores"]["B100"]["int8"]["psnr"], 2) + 0.0
+        whole = f'        int8=({int8["bytes"]:_}, {lost:.2f}, "{int8["sha256"]}"),\n'
+    return f"""    _real_time(
+        "{log["kind"]}", {log["scale"]}, macs={macs:_}, size={log["bytes"]:_},
         sha256="{log["sha256"]}",
-        url=None, licence=TRAINED_HERE, about="{ABOUT[kind]}", quality={QUALITY[kind]},
-    ),
+{whole}    ),
 """
+
+
+def registry_rows() -> str:
+    """Those of all real-time nets."""
+    nets = ("espcn", *COMPACT)
+    in_8_bits = {(log["kind"], log["scale"]): log for log in read_logs(prefix="int8-", nets=nets)}
+    logs = (log for net in nets for log in read_logs(nets=(net,)))
+    return "".join(registry_row(log, in_8_bits.get((log["kind"], log["scale"]))) for log in logs)
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -204,21 +196,10 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)
 
 
-def int8_row(log: Log) -> str:
-    """What upscale_cli/models/registry.py says of the file in 8 bits."""
-    lost = log["scores"]["B100"]["fp32"]["psnr"] - log["scores"]["B100"]["int8"]["psnr"]
-    return f"""    {log["kind"]} x{log["scale"]}: int8=Int8File(
-            "{log["file"]}", "{log["sha256"]}",
-            size={log["bytes"]:_}, loss={lost:.2f},
-        ),
-"""
-
-
 def main() -> None:
     for path, mark, tables in pages():
         path.write_text(with_tables(path.read_text(encoding="utf-8"), tables, mark), encoding="utf-8")
-    print("".join(registry_row(log) for log in (*read_logs(), *read_logs(nets=COMPACT))), end="")
-    print("".join(int8_row(log) for log in read_logs(prefix="int8-", nets=("espcn", *COMPACT))), end="")
+    print(registry_rows(), end="")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from training.collapsed import Chain, folded_sr
+from training.collapsed import Chain, Kernel, folded_sr
 from training.espcn import (
     LICENCE,
     REPOSITORY,
@@ -39,7 +39,7 @@ from training.espcn import (
     read_references,
 )
 from training.files import write_safetensors
-from training.patches import Patches, clean, cut_patches, read_lumas
+from training.patches import Patches, clean, cut_patches, flat_corners, read_lumas
 from training.soap import Soap
 from upscale_cli.evaluation.metrics import Plane, bicubic, crop_border, psnr, to_8_bit
 from upscale_cli.models.archs.srvgg import SRVGGNetCompact
@@ -54,6 +54,10 @@ DECAY: Final = 1 / 6
 
 FP32: Final = 0.1
 """Of these, the last ones, in float32; all others compute in bfloat16."""
+
+FLAT: Final = 2
+FLAT_SIDE: Final = 12
+"""Corners of flat pictures in each step, and the side of each in LR pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,7 @@ class Recipe:
         learning_rate: after `warm_up` steps.
         average: memory of the averaged weights, which are the ones that are written.
         soft: see `psnr_loss`.
+        corners: weight of the L2 of flat pictures' corners; above 0 for a net that has learned already.
     """
 
     num_feat: int
@@ -85,6 +90,7 @@ class Recipe:
     warm_up: int = 200
     average: float = 0.999
     soft: float = 1e-3
+    corners: float = 0.0
 
 
 NETS: Final[Mapping[str, Recipe]] = {
@@ -167,7 +173,7 @@ class Training:
             kernels = self.chain.kernels()
             loss = psnr_loss(folded_sr(kernels, batch, kind), batch.hr, recipe.soft)
             self.chain.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            (loss + recipe.corners * self._corner_loss(kernels)).backward()  # type: ignore[no-untyped-call]
             rate = min(1.0, self.step / recipe.warm_up) * max(1 - self.done**0.5, 1e-3)
             self.soap.step(recipe.learning_rate * rate)
             memory = min(recipe.average, self.step / (self.step + 20))
@@ -175,6 +181,12 @@ class Training:
                 now = [tensor for kernel in kernels for tensor in kernel]
                 torch._foreach_lerp_(list(self.averaged.parameters()), now, 1 - memory)
             watch(self, loss.item())
+
+    def _corner_loss(self, kernels: Sequence[Kernel]) -> Tensor:
+        """In float32: of a flat picture bfloat16 leaves nothing but its own rounding to be learned."""
+        chance = torch.Generator().manual_seed(self.recipe.seed * 1_000_003 + self.step)
+        flat = flat_corners(FLAT, FLAT_SIDE, len(kernels), self.scale, chance)
+        return (folded_sr(kernels, flat, torch.float32) - flat.hr).square().mean()
 
 
 class Watch:
@@ -342,6 +354,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     given = {one.name: getattr(arguments, one.name, None) for one in fields(Recipe)}
     changed = {name: value for name, value in given.items() if value is not None}
     training, path = taken_up(arguments, replace(NETS[arguments.net], **changed))
+    if arguments.corners is not None:
+        training.recipe = replace(training.recipe, corners=arguments.corners)
     patches = patches_for(arguments, training.recipe)
     references = {folder.name: read_references(folder, arguments.scale) for folder in _folders(arguments.eval)}
     watch = Watch(references, arguments.scale, path, arguments.minutes, arguments.until)

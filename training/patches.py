@@ -145,6 +145,28 @@ def cut_patches(
     return Patches(lr=lr_tensor, inside=inside_tensor, hr=hr_tensor, scale=scale)
 
 
+def flat_corners(patches: int, middle: int, halo: int, scale: int, generator: torch.Generator) -> Batch:
+    """Corners of pictures of one level each, from black to white, these two the most often.
+
+    In photographs they are so rare, and so small a part of a patch, that a net hardly learns them; on a page of text
+    a corner that is off is seen at once.
+
+    Args:
+        patches: how many, all of one of the four corners.
+        middle, halo: as of `cut_patches`; of the middle two sides lie at the picture's border.
+    """
+    levels = torch.rand(patches, generator=generator).mul_(1.2).sub_(0.1).clamp_(0, 1)[:, None, None]
+    side = middle + 2 * halo
+    inside = torch.zeros(patches, side, side)
+    inside[:, halo:, halo:] = 1
+    inside = _turned(inside, int(torch.randint(4, (), generator=generator)))
+    return Batch(
+        lr=(inside * levels)[:, None],
+        inside=inside[:, None],
+        hr=levels[:, None].expand(patches, scale**2, middle, middle),
+    )
+
+
 def _starts(length: int, middle: int) -> list[int]:
     """Where squares that cover one axis begin; the last is moved back to end on the border."""
     return sorted({*range(0, length - middle + 1, middle), length - middle})

@@ -78,6 +78,7 @@ Engine = Annotated[
 Precision = Annotated[
     Wanted,
     in_compute(
-        "--precision", help="auto: fp16 on CUDA, fp32 for pictures of more than 8 bits. int8: espcn, swift on a CPU."
+        "--precision",
+        help="auto: fp16 on CUDA, fp32 for pictures of more than 8 bits. int8: espcn, swift, sharp on a CPU.",
     ),
 ]

@@ -89,9 +89,31 @@ class Spec:
         return (net.arch, net.scales, net.colour) == (self.arch, (self.scale,), self.channels)
 
 
-def _narrow(num_conv: int, scale: int) -> Mapping[str, int | str]:
-    """Config of a narrow net of ours, on luma."""
-    return {"num_in_ch": 1, "num_feat": 16, "num_conv": num_conv, "upscale": scale, "act_type": "relu"}
+_REAL_TIME: Final = {
+    "espcn": "real-time", "swift": "real-time, least work", "sharp": "real-time, sharpest of these",
+}  # fmt: skip
+_NUM_CONV: Final = {"swift": 5, "sharp": 8}
+
+
+def _real_time(
+    model: str, scale: int, *, macs: int, size: int, sha256: str, int8: tuple[int, float, str] | None = None
+) -> Spec:
+    """A bundled net of ours, of luma: ESPCN, or a narrow SRVGGNetCompact with ReLUs.
+
+    Args:
+        model: what it is, and "-robust" behind it where it is made for compressed pictures.
+        int8: size, loss and sha256 of the file in 8 bits; see `Int8File`.
+    """
+    net, _, robust = model.partition("-")
+    narrow = {"num_in_ch": 1, "num_feat": 16, "num_conv": _NUM_CONV.get(net, 0), "upscale": scale, "act_type": "relu"}
+    return Spec(
+        model=model, scale=scale, channels="luma",
+        arch="espcn" if net == "espcn" else "srvgg", config={"scale": scale} if net == "espcn" else narrow,
+        file=f"{model}-x{scale}.safetensors", macs=macs, size=size, sha256=sha256, url=None, licence=TRAINED_HERE,
+        about=f"{_REAL_TIME[net]}; {'compressed' if robust else 'clean'} pictures and video",
+        quality={"espcn": 30, "espcn-robust": 25}.get(model, 0), bf16=("openvino",),
+        int8=int8 and Int8File(f"{model}-x{scale}-int8.onnx", int8[2], size=int8[0], loss=int8[1]),
+    )  # fmt: skip
 
 
 MODELS: Final[tuple[Spec, ...]] = (
@@ -159,125 +181,63 @@ MODELS: Final[tuple[Spec, ...]] = (
         url=None, licence=DISTILLED_HERE, about="the same, draws sharper detail than it can know", quality=45,
         bf16=("openvino",),
     ),
-    Spec(
-        model="espcn", scale=2, arch="espcn", channels="luma",
-        file="espcn-x2.safetensors", macs=21_184, size=85_816, config={"scale": 2},
+    _real_time(
+        "espcn", 2, macs=21_184, size=85_816,
         sha256="c8e3be8fd5a7a158bf00838ca249ff0f559eb3f0a45f7826b98969ca920adff3",
-        url=None, licence=TRAINED_HERE, about="real-time; clean pictures and video", quality=30,
-        bf16=("openvino",),
-        int8=Int8File(
-            "espcn-x2-int8.onnx", "d771279d050cb7d5e029f43dd798afe929eec49643c36fbe8ccb3a7c0a94a5ac",
-            size=24_549, loss=0.03,
-        ),
+        int8=(24_549, 0.03, "d771279d050cb7d5e029f43dd798afe929eec49643c36fbe8ccb3a7c0a94a5ac"),
     ),
-    Spec(
-        model="espcn", scale=3, arch="espcn", channels="luma",
-        file="espcn-x3.safetensors", macs=22_624, size=91_596, config={"scale": 3},
+    _real_time(
+        "espcn", 3, macs=22_624, size=91_596,
         sha256="d8868537d7bba701099d53e195b60537afd3174ab01e71340d509747e7824d9a",
-        url=None, licence=TRAINED_HERE, about="real-time; clean pictures and video", quality=30,
-        bf16=("openvino",),
-        int8=Int8File(
-            "espcn-x3-int8.onnx", "3bfd57fef115bc7830fc3890ef5fbf1400c2a169743bfe5373af9a2eefe6ee15",
-            size=26_034, loss=0.01,
-        ),
+        int8=(26_034, 0.01, "3bfd57fef115bc7830fc3890ef5fbf1400c2a169743bfe5373af9a2eefe6ee15"),
     ),
-    Spec(
-        model="espcn", scale=4, arch="espcn", channels="luma",
-        file="espcn-x4.safetensors", macs=24_640, size=99_688, config={"scale": 4},
+    _real_time(
+        "espcn", 4, macs=24_640, size=99_688,
         sha256="9cac12153aa9d5cd116cab0eeede92275f069e4b6fbe4d079a43b4411fe70f57",
-        url=None, licence=TRAINED_HERE, about="real-time; clean pictures and video", quality=30,
-        bf16=("openvino",),
-        int8=Int8File(
-            "espcn-x4-int8.onnx", "48e2ad3565a2cf49c5119296204404ce278d6938461ee741416508d1a589bfa1",
-            size=28_113, loss=0.01,
-        ),
+        int8=(28_113, 0.01, "48e2ad3565a2cf49c5119296204404ce278d6938461ee741416508d1a589bfa1"),
     ),
-    Spec(
-        model="espcn-robust", scale=2, arch="espcn", channels="luma",
-        file="espcn-robust-x2.safetensors", macs=21_184, size=85_816, config={"scale": 2},
+    _real_time(
+        "espcn-robust", 2, macs=21_184, size=85_816,
         sha256="dc245a3a4c477e0e396933ca419afdbcd7ee437c39650e2bbbe87eded86d3161",
-        url=None, licence=TRAINED_HERE, about="real-time; compressed pictures and video", quality=25,
-        bf16=("openvino",),
-        int8=Int8File(
-            "espcn-robust-x2-int8.onnx", "537eae9f4868be8b25f5d5b50fa648119f52d20359352ec0914d56dac6a0184b",
-            size=24_549, loss=0.01,
-        ),
+        int8=(24_549, 0.01, "537eae9f4868be8b25f5d5b50fa648119f52d20359352ec0914d56dac6a0184b"),
     ),
-    Spec(
-        model="espcn-robust", scale=3, arch="espcn", channels="luma",
-        file="espcn-robust-x3.safetensors", macs=22_624, size=91_596, config={"scale": 3},
+    _real_time(
+        "espcn-robust", 3, macs=22_624, size=91_596,
         sha256="2fb74f9a6874c67cdee227573bdf8f0b393ed723c08c260442efd7ac13dd75f0",
-        url=None, licence=TRAINED_HERE, about="real-time; compressed pictures and video", quality=25,
-        bf16=("openvino",),
-        int8=Int8File(
-            "espcn-robust-x3-int8.onnx", "5e21d17dee39b2152f64190387ce2fdaa51e1a2aeb333200e0d9cb9fee0b802e",
-            size=26_034, loss=0.01,
-        ),
+        int8=(26_034, 0.01, "5e21d17dee39b2152f64190387ce2fdaa51e1a2aeb333200e0d9cb9fee0b802e"),
     ),
-    Spec(
-        model="espcn-robust", scale=4, arch="espcn", channels="luma",
-        file="espcn-robust-x4.safetensors", macs=24_640, size=99_688, config={"scale": 4},
+    _real_time(
+        "espcn-robust", 4, macs=24_640, size=99_688,
         sha256="dc1b1f504de94b2e639b1eeaa1189900a263da109e85ac3a93b652dbc0884c7c",
-        url=None, licence=TRAINED_HERE, about="real-time; compressed pictures and video", quality=25,
-        bf16=("openvino",),
-        int8=Int8File(
-            "espcn-robust-x4-int8.onnx", "0d0653f159b84398657ca297f10980ca5e570f7313dea79265fd5c7bd27ddedc",
-            size=28_113, loss=0.01,
-        ),
+        int8=(28_113, 0.01, "0d0653f159b84398657ca297f10980ca5e570f7313dea79265fd5c7bd27ddedc"),
     ),
-    Spec(
-        model="swift", scale=2, arch="srvgg", channels="luma", config=_narrow(5, 2),
-        file="swift-x2.safetensors", macs=12_240, size=50_976,
+    _real_time(
+        "swift", 2, macs=12_240, size=50_976,
         sha256="4bf142390b5cfa904e3b358dd48e2ab147c1401ae0e28b659ba10ff759f2b602",
-        url=None, licence=TRAINED_HERE, about="real-time, least work; clean pictures and video",
-        bf16=("openvino",),
-        int8=Int8File(
-            "swift-x2-int8.onnx", "bc03c3700266e9ff1be7ec8893323400ca8cf50564c48c709833050123e577f1",
-            size=18_902, loss=0.01,
-        ),
+        int8=(18_902, 0.01, "bc03c3700266e9ff1be7ec8893323400ca8cf50564c48c709833050123e577f1"),
     ),
-    Spec(
-        model="swift", scale=3, arch="srvgg", channels="luma", config=_narrow(5, 3),
-        file="swift-x3.safetensors", macs=12_960, size=53_876,
+    _real_time(
+        "swift", 3, macs=12_960, size=53_876,
         sha256="adc196b07d87230b16dda2d5a8afcf22fa2a44df39915a387a6aeeb80b152977",
-        url=None, licence=TRAINED_HERE, about="real-time, least work; clean pictures and video",
-        bf16=("openvino",),
-        int8=Int8File(
-            "swift-x3-int8.onnx", "05370d8a877b34659ecd31eb6886931f728d984e988106a1ef2bf4439a7aa3d9",
-            size=19_667, loss=0.01,
-        ),
+        int8=(19_667, 0.01, "05370d8a877b34659ecd31eb6886931f728d984e988106a1ef2bf4439a7aa3d9"),
     ),
-    Spec(
-        model="swift", scale=4, arch="srvgg", channels="luma", config=_narrow(5, 4),
-        file="swift-x4.safetensors", macs=13_968, size=57_936,
+    _real_time(
+        "swift", 4, macs=13_968, size=57_936,
         sha256="7313941f4788c7e1b59c420aa2aea2b4125dce7614712adec10414592fdcd88b",
-        url=None, licence=TRAINED_HERE, about="real-time, least work; clean pictures and video",
-        bf16=("openvino",),
-        int8=Int8File(
-            "swift-x4-int8.onnx", "c55c607294481a9057f4bca579a2b425310f53a3cc44d3c436c51b621666fb2b",
-            size=20_738, loss=0.01,
-        ),
+        int8=(20_738, 0.01, "c55c607294481a9057f4bca579a2b425310f53a3cc44d3c436c51b621666fb2b"),
     ),
-    Spec(
-        model="sharp", scale=2, arch="srvgg", channels="luma", config=_narrow(8, 2),
-        file="sharp-x2.safetensors", macs=19_152, size=79_280,
-        sha256="d5fbc6881f41759cf4b464d5bc1f67f6abfeb5d41a26aaedcde5c926fafe1501",
-        url=None, licence=TRAINED_HERE, about="real-time, sharpest of these; clean pictures and video",
-        bf16=("openvino",),
+    _real_time(
+        "sharp", 2, macs=19_152, size=79_280,
+        sha256="9fbae83459f90e899c543aa5416474ac062b7a082b4ac8b2ae4b6934ec48de69",
     ),
-    Spec(
-        model="sharp", scale=3, arch="srvgg", channels="luma", config=_narrow(8, 3),
-        file="sharp-x3.safetensors", macs=19_872, size=82_180,
+    _real_time(
+        "sharp", 3, macs=19_872, size=82_180,
         sha256="45e793168ce82132c016fe51bfdf235c02b7b7c272bddd16aeffc610a96e9f39",
-        url=None, licence=TRAINED_HERE, about="real-time, sharpest of these; clean pictures and video",
-        bf16=("openvino",),
+        int8=(29_366, 0.01, "2222adec4fd1add41b447350d7c9e824ea72665ac909a495e44e18136ec597ed"),
     ),
-    Spec(
-        model="sharp", scale=4, arch="srvgg", channels="luma", config=_narrow(8, 4),
-        file="sharp-x4.safetensors", macs=20_880, size=86_240,
+    _real_time(
+        "sharp", 4, macs=20_880, size=86_240,
         sha256="2cc47f724cd6310cfdfea7952520699c9efc149c7e35411a1634be50c3e6b912",
-        url=None, licence=TRAINED_HERE, about="real-time, sharpest of these; clean pictures and video",
-        bf16=("openvino",),
     ),
 )  # fmt: skip
 
