@@ -105,10 +105,11 @@ def _real_time(
         int8: size, loss and sha256 of the file in 8 bits; see `Int8File`.
     """
     net, _, robust = model.partition("-")
-    narrow = {"num_in_ch": 1, "num_feat": 16, "num_conv": _NUM_CONV.get(net, 0), "upscale": scale, "act_type": "relu"}
+    config: Mapping[str, int | str] = {"scale": scale}
+    if net in _NUM_CONV:
+        config = {"num_in_ch": 1, "num_feat": 16, "num_conv": _NUM_CONV[net], "upscale": scale, "act_type": "relu"}
     return Spec(
-        model=model, scale=scale, channels="luma",
-        arch="espcn" if net == "espcn" else "srvgg", config={"scale": scale} if net == "espcn" else narrow,
+        model=model, scale=scale, arch="srvgg" if net in _NUM_CONV else "espcn", channels="luma", config=config,
         file=f"{model}-x{scale}.safetensors", macs=macs, size=size, sha256=sha256, url=None, licence=TRAINED_HERE,
         about=f"{_REAL_TIME[net]}; {'compressed' if robust else 'clean'} pictures and video",
         quality={"espcn": 30, "espcn-robust": 25}.get(model, 0), bf16=("openvino",),
