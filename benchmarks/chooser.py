@@ -218,7 +218,9 @@ def verdict(rows: Sequence[Figures], ranks: Mapping[Group, tuple[str, ...]], met
     return {
         "pictures": len(rows),
         "took_the_best_percent": round(100 * float((~wrong).mean()), 1),
-        "took_the_best_but_for_the_tie_percent": round(100 * float((took > best - TIE).mean()), 1),
+        **(
+            {"within_the_tie_percent": round(100 * float((took >= best - TIE).mean()), 1)} if metric == "psnr_y" else {}
+        ),
         "cost_of_a_wrong_choice": round(float((best - took)[wrong].mean()) if wrong.any() else 0.0, digits),
         "worst_cost": round(float((best - took).max()), digits),
         "chosen": round(float(took.mean()), digits),

@@ -150,7 +150,7 @@ def test_every_layout_is_looked_at(drawn: Picture, layout: str) -> None:
 def test_what_cannot_be_read_has_shown_nothing(scene: Picture) -> None:
     for data in (b"", b"no picture", encoded(scene)[:2000]):
         assert look_at(data) == Appearance()
-    assert suitable_model(group_of(Appearance(), 4)) == "espcn-robust"
+    assert suitable_model(group_of(Appearance(), 4)) == suitable_model(Group("unknown", is_far=True))
 
 
 def test_of_a_large_picture_little_is_decoded(scene: Picture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,7 +216,7 @@ def test_a_folder_gets_a_model_for_each_file_and_what_is_done_is_not_looked_at_a
     assert again.count("skipped") == 2
     (folder / "coded.jpg").write_bytes(encoded(scene[:64, :64], "JPEG", quality=40))
     told = run(*command).err
-    assert "coded.jpg: JPEG of quality about 40, photograph: espcn-robust\n" in told
+    assert "coded.jpg: JPEG of quality about 40, photograph: photo-lite\n" in told
 
 
 def test_a_dry_run_says_what_would_be_taken(run: Run, tmp_path: Path, scene: Picture) -> None:
@@ -224,7 +224,7 @@ def test_a_dry_run_says_what_would_be_taken(run: Run, tmp_path: Path, scene: Pic
     source.write_bytes(encoded(scene[:64, :64], "JPEG", quality=30))
     events = [json.loads(line) for line in run("--json", "--dry-run", source).out.splitlines()]
     (planned,) = (event for event in events if event["event"] == "planned")
-    assert planned["model"] == "espcn-robust"
+    assert planned["model"] == "photo-lite"
     assert planned["why"] == "chosen for JPEG of quality about 30, photograph"
 
 
