@@ -123,11 +123,12 @@ def uploaded(port: int, bodies: list[bytes], clients: int, watching: Client, don
     begin = time.perf_counter()
     with ThreadPoolExecutor(clients) as threads:
         list(threads.map(one, range(clients)))
-    while (counts := watching.counts()).get("done", 0) < done:
-        if counts.get("failed"):
-            raise RuntimeError(watching.jobs()[0]["message"])
+    while watching.is_busy():
         time.sleep(0.05)
-    return time.perf_counter() - begin
+    seconds = time.perf_counter() - begin
+    if watching.counts().get("done", 0) < done:
+        raise RuntimeError(watching.jobs()[0]["message"])
+    return seconds
 
 
 def same(client: Client, out: Path) -> bool:

@@ -60,6 +60,10 @@ class Client:
         found: list[dict[str, Any]] = json.loads(self.ask("GET", "/api/jobs?limit=500")[1])["jobs"]
         return found
 
+    def is_busy(self) -> bool:
+        """Whether any job has not ended; costs the service less than all counts."""
+        return bool(json.loads(self.ask("GET", "/api/jobs?limit=1&state=queued&state=running")[1])["jobs"])
+
     def counts(self) -> dict[str, int]:
         """How many jobs are in each state."""
         text = self.ask("GET", "/metrics")[1].decode()

@@ -103,6 +103,8 @@ class Dispatcher:
 
     def wake(self) -> None:
         """Gives out what waits, as far as there are workers for it; later, where the queue cannot be written now."""
+        if not any(worker.left for worker in self.workers):
+            return  # who ends a job asks again; uploads need not wait for the lock meanwhile
         try:
             self._give_out()
         except sqlite3.OperationalError as error:
