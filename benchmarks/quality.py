@@ -271,7 +271,7 @@ def tables(result: Mapping[str, Any]) -> str:
     """The page's tables as Markdown."""
     parts = [
         ("### In colour, as users have it", quality_table(result["in_colour"])),
-        ("### Size and speed", size_table(result["in_colour"])),
+        ("### Size", size_table(result["in_colour"])),
         ("### On luma alone, as it is published", luma_table(result["on_luma"])),
         ("### In 8 bits: PSNR on luma alone", int8_table(result["in_8_bits"])),
         ("### ESPCN files of others, Set5", others_table(result["espcn_of_others"])),
@@ -308,7 +308,7 @@ def quality_table(records: Sequence[Figures]) -> str:
     found = {(record["model"], record["scale"], record["set"]): record for record in records}
     nets = dict.fromkeys((record["model"], record["scale"]) for record in records)
     rows = [
-        (model, f"x{scale}", *(_pair(found[model, scale, name]) for name in sets))
+        (model, f"x{scale}", *(_pair(found.get((model, scale, name))) for name in sets))
         for model, scale in sorted(nets, key=_by_scale)
     ]
     return _table(("model", "scale", *(f"{name}, PSNR / SSIM" for name in sets)), rows)
@@ -340,16 +340,14 @@ def _by_scale(net: tuple[str, int]) -> int:
 
 
 def size_table(records: Sequence[Figures]) -> str:
-    """Of the nets; speed is that of the largest set."""
-    last = records[-1]["set"]
-    rows = [
-        (record["model"], f"x{record['scale']}", f"{record['parameters']:,}" if "parameters" in record else "",
-         f"{record['macs']:,}" if "macs" in record else "", f"{record['seconds']:.3f}",
-         record["megapixels_per_second"])
-        for record in records if record["set"] == last
-    ]  # fmt: skip
-    head = ("model", "scale", "parameters", "multiply-adds per LR pixel", f"seconds per picture of {last}", "SR MP/s")
-    return _table(head, rows)
+    """Of the nets; how fast they are, quieter benchmarks say."""
+    sizes = {
+        (record["model"], f"x{record['scale']}"): (f"{record['parameters']:,}", f"{record['macs']:,}")
+        for record in records
+        if "parameters" in record
+    }
+    rows = [(*net, *size) for net, size in sizes.items()]
+    return _table(("model", "scale", "parameters", "multiply-adds per LR pixel"), rows)
 
 
 def others_table(records: Sequence[Figures]) -> str:
@@ -368,14 +366,19 @@ def compressed_table(records: Sequence[Figures]) -> str:
     models = list(dict.fromkeys(record["model"] for record in records))
     found = {(record["kernel"], record["jpeg"], record["model"]): record["psnr_y"] for record in records}
     rows = [
-        (kernel, "none" if quality is None else quality, *(f"{found[kernel, quality, model]:.2f}" for model in models))
+        (kernel, quality or "none", *(_figure(found.get((kernel, quality, model))) for model in models))
         for kernel, quality in dict.fromkeys((record["kernel"], record["jpeg"]) for record in records)
     ]
     return _table(("LR by", "JPEG", *models), rows)
 
 
-def _pair(record: Figures) -> str:
-    return f"{record['psnr_y']:.2f} / {record['ssim_y']:.4f}"
+def _figure(value: float | None) -> str:
+    """Nothing where it was not measured."""
+    return "" if value is None else f"{value:.2f}"
+
+
+def _pair(record: Figures | None) -> str:
+    return f"{record['psnr_y']:.2f} / {record['ssim_y']:.4f}" if record else ""
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -288,6 +288,31 @@ def test_on_a_picture_it_has_no_effect_and_says_so(run: Run, tmp_path: Path) -> 
     assert "--steady is for clips, and there is none here: no effect." in outcome.err
 
 
+@pytest.mark.parametrize("name", ["yuv420p", "yuv444p", "gbrp"])
+def test_what_is_as_light_as_what_it_moves_over_leaves_no_trace(name: str) -> None:
+    """A patch of colour that luma does not show, over gray that shimmers a little."""
+    format = FORMATS[name]
+    steady = Steady(format, (WIDTH, HEIGHT), (WIDTH * SCALE, HEIGHT * SCALE), Device("cpu"))
+
+    def frame(number: int, scale: int) -> NDArray[np.uint8]:
+        height, width = HEIGHT * scale, WIDTH * scale
+        patch = slice(16 * scale, 40 * scale), slice((8 + 6 * number) * scale, (24 + 6 * number) * scale)
+        luma = noisy(scene(scale=scale), number, 1).astype(int)
+        green, blue = np.zeros((2, height, width), int)
+        if format.model == "rgb":
+            green[patch], blue[patch] = -10, 60  # 0.6 * -10 + 0.1 * 60 = 0
+            return np.concatenate([luma + green, luma + blue, luma], axis=None).clip(0, 255).astype(np.uint8)
+        blue[patch] = 60
+        chroma = 128 + np.stack([blue, green])[:, :: 1 << format.shift_y, :: 1 << format.shift_x]
+        return np.concatenate([luma.ravel(), chroma.ravel()]).clip(0, 255).astype(np.uint8)
+
+    for number in range(4):
+        sr = frame(number, SCALE)
+        found = steady(frame(number, 1), sr)
+    assert (found != sr).any(), "noise is averaged all the same"
+    assert np.abs(found.astype(int) - sr).max() < 12
+
+
 # The measure
 
 

@@ -9,7 +9,8 @@ earlier: a run that begins anywhere, and computes so many frames more, gives the
 A pixel of an earlier frame counts where the LR, moved by the same motion, is what the LR is now: but for noise, and for
 what a small error of the motion does to edges. Where it is not (something else has come into view, light has changed,
 the motion was not found) it does not count at all, so nothing leaves a trace of itself. Where that is so in most of the
-picture there was a cut.
+picture there was a cut. Planes with colour are judged by the LR's colours, too: what moves may be as light as what it
+moves over.
 """
 
 import time
@@ -60,15 +61,22 @@ class _Frame:
 
     Attributes:
         luma: (1, 1, h, w) of the LR, float32 in 8-bit code values.
+        colours: (1, C, h, w) of the LR, alike: chroma in its own size, or RGB; None: gray.
         sr: its samples, as they came.
         planes: of the SR, those of one size together: (1, C, H, W) float32 code values.
         flow: to the frame before; None where there is none, or a cut.
     """
 
     luma: Tensor
+    colours: Tensor | None
     sr: NDArray[Any]
     planes: Sequence[Tensor]
     flow: Tensor | None
+
+
+_Part = tuple[_Frame, Tensor, Tensor, Tensor]
+"""An earlier frame, the flow to it, and how much its pixels count, 0 to 1: those of luma, and those of planes with
+colour. (1, 1, h, w) each, smaller than the LR by `STEP`."""
 
 
 class Steady:
@@ -112,19 +120,19 @@ class Steady:
             return sr
         begin = time.perf_counter()
         with memory_explained(self._device):
-            luma = self._luma(lr)
-            parts = self._parts(luma)
+            luma, colours = self._luma(lr), self._colours(lr)
+            parts = self._parts(luma, colours)
             planes = [self._to_device(group) for group in self._groups(sr)]
             out = sr
-            if any(not np.array_equal(sr, earlier.sr) for earlier, _, _ in parts):
+            if any(not np.array_equal(sr, earlier.sr) for earlier, *_ in parts):
                 out = self._mean(planes, parts, sr)
-            self._earlier.appendleft(_Frame(luma, sr, planes, parts[0][1] if parts else None))
+            self._earlier.appendleft(_Frame(luma, colours, sr, planes, parts[0][1] if parts else None))
         self.seconds += time.perf_counter() - begin
         return out
 
-    def _parts(self, luma: Tensor) -> list[tuple[_Frame, Tensor, Tensor]]:
-        """The earlier frames that have a part in this one, the last first, with the flows to them and their weights."""
-        parts: list[tuple[_Frame, Tensor, Tensor]] = []
+    def _parts(self, luma: Tensor, colours: Tensor | None) -> list[_Part]:
+        """The earlier frames that have a part in this one, the last first."""
+        parts: list[_Part] = []
         flow: Tensor | None = None
         edges = _steepness(luma) if self._earlier else luma
         for earlier in self._earlier:
@@ -132,7 +140,10 @@ class Steady:
             weights = self._weights(luma, earlier.luma, flow, edges)
             if weights is None:
                 break
-            parts.append((earlier, flow, weights))
+            of_colour = weights
+            if colours is not None and earlier.colours is not None:
+                of_colour = torch.minimum(weights, self._colour_weights(colours, earlier.colours, flow))
+            parts.append((earlier, flow, weights, of_colour))
             if earlier.flow is None:
                 break
             flow = joined(flow, earlier.flow)
@@ -145,26 +156,34 @@ class Steady:
             edges: how steep the picture is around each pixel, code values; smaller by `STEP`, as what is given.
         """
         every = dense(flow, self._lr_height, self._lr_width)
-        difference = _around((now - moved(before, every)).abs())
-        noise = difference[..., ::STEP, ::STEP].median().clamp(LEAST_NOISE, MOST_NOISE)
         outside = leads_outside(every[..., ::STEP, ::STEP], STEP)
-        weights = (2 - difference / (NOISES * noise + SLACK * edges)).clamp(0, 1).masked_fill(outside, 0)
+        weights = _likely(_around((now - moved(before, every)).abs()), edges).masked_fill(outside, 0)
         weights = -F.max_pool2d(-weights, 3, 1, 1)
         explained = int((weights > 0.5).sum())
         return weights if explained >= CUT * weights.numel() else None
 
-    def _mean(
-        self, planes: Sequence[Tensor], parts: Sequence[tuple[_Frame, Tensor, Tensor]], sr: NDArray[Any]
-    ) -> NDArray[Any]:
+    def _colour_weights(self, now: Tensor, before: Tensor, flow: Tensor) -> Tensor:
+        """How much each pixel of an earlier frame counts by what its colours say, as `_weights` has it."""
+        size = self._lr_height, self._lr_width
+        share = now.shape[-1] / size[1], now.shape[-2] / size[0]
+        every = F.interpolate(dense(flow, *size), size=now.shape[-2:], mode="bilinear", align_corners=False)
+        every = every * torch.tensor(share, device=now.device)[None, :, None, None]
+        across, down = slopes(now)
+        edges = across.abs() * share[0] + down.abs() * share[1]
+        both = torch.cat([one.amax(1, keepdim=True) for one in ((now - moved(before, every)).abs(), edges)])
+        around = _around(F.interpolate(both, size=size))
+        return -F.max_pool2d(-_likely(around[:1], around[1:]), 3, 1, 1)
+
+    def _mean(self, planes: Sequence[Tensor], parts: Sequence[_Part], sr: NDArray[Any]) -> NDArray[Any]:
         out = sr.copy()
         for number, (now, target) in enumerate(zip(planes, self._groups(out), strict=True)):
             others = [
                 (
                     earlier.planes[number],
                     _Spread(flow, self._share(now, CELL), now),
-                    _Spread(weights, self._share(now, STEP), now),
+                    _Spread(of_colour if now.shape[1] > 1 else weights, self._share(now, STEP), now),
                 )
-                for earlier, flow, weights in parts
+                for earlier, flow, weights, of_colour in parts
             ]
             height, width = now.shape[-2:]
             scale = height / self._lr_height, width / self._lr_width
@@ -190,6 +209,18 @@ class Steady:
         else:
             luma = self._to_device(lr[:size].reshape(1, height, width))
         return luma / (1 << (self._format.bits - 8))
+
+    def _colours(self, lr: NDArray[Any]) -> Tensor | None:
+        """Code values of 8 bits of what has colour: chroma, or all of RGB."""
+        sizes = self._format.plane_sizes(self._lr_width, self._lr_height)
+        sizes = sizes[:-1] if self._format.alpha else sizes
+        if len(sizes) == 1:
+            return None
+        first = 0 if self._format.model == "rgb" else 1
+        start, (height, width) = first * self._lr_width * self._lr_height, sizes[first]
+        count = len(sizes) - first
+        planes = lr[start : start + count * height * width].reshape(count, height, width)
+        return self._to_device(planes) / (1 << (self._format.bits - 8))
 
     def _groups(self, sr: NDArray[Any]) -> list[NDArray[Any]]:
         """Planes of one size as views, (C, H, W) each; without transparency."""
@@ -266,6 +297,12 @@ def _mean_of_rows(
 def _steepness(luma: Tensor) -> Tensor:
     across, down = slopes(luma)
     return _around(across.abs() + down.abs())
+
+
+def _likely(difference: Tensor, edges: Tensor) -> Tensor:
+    """0 to 1: whether a difference, in code values, is noise, or what a small error of the motion does to edges."""
+    noise = difference[..., ::STEP, ::STEP].median().clamp(LEAST_NOISE, MOST_NOISE)
+    return (2 - difference / (NOISES * noise + SLACK * edges)).clamp(0, 1)
 
 
 def _around(values: Tensor) -> Tensor:
