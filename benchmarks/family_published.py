@@ -59,7 +59,7 @@ WHY: Final[Mapping[str, str]] = {
     "rfdn-aim-x4": "the narrower net of the AIM 2020 challenge (50 feature maps); the published figures are of 52",
     "RealESRGAN*": FOR_LOOKS,
     "realesr*": FOR_LOOKS,
-    "photo-lite*": FOR_LOOKS,
+    "photo-lite-crisp*": FOR_LOOKS,
     "srgan-*": "five residual blocks, where the papers' SRResNet and SRGAN have 16",
     "srmd*-x*": "by the kernel that stands for bicubic shrinking, a Gaussian of sigma 0.2, and a noise level of 0",
     "usrnet-tiny-*": (
