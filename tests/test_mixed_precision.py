@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -73,3 +74,18 @@ def test_in_fp32_the_model_is_what_it_was() -> None:
     hint = {"INFERENCE_PRECISION_HINT": "f32"}
     one, other = (core().compile_model(each, "CPU", hint)([lr])[0] for each in (model, again))
     np.testing.assert_array_equal(one, other)
+
+
+def test_what_was_marked_is_kept_and_is_the_same_net(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second time nothing is translated or marked."""
+    bf16_here()
+    from upscale_cli.inference.backends import openvino as ours
+    from upscale_cli.models import known
+
+    monkeypatch.setattr(known, "folder", lambda: tmp_path)
+    net = replace(net_of_two_blocks(), identity="two-blocks")
+    lr = torch.rand(1, 3, 24, 24, generator=torch.Generator().manual_seed(1))
+    first = OpenVino().load(net, CPU, "bf16").run(lr, {})
+    assert {path.suffix for path in (tmp_path / "two-blocks").iterdir()} == {".onnx", ".xml", ".bin"}
+    monkeypatch.setattr(ours, "read", None)
+    assert torch.equal(OpenVino().load(net, CPU, "bf16").run(lr, {}), first)

@@ -17,11 +17,13 @@ from upscale_cli.frames.image import Pixels
 from upscale_cli.frames.pixels import white_of
 from upscale_cli.inference.color import display_to_linear, linear_to_display
 from upscale_cli.inference.device_net import DeviceNet
+from upscale_cli.inference.profile import Profile
+from upscale_cli.inference.tile_layout import TileLayout, geometry_of
 from upscale_cli.inference.tiled import TiledNet
 from upscale_cli.models.archs.espcn import ESPCN
 from upscale_cli.models.archs.rrdbnet import RRDBNet
 from upscale_cli.models.archs.srvgg import SRVGGNetCompact
-from upscale_cli.models.interface import LoadedNet
+from upscale_cli.models.interface import Descriptor, LoadedNet
 
 pytestmark = pytest.mark.usefixtures("stubs")
 WHOLE = 10_000
@@ -296,3 +298,18 @@ def test_half_precision_reaches_the_net_and_only_the_net(noise: Callable[..., Pi
     half = tiled_net(espcn(), precision="bf16").upscale(lr, np.float32)
     full = tiled_net(espcn()).upscale(lr, np.float32)
     assert 30 < 10 * np.log10(1 / np.mean((half - full) ** 2)) < 90
+
+
+def test_windows_that_a_cache_holds_unless_their_halo_costs_more() -> None:
+    def most(halo: int, elements: float, *, in_cache: bool) -> int:
+        facts = Descriptor(arch="srvgg", scales=(4,), halo=halo, exact=True)
+        layout = TileLayout(
+            facts, geometry_of(facts, 4, 0, None), tile=0, wrap=False, devices=[CPU], cost=Profile(1e6, elements),
+            precision="bf16", memory=2**31, in_cache=in_cache,
+        )  # fmt: skip
+        rows, columns = layout.grid(1000, 1000)
+        return max(row.read for row in rows) * max(column.read for column in columns)
+
+    assert most(34, 184, in_cache=False) == 1000**2
+    assert most(34, 184, in_cache=True) * 184 * 2 <= 64 * 2**20
+    assert most(40, 2704, in_cache=True) == most(40, 2704, in_cache=False)

@@ -27,8 +27,8 @@ LARGEST_CHECKPOINT: Final = 96 * 2**20
 """Bytes; the largest of the registry have 67 MB. What is larger takes long to compute anyway, and would fill the
 cache."""
 
-LIMITS: Final = Limits(entries=300, bytes=512 * 2**20)
-"""Of all nets together: eight of the largest, or all of the registry's others; a new version leaves those of the one
+LIMITS: Final = Limits(entries=300, bytes=2**30)
+"""Of all nets together: eight of the largest twice, or all of the others; a new version leaves those of the one
 before behind."""
 
 LARGEST_SIDECAR: Final = 1 << 20
