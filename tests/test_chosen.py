@@ -114,6 +114,13 @@ def test_noise_is_measured(scene: Picture, sigma: int) -> None:
     assert noise_of(luma(smooth)) < 1.5
 
 
+@pytest.mark.parametrize("sigma", [40, 80])
+def test_what_is_nothing_but_noise_is_looked_at(sigma: int) -> None:
+    noise = np.random.default_rng(0).normal(128, sigma, (64, 64, 3)).clip(0, 255).astype(np.uint8)
+    for data in (encoded(noise), encoded(noise, "JPEG", quality=90), encoded(np.zeros_like(noise))):
+        assert look_at(data).kind is not None
+
+
 def test_fine_texture_is_no_noise(scene: Picture, drawn: Picture) -> None:
     random = np.random.default_rng(0)
     grass = scene.astype(np.int64)

@@ -108,7 +108,7 @@ class Edges:
 
 def edges_of(windows: Windows, tolerance: float) -> Edges:
     """Args:
-    tolerance: levels that noise and compression make of none.
+    tolerance: levels that noise and compression make of none; `_STRONG` at most.
     """
     down = np.abs(windows[:, 1:, :-1] - windows[:, :-1, :-1])
     across = np.abs(windows[:, :-1, 1:] - windows[:, :-1, :-1])
@@ -149,7 +149,7 @@ def kind_of(windows: Windows, noise: float, fineness: float, jpeg_quality: int |
         jpeg_quality: 1 to 100, of the compression that has left its own small differences; None: none has.
     """
     coarse = 0.0 if jpeg_quality is None else 2 + (100 - jpeg_quality) / 12
-    edges = edges_of(windows, max(2.0, 2.5 * noise, coarse))
+    edges = edges_of(windows, min(max(2.0, 2.5 * noise, coarse), _STRONG))
     contrast = math.log((edges.strong + 0.003) / (edges.soft + 0.003))
     signs = (contrast, edges.levels, max(0.0, fineness - _DRAWN_FINE), 1.0)
     if sum(weight * sign for weight, sign in zip(_DRAWN, signs, strict=True)) <= 0:
