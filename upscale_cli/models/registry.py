@@ -238,7 +238,7 @@ MODELS: Final[tuple[Spec, ...]] = (
     ),
     _real_time(
         "sharp", 4, macs=20_880, size=86_240,
-        sha256="2cc47f724cd6310cfdfea7952520699c9efc149c7e35411a1634be50c3e6b912",
+        sha256="9ab6469a25f7459d0ac8610a37462dbddc0e33188d105b1234e40f54c9c5d36a",
     ),
 )  # fmt: skip
 
