@@ -33,6 +33,16 @@ function setProgress(element, done) {
   else bar.value = done;
 }
 
+// A number stays beside its unit where a line breaks.
+const unbroken = (text) => text.replaceAll(" ", "\u00a0");
+
+// Why a job has no result, or what was lost; whose it is stands above it.
+function reason({ name, message }) {
+  if (!message.startsWith(`${name}: `)) return message;
+  const rest = message.slice(name.length + 2);
+  return rest.charAt(0).toUpperCase() + rest.slice(1);
+}
+
 // What a job is at, in one line.
 function words(job) {
   const progress = job.progress;
@@ -49,11 +59,11 @@ function words(job) {
       const { width, height, model, seconds } = job.facts;
       return [
         width && `${width} × ${height}`, bytes(job.result_bytes), model, seconds && duration(seconds),
-        time(job.ended), job.message,
-      ].filter(Boolean).join(" · ");
+        time(job.ended),
+      ].filter(Boolean).map(unbroken).concat(reason(job) || []).join(" · ");
     }
     case "cancelled": return "cancelled";
-    default: return job.message || job.state;
+    default: return reason(job) || job.state;
   }
 }
 
