@@ -10,6 +10,7 @@ import pytest
 import tifffile
 
 from tests.pictures import exif_block, frame_of, read, write
+from upscale_cli import upscale_file
 from upscale_cli.errors import InputError
 from upscale_cli.frames.image import Pixels
 from upscale_cli.media.image import exif
@@ -199,6 +200,26 @@ def test_a_map_of_which_nothing_is_stored_holds_no_data(tmp_path: Path, strips: 
     assert (frame.pixels == 7).all()
     assert bands.shape == (11, 24, 1)
     assert (bands == 7).all()
+
+
+@pytest.mark.parametrize(("dtype", "bits"), [("uint32", 24), ("uint64", 64), ("int64", 64)])
+def test_integers_of_rare_widths_are_read_and_written(tmp_path: Path, dtype: str, bits: int) -> None:
+    samples = (np.arange(12 * 16).reshape(12, 16) * 40_000).astype(dtype)
+    lr, sr = tmp_path / "lr.tif", tmp_path / "sr.tif"
+    tifffile.imwrite(lr, samples, metadata=None)
+    if bits == 24:
+        packed = samples.astype(">u4").view(np.uint8).reshape(12, 16, 4)[..., 1:].tobytes()  # as GDAL writes them
+        data = bytearray(lr.read_bytes())
+        with tifffile.TiffFile(lr) as file:
+            page = file.pages[0]
+            places = (page.tags[258].valueoffset, page.tags[279].valueoffset, page.dataoffsets[0])
+        struct.pack_into("<H", data, places[0], bits)
+        struct.pack_into("<I", data, places[1], len(packed))
+        data[places[2] :] = packed
+        lr.write_bytes(data)
+    upscale_file(lr, sr, 1, model="bicubic", overwrite=True)
+    np.testing.assert_array_equal(tifffile.imread(sr), samples)
+    assert tifffile.imread(sr).dtype == dtype
 
 
 def test_a_chain_of_smaller_versions_is_not_taken_for_pages(tmp_path: Path) -> None:

@@ -126,15 +126,25 @@ def _as_float(source: Source, page: Page, samples: NDArray[Any], nodata: float |
         if page.bits > 32:
             source.say(f"{source.name}: {page.bits} bits per channel are computed as 32")
         plain = page.bits == 32 and nodata is None
-        return Counting(white=white, samples=None if plain else Samples(f"float{page.bits}", nodata=nodata))
+        return Counting(
+            white=white, samples=None if plain else Samples(f"float{_stored_bits(page.bits)}", nodata=nodata)
+        )
     known = samples if nodata is None else samples[samples != nodata]
     largest = int(known.max(initial=0))
     if max(largest, -int(known.min(initial=0))) > EXACT:
         source.say(f"{source.name}: {page.bits} bits per channel are computed with the first 24 of them")
     white = 65_535.0 if largest <= 65_535 else 2.0 ** (largest - 1).bit_length()  # which divides exactly
-    return Counting(
-        white=white, samples=Samples(f"{'u' if page.kind == UNSIGNED else ''}int{page.bits}", nodata=nodata)
-    )
+    sign = "u" if page.kind == UNSIGNED else ""
+    return Counting(white=white, samples=Samples(f"{sign}int{_stored_bits(page.bits)}", nodata=nodata))
+
+
+def _stored_bits(bits: int) -> int:
+    """Of the type that numpy has for samples of so many bits.
+
+    >>> _stored_bits(16), _stored_bits(24), _stored_bits(64)
+    (16, 32, 64)
+    """
+    return next(held for held in (16, 32, 64) if bits <= held)
 
 
 def pixels_of_samples(page: Page, samples: NDArray[Any], how: Counting) -> Pixels:

@@ -111,13 +111,14 @@ class Tiff(Encoder):
         if metadata.tiff:
             reduced = how.get("subfiletype") == REDUCED
             options["extratags"] = options.get("extratags", []) + tags_of(facts, self._order, reduced=reduced)
+        dtype = how.get("dtype", getattr(samples, "dtype", None))  # tiles come one after the other, and have none
         photometric = _PHOTOMETRIC[layout.removesuffix("A") if layout in ("LA", "RGBA") else layout]
         self._writer.write(
             samples,
             photometric="miniswhite" if facts.samples and facts.samples.inverted else photometric,
             planarconfig="contig" if channels_of(layout) + extra > 1 else None,
             compression="adobe_deflate",
-            predictor=True,
+            predictor=dtype not in (np.int64, np.uint64),  # for which there is none
             metadata=None,
             software=False,
             contiguous=False,
