@@ -104,6 +104,12 @@ def test_signed_samples_of_jpeg_2000_are_refused() -> None:
         read(bytes(data))
 
 
+def test_many_channels_in_jpeg_2000_are_refused_as_such() -> None:
+    data = imagecodecs.jpeg2k_encode(np.zeros((8, 8, 6), np.uint16), level=0)
+    with pytest.raises(InputError, match=r"6 channels in JPEG 2000 are not read\. Convert it to TIFF"):
+        read(data)
+
+
 def test_further_pictures_in_a_jpeg_are_left_out_and_said() -> None:
     pictures = [Image.fromarray(frame_of("RGB", seed=seed).pixels) for seed in range(2)]
     stream = io.BytesIO()

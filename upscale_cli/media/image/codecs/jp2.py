@@ -28,6 +28,7 @@ _EXIF_UUID = b"JpgTiffExif->JP2"
 _XMP_UUID = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 _CMYK_SPACE, _SRGB_SPACE, _GRAY_SPACE = 12, 16, 17
 _METRES_PER_INCH = 0.0254
+_MOST_CHANNELS = 4
 RAW_SUFFIXES = (".j2k", ".j2c", ".jpc")
 
 
@@ -60,6 +61,11 @@ def open_jp2(source: Source) -> Picture:
         source.check_size(header.width, header.height)
         if header.signed:
             raise InputError(f"{source.name}: signed samples in JPEG 2000 are not read. Convert it to TIFF first.")
+        if header.channels > _MOST_CHANNELS:
+            raise InputError(
+                f"{source.name}: {header.channels} channels in JPEG 2000 are not read. "
+                "Convert it to TIFF first, which may have as many."
+            )
         metadata, orientation = upright_metadata(icc=header.icc, exif=header.exif, xmp=header.xmp, dpi=header.dpi)
         width, height = (header.width, header.height) if orientation < 5 else (header.height, header.width)
         info = PhotoInfo(
