@@ -105,7 +105,7 @@ def test_signed_samples_of_jpeg_2000_are_refused() -> None:
 
 
 def test_many_channels_in_jpeg_2000_are_refused_as_such() -> None:
-    data = imagecodecs.jpeg2k_encode(np.zeros((8, 8, 6), np.uint16), level=0)
+    data = bytes(imagecodecs.jpeg2k_encode(np.zeros((8, 8, 6), np.uint16), level=0))
     with pytest.raises(InputError, match=r"6 channels in JPEG 2000 are not read\. Convert it to TIFF"):
         read(data)
 
