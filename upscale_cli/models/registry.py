@@ -230,6 +230,7 @@ MODELS: Final[tuple[Spec, ...]] = (
     _real_time(
         "sharp", 2, macs=19_152, size=79_280,
         sha256="9fbae83459f90e899c543aa5416474ac062b7a082b4ac8b2ae4b6934ec48de69",
+        int8=(28_601, 0.03, "9855caac3e02a1cfb04bb1eb06361865ae4498cb37e35aed85d898f0219cd71d"),
     ),
     _real_time(
         "sharp", 3, macs=19_872, size=82_180,
@@ -239,6 +240,7 @@ MODELS: Final[tuple[Spec, ...]] = (
     _real_time(
         "sharp", 4, macs=20_880, size=86_240,
         sha256="9ab6469a25f7459d0ac8610a37462dbddc0e33188d105b1234e40f54c9c5d36a",
+        int8=(30_437, 0.01, "25b4cfe06d9fd6815d9c9ceef7468272e653474f6a7591c31d9428836ba67215"),
     ),
 )  # fmt: skip
 
