@@ -1,11 +1,11 @@
 """How near engines and smaller precisions stay to torch in fp32 on real pictures, and what they save on this CPU.
 
-    python -m benchmarks.precision [--photos FOLDER] [--only NET] [--quick]
+    python -m benchmarks.precision [--photos FOLDER] [--only NET] [--nearness] [--quick]
 
 Every checkpoint of the registry that is on this machine (UPSCALE_WEIGHTS), and realesrgan with random weights. Before
 rounding to pixels: PSNR of the float SR pictures, clipped to [0, 1]. Above 50 dB a row may set `bf16`. --only measures
-some nets (espcn, or espcn-x2) anew and keeps what is known of the others; --quick takes small pictures and few runs
-and writes nothing.
+some nets (espcn, or espcn-x2) anew and keeps what is known of the others; --nearness times nothing, for a machine that
+is busy; --quick takes small pictures and few runs and writes nothing.
 """
 
 import argparse
@@ -55,6 +55,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=Path, default=SHARED / "samples" / "images" / "photos", metavar="FOLDER")
     parser.add_argument("--only", nargs="+", default=[], metavar="NET")
+    parser.add_argument("--nearness", action="store_true", help="no speed")
     parser.add_argument("--quick", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(2)
@@ -62,19 +63,18 @@ def main() -> None:
     for name, net in nets(arguments.only):
         longest = QUICK_SIDE if arguments.quick else LONGEST_SIDE
         side, repeats = (QUICK_SIDE, 1) if arguments.quick else (TIMED_SIDE, REPEATS)
-        results[name] = {
-            "nearness_to_fp32": nearness(net, arguments.photos, longest),
-            "speed": gain(net, side, repeats),
-        }
+        results[name] = {"nearness_to_fp32": nearness(net, arguments.photos, longest)}
+        if not arguments.nearness:
+            results[name]["speed"] = gain(net, side, repeats)
         print(name, json.dumps(results[name]), flush=True)
     if arguments.quick:
         return
     renewed = {}
-    if arguments.only:
+    if arguments.only or arguments.nearness:
         kept = json.loads((REPOSITORY / "benchmarks/precision.json").read_text(encoding="utf-8"))
         facts = machine()
         renewed = kept.get("renewed", {}) | {name: {key: facts[key] for key in ("commit", "date")} for name in results}
-        results = kept["nets"] | results
+        results = kept["nets"] | {name: kept["nets"].get(name, {}) | found for name, found in results.items()}
     write(
         "precision",
         f"PSNR in dB of engines and precisions against torch in fp32 on real pictures, float SR, and their speed on "
