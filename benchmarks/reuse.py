@@ -9,7 +9,8 @@ Three clips of 960 x 540 are made and enlarged twice by espcn on a CPU:
 - noise: random samples, lossless. Nothing repeats.
 
 In turn in one run, first the net's stage alone, whose SR samples are hashed, then from file to file: with what repeats
-taken over, with everything computed in the same windows (`--no-reuse`), and as one window a frame. The engines are
+taken over, with everything computed (`--no-reuse`), and as one window a frame without a look at what repeats; the last
+two are the same but for a net whose bits depend on the window's shape. The engines are
 compared with themselves.
 """
 
