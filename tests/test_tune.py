@@ -14,7 +14,7 @@ from PIL import Image
 
 from tests.command import Run
 from upscale_cli.tuning import bench, tune
-from upscale_cli.tuning.look import bars_of, look_at, noise_of
+from upscale_cli.tuning.look import Looked, bars_of, look_at, noise_of
 from upscale_cli.tuning.sheet import CAPTION, MARGIN, write_sheet
 from upscale_cli.tuning.trial import most_detailed
 
@@ -51,6 +51,22 @@ def film(path: Path, frames: list[NDArray[np.uint8]]) -> Path:
 def test_noise_is_estimated(sigma: float) -> None:
     luma = scene(300, 400, sigma).astype(np.float32).mean(axis=2)
     assert abs(noise_of(luma) - sigma) < 0.15 * sigma + 0.5
+
+
+def seen(bits_per_pixel: float, noise: float) -> Looked:
+    frame = scene(24, 32)
+    return Looked(Path("clip.mp4"), 32, 24, "clip", "h264", 10, 25.0, noise, bits_per_pixel, 0.0, 0.0, frame)
+
+
+@pytest.mark.parametrize(
+    ("bits_per_pixel", "noise", "fast", "balanced"),
+    [(0.5, 0, "swift", "sharp"), (0.01, 0, "espcn-robust", "espcn-robust"), (0.5, 9, "espcn-robust", "espcn-robust")],
+)
+def test_a_clip_is_tuned_with_the_models_that_it_would_get(
+    bits_per_pixel: float, noise: float, fast: str, balanced: str
+) -> None:
+    models = tune.models_for(seen(bits_per_pixel, noise))
+    assert (models["fast"], models["balanced"]) == ((fast, True), (balanced, False))
 
 
 def test_bars_are_found() -> None:

@@ -30,8 +30,7 @@ RUN_SECONDS: Final = 8.0
 MOST_FRAMES: Final = 100
 
 NOISY: Final = 3.0
-HARD_COMPRESSION: Final = 0.08
-"""Standard deviation of 255, and bits a pixel of a clip: with more or less than that the robust model is better."""
+"""Standard deviation of 255, of a clip: with more than that the robust model is better."""
 
 PIECE: Final = 96
 """LR pixels of a side of the pieces on the contact sheet."""
@@ -75,10 +74,12 @@ def models_for(looked: Looked) -> dict[Name, tuple[str, bool]]:
     """The model of each way, and whether it hurries; of the models that are on this machine."""
     if looked.kind == "photo":
         return {"fast": ("swift", False), "balanced": ("photo-lite", False), "best": (best_model()[0], False)}
-    usual, _ = best_clip_model(looked.codec)
-    if looked.noise > NOISY or looked.bits_per_pixel < HARD_COMPRESSION:
-        usual = "espcn-robust"
-    return {"fast": (usual, True), "balanced": (usual, False), "best": (best_model()[0], False)}
+    usual, hurried = (
+        "espcn-robust" if looked.noise > NOISY
+        else best_clip_model(looked.codec, looked.bits_per_pixel, hurries=hurries)[0]
+        for hurries in (False, True)
+    )  # fmt: skip
+    return {"fast": (hurried, True), "balanced": (usual, False), "best": (best_model()[0], False)}
 
 
 def ways(looked: Looked, scale: float, options: UpscalerOptions, listener: Listener) -> Iterator[Way]:
