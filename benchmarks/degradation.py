@@ -8,7 +8,6 @@ and gets noise; PSNR of luma without a border of 8 pixels, against the picture i
 
 import argparse
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,9 +32,6 @@ KERNELS = {
     "motion:9,45": ("gauss:1.6", "motion:9,135"),
 }
 """What blurs, and what is given instead: two wrong kernels, a mild and a bad one."""
-
-FOUND_IN = ("gauss:1.6", "aniso:2.5,1,30", "motion:5,45")
-"""What a kernel is searched for in."""
 
 Picture = NDArray[np.uint8]
 
@@ -103,7 +99,6 @@ def main() -> None:
     parser.add_argument("checkpoints", nargs="+")
     parser.add_argument("--pictures", type=Path, required=True, help="a folder of PNG files")
     parser.add_argument("--calibrate", type=Path, help="a folder of other pictures: measure the estimator's constants")
-    parser.add_argument("--kernelgan", type=float, default=0.0, help="minutes of training on each of two pictures")
     parser.add_argument("--quick", action="store_true", help="two small pictures")
     parser.add_argument("-o", "--output", type=Path)
     given = parser.parse_args()
@@ -121,10 +116,9 @@ def main() -> None:
                 of: dict[str, float] = {"right": measured(checkpoint, lrs, hrs, kernel=words, **said)}
                 of |= {"mildly wrong": measured(checkpoint, lrs, hrs, kernel=mild, **said)}
                 of |= {"wrong": measured(checkpoint, lrs, hrs, kernel=bad, **said)}
-                if words in FOUND_IN:
-                    of["auto"] = measured(checkpoint, lrs, hrs, kernel="auto", noise="auto")
-                    gain = of["right"] - row[PLAIN]
-                    of["kept"] = round((of["auto"] - row[PLAIN]) / gain, 2) if gain > 0 else 0.0
+                of["auto"] = measured(checkpoint, lrs, hrs, kernel="auto", noise="auto")
+                gain = of["right"] - row[PLAIN]
+                of["kept"] = round((of["auto"] - row[PLAIN]) / gain, 2) if gain > 0 else 0.0
                 row[Path(checkpoint).stem] = of
             rows.append(row)
             print(row, flush=True)
@@ -132,28 +126,15 @@ def main() -> None:
         "scale": SCALE, "pictures": [name for name, _ in named], "side": side, "rows": rows,
         "found": [
             {"picture": name, "kernel": words, "found": [round(value, 2) for value in axes_of(found)]}
-            for words in FOUND_IN for name, hr in named
+            for words in KERNELS for name, hr in named
             if (found := kernel_of((degraded(hr, words, 0) / 255) @ np.array([0.299, 0.587, 0.114]), SCALE)) is not None
         ],
     }  # fmt: skip
     if given.calibrate:
         report["calibration"] = calibrated(given.calibrate)
-    if given.kernelgan:
-        report["kernelgan"] = [
-            by_training(name, hr, words, given.kernelgan) for words in FOUND_IN[:2] for name, hr in named[:2]
-        ]
     print(json.dumps(report, indent=1))
     if given.output:
         given.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-
-
-def by_training(name: str, hr: Picture, words: str, minutes: float) -> dict[str, Any]:
-    from upscale_cli.inference.kernelgan import estimated
-
-    begin = time.perf_counter()
-    kernel = estimated(np.moveaxis(degraded(hr, words, 0) / 255.0, 2, 0), SCALE, minutes, lambda _: None)
-    return {"picture": name, "kernel": words, "found": [round(value, 2) for value in axes_of(kernel)],
-            "minutes": round((time.perf_counter() - begin) / 60, 1)}  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -100,8 +100,12 @@ def tiles_equal_the_whole(net: LoadedNet) -> None:
     assert whole.std() > LEVEL
 
 
-def runs_elsewhere(net: LoadedNet) -> None:
-    """Translated to ONNX it does in ONNX Runtime and in OpenVINO what it does in torch, at sizes of any kind."""
+def runs_elsewhere(net: LoadedNet, more: Callable[[Tensor], Mapping[str, Tensor]] = lambda _: {}) -> None:
+    """Translated to ONNX it does in ONNX Runtime and in OpenVINO what it does in torch, at sizes of any kind.
+
+    Args:
+        more: what else it takes, for pictures (N, C, H, W).
+    """
     onnxruntime = pytest.importorskip("onnxruntime", reason="the extra [onnxruntime] is not installed")
     model = onnx_bytes(net)
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
@@ -109,23 +113,25 @@ def runs_elsewhere(net: LoadedNet) -> None:
     for shape in ((1, 24, 36), (2, 37, 45)):
         torch.manual_seed(3)
         lr = torch.rand(shape[0], net.descriptor.channels, *shape[1:])
+        given = more(lr)
         with torch.inference_mode():
-            expected = module(lr).numpy()
-        (sr,) = session.run([OUTPUT], {INPUT: lr.numpy()})
+            expected = module(lr, **given).numpy()
+        feed = {INPUT: lr.numpy(), **{name: value.numpy() for name, value in given.items()}}
+        (sr,) = session.run([OUTPUT], feed)
         assert np.abs(sr - expected).max() <= 1e-4 * np.ptp(expected)
-        by_openvino = _openvino(model, lr)
+        by_openvino = _openvino(model, feed)
         if by_openvino is not None:
             assert np.abs(by_openvino - expected).max() <= 1e-4 * np.ptp(expected)
 
 
-def _openvino(model: bytes, lr: Tensor) -> "np.ndarray[Any, Any] | None":
+def _openvino(model: bytes, feed: Mapping[str, Any]) -> "np.ndarray[Any, Any] | None":
     try:
         import openvino
     except ImportError:
         return None
     core = openvino.Core()
     compiled = core.compile_model(core.read_model(model), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    return np.asarray(compiled({INPUT: lr.numpy()})[OUTPUT])
+    return np.asarray(compiled(dict(feed))[OUTPUT])
 
 
 def files() -> Iterator[Path]:

@@ -20,9 +20,10 @@ from tests.test_models import reach
 from upscale_cli import Upscaler, load_model
 from upscale_cli.frames.image import Pixels
 from upscale_cli.inference.tiled import TiledNet
-from upscale_cli.models.archs.metasr import MetaRDN
-from upscale_cli.models.interface import scaled
+from upscale_cli.models.archs.metasr import MOST_FILTERS, ExactScale, MetaRDN
+from upscale_cli.models.interface import as_scale, scaled
 from upscale_cli.models.loading import build_net, load_net
+from upscale_cli.models.onnx_graph import NotTranslatableError, onnx_bytes
 
 SCALES = [2.7, 1.3, 3.37]
 
@@ -164,3 +165,23 @@ def test_the_command_makes_it_too(file: Path, tmp_path: Path, run: Run) -> None:
     with Image.open(tmp_path / "sr.png") as sr:
         assert sr.size == (round(45 * 2.7), round(33 * 2.7))
     assert "2.7" in done.out + done.err
+
+
+@pytest.mark.parametrize("scale", [Fraction(27, 10), Fraction(4, 3), Fraction(2), Fraction(1)])
+def test_at_one_scale_it_is_a_convolution_that_engines_have(scale: Fraction, tmp_path: Path) -> None:
+    """Sides that the denominator does not divide, and two pictures at a time."""
+    net = arch_checks.of(small(), tmp_path).at(as_scale(scale))
+    arch_checks.runs_elsewhere(net)
+    lr = torch.rand(2, 3, 11, 13, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        sr = build_net(net)(lr)
+        slowly = ExactScale(small())(255 * lr, torch.tensor([float(scale)])) / 255
+    assert sr.shape == slowly.shape == (2, 3, scaled(11, scale), scaled(13, scale))
+    assert torch.allclose(sr, slowly, rtol=1e-3, atol=1e-4 * float(slowly.std()))
+
+
+def test_a_scale_of_too_many_filters_is_made_band_by_band(tmp_path: Path) -> None:
+    wide = arch_checks.of(small(num_feat=16), tmp_path)
+    assert MOST_FILTERS < 3 * 337**2 * 16 * 102**2
+    with pytest.raises(NotTranslatableError):
+        onnx_bytes(wide.at(Fraction(337, 100)))

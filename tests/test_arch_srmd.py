@@ -9,14 +9,16 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from tests import arch_checks
 from tests.conftest import SHARED
 from tests.family import difference, golden
-from upscale_cli import load_model
+from upscale_cli import Upscaler, load_model
 from upscale_cli.errors import CheckpointError
 from upscale_cli.inference.blur_kernels import anisotropic, gaussian, resized
 from upscale_cli.models import kernel_codes
 from upscale_cli.models.archs.srmd import SRMD
 from upscale_cli.models.kernel_codes import read
+from upscale_cli.models.loading import load_net
 
 
 def checkpoint(folder: Path, in_nc: int, nc: int = 8, nb: int = 4, upscale: int = 2) -> Path:
@@ -121,3 +123,31 @@ def test_a_matrix_of_another_shape_is_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "srmd-pca.npy", np.zeros((10, 225)))
     with pytest.raises(CheckpointError, match=r"shape \(10, 225\)"):
         read(tmp_path / "srmd-pca.npy")
+
+
+@pytest.mark.parametrize("in_nc", [19, 18])
+def test_it_runs_by_other_engines(tmp_path: Path, in_nc: int) -> None:
+    """With a kernel and a noise level of its own for each picture of a batch."""
+    matrix_in(tmp_path)
+    net = load_net(checkpoint(tmp_path, in_nc))
+
+    def given(lr: torch.Tensor) -> dict[str, torch.Tensor]:
+        kernel = torch.rand(len(lr), 1, 15, 15) / 100
+        return {"kernel": kernel} | ({"noise": 75 * torch.rand(len(lr))} if in_nc == 19 else {})
+
+    arch_checks.runs_elsewhere(net, given)
+
+
+@pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
+def test_a_picture_goes_through_other_engines_as_through_torch(tmp_path: Path, engine: str) -> None:
+    pytest.importorskip(engine, reason=f"the extra [{engine}] is not installed")
+    matrix_in(tmp_path)
+    path, lr = checkpoint(tmp_path, 19), arch_checks.picture(37, 45)
+
+    def by(engine: str) -> np.ndarray:
+        upscaler = Upscaler(
+            path, engine=engine, device="cpu", precision="fp32", tile=20, kernel="aniso:2,0.8,30", noise=7
+        )
+        return upscaler(lr, scale=2).astype(int)
+
+    assert np.abs(by(engine) - by("torch")).max() <= 1

@@ -6,6 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from tests import arch_checks
 from tests.conftest import SHARED
 from tests.family import difference, golden
 from upscale_cli import load_model
@@ -83,3 +84,14 @@ def test_it_looks_as_far_as_it_says(tmp_path: Path, changed: dict[str, object]) 
     rows = reached.any(dim=1).nonzero().flatten()
     reach = max(middle - int(rows[0]), int(rows[-1]) - middle)
     assert halo - 1 <= reach <= halo
+
+
+@pytest.mark.parametrize("changed", [{}, {"upscale": 3, "nf": 18, "nres": 1}])
+def test_it_runs_by_other_engines(tmp_path: Path, changed: dict[str, object]) -> None:
+    net = arch_checks.of(made(**changed), tmp_path)
+
+    def maps(lr: torch.Tensor) -> dict[str, torch.Tensor]:
+        number, _, height, width = lr.shape
+        return {"kernel": torch.rand(number, 15, height, width), "noise": torch.rand(number, 1, height, width)}
+
+    arch_checks.runs_elsewhere(net, maps)

@@ -80,6 +80,16 @@ def test_crossnets_of_other_widths_come_back(tmp_path: Path) -> None:
         assert torch.allclose(model.net(*given), own(*given), atol=1e-6)
 
 
+def test_pictures_of_any_size_are_continued_by_their_last_pixels(tmp_path: Path) -> None:
+    """The reference takes sides that divide by 64 only."""
+    net = load_model(crossnet(tmp_path)).net
+    given = [torch.rand(2, 3, 23, 70) for _ in range(3)]
+    with torch.inference_mode():
+        whole = net(*(torch.nn.functional.pad(one, (0, 58, 0, 41), mode="replicate") for one in given))
+        assert whole.shape == (2, 3, 64, 128)
+        torch.testing.assert_close(net(*given), whole[..., :23, :70])
+
+
 def test_the_reimplementation_goes_through_both_fusions(tmp_path: Path) -> None:
     renamed = {"FlowNet": "flownet", "Encoder": "encoder", "UNet_decoder_2": "decoder"}
     state = load_file(crossnet(tmp_path))

@@ -231,21 +231,20 @@ def test_the_largest_window_that_fits(monkeypatch: pytest.MonkeyPatch, noise: Ca
     assert windows(sees_whole=True, free=2**27) > 1
 
 
-# What spandrel knows
+# A real one
 
 
 @pytest.mark.slow
 def test_real_cugan_looks_at_the_whole_and_says_so(run: Run, tmp_path: Path, noise: Callable[..., Pixels]) -> None:
-    pytest.importorskip("spandrel", reason="the extra [spandrel] is not installed", exc_type=ImportError)
     file = SHARED / "weights-more/realcugan-up2x-conservative.safetensors"
     if not file.is_file():
         pytest.skip("the shared folder with weights is not here")
     net = load_net(file)
-    assert (net.descriptor.name, net.descriptor.sees_whole) == ("RealCUGAN", True)
+    assert (net.descriptor.name, net.descriptor.sees_whole) == ("realcugan", True)
     assert 0.4 < _estimate(net, 200) / _estimate_of_a_run(net, 200) < 2.5
     Image.fromarray(noise(90, 120, 3)).save(tmp_path / "a.png")
     told = run(tmp_path / "a.png", "-m", file, "-t", 48).err
-    assert "RealCUGAN looks at the whole picture, but --tile is given" in " ".join(told.split())
+    assert "realcugan looks at the whole picture, but --tile is given" in " ".join(told.split())
 
 
 def _estimate(net: LoadedNet, side: int) -> float:

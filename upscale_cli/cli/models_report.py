@@ -130,13 +130,17 @@ def show_archs(listener: Listener, *, as_json: bool) -> None:
 
 
 def show_info(name: str, listener: Listener, *, as_json: bool) -> None:
-    """Everything about a model, or about a checkpoint file, or what OpenModelDB says of one of its models.
+    """Everything about a model, a checkpoint file, a mix or a chain; or what OpenModelDB says of one of its models.
 
     Raises:
         UnknownModelError: no such model. CheckpointError: the file is no checkpoint.
     """
     from upscale_cli.cli import model_card
+    from upscale_cli.cli.composed_report import is_composed, show_composed
 
+    if is_composed(name):
+        show_composed(name, listener, as_json=as_json)
+        return
     if kernel := kernel_named(name):
         if as_json:
             print(json.dumps({"model": kernel, "about": KERNELS[kernel]}))

@@ -27,7 +27,7 @@ def export(
         str,
         typer.Argument(
             metavar="MODEL", autocompletion=complete_model, show_default=False,
-            help="As -m takes it: a name (upscale models list), omdb:ID, or a checkpoint.",
+            help="As -m takes it: a name (upscale models list), omdb:ID, a checkpoint, or a chain or mix of these.",
         ),
     ],
     output: Annotated[

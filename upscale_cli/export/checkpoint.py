@@ -35,6 +35,11 @@ def checkpoint_bytes(net: LoadedNet, facts: Mapping[str, str], *, title: str, fp
         OutputError: it would not be the same net when it is read.
     """
     descriptor, known = net.descriptor, {key: text for key, text in facts.items() if text and text != "unknown"}
+    if net.parts:
+        raise OutputError(
+            f"{title}: is a chain, and a checkpoint holds one net. Choose {option('format', 'onnx')}, or write its "
+            "nets one by one"
+        )
     if net.graph is not None or not net.state_dict:
         raise OutputError(f"{title}: has no weights of its own to be written. Choose {option('format', 'onnx')}")
     dtype = torch.float16 if fp16 else torch.float32

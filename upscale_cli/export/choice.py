@@ -8,8 +8,12 @@ from typing import Any, Final
 
 from upscale_cli.errors import CheckpointError, OptionError
 from upscale_cli.events import Listener, Note
+from upscale_cli.export.chain_net import parts_of
+from upscale_cli.export.composed import composed, joined
+from upscale_cli.inference.model import Model
 from upscale_cli.messages import option
 from upscale_cli.models import modelspec
+from upscale_cli.models.asked import asked
 from upscale_cli.models.interface import Interval, LoadedNet, Scale, as_scale, scales_named
 from upscale_cli.models.loading import load_net, load_spec, net_digest, stated_facts
 from upscale_cli.models.mixing import interpolate
@@ -59,6 +63,8 @@ def chosen(given: str, scale: float | None, usual: int, listener: Listener, *, d
     """
     if not 0 <= denoise <= 1:
         raise OptionError(f"{option('denoise', denoise)} is beyond 0 to 1. Choose a number between them.")
+    if sum(len(part.names) for part in asked(given)) > 1:
+        return _of_several(given, scale, usual, listener, denoise)
     path = checkpoint_path_reporting(given, listener)
     if path is not None:
         if denoise != 1:
@@ -86,6 +92,34 @@ def _cannot_denoise(name: str) -> OptionError:
     )
 
 
+def _of_several(given: str, scale: float | None, usual: int, listener: Listener, denoise: float) -> Choice:
+    """A mix, or a chain."""
+    found = composed(given, scale, usual, listener, denoise=denoise)
+    known = [known_of(model, own) for model, own in found.parts]
+    facts = {key: joined([one[key] for one in known]) for key in ("licence", "source")}
+    digest = joined([net_digest(part) for part in parts_of(found.net)])
+    return Choice(found.model.name, found.net, found.scale, {
+        "model": found.model.name, **facts, "weights_sha256": digest,
+    })  # fmt: skip
+
+
+def known_of(model: Model, scale: Scale) -> dict[str, str]:
+    """Licence and source of one part."""
+    row = model.row(scale)
+    if row is not None:
+        return {"licence": row.licence, "source": _source(row)}
+    return _stated(model.file) if model.file is not None else {"licence": UNKNOWN, "source": UNKNOWN}
+
+
+def _stated(path: Path) -> dict[str, str]:
+    """What stands in a file, or beside it."""
+    stated = stated_facts(path)
+    by_standard = modelspec.stated(stated)
+    licence = stated.get("licence", stated.get("license", by_standard.get("licence")))
+    return {"licence": _text(licence), "source": _text(stated.get("source")),
+            "author": _text(by_standard.get("author"))}  # fmt: skip
+
+
 def _of_file(path: Path, scale: float | None, usual: int, listener: Listener) -> Choice:
     if path.suffix.lower() == ".onnx":
         raise CheckpointError(f"{path}: is an ONNX file already. Use it as it is")
@@ -97,13 +131,9 @@ def _of_file(path: Path, scale: float | None, usual: int, listener: Listener) ->
         wanted = as_scale(float(min(max(usual, scales.least), scales.most)) if scale is None else scale)
         if not scales.least <= wanted <= scales.most:
             raise _no_such(path.stem, scales_named(scales), scale)
-    stated = stated_facts(path)
-    by_standard = modelspec.stated(stated)
-    licence = _text(stated.get("licence", stated.get("license", by_standard.get("licence"))))
-    source, author = _text(stated.get("source")), _text(by_standard.get("author"))
-    return Choice(path.stem, net, wanted, {
-        **_facts(path.stem, net, licence, source), **({"author": author} if author != UNKNOWN else {}),
-    })  # fmt: skip
+    known = _stated(path)
+    author = {"author": known["author"]} if known["author"] != UNKNOWN else {}
+    return Choice(path.stem, net, wanted, {**_facts(path.stem, net, known["licence"], known["source"]), **author})
 
 
 def _scale(scales: Sequence[Scale], wanted: float | None, usual: int, name: str) -> Scale:

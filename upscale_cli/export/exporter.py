@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from upscale_cli.errors import OptionError, OutputError
 from upscale_cli.events import Listener, Note, ignore
+from upscale_cli.export.chain_net import parts_of
 from upscale_cli.export.choice import Choice, chosen
 from upscale_cli.files.atomic_file import OutputFile
 from upscale_cli.messages import option
+from upscale_cli.models.asked import JOINS
 from upscale_cli.models.interface import scales_named
 
 if TYPE_CHECKING:
@@ -73,7 +75,7 @@ def export_model(
     """Writes a net as a file that other programs run (docs/export.md).
 
     Args:
-        model: a name, or the path of any checkpoint.
+        model: a name, or the path of any checkpoint; several, mixed or in a chain, as `Upscaler` takes them.
         output: a file, or a folder; None: MODEL-x4.onnx in the current one.
         scale: of the net, where it has several; None: 4 if it has that, else its largest; for mpv 2.
         format: "onnx", "openvino" (two files), "mpv" (a shader) or "safetensors" (a checkpoint); None: by the ending of
@@ -102,7 +104,7 @@ def export_model(
     _check_size(choice, input_size)
     place = early or _named_after(choice, chosen_format, output)
     _check_free(place, chosen_format, overwrite=overwrite)
-    if sum(tensor.numel() for tensor in choice.net.state_dict.values()) > LARGE:
+    if _weights(choice) > LARGE:
         listener(Note(f"{choice.title} is a large net: tracing and checking it takes a while."))
     if chosen_format == "mpv":
         made = _make_mpv(choice, full_range=full_range)
@@ -175,6 +177,10 @@ def _check_size(choice: Choice, input_size: tuple[int, int] | None) -> None:
         )
 
 
+def _weights(choice: Choice) -> int:
+    return sum(tensor.numel() for part in parts_of(choice.net) for tensor in part.state_dict.values())
+
+
 def _is_folder(output: str | os.PathLike[str]) -> bool:
     return os.fspath(output).endswith(("/", os.sep)) or Path(output).is_dir()
 
@@ -190,7 +196,7 @@ def _place(output: str | os.PathLike[str] | None, format: Format) -> Path | None
 
 
 def _named_after(choice: Choice, format: Format, output: str | os.PathLike[str] | None) -> Path:
-    name = f"{choice.name}-{scales_named((choice.scale,))}{ENDINGS[format]}"
+    name = f"{choice.name.replace(JOINS, '-')}-{scales_named((choice.scale,))}{ENDINGS[format]}"
     return Path(output) / name if output is not None else Path(name)
 
 
@@ -261,7 +267,7 @@ def _make_mpv(choice: Choice, *, full_range: bool) -> _Made:
     from upscale_cli.models.onnx_facts import described
 
     facts = choice.net.descriptor
-    weights = sum(tensor.numel() for tensor in choice.net.state_dict.values())
+    weights = _weights(choice)
     try:
         if facts.colour != "luma":
             raise UnshadableError(f"it works on {facts.colour}, and shaders are made of nets that work on brightness")

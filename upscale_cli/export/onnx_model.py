@@ -19,10 +19,10 @@ from torch import Tensor, nn
 
 from upscale_cli._version import __version__
 from upscale_cli.errors import OutputError
+from upscale_cli.export.chain_net import module_of
 from upscale_cli.messages import option
 from upscale_cli.models import onnx_graph
 from upscale_cli.models.interface import SCALE_INPUT, Descriptor, InputSpec, LoadedNet, Scale
-from upscale_cli.models.loading import build_net
 from upscale_cli.models.onnx_facts import described
 from upscale_cli.models.onnx_half import halve
 
@@ -47,7 +47,7 @@ class Traceable(nn.Module):
 
     def __init__(self, net: LoadedNet, *, fp16: bool) -> None:
         super().__init__()
-        self.net = build_net(net)
+        self.net = module_of(net)
         self._dtype = torch.float16 if fp16 else torch.float32
         self.net.to(self._dtype)
         self._conditions = [spec.name for spec in conditions_of(net.descriptor)]
@@ -142,7 +142,7 @@ def of_one_size(model: onnx.ModelProto, height: int, width: int, scale: Scale) -
 def _translated(net: LoadedNet, *, fp16: bool) -> onnx.ModelProto | None:
     """By `models.onnx_graph`, in a moment; None where it does not know the net."""
     try:
-        model = onnx_graph.onnx_model(net)
+        model = onnx_graph.onnx_model(net, module_of(net))
     except Exception:  # it runs the net's own code on what stands for tensors: anything can fail, and tracing may not
         return None
     _rename(model, {onnx_graph.INPUT: INPUT, onnx_graph.OUTPUT: OUTPUT})

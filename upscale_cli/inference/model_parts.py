@@ -127,7 +127,7 @@ class MixedModel:
     kernel: Kernel | None = None
 
     def __init__(self, models: Sequence[Model], weights: Sequence[float]) -> None:
-        self._models, self._weights = models, weights
+        self.models, self.weights = models, weights
         self.given = ",".join(f"{model.given}:{weight!r}" for model, weight in zip(models, weights, strict=True))
         self.name = "_".join(f"{model.name}-{weight:g}" for model, weight in zip(models, weights, strict=True))
         shared = [scale for scale in models[0].costs(1) if all(scale in model.costs(1) for model in models)]
@@ -147,7 +147,7 @@ class MixedModel:
         return False
 
     def costs(self, needed: float) -> dict[Scale, float]:
-        return {scale: cost for scale, cost in self._models[0].costs(needed).items() if scale in self._scales}
+        return {scale: cost for scale, cost in self.models[0].costs(needed).items() if scale in self._scales}
 
     def passes(self, needed: float) -> tuple[Scale, ...]:
         return cheapest_chain(self.costs(needed), needed)
@@ -162,35 +162,35 @@ class MixedModel:
         return f"{self.name} x{float(scale):g}"
 
     def device_for(self, asked: str) -> str:
-        return self._models[0].device_for(asked)
+        return self.models[0].device_for(asked)
 
     def precision(self, wanted: Wanted, device: Device, scale: Scale, bits: int, engine: str = "torch") -> Precision:
-        return self._models[0].precision(wanted, device, scale, bits, engine, is_mixed=True)
+        return self.models[0].precision(wanted, device, scale, bits, engine, is_mixed=True)
 
     def checksums(self) -> dict[str, str]:
         return self.checksums_of(self._scales)
 
     def checksums_of(self, passes: Sequence[Scale]) -> dict[str, str]:
-        sums = [model.checksums() for model in self._models]
+        sums = [model.checksums() for model in self.models]
         return {
             str(scale): " + ".join(
-                f"{weight:g} * {one[str(scale)]}" for one, weight in zip(sums, self._weights, strict=True)
+                f"{weight:g} * {one[str(scale)]}" for one, weight in zip(sums, self.weights, strict=True)
             )
             for scale in sorted(set(passes))
         }
 
     def halo_identity(self, asked_for: int | None) -> dict[str, int | str]:
-        return self._models[0].halo_identity(asked_for)
+        return self.models[0].halo_identity(asked_for)
 
     def release(self) -> None:
         self._nets.clear()
-        for model in self._models:
+        for model in self.models:
             model.release()
 
     def net(self, scale: Scale) -> LoadedNet:
         if scale not in self._nets:
-            names = [model.name for model in self._models]
-            self._nets[scale] = mixed([model.net(scale) for model in self._models], self._weights, names)
+            names = [model.name for model in self.models]
+            self._nets[scale] = mixed([model.net(scale) for model in self.models], self.weights, names)
         return self._nets[scale]
 
 

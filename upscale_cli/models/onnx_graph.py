@@ -6,11 +6,12 @@ TorchScript's tracer and torch's own exporter do the same for many more nets, bu
 23 blocks. A net that does something unknown here is not translated at all: engines leave it to torch.
 """
 
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import onnx
 from onnx import TensorProto, helper
-from torch import fx
+from torch import fx, nn
 
 from upscale_cli.models import onnx_operators, onnx_tokens
 from upscale_cli.models.interface import INPUT as INPUT  # for those who read the graph
@@ -41,8 +42,11 @@ def onnx_bytes(net: LoadedNet) -> bytes:
     return onnx_model(net).SerializeToString() if net.graph is None else net.graph.model
 
 
-def onnx_model(net: LoadedNet) -> onnx.ModelProto:
+def onnx_model(net: LoadedNet, module: nn.Module | None = None) -> onnx.ModelProto:
     """Translates a net.
+
+    Args:
+        module: that is the net, where it is not `build_net`'s.
 
     Returns:
         A model of one output `sr`, (N, C, scale * H, scale * W) float32, and the inputs `lr`, (N, C, H, W) float32, and
@@ -52,9 +56,10 @@ def onnx_model(net: LoadedNet) -> onnx.ModelProto:
         NotTranslatableError: it has an operation that is unknown here, or decides by values or sizes what it does.
         RuntimeError, MemoryError: as torch raises them.
     """
-    module = build_net(net)
+    module = build_net(net) if module is None else module
+    tracer = _Tracer([spec.name for spec in net.descriptor.inputs])
     try:
-        graph = fx.symbolic_trace(module)
+        graph = fx.GraphModule(module, tracer.trace(module))
     except (fx.proxy.TraceError, TypeError, ValueError, RuntimeError, NotImplementedError, AttributeError) as error:
         raise NotTranslatableError(f"what it does depends on the picture ({str(error).splitlines()[0]})") from error
     made = _Graph(graph)
@@ -77,6 +82,29 @@ def onnx_model(net: LoadedNet) -> onnx.ModelProto:
         helper.make_graph(made.nodes, facts.name, inputs, [output], made.initializers),
         producer_name=PRODUCER, ir_version=IR_VERSION, opset_imports=[helper.make_opsetid("", OPSET)],
     )  # fmt: skip
+
+
+class _Tracer(fx.Tracer):
+    """One that hands a net its inputs by their names, however its `forward` spells them: `**inputs`, say.
+
+    Args:
+        names: of the inputs beside the picture.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__()
+        self._names = names
+
+    def create_args_for_root(
+        self, root_fn: Any, is_module: bool, concrete_args: Any = None,  # noqa: ARG002  # as torch calls it
+    ) -> tuple[Callable[..., Any], list[Any]]:  # fmt: skip
+        """The function to be traced, and what it is called with."""
+        values = [self.create_proxy("placeholder", name, (), {}) for name in (INPUT, *self._names)]
+
+        def forward(module: nn.Module, lr: Any, *given: Any) -> Any:
+            return module.forward(lr, **dict(zip(self._names, given, strict=True)))
+
+        return forward, [self.root, *values]
 
 
 class _Graph(Nodes):

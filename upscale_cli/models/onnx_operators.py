@@ -239,6 +239,10 @@ def _mean(graph: Nodes, x: str, dim: Any = None, keepdim: bool = False) -> str:
     return graph.add("ReduceMean", x, *([graph.integers(*axes)] if axes else []), keepdims=int(keepdim))
 
 
+def _total(graph: Nodes, x: str, dim: int, keepdim: bool = False) -> str:
+    return graph.add("ReduceSum", x, graph.integers(dim), keepdims=int(keepdim))
+
+
 def part_of(graph: Nodes, x: str, part: slice, axis: int) -> str:
     """What is between two places of an axis, which may be computed."""
     if part.step not in (None, 1):
@@ -361,6 +365,7 @@ FUNCTIONS: Final[Mapping[Any, Callable[..., str]]] = {
     "clamp": _clamp,
     torch.mean: _mean,
     "mean": _mean,
+    "sum": _total,
     F.conv2d: _conv2d,
     F.pad: _pad,
     F.interpolate: _resize,

@@ -18,7 +18,7 @@ from upscale_cli.models.archs.registration import fitted, registered, sampled
 from upscale_cli.models.interface import Architecture, Descriptor, InputSpec, Recognised, SidecarMetadata
 
 MULTIPLE_OF: Final = 64
-"""Of the net's sides: the flow halves them six times."""
+"""Of the pictures that it computes with: the flow halves them six times."""
 
 USUAL_SCALE: Final = 4
 """Where nothing says another: the net itself does not enlarge, and its keys do not show what it was trained for."""
@@ -152,7 +152,8 @@ class CrossNet(nn.Module):
         fusions: see `Decoder`.
 
     Shapes: lr_up (enlarged by bicubic, what the flow sees), lr_sr (enlarged by any net, what is improved) and
-    reference, each (N, 3, H, W) in [0, 1] with sides that divide by 64, to (N, 3, H, W), not clamped.
+    reference, each (N, 3, H, W) in [0, 1], to (N, 3, H, W), not clamped. Sides that do not divide by 64 are
+    continued on the right and at the bottom by their last pixels, which are cut off again.
     """
 
     def __init__(self, num_feat: int, wide: tuple[int, ...], full: tuple[int, int], fusions: int = 1) -> None:
@@ -162,10 +163,13 @@ class CrossNet(nn.Module):
         self.UNet_decoder_2 = Decoder(num_feat, fusions)
 
     def forward(self, lr_up: Tensor, lr_sr: Tensor, reference: Tensor) -> Tensor:
+        height, width = lr_up.shape[-2:]
+        more = (0, -width % MULTIPLE_OF, 0, -height % MULTIPLE_OF)
+        lr_up, lr_sr, reference = (F.pad(one, more, mode="replicate") for one in (lr_up, lr_sr, reference))
         flows = self.FlowNet(lr_up, reference)
         warped = [_warped(found, flow) for found, flow in zip(self.Encoder(reference), flows, strict=True)]
         sr: Tensor = self.UNet_decoder_2(self.Encoder(lr_sr), warped)
-        return sr
+        return sr[..., :height, :width]
 
 
 def _warped(features: Tensor, flow: Tensor) -> Tensor:
@@ -188,10 +192,8 @@ class WithReference(nn.Module):
         lr_up = self.enlarge(lr)
         height, width = lr_up.shape[-2:]
         reference = registered(fitted(reference, height, width), lr_up, self.scale)
-        more = (0, -width % MULTIPLE_OF, 0, -height % MULTIPLE_OF)
-        lr_up, reference = (F.pad(one, more, mode="replicate") for one in (lr_up, reference))
         sr: Tensor = self.net(lr_up, lr_up, reference)
-        return sr[..., :height, :width]
+        return sr
 
 
 def recognise(state_dict: Mapping[str, Tensor], metadata: SidecarMetadata) -> Recognised | None:

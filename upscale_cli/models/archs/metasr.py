@@ -20,6 +20,7 @@ from upscale_cli.models.interface import (
     InputSpec,
     Interval,
     Recognised,
+    Scale,
     SidecarMetadata,
     as_scale,
     scaled,
@@ -28,6 +29,9 @@ from upscale_cli.text import counted
 
 BAND: Final = 2**24
 """Values that are held at a time, where each SR pixel wants hundreds: of some rows."""
+
+MOST_FILTERS: Final = 2**25
+"""Values of the filters of a scale that are held: of 27/10, but not of 337/100."""
 
 
 class DenseConv(nn.Module):
@@ -166,6 +170,55 @@ class ExactScale(nn.Module):
         return self.net.at(lr, under / over, down // over, down % over / over, across // over, across % over / over)
 
 
+class FixedScale(nn.Module):
+    """The net at one scale, over / under: the places of SR pixels repeat every `under` LR pixels, so that all filters
+    are those of one convolution of that stride, whose channels a sub-pixel layer puts into their places.
+
+    It is what `ExactScale` makes, rounding apart, in a fraction of the work, and nothing depends on the picture.
+    """
+
+    filters: Tensor
+
+    def __init__(self, net: MetaRDN, scale: Scale) -> None:
+        super().__init__()
+        self.net, self.over, self.under = net, scale.numerator, scale.denominator
+        self.register_buffer("filters", filters_at(net.P2W, self.over, self.under), persistent=False)
+
+    def forward(self, lr: Tensor, scale: Tensor) -> Tensor:  # noqa: ARG002  # as all nets of any scale take it
+        height, width = lr.shape[-2:]
+        feat = self.net.features(lr)
+        feat = F.pad(feat, (1, 1 + -width % self.under, 1, 1 + -height % self.under))
+        sr = F.pixel_shuffle(F.conv2d(feat, self.filters, stride=self.under), self.over)
+        height, width = ((side * self.over + self.under - 1) // self.under for side in (height, width))
+        out: Tensor = self.net.add_mean(sr[:, :, :height, :width])
+        return out
+
+
+def filters_at(made: FilterNet, over: int, under: int) -> Tensor:
+    """(3 * over ** 2, num_feat, under + 2, under + 2): the filters of all SR pixels that `under` LR pixels make on each
+    axis, each where its own LR pixels are, zeros around it."""
+    at = torch.arange(over) * under
+    first, offset = at // over, (at % over / over).to(made.filters())
+    weights = made.hidden(under / over, offset, offset)  # (hidden, over, over)
+    planes = made.filters().unflatten(0, (3, -1))  # (3, hidden + 1, num_feat, 3, 3)
+    own = torch.einsum("hyx,chfij->cyxfij", weights, planes[:, :-1]) + planes[:, None, -1:]
+    side = under + 2
+    placed = own.new_zeros(3, over, over, made.num_feat, side, side)
+    for y, top in enumerate(first.tolist()):
+        for x, left in enumerate(first.tolist()):
+            placed[:, y, x, :, top : top + 3, left : left + 3] = own[:, y, x]
+    return placed.flatten(0, 2)
+
+
+def adapt(net: nn.Module, facts: Descriptor) -> nn.Module:
+    """By one convolution, where the scale is known and its filters are not too many."""
+    assert isinstance(net, MetaRDN)
+    scale = facts.fixed_scale
+    if scale is None or 3 * scale.numerator**2 * net.P2W.num_feat * (scale.denominator + 2) ** 2 > MOST_FILTERS:
+        return ExactScale(net)
+    return FixedScale(net, scale)
+
+
 def recognise(state_dict: Mapping[str, Tensor], metadata: SidecarMetadata) -> Recognised | None:  # noqa: ARG001  # every one takes it
     """Residual dense blocks and P2W, which no other net on that body has."""
     hidden, facts = sides_of(state_dict, "P2W.meta_block.0.weight", 2)
@@ -196,6 +249,6 @@ def recognise(state_dict: Mapping[str, Tensor], metadata: SidecarMetadata) -> Re
 
 
 ARCH: Final = Architecture(
-    name="meta-sr", recognise=recognise, net=MetaRDN, adapt=lambda net, _: ExactScale(net),  # type: ignore[arg-type]
+    name="meta-sr", recognise=recognise, net=MetaRDN, adapt=adapt,
     about="Hu et al., CVPR 2019, https://arxiv.org/abs/1903.00875",
 )  # fmt: skip

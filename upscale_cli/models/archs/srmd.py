@@ -51,7 +51,7 @@ class SRMD(nn.Module):
         self.register_buffer(MATRIX, torch.empty(CODES, KERNEL_SIDE**2))
 
     def forward(self, lr: Tensor, kernel: Tensor, noise: Tensor | None = None) -> Tensor:
-        columns = kernel.reshape(-1, KERNEL_SIDE, KERNEL_SIDE).transpose(1, 2).flatten(1)  # column by column
+        columns = kernel.reshape(-1, KERNEL_SIDE, KERNEL_SIDE).permute(0, 2, 1).flatten(1)  # column by column
         blank = lr.sum(dim=1, keepdim=True) * 0  # (N, 1, H, W): what graphs of any size have no need to look up
         maps = blank + (columns @ self.pca.T).reshape(-1, CODES, 1, 1)
         if self.takes_noise and noise is not None:

@@ -6,7 +6,9 @@ those of https://github.com/guanghaoyin/CMDSR (MIT).
 """
 
 import math
+import operator
 from collections.abc import Mapping
+from functools import reduce
 from typing import Final
 
 import torch
@@ -54,13 +56,15 @@ class DynamicConv(nn.Module):
         The kernels' values go column by column; each has one for every SR pixel of its LR pixel.
         """
         reach, side = self.side // 2, self.side
-        number, channels, height, width = picture.shape
+        number, _, height, width = picture.shape
         around = F.pad(picture, (reach,) * 4)
-        total = picture.new_zeros(number, channels, self.upscale**2, height, width)
         values = kernels.reshape(number, side, side, 1, self.upscale**2, height, width)
-        for x in range(side):
-            for y in range(side):
-                total = total + around[:, :, None, y : y + height, x : x + width] * values[:, x, y]
+        products = (
+            around[:, :, None, y : y + height, x : x + width] * values[:, x, y]
+            for x in range(side)
+            for y in range(side)
+        )
+        total = reduce(operator.add, products)  # (N, 3, upscale^2, H, W)
         return F.pixel_shuffle(total.reshape(number, -1, height, width), self.upscale)
 
 
