@@ -2,10 +2,10 @@
 
     python -m benchmarks.kernelgan PICTURE --checkpoint srmd-x2.safetensors [--side 256] [--minutes 5 600] [--quick]
 
-The middle of a picture is blurred and shrunk as `benchmarks.degradation` does it. Of each kernel found: the sigmas and the angle of
-its Gaussian, how far it is from the right one (half the sum of absolute differences, 0 to 1), and the PSNR of luma of
-the net that gets it. Training is by one thread. With --minutes, the kernel of each of them; a time that is long enough for all steps is one
-for all. What is known of other pictures stays in the JSON.
+The middle of a picture is blurred and shrunk as `benchmarks.degradation` does it. Of each kernel found: the sigmas and
+the angle of its Gaussian, how far it is from the right one (half the sum of absolute differences, 0 to 1), and the PSNR
+of luma of the net that gets it. Training is by one thread. With --minutes, the kernel of each of them; a time that is
+long enough for all steps is one for all. What is known of other pictures stays in the JSON.
 """
 
 import argparse
@@ -82,7 +82,6 @@ def _known() -> list[dict[str, Any]]:
     """What was measured before."""
     path = REPOSITORY / "benchmarks" / "kernelgan.json"
     return list(json.loads(path.read_text(encoding="utf-8"))["runs"]) if path.is_file() else []
-
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Tiles against the whole, for every net whose tiles are not exact: what it costs where memory has no room for the whole.
+"""Tiles against the whole, for every net whose tiles are not exact: what it costs where the whole does not fit.
 
     python -m benchmarks.tiles_family [FOLDER ...] [--quick]
 
