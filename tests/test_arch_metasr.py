@@ -167,6 +167,7 @@ def test_the_command_makes_it_too(file: Path, tmp_path: Path, run: Run) -> None:
     assert "2.7" in done.out + done.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [Fraction(27, 10), Fraction(4, 3), Fraction(2), Fraction(1)])
 def test_at_one_scale_it_is_a_convolution_that_engines_have(scale: Fraction, tmp_path: Path) -> None:
     """Sides that the denominator does not divide, and two pictures at a time."""

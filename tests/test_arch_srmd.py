@@ -138,6 +138,7 @@ def test_it_runs_by_other_engines(tmp_path: Path, in_nc: int) -> None:
     arch_checks.runs_elsewhere(net, given)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
 def test_a_picture_goes_through_other_engines_as_through_torch(tmp_path: Path, engine: str) -> None:
     pytest.importorskip(engine, reason=f"the extra [{engine}] is not installed")

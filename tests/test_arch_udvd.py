@@ -86,6 +86,7 @@ def test_it_looks_as_far_as_it_says(tmp_path: Path, changed: dict[str, object]) 
     assert halo - 1 <= reach <= halo
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changed", [{}, {"upscale": 3, "nf": 18, "nres": 1}])
 def test_it_runs_by_other_engines(tmp_path: Path, changed: dict[str, object]) -> None:
     net = arch_checks.of(made(**changed), tmp_path)

@@ -58,6 +58,7 @@ def one_after_the_other(paths: list[Path], lr: NDArray[np.float32]) -> NDArray[n
 # The same answers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "names",
     [("clean", "large"), ("clean", "luma", "large"), ("large", "studio"), ("ycbcr", "luma"), ("luma", "luma"),
@@ -87,6 +88,7 @@ def test_a_chain_is_one_graph_of_the_same_answers(
     assert facts["arch"] == "+".join(net.name for net in nets)
 
 
+@pytest.mark.slow
 def test_the_file_does_for_m_what_the_chain_does(files: dict[str, Path], tmp_path: Path) -> None:
     """Tiled, too: the halo in the file is enough."""
     given = f"{files['clean']}+{files['luma']}"
