@@ -63,9 +63,9 @@ WHY: Final[Mapping[str, str]] = {
     "srgan-*": "five residual blocks, where the papers' SRResNet and SRGAN have 16",
     "srmd*-x*": "by the kernel that stands for bicubic shrinking, a Gaussian of sigma 0.2, and a noise level of 0",
     "usrnet-tiny-*": (
-        "two pictures of Set5, blurred; trained by a third party, 50,000 iterations. The reference alone, all of it by "
-        "Fourier transform, gives the card's figures; a pass here continues the picture by a margin only, and that "
-        "costs 0.01 dB at x2 and 0.06 at x4"
+        "two pictures of Set5, blurred; trained by a third party, 50,000 iterations. The reference alone gives the "
+        "card's figures: its denoiser sees zeros beyond the picture's border, where that of a pass with `--wrap` sees "
+        "the other side. So they differ near the border only, whatever the margin: by 0.01 dB at x2 and 0.06 at x4"
     ),
     "raisr-intel-*": "its card has a figure for the filters called lowres",
     "raisr-movehand-x2": "expects LR pixels on every second HR pixel, not between two",

@@ -8,6 +8,8 @@ anything is clamped. What spandrel does not load is listed by the name that we h
 """
 
 import argparse
+import contextlib
+import importlib
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -36,12 +38,8 @@ def main() -> None:
     parser.add_argument("folders", nargs="*", type=Path, default=[SHARED / "weights", SHARED / "weights-more"])
     given = parser.parse_args()
     torch.set_num_threads(1)
-    try:
-        import spandrel_extra_arches
-
-        spandrel_extra_arches.install()
-    except ImportError:
-        pass
+    with contextlib.suppress(ImportError):
+        importlib.import_module("spandrel_extra_arches").install()
     lr = _picture()
     rows: list[dict[str, Any]] = []
     for path in sorted(path for folder in given.folders for path in folder.glob("*.safetensors")):

@@ -109,7 +109,7 @@ def test_what_a_net_of_it_wants_is_wanted_of_the_chain(files: dict[str, Path], t
     assert made.inputs == ("input", "kernel", "noise")
     lr = pictures(3)
     rng = np.random.default_rng(2)
-    kernel = rng.random((2, 1, KERNEL_SIDE, KERNEL_SIDE), dtype=np.float32) / KERNEL_SIDE**2
+    kernel = rng.random((2, 1, KERNEL_SIDE, KERNEL_SIDE), dtype=np.float32) / np.float32(KERNEL_SIDE**2)
     noise = np.array([0.0, 9.0], np.float32)
     answer = by_runtime("onnxruntime", made.output, {"input": lr, "kernel": kernel, "noise": noise})
     cleaned = torch.from_numpy(one_after_the_other([files["clean"]], lr))

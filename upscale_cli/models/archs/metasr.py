@@ -200,10 +200,10 @@ def filters_at(made: FilterNet, over: int, under: int) -> Tensor:
     at = torch.arange(over) * under
     first, offset = at // over, (at % over / over).to(made.filters())
     weights = made.hidden(under / over, offset, offset)  # (hidden, over, over)
-    planes = made.filters().unflatten(0, (3, -1))  # (3, hidden + 1, num_feat, 3, 3)
+    planes = made.filters().reshape(3, -1, made.num_feat, 3, 3)  # (3, hidden + 1, num_feat, 3, 3)
     own = torch.einsum("hyx,chfij->cyxfij", weights, planes[:, :-1]) + planes[:, None, -1:]
     side = under + 2
-    placed = own.new_zeros(3, over, over, made.num_feat, side, side)
+    placed: Tensor = own.new_zeros(3, over, over, made.num_feat, side, side)
     for y, top in enumerate(first.tolist()):
         for x, left in enumerate(first.tolist()):
             placed[:, y, x, :, top : top + 3, left : left + 3] = own[:, y, x]
