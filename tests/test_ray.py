@@ -3,10 +3,12 @@
 import contextlib
 import json
 import math
+import multiprocessing
 import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -448,6 +450,51 @@ def test_a_driver_that_is_killed_goes_on(
     assert "13 skipped" in " ".join(again.stderr.split())
     made = {path.name for path in out.iterdir() if not path.name.startswith(".upscale-manifest")}
     assert made == {"film_2x.mp4", *(f"{number}_2x.png" for number in range(len(album)))}
+
+
+@pytest.mark.slow
+def test_the_worker_of_a_service_has_the_cluster_do_its_jobs(
+    cluster: Any, album: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("pydantic", reason="the extra [serve] is not installed")
+    from upscale_cli.service import worker_process
+    from upscale_cli.service.messages_between import Ended, Task, Unable, WorkerSetup
+    from upscale_cli.service.request import owned, parsed, request_of
+
+    monkeypatch.setattr(worker_process._Worker, "_listen", lambda _: None)  # with the pipe it would end this process
+    here, there = multiprocessing.Pipe()
+    worker_process._Worker(there, WorkerSetup(tmp_path / "lock", "auto", None, "nowhere")).run()
+    unable = here.recv()
+    assert isinstance(unable, Unable)
+    assert "is no address" in unable.reason
+
+    worker = worker_process._Worker(there, WorkerSetup(tmp_path / "lock", "auto", None, cluster.address))
+    request = owned(
+        request_of(parsed('{"model": "espcn", "target": {"scale": 2}}')), engine="torch", max_pixels=10**6,
+        max_memory=None,
+    )  # fmt: skip
+    for number, source in enumerate(album[:3]):
+        worker._tasks.put(Task(str(number), source, tmp_path / str(number), request, 10**6))
+    ended: dict[str, Ended] = {}
+
+    def follow() -> None:
+        while len(ended) < 3:
+            message = here.recv()
+            if isinstance(message, Ended):
+                ended[message.id] = message
+        worker._tasks.put(None)
+
+    follower = threading.Thread(target=follow)
+    follower.start()
+    worker.run()
+    follower.join()
+    net = Upscaler("espcn", device="cpu", engine="torch")
+    for number, source in enumerate(album[:3]):
+        assert ended[str(number)].how == "done", ended[str(number)].message
+        here_made = tmp_path / f"here{number}.png"
+        photo(source, here_made, net).run(net)
+        made = tmp_path / str(number) / ended[str(number)].result
+        assert made.read_bytes() == here_made.read_bytes()
 
 
 @pytest.mark.slow
