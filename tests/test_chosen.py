@@ -272,6 +272,13 @@ def test_who_asks_for_denoising_gets_a_model_that_can(tmp_path: Path, scene: Pic
     assert choose_model(Input(str(source)), PhotoOptions(), UpscalerOptions(denoise=0.5)).model == "realesr-general"
 
 
+def test_who_asks_for_a_strength_gets_a_model_that_has_one(tmp_path: Path, scene: Picture, run: Run) -> None:
+    source = tmp_path / "coded.jpg"
+    source.write_bytes(encoded(scene[:32, :32], "JPEG", quality=70))
+    done = run(source, "--strength", 0.4, "-o", tmp_path / "large.png", "--device", "cpu")
+    assert (done.code, "photo-lite-0.6_photo-lite-crisp-0.4" in done.err) == (0, True), done.err
+
+
 def test_a_clip_that_has_lost_little_gets_a_net_for_clean_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     assert best_clip_model("h264", 0.01)[0] == best_clip_model("h264")[0] == CLIP_MODEL == "espcn-robust"
     assert best_clip_model("h264", 3.0, lossless=True)[0] == best_clip_model("prores", 2.0)[0] == CLEAN_CLIP_MODEL

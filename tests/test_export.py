@@ -27,6 +27,7 @@ from upscale_cli import export_model
 from upscale_cli.errors import CheckpointError, OptionError, OutputError
 from upscale_cli.events import Event, Note
 from upscale_cli.export import choice, openvino_ir, verify
+from upscale_cli.export.formats import ENDINGS
 from upscale_cli.export.onnx_model import exported_model
 from upscale_cli.files import atomic_file
 from upscale_cli.models.archs import espcn
@@ -416,6 +417,14 @@ def test_names_and_endings_decide(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         *("espcn-x2.onnx", "espcn-x3.onnx", "espcn-x4.onnx", "net.onnx"),
     ]
+
+
+def test_the_command_line_takes_every_format_by_name(tmp_path: Path, run: Run) -> None:
+    usage = run("export", "espcn", "-f", "none")
+    assert usage.code == 2
+    assert all(name in usage.line for name in ENDINGS)
+    assert run("export", "espcn", "-s", 2, "-f", "safetensors", "-o", tmp_path, "--fp16").code == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["espcn-x2.safetensors"]
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from safetensors import safe_open
 
 from upscale_cli import Upscaler
 from upscale_cli.errors import OptionError
+from upscale_cli.models.asked import asked
 from upscale_cli.models.registry import rows_of
 from upscale_cli.models.strength import with_strength
 
@@ -40,6 +41,13 @@ def test_between_them_the_weights_are_mixed() -> None:
     faithful, crisp, half = upscaled("photo-lite"), upscaled("photo-lite-crisp"), upscaled("photo-lite", 0.5)
     np.testing.assert_array_equal(half, upscaled("photo-lite:0.5,photo-lite-crisp:0.5"))
     assert 0 < np.abs(half - faithful).mean() < np.abs(crisp - faithful).mean()
+
+
+@pytest.mark.parametrize("strength", [1e-5, 0.1, 0.9, 1 - 1e-7])
+def test_any_number_is_a_mix_of_two_weights(strength: float) -> None:
+    (part,) = asked(with_strength("photo-lite", strength))
+    assert part.names == ("photo-lite", "photo-lite-crisp")
+    assert part.weights == (1 - strength, strength)
 
 
 def test_another_process_gets_the_mix_itself() -> None:

@@ -17,7 +17,7 @@ import platform
 import signal
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,6 +40,7 @@ from training.espcn import (
 )
 from training.files import write_safetensors
 from training.patches import Patches, clean, cut_patches, flat_corners, read_lumas
+from training.recipes import add_options, changed
 from training.soap import Soap
 from upscale_cli.evaluation.metrics import Plane, bicubic, crop_border, psnr, to_8_bit
 from upscale_cli.models.archs.srvgg import SRVGGNetCompact
@@ -341,9 +342,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--trial", help="name of the state, for anything but the bundled nets: no net is written")
     parser.add_argument("--out", type=Path, default=REPOSITORY / "weights", help="folder of the checkpoints")
     parser.add_argument("--logs", type=Path, default=REPOSITORY / "training/logs", help="folder of the JSON logs")
-    for one in fields(Recipe):
-        if one.name != "shrinks":
-            parser.add_argument(f"--{one.name.replace('_', '-')}", type=one.type, help="of the recipe")
+    add_options(parser, NETS["swift"])
     return parser.parse_args(argv)
 
 
@@ -351,9 +350,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = _arguments(argv)
     torch.set_num_threads(1)
     arguments.state.mkdir(parents=True, exist_ok=True)
-    given = {one.name: getattr(arguments, one.name, None) for one in fields(Recipe)}
-    changed = {name: value for name, value in given.items() if value is not None}
-    training, path = taken_up(arguments, replace(NETS[arguments.net], **changed))
+    training, path = taken_up(arguments, changed(NETS[arguments.net], arguments))
     if arguments.corners is not None:
         training.recipe = replace(training.recipe, corners=arguments.corners)
     patches = patches_for(arguments, training.recipe)

@@ -17,7 +17,7 @@ import math
 import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
@@ -31,6 +31,7 @@ from torch import Tensor, nn
 from training.damage import Damage, damaged, draw
 from training.files import picture_files, write_safetensors
 from training.patches import Batch, MakeLR, Patches, clean, cut_patches, read_lumas
+from training.recipes import add_options, changed
 from training.soap import Soap
 from upscale_cli.evaluation.metrics import (
     Plane,
@@ -325,18 +326,14 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=REPOSITORY / "weights", help="folder of the checkpoints")
     parser.add_argument("--logs", type=Path, default=REPOSITORY / "training/logs", help="folder of the JSON logs")
     parser.add_argument("--checkpoints", type=Path, help="folder for the averaged net of every minute")
-    for field in fields(Recipe):
-        if field.name != "shrinks":
-            flag = f"--{field.name.replace('_', '-')}"
-            parser.add_argument(flag, type=type(field.default), default=field.default, help="default: %(default)s")
+    add_options(parser, Recipe())
     return parser.parse_args(argv)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     arguments = _arguments(argv)
-    chosen = {field.name: getattr(arguments, field.name) for field in fields(Recipe) if field.name != "shrinks"}
     for scale in arguments.scale:
-        make_checkpoint(scale, arguments, replace(Recipe(), **chosen))
+        make_checkpoint(scale, arguments, changed(Recipe(), arguments))
 
 
 if __name__ == "__main__":

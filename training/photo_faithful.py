@@ -16,7 +16,7 @@ import platform
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -29,6 +29,7 @@ from training.degradation import CLEAN, HEAVY, LIGHT, WEB, Pixels8, degrade, thr
 from training.espcn import REPOSITORY
 from training.files import picture_files, write_safetensors
 from training.photo_lite import SCALE, Pairs, by_bicubic, by_net, cut_out, large_enough, read, taught_by
+from training.recipes import add_options, changed
 from upscale_cli.evaluation.metrics import bicubic, crop_border, crop_to_multiple, ms_ssim, psnr, studio_luma, to_8_bit
 from upscale_cli.evaluation.niqe import niqe
 from upscale_cli.models.archs.srvgg import SRVGGNetCompact
@@ -275,15 +276,13 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--licence", default="", help="of the checkpoint, in its metadata")
     parser.add_argument("--logs", type=Path, default=REPOSITORY / "training/logs", help="folder of the JSON log")
     parser.add_argument("--checkpoint", type=Path, help="file for the averaged net of every few minutes")
-    for field in fields(Recipe):
-        flag = f"--{field.name.replace('_', '-')}"
-        parser.add_argument(flag, type=type(field.default), default=field.default, help="default: %(default)s")
+    add_options(parser, Recipe())
     return parser.parse_args(argv)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     arguments = _arguments(argv)
-    make_checkpoint(arguments, Recipe(**{field.name: getattr(arguments, field.name) for field in fields(Recipe)}))
+    make_checkpoint(arguments, changed(Recipe(), arguments))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from training.degradation import CLEAN, HEAVY, LIGHT, Pixels8, degrade
 from training.espcn import REPOSITORY
 from training.files import picture_files, write_safetensors
+from training.recipes import add_options, changed
 from training.soap import Soap
 from upscale_cli.evaluation.metrics import psnr
 from upscale_cli.inference.upscaler import Upscaler
@@ -491,15 +492,13 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=REPOSITORY / "weights", help="folder of the checkpoint")
     parser.add_argument("--logs", type=Path, default=REPOSITORY / "training/logs", help="folder of the JSON log")
     parser.add_argument("--checkpoint", type=Path, help="file for the averaged net of every few minutes")
-    for field in fields(Recipe):
-        flag = f"--{field.name.replace('_', '-')}"
-        parser.add_argument(flag, type=type(field.default), default=field.default, help="default: %(default)s")
+    add_options(parser, Recipe())
     return parser.parse_args(argv)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     arguments = _arguments(argv)
-    make_checkpoint(arguments, Recipe(**{field.name: getattr(arguments, field.name) for field in fields(Recipe)}))
+    make_checkpoint(arguments, changed(Recipe(), arguments))
 
 
 if __name__ == "__main__":

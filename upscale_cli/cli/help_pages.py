@@ -18,12 +18,13 @@ COMMANDS: Final = {
     "upscale INPUT...": "Upscale photos, clips and folders",
     "upscale compare A B": "Before and after: a web page, or clips side by side",
     "upscale eval FOLDER": "How good a model is: PSNR, SSIM, VMAF, LPIPS, NIQE",
-    "upscale tune FILE": "How to upscale it here: fast, balanced, best",
+    "upscale tune FILE": "How to upscale it here; bench: how fast each model is",
     "upscale export MODEL": "Nets for other programs: ONNX, OpenVINO, mpv",
-    "upscale models list": "What models there are; also info, fetch, verify, path",
+    "upscale serve": "A page and a queue over HTTP; mcp: for assistants",
+    "upscale models list": "What models there are; also info, search, fetch, path",
     "upscale doctor": "What this machine has, and what is wrong with it",
 }
-"""Command lines of every verb, and what it does."""
+"""Command lines, and what they do; every verb is named."""
 
 COMMON: Final = {
     "output": ("PLACE", "File, folder/, or -. Default: beside the input"),
@@ -31,15 +32,13 @@ COMMON: Final = {
     "overwrite": ("", "Replace outputs that exist; never inputs"),
     "scale": ("N", "Times as wide and high. Default: 4; of clips 2"),
     "size": ("WxH", "Pixels to fit inside: 3840x2160, or 3840, or x2160"),
-    "model": ("NAME", "Default: the best that is on this machine"),
+    "model": ("NAME", "Default: what suits each file, of what is here"),
     "recursive": ("", "Of a folder: the folders in it, too"),
     "gpu": ("N", "Which GPU: 0, or 0,1, or all; -1: the processor"),
     "compare": ("", "Also write a page that shows before and after"),
     "preview": ("SECONDS", "Of a clip: a short one, before and after side by side"),
 }
 """The options that people use, by parameter: what their value is called, and what they do, in a line."""
-
-_HELP: Final = {"help_all": ("", "Show every option")}
 
 _NAMES: Final = {
     "bool": "", "int": "N", "int range": "N", "float": "NUMBER", "float range": "NUMBER", "str": "TEXT",
@@ -77,7 +76,7 @@ def print_short(params: Iterable[Any]) -> None:
     usage.append("    upscale photo.jpg -s 4 -o large.png", style="not bold dim")
     console.print(usage)
     print_commands(console)
-    _panel(console, "Options", _table(_flags(by_name, {**COMMON, **_HELP})))
+    _panel(console, "Options", _table(_flags(by_name, COMMON)), below="--help-all shows every option")
 
 
 def print_commands(console: "Console | None" = None) -> None:
@@ -109,7 +108,9 @@ def _table(rows: Iterable[tuple[str, str]]) -> "Table":
     return table
 
 
-def _panel(console: "Console", title: str, table: "Table") -> None:
+def _panel(console: "Console", title: str, table: "Table", below: str | None = None) -> None:
     from rich.panel import Panel
 
-    console.print(Panel(table, title=title, title_align="left", border_style="dim"))
+    console.print(
+        Panel(table, title=title, title_align="left", subtitle=below, subtitle_align="left", border_style="dim")
+    )

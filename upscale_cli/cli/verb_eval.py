@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.markup import escape
@@ -18,6 +18,7 @@ from upscale_cli.cli.option_values import conditions
 from upscale_cli.cli.options import MODEL, Denoise, Device, Engine, Halo, Overlap, Precision, Tile, Tta, complete_model
 from upscale_cli.errors import OptionError
 from upscale_cli.inference.options import UpscalerOptions
+from upscale_cli.models.input_spec import Sampling
 
 if TYPE_CHECKING:
     from upscale_cli.evaluation.cases import Case
@@ -100,7 +101,7 @@ def evaluate(
                      help="Standard deviation of the noise, 0 to 255, for nets that know. Default: 0."),
     ] = None,
     kernel_sampling: Annotated[
-        Literal["bicubic", "every"],
+        Sampling,
         typer.Option("--kernel-sampling", rich_help_panel=MODEL,
                      help="How the picture was shrunk after the blur, for nets that know; every: every n-th pixel."),
     ] = "bicubic",

@@ -6,7 +6,7 @@ Imports neither torch nor numpy, so that `--help` is instant.
 import json
 import math
 import re
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,12 +14,10 @@ from upscale_cli.cli.licences import ask_for_licences
 from upscale_cli.cli.lines import put_error
 from upscale_cli.cli.options import Json, Quiet, complete_model
 from upscale_cli.errors import OptionError, printable
+from upscale_cli.export.formats import Format
 
 if TYPE_CHECKING:
     from upscale_cli.export.exporter import Export
-
-Format = Literal["onnx", "openvino", "mpv"]
-"""As in `export.exporter`, which needs torch."""
 
 
 def export(

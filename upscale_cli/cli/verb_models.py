@@ -13,10 +13,20 @@ models_app = typer.Typer(
     cls=Verbs, help="List, inspect, fetch and verify the models' checkpoints.", no_args_is_help=True
 )
 
-Names = Annotated[list[str], typer.Argument(metavar="MODEL", autocompletion=complete_model, show_default=False)]
+Names = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="MODEL", autocompletion=complete_model, show_default=False,
+        help="Names that `upscale models list` or `search` show.",
+    ),
+]  # fmt: skip
 AnyNames = Annotated[
-    list[str] | None, typer.Argument(metavar="[MODEL]", autocompletion=complete_model, show_default=False)
-]
+    list[str] | None,
+    typer.Argument(
+        metavar="MODEL", autocompletion=complete_model, show_default=False,
+        help="As -m takes it.",
+    ),
+]  # fmt: skip
 
 
 @models_app.command("list", cls=Verb)
@@ -41,7 +51,16 @@ def models_archs(as_json: Json = False) -> None:
 
 @models_app.command("info", cls=Verb)
 def models_info(
-    name: Annotated[str, typer.Argument(metavar="MODEL", autocompletion=complete_model)], as_json: Json = False
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            autocompletion=complete_model,
+            show_default=False,
+            help="As -m takes it: a name, omdb:ID, or a checkpoint.",
+        ),
+    ],
+    as_json: Json = False,
 ) -> None:
     """Show all that is known of a model (or of a checkpoint file)."""
     from upscale_cli.cli import models_report
@@ -54,7 +73,7 @@ def models_info(
 @models_app.command("search", cls=Verb)
 def models_search(
     words: Annotated[
-        list[str] | None, typer.Argument(metavar="[WORD]", show_default=False, help="In name, author, tags or net.")
+        list[str] | None, typer.Argument(metavar="WORD", show_default=False, help="In name, author, tags or net.")
     ] = None,
     scale: Annotated[int | None, typer.Option("-s", "--scale", min=1, show_default=False, help="Of the model.")] = None,
     licence: Annotated[

@@ -16,6 +16,7 @@ from upscale_cli.errors import OptionError, OutputError
 from upscale_cli.events import Listener, Note, ignore
 from upscale_cli.export.chain_net import parts_of
 from upscale_cli.export.choice import Choice, chosen
+from upscale_cli.export.formats import ENDINGS, USUAL_SCALES, Format
 from upscale_cli.files.atomic_file import OutputFile
 from upscale_cli.messages import option
 from upscale_cli.models.asked import JOINS
@@ -23,13 +24,6 @@ from upscale_cli.models.interface import scales_named
 
 if TYPE_CHECKING:
     from upscale_cli.export.verify import Agreement
-
-Format = Literal["onnx", "openvino", "mpv", "safetensors"]
-
-ENDINGS: Final[dict[Format, str]] = {"onnx": ".onnx", "openvino": ".xml", "mpv": ".glsl", "safetensors": ".safetensors"}
-
-USUAL_SCALES: Final[dict[Format, int]] = {"onnx": 4, "openvino": 4, "mpv": 2, "safetensors": 4}
-"""Where the user names none, as for photos and clips."""
 
 LARGE: Final = 20_000_000
 """Weights of a net whose export is reported to take a while: some ten seconds and more."""
@@ -150,7 +144,7 @@ def _check_options(format: Format, *, fp16: bool, input_size: tuple[int, int] | 
         OptionError: one is given.
     """
     if fp16 and format == "mpv":
-        raise OptionError(f"{option('fp16')} is for ONNX and OpenVINO: a shader's numbers are text. Leave it out.")
+        raise OptionError(f"{option('fp16')} is not for shaders, whose numbers are text. Leave it out.")
     if input_size and format in ("mpv", "safetensors"):
         raise OptionError(f"{option('input_size')} is for ONNX and OpenVINO: others take any. Leave it out.")
     if input_size and min(input_size) < 1:

@@ -125,10 +125,9 @@ class Upscaler:
             )
         else:
             name = os.fspath(model)
-        name = with_strength(name, options.strength)
         self._model = model_of(
-            name, chosen_for_user=model is None, denoise=options.denoise, conditions=self._conditions,
-            listener=listener, degradation=self.degradation,
+            with_strength(name, options.strength), chosen_for_user=model is None, denoise=options.denoise,
+            conditions=self._conditions, listener=listener, degradation=self.degradation,
         )  # fmt: skip
         # What is given in another process has the strength in it.
         self.recipe = Recipe(None, options, backend) if model is None else Recipe(
@@ -138,6 +137,8 @@ class Upscaler:
         self.only_scale, self.default_scale = self._model.only_scale, self._model.default_scale
         if model is not None and not is_checkpoint_path(name) and name.lower() != self.name:
             self.why = f"asked for as {printable(name)}"
+        if options.strength is not None:
+            self.why += f", strength {options.strength:g}"
         self.devices = choose_devices(self._model.device_for(options.device))
         self.engines = engines_for(
             self._model, self.devices[0], options.device, options.engine, options.precision, backend, self._say,

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from upscale_cli.events import Carried, Listener, Say
-from upscale_cli.media.inventory import Inventory, compare, told_in_one_line, untold
+from upscale_cli.media.inventory import SHAPE, Inventory, compare, told_in_one_line, untold
 
-STALE: Final = frozenset(("thumbnail", "time of change"))
+STALE: Final = frozenset(("thumbnail", "time of change", SHAPE))
 """What would no longer be true of the output, and is left out or made anew without a word."""
 
 

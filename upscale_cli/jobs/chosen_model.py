@@ -73,9 +73,12 @@ def choose_model(
     """
     seen = UNSEEN if is_remote else _seen(given, photos)
     group = group_of(seen, _scale(target, seen))
-    model = _with_denoise(options) or suitable_model(group, say=say)
-    why = f"chosen for {seen}" if seen.format else "the usual one for pictures that are not looked into"
-    return Choice(model, why, str(seen), str(group), seen)
+    able = _able(options)
+    if able is not None:
+        why = "the best one here for what is asked of it"
+    else:
+        why = f"chosen for {seen}" if seen.format else "the usual one for pictures that are not looked into"
+    return Choice(able or suitable_model(group, say=say), why, str(seen), str(group), seen)
 
 
 def choose_clip_model(
@@ -96,7 +99,7 @@ def _scale(target: Target | None, seen: Appearance) -> float:
 
 def possible_models(options: UpscalerOptions) -> tuple[str, ...]:
     """What `choose_model` may give."""
-    named = _with_denoise(options)
+    named = _able(options)
     return candidates() if named is None else (named,)
 
 
@@ -116,9 +119,9 @@ def _picture(given: Input) -> Path | bytes:
         return b""
 
 
-def _with_denoise(options: UpscalerOptions) -> str | None:
-    """The best model here that can do what `denoise` asks for; None where nothing is asked for, or none is here."""
-    if options.denoise == 1:
+def _able(options: UpscalerOptions) -> str | None:
+    """The best model here for `denoise` or `strength`; None where neither is asked for, or none is here."""
+    if options.denoise == 1 and options.strength is None:
         return None
-    able = [spec for spec in MODELS if spec.weak_denoise and locate(spec)]
+    able = [spec for spec in MODELS if (spec.crisp if options.denoise == 1 else spec.weak_denoise) and locate(spec)]
     return max(able, key=lambda spec: spec.quality).model if able else None

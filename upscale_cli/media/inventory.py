@@ -14,6 +14,9 @@ from typing import Final
 Inventory = Mapping[str, str]
 """What there is, by name, and a short value that differs where the things do: a text, a count, a digest."""
 
+SHAPE: Final = "shape of the array"
+"""What tifffile writes into a TIFF's description: the size of the old pixels, and no text for people."""
+
 _COLOURS: Final = ("colours", "colour profile")
 """Two ways to declare the same."""
 

@@ -24,7 +24,7 @@ JOINS: Final = "+"
 _MEANT_FOR_WEIGHT: Final = re.compile(r"[^,]:[^,:/\\]*,")
 """Something behind a name, before the next one, that is no weight."""
 
-_WEIGHTED: Final = re.compile(r"(.+?):(\d+(?:\.\d*)?|\.\d+)(?:,|$)")
+_WEIGHTED: Final = re.compile(r"(.+?):((?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)(?:,|$)")
 """One checkpoint of a mix, and its weight. What follows the colon of a drive, C:\\net.pth, is no number."""
 
 _TOLERANCE: Final = 1e-3

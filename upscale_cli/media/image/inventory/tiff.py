@@ -10,7 +10,10 @@ from typing import Any, BinaryIO, Final
 from upscale_cli.media.image import exif
 from upscale_cli.media.image.inventory.blocks import Items, of_fields, of_profile, of_xmp
 from upscale_cli.media.image.inventory.photoshop import of_resources
-from upscale_cli.media.inventory import digest, short
+from upscale_cli.media.image.stack_description import understood
+from upscale_cli.media.inventory import SHAPE, digest, short
+
+DESCRIPTION: Final = 270
 
 _STRUCTURE: Final = frozenset(
     (
@@ -23,7 +26,7 @@ _STRUCTURE: Final = frozenset(
 """Tags that say how the samples are stored, and ImageJ's, which go with its description."""
 
 _NAMES: Final = {
-    270: "description",
+    DESCRIPTION: "description",
     33550: "place on the map (GeoTIFF): pixel scale", 33922: "place on the map (GeoTIFF): tie points",
     34264: "place on the map (GeoTIFF): transformation", 34735: "place on the map (GeoTIFF): keys",
     34736: "place on the map (GeoTIFF): numbers", 34737: "place on the map (GeoTIFF): texts",
@@ -80,6 +83,8 @@ def _tags(page: Any, file: BinaryIO) -> Items:
             yield from of_resources(_bytes(tag.value))
         elif code in (exif.EXIF_IFD, exif.GPS_IFD):
             yield from _directory(tag, page, file)
+        elif code == DESCRIPTION and understood(_bytes(tag.value), pages=1) == (None, ()):
+            yield SHAPE, short(str(tag.value))
         elif code in _NAMES:
             yield _NAMES[code], short(str(tag.value))
         else:
