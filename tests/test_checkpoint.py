@@ -365,6 +365,7 @@ ITSELF["state_dict"] = ITSELF
         pytest.param(b"\x89PNG\r\n\x1a\n" + bytes(100), "is no checkpoint", id="picture"),
         pytest.param(b"\n <!DOCTYPE HTML><title>404", "is a web page", id="web page"),
         pytest.param(b"<html><body>Not Found", "is a web page", id="web page without doctype"),
+        pytest.param(b'<?xml version="1.0"?>\n<net name="net" version="11">', "is a graph for OpenVINO", id="OpenVINO"),
         pytest.param(b"version https://git-lfs.github.com/spec/v1\noid", "Git LFS pointer", id="Git LFS"),
         pytest.param(WHOLE_ZIP[: len(WHOLE_ZIP) // 2], "cut off or damaged", id="cut zip"),
         pytest.param(WHOLE_ZIP[:-1], "cut off or damaged", id="zip without its last byte"),

@@ -427,9 +427,20 @@ def test_the_command_line_takes_every_format_by_name(tmp_path: Path, run: Run) -
     assert [path.name for path in tmp_path.iterdir()] == ["espcn-x2.safetensors"]
 
 
+def test_a_strength_is_a_mix(tmp_path: Path, run: Run) -> None:
+    export_model("photo-lite:0.6,photo-lite-crisp:0.4", tmp_path / "mix.safetensors")
+    assert run("export", "photo-lite", "--strength", 0.4, "-o", tmp_path / "strength.safetensors").code == 0
+    nets = [load_net(tmp_path / f"{name}.safetensors").state_dict for name in ("mix", "strength")]
+    ends = [load_net(bundled_folder() / f"photo-lite{name}-x4.safetensors").state_dict for name in ("", "-crisp")]
+    for key in ends[0]:
+        torch.testing.assert_close(nets[0][key], 0.6 * ends[0][key] + 0.4 * ends[1][key])
+        torch.testing.assert_close(nets[1][key], nets[0][key])
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (("espcn", "--strength", "0.5"), "--strength does not go with espcn"),
         (("bicubic",), "-m bicubic is no net"),
         (("espcn", "-s", "5"), "--scale 5: espcn is x2, x3, x4 in one pass"),
         (("espcn", "-o", "net.pt"), "-o net.pt: what .pt is to hold is not known"),

@@ -20,6 +20,7 @@ from typer.core import TyperGroup
 from tests.albums import paint
 from tests.clips import X264, ffmpeg, moving
 from tests.command import Run
+from upscale_cli import upscale_file
 from upscale_cli.cli import app
 from upscale_cli.cli.better_model import BetterModelHint, is_due
 from upscale_cli.cli.console import JsonLines, Terminal
@@ -30,7 +31,7 @@ from upscale_cli.cli.lines import broken, put_error, put_on
 from upscale_cli.cli.models_report import show_info
 from upscale_cli.cli.progress_bars import moving_bar, time_column
 from upscale_cli.cli.unknown_words import FOREIGN, OTHER_WORDS, VERBS
-from upscale_cli.errors import UnknownModelError
+from upscale_cli.errors import InputError, UnknownModelError
 from upscale_cli.events import Chosen, Detail, Event, Note, Progress, Surveyed, ignore, saying
 from upscale_cli.frames.colour_tags import ColourTags
 from upscale_cli.media.video.colour import is_usual
@@ -163,8 +164,30 @@ def test_what_stands_there_for_an_option_is_no_option_here_and_what_is_advised_i
             assert flag in FLAGS or flag == "--version", answer
 
 
+@pytest.mark.parametrize(
+    "line", ["-scale 4", "-output large.png", "-model espcn", "-format=png", "-s 2 -quality 90", "eval -metrics vmaf"]
+)
+def test_a_long_option_with_one_hyphen_is_no_short_one_with_a_value(run: Run, here: Path, line: str) -> None:
+    before = sorted(here.iterdir())
+    words = line.split()
+    verb = [words.pop(0)] if words[0] == "eval" else []
+    outcome = run(*verb, here / "photo.png", *words)
+    assert re.search(r"^error: -\w+(=png)?: long options have two hyphens\. Write --\w+\.$", outcome.line), outcome.line
+    assert (outcome.code, sorted(here.iterdir())) == (2, before)
+
+
+def test_an_empty_name_is_told_as_what_it_is(run: Run, here: Path) -> None:
+    before = sorted(here.iterdir())
+    for words in ((here / "photo.png", "-o", ""), ("",), ("", "photo.png")):
+        assert "a variable, perhaps, that is not set" in run(*words).line
+    with pytest.raises(InputError, match="has no name"):
+        upscale_file("")
+    assert sorted(here.iterdir()) == before
+
+
 def test_a_value_that_looks_like_a_foreign_option_is_a_value(run: Run, here: Path) -> None:
     assert run("pics", "--exclude", "--gpu", "-m", "bicubic", "-s", 2).code == 0
+    assert run("pics", "--exclude", "-scale", "-m", "bicubic", "-s", 2).code == 0
     (here / "-i").write_bytes((here / "photo.png").read_bytes())
     assert run("-m", "bicubic", "-s", 2, "-o", "i.png", "--", "-i").code == 0
 

@@ -35,7 +35,8 @@ def _choices() -> Iterator[tuple[str, str, bool]]:
     lines = []
     for net, scale, choice in remembered():
         many = f", {choice.requests} windows at a time" if choice.requests > 1 else ""
-        lines.append(f"{net} x{scale}: {choice.label}{many}")
+        how = " ".join(filter(None, (choice.engine, choice.version, choice.precision)))
+        lines.append(f"{net} x{scale}: {how}{many}")
     distinct = list(dict.fromkeys(lines))  # nets of one architecture, and threads, of different numbers
     yield from (("chosen so far", line, True) for line in distinct[:MOST_CHOICES])
     if len(distinct) > MOST_CHOICES:

@@ -45,6 +45,10 @@ Json = Annotated[bool, in_messages("--json", help="One JSON object per line: eve
 Quiet = Annotated[bool, in_messages("-q", "--quiet", help="Show errors only.")]
 
 Denoise = Annotated[float, in_model("--denoise", help="0 keeps grain and noise, 1 removes them (realesr-general).")]
+Strength = Annotated[
+    float | None,
+    in_model("--strength", show_default=False, help="0 is faithful, 1 crisp: detail is drawn (photo-lite)."),
+]
 Tta = Annotated[bool, in_model("-x", "--tta", help="Average over 8 flips and rotations: 8x slower.")]
 
 Tile = Annotated[int, in_compute("-t", "--tile", help="Side of a tile in input pixels; 0: by free memory.")]

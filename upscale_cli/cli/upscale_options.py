@@ -19,6 +19,7 @@ from upscale_cli.cli.options import (
     Overlap,
     Precision,
     Quiet,
+    Strength,
     Tile,
     Tta,
     complete_format,
@@ -182,10 +183,7 @@ class ModelGroup:
         ),
     ] = None
     denoise: Denoise = 1.0
-    strength: Annotated[
-        float | None,
-        in_model("--strength", show_default=False, help="0 is faithful, 1 crisp: detail is drawn (photo-lite)."),
-    ] = None  # fmt: skip
+    strength: Strength = None
     tta: Tta = False
     alpha: Annotated[Alpha, in_model("--alpha", help="How transparency is upscaled.")] = "net"
     blend: Annotated[

@@ -15,7 +15,19 @@ from upscale_cli.cli.eval_result import Result
 from upscale_cli.cli.grouped import grouped
 from upscale_cli.cli.licences import ask_for_licences
 from upscale_cli.cli.option_values import conditions
-from upscale_cli.cli.options import MODEL, Denoise, Device, Engine, Halo, Overlap, Precision, Tile, Tta, complete_model
+from upscale_cli.cli.options import (
+    MODEL,
+    Denoise,
+    Device,
+    Engine,
+    Halo,
+    Overlap,
+    Precision,
+    Strength,
+    Tile,
+    Tta,
+    complete_model,
+)
 from upscale_cli.errors import OptionError
 from upscale_cli.inference.options import UpscalerOptions
 from upscale_cli.models.input_spec import Sampling
@@ -109,6 +121,7 @@ def evaluate(
         bool, typer.Option("--wrap", rich_help_panel=MODEL, help="Edges continue on the other side, as with --lr-blur.")
     ] = False,
     denoise: Denoise = 1.0,
+    strength: Strength = None,
     tta: Tta = False,
     tile: Tile = 0,
     overlap: Overlap = None,
@@ -137,6 +150,7 @@ def evaluate(
             halo=halo,
             tta=tta,
             denoise=denoise,
+            strength=strength,
             conditions=conditions(condition or []),
             kernel=kernel,
             noise=noise,
@@ -181,7 +195,9 @@ def _models(
         from upscale_cli.evaluation.contestants import contestants
         from upscale_cli.inference.upscaler import Recipe
 
-        plain = replace(options, denoise=1.0, conditions=None, kernel=None, noise=None, kernel_sampling="bicubic")
+        plain = replace(
+            options, denoise=1.0, strength=None, conditions=None, kernel=None, noise=None, kernel_sampling="bicubic"
+        )
 
         def upscaler(name: str | None) -> "Upscaler":
             return Recipe(name, plain if name == "bicubic" else options).make(listener)

@@ -50,6 +50,10 @@ def export(
     denoise: Annotated[
         float, typer.Option("--denoise", help="0 keeps grain and noise, 1 removes them (realesr-general).")
     ] = 1.0,
+    strength: Annotated[
+        float | None,
+        typer.Option("--strength", show_default=False, help="0 is faithful, 1 crisp (photo-lite)."),
+    ] = None,
     fp16: Annotated[bool, typer.Option("--fp16", help="Weights in half precision: half the size.")] = False,
     input_size: Annotated[
         str | None,
@@ -75,8 +79,8 @@ def export(
     with listening(as_json=as_json, quiet=quiet) as listener:
         ask_for_licences([model], listener)
         made = export_model(
-            model, output, scale=scale, format=format, denoise=denoise, fp16=fp16, input_size=_size_of(input_size),
-            full_range=full_range, overwrite=overwrite, listener=listener,
+            model, output, scale=scale, format=format, denoise=denoise, strength=strength, fp16=fp16,
+            input_size=_size_of(input_size), full_range=full_range, overwrite=overwrite, listener=listener,
         )  # fmt: skip
     if as_json:
         print(json.dumps(as_record(made)))

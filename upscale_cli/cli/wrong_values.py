@@ -33,6 +33,7 @@ def explained(ctx: Any, args: Sequence[str], params: Sequence[Any], others: Mapp
     Raises:
         OptionError: the parser refuses a word.
     """
+    _check_hyphens(args, params)
     try:
         yield
     except Exception as error:
@@ -40,6 +41,21 @@ def explained(ctx: Any, args: Sequence[str], params: Sequence[Any], others: Mapp
         if kind is None or isinstance(error, OptionError):
             raise
         raise OptionError(_ANSWERS[kind](_Refused(error, ctx, list(args), params, others))) from error
+
+
+def _check_hyphens(args: Sequence[str], params: Sequence[Any]) -> None:
+    """Refuses a long option with one hyphen: the parser would take -scale for -s with the value "cale".
+
+    Raises:
+        OptionError: there is one.
+    """
+    known = {flag: param for param in params for flag in param.opts}
+    before = None
+    for word in args[: args.index("--") if "--" in args else None]:
+        long = f"-{word.partition('=')[0]}"
+        if long.startswith("--") and long in known and (before is None or getattr(before, "is_flag", False)):
+            raise OptionError(f"{printable(word)}: long options have two hyphens. Write {long}.")
+        before = known.get(word)
 
 
 @dataclass(frozen=True, slots=True)

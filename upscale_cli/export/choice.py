@@ -19,6 +19,7 @@ from upscale_cli.models.loading import load_net, load_spec, net_digest, stated_f
 from upscale_cli.models.mixing import interpolate
 from upscale_cli.models.registry import MODELS, Spec, kernel_named, rows_of
 from upscale_cli.models.resolve import checkpoint_path_reporting, obtain_reporting
+from upscale_cli.models.strength import with_strength
 
 UNKNOWN: Final = "unknown"
 
@@ -50,12 +51,21 @@ class Choice:
         return f"{self.name} {scales_named((self.scale,))}"
 
 
-def chosen(given: str, scale: float | None, usual: int, listener: Listener, *, denoise: float = 1.0) -> Choice:
-    """The net that a name or the path of a checkpoint means.
+def chosen(
+    given: str,
+    scale: float | None,
+    usual: int,
+    listener: Listener,
+    *,
+    denoise: float = 1.0,
+    strength: float | None = None,
+) -> Choice:
+    """The net that is meant by a name, the path of a checkpoint, or several of these.
 
     Args:
         scale: SR pixels per LR pixel; None: `usual`, where the model has it, else its largest.
         denoise: 0 to 1; below 1 the weights are blended with those of a second checkpoint.
+        strength: 0 to 1; how much of the weights of a crisp checkpoint is mixed in.
 
     Raises:
         OptionError: no net, or none of that scale.
@@ -63,6 +73,7 @@ def chosen(given: str, scale: float | None, usual: int, listener: Listener, *, d
     """
     if not 0 <= denoise <= 1:
         raise OptionError(f"{option('denoise', denoise)} is beyond 0 to 1. Choose a number between them.")
+    given = with_strength(given, strength)
     if sum(len(part.names) for part in asked(given)) > 1:
         return _of_several(given, scale, usual, listener, denoise)
     path = checkpoint_path_reporting(given, listener)

@@ -60,6 +60,7 @@ def export_model(
     scale: float | None = None,
     format: Format | None = None,
     denoise: float = 1.0,
+    strength: float | None = None,
     fp16: bool = False,
     input_size: tuple[int, int] | None = None,
     full_range: bool = False,
@@ -75,6 +76,7 @@ def export_model(
         format: "onnx", "openvino" (two files), "mpv" (a shader) or "safetensors" (a checkpoint); None: by the ending of
             `output`.
         denoise: 0 to 1; below 1 the weights are blended with those of a second checkpoint, where there is one.
+        strength: 0 to 1; how much of a crisp checkpoint's weights is mixed in, where there is one.
         fp16: weights in half precision; of ONNX the computation, too. Inputs and output are float32 all the same.
         input_size: width and height of the only pictures that ONNX and OpenVINO files then take, one at a time: for
             programs that know no free sizes; None: any size and number.
@@ -94,7 +96,7 @@ def export_model(
     early = _place(output, chosen_format)
     if early is not None:
         _check_free(early, chosen_format, overwrite=overwrite)
-    choice = chosen(str(model), scale, USUAL_SCALES[chosen_format], listener, denoise=denoise)
+    choice = chosen(str(model), scale, USUAL_SCALES[chosen_format], listener, denoise=denoise, strength=strength)
     _check_size(choice, input_size)
     place = early or _named_after(choice, chosen_format, output)
     _check_free(place, chosen_format, overwrite=overwrite)

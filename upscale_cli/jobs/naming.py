@@ -55,6 +55,10 @@ class Naming:
         if self.format is not None:
             object.__setattr__(self, "format", ending_of(self.format))
             check_format(self.format)
+        if self.output == "":
+            raise OptionError(
+                f"{option('output')} is empty: a variable, perhaps, that is not set. Name a file or a folder."
+            )
         if self.output is not None and "{" in self.output:
             check_template(self.output)
 

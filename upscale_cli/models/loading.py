@@ -267,6 +267,8 @@ def _container(data: bytes) -> Container:
         return "pickle"
     if data[8:9] == b"{":
         return "safetensors"  # cut short
+    if start.startswith(b"<?xml") and b"<net " in start:
+        raise _DamagedError("is a graph for OpenVINO, made for other programs. Give the checkpoint or an ONNX file")
     if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
         raise _DamagedError("is a web page, no checkpoint: most likely an error page was saved. Get the file again")
     if start.startswith(b"version https://git-lfs"):
