@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tests.command import Run
+from upscale_cli.errors import OptionError
+from upscale_cli.messages import option
+from upscale_cli.models.resolve import best_clip_model
 from upscale_cli.tuning import bench, tune
 from upscale_cli.tuning.look import Looked, bars_of, look_at, noise_of
 from upscale_cli.tuning.sheet import CAPTION, MARGIN, write_sheet
@@ -161,3 +164,33 @@ def test_bench_by_a_process_for_each_row(run: Run) -> None:
     assert "warp" in failed
     outcome = run("bench", "-m", "nosuch")
     assert outcome.code == 2
+
+
+def test_what_cannot_be_timed_is_one_line_and_no_table(run: Run) -> None:
+    for words, answer in ((("-m", "bicubic"), "is no net"), (("--device", "foo"), "--device foo is unknown")):
+        outcome = run("bench", *words)
+        assert (answer in outcome.line, outcome.out, outcome.code) == (True, "", 2)
+
+
+def test_a_row_that_fails_speaks_of_flags(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = bench.Row("swift", 4, "torch", "fp32", failure=OptionError(f"Choose {option('device', 'cpu')}.").marked)
+    monkeypatch.setattr(bench, "rows", lambda *_: [row])
+    assert "Choose --device cpu." in run("bench").out
+    assert json.loads(run("bench", "--json").out)["failure"] == "Choose --device cpu."
+
+
+def test_a_sheet_is_a_png_and_keeps_what_is_there(run: Run, tmp_path: Path) -> None:
+    source, there = tmp_path / "a.png", tmp_path / "sheet.png"
+    Image.fromarray(scene(32, 32)).save(source)
+    there.write_bytes(b"mine")
+    assert (
+        "Give --overwrite to replace it, another --sheet, or --no-sheet." in run("tune", source, "--sheet", there).line
+    )
+    assert "a sheet is a PNG" in run("tune", source, "--sheet", tmp_path / "sheet.jpg").line
+    assert there.read_bytes() == b"mine"
+
+
+def test_a_lossless_clip_gets_the_model_that_a_run_would_take(tmp_path: Path) -> None:
+    looked = look_at(film(tmp_path / "film.mkv", [scene(48, 64)] * 2))
+    assert looked.lossless
+    assert tune.models_for(looked)["fast"][0] == best_clip_model("h264", lossless=True)[0]

@@ -102,8 +102,10 @@ def check_words(names: Sequence[str]) -> None:
 
     Raises:
         OptionError: one is a verb, misspelt or in the wrong place; or the first of several is a bare word that names
-            nothing.
+            nothing; or one is empty.
     """
+    if "" in names:
+        raise OptionError("an input has no name: a variable, perhaps, that is not set. Name a file or a folder.")
     for name in filter(_is_bare, names):
         meant = _meant(name)
         if meant is not None and name in VERBS:

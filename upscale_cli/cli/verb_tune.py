@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from upscale_cli.cli.flags import in_flags
 from upscale_cli.cli.lines import put_error
 from upscale_cli.cli.options import Device, Json, Quiet, complete_model
 from upscale_cli.errors import OptionError, printable
@@ -126,15 +127,19 @@ def bench(
 
     [bold]upscale bench[/bold]
     """
-    from upscale_cli.models.registry import named, rows_of
+    from upscale_cli.inference.device import choose_devices
+    from upscale_cli.models.registry import kernel_named, named, rows_of
     from upscale_cli.tuning.bench import engines_here, models_here, rows
 
     models = models_here()
     if model is not None:
+        if kernel_named(model):
+            raise OptionError(f"-m {model} is no net, so there is nothing to time. Choose another.")
         rows_of(model)  # an unknown one is an error
         models = [row for row in models if row[0] == named(model)[0]]
         if not models:
             raise OptionError(f"-m {printable(model)} has no checkpoint here. Fetch it: upscale models fetch {model}")
+    choose_devices(device)  # one that is not here is an error, and not one of every row
     if not as_json:
         print(f"{'model':<24}{'engine':<18}{'in':<6}{'MP/s in':>9}{'MP/s out':>10}{'start s':>9}{'MB':>7}", flush=True)
     for row in rows(models, engines_here(), device):
@@ -143,11 +148,11 @@ def bench(
 
 def _show_row(row: "Row", *, as_json: bool) -> None:
     if as_json:
-        print(json.dumps({"event": "benched", **asdict(row)}), flush=True)
+        print(json.dumps({"event": "benched", **asdict(row), "failure": in_flags(row.failure)}), flush=True)
         return
     name = f"{row.model} x{row.scale}"
     if row.failure:
-        print(f"{name:<24}{row.engine:<18}{row.precision:<6} {printable(row.failure)}", flush=True)
+        print(f"{name:<24}{row.engine:<18}{row.precision:<6} {printable(in_flags(row.failure))}", flush=True)
         return
     figures = f"{row.lr_megapixels_per_second:>9.3g}{row.sr_megapixels_per_second:>10.3g}"
     print(

@@ -37,10 +37,6 @@ class Input:
     listed: Stamp | None = field(default=None, compare=False)
     as_clip: bool = False
 
-    def __post_init__(self) -> None:
-        if not self.name:
-            raise InputError("an input has no name: a variable, perhaps, that is not set. Name a file or a folder.")
-
     @property
     def is_live(self) -> bool:
         """Whether it is an address or a device; only --live lets one in."""

@@ -29,7 +29,7 @@ class Row:
         lr_megapixels_per_second, sr_megapixels_per_second: millions of pixels that go in, that come out.
         start_seconds: from the start of the process until the first small picture is done.
         peak_megabytes: the most memory the process held, 10^6 bytes.
-        failure: why there are no figures; "" where there are.
+        failure: why there are no figures, options marked (`messages.option`); "" where there are.
     """
 
     model: str
@@ -126,7 +126,9 @@ def _peak() -> int:
 
 
 if __name__ == "__main__":
+    wanted = json.loads(sys.argv[1])
     try:
-        sys.stdout.write(json.dumps(asdict(measured(json.loads(sys.argv[1]), float(sys.argv[2])))) + "\n")
+        made = measured(wanted, float(sys.argv[2]))
     except UpscaleError as error:
-        sys.exit(str(error))
+        made = Row(*(wanted[name] for name in ("model", "scale", "engine", "precision")), failure=error.marked)
+    sys.stdout.write(json.dumps(asdict(made)) + "\n")

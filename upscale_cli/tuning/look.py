@@ -56,6 +56,7 @@ class Looked:
         repeats: share of neighbouring frames that are equal.
         bars: share of the picture that is black border.
         sample: (H, W, 3) uint8, a frame from the middle.
+        lossless: of a clip: its coding has lost nothing.
     """
 
     source: Path
@@ -70,6 +71,7 @@ class Looked:
     repeats: float
     bars: float
     sample: Pixels
+    lossless: bool = False
 
 
 def look_at(path: Path) -> Looked:
@@ -124,7 +126,7 @@ def _clip(given: Input, path: Path) -> Looked:
     return Looked(
         path, stream.width, stream.height, "clip", stream.codec, frames, rate,
         float(np.median([noise_of(luma) for luma in lumas])), bits, sum(pairs) / len(pairs) if pairs else 0.0,
-        bars_of(lumas), middle,
+        bars_of(lumas), middle, stream.lossless,
     )  # fmt: skip
 
 

@@ -76,7 +76,7 @@ def models_for(looked: Looked) -> dict[Name, tuple[str, bool]]:
         return {"fast": ("swift", False), "balanced": ("photo-lite", False), "best": (best_model()[0], False)}
     usual, hurried = (
         "espcn-robust" if looked.noise > NOISY
-        else best_clip_model(looked.codec, looked.bits_per_pixel, hurries=hurries)[0]
+        else best_clip_model(looked.codec, looked.bits_per_pixel, lossless=looked.lossless, hurries=hurries)[0]
         for hurries in (False, True)
     )  # fmt: skip
     return {"fast": (hurried, True), "balanced": (usual, False), "best": (best_model()[0], False)}
