@@ -15,7 +15,7 @@ import typer
 from upscale_cli.cli.flags import in_flags
 from upscale_cli.cli.lines import put_error
 from upscale_cli.cli.options import Device, Json, Quiet, complete_model
-from upscale_cli.errors import OptionError, printable
+from upscale_cli.errors import OptionError, OutputError, printable
 
 if TYPE_CHECKING:
     from upscale_cli.tuning.bench import Row
@@ -49,12 +49,12 @@ def tune(
     from upscale_cli.cli.console import listening
     from upscale_cli.inference.options import UpscalerOptions
     from upscale_cli.tuning.look import look_at
-    from upscale_cli.tuning.sheet import check_sheet, write_sheet
+    from upscale_cli.tuning.sheet import write_sheet
     from upscale_cli.tuning.tune import pieces, scale_for, ways
 
     place = None if no_sheet else sheet or Path(f"{source.stem}_tune.png")
     if place is not None:
-        check_sheet(place, overwrite=overwrite)
+        _check_sheet(place, overwrite=overwrite)
     options = UpscalerOptions(device=device)
     with listening(as_json=as_json, quiet=quiet) as listener:
         looked = look_at(source)
@@ -68,6 +68,23 @@ def tune(
             write_sheet(place, pieces(looked, found, factor, options), overwrite=overwrite)
             if not (as_json or quiet):
                 put_error(f"{printable(str(place))}  the same piece by each model")
+
+
+def _check_sheet(path: Path, *, overwrite: bool) -> None:
+    """Refuses a place that could not be written in the end, before anything is computed.
+
+    Raises:
+        OptionError: its name is not that of a PNG.
+        OutputError: it exists, or its folder does not.
+    """
+    from upscale_cli.tuning.sheet import check_sheet
+
+    name = printable(str(path))
+    if path.suffix.lower() != ".png":
+        raise OptionError(f"--sheet {name}: a sheet is a PNG. Give it a name in .png.")
+    if not overwrite and path.is_file():
+        raise OutputError(f"{name}: exists already. Give --overwrite to replace it, another --sheet, or --no-sheet.")
+    check_sheet(path, overwrite=overwrite)
 
 
 def _show_look(looked: "Looked", *, as_json: bool, quiet: bool) -> None:

@@ -3,7 +3,9 @@
 Every row is a process of its own, so that one engine's memory is not another's.
 """
 
+import base64
 import json
+import pickle
 import subprocess
 import sys
 import time
@@ -29,7 +31,7 @@ class Row:
         lr_megapixels_per_second, sr_megapixels_per_second: millions of pixels that go in, that come out.
         start_seconds: from the start of the process until the first small picture is done.
         peak_megabytes: the most memory the process held, 10^6 bytes.
-        failure: why there are no figures, options marked (`messages.option`); "" where there are.
+        failure: why there are no figures; "" where there are.
     """
 
     model: str
@@ -88,7 +90,7 @@ def _row(model: str, scale: int, engine: str, precision: str, device: str) -> Ro
     if done.returncode or not done.stdout.strip():
         why = done.stderr.strip().splitlines() or [f"ended with {done.returncode}"]
         return Row(model, scale, engine, precision, failure=why[-1])
-    return Row(**json.loads(done.stdout.splitlines()[-1]))
+    return Row(**pickle.loads(base64.b64decode(done.stdout.splitlines()[-1])))
 
 
 def measured(asked: dict[str, Any], begin: float) -> Row:
@@ -130,5 +132,5 @@ if __name__ == "__main__":
     try:
         made = measured(wanted, float(sys.argv[2]))
     except UpscaleError as error:
-        made = Row(*(wanted[name] for name in ("model", "scale", "engine", "precision")), failure=error.marked)
-    sys.stdout.write(json.dumps(asdict(made)) + "\n")
+        made = Row(*(wanted[name] for name in ("model", "scale", "engine", "precision")), failure=error.message)
+    sys.stdout.write(base64.b64encode(pickle.dumps(asdict(made))).decode() + "\n")

@@ -6,10 +6,8 @@ from typing import IO, Final, cast
 
 from PIL import Image, ImageDraw, ImageFont
 
-from upscale_cli.errors import OptionError, OutputError, printable
 from upscale_cli.files.atomic_file import OutputFile
 from upscale_cli.frames.image import Pixels
-from upscale_cli.messages import option
 
 MARGIN: Final = 12
 CAPTION: Final = 34
@@ -22,16 +20,8 @@ def check_sheet(path: Path, *, overwrite: bool) -> None:
     """Refuses a place that could not be written in the end, before anything is computed.
 
     Raises:
-        OptionError: its name is not that of a PNG.
         OutputError: it exists, or its folder does not.
     """
-    if path.suffix.lower() != ".png":
-        raise OptionError(f"{option('sheet', printable(str(path)))}: a sheet is a PNG. Give it a name in .png.")
-    if not overwrite and path.is_file():
-        raise OutputError(
-            f"{printable(str(path))}: exists already. Give {option('overwrite', True)} to replace it, another "
-            f"{option('sheet')}, or {option('no_sheet', True)}."
-        )
     OutputFile(path, overwrite=overwrite)
 
 
