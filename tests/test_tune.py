@@ -194,4 +194,6 @@ def test_a_sheet_is_a_png_and_keeps_what_is_there(run: Run, tmp_path: Path) -> N
 def test_a_lossless_clip_gets_the_model_that_a_run_would_take(tmp_path: Path) -> None:
     looked = look_at(film(tmp_path / "film.mkv", [scene(48, 64)] * 2))
     assert looked.lossless
-    assert tune.models_for(looked)["fast"][0] == best_clip_model("h264", lossless=True)[0]
+    found = tune.models_for(looked)
+    for name, hurries in (("fast", True), ("balanced", False)):
+        assert found[name] == (best_clip_model("h264", lossless=True, hurries=hurries)[0], hurries)
