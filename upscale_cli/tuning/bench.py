@@ -132,5 +132,5 @@ if __name__ == "__main__":
     try:
         made = measured(wanted, float(sys.argv[2]))
     except UpscaleError as error:
-        made = Row(*(wanted[name] for name in ("model", "scale", "engine", "precision")), failure=error.message)
+        made = Row(wanted["model"], wanted["scale"], wanted["engine"], wanted["precision"], failure=error.message)
     sys.stdout.write(base64.b64encode(pickle.dumps(asdict(made))).decode() + "\n")
