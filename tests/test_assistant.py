@@ -181,7 +181,7 @@ def test_a_folder_goes_on_where_it_ended(folder: Path) -> None:
 @pytest.mark.slow
 def test_a_clip_is_upscaled_and_shown(folder: Path, clips: Clips) -> None:
     (folder / "clip.mp4").write_bytes(clips("one_frame").read_bytes())
-    result = call(folder, "upscale", source="clip.mp4", output="large.mkv", model="bicubic", codec="ffv1")
+    result = call(folder, "upscale", source="clip.mp4", output="large.mkv", model="bicubic", codec="ffv1", steady=True)
     assert not result.is_error, result.content
     assert result.structured_content is not None
     assert result.structured_content["files"][0]["frames"] == 1
@@ -332,6 +332,7 @@ def test_the_whole_file_system_is_not_allowed_by_accident(monkeypatch: pytest.Mo
         ({"source": "photo.png", "scale": 2, "width": 9}, r"scale: 2\.0 and width, height, .* exclude each other\..*"),
         ({"source": "photo.png", "scale": "big"}, r"scale: 'big': input should be a valid number.*"),
         ({"source": "photo.png", "precision": "fp8"}, r"precision: 'fp8': input should be 'auto', .*"),
+        ({"source": "photo.png", "model": "espcn", "strength": 0.5}, r"strength does not go with espcn, .*"),
         ({"source": "photo.png", "quality": 101}, r"quality: 101 is out of range\. Choose 0 to 100\."),
         ({"source": "photo.png", "overwrit": True}, r"overwrit: upscale has no such argument\. It takes source, .*"),
         ({}, r"source: field required\."),

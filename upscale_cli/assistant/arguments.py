@@ -27,7 +27,7 @@ Megapixels = Annotated[float | None, Field(description="Instead of scale: millio
 ModelName = Annotated[
     str | None,
     Field(description="A name that list_models shows, or a checkpoint in an allowed folder; A+B runs B on what A "
-          "made. Default: the best on this machine."),
+          "made. Default: what suits the file."),
 ]  # fmt: skip
 Format = Annotated[
     str | None,
@@ -40,6 +40,9 @@ OnlyBelow = Annotated[
     int | None, Field(description="Leave alone what has a shorter side of so many pixels or more, such as 1080.")
 ]
 Denoise = Annotated[float, Field(description="0 keeps grain and noise, 1 removes them; realesr-general only.")]
+Strength = Annotated[
+    float | None, Field(description="0 is faithful, 1 draws detail that nobody can know; photo-lite only.")
+]
 Blend = Annotated[float, Field(description="How much of the net's result counts; the rest is bicubic. 0 to 1.")]
 MatchColour = Annotated[bool, Field(description="Give the result the source's colours, where a net tints or darkens.")]
 Tta = Annotated[
@@ -55,6 +58,7 @@ Codec = Annotated[str, Field(description="Of a clip: ffmpeg's name of an encoder
 Crf = Annotated[float | None, Field(description="Of a clip: quality on the encoder's own scale; lower is better.")]
 Start = Annotated[float | None, Field(description="Of a clip: seconds at which the part that is taken begins.")]
 End = Annotated[float | None, Field(description="Of a clip: seconds at which it ends.")]
+Steady = Annotated[bool, Field(description="Of a clip: flicker less, averaged along the motion; slower.")]
 Preview = Annotated[
     float | None, Field(description="Of a clip: only so many seconds, before and after side by side in one clip.")
 ]

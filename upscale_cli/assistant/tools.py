@@ -128,6 +128,7 @@ class Tools:
         recursive: given.Recursive = False,
         only_below: given.OnlyBelow = None,
         denoise: given.Denoise = 1.0,
+        strength: given.Strength = None,
         noise: given.Noise = None,
         blend: given.Blend = 1.0,
         match_colour: given.MatchColour = False,
@@ -138,6 +139,7 @@ class Tools:
         crf: given.Crf = None,
         start: given.Start = None,
         end: given.End = None,
+        steady: given.Steady = False,
         preview: given.Preview = None,
         yes: given.Yes = False,
         thumbnails: given.Pictures = True,
@@ -156,13 +158,13 @@ class Tools:
         place = None if output is None else self._allowed.output(output)
         name = None if model is None else self._allowed.model(model)
         net = UpscalerOptions(
-            denoise=denoise, noise=noise, blend=blend, match_colour=match_colour, tta=tta, alpha=alpha,
-            precision=precision,
+            denoise=denoise, strength=strength, noise=noise, blend=blend, match_colour=match_colour, tta=tta,
+            alpha=alpha, precision=precision,
         )  # fmt: skip
         photos = PhotoOptions(quality=quality, overwrite=overwrite, only_below=only_below, yes=yes)
         clips = ClipOptions(
             decode=DecodeOptions(start=start, end=end), encode=EncodeOptions(codec=codec, crf=crf), overwrite=overwrite,
-            preview=preview, only_below=only_below, yes=yes,
+            preview=preview, only_below=only_below, yes=yes, steady=steady,
         )  # fmt: skip
         path = self._allowed.source(source)
         if path.is_dir():
