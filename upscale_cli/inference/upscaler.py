@@ -137,8 +137,7 @@ class Upscaler:
         self.only_scale, self.default_scale = self._model.only_scale, self._model.default_scale
         if model is not None and not is_checkpoint_path(name) and name.lower() != self.name:
             self.why = f"asked for as {printable(name)}"
-        if options.strength is not None:
-            self.why += f", strength {options.strength:g}"
+        self.why += "" if options.strength is None else f", strength {options.strength:g}"
         self.devices = choose_devices(self._model.device_for(options.device))
         self.engines = engines_for(
             self._model, self.devices[0], options.device, options.engine, options.precision, backend, self._say,
