@@ -29,8 +29,8 @@ from upscale_cli.models.registry import MODELS, Spec, rows_of
 ROWS = [spec for spec in MODELS if spec.model.removesuffix("-robust") in card.COMPACT]
 MOST_WORK = {"swift": 12_500, "sharp": 21_200}
 """Multiply-adds per LR pixel at x2."""
-CORNER = {"swift-x4": 30}
-"""Levels of 255 by which flat pictures may be off in their corners, 22 for the others; weights/README.md says so."""
+CORNER = 22
+"""Levels of 255 by which flat pictures may be off in their corners; weights/README.md says so."""
 
 RECIPE = Recipe(num_feat=4, num_conv=2, patches=4, middle=16, warm_up=2)
 
@@ -259,5 +259,5 @@ def test_a_narrow_net_is_nearer_than_espcn_and_draws_no_frame(spec: Spec) -> Non
     for level in (0.0, 0.5, 1.0):
         with torch.no_grad():
             error = (net(torch.full((1, 1, 32, 40), level)) - level).abs() * 255
-        assert error.max() < CORNER.get(of(spec), 22)
+        assert error.max() < CORNER
         assert max(error[..., corner:-corner, :].max(), error[..., corner:-corner].max()) < 5

@@ -20,6 +20,7 @@ from fastapi.testclient import TestClient
 from starlette.responses import PlainTextResponse
 
 from tests.serving import OPTIONS, client, ended, environment, pictures, problem, sent, service
+from tests.waiting import until
 from upscale_cli.errors import OptionError, OutputError
 from upscale_cli.service.guard import COOKIE, Guard, session_of
 from upscale_cli.service.hub import Subscription, Told
@@ -49,6 +50,16 @@ def test_a_photo_comes_back_as_the_command_line_makes_it(
     part = client.get(f"/api/jobs/{job['id']}/result", headers={"Range": "bytes=5-9"})
     assert (part.status_code, part.content) == (206, result.content[5:10])
     assert client.get(f"/api/jobs/{job['id']}/input").content == (pictures / "a.png").read_bytes()
+
+
+def test_nobody_hears_what_was_chosen_for_another(client: TestClient, pictures: Path) -> None:
+    slow = sent(client, pictures / "a.png", {"model": "espcn", "target": {"scale": 64}, "net": {"tile": 8}})["id"]
+    until(lambda: client.get(f"/api/jobs/{slow}").json()["state"] == "running")
+    other = ended(client, sent(client, pictures / "b.jpg", {"target": {"scale": 2}})["id"])
+    assert (other["state"], other["events"].count("chosen")) == ("done", 1)
+    assert client.get(f"/api/jobs/{slow}").json()["state"] == "running"
+    client.post(f"/api/jobs/{slow}/cancel")
+    assert "chosen" not in ended(client, slow)["events"]
 
 
 def test_what_fails_says_why_and_goes_again(client: TestClient, service: Service, pictures: Path) -> None:

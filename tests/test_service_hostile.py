@@ -411,7 +411,7 @@ def test_a_file_that_is_a_trap_fails_alone(tmp_path: Path, name: str, data: byte
     (tmp_path / f"output/{TEMPORARY}{HOST}0123.part").write_bytes(b"of an attempt that was killed")
     worker = _Worker(None, WorkerSetup(tmp_path / "lock", "cpu", 1, None))  # type: ignore[arg-type]
     with pytest.raises(InputError) as caught:
-        worker._prepared(task)
+        worker._prepared(task, lambda _: None)
     assert why in str(caught.value)
     assert [*(tmp_path / "output").iterdir()] == []
 
@@ -464,7 +464,7 @@ def test_the_end_of_a_job_outlasts_a_full_disk(house: House, monkeypatch: pytest
     monkeypatch.setattr(worker, "give", give)
     monkeypatch.setattr(worker, "stop", lambda: None)
     monkeypatch.setattr(worker, "join", lambda: None)
-    dispatcher._workers[0] = worker
+    dispatcher._workers[0], dispatcher.workers = worker, (worker,)
     update, failures = store.update, iter([True, False, True, True, False])
 
     def full_at_first(*given: Any, **changed: Any) -> Any:

@@ -224,8 +224,8 @@ MODELS: Final[tuple[Spec, ...]] = (
     ),
     _real_time(
         "swift", 4, macs=13_968, size=57_936,
-        sha256="7313941f4788c7e1b59c420aa2aea2b4125dce7614712adec10414592fdcd88b",
-        int8=(20_738, 0.01, "c55c607294481a9057f4bca579a2b425310f53a3cc44d3c436c51b621666fb2b"),
+        sha256="a4abf0647811b7cbe14c7638d609d5c9ba8342f086273407f14acd2849e1d8e9",
+        int8=(20_738, 0.01, "e8c2333b1c62d57080b515d6be5972da88370bb66e69722deb148877bbe71479"),
     ),
     _real_time(
         "sharp", 2, macs=19_152, size=79_280,

@@ -162,7 +162,7 @@ class _Worker:
         try:
             if self._is_stopping:
                 raise InterruptedRun
-            prepared = self._prepared(task)
+            prepared = self._prepared(task, listener)
             future = executor.submit(prepared.job, prepared.upscaler, listener)
         except Exception as error:
             self._end(task, error)
@@ -216,8 +216,12 @@ class _Worker:
 
         return listen
 
-    def _prepared(self, task: Task) -> "Prepared":
+    def _prepared(self, task: Task, listener: Listener) -> "Prepared":
         """The job of a task.
+
+        Args:
+            listener: hears what is said meanwhile, alone: it may name the job's files. What is said later is about
+                nets, which are kept for other jobs.
 
         Raises:
             UpscaleError: it cannot be done.
@@ -237,12 +241,20 @@ class _Worker:
         source = Input(str(task.source), as_clip=is_clip_output(None, request.format))
         net = replace(request.net, device=self._setup.device)
         place = literal(f"{task.output}{'' if task.is_placed else os.sep}")
+        is_prepared = False
+
+        def hear(event: Event) -> None:
+            (self._note if is_prepared else listener)(event)
+
         planner = Planner(
             Naming(place, request.format, request.target), request.photo, lambda: request.clip,
-            net, self._note, for_clips=given_for_clips(request.clip), upscalers=self._upscalers(net),
+            net, hear, for_clips=given_for_clips(request.clip), upscalers=self._upscalers(net),
         )  # fmt: skip
         (wanted,) = planner.order([source], [request.model])
-        prepared = planner.prepare(planner.open(wanted), Outputs([source], overwrite=request.photo.overwrite))
+        try:
+            prepared = planner.prepare(planner.open(wanted), Outputs([source], overwrite=request.photo.overwrite))
+        finally:
+            is_prepared = True
         width, height = sr_size(prepared.job)
         if width * height > task.max_result_pixels:
             raise OutputError(
