@@ -173,3 +173,13 @@ def _ctrl_c_arrives() -> None:
     """Shells start background jobs with SIGINT ignored, and programs started from there would inherit that."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def _signals_are_given_back() -> Iterator[None]:
+    """Whatever a test runs leaves Ctrl-C to the next one as it has found it."""
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    left = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, before)
+    assert left == before

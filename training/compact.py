@@ -16,7 +16,8 @@ import json
 import platform
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -214,14 +215,19 @@ class Watch:
         self._losses: list[float] = []
         self._asked_to_end = False
 
-    def listen(self) -> None:
-        """A signal ends the training, after its state is saved."""
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Within, a signal ends the training, after its state is saved."""
 
         def end(*_: object) -> None:
             self._asked_to_end = True
 
-        signal.signal(signal.SIGTERM, end)
-        signal.signal(signal.SIGINT, end)
+        usual = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in usual.items():
+                signal.signal(number, handler)
 
     def ends(self) -> bool:
         return self._asked_to_end
@@ -356,9 +362,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     patches = patches_for(arguments, training.recipe)
     references = {folder.name: read_references(folder, arguments.scale) for folder in _folders(arguments.eval)}
     watch = Watch(references, arguments.scale, path, arguments.minutes, arguments.until)
-    watch.listen()
     print(f"{path.stem}: {len(patches)} patches, from step {training.step}", flush=True)
-    training.learn(patches, watch)
+    with watch.listening():
+        training.learn(patches, watch)
     if training.done >= 1 and not arguments.trial:
         finish(training, arguments, len(patches))
     elif training.done >= 1:
