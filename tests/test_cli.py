@@ -101,7 +101,7 @@ def test_the_model_may_come_before_the_input_and_repeat(run: Run, photo: Path) -
 def test_the_first_line_says_what_is_done_and_why(run: Run, photo: Path) -> None:
     outcome = run(photo, "-s", 2)
     first = outcome.err.splitlines()[0]
-    assert re.search(r"photo\.png: 16 x 12 -> 32 x 24, espcn \(espcn-x2\): chosen for PNG; ", first)
+    assert re.search(r"photo\.png: 16 x 12 -> 32 x 24, ([a-z-]+) \(\1-x[24]\): chosen for PNG[;,]", first)
 
 
 def test_what_a_run_tells_a_program(run: Run, photo: Path) -> None:
@@ -665,7 +665,9 @@ def test_what_ends_a_run_is_told_to_a_program_too(run: Run, photo: Path) -> None
 
 
 def test_an_empty_name_is_one_line(run: Run) -> None:
-    assert run("", *FAST).code == 1
+    outcome = run("", *FAST)
+    assert outcome.code == 2
+    assert "an input has no name" in outcome.line
 
 
 # Clips
