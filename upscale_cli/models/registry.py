@@ -229,8 +229,8 @@ MODELS: Final[tuple[Spec, ...]] = (
     ),
     _real_time(
         "sharp", 2, macs=19_152, size=79_280,
-        sha256="9fbae83459f90e899c543aa5416474ac062b7a082b4ac8b2ae4b6934ec48de69",
-        int8=(28_601, 0.03, "9855caac3e02a1cfb04bb1eb06361865ae4498cb37e35aed85d898f0219cd71d"),
+        sha256="7ffd0aabce95f21b8f407919accdfb195503d3e1e109b5c98b074793860fbdc8",
+        int8=(28_601, 0.03, "9b8da8ece6910216caeb5bb01b1d7873a627ece7374645a91aaee0875d21abe7"),
     ),
     _real_time(
         "sharp", 3, macs=19_872, size=82_180,
