@@ -15,7 +15,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,7 @@ MOST_CELLS: Final = 300
 SIDE_PER_HALO: Final = 3
 """A side of a cell in halos, at least: cells of espcn are read with a quarter more pixels, of a deep net twice over."""
 
-CALL_PIXELS: Final = 4096
+CALL_PIXELS: Final = 8192
 """What a window costs besides its pixels, in pixels of a light net: copies, and the call of an engine."""
 
 OFTEN: Final = 4
@@ -63,6 +63,13 @@ class Block:
         return self.y.read, self.x.read
 
 
+class Way(NamedTuple):
+    """What may be computed of a frame, and what it costs in pixels of one large window."""
+
+    cost: int
+    blocks: tuple[Block, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class FrameCells:
     """The cells of a frame, along y and along x; windows of one shape, each pixel kept once."""
@@ -82,22 +89,25 @@ class FrameCells:
         for row, column in np.argwhere(changed).tolist():
             yield self.block(range(row, row + 1), range(column, column + 1))
 
-    def ways(self, changed: NDArray[np.bool_]) -> list[list[Block]]:
+    def ways(self, changed: NDArray[np.bool_]) -> list[Way]:
         """What may be computed so that all that has changed is, the cheapest first.
 
         Args:
             changed: (rows, columns) of cells.
         """
-        if not changed.any():
-            return [[]]
-        all_rows, all_columns = range(len(self.rows)), range(len(self.columns))
-        ways = [
-            list(self.each(changed)),
-            [self.block(_bounds(np.any(changed, axis=1)), all_columns)],
-            [self.block(all_rows, _bounds(np.any(changed, axis=0)))],
-            [self.whole],
-        ]
-        return sorted(ways, key=lambda way: sum(block.read + CALL_PIXELS for block in way))
+        rows, columns = np.flatnonzero(np.any(changed, axis=1)), np.flatnonzero(np.any(changed, axis=0))
+        if not len(rows):
+            return [Way(0, ())]
+        whole, count = self.whole, int(np.count_nonzero(changed))
+        bands = (
+            self.block(range(int(rows[0]), int(rows[-1]) + 1), whole.columns),
+            self.block(whole.rows, range(int(columns[0]), int(columns[-1]) + 1)),
+        )
+        ways = [Way(block.read + CALL_PIXELS, (block,)) for block in (*bands, whole)]
+        # Cells are many, and are only made where they are the cheapest.
+        if (cost := count * (self.rows[0].read * self.columns[0].read + CALL_PIXELS)) < ways[-1].cost:
+            ways.append(Way(cost, tuple(self.each(changed))))
+        return sorted(ways, key=lambda way: way.cost)
 
 
 @functools.lru_cache(maxsize=64)
@@ -126,13 +136,13 @@ class Bands:
         self._wanted = Counter[tuple[int, int]]()
         self._taken = set[tuple[int, int]]()
 
-    def chosen(self, ways: Sequence[list[Block]], cells: FrameCells) -> list[Block]:
+    def chosen(self, ways: Sequence[Way], cells: FrameCells) -> Sequence[Block]:
         """The cheapest way that may be taken; a band that would be cheaper is noted."""
-        shapes = {cells.whole.shape, cells.block(range(1), range(1)).shape}
+        shapes = {cells.whole.shape, (cells.rows[0].read, cells.columns[0].read)}
         for way in ways:
-            if all(self._may(block.shape) for block in way if block.shape not in shapes):
-                return way
-        return [cells.whole]
+            if not way.blocks or way.blocks[0].shape in shapes or self._may(way.blocks[0].shape):
+                return way.blocks
+        return (cells.whole,)
 
     def _may(self, shape: tuple[int, int]) -> bool:
         if shape in self._taken:
@@ -147,8 +157,3 @@ class Bands:
 def _joined(spans: Sequence[Span], places: range) -> Span:
     first, last = spans[places[0]], spans[places[-1]]
     return Span(first.window_start, last.window_stop, first.start, last.stop)
-
-
-def _bounds(changed: Any) -> range:
-    places = np.flatnonzero(changed)
-    return range(int(places[0]), int(places[-1]) + 1)

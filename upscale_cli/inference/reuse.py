@@ -48,11 +48,34 @@ class _Pass:
         key: of another, nothing can be taken.
         lr: (1, C, h, w) float32 or uint8 on the host; never changed any more.
         windows: SR pixels of each, there or to come; cancelled where they will not come.
+        whole: of a frame that was computed as one window, in the place of its windows.
     """
 
     key: Hashable
     lr: Tensor
-    windows: Sequence[Future[Tensor]]
+    windows: "Sequence[Future[Tensor] | _Part]"
+    whole: Future[Tensor] | None = None
+
+    def cell(self, row: int, column: int, cells: FrameCells, scale: Scale) -> "Future[Tensor] | _Part":
+        if self.whole is None:
+            return self.windows[row * len(cells.columns) + column]
+        y, x = cells.rows[row], cells.columns[column]
+        return _Part(
+            self.whole, slice(scaled(y.start, scale), scaled(y.stop, scale)),
+            slice(scaled(x.start, scale), scaled(x.stop, scale)),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A cell of a frame that is computed as one window."""
+
+    whole: Future[Tensor]
+    rows: slice
+    columns: slice
+
+    def result(self) -> Tensor:
+        return self.whole.result()[self.rows, self.columns]
 
 
 class Reuse:
@@ -74,7 +97,7 @@ class Reuse:
         self._last = Turn(self, self._last)
         return self._last
 
-    def blocks(self, key: Hashable, cells: FrameCells, changed: NDArray[np.bool_]) -> list[Block]:
+    def blocks(self, key: Hashable, cells: FrameCells, changed: NDArray[np.bool_]) -> Sequence[Block]:
         """What of a frame of which that has changed is computed; see `frame_cells`."""
         with self._counting:
             return self.bands[key].chosen(cells.ways(changed), cells)
@@ -137,11 +160,13 @@ class Turn:
         same = [known is not None and _is_same(known.lr, lr, y, x) for y, x in cells]
         own: list[Future[Tensor]] = [Future() for _ in cells]
         self._own += own
-        windows = [known.windows[place] if known and same[place] else own[place] for place in range(len(cells))]
+        windows: list[Future[Tensor] | _Part] = [
+            known.windows[place] if known and same[place] else own[place] for place in range(len(cells))
+        ]
         self._begin(name, _Pass(key, lr, windows))
-        for (y, x), is_same, window in zip(cells, same, own, strict=True):
+        for (y, x), is_same, missing in zip(cells, same, own, strict=True):
             if not is_same:
-                window.set_result(compute(y, x))
+                missing.set_result(compute(y, x))
         made = []
         for (y, x), is_same, window, cost in zip(cells, same, windows, work, strict=True):
             try:
@@ -161,30 +186,33 @@ class Turn:
             name, key, lr, compute, macs: as of `windows`.
             scale: SR pixels per LR pixel.
         """
-        whole, columns = cells.whole, len(cells.columns)
+        whole = cells.whole
         self._work += macs * whole.read
         if lr.nbytes * (1 + scale**2) > MOST_BYTES:
             return compute(whole.y, whole.x)
         known = self._known(name, key, lr)
-        blocks = [whole]
+        blocks: Sequence[Block] = (whole,)
         if known is not None:
             changed = differences(known.lr, lr, cells.rows, cells.columns)
             blocks = self._line.blocks((name, lr.shape), cells, changed)
-        own = {row * columns + column: Future[Tensor]() for b in blocks for row in b.rows for column in b.columns}
+        if known is None or blocks == (whole,):
+            done = Future[Tensor]()
+            self._own.append(done)
+            self._begin(name, _Pass(key, lr, (), done))
+            done.set_result(sr := compute(whole.y, whole.x))
+            return sr if lr.dtype == torch.uint8 else sr.clone()
+        own = {(row, column): Future[Tensor]() for b in blocks for row in b.rows for column in b.columns}
         self._own += own.values()
-        before = known.windows if known is not None else ()
-        windows = [own[place] if place in own else before[place] for place in range(len(cells.rows) * columns)]
+        places = [(row, column) for row in whole.rows for column in whole.columns]
+        windows = [own[at] if at in own else known.cell(*at, cells, scale) for at in places]
         self._begin(name, _Pass(key, lr, windows))
         for block in blocks:
-            sr = compute(block.y, block.x)
-            for (row, column), part in _parts(sr, block, cells, scale):
-                own[row * columns + column].set_result(part)
-        if blocks == [whole]:
-            return sr if lr.dtype == torch.uint8 else sr.clone()
+            for at, part in _parts(compute(block.y, block.x), block, cells, scale):
+                own[at].set_result(part)
         self._taken += macs * max(0, whole.read - sum(block.read for block in blocks))
         return self._gathered(windows, cells, compute)
 
-    def _gathered(self, windows: list[Future[Tensor]], cells: FrameCells, compute: Compute) -> list[Tensor]:
+    def _gathered(self, windows: list[Future[Tensor] | _Part], cells: FrameCells, compute: Compute) -> list[Tensor]:
         """All cells; those that are parts of a larger window of another frame are kept without it from now on."""
         made = []
         for place, window in enumerate(windows):
@@ -252,8 +280,19 @@ class PassReuse:
 def differences(before: Tensor, lr: Tensor, rows: Sequence[Span], columns: Sequence[Span]) -> NDArray[np.bool_]:
     """(rows, columns): which windows do not have the same values in both, bit for bit (0.0 is not -0.0)."""
     one, other = (_values(picture) for picture in (before, lr))
-    pixels = (one != other).any(axis=0)
-    bands = np.stack([pixels[span.window_start : span.window_stop].any(axis=0) for span in rows])
+    if (at_a_glance := _differences(one, other, rows, columns, GLANCE_ROWS)).all():
+        return at_a_glance
+    return _differences(one, other, rows, columns, 1)
+
+
+def _differences(
+    one: NDArray[Any], other: NDArray[Any], rows: Sequence[Span], columns: Sequence[Span], step: int
+) -> NDArray[np.bool_]:
+    """`differences` of (C, h, w) by one row in so many."""
+    pixels = (one[:, ::step] != other[:, ::step]).any(axis=0)
+    bands = np.stack(
+        [pixels[-(-span.window_start // step) : -(-span.window_stop // step)].any(axis=0) for span in rows]
+    )
     return np.stack([bands[:, span.window_start : span.window_stop].any(axis=1) for span in columns], axis=1)
 
 
