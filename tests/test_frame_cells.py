@@ -77,17 +77,17 @@ def test_every_way_computes_all_that_has_changed_and_the_cheapest_comes_first(se
         assert ways[0].blocks[0].shape == cells.whole.shape
 
 
-def test_a_spot_takes_a_cell_and_a_film_the_band_between_its_bars() -> None:
+def test_a_spot_takes_a_cell_and_a_page_that_scrolls_the_band_that_it_is_in() -> None:
     cells, bands = cells_of(540, 960), Bands()
     spot = np.zeros((len(cells.rows), len(cells.columns)), bool)
     spot[3, 5] = True
     assert bands.chosen(cells.ways(spot), cells) == tuple(cells.each(spot))
-    film = np.ones_like(spot)
-    film[[0, -1]] = False
-    taken = [bands.chosen(cells.ways(film), cells) for _ in range(OFTEN + 1)]
+    page = np.ones_like(spot)
+    page[[0, 1, 2, -2, -1]] = False
+    taken = [bands.chosen(cells.ways(page), cells) for _ in range(OFTEN + 1)]
     assert taken[: OFTEN - 1] == [(cells.whole,)] * (OFTEN - 1)
     (band,) = taken[OFTEN]
-    assert (band.y.start, band.y.stop, band.shape[1]) == (cells.rows[0].stop, cells.rows[-1].start, 960)
+    assert (band.y.start, band.y.stop, band.shape[1]) == (cells.rows[3].start, cells.rows[-3].stop, 960)
     assert bands.chosen(cells.ways(np.zeros_like(spot)), cells) == ()
 
 

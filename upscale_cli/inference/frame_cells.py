@@ -3,7 +3,7 @@
 A frame is compared with the one before in cells, as fine as makes sense. What is then computed is the cheapest of
 
     whole     the frame as one window: where nothing repeats, that costs nothing more than without any cells
-    a band    all rows, or all columns, between the first and the last cell that has changed: between a film's bars
+    a band    all rows, or all columns, between the first and the last cell that has changed: a ticker, a scrolled page
     cells     those that have changed, each by itself: a cursor, a line that is typed
 
 An engine prepares itself for every shape of window, and keeps few. So cells are all of one shape, and a band is taken
@@ -31,6 +31,10 @@ SIDE_PER_HALO: Final = 3
 
 CALL_PIXELS: Final = 8192
 """What a window costs besides its pixels, in pixels of a light net: copies, and the call of an engine."""
+
+WORTH: Final = 0.7
+"""Of the whole's cost, above which the whole is computed: to put a frame together from parts takes time too, and frames
+in progress wait for each other's parts."""
 
 OFTEN: Final = 4
 """Frames that want a band of one shape before it is computed as such."""
@@ -103,9 +107,11 @@ class FrameCells:
             self.block(range(int(rows[0]), int(rows[-1]) + 1), whole.columns),
             self.block(whole.rows, range(int(columns[0]), int(columns[-1]) + 1)),
         )
-        ways = [Way(block.read + CALL_PIXELS, (block,)) for block in (*bands, whole)]
-        # Cells are many, and are only made where they are the cheapest.
-        if (cost := count * (self.rows[0].read * self.columns[0].read + CALL_PIXELS)) < ways[-1].cost:
+        most = WORTH * (whole.read + CALL_PIXELS)
+        ways = [Way(block.read + CALL_PIXELS, (block,)) for block in bands if block.read + CALL_PIXELS < most]
+        ways.append(Way(whole.read + CALL_PIXELS, (whole,)))
+        # Cells are many, and are only made where that is worth it.
+        if (cost := count * (self.rows[0].read * self.columns[0].read + CALL_PIXELS)) < most:
             ways.append(Way(cost, tuple(self.each(changed))))
         return sorted(ways, key=lambda way: way.cost)
 
