@@ -301,7 +301,7 @@ def test_frames_that_come_too_late_have_no_part_in_it() -> None:
         made[reuse_] = [
             pipe.collect(pipe.submit(samples, net=net)).tobytes() for samples, net in zip(frames, ways, strict=False)
         ]
-        assert (pipe.reused > 1) == reuse_
+        assert (pipe.reused > 0.5) == reuse_
     assert made[True] == made[False]
 
 
