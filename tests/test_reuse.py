@@ -320,8 +320,8 @@ def test_what_is_too_large_to_be_kept_is_computed(monkeypatch: pytest.MonkeyPatc
 def test_equal_means_every_bit(one: float, other: float, same: bool) -> None:
     before, lr = torch.zeros(1, 3, 40, 40), torch.zeros(1, 3, 40, 40)
     before[0, 2, 33, 21], lr[0, 2, 33, 21] = one, other
-    assert reuse._is_same(before, lr, Span(30, 40, 32, 40), Span(0, 40, 0, 40)) is same
-    assert reuse._is_same(before, lr, Span(0, 33, 0, 32), Span(0, 40, 0, 40))
+    rows, columns = (Span(30, 40, 32, 40), Span(0, 33, 0, 32)), (Span(0, 40, 0, 40),)
+    assert reuse.differences(before, lr, rows, columns).tolist() == [[not same], [False]]
 
 
 # Frames at the same time

@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -127,13 +127,8 @@ def _make_batch(data: Path, cache: Path, recipe: Recipe, start: int) -> int:
     return start
 
 
-_paths: dict[tuple[Path, int], list[Path]] = {}
-
-
-def _large_enough(data: Path, side: int) -> list[Path]:
-    if (data, side) not in _paths:
-        _paths[data, side] = large_enough(data, side)
-    return _paths[data, side]
+_large_enough = cache(large_enough)
+"""Looked up once in each process."""
 
 
 # Measuring

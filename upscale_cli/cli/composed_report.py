@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from upscale_cli.cli.lines import put_on
-from upscale_cli.cli.model_card import show_fact, show_head
+from upscale_cli.cli.model_card import show_fact, show_head, show_net
 from upscale_cli.errors import CheckpointError
 from upscale_cli.events import Listener
 from upscale_cli.models.asked import asked
@@ -103,13 +103,7 @@ def _show(facts: dict[str, Any]) -> None:
     how = "one after the other" if is_chain else "their weights mixed"
     show_head(facts["model"], f"{'a chain' if is_chain else 'a mix'} of {len(parts)} nets, {how}: {scale}")
     show_fact("use", f"upscale photo.jpg -m {shlex.quote(facts['model'])}")
-    show_fact("net", f"{facts['arch']}, {facts['parameters']:,} parameters")
-    luma = f", {facts['luma_range']} range" if facts["colour"] != "rgb" else ""
-    show_fact("works on", f"{facts['colour']}{luma}")
-    sides = f"; sides are made multiples of {facts['multiple_of']}" if facts["multiple_of"] > 1 else ""
-    show_fact("tiles", f"see {facts['halo']} input pixels around them{sides}")
-    if facts["sees_whole"]:
-        show_fact("memory", "gets the picture as a whole where that fits, for a net of it looks at all of it")
+    show_net(facts, "a net of it looks")
     if facts["inputs"]:
         show_fact("takes", ", ".join(facts["inputs"]))
     for number, part in enumerate(parts, start=1):

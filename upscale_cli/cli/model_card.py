@@ -79,6 +79,22 @@ def show_file(facts: Mapping[str, Any]) -> None:
     of = "," if is_onnx and facts["arch"] == "onnx" else f" of {facts['arch']}"
     show_head(facts["path"], f"{'an ONNX file' if is_onnx else 'a checkpoint'}{of} {scale}{of_size}")
     show_fact("use", f"upscale photo.jpg -m {shlex.quote(facts['path'])}")
+    show_net(facts, "it looks")
+    for needed in facts.get("given_by", ()):
+        show_fact("takes", needed)
+    for word, text in facts.get("stated", {}).items():
+        show_fact(word, text)
+    if facts["notes"]:
+        show_fact("note", facts["notes"])
+
+
+def show_net(facts: Mapping[str, Any], who_looks: str) -> None:
+    """What a net is and sees.
+
+    Args:
+        facts: "arch", "parameters", "colour" and so on, as `models info --json` prints them.
+        who_looks: at all of a picture, where it does.
+    """
     show_fact("net", f"{facts['arch']}, {facts['parameters']:,} parameters")
     luma = f", {facts['luma_range']} range" if facts["colour"] != "rgb" else ""
     show_fact("works on", f"{facts['colour']}{luma}")
@@ -88,13 +104,7 @@ def show_file(facts: Mapping[str, Any]) -> None:
         sides = f"; windows of {width} x {height} pixels only"
     show_fact("tiles", f"see {facts['halo']} input pixels around them{sides}")
     if facts["sees_whole"]:
-        show_fact("memory", "gets the picture as a whole where that fits, for it looks at all of it")
-    for needed in facts.get("given_by", ()):
-        show_fact("takes", needed)
-    for word, text in facts.get("stated", {}).items():
-        show_fact(word, text)
-    if facts["notes"]:
-        show_fact("note", facts["notes"])
+        show_fact("memory", f"gets the picture as a whole where that fits, for {who_looks} at all of it")
 
 
 def show_head(name: str, about: str) -> None:

@@ -15,7 +15,7 @@ others from the one before, which has begun earlier, and waits for none that com
 import math
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence, Set
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from types import TracebackType
@@ -157,7 +157,7 @@ class Turn:
         if sr_bytes + lr.nbytes > MOST_BYTES:
             return [compute(y, x) for y, x in cells]
         known = self._known(name, key, lr)
-        same = [known is not None and _is_same(known.lr, lr, y, x) for y, x in cells]
+        same = [False] * len(cells) if known is None else (~differences(known.lr, lr, rows, columns)).ravel().tolist()
         own: list[Future[Tensor]] = [Future() for _ in cells]
         self._own += own
         windows: list[Future[Tensor] | _Part] = [
@@ -210,10 +210,16 @@ class Turn:
             for at, part in _parts(compute(block.y, block.x), block, cells, scale):
                 own[at].set_result(part)
         self._taken += macs * max(0, whole.read - sum(block.read for block in blocks))
-        return self._gathered(windows, cells, compute)
+        return self._gathered(windows, cells, compute, {row * len(cells.columns) + column for row, column in own})
 
-    def _gathered(self, windows: list[Future[Tensor] | _Part], cells: FrameCells, compute: Compute) -> list[Tensor]:
-        """All cells; those that are parts of a larger window of another frame are kept without it from now on."""
+    def _gathered(
+        self, windows: list[Future[Tensor] | _Part], cells: FrameCells, compute: Compute, own: Set[int]
+    ) -> list[Tensor]:
+        """All cells; those that are parts of a larger window of another frame are kept without it from now on.
+
+        Args:
+            own: places of those that are this frame's.
+        """
         made = []
         for place, window in enumerate(windows):
             try:
@@ -221,7 +227,7 @@ class Turn:
             except CancelledError:  # the frame before has failed, or was given up
                 row, column = divmod(place, len(cells.columns))
                 sr = compute(cells.rows[row], cells.columns[column])
-            if sr.untyped_storage().nbytes() > 2 * sr.nbytes:
+            if place not in own and sr.untyped_storage().nbytes() > 2 * sr.nbytes:
                 sr = sr.clone()
                 windows[place] = done = Future[Tensor]()
                 done.set_result(sr)
@@ -307,17 +313,6 @@ def _parts(sr: Tensor, block: Block, cells: FrameCells, scale: Scale) -> Iterato
                 (row, column),
                 band[:, scaled(x.start - block.x.start, scale) : scaled(x.stop - block.x.start, scale)],
             )
-
-
-def _is_same(before: Tensor, lr: Tensor, rows: Span, columns: Span) -> bool:
-    """Whether a window has the same values in both, bit for bit (0.0 is not -0.0)."""
-    one, other = _bits(before, rows, columns), _bits(lr, rows, columns)
-    glance = slice(len(one[0]) // 2 % GLANCE_ROWS, None, GLANCE_ROWS)
-    return np.array_equal(one[:, glance], other[:, glance]) and np.array_equal(one, other)
-
-
-def _bits(picture: Tensor, rows: Span, columns: Span) -> NDArray[Any]:
-    return _values(picture)[:, rows.window_start : rows.window_stop, columns.window_start : columns.window_stop]
 
 
 def _values(picture: Tensor) -> NDArray[Any]:

@@ -206,32 +206,32 @@ class TileLayout:
         Args:
             spare: what share more may be computed, so that windows are smaller and more of them can be reused; 0: none.
         """
-        grid, shape = self.grid(height, width, self.affordable), self.geometry
-        is_exact = self._net.exact and shape.halo >= self._net.halo and not shape.overlap
-        top, bottom, left, right = self.margins(height, width)
-        sides = height + top + bottom, width + left + right
-        divides = not any(side % shape.multiple_of for side in sides)
-        if self._tile or self._only_window or not spare or not is_exact or not divides:
-            return grid
-        fine = frame_spans(*sides, shape.halo, shape.multiple_of, spare)
-        return grid if fine is None or len(grid[0]) * len(grid[1]) > 1 else fine
+        sides = self._divisible_frame(height, width) if spare else None
+        if sides is not None:
+            fine = frame_spans(*sides, self.geometry.halo, self.geometry.multiple_of, spare)
+            if fine is not None:
+                return fine
+        return self.grid(height, width, self.affordable)
 
     def frame_cells(self, height: int, width: int) -> FrameCells | None:
         """The cells of a frame that is one window, margins included; None where windows are not what the whole is."""
+        scale, net = self.geometry.scale, self._net
+        is_free = scale == int(scale) and not net.fixed_sides and not net.inputs
+        sides = self._divisible_frame(height, width) if is_free else None
+        return None if sides is None else frame_cells(*sides, self.geometry.halo, self.geometry.multiple_of)
+
+    def _divisible_frame(self, height: int, width: int) -> tuple[int, int] | None:
+        """The sides of a frame with its margins, if memory has room for it as one window and smaller ones, each by
+        itself, are what it is; else None."""
         net, shape = self._net, self.geometry
-        is_exact = net.exact and shape.halo >= net.halo and not shape.overlap and shape.scale == int(shape.scale)
-        is_free = not (self._tile or self._only_window or net.fixed_sides or net.inputs)
-        rows, columns = self.grid(height, width, self.affordable)
+        is_exact = net.exact and shape.halo >= net.halo and not shape.overlap
+        if self._tile or self._only_window or not is_exact:
+            return None
         top, bottom, left, right = self.margins(height, width)
         sides = height + top + bottom, width + left + right
-        if (
-            not is_exact
-            or not is_free
-            or len(rows) * len(columns) > 1
-            or any(side % shape.multiple_of for side in sides)
-        ):
-            return None
-        return frame_cells(*sides, shape.halo, shape.multiple_of)
+        rows, columns = self.grid(height, width, self.affordable)
+        divides = not any(side % shape.multiple_of for side in sides)
+        return sides if divides and len(rows) * len(columns) == 1 else None
 
     @functools.cached_property
     def _limits(self) -> Limits:

@@ -134,20 +134,11 @@ class WholeFrames:
             elif bottom or right:
                 lr = F.pad(lr, (0, right, 0, bottom), "reflect" if bottom < height and right < width else "replicate")
             cells = self._cells(place, precision, lr, height, width, net)
-            if cells is not None:
-                frame = (
-                    None
-                    if reuse is None
-                    else reuse.frame(precision, lr.contiguous(), cells, self._layout.scale, self._macs)
-                )
-                sr: Tensor = (
-                    there.run(net, lr, batch, "display")
-                    if frame is None
-                    else there.run_in_cells(net, lr, "display", cells, frame)
-                )
-                return self._without_margins(sr, height, width)
-            rows, columns = self._layout.frame_grid(height, width, self._spare)
-            if len(rows) == len(columns) == 1 and reuse is None:
+            rows, columns = self._layout.frame_grid(height, width, self._spare) if cells is None else ((), ())
+            if reuse is not None and cells is not None:
+                frame = reuse.frame(precision, lr.contiguous(), cells, scale, self._macs)
+                sr: Tensor = there.run_in_cells(net, lr, "display", cells, frame)
+            elif reuse is None and len(rows) * len(columns) <= 1:
                 sr = there.run(net, lr, batch, "display")
             else:
                 self._report_tiling(len(rows) * len(columns))
@@ -155,7 +146,8 @@ class WholeFrames:
                 if reuse is not None:
                     known = reuse.known(precision, lr.contiguous(), rows, columns, scale, self._macs)
                 sr = there.run_in_pieces(net, lr, batch, "display", rows, columns, known)
-        return self._without_margins(sr, height, width)
+        y, x = scaled(top, scale), scaled(left, scale)
+        return sr[..., y : y + scaled(height, scale), x : x + scaled(width, scale)]
 
     def _cells(
         self, place: int, precision: Precision, lr: Tensor, height: int, width: int, net: Through
@@ -170,12 +162,6 @@ class WholeFrames:
         if cells is None or not self._same_bits[place].holds(precision, lr, cells, kept, self._macs):
             return None
         return cells
-
-    def _without_margins(self, sr: Tensor, height: int, width: int) -> Tensor:
-        scale = self._layout.scale
-        top, _, left, _ = self._layout.margins(height, width)
-        y, x = scaled(top, scale), scaled(left, scale)
-        return sr[..., y : y + scaled(height, scale), x : x + scaled(width, scale)]
 
 
 class _CodesNet:

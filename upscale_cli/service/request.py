@@ -192,6 +192,17 @@ def check_model(name: str) -> None:
         )
 
 
+def limited(request: JobRequest, *, engine: str, max_pixels: int, max_memory: int | None) -> JobRequest:
+    """By the owner's engine, and within the owner's limits."""
+    decode = replace(request.clip.decode, max_pixels=max_pixels)
+    return replace(
+        request,
+        net=replace(request.net, engine=engine),
+        photo=replace(request.photo, max_pixels=max_pixels, max_memory=max_memory),
+        clip=replace(request.clip, decode=decode, max_pixels=max_pixels),
+    )
+
+
 def owned(
     request: JobRequest, *, engine: str, max_pixels: int, max_memory: int | None, overwrite: bool = True
 ) -> JobRequest:
@@ -200,15 +211,14 @@ def owned(
     Args:
         overwrite: the result takes the place of what is there.
     """
-    decode = replace(request.clip.decode, max_pixels=max_pixels)
+    request = limited(request, engine=engine, max_pixels=max_pixels, max_memory=max_memory)
     is_resumable = (
         request.clip.preview is None and request.clip.realtime != "strict" and request.clip.video_stream != "all"
     ) and f".{(request.format or '').lower().removeprefix('.')}" not in RESUMED_NEVER
     return replace(
         request,
-        net=replace(request.net, engine=engine),
-        photo=replace(request.photo, max_pixels=max_pixels, max_memory=max_memory, overwrite=overwrite, resume=True),
-        clip=replace(request.clip, decode=decode, max_pixels=max_pixels, overwrite=overwrite, resume=is_resumable),
+        photo=replace(request.photo, overwrite=overwrite, resume=True),
+        clip=replace(request.clip, overwrite=overwrite, resume=is_resumable),
     )
 
 
@@ -245,5 +255,5 @@ def field_of(error: OptionError) -> str | None:
 
 __all__ = [
     "MOST_BYTES", "WITHHELD", "JobBody", "JobRequest", "ValidationError", "check_model", "described", "field_of",
-    "in_fields", "owned", "parsed", "request_of",
+    "in_fields", "limited", "owned", "parsed", "request_of",
 ]  # fmt: skip

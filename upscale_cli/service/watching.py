@@ -15,7 +15,6 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -30,7 +29,7 @@ from upscale_cli.service.dispatcher import Dispatcher
 from upscale_cli.service.folders import Folders, kind_of, new_id, shown_name
 from upscale_cli.service.hub import Hub, Told
 from upscale_cli.service.messages_between import Coming, Found, FromWatcher, Noted, Refused, Settled, WatcherSetup
-from upscale_cli.service.request import JobBody, in_fields, parsed, request_of
+from upscale_cli.service.request import JobBody, in_fields, limited, parsed, request_of
 from upscale_cli.service.settings import ServiceSettings
 from upscale_cli.service.store import ENDED, WATCHED, Store, StoredJob
 from upscale_cli.service.watcher_process import watch_folders
@@ -112,16 +111,14 @@ class Watching:
                 self._is_closing.wait(AGAIN_SECONDS)
 
     def _setup(self) -> WatcherSetup:
-        settings, request = self._settings, request_of(self._body)
-        pixels = settings.max_pixels
+        settings = self._settings
         return WatcherSetup(
             lock=self._folders.workers / "watcher.lock",
             folders=settings.watch_folder,
             output=settings.watch_output,
-            request=replace(
-                request, net=replace(request.net, engine=settings.engine),
-                photo=replace(request.photo, max_pixels=pixels, max_memory=settings.max_memory),
-                clip=replace(request.clip, max_pixels=pixels, decode=replace(request.clip.decode, max_pixels=pixels)),
+            request=limited(
+                request_of(self._body), engine=settings.engine, max_pixels=settings.max_pixels,
+                max_memory=settings.max_memory,
             ),
             device="auto" if settings.ray is not None else settings.device[0],
             at_once=AT_ONCE,
