@@ -402,9 +402,7 @@ def renewed(kept: Sequence[Figures], found: Sequence[Figures], names: Sequence[s
 def write_page(rows: Sequence[Figures], untrained: Sequence[Figures]) -> None:
     """Puts the tables between the page's marks."""
     page = PAGE.read_text(encoding="utf-8")
-    before, _, rest = page.partition(START)
-    _, _, after = rest.partition(STOP)
-    PAGE.write_text(f"{before}{START}\n{tables(rows, untrained)}\n{STOP}{after}", encoding="utf-8")
+    PAGE.write_text(report.with_tables(page, tables(rows, untrained), START, STOP), encoding="utf-8")
 
 
 if __name__ == "__main__":

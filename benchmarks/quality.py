@@ -386,13 +386,6 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)
 
 
-def with_tables(page: str, tables: str) -> str:
-    """A page's text with the part between its two marks renewed."""
-    before, start, rest = page.partition(START)
-    _, stop, after = rest.partition(STOP)
-    return f"{before}{start}\n{tables}\n{stop}{after}"
-
-
 def renewed(kept: Mapping[str, Any], found: Mapping[str, Any], only: Sequence[str]) -> Figures:
     """What was known, with what was found in its place; each in the order of the registry."""
     order = {name: place for place, name in enumerate(dict.fromkeys(["bicubic", *(spec.model for spec in MODELS)]))}
@@ -451,7 +444,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         question = "How well does each model upscale the field's test sets?"
         report.write("quality", question, {"device": arguments.device, **result})
     result = json.loads(kept_in.read_text(encoding="utf-8"))
-    PAGE.write_text(with_tables(PAGE.read_text(encoding="utf-8"), tables(result)), encoding="utf-8")
+    page = PAGE.read_text(encoding="utf-8")
+    PAGE.write_text(report.with_tables(page, tables(result), START, STOP), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -249,13 +249,6 @@ def _shown(value: float | None, decimals: int) -> str:
     return "n/a" if value is None else f"{value:.{decimals}f}"
 
 
-def with_tables(page: str, text: str) -> str:
-    """A page's text with the part between its two marks renewed."""
-    before, start, rest = page.partition(START)
-    _, stop, after = rest.partition(STOP)
-    return f"{before}{start}\n{text}\n{stop}{after}"
-
-
 def strip_path(damage: str) -> Path:
     return PAGE.parent / f"quality-{damage.replace(' ', '-').lower()}.webp"
 
@@ -310,7 +303,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         result = {"scale": SCALE, "shown": ["HR", *map(label, models)], "means": found}
         report.write("quality_damage", __doc__.splitlines()[0], result)
     result = json.loads((report.REPOSITORY / "benchmarks/quality_damage.json").read_text(encoding="utf-8"))
-    PAGE.write_text(with_tables(PAGE.read_text(encoding="utf-8"), tables(result)), encoding="utf-8")
+    page = PAGE.read_text(encoding="utf-8")
+    PAGE.write_text(report.with_tables(page, tables(result), START, STOP), encoding="utf-8")
 
 
 def show(found: Sequence[Figures], models: Sequence[str], file: Path | None) -> None:

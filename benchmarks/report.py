@@ -34,6 +34,22 @@ def write(name: str, question: str, result: Mapping[str, Any]) -> None:
     print(text)
 
 
+def with_tables(page: str, tables: str, start: str, stop: str) -> str:
+    """A page's text with what lies between its two marks renewed.
+
+    Args:
+        start, stop: the marks, each a line with its end; the first `stop` after `start` counts.
+
+    Raises:
+        ValueError: the page has lost one of them.
+    """
+    before, found, rest = page.partition(start)
+    _, end, after = rest.partition(stop)
+    if not (found and end):
+        raise ValueError(f"the page has lost its mark {(start if not found else stop).strip()}")
+    return f"{before}{start}\n{tables}\n{stop}{after}"
+
+
 def machine() -> dict[str, Any]:
     """Processor, versions, commit and date; nothing that names the machine or a place on it."""
     status = _git("status", "--porcelain", "--", "upscale_cli", "weights")

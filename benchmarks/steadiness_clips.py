@@ -25,7 +25,7 @@ from PIL import Image
 
 from benchmarks.clips import USUAL, Picture, ffmpeg, grainy, luma, make_clip, race, upscaled
 from benchmarks.nets import checkpoint, row
-from benchmarks.report import REPOSITORY, SHARED, photo, write
+from benchmarks.report import REPOSITORY, SHARED, photo, with_tables, write
 from upscale_cli.api import upscale_frames
 from upscale_cli.evaluation.metrics import psnr
 from upscale_cli.evaluation.steadiness import own_motion, steadiness
@@ -118,11 +118,8 @@ def main() -> None:
         "nets without and with --steady and by bicubic; PSNR of luma in dB; frames per second from file to file.",
         result,
     )
-    before, start, rest = PAGE.read_text(encoding="utf-8").partition(START)
-    _, stop, after = rest.partition(STOP)
-    if not stop:
-        raise ValueError(f"{PAGE.name} has lost its marks")
-    PAGE.write_text(f"{before}{start}\n{tables(result)}\n{stop}{after}", encoding="utf-8")
+    page = PAGE.read_text(encoding="utf-8")
+    PAGE.write_text(with_tables(page, tables(result), START, STOP), encoding="utf-8")
 
 
 def nets() -> list[Spec]:

@@ -1,5 +1,6 @@
 """Folders of small pictures, for tests and benchmarks."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,12 @@ def paint(path: Path, number: int = 0, size: tuple[int, int] = (8, 6)) -> Path:
     pixels = np.random.default_rng(number).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
     Image.fromarray(pixels).save(path)
     return path
+
+
+def touch_later(path: Path) -> None:
+    """As if the file had been written five seconds after it was."""
+    status = path.stat()
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns + 5_000_000_000))
 
 
 def mixed_folder(folder: Path, count: int) -> tuple[dict[str, str], set[str]]:

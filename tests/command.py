@@ -29,6 +29,11 @@ class Outcome:
         assert len(lines) == 1, self.err
         return lines[0]
 
+    @property
+    def words(self) -> str:
+        """All that was printed, in one line: where lines are broken depends on the width."""
+        return " ".join((self.err + self.out).split())
+
 
 Run = Callable[..., Outcome]
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageSequence
 
 from tests.clips import Clips, ffmpeg, ramp_clip
-from tests.command import Outcome, Run
+from tests.command import Run
 from upscale_cli.media.video.numbered import numbered
 
 DURATIONS = [100, 200, 50, 100, 100, 300]
@@ -62,14 +62,10 @@ def shown(path: Path) -> tuple[list[NDArray[Any]], list[float]]:
     return frames, durations
 
 
-def words(outcome: Outcome) -> str:
-    return " ".join((outcome.err + outcome.out).split())
-
-
 def upscaled(run: Run, source: Path, output: Path, *more: object) -> str:
     outcome = run(source, "-m", "bicubic", "-s", 2, "-o", output, *more)
     assert outcome.code == 0, outcome.err
-    return words(outcome)
+    return outcome.words
 
 
 def assert_colours(frames: list[NDArray[Any]], off: int = 4) -> None:
@@ -170,7 +166,7 @@ def test_a_missing_and_a_damaged_picture_are_repeats_that_count(run: Run, tmp_pa
     (tmp_path / "in/000005.png").write_bytes((tmp_path / "in/000005.png").read_bytes()[:60])
     outcome = run(pattern, "-m", "bicubic", "-o", tmp_path / "b.mp4", "--fps", 10)
     assert outcome.code == 1
-    assert "2 repeats of the picture before stand for missing or damaged ones" in words(outcome)
+    assert "2 repeats of the picture before stand for missing or damaged ones" in outcome.words
     frames, _, _ = frames_of(tmp_path / "b.mp4")
     expected = [COLOURS[index] for index in (0, 1, 1, 3, 3, 5)]
     for frame, colour in zip(frames, expected, strict=True):

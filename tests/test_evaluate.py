@@ -14,7 +14,7 @@ from scipy.ndimage import convolve, gaussian_filter
 from skimage import data
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from benchmarks import quality
+from benchmarks import quality, report
 from tests.conftest import SHARED
 from upscale_cli.errors import InputError, UnknownModelError
 from upscale_cli.evaluation.cases import Case, cases_of, find_sets, name_key, pair_cases, pictures_in
@@ -560,9 +560,11 @@ def test_the_quality_script_measures_every_model_here_and_fills_the_page(
     assert any(line.startswith("| Set5 x3 | espcn |") and "| 33.13 | Shi et al." in line for line in lines)
     assert sum(line.startswith("| bicubic-aliased |") for line in lines) == 5
     page = f"before\n{quality.START}old\n{quality.STOP}after\n"
-    renewed = quality.with_tables(page, "new")
+    renewed = report.with_tables(page, "new", quality.START, quality.STOP)
     assert renewed == f"before\n{quality.START}\nnew\n{quality.STOP}after\n"
-    assert quality.with_tables(renewed, "new") == renewed
+    assert report.with_tables(renewed, "new", quality.START, quality.STOP) == renewed
+    with pytest.raises(ValueError, match="lost its mark <!-- end -->"):
+        report.with_tables(page.replace(quality.STOP, ""), "new", quality.START, quality.STOP)
 
 
 def test_some_nets_measured_anew_leave_the_others_figures_alone() -> None:

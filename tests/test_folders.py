@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.albums import mixed_folder, paint
+from tests.albums import mixed_folder, paint, touch_later
 from tests.clips import Clips
 from tests.command import Run
 from tests.waiting import PATIENCE
@@ -44,11 +44,6 @@ OWN = {MANIFEST_NAME, LOCK_NAME}
 def tree(folder: Path) -> set[str]:
     """All files below a folder, but the manifest."""
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - OWN
-
-
-def later(path: Path) -> None:
-    status = path.stat()
-    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns + 5_000_000_000))
 
 
 def stamps(folder: Path) -> dict[str, int]:
@@ -182,7 +177,7 @@ def test_what_has_changed_is_done_again_and_the_rest_is_not(run: Run, album: Pat
     run(album, "-o", out, "-r", *FAST)
     before = stamps(out)
     paint(album / "a.png", 99)
-    later(album / "a.png")
+    touch_later(album / "a.png")
     paint(album / "new.png", 7)
     outcome = run(album, "-o", out, "-r", *FAST)
     assert "2 done, 2 skipped" in outcome.err, outcome.err
@@ -227,7 +222,7 @@ def test_a_clip_in_a_folder_that_was_copied_is_known_again(run: Run, tmp_path: P
     (tmp_path / "in").mkdir()
     shutil.copy(clips("plain"), tmp_path / "in/film.mp4")
     run(tmp_path / "in", "-o", out, *FAST, "--frames", 2)
-    later(out / "film_2x.mp4")
+    touch_later(out / "film_2x.mp4")
     outcome = run(tmp_path / "in", "-o", out, *FAST, "--frames", 2)
     assert (outcome.code, "1 skipped" in outcome.err) == (0, True), outcome.err
     assert "exists already" in run(tmp_path / "in", "-o", out, *FAST, "--frames", 3).line
@@ -337,7 +332,7 @@ def test_a_file_that_changes_while_it_is_read_is_done_again(
     def and_then_it_changes(job: Any, upscaler: Any, listener: Any) -> str:
         damage = RUN(job, upscaler, listener)
         if job.source.name == "a.png":
-            later(job.source)
+            touch_later(job.source)
         return damage
 
     with monkeypatch.context() as patch:

@@ -4,7 +4,6 @@ import io
 import json
 import re
 import struct
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from PIL import Image, PngImagePlugin
 from tests.clips import X264, Clips, ffmpeg, video
 from tests.command import Run
 from tests.conftest import SHARED
-from tests.pictures import encoded, exif_block, icc_profile, tool
+from tests.pictures import encoded, exif_block, icc_profile, png_chunk, tool
 from upscale_cli.media.image.inventory import inventory_of_picture
 from upscale_cli.media.inventory import compare, told_in_one_line, untold
 from upscale_cli.media.video.inventory import inventory_of_clip
@@ -64,14 +63,13 @@ def jpeg() -> bytes:
 
 
 def png() -> bytes:
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
     text = PngImagePlugin.PngInfo()
     text.add_text("Author", "someone")
     text.add_itxt("XML:com.adobe.xmp", XMP.decode())
     plain = saved("PNG", pnginfo=text, exif=exif_block(), icc_profile=icc_profile(), dpi=(300, 300))
-    own = chunk(b"bKGD", struct.pack(">HHH", 1, 2, 3)) + chunk(b"tIME", bytes(7)) + chunk(b"prVt", b"private")
+    own = (
+        png_chunk(b"bKGD", struct.pack(">HHH", 1, 2, 3)) + png_chunk(b"tIME", bytes(7)) + png_chunk(b"prVt", b"private")
+    )
     return plain[:33] + own + plain[33:] + b"trailer"
 
 

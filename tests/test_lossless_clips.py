@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.clips import Clips, ffmpeg, has_encoder, video, write_frames
-from tests.command import Outcome, Run
+from tests.command import Run
 from upscale_cli.media.video.probe import probe
 
 DEEP = ["gray16le", "yuv422p16le", "gbrp16le", "yuva444p16le", "gbrap16le"]
@@ -32,17 +32,13 @@ def deep_clip(folder: Path, pixel_format: str) -> Path:
     return path
 
 
-def words(outcome: Outcome) -> str:
-    return " ".join((outcome.err + outcome.out).split())
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("pixel_format", DEEP)
 def test_ffv1_stays_ffv1_with_all_of_16_bits(run: Run, tmp_path: Path, pixel_format: str) -> None:
     source, output = deep_clip(tmp_path, pixel_format), tmp_path / "same.mkv"
     outcome = run(source, "-m", "bicubic", "-s", 1, "-o", output)
     assert outcome.code == 0, outcome.err
-    assert "is lossy" not in words(outcome)
+    assert "is lossy" not in outcome.words
     before, after = levels_of(source, pixel_format), levels_of(output, pixel_format)
     with av.open(str(output)) as clip:
         assert clip.streams.video[0].codec_context.name == "ffv1"
@@ -79,7 +75,7 @@ def test_what_becomes_lossy_says_so(run: Run, tmp_path: Path, name: str, codec: 
     video(source, "-c:v", codec, "-pix_fmt", "yuv422p")
     outcome = run(source, "-m", "bicubic", "-o", output)
     assert outcome.code == 0, outcome.err
-    assert f"the source is lossless ({name}), the output is lossy (libx264). {remedy}." in words(outcome)
+    assert f"the source is lossless ({name}), the output is lossy (libx264). {remedy}." in outcome.words
 
 
 @pytest.mark.slow
@@ -87,16 +83,16 @@ def test_a_quality_that_is_asked_for_means_a_lossy_codec(run: Run, tmp_path: Pat
     source, output = tmp_path / "source.mkv", tmp_path / "output.mkv"
     video(source, "-c:v", "ffv1", "-pix_fmt", "yuv420p")
     outcome = run(source, "-m", "bicubic", "-o", output, "--crf", 18)
-    assert "the output is lossy (libx264)" in words(outcome)
+    assert "the output is lossy (libx264)" in outcome.words
     outcome = run(source, "-m", "bicubic", "-o", output, "--crf", 0, "--overwrite")
     assert outcome.code == 0
-    assert "is lossy" not in words(outcome), "x264 at 0 loses nothing"
+    assert "is lossy" not in outcome.words, "x264 at 0 loses nothing"
 
 
 def test_a_lossy_source_is_told_nothing(run: Run, tmp_path: Path, clips: Clips) -> None:
     outcome = run(clips("plain"), "-m", "bicubic", "-o", tmp_path / "output.mp4")
     assert outcome.code == 0, outcome.err
-    assert "is lossy" not in words(outcome)
+    assert "is lossy" not in outcome.words
 
 
 X264 = ("-c:v", "libx264", "-preset", "ultrafast")
@@ -148,4 +144,4 @@ def test_a_lossless_h264_clip_is_told_what_it_loses(run: Run, tmp_path: Path) ->
     video(source, *X264, "-qp", "0")
     outcome = run(source, "-m", "bicubic", "-o", tmp_path / "output.mp4")
     assert outcome.code == 0, outcome.err
-    assert "the source is lossless (h264), the output is lossy (libx264). --codec ffv1" in words(outcome)
+    assert "the source is lossless (h264), the output is lossy (libx264). --codec ffv1" in outcome.words

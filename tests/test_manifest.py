@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.albums import touch_later
 from upscale_cli.batch.manifest import JobOptions, Manifest, outputs_listed_in
 from upscale_cli.batch.manifest_file import MANIFEST_NAME
 from upscale_cli.errors import OutputError
@@ -37,11 +38,6 @@ def made(source: Input, output: Path, content: bytes = b"sr", job: JobOptions = 
     output.write_bytes(content)
     manifest.finish(record)
     return manifest
-
-
-def touch_later(path: Path) -> None:
-    status = path.stat()
-    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns + 5_000_000_000))
 
 
 def test_what_is_done_is_known_to_the_next_run(source: Input, output: Path) -> None:

@@ -10,7 +10,7 @@ from PIL import Image
 from skimage import data
 
 from benchmarks import quality_damage, report
-from benchmarks.quality_damage import METRICS, YARDSTICKS, Task, means, table, verdicts, with_tables
+from benchmarks.quality_damage import METRICS, YARDSTICKS, Task, means, table, verdicts
 from upscale_cli.evaluation.reference import Reference
 
 
@@ -75,6 +75,6 @@ def test_the_page_holds_what_the_json_says() -> None:
     page = quality_damage.PAGE.read_text(encoding="utf-8")
     figures = report.REPOSITORY / "benchmarks/quality_damage.json"
     result = json.loads(figures.read_text(encoding="utf-8"))
-    assert with_tables(page, quality_damage.tables(result)) == page
+    assert report.with_tables(page, quality_damage.tables(result), quality_damage.START, quality_damage.STOP) == page
     strips = [quality_damage.strip_path(damage) for damage in quality_damage.DAMAGES]
     assert sum(strip.stat().st_size for strip in strips) < 300_000

@@ -23,6 +23,7 @@ pytest.importorskip("uvicorn", reason="the extra [serve] is not installed")
 from fastapi.testclient import TestClient
 
 from tests.asgi import Answer, call, endless, finished, leaving, sending
+from tests.pictures import png_chunk
 from upscale_cli.errors import InputError, OutputError, UpscaleError
 from upscale_cli.files.atomic_file import HOST, TEMPORARY
 from upscale_cli.service import outbound, pace, upload
@@ -367,12 +368,13 @@ def test_a_deep_or_endless_json_is_no_fault(house: House) -> None:
 
 def png_of(width: int, height: int) -> bytes:
     """A PNG that announces so many pixels, and has none."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + png_chunk(b"IHDR", header)
+        + png_chunk(b"IDAT", zlib.compress(b""))
+        + png_chunk(b"IEND", b"")
+    )
 
 
 def book_of(page: bytes) -> bytes:

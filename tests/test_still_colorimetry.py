@@ -2,7 +2,6 @@
 
 import io
 import struct
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +10,12 @@ import pytest
 import tifffile
 from PIL import Image
 
+from tests.pictures import png_chunk
 from upscale_cli import upscale_file
 from upscale_cli.events import Event, Note
 
 WHITE = (3127, 10_000, 3290, 10_000)
 PRIMARIES = (64, 100, 33, 100, 30, 100, 60, 100, 15, 100, 6, 100)
-
-
-def chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 def chunks_of(data: bytes) -> dict[bytes, bytes]:
@@ -46,7 +42,7 @@ def test_png_keeps_mastering_display_and_light_level(tmp_path: Path) -> None:
         b"cLLI": struct.pack(">2I", 10_000_000, 4_000_000),
     }
     source, output = tmp_path / "in.png", tmp_path / "out.png"
-    source.write_bytes(data[:33] + b"".join(chunk(*each) for each in wanted.items()) + data[33:])
+    source.write_bytes(data[:33] + b"".join(png_chunk(*each) for each in wanted.items()) + data[33:])
     upscale_file(source, output, 2, model="bicubic")
     found = chunks_of(output.read_bytes())
     assert {kind: found.get(kind) for kind in wanted} == wanted

@@ -8,10 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
+from tests.albums import paint
 from tests.command import Run
 from tests.conftest import REPOSITORY
 from upscale_cli import Upscaler
@@ -41,9 +40,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def photo(tmp_path: Path) -> Path:
-    path = tmp_path / "photo.png"
-    Image.fromarray(np.random.default_rng(0).integers(0, 255, (20, 30, 3), dtype=np.uint8)).save(path)
-    return path
+    return paint(tmp_path / "photo.png", size=(30, 20))
 
 
 def put(folder: Path, *names: str, content: bytes = NET) -> list[Path]:

@@ -44,10 +44,6 @@ def run(source: Path, output: Path, *options: object) -> Outcome:
     return outcome
 
 
-def reported(outcome: Outcome) -> str:
-    return " ".join((outcome.err + outcome.out).split())
-
-
 # Nothing but the picture changes
 
 
@@ -214,7 +210,7 @@ def test_odd_sizes_are_kept_or_made_even_which_is_reported(
     outcome = run(clips("odd"), output, "-s", 3, *options)
     before, after = examine(clips("odd")).picture, examine(output).picture
     assert after.sizes == (size,)
-    assert ("even" in reported(outcome)) == (size == (100, 52))
+    assert ("even" in outcome.words) == (size == (100, 52))
     assert_same_display(before, after)
     luma, *_ = likeness(clips("odd"), output, scale=3)
     assert luma > 30
@@ -362,7 +358,7 @@ def converted(clips: Clips, name: str, output: Path) -> tuple[Report, Report, st
     assert_enlarged(a, b, 2)
     assert_same_packets(before, after, ("audio",), payload=clips(name).suffix != ".ts")
     assert_same_chapters(before, after)
-    return before, after, reported(outcome)
+    return before, after, outcome.words
 
 
 @pytest.mark.parametrize(
@@ -462,7 +458,7 @@ def test_deinterlacing_keeps_or_doubles_the_frames(
     if mode != "off":
         assert after.picture.interlaced == 0
     if mode == "auto":
-        assert "interlace" in reported(outcome)
+        assert "interlace" in outcome.words
     every = after.picture.pts[:: frames // 12]
     assert_same_times(before.picture.pts, every, Fraction(1, 1000))
     assert_same_packets(before, after)

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.albums import paint
 from tests.command import Run
 from tests.conftest import REPOSITORY, SHARED
 from tests.server import Answer, Handler, Server, status, web_page, whole
@@ -99,9 +100,7 @@ def zoo(monkeypatch: pytest.MonkeyPatch) -> Iterator[Zoo]:
 
 @pytest.fixture
 def photo(tmp_path: Path) -> Path:
-    path = tmp_path / "photo.png"
-    Image.fromarray(np.random.default_rng(0).integers(0, 255, (20, 30, 3), dtype=np.uint8)).save(path)
-    return path
+    return paint(tmp_path / "photo.png", size=(30, 20))
 
 
 def opened(path: Path) -> Image.Image:

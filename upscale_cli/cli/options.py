@@ -37,6 +37,7 @@ def complete_model(incomplete: str) -> list[str]:
 
 
 def complete_format(incomplete: str) -> list[str]:
+    """What the shell may put after `--format`: the formats that are written, by their first extension."""
     endings = [row.extensions[0].removeprefix(".") for row in FORMATS.values() if row.written]
     return [ending for ending in endings if ending.startswith(incomplete)]
 

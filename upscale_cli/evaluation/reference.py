@@ -122,6 +122,7 @@ def through_jpeg(picture: Picture, quality: int) -> Picture:
 
 
 def planes_of(picture: Picture) -> list[Plane]:
+    """(H, W, C) of any depth to its C channels, (H, W) float64 each, the values as they are."""
     return [picture[:, :, channel].astype(np.float64) for channel in range(picture.shape[2])]
 
 
@@ -194,6 +195,7 @@ def read_reference(case: Case, protocol: Protocol, say: Say) -> Reference:
 
 
 def frame_of(picture: Picture) -> Frame:
+    """(H, W, 1 or 3) as a gray or an RGB frame; the pixels are shared."""
     return Frame(picture, "RGB" if picture.shape[2] == 3 else "L")
 
 

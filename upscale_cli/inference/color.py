@@ -157,5 +157,6 @@ def push_pull(colour: Pixels, weight: Pixels) -> Pixels:
 
 
 def sum_of_quads(plane: Pixels) -> Pixels:
+    """(2 h, 2 w, C) to (h, w, C) float32: the sum of every 2 x 2 pixels."""
     height, width, channels = plane.shape
     return np.asarray(plane.reshape(height // 2, 2, width // 2, 2, channels).sum(axis=(1, 3)), dtype=np.float32)

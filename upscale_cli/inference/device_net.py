@@ -4,7 +4,6 @@ window  ->  upload  ->  ColorAdapter  ->  Session  ->  ColorAdapter  ->  kept pa
 """
 
 import math
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +19,7 @@ from upscale_cli.events import Say
 from upscale_cli.frames.image import Pixels, Transfer
 from upscale_cli.frames.pixels import white_of
 from upscale_cli.inference import conditions
-from upscale_cli.inference.backends.base import CodesSession, Session, TakesCodes
+from upscale_cli.inference.backends.base import CodesSession, Session
 from upscale_cli.inference.chain_session import ArrayChainSession, ChainSession
 from upscale_cli.inference.color import as_seen, to_depth
 from upscale_cli.inference.conditions import Conditions
@@ -112,8 +111,6 @@ class DeviceNet(NetRunner):
         device = sessions.device
         self._download = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
         self._pool: ThreadPoolExecutor | None = None
-        self._coded: dict[tuple[Precision, Levels], CodesSession] = {}
-        self._lock = threading.Lock()
 
     @property
     def concurrency(self) -> int:
@@ -153,19 +150,12 @@ class DeviceNet(NetRunner):
         return adapter_of(self._net, session, self._geometry.scale)
 
     def codes_session(self, precision: Precision, levels: Levels) -> CodesSession | None:
-        """The net there for codes of such levels; None where it is not for luma alone, or its engine cannot do so."""
+        """The net there for planes of such codes; None where it takes more than luma, or its engine no codes."""
         facts = self._net
         plain = facts.colour == "luma" and not facts.inputs and not facts.fixed_sides and not facts.one_at_a_time
         if not plain or self._tta or self._geometry.overlap:
             return None
-        session = self._sessions.load(precision)
-        if not isinstance(session, TakesCodes):
-            return None
-        key = precision, levels
-        with self._lock:
-            if key not in self._coded:
-                self._coded[key] = session.with_codes(*as_seen(levels.zero, levels.span, facts.luma_range))
-            return self._coded[key]
+        return self._sessions.for_codes(precision, *as_seen(levels.zero, levels.span, facts.luma_range))
 
     def batch_of(self, values: Sequence[Conditions]) -> dict[str, Tensor]:
         """Conditions as the net takes them, there."""

@@ -8,7 +8,6 @@ All of it is done in the thread that the window is in flight in.
 """
 
 import math
-import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 from upscale_cli.events import Say
 from upscale_cli.frames.image import Pixels
 from upscale_cli.inference import conditions
-from upscale_cli.inference.backends.base import ArraySession, CodesSession, Session, TakesCodes
+from upscale_cli.inference.backends.base import ArraySession, CodesSession, Session
 from upscale_cli.inference.chain_session import ChainSession
 from upscale_cli.inference.color import as_seen, rounded
 from upscale_cli.inference.conditions import blank
@@ -66,8 +65,6 @@ class HostNet(NetRunner):
     def __init__(self, sessions: Sessions, geometry: Geometry, *, tta: bool, say: Say) -> None:
         super().__init__(sessions, geometry, NUMPY, tta=tta, say=say)
         self._pool: ThreadPoolExecutor | None = None
-        self._coded: dict[Precision, CodesSession | None] = {}
-        self._lock = threading.Lock()
 
     def launch(self, windows: Sequence[Window]) -> InFlight[KeptArray]:
         if not self.begins_at_once:
@@ -133,16 +130,11 @@ class HostNet(NetRunner):
         return self.kept_part(sr[0].transpose(2, 0, 1), window.rows, window.columns), health
 
     def _codes_session(self, window: Window) -> CodesSession | None:
+        """The net there for the pixels of a window as they are; None where it takes others, or its engine no codes."""
         facts = self._net
         is_plain = window.lr.dtype == window.depth == np.uint8 and window.transfer == "display" and not facts.inputs
         is_small = self._limit is None or max(window.lr.shape[:2]) <= self._limit
         if self._tta or not is_plain or not is_small or window.lr.shape[2] != facts.channels or facts.colour == "ycbcr":
             return None
-        with self._lock:
-            if window.precision not in self._coded:
-                session = self._sessions.load(window.precision)
-                zero, span = as_seen(0.0, 255.0, facts.luma_range)
-                self._coded[window.precision] = (
-                    session.with_codes(zero, span, facts.channels) if isinstance(session, TakesCodes) else None
-                )
-            return self._coded[window.precision]
+        zero, span = as_seen(0.0, 255.0, facts.luma_range)
+        return self._sessions.for_codes(window.precision, zero, span, facts.channels)

@@ -1,6 +1,6 @@
 """A net on one device, whatever kind of array holds the pictures there.
 
-Sessions   one for each precision, loaded when first needed
+Sessions   one for each precision, loaded when first needed, and one for each meaning of 8-bit codes
 NetRunner  a window: whole, in pieces of half the side, or eight times turned
 """
 
@@ -16,7 +16,7 @@ from upscale_cli.errors import DeviceError
 from upscale_cli.events import Say
 from upscale_cli.frames.image import Pixels, Transfer
 from upscale_cli.inference import conditions
-from upscale_cli.inference.backends.base import Backend, Session
+from upscale_cli.inference.backends.base import Backend, CodesSession, Session, TakesCodes
 from upscale_cli.inference.conditions import Conditions
 from upscale_cli.inference.device import Device, is_out_of_memory, release_memory
 from upscale_cli.inference.frame_cells import FrameCells
@@ -76,6 +76,7 @@ class Sessions:
     def __init__(self, net: LoadedNet, backend: Backend, device: Device) -> None:
         self.net, self.device, self._backend = net, device, backend
         self._loaded: dict[Precision, Session] = {}
+        self._for_codes: dict[tuple[Precision, float, float, int], CodesSession] = {}
         self._at_a_time = 1  # what a session by itself is busy with
         self.callers = 1
         self._lock = threading.RLock()
@@ -94,6 +95,17 @@ class Sessions:
                 if self.callers > 1:
                     session.share(self.callers)
             return self._loaded[precision]
+
+    def for_codes(self, precision: Precision, zero: float, span: float, channels_last: int = 0) -> CodesSession | None:
+        """The same for 8-bit codes; see `base.TakesCodes.with_codes`. None where the engine has no such way."""
+        with self._lock:
+            session = self.load(precision)
+            if not isinstance(session, TakesCodes):
+                return None
+            meaning = precision, zero, span, channels_last
+            if meaning not in self._for_codes:
+                self._for_codes[meaning] = session.with_codes(zero, span, channels_last)
+            return self._for_codes[meaning]
 
     def share(self, callers: int) -> None:
         """So many threads will use it at a time."""

@@ -238,6 +238,7 @@ class _DamagedError(Exception):
 
 
 def why_unreadable(path: Path, error: OSError | ValueError) -> str:
+    """The end of an error line about a checkpoint that could not be read, without a full stop: cause and remedy."""
     match error:
         case FileNotFoundError():
             names = command("models list", python="upscale_cli.models.registry.model_names()")

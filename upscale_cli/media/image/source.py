@@ -127,4 +127,5 @@ def calm_pillow(max_pixels: int | None = None) -> Iterator[None]:
 
 
 def stream_of(data: bytes) -> BinaryIO:
+    """Bytes as a file at its start, for libraries that read from files only."""
     return io.BytesIO(data)

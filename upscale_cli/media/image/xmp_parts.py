@@ -97,11 +97,6 @@ def claims_extended(packet: bytes) -> bool:
     return name is not None and xmp.value_pattern(name, b"").search(packet) is not None
 
 
-def claims_anything(packet: bytes) -> bool:
-    """Whether `described` would change it, for a picture on its own."""
-    return described(packet, Held()) != packet
-
-
 def described(packet: bytes, held: Held) -> bytes:
     """The packet with claims of what the output holds, and no others."""
     extended = claims_extended(packet)

@@ -60,7 +60,6 @@ class Container:
         audio: encoder for sound that it cannot hold as it is.
         lossless_audio: the same for sound that has lost nothing so far; None: as `audio`.
         arguments: ffmpeg's options for the muxer.
-        default_codec: encoder where the user names none; "auto" leaves it to the pixels.
         attachments, chapters: whether it holds files, chapters.
         pictures: how it holds cover art: as a stream, or as an attached file (else it would be a film of one frame).
         several: whether it holds more than one stream of a kind.
@@ -82,7 +81,6 @@ class Container:
     audio: str = "aac"
     lossless_audio: str | None = None
     arguments: tuple[str, ...] = ()
-    default_codec: str = "auto"
     attachments: bool = False
     chapters: bool = True
     pictures: Literal["stream", "file"] | None = None
@@ -126,7 +124,6 @@ _ROWS: Final = (
         text_subtitles="webvtt",
         audio="libopus",
         arguments=_NEGATIVE_TIMES,
-        default_codec="libvpx-vp9",
     ),
     Container(
         name="MP4",

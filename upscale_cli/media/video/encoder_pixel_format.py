@@ -68,6 +68,12 @@ def nearest(wanted: PixelFormat, formats: tuple[PixelFormat, ...]) -> PixelForma
 def pixel_format_for(
     codec: Codec, options: EncodeOptions, picture: Picture, container_name: str, ffmpeg: FFmpeg
 ) -> PixelFormat:
+    """The format that is asked for, or of those that the encoder takes the one nearest to the source's.
+
+    Raises:
+        OptionError: the encoder does not take what is asked for.
+        FFmpegError: it takes none that we can make.
+    """
     formats = formats_of(codec, container_name, ffmpeg)
     if not formats:
         raise FFmpegError(f"{codec.name} of this ffmpeg ({ffmpeg.version}) takes no pixel format that upscale knows.")

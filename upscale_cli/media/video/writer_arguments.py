@@ -111,6 +111,7 @@ def tag_arguments(arguments: Sequence[str]) -> list[str]:
 
 
 def without_tag(arguments: Sequence[str]) -> list[str]:
+    """Pairs of option and value, without those that name a coding's tag in the container."""
     pairs = zip(arguments[::2], arguments[1::2], strict=True)
     return [argument for pair in pairs if not pair[0].startswith("-tag") for argument in pair]
 

@@ -43,6 +43,7 @@ def boxes_in(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
 
 
 def box(kind: bytes, content: bytes) -> bytes:
+    """A box of that type, with a length of 64 bits from 4 GiB on (ISO/IEC 14496-12, 4.2)."""
     if len(content) + 8 < 2**32:
         return struct.pack(">I4s", len(content) + 8, kind) + content
     return struct.pack(">I4sQ", 1, kind, len(content) + 16) + content

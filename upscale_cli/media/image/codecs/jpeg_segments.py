@@ -16,7 +16,6 @@ from upscale_cli.media.image.source import Source
 
 MPF_NAME: Final = b"MPF\0"
 XMP_NAME: Final = b"http://ns.adobe.com/xap/1.0/\0"
-EXTENDED_XMP_NAME: Final = b"http://ns.adobe.com/xmp/extension/\0"
 ISO_GAIN_MAP_NAME: Final = b"urn:iso:std:iso:ts:21496:-1\0"
 MPF_VERSION, MPF_COUNT, MPF_ENTRIES = 0xB000, 0xB001, 0xB002
 

@@ -84,4 +84,5 @@ def webp_options(job: Encoding) -> dict[str, Any]:
 
 
 def avif_options(job: Encoding) -> dict[str, Any]:
+    """What Pillow's AVIF encoder is given; chroma stays at full resolution."""
     return {"quality": job.lossy_quality, "subsampling": "4:4:4", "speed": AVIF_SPEED}

@@ -202,6 +202,7 @@ def _inflated(data: bytes, limit: int) -> bytes | None:
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
+    """A chunk with its length and checksum (PNG, third edition, 5.3)."""
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))
 
 

@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
-import numpy as np
-
 from upscale_cli.errors import InputError
 from upscale_cli.frames.image import Layout, channels_of
 from upscale_cli.media.image import exif
@@ -24,6 +22,7 @@ from upscale_cli.media.image.codecs.tiff_tags import (
     X_RESOLUTION,
     Y_RESOLUTION,
     facts_of,
+    numbers_of,
 )
 from upscale_cli.media.image.formats import RAW_REMEDY
 from upscale_cli.media.image.metadata import Bits, Metadata, ratio, upright_metadata
@@ -159,7 +158,7 @@ def _page(source: Source, index: int, found: Any, stack: tuple[int, bool]) -> Pa
     """One page, checked for its size and for a coding that makes sense; None for a thumbnail or a mask."""
 
     def numbers(tag: int, *defaults: int) -> tuple[float, ...]:
-        return _numbers(found.tags.valueof(tag)) or defaults
+        return numbers_of(found.tags.valueof(tag)) or defaults
 
     def one(tag: int, default: int) -> int:
         return int(numbers(tag, default)[0])
@@ -270,13 +269,6 @@ def _chosen(source: Source, index: int, photometric: int, samples: int) -> tuple
     return (0,) * (0 if count == 3 else count - 1), tuple(band - 1 for band in source.bands)
 
 
-def _numbers(value: Any) -> tuple[float, ...]:
-    """The numbers of a tag; none where it is missing, or text or bytes."""
-    if value is None or isinstance(value, str | bytes):
-        return ()
-    return tuple(np.ravel(value).tolist())
-
-
 def _metadata(
     source: Source,
     found: Any,
@@ -288,9 +280,9 @@ def _metadata(
     tags = found.tags
     kept = [_field(source, found, tag) for tag in tags if tag.code in DESCRIPTIVE or tag.code == exif.ORIENTATION]
     dpi, aspect = None, None
-    number = int((_numbers(tags.valueof(UNIT)) or (2,))[0])
+    number = int((numbers_of(tags.valueof(UNIT)) or (2,))[0])
     unit = {2: 1.0, 3: 2.54}.get(number)
-    sides = [_numbers(tags.valueof(code)) for code in (X_RESOLUTION, Y_RESOLUTION)]
+    sides = [numbers_of(tags.valueof(code)) for code in (X_RESOLUTION, Y_RESOLUTION)]
     if all(len(side) == 2 and side[1] for side in sides):
         across, down = (side[0] / side[1] for side in sides)
         dpi = (across * unit, down * unit) if unit else None

@@ -13,7 +13,7 @@ from upscale_cli.media.image.stack_description import ROI, StackDescription, und
 from upscale_cli.media.image.tiff_facts import TiffFacts
 
 DESCRIPTION = 270
-IMAGEJ_COUNTS, IMAGEJ_DATA = 50838, 50839
+IMAGEJ_DATA = 50839
 MAX_VALUE, X_RESOLUTION, Y_RESOLUTION, UNIT, SUB_IFDS = 281, 282, 283, 296, 330
 TRANSFER_FUNCTION, WHITE_POINT, PRIMARIES, BITS = 301, 318, 319, 258
 SHORT, RATIONAL = 3, 5
@@ -51,7 +51,7 @@ def facts_of(
     imagej, regions = _imagej(tags)
     lost += regions
     geo = geotiff.georeference(
-        {code: _numbers(tags.valueof(code)) for code in geotiff.TAGS if code != geotiff.TEXTS},
+        {code: numbers_of(tags.valueof(code)) for code in geotiff.TAGS if code != geotiff.TEXTS},
         _raw_text(tags.get(geotiff.TEXTS), ended=True),
     )
     gdal = _raw_text(tags.get(geotiff.GDAL_METADATA))
@@ -91,7 +91,7 @@ def _raw_text(tag: Any, ended: bool = False) -> bytes | None:
     return data if ended else data.rstrip(b"\0") or None
 
 
-def _numbers(value: Any) -> tuple[float, ...]:
+def numbers_of(value: Any) -> tuple[float, ...]:
     """The numbers of a tag; none where it is missing, or text or bytes."""
     if value is None or isinstance(value, str | bytes):
         return ()
@@ -116,7 +116,7 @@ def _colorimetry(tags: Any) -> tuple[Tag, ...]:
         tag = tags.get(code)
         if tag is not None and (tag.dtype, tag.count) == (RATIONAL, count):
             found.append((code, RATIONAL, count, tuple(int(part) for part in tag.value)))
-    tag, bits = tags.get(TRANSFER_FUNCTION), _numbers(tags.valueof(BITS))
+    tag, bits = tags.get(TRANSFER_FUNCTION), numbers_of(tags.valueof(BITS))
     is_wide = len(set(bits)) == 1 and bits[0] in (8, 16)  # others come to one of these
     if tag is not None and is_wide and tag.dtype == SHORT and tag.count in (2 ** int(bits[0]), 3 * 2 ** int(bits[0])):
         found.append((TRANSFER_FUNCTION, SHORT, tag.count, tuple(int(value) for value in tag.value)))
@@ -124,8 +124,8 @@ def _colorimetry(tags: Any) -> tuple[Tag, ...]:
 
 
 def _resolution(tags: Any, calibrated: bool, orientation: int) -> tuple[Fraction, Fraction, int] | None:
-    unit = int((_numbers(tags.valueof(UNIT)) or (2,))[0])
-    sides = [_numbers(tags.valueof(code)) for code in (X_RESOLUTION, Y_RESOLUTION)]
+    unit = int((numbers_of(tags.valueof(UNIT)) or (2,))[0])
+    sides = [numbers_of(tags.valueof(code)) for code in (X_RESOLUTION, Y_RESOLUTION)]
     if not all(len(side) == 2 and side[0] > 0 and side[1] > 0 for side in sides):
         return None
     across, down = (Fraction(int(side[0]), int(side[1])) for side in sides)

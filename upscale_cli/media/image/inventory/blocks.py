@@ -52,6 +52,7 @@ def of_xmp(packet: bytes) -> Items:
 
 
 def of_profile(profile: bytes) -> Items:
+    """An ICC profile is one item: its parts mean nothing alone."""
     yield "colour profile", digest(profile)
 
 
