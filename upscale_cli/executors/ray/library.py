@@ -54,5 +54,5 @@ def why_gone(error: BaseException) -> str:
 
 
 def is_not_installed(error: RayError) -> bool:
-    """Whether a task failed because its node has no `upscale_cli`; Ray says so only in the traceback that it carries."""
+    """Whether a task failed because its node has no `upscale_cli`: only the traceback that Ray passes on tells."""
     return "upscale_cli" in str(error) and "ModuleNotFoundError" in str(error)
