@@ -102,9 +102,12 @@ REFUSED: list[tuple[dict[str, Any] | str, str]] = [
     ({"model": "/etc/passwd"}, "model = '/etc/passwd' is not known here"),
     ({"model": "omdb:4x-UltraSharp"}, "is not known here"),
     ({"net": {"overlap": 9, "tile": 8}}, "net.overlap"),
-    ({"net": {"device": "cuda"}}, "net.device: Extra inputs are not permitted"),
-    ({"net": {"mask": "/etc/passwd"}}, "net.mask: Extra inputs"),
-    ({"clip": {"encode": {"extra": [["stats", "/tmp/x"]]}}}, "clip.encode.extra: Extra inputs"),
+    ({"net": {"device": "cuda"}}, "net.device: is not for clients: the owner's. Leave it out."),
+    ({"net": {"mask": "/etc/passwd"}}, "net.mask: is not for clients: a file"),
+    ({"net": {"strenght": 1}}, "net.strenght: is no field. Did you mean net.strength?"),
+    ({"scale": 2}, "scale: is no field. Did you mean target.scale?"),
+    ({"target": {"sides": 2}}, "target.sides: is no field. Choose from "),
+    ({"clip": {"encode": {"extra": [["stats", "/tmp/x"]]}}}, "clip.encode.extra: is not for clients"),
     ({"photo": {"quality": 101}}, "photo.quality = 101 is out of range"),
     ({"target": {"scale": 2, "long_side": 4}}, "exclude each other"),
     ({"target": {"scale": "much"}}, "target.scale: "),
@@ -345,7 +348,7 @@ def test_streams_are_bounded_and_hear_of_all(client: TestClient, service: Servic
 
 
 def test_what_the_service_has_is_told(client: TestClient, service: Service) -> None:
-    assert client.get("/health").json()["status"] == "ready"
+    until(lambda: client.get("/health").json()["status"] == "ready")
     models = {model["name"]: model for model in client.get("/api/models").json()}
     assert models["espcn"]["here"]
     assert models["bicubic"]["scales"] == ["any"]
@@ -353,7 +356,7 @@ def test_what_the_service_has_is_told(client: TestClient, service: Service) -> N
     text = client.get("/metrics").text
     assert 'upscale_jobs_ended_total{state="done"}' in text
     assert "<h1" in client.get("/").text
-    assert client.put("/api/jobs").headers["allow"] == "GET, POST"
+    assert client.put("/api/jobs").headers["allow"] == "GET, HEAD, POST"
 
 
 def test_the_document_is_complete(client: TestClient) -> None:
@@ -365,6 +368,8 @@ def test_the_document_is_complete(client: TestClient) -> None:
     for operation in operations:
         assert operation["description"]
         assert {"400", "401", "403", "421", "500"} <= set(operation["responses"])
+        if operation["operationId"].endswith("_head"):
+            continue  # without bodies
         for status, answer in operation["responses"].items():
             assert int(status) < 400 or list(answer["content"]) == ["application/problem+json"]
 

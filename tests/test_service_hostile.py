@@ -448,10 +448,10 @@ def test_a_queue_whose_disk_was_full_works_on(tmp_path: Path) -> None:
 
 def test_the_end_of_a_job_outlasts_a_full_disk(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """And so does that it was accepted."""
-    from upscale_cli.service import dispatcher as module
+    from upscale_cli.service import waiting
     from upscale_cli.service.worker import Worker
 
-    monkeypatch.setattr(module, "QUEUE_SECONDS", 0.0)
+    monkeypatch.setattr(waiting, "QUEUE_SECONDS", 0.0)
     monkeypatch.setattr("threading.Timer", Later)
     dispatcher, store = house.service._dispatcher, house.service.store
     given: list[Task] = []

@@ -2,9 +2,12 @@
 
 import shutil
 import time
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -14,12 +17,16 @@ pytest.importorskip("uvicorn", reason="the extra [serve] is not installed")
 from fastapi.testclient import TestClient
 
 from tests.serving import environment, pictures
+from upscale_cli.batch.choice import Sources
+from upscale_cli.batch.options import BatchOptions
 from upscale_cli.errors import LeftAlone, OptionError, UpscaleError
+from upscale_cli.jobs.inputs import Input
 from upscale_cli.service.app import create_app
-from upscale_cli.service.messages_between import Found, Refused, Settled
+from upscale_cli.service.messages_between import Found, Made, Refused, Settled
+from upscale_cli.service.problem import Problem
 from upscale_cli.service.service import Service
 from upscale_cli.service.settings import ServiceSettings
-from upscale_cli.service.watcher_process import QueueExecutor
+from upscale_cli.service.watcher_process import QueueExecutor, _Watcher
 
 if TYPE_CHECKING:
     from tests.command import Run
@@ -140,6 +147,8 @@ def test_what_comes_to_nothing_before_it_is_a_job_is_listed_once(watched: Servic
         watched.watching._note_failure(Refused(str(one.source), f"{one.source}: is damaged."))
     (job,) = watched.store.newest(10)
     assert (job.state, job.message) == ("failed", "a.png: is damaged.")
+    with pytest.raises(Problem, match="refused before it was a job"):
+        watched.retry(job.id)
     watched.watching._accept(one)  # as it is, the next service tries it again, and knows where the result goes
     assert (watched.job(job.id).state, watched.job(job.id).place) == ("queued", one.output)
 
@@ -171,6 +180,54 @@ def test_a_folder_run_hears_what_the_queue_made_of_its_jobs(tmp_path: Path) -> N
         executor.settle(Settled(number, state, "why" if number < 4 else ""))  # type: ignore[arg-type]
     assert futures[0].result() == "why"
     assert [type(future.exception()) for future in futures[1:]] == [UpscaleError, LeftAlone, UpscaleError]
+
+
+def test_what_failed_and_was_tried_again_is_in_the_manifest(watched: Service, pictures: Path) -> None:
+    class Failing:
+        concurrency = 1
+
+        def submit(self, *_: Any) -> "Future[str]":
+            future: Future[str] = Future()
+            future.set_exception(UpscaleError("the disk was full."))
+            return future
+
+        def close(self) -> None:
+            pass
+
+    source = watched.settings.watch_folder[0] / "a.png"
+    shutil.copy(pictures / "a.png", source)
+    sent: list[Any] = []
+    process = _Watcher(cast(Any, SimpleNamespace(send=sent.append)), watched.watching._setup())
+    process._queue = cast(Any, Failing())
+    run = process._folder_run(BatchOptions(recursive=True, watch=True))
+    inputs = [Input(str(source), root=str(source.parent))]
+    assert run.all(Sources(inputs, [], Counter())) == 1
+    output = source.with_name("a_2x.png")
+    # The queue has tried it once more, for a client.
+    watched.watching._accept(Found(1, source, output, overwrite=False))
+    (job,) = watched.store.newest(1)
+    watched.watching._forget(job.id)
+    here = watched.watching._connection = cast(Any, Pipe())
+    output.write_bytes(b"made")
+    done = watched.store.update(job.id, state="done", ended=1.0, result=output.name, result_bytes=4)
+    assert done is not None
+    watched._dispatcher.tell(done)
+    (made,) = here.sent
+    assert made == Made(str(source), "")
+    run.made_since(made.source, made.message)
+    process._queue = cast(Any, None)  # nothing is left to do
+    assert run.all(Sources(inputs, [], Counter())) == 0
+    assert run.tally.skipped == 1
+
+
+class Pipe:
+    """The service's end of it."""
+
+    closed = False
+
+    def __init__(self) -> None:
+        self.sent: list[Any] = []
+        self.send = self.sent.append
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,7 @@
 """Which files an assistant may name: those below folders that the owner allows. Imports no torch.
 
-Every path is resolved first, with `..` and all links in it, and what comes out of that is what is opened: a link inside
-of a folder leads nowhere else. What is no file is no source: neither an address, nor a pipe, nor a device, nor a name
-that stands for many files. Links that appear between the check and the use are not caught; whoever can make links there
-has the owner's rights already.
+Where a name leads is decided by `files.allowed_folders`. What is no file is no source: neither an address, nor a pipe,
+nor a device, nor a name that stands for many files.
 """
 
 import os
@@ -13,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from upscale_cli.errors import InputError, OptionError, OutputError, UpscaleError
+from upscale_cli.files.allowed_folders import AllowedFolders
 from upscale_cli.jobs.checks import check_web
 from upscale_cli.messages import command, option
 from upscale_cli.models.asked import asked, with_paths
@@ -50,7 +49,8 @@ class Allowed:
                 f"the current folder is {resolved[0]}, and to allow that is to allow every file. "
                 f"Give {option('folder')}."
             )
-        self.folders = tuple(dict.fromkeys(resolved))
+        self._below = AllowedFolders(resolved)
+        self.folders = self._below.folders
 
     def source(self, given: str) -> Path:
         """A file or a folder that is there, resolved.
@@ -80,7 +80,7 @@ class Allowed:
         while waiting:
             for entry in _entries(waiting.popleft()):
                 place = Path(os.path.realpath(entry.path))
-                if not self._holds(place):
+                if not self._below.holds(place):
                     raise InputError(
                         f"{entry.path}: is a link that leads out of the allowed folders. Take it out of the folder, or "
                         "name the files one by one."
@@ -136,16 +136,13 @@ class Allowed:
             UpscaleError: of that kind; it lies elsewhere, or is no path.
         """
         try:
-            path = (self.folders[0] / Path(given).expanduser()).resolve()
+            path = self._below.resolved(Path(given).expanduser() if given else "")
         except (OSError, RuntimeError, ValueError) as error:  # a circle of links, a NUL, ~ of nobody
             raise kind(f"{given!r}: is no path that can be followed. Check the name.") from error
-        if not given or not self._holds(path):
+        if path is None:
             allowed = ", ".join(str(folder) for folder in self.folders)
             raise kind(f"{given or repr(given)}: is outside of the allowed folders ({allowed}). {REMEDY}")
         return path
-
-    def _holds(self, path: Path) -> bool:
-        return any(path == folder or folder in path.parents for folder in self.folders)
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:

@@ -4,6 +4,7 @@ survey (headers, manifest)  ->  some jobs at a time, noted in the manifest  ->  
 """
 
 import dataclasses
+import os
 import time
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
@@ -105,6 +106,7 @@ class FolderRun:
         self.tally = Tally()
         self._folders = set[Path]()  # with outputs in them
         self._work_begin = 0.0
+        self._failed: dict[str, Begun] = {}  # by source, of those whose jobs have failed
 
     def all(self, sources: "Sources") -> int:
         """Runs everything; gives how many failed.
@@ -303,12 +305,14 @@ class FolderRun:
             damage = future.result()
         except BaseException as error:
             manifest.drop(begun.record)
+            self._failed[begun.record.source] = begun
             if isinstance(error, OutputError):
                 manifest.look_again(begun.record)
                 if self._is_done(source, manifest, begun.task.job):
                     return  # another run was faster
             raise
         manifest.finish(begun.record, damage)
+        self._failed.pop(begun.record.source, None)
         self.tally.megapixels += begun.prepared.job.megapixels
         if damage:
             self._fail(source.name, f"{source.name}: {damage}")
@@ -333,6 +337,22 @@ class FolderRun:
                 pace, left,
             )
         )  # fmt: skip
+
+    def made_since(self, source: str, damage: str) -> None:
+        """Notes in the manifest that a source whose job had failed was done since, by whoever does the jobs. In any
+        thread: the lines are another run's, as far as this one is concerned.
+
+        Args:
+            source: its absolute path.
+            damage: as `Manifest.finish` takes it.
+
+        Raises:
+            OutputError: the manifest cannot be written.
+        """
+        begun = self._failed.pop(os.path.abspath(source), None)
+        if begun is not None and begun.prepared.output is not None:
+            lines = Manifest(manifest_folder(self._planner.naming.output, begun.prepared.source))
+            lines.finish(lines.begin(begun.prepared.source, begun.prepared.output, begun.task.job), damage)
 
     # Failures
 

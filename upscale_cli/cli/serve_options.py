@@ -44,6 +44,13 @@ class AddressGroup:
             help="A name that it is called by, such as that of a reverse proxy. Repeat for several.",
         ),
     ] = None  # fmt: skip
+    trust_proxy: Annotated[
+        list[str] | None,
+        _in_address(
+            "--trust-proxy", metavar="ADDRESS", show_default=False,
+            help="A reverse proxy, or a network of them, whose X-Forwarded-* is believed. Repeat for several.",
+        ),
+    ] = None  # fmt: skip
 
 
 @dataclass(kw_only=True)

@@ -23,6 +23,7 @@ def serve(
     if work.worker and work.device != "auto":
         raise OptionError(f"--worker and --device {printable(work.device)} exclude each other. Give one of them.")
     from upscale_cli.models.settings import user_data
+    from upscale_cli.service.devices import check_devices
     from upscale_cli.service.run import serve as run
     from upscale_cli.service.settings import ServiceSettings
 
@@ -32,6 +33,7 @@ def serve(
         port=address.port,
         token=address.token,
         allow_host=tuple(address.allow_host or ()),
+        trust_proxy=tuple(address.trust_proxy or ()),
         allow_folder=tuple(folder.absolute() for folder in access.allow_folder or ()),
         allow_url=tuple(access.allow_url or ()),
         watch_folder=tuple(folder.absolute() for folder in watched.watch_folder or ()),
@@ -51,6 +53,8 @@ def serve(
         keep_days=limits.keep_days,
         keep_size=_bytes(limits.keep_size),
     )
+    if settings.ray is None:
+        check_devices(settings.device, settings.engine, called="worker" if work.worker else "device")
     run(settings, _show)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Final
 
 from fastapi import FastAPI
 
@@ -28,6 +28,9 @@ from upscale_cli.service.service import Service
 from upscale_cli.service.viewer import Viewer
 from upscale_cli.service.webhooks import Webhooks
 
+BODIES: Final = (JobBody, AddressedJob, PredictionRequest, PreviewBody, SessionBody)
+"""Of requests, which routes read as they come."""
+
 ABOUT = "Photos, clips and comics in, larger ones out. Every error is problem+json (RFC 9457)."
 
 
@@ -52,7 +55,7 @@ def create_app(service: Service) -> FastAPI:
         openapi_url="/api/openapi.json",
     )  # fmt: skip
     app.state.service, app.state.viewer = service, Viewer()
-    install(app)
+    install(app, BODIES)
     # Before /jobs/{id}, of which "events" is none.
     for part in (
         routes_cog, routes_events, routes_jobs, routes_uploads, routes_results, routes_preview, routes_state,
@@ -70,12 +73,15 @@ def _document(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
         document = FastAPI.openapi(app)
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        for model in (ProblemBody, JobBody, AddressedJob, PredictionRequest, PreviewBody, SessionBody):
+        for model in (ProblemBody, *BODIES):
             schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
             schemas.update(schema.pop("$defs", {}))
             schemas[model.__name__] = schema
         for name in ("HTTPValidationError", "ValidationError"):
             schemas.pop(name, None)
+        for operations in document["paths"].values():
+            if "get" in operations and "head" not in operations and not _is_stream(operations["get"]):
+                operations["head"] = _without_body(operations["get"])
         for operation in (one for path in document["paths"].values() for one in path.values()):
             for parameter in operation.get("parameters", ()):
                 if parameter["name"] == "Tus-Resumable":  # its absence is a 412 of tus, not a 422
@@ -85,3 +91,19 @@ def _document(app: FastAPI) -> dict[str, Any]:
         document["security"] = [{"token": []}, {}]
         app.openapi_schema = document
     return app.openapi_schema
+
+
+def _is_stream(operation: dict[str, Any]) -> bool:
+    return "text/event-stream" in operation["responses"]["200"].get("content", ())
+
+
+def _without_body(get: dict[str, Any]) -> dict[str, Any]:
+    """The HEAD of a GET (see `Router`)."""
+    responses = {
+        status: {name: value for name, value in response.items() if name != "content"}
+        for status, response in get["responses"].items()
+    }
+    return {
+        **get, "operationId": f"{get['operationId']}_head", "responses": responses,
+        "summary": f"{get.get('summary', '')} (without the body)".lstrip(),
+    }  # fmt: skip

@@ -36,6 +36,7 @@ from upscale_cli.service.request import in_fields, owned, parsed, request_of
 from upscale_cli.service.settings import ServiceSettings
 from upscale_cli.service.store import ENDED, State, Store, StoredJob
 from upscale_cli.service.views import view
+from upscale_cli.service.waiting import QUEUE_SECONDS, until_written
 from upscale_cli.service.worker import Worker
 
 log: Final = logging.getLogger("upscale_cli.service")
@@ -45,9 +46,6 @@ MOST_DEATHS: Final = 2
 
 MOST_BEGUN: Final = 5
 """How often a job may be begun, whatever ended it: a machine may fall with it each time."""
-
-QUEUE_SECONDS: Final = 5.0
-"""Until it is tried again to write the queue."""
 
 RESTART_SECONDS: Final = 10.0
 """Until a worker is started again that was never ready."""
@@ -212,22 +210,20 @@ class Dispatcher:
                 with contextlib.suppress(sqlite3.OperationalError):  # a full disk costs an event, not the job
                     self._happened(message.id, message.event)
             case Ended():
-                self._until_written(lambda: self._end(message))
+                self._write(lambda: self._end(message))
                 with self._lock:
                     worker.in_progress.discard(message.id)
                 self.wake()
 
-    def _until_written(self, change: Callable[[], None]) -> None:
-        """Makes a change that must not be lost, and waits for as long as the disk has no room for it."""
-        while True:
-            try:
-                with self._lock:
-                    change()
-                return
-            except sqlite3.OperationalError as error:
-                log.error("the queue cannot be written", extra={"reason": str(error)})
-                if self._closing.wait(QUEUE_SECONDS):
-                    return
+    def _write(self, change: Callable[[], None]) -> None:
+        """Makes a change that must not be lost, however long the queue has no room for it."""
+
+        def write() -> bool:
+            with self._lock:
+                change()
+            return True
+
+        until_written(write, self._closing)
 
     def _later(self, seconds: float, call: Callable[..., None], *values: object) -> None:
         timer = threading.Timer(seconds, call, values)
@@ -237,7 +233,7 @@ class Dispatcher:
     def _gone(self, worker: Worker) -> None:
         """A worker has died: what it had in progress is done again, each by itself."""
         ids = sorted(worker.in_progress)
-        self._until_written(lambda: self._take_back(ids))
+        self._write(lambda: self._take_back(ids))
         with self._lock:
             if self._closing.is_set():
                 return

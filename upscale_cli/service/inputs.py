@@ -1,12 +1,12 @@
 """Inputs that are not sent along: below a folder that the owner allows."""
 
-import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 from starlette.concurrency import run_in_threadpool
 
+from upscale_cli.files.allowed_folders import AllowedFolders
 from upscale_cli.models.store import is_file
 from upscale_cli.service.fetching import name_at
 from upscale_cli.service.problem import Problem
@@ -37,10 +37,25 @@ class AtAddress(BaseModel):
     url: Annotated[str, Field(pattern="^https?://", max_length=4096, description="http:// or https://.")]
 
 
+def _kind_of(given: Any) -> str | None:
+    """Which of them is meant: what is wrong with that one is told, and not with all."""
+    if isinstance(given, InFolder | InUpload | AtAddress):
+        return next(iter(type(given).model_fields))
+    known = [name for name in ("path", "upload", "url") if isinstance(given, dict) and name in given]
+    return known[0] if len(known) == 1 else None
+
+
 class AddressedJob(JobBody):
     """A job whose input lies where the service can reach it."""
 
-    input: InFolder | InUpload | AtAddress = Field(description="Where the input lies.")
+    input: Annotated[
+        Annotated[InFolder, Tag("path")] | Annotated[InUpload, Tag("upload")] | Annotated[AtAddress, Tag("url")],
+        Discriminator(
+            _kind_of,
+            custom_error_type="input",
+            custom_error_message="takes an object with one of path, upload and url",
+        ),
+    ] = Field(description="Where the input lies.")
 
 
 async def accept(service: Service, addressed: AddressedJob, key: str | None) -> StoredJob:
@@ -72,17 +87,19 @@ def _accept(service: Service, body: JobBody, given: InFolder | InUpload | AtAddr
 
 
 def allowed(settings: ServiceSettings, given: str) -> Path:
-    """A file that a client names, all links followed, if it lies below a folder that the owner allows. What lies
-    elsewhere and what is not there get the same answer.
+    """A file that a client names, if it lies below a folder that the owner allows. What lies elsewhere and what is not
+    there get the same answer.
 
     Raises:
         Problem: so it is not.
     """
     refusal = Problem(403, "input.path: no such file below the folders that are allowed here.", field="input.path")
-    if "\0" in given or not settings.allow_folder:
+    if not settings.allow_folder:
         raise refusal
-    path = Path(os.path.realpath(settings.allow_folder[0] / given))
-    for folder in settings.allow_folder:
-        if path.is_relative_to(os.path.realpath(folder)) and is_file(path):
-            return path
-    raise refusal
+    try:
+        path = AllowedFolders(settings.allow_folder).resolved(given)
+    except (OSError, RuntimeError, ValueError):
+        raise refusal from None
+    if path is None or not is_file(path):
+        raise refusal
+    return path

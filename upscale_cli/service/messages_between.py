@@ -172,4 +172,18 @@ class Settled:
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What came to nothing was tried again since, by a client, and its output is there.
+
+    Attributes:
+        source: the path.
+        message: what it has lost; "" for nothing.
+    """
+
+    source: str
+    message: str
+
+
+ToWatcher = Settled | Made
 FromWatcher = Found | Refused | Coming | Noted

@@ -3,6 +3,7 @@
 import logging
 import re
 import sqlite3
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from starlette.exceptions import HTTPException
 from upscale_cli.errors import InputError, LeftAlone, OptionError, OutputError, UpscaleError, printable
 from upscale_cli.service.problem import MEDIA_TYPE, Problem
 from upscale_cli.service.request import field_of, in_fields
+from upscale_cli.service.unknown_fields import LONGEST, told
 
 log: Final = logging.getLogger("upscale_cli.service")
 
@@ -52,13 +54,16 @@ def problem_of(error: UpscaleError) -> Problem:
     return Problem(status, in_fields(error.message), field=field)
 
 
-def invalid(errors: Any) -> Problem:
-    """What pydantic finds wrong, the first of it: the field and the rule."""
-    first = errors[0]
-    parts = [str(part) for part in first["loc"] if part not in ("body", "query", "path", "header")]
-    place = printable(".".join(parts))[:200]
-    more = f" ({len(errors) - 1} more)" if len(errors) > 1 else ""
-    return Problem(422, f"{place or 'the request'}: {first['msg']}{more}.", field=place or None)
+def invalid(place: str, why: str, count: int) -> Problem:
+    """What pydantic finds wrong.
+
+    Args:
+        place: the field that the first of it is about.
+        count: of all.
+    """
+    more = f" ({count - 1} more)" if count > 1 else ""
+    end = "" if why.endswith("?") and not more else "."
+    return Problem(422, f"{place or 'the request'}: {why}{more}{end}", field=place or None)
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -81,8 +86,12 @@ def methods_of(app: FastAPI, path: str) -> list[str]:
     return sorted(methods)
 
 
-def install(app: FastAPI) -> None:
-    """Makes every error of an application a problem."""
+def install(app: FastAPI, models: Sequence[type[BaseModel]]) -> None:
+    """Makes every error of an application a problem.
+
+    Args:
+        models: of the bodies that its routes read themselves.
+    """
 
     @app.exception_handler(Problem)
     async def of_ours(request: Request, error: Problem) -> JSONResponse:
@@ -98,11 +107,13 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def of_fields(_: Request, error: RequestValidationError) -> JSONResponse:
-        return response_of(invalid(error.errors()))
+        errors = error.errors()
+        parts = [str(part) for part in errors[0]["loc"] if part not in ("body", "query", "path", "header")]
+        return response_of(invalid(printable(".".join(parts))[:LONGEST], errors[0]["msg"], len(errors)))
 
     @app.exception_handler(ValidationError)
     async def of_options_json(_: Request, error: ValidationError) -> JSONResponse:
-        return response_of(invalid(error.errors()))
+        return response_of(invalid(*told(error.title, error.errors()[0], models), error.error_count()))
 
     @app.exception_handler(HTTPException)
     async def of_http(request: Request, error: HTTPException) -> JSONResponse:

@@ -239,6 +239,15 @@ def _written(part: Option | Command) -> str:
     return name if part.value is None else f"{name} = {part.value!r}"
 
 
+def place_of(name: str) -> str | None:
+    """Where the option of that name stands in the JSON of a job; None for what is none.
+
+    >>> place_of("tile"), place_of("tiles")
+    ('net.tile', None)
+    """
+    return _PLACES.get(name)
+
+
 def in_fields(text: str) -> str:
     """A text for users, as clients of HTTP read it.
 
@@ -255,5 +264,5 @@ def field_of(error: OptionError) -> str | None:
 
 __all__ = [
     "MOST_BYTES", "WITHHELD", "JobBody", "JobRequest", "ValidationError", "check_model", "described", "field_of",
-    "in_fields", "limited", "owned", "parsed", "request_of",
+    "in_fields", "limited", "owned", "parsed", "place_of", "request_of",
 ]  # fmt: skip

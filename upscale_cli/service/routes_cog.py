@@ -5,7 +5,7 @@ import time
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Header, Path, Request
+from fastapi import Header, Path, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
@@ -17,11 +17,12 @@ from upscale_cli.service.folders import new_id
 from upscale_cli.service.here import Here
 from upscale_cli.service.problem import Problem
 from upscale_cli.service.problems import problems
+from upscale_cli.service.router import Router
 from upscale_cli.service.service import Service
 from upscale_cli.service.store import ENDED, StoredJob
 from upscale_cli.service.upload import counted, whole
 
-router: Final = APIRouter(tags=["cog"])
+router: Final = Router(tags=["cog"])
 
 STARTED: Final = datetime.fromtimestamp(time.time(), UTC)
 

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Depends, Header
+from fastapi import Depends, Header
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
@@ -11,10 +11,11 @@ from upscale_cli.service.here import Here, JobId
 from upscale_cli.service.hub import Subscription
 from upscale_cli.service.problem import Problem
 from upscale_cli.service.problems import problems
+from upscale_cli.service.router import Router
 from upscale_cli.service.service import Service
 from upscale_cli.service.store import ENDED
 
-router: Final = APIRouter(prefix="/api", tags=["events"])
+router: Final = Router(prefix="/api", tags=["events"])
 
 LastEvent = Annotated[
     str | None,

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import Header, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from upscale_cli.service.download import Download
@@ -11,11 +11,12 @@ from upscale_cli.service.inputs import AddressedJob, accept
 from upscale_cli.service.problem import Problem
 from upscale_cli.service.problems import problems
 from upscale_cli.service.request import MOST_BYTES, JobBody, parsed
+from upscale_cli.service.router import Router
 from upscale_cli.service.store import State
 from upscale_cli.service.upload import received, whole
 from upscale_cli.service.views import JobList, JobView
 
-router: Final = APIRouter(prefix="/api/jobs", tags=["jobs"])
+router: Final = Router(prefix="/api/jobs", tags=["jobs"])
 
 Key = Annotated[
     str | None,

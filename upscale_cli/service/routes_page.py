@@ -3,14 +3,14 @@
 from pathlib import Path
 from typing import Final
 
-from fastapi import APIRouter
 from fastapi.responses import FileResponse
 
 from upscale_cli.compare import page as compare_page
 from upscale_cli.service.problem import Problem
 from upscale_cli.service.problems import problems
+from upscale_cli.service.router import Router
 
-router: Final = APIRouter(tags=["page"])
+router: Final = Router(tags=["page"])
 
 FOLDER: Final = Path(__file__).with_name("page")
 

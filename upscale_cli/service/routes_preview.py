@@ -4,18 +4,19 @@ from base64 import b64encode
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from pydantic import Base64Bytes, BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from upscale_cli.service.here import Here
 from upscale_cli.service.problems import problems
 from upscale_cli.service.request import LONGEST_TEXT, JobBody, NetBody, request_of
+from upscale_cli.service.router import Router
 from upscale_cli.service.upload import whole
 from upscale_cli.service.viewer import Eyes
 from upscale_cli.service.viewer_process import MOST_SIDE, Asked, Previewed, previewed
 
-router: Final = APIRouter(prefix="/api", tags=["page"])
+router: Final = Router(prefix="/api", tags=["page"])
 
 MOST_BYTES: Final = 2**20
 """Of a request: a crop of noise is smaller."""

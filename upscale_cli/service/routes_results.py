@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import PurePath
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Request, Response
 from fastapi.responses import HTMLResponse, StreamingResponse
 from zipstream import ZipStream
 
@@ -16,6 +16,7 @@ from upscale_cli.service.download import Download
 from upscale_cli.service.here import Here, JobId
 from upscale_cli.service.problem import Problem
 from upscale_cli.service.problems import problems
+from upscale_cli.service.router import Router
 from upscale_cli.service.routes_jobs import DOWNLOAD
 from upscale_cli.service.service import Service
 from upscale_cli.service.store import StoredJob
@@ -23,7 +24,7 @@ from upscale_cli.service.viewer import Eyes, Viewer
 from upscale_cli.service.viewer_process import Shown, shown, small
 from upscale_cli.service.views import result_name
 
-router: Final = APIRouter(prefix="/api", tags=["page"])
+router: Final = Router(prefix="/api", tags=["page"])
 
 Side = Literal["before", "after"]
 
@@ -115,6 +116,7 @@ def _shown(service: Service, viewer: Viewer, job: StoredJob, side: Side) -> Show
     **problems(404, 422),
 })  # fmt: skip
 def archive(
+    request: Request,
     service: Here,
     ids: Annotated[
         list[str] | None,
@@ -124,7 +126,7 @@ def archive(
             description="Of jobs that are done; none: of all but those of watched folders.",
         ),
     ] = None,
-) -> StreamingResponse:
+) -> Response:
     """Results as one zip file, stored as they are, sent while it is made."""
     wanted = None if ids is None else set(ids)
     done = service.store.in_state("done")
@@ -138,6 +140,8 @@ def archive(
     headers = {
         "Content-Disposition": 'attachment; filename="upscaled.zip"', "Content-Length": str(len(made)), **DOWNLOAD,
     }  # fmt: skip
+    if request.method == "HEAD":
+        return Response(media_type="application/zip", headers=headers)
     return StreamingResponse(iter(made), media_type="application/zip", headers=headers)
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from pydantic import BaseModel, Field
 
 from upscale_cli._version import __version__
@@ -17,9 +17,10 @@ from upscale_cli.service.here import Here
 from upscale_cli.service.metrics import exposed
 from upscale_cli.service.problem import Problem
 from upscale_cli.service.problems import problems
+from upscale_cli.service.router import Router
 from upscale_cli.service.upload import whole
 
-router: Final = APIRouter(tags=["service"])
+router: Final = Router(tags=["service"])
 
 
 MOST_SESSION: Final = 8192
@@ -102,7 +103,7 @@ def models() -> list[ModelView]:
         views[spec.model] = ModelView(
             name=spec.model, scales=[*(before.scales if before else ()), str(spec.scale)],
             here=(before is None or before.here) and locate(spec) is not None, best=spec.model == best,
-            licence=spec.licence, about=spec.about,
+            licence=spec.licence, about=_about(spec.model),
         )  # fmt: skip
     for kernel, about in KERNELS.items():
         views[kernel] = ModelView(name=kernel, scales=["any"], here=True, best=kernel == best, licence="", about=about)
@@ -114,6 +115,14 @@ def models() -> list[ModelView]:
             about=facts.arch if facts else "",
         ))  # fmt: skip
     return list(views.values())
+
+
+def _about(model: str) -> str:
+    """What a model is good for; where its checkpoints differ in that, what each is good for."""
+    abouts = {str(spec.scale): spec.about for spec in MODELS if spec.model == model}
+    if len(set(abouts.values())) == 1:
+        return next(iter(abouts.values()))
+    return "; ".join(f"x{scale}: {about}" for scale, about in abouts.items())
 
 
 @router.get("/api/limits", responses=problems())

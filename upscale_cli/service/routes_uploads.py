@@ -7,19 +7,20 @@ from email.utils import formatdate
 from typing import IO, Annotated, Any, Final
 
 from anyio import to_thread
-from fastapi import APIRouter, Depends, Header, Path, Request, Response
+from fastapi import Depends, Header, Path, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from upscale_cli.service.here import Here
 from upscale_cli.service.problem import Problem
 from upscale_cli.service.problems import problems
 from upscale_cli.service.resumable import KEPT_SECONDS, Upload
+from upscale_cli.service.router import Router
 from upscale_cli.service.service import Service
 from upscale_cli.service.upload import BLOCK, CHECK_EVERY, steady, writing
 
 VERSION: Final = "1.0.0"
 
-router: Final = APIRouter(prefix="/api/uploads", tags=["uploads"])
+router: Final = Router(prefix="/api/uploads", tags=["uploads"])
 
 PIECE: Final = "application/offset+octet-stream"
 

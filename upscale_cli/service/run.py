@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from upscale_cli.errors import OptionError
 from upscale_cli.messages import option
@@ -65,10 +66,7 @@ def serve(settings: ServiceSettings, tell: Callable[[str, str | None], None]) ->
     with bound:
         service = Service(settings)
         service.start()
-        config = uvicorn.Config(
-            create_app(service), log_config=None, access_log=False, server_header=False, proxy_headers=False,
-            timeout_graceful_shutdown=GRACE_SECONDS, lifespan="on",
-        )  # fmt: skip
+        config = configured(create_app(service), settings)
         server = _Server(config, service)
         port = bound.getsockname()[1]
         name = "localhost" if settings.host in ("0.0.0.0", "::") else settings.host
@@ -76,6 +74,14 @@ def serve(settings: ServiceSettings, tell: Callable[[str, str | None], None]) ->
         # uvicorn raises the signal that ended it once more when it is done, and the command line's handlers take it.
         with contextlib.suppress(KeyboardInterrupt, SystemExit):
             asyncio.run(server.serve(sockets=[bound]))
+
+
+def configured(app: ASGIApp, settings: ServiceSettings) -> uvicorn.Config:
+    """How an application is served."""
+    return uvicorn.Config(
+        app, log_config=None, access_log=False, server_header=False, proxy_headers=bool(settings.trust_proxy),
+        forwarded_allow_ips=list(settings.trust_proxy), timeout_graceful_shutdown=GRACE_SECONDS, lifespan="on",
+    )  # fmt: skip
 
 
 class _Server(uvicorn.Server):

@@ -25,7 +25,7 @@ from upscale_cli.service.problem import Problem
 from upscale_cli.service.request import JobBody, request_of
 from upscale_cli.service.resumable import Uploads
 from upscale_cli.service.settings import ServiceSettings
-from upscale_cli.service.store import ENDED, Store, StoredJob
+from upscale_cli.service.store import ENDED, WATCHED, Store, StoredJob
 from upscale_cli.service.views import JobView, view
 from upscale_cli.service.watching import Watching, watched_body
 
@@ -59,8 +59,9 @@ class Service:
                 f"{self.folders.data}: another service uses this folder. Stop it, or choose another {option('data')}."
             ) from error
         except (OSError, sqlite3.Error) as error:
+            why = (isinstance(error, OSError) and error.strerror) or error
             raise OutputError(
-                f"{self.folders.data}: cannot be used ({error}). Choose another {option('data')}."
+                f"{self.folders.data}: cannot be used ({why}). Choose another {option('data')}."
             ) from error
         self.token = self._token()
         self.ended, self.seconds = Counter[str](), 0.0
@@ -192,6 +193,8 @@ class Service:
             Problem: it has not ended, or has a result.
         """
         job = self.job(id)
+        if (job.key or "").startswith(WATCHED) and job.place is None:
+            raise Problem(409, f"{job.name}: was refused before it was a job. It is looked at anew when it changes.")
         again = self._dispatcher.again(id, where=("failed", "cancelled", "skipped"))
         if again is None:
             raise Problem(409, f"the job is {job.state}, and only one that has failed or was cancelled goes again.")

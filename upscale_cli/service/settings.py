@@ -27,6 +27,8 @@ class ServiceSettings:
         host, port: the address that is bound; port 0: any that is free.
         token: what clients have to know; None: nothing on loopback, else one that is made and kept in `data`.
         allow_host: further names that clients may call the service by, such as that of a reverse proxy.
+        trust_proxy: addresses, or networks, of reverse proxies: what they say of where a request comes from, and by
+            which scheme (X-Forwarded-For, X-Forwarded-Proto), is believed.
         allow_folder: folders whose files clients may name as inputs.
         watch_folder: folders whose files are done as they come, with all folders in them.
         watch_output: the folder that mirrors them; None: results lie next to the inputs.
@@ -52,6 +54,7 @@ class ServiceSettings:
     port: int = 8477
     token: str | None = None
     allow_host: tuple[str, ...] = ()
+    trust_proxy: tuple[str, ...] = ()
     allow_folder: tuple[Path, ...] = ()
     allow_url: tuple[str, ...] = ()
     watch_folder: tuple[Path, ...] = ()
@@ -93,6 +96,14 @@ class ServiceSettings:
         for folder in self.allow_folder:
             if not os.path.isdir(folder):
                 raise OptionError(f"{option('allow_folder', folder)} is no folder. Name one that is there.")
+        for address in self.trust_proxy:
+            try:
+                ipaddress.ip_network(address)
+            except ValueError as error:
+                raise OptionError(
+                    f"{option('trust_proxy', address)} is neither an address nor a network. Give one such as "
+                    "127.0.0.1 or 172.16.0.0/12."
+                ) from error
         self._check_watched()
         if not self.device:
             raise OptionError(f"{option('device')} names none. Choose auto, cpu, cuda, or several.")

@@ -6,6 +6,7 @@ Which files are taken and when, what their outputs are called, and what is done 
 same code as on the command line. Apart from the service, since headers are read here, by decoders that may crash.
 """
 
+import contextlib
 import os
 import threading
 from collections.abc import Callable
@@ -15,9 +16,19 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from upscale_cli.errors import LeftAlone, UpscaleError
+from upscale_cli.errors import LeftAlone, OutputError, UpscaleError
 from upscale_cli.events import Event, Failed, FolderFinished, FolderProgress, Note, Surveyed
-from upscale_cli.service.messages_between import Coming, Found, FromWatcher, Noted, Refused, Settled, WatcherSetup
+from upscale_cli.service.messages_between import (
+    Coming,
+    Found,
+    FromWatcher,
+    Made,
+    Noted,
+    Refused,
+    Settled,
+    ToWatcher,
+    WatcherSetup,
+)
 from upscale_cli.service.worker_process import end_programs, stand_alone
 
 if TYPE_CHECKING:
@@ -58,9 +69,10 @@ class _Watcher:
         setup, options = self._setup, BatchOptions(recursive=True, watch=True)
         folders = [str(folder) for folder in setup.folders]
         choice = options.choice(_output(setup))
-        threading.Thread(target=self._hear, name="settled", daemon=True).start()
+        run = self._folder_run(options)
+        threading.Thread(target=self._hear, args=(run,), name="settled", daemon=True).start()
         watch(
-            self._folder_run(options), lambda: find_sources(folders, (), choice), folders, setup.output, self._listen,
+            run, lambda: find_sources(folders, (), choice), folders, setup.output, self._listen,
             recursive=True,
         )  # fmt: skip
 
@@ -77,13 +89,18 @@ class _Watcher:
         )  # fmt: skip
         return FolderRun(planner, [request.model], options.rules(skips=True), self._queue)
 
-    def _hear(self) -> None:
+    def _hear(self, run: "FolderRun") -> None:
         """What has become of what was found, in a thread of its own. Without a service there is no queue: what is not
         done is found again by the next one."""
         try:
             while True:
-                settled: Settled = self._connection.recv()
-                self._queue.settle(settled)
+                message: ToWatcher = self._connection.recv()
+                match message:
+                    case Settled():
+                        self._queue.settle(message)
+                    case Made():
+                        with contextlib.suppress(OutputError):  # it is done, and only the list of it is not
+                            run.made_since(message.source, message.message)
         except (EOFError, OSError):
             end_programs()
             os._exit(1)

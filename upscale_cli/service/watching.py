@@ -12,7 +12,6 @@ import hashlib
 import logging
 import multiprocessing
 import os
-import sqlite3
 import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -28,10 +27,22 @@ from upscale_cli.messages import Message, option
 from upscale_cli.service.dispatcher import Dispatcher
 from upscale_cli.service.folders import Folders, kind_of, new_id, shown_name
 from upscale_cli.service.hub import Hub, Told
-from upscale_cli.service.messages_between import Coming, Found, FromWatcher, Noted, Refused, Settled, WatcherSetup
+from upscale_cli.service.messages_between import (
+    Coming,
+    Found,
+    FromWatcher,
+    Made,
+    Noted,
+    Refused,
+    Settled,
+    ToWatcher,
+    WatcherSetup,
+)
 from upscale_cli.service.request import JobBody, in_fields, limited, parsed, request_of
 from upscale_cli.service.settings import ServiceSettings
 from upscale_cli.service.store import ENDED, WATCHED, Store, StoredJob
+from upscale_cli.service.unknown_fields import told
+from upscale_cli.service.waiting import until_written
 from upscale_cli.service.watcher_process import watch_folders
 
 log: Final = logging.getLogger("upscale_cli.service")
@@ -40,7 +51,7 @@ AT_ONCE: Final = 64
 """Files that are in the queue at a time; the others wait in the watcher."""
 
 AGAIN_SECONDS: Final = 10.0
-"""Until the watcher is started again, or the queue is written again."""
+"""Until the watcher is started again."""
 
 
 class Watching:
@@ -133,28 +144,21 @@ class Watching:
             message: FromWatcher = connection.recv()
             match message:
                 case Found():
-                    self._until_written(lambda found=message: self._accept(found))  # type: ignore[misc]
+                    self._write(lambda found=message: self._accept(found))  # type: ignore[misc]
                 case Refused():
-                    self._until_written(lambda refused=message: self._note_failure(refused))  # type: ignore[misc]
+                    self._write(lambda refused=message: self._note_failure(refused))  # type: ignore[misc]
                 case Coming():
                     self.coming = message.count
                 case Noted():
                     log.info("watched folder", extra={"note": in_fields(Message(message.text))})
 
-    def _until_written(self, change: Callable[[], bool]) -> None:
-        """Tries again for as long as the queue, or its disk, has no room.
-
+    def _write(self, change: Callable[[], bool]) -> None:
+        """
         Raises:
             EOFError: the service ends.
         """
-        while True:
-            try:
-                if change():
-                    return
-            except sqlite3.OperationalError as error:
-                log.error("the queue cannot be written", extra={"reason": str(error)})
-            if self._is_closing.wait(AGAIN_SECONDS):
-                raise EOFError
+        if not until_written(change, self._is_closing):
+            raise EOFError
 
     # Jobs
 
@@ -232,8 +236,12 @@ class Watching:
 
     def _hear(self, told: Told) -> None:
         """Of everything that happens, in the thread in which it does."""
-        if told.kind == "job" and told.data["state"] in ENDED and told.job in self._numbers:
+        if told.kind != "job" or told.data["state"] not in ENDED:
+            return
+        if told.job in self._numbers:
             self._told(self._store.get(told.job))
+        elif told.data["state"] == "done" and (job := self._store.get(told.job)) is not None and job.place is not None:
+            self._tell(Made(job.source, job.message))  # it was tried again here
 
     def _told(self, job: StoredJob | None) -> None:
         """A job that may have ended."""
@@ -241,10 +249,13 @@ class Watching:
             self._settle(_settled(job, number))
 
     def _settle(self, settled: Settled) -> None:
+        self._tell(settled)
+
+    def _tell(self, message: ToWatcher) -> None:
         with self._lock:
             if self._connection is not None and not self._connection.closed:
                 with contextlib.suppress(OSError):  # it has died, and finds the file again
-                    self._connection.send(settled)
+                    self._connection.send(message)
 
 
 def _settled(job: StoredJob, number: int) -> Settled:
@@ -262,10 +273,9 @@ def watched_body(settings: ServiceSettings) -> JobBody:
         body = parsed(settings.watch_options)
         request_of(body)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
+        place, why = told(error.title, error.errors()[0], [JobBody])
         raise OptionError(
-            f"{option('watch_options')}: {place or 'it'}: {first['msg']}. Give JSON as that of a job, such as "
+            f"{option('watch_options')}: {place or 'it'}: {why}. Give JSON as that of a job, such as "
             '\'{"target": {"scale": 2}}\'.'
         ) from error
     except OptionError as error:
