@@ -15,8 +15,18 @@ from tests.nets import stub
 from tests.test_reuse import TWICE, both, changing, pipeline, with_net
 from upscale_cli import Upscaler
 from upscale_cli.inference.backends.openvino import OpenVino
-from upscale_cli.inference.frame_cells import MOST_BANDS, MOST_CELLS, OFTEN, Bands, FrameCells, frame_cells
-from upscale_cli.inference.reuse import Reuse, differences
+from upscale_cli.inference.frame_cells import (
+    FORGOTTEN,
+    MOST_BLOCKS,
+    MOST_CELLS,
+    OFTEN,
+    Block,
+    Blocks,
+    FrameCells,
+    frame_cells,
+)
+from upscale_cli.inference.frame_changes import Changes, changes
+from upscale_cli.inference.reuse import Reuse
 from upscale_cli.inference.tiling import Span
 
 pytestmark = pytest.mark.usefixtures("stubs")
@@ -59,46 +69,76 @@ def test_large_frames_have_no_more_cells_than_can_be_looked_at(height: int, widt
     assert cells.rows[-1].window_start >= height - bar
 
 
-@given(seed=st.integers(0, 1000), share=st.floats(0, 1))
-def test_every_way_computes_all_that_has_changed_and_the_cheapest_comes_first(seed: int, share: float) -> None:
-    cells = cells_of(540, 960)
-    changed = np.random.default_rng(seed).random((len(cells.rows), len(cells.columns))) < share
-    ways = cells.ways(changed)
-    for _, way in ways:
-        kept = np.zeros_like(changed)
-        for block in way:
-            kept[np.ix_(block.rows, block.columns)] = True
-            assert block.y.start == cells.rows[block.rows[0]].start
-            assert block.x.stop == cells.columns[block.columns[-1]].stop
-        assert kept[changed].all()
-    if share == 0:
+def changed_in(height: int, width: int, *areas: tuple[slice, slice]) -> tuple[FrameCells, Changes]:
+    """What is found where just these areas of a frame have changed."""
+    cells, before = cells_of(height, width), torch.zeros(1, 1, height, width, dtype=torch.uint8)
+    lr = before.clone()
+    for rows, columns in areas:
+        lr[..., rows, columns] = 1
+    return cells, changes(before, lr, cells.rows, cells.columns)
+
+
+@given(seed=st.integers(0, 1000), count=st.integers(0, 20))
+def test_every_way_computes_all_that_has_changed_and_the_cheapest_comes_first(seed: int, count: int) -> None:
+    random, height, width, halo = np.random.default_rng(seed), 270, 480, 4
+    areas = [(slice(y, y + h), slice(x, x + w)) for y, x, h, w in random.integers(1, 240, (count, 4)).tolist()]
+    cells, found = changed_in(height, width, *areas)
+    reached = np.zeros((height, width), bool)
+    for rows, columns in areas:
+        reached[max(0, rows.start - halo) : rows.stop + halo, max(0, columns.start - halo) : columns.stop + halo] = True
+    ways = cells.ways(found)
+    assert ways == sorted(ways, key=lambda way: way.cost)
+    for _, blocks in ways:
+        kept = np.zeros_like(reached)
+        for block in blocks:
+            kept[block.y.start : block.y.stop, block.x.start : block.x.stop] = True
+            for span, length in ((block.y, height), (block.x, width)):
+                assert span.window_start == 0 or span.window_start <= span.start - halo
+                assert span.window_stop == length or span.window_stop >= span.stop + halo
+        assert kept[reached].all()
+    if not count:
         assert ways == [(0, ())]
-    if changed.all():
-        assert ways[0].blocks[0].shape == cells.whole.shape
 
 
-def test_a_spot_takes_a_cell_and_a_page_that_scrolls_the_band_that_it_is_in() -> None:
-    cells, bands = cells_of(540, 960), Bands()
-    spot = np.zeros((len(cells.rows), len(cells.columns)), bool)
-    spot[3, 5] = True
-    assert bands.chosen(cells.ways(spot), cells) == tuple(cells.each(spot))
-    page = np.ones_like(spot)
-    page[[0, 1, 2, -2, -1]] = False
-    taken = [bands.chosen(cells.ways(page), cells) for _ in range(OFTEN + 1)]
+def test_a_spot_takes_a_cell_and_what_is_between_bars_a_block_without_them() -> None:
+    cells, spot = changed_in(540, 960, (slice(200, 201), slice(300, 301)))
+    blocks = Blocks()
+    assert blocks.chosen(cells.ways(spot), cells) == tuple(cells.each(spot.cells))
+    _, film = changed_in(540, 960, (slice(69, 471), slice(0, 960)))
+    taken = [blocks.chosen(cells.ways(film), cells) for _ in range(OFTEN + 1)]
     assert taken[: OFTEN - 1] == [(cells.whole,)] * (OFTEN - 1)
-    (band,) = taken[OFTEN]
-    assert (band.y.start, band.y.stop, band.shape[1]) == (cells.rows[3].start, cells.rows[-3].stop, 960)
-    assert bands.chosen(cells.ways(np.zeros_like(spot)), cells) == ()
+    (block,) = taken[OFTEN]
+    assert block == Block(Span(60, 484, 64, 480), cells.whole.x)
+    assert blocks.chosen(cells.ways(Changes(np.zeros_like(spot.cells))), cells) == ()
 
 
-def test_engines_have_to_keep_few_shapes() -> None:
-    cells, bands, shapes = cells_of(540, 960), Bands(), set()
-    for first in range(5):
-        rows = np.zeros((len(cells.rows), len(cells.columns)), bool)
-        rows[first : first + 1 + first] = True
-        for _ in range(2 * OFTEN):
-            shapes |= {block.shape for block in bands.chosen(cells.ways(rows), cells)}
-    assert len(shapes - {cells.whole.shape, cells.block(range(1), range(1)).shape}) == MOST_BANDS
+def test_a_block_that_holds_what_has_changed_serves_for_less_too() -> None:
+    """The edges of what moves come and go from frame to frame."""
+    blocks, large = Blocks(), (slice(100, 400), slice(200, 800))
+    for _ in range(OFTEN):
+        cells, found = changed_in(540, 960, large)
+        (taken,) = blocks.chosen(cells.ways(found), cells)
+    cells, less = changed_in(540, 960, (slice(120, 398), slice(210, 790)))
+    assert blocks.chosen(cells.ways(less), cells) == (taken,)
+    cells, more = changed_in(540, 960, (slice(60, 400), slice(200, 800)))
+    (other,) = blocks.chosen(cells.ways(more), cells)
+    assert other == cells.whole
+
+
+def test_engines_have_to_keep_few_shapes_and_those_of_a_scene_that_is_over_make_room() -> None:
+    blocks, shapes, cells = Blocks(), set[tuple[int, int]](), cells_of(540, 960)
+
+    def taken(first: int, times: int = 2 * OFTEN) -> set[tuple[int, int]]:
+        _, found = changed_in(540, 960, (slice(first, 400), slice(first, 800)))
+        ways = cells.ways(found)
+        return {block.shape for _ in range(times) for block in blocks.chosen(ways, cells)}
+
+    for first in (10, 60, 110, 160):
+        shapes |= taken(first)
+    own = {cells.whole.shape, Block(cells.rows[0], cells.columns[0]).shape}
+    assert len(shapes - own) == MOST_BLOCKS
+    late = taken(210, FORGOTTEN + OFTEN) - own
+    assert late - shapes, "the former are not seen any more"
 
 
 def test_differences_are_what_windows_do_not_share() -> None:
@@ -113,13 +153,16 @@ def test_differences_are_what_windows_do_not_share() -> None:
         [bool(pixels[y.window_start : y.window_stop, x.window_start : x.window_stop].any()) for x in cells.columns]
         for y in cells.rows
     ]
-    assert differences(before, lr, cells.rows, cells.columns).tolist() == expected
+    found = changes(before, lr, cells.rows, cells.columns)
+    assert found.cells.tolist() == expected
+    assert (found.y, found.x) == ((0, 151), (3, 240))
     assert 2 < np.sum(expected) < np.size(expected)
+    assert not changes(lr, lr.clone(), cells.rows, cells.columns).cells.any()
 
 
 # Frames in progress
 
-CELLS = FrameCells((Span(0, 10, 0, 8), Span(6, 16, 8, 16)), (Span(0, 10, 0, 8), Span(6, 16, 8, 16)))
+CELLS = FrameCells((Span(0, 10, 0, 8), Span(6, 16, 8, 16)), (Span(0, 10, 0, 8), Span(6, 16, 8, 16)), 2)
 
 
 class Computing:
@@ -138,9 +181,9 @@ class Computing:
         return sr[2 * y.start : 2 * y.stop, 2 * x.start : 2 * x.stop].clone()
 
 
-def made(line: Reuse, computing: Computing, turn: Any = None) -> list[Tensor] | Tensor:
+def made(line: Reuse, computing: Computing, turn: Any = None) -> Tensor:
     with turn or line.turn() as own:
-        sr: list[Tensor] | Tensor = own.frame("colour", "fp32", computing.lr, CELLS, computing, scale=2, macs=1.0)
+        sr: Tensor = own.frame("colour", "fp32", computing.lr, CELLS, computing, scale=2, macs=1.0)
     return sr
 
 
@@ -153,29 +196,17 @@ def test_the_whole_then_cells_then_nothing(monkeypatch: pytest.MonkeyPatch) -> N
     results = [made(line, computing) for computing in frames]
     assert [computing.shapes for computing in frames] == [[(16, 16)], [(10, 10)], []]
     assert line.frames == pytest.approx(1 - 100 / 256 + 1)
-    for computing, cells in zip(frames[1:], results[1:], strict=True):
-        expected = Computing(computing.lr)
-        for place, sr in enumerate(cells):
-            y, x = divmod(place, 2)
-            assert torch.equal(sr, expected(CELLS.rows[y], CELLS.columns[x]))
+    for computing, sr in zip(frames, results, strict=True):
+        assert torch.equal(sr, Computing(computing.lr)(CELLS.whole.y, CELLS.whole.x))
 
 
-def test_the_whole_may_be_changed_by_who_gets_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_floats_may_be_changed_by_who_gets_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("upscale_cli.inference.frame_cells.CALL_PIXELS", 0)
     line, first = Reuse(), torch.rand(1, 1, 16, 16)
-    whole = made(line, Computing(first))
-    assert isinstance(whole, Tensor)
-    whole.zero_()
-    again = made(line, Computing(first.clone()))
-    assert torch.equal(again[3], Computing(first)(CELLS.rows[1], CELLS.columns[1]))
-
-
-def test_a_cell_that_stays_does_not_keep_the_frame_that_it_comes_from(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("upscale_cli.inference.frame_cells.CALL_PIXELS", 0)
-    line, lr = Reuse(), torch.rand(1, 1, 16, 16)
-    made(line, Computing(lr))
-    for cell in made(line, Computing(lr.clone())):
-        assert cell.untyped_storage().nbytes() <= 2 * cell.nbytes
+    for _ in range(3):
+        whole = made(line, Computing(first.clone()))
+        assert torch.equal(whole, Computing(first)(CELLS.whole.y, CELLS.whole.x))
+        whole.zero_()
 
 
 def test_cells_are_taken_from_a_frame_in_progress_and_not_from_one_that_failed() -> None:
@@ -196,7 +227,7 @@ def test_cells_are_taken_from_a_frame_in_progress_and_not_from_one_that_failed()
         with pytest.raises(OSError, match="lost"):
             waiting[0].result(60)
         waiting[1].result(60)
-    assert sorted(after.shapes) in ([(10, 10)] * 4, [(16, 16)])
+    assert after.shapes == [(16, 16)]
 
 
 # Whether shapes matter
@@ -216,13 +247,13 @@ class Shapely(nn.Module):
 def test_a_net_whose_bits_depend_on_the_window_is_cut_the_same_way_always(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("upscale_cli.inference.tiled.spare_of", lambda *_: 0.6)
     frames, asked = changing("gray", 160, 120), list[Any]()
-    chosen = Bands.chosen
+    chosen = Blocks.chosen
 
     def spied(*given: Any) -> Any:
         asked.append(given)
         return chosen(*given)
 
-    monkeypatch.setattr(Bands, "chosen", spied)
+    monkeypatch.setattr(Blocks, "chosen", spied)
     assert both(with_net(stub(Shapely, colour="luma", halo=2)), frames, "gray", 160, 120) > 1
     assert asked == []
     assert both(lambda: Upscaler("espcn", device="cpu"), frames, "gray", 160, 120) > 1

@@ -27,6 +27,7 @@ from upscale_cli.frames.pixel_format import FORMATS
 from upscale_cli.inference import frame_grid, reuse, tiled
 from upscale_cli.inference.backends.openvino import OpenVino
 from upscale_cli.inference.engines_here import precisions
+from upscale_cli.inference.frame_changes import differences
 from upscale_cli.inference.frame_grid import frame_spans
 from upscale_cli.inference.reuse import Reuse
 from upscale_cli.inference.same_bits import SameBits
@@ -321,7 +322,7 @@ def test_equal_means_every_bit(one: float, other: float, same: bool) -> None:
     before, lr = torch.zeros(1, 3, 40, 40), torch.zeros(1, 3, 40, 40)
     before[0, 2, 33, 21], lr[0, 2, 33, 21] = one, other
     rows, columns = (Span(30, 40, 32, 40), Span(0, 33, 0, 32)), (Span(0, 40, 0, 40),)
-    assert reuse.differences(before, lr, rows, columns).tolist() == [[not same], [False]]
+    assert differences(before, lr, rows, columns).tolist() == [[not same], [False]]
 
 
 # Frames at the same time

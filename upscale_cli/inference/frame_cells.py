@@ -1,12 +1,13 @@
 """What of a clip's frame is to be computed, where a window of any shape ends in the same bits. Pure.
 
-A frame is compared with the one before in cells, as fine as makes sense. What is then computed is the cheapest of
+A frame is compared with the one before. What is then computed is the cheapest of
 
     whole     the frame as one window: where nothing repeats, that costs nothing more than without any cells
-    a band    all rows, or all columns, between the first and the last cell that has changed: a ticker, a scrolled page
+    a block   all that lies between the first and the last pixel that has changed, in rows, in columns, or in both: what
+              is between a film's bars, a ticker, a page that is scrolled, a speaker beside slides
     cells     those that have changed, each by itself: a cursor, a line that is typed
 
-An engine prepares itself for every shape of window, and keeps few. So cells are all of one shape, and a band is taken
+An engine prepares itself for every shape of window, and keeps few. So cells are all of one shape, and a block is taken
 once one of its shape was wanted often.
 """
 
@@ -20,8 +21,9 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from upscale_cli.inference.frame_changes import Changes, Extent
 from upscale_cli.inference.frame_grid import BAR, SIDES, cut
-from upscale_cli.inference.tiling import Span
+from upscale_cli.inference.tiling import ALIGNMENT, Span
 
 MOST_CELLS: Final = 300
 """Of a frame: to look at each of them takes a moment too."""
@@ -32,30 +34,25 @@ SIDE_PER_HALO: Final = 3
 CALL_PIXELS: Final = 8192
 """What a window costs besides its pixels, in pixels of a light net: copies, and the call of an engine."""
 
-WORTH: Final = 0.7
-"""Of the whole's cost, above which the whole is computed: to put a frame together from parts takes time too, and frames
-in progress wait for each other's parts."""
+WORTH: Final = 0.92
+"""Of the whole's cost, above which the whole is computed: to put a frame together from parts takes time too."""
 
 OFTEN: Final = 4
-"""Frames that want a band of one shape before it is computed as such."""
+"""Frames that want a block of one shape before it is computed as such."""
 
-MOST_BANDS: Final = 2
-"""Shapes of bands in a clip: engines keep four shapes, and two are the whole's and the cells'."""
+MOST_BLOCKS: Final = 2
+"""Shapes of blocks in a clip: engines keep four shapes, and two are the whole's and the cells'."""
+
+FORGOTTEN: Final = 100
+"""Frames after which a shape that none of them was computed in makes room for another."""
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A window of the frame that keeps whole cells.
-
-    Attributes:
-        y, x: what is read and kept of it.
-        rows, columns: the cells that it keeps.
-    """
+    """A window of the frame: what is read and kept of it."""
 
     y: Span
     x: Span
-    rows: range
-    columns: range
 
     @property
     def read(self) -> int:
@@ -65,6 +62,11 @@ class Block:
     @property
     def shape(self) -> tuple[int, int]:
         return self.y.read, self.x.read
+
+    def keeps(self, other: "Block") -> bool:
+        """All that another one does."""
+        return (self.y.start <= other.y.start and other.y.stop <= self.y.stop
+                and self.x.start <= other.x.start and other.x.stop <= self.x.stop)  # fmt: skip
 
 
 class Way(NamedTuple):
@@ -76,43 +78,52 @@ class Way(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FrameCells:
-    """The cells of a frame, along y and along x; windows of one shape, each pixel kept once."""
+    """The cells of a frame, along y and along x; windows of one shape, each pixel kept once.
+
+    Attributes:
+        halo: LR pixels that are read on each side of what is kept.
+        multiple_of: windows begin and end at multiples of it; it divides the halo.
+    """
 
     rows: tuple[Span, ...]
     columns: tuple[Span, ...]
-
-    def block(self, rows: range, columns: range) -> Block:
-        return Block(_joined(self.rows, rows), _joined(self.columns, columns), rows, columns)
+    halo: int = 0
+    multiple_of: int = 1
 
     @property
     def whole(self) -> Block:
-        return self.block(range(len(self.rows)), range(len(self.columns)))
+        return Block(*(Span(0, spans[-1].stop, 0, spans[-1].stop) for spans in (self.rows, self.columns)))
 
     def each(self, changed: NDArray[np.bool_]) -> Iterator[Block]:
         """The cells that have changed, by themselves."""
         for row, column in np.argwhere(changed).tolist():
-            yield self.block(range(row, row + 1), range(column, column + 1))
+            yield Block(self.rows[row], self.columns[column])
 
-    def ways(self, changed: NDArray[np.bool_]) -> list[Way]:
-        """What may be computed so that all that has changed is, the cheapest first.
+    def around(self, changes: Changes) -> tuple[Block, ...]:
+        """All that depends on what has changed: as rows, as columns, and as neither, each shape once."""
+        whole = self.whole
+        y, x = self._around(changes.y, whole.y.stop), self._around(changes.x, whole.x.stop)
+        return tuple({block.shape: block for block in (Block(y, whole.x), Block(whole.y, x), Block(y, x))}.values())
 
-        Args:
-            changed: (rows, columns) of cells.
-        """
-        rows, columns = np.flatnonzero(np.any(changed, axis=1)), np.flatnonzero(np.any(changed, axis=0))
-        if not len(rows):
+    def _around(self, changed: Extent, length: int) -> Span:
+        """Begins and ends on a coarse grid, so that it stays while edges of a moving picture come and go."""
+        step = math.lcm(ALIGNMENT, self.multiple_of)
+        start = max(0, (changed[0] - self.halo) // step * step)
+        stop = min(length, math.ceil((changed[1] + self.halo) / step) * step)
+        return Span(max(0, start - self.halo), min(length, stop + self.halo), start, stop)
+
+    def ways(self, changes: Changes) -> list[Way]:
+        """What may be computed so that all that has changed is, the cheapest first."""
+        if not changes.cells.any():
             return [Way(0, ())]
-        whole, count = self.whole, int(np.count_nonzero(changed))
-        bands = (
-            self.block(range(int(rows[0]), int(rows[-1]) + 1), whole.columns),
-            self.block(whole.rows, range(int(columns[0]), int(columns[-1]) + 1)),
-        )
+        whole, count = self.whole, int(np.count_nonzero(changes.cells))
         most = WORTH * (whole.read + CALL_PIXELS)
-        ways = [Way(block.read + CALL_PIXELS, (block,)) for block in bands if block.read + CALL_PIXELS < most]
+        ways = [Way(block.read + CALL_PIXELS, (block,)) for block in self.around(changes)]
+        ways = [way for way in ways if way.cost < most]
         ways.append(Way(whole.read + CALL_PIXELS, (whole,)))
         # Cells are many, and are only made where that is worth it.
         if (cost := count * (self.rows[0].read * self.columns[0].read + CALL_PIXELS)) < most:
-            ways.append(Way(cost, tuple(self.each(changed))))
+            ways.append(Way(cost, tuple(self.each(changes.cells))))
         return sorted(ways, key=lambda way: way.cost)
 
 
@@ -131,35 +142,50 @@ def frame_cells(height: int, width: int, halo: int, multiple_of: int) -> FrameCe
         in_bar = height // BAR - 2 * halo  # the first and the last of them lie within a film's bars
         high = min(side, in_bar) if in_bar >= SIDE_PER_HALO * halo else side
         rows, columns = (tuple(cut(*of, halo, multiple_of)) for of in ((height, high), (width, side)))
-        return FrameCells(rows, columns) if len(rows) * len(columns) > 1 else None
+        return FrameCells(rows, columns, halo, multiple_of) if len(rows) * len(columns) > 1 else None
     return None
 
 
-class Bands:
-    """Which bands are computed as such in a clip: shapes that were wanted often, the first few of them."""
+class Blocks:
+    """Which blocks are computed as such in a clip: of shapes that were wanted often, a few at a time."""
 
     def __init__(self) -> None:
         self._wanted = Counter[tuple[int, int]]()
-        self._taken = set[tuple[int, int]]()
+        self._taken = dict[tuple[int, int], tuple[int, Block]]()  # shape: (frame, block) of the last one
+        self._frame = 0
 
     def chosen(self, ways: Sequence[Way], cells: FrameCells) -> Sequence[Block]:
-        """The cheapest way that may be taken; a band that would be cheaper is noted."""
+        """The cheapest way that may be taken; a block that would be cheaper is noted."""
+        self._frame += 1
         shapes = {cells.whole.shape, (cells.rows[0].read, cells.columns[0].read)}
-        for way in ways:
-            if not way.blocks or way.blocks[0].shape in shapes or self._may(way.blocks[0].shape):
+        for way in self._with_known(ways):
+            if not way.blocks or way.blocks[0].shape in shapes:
+                return way.blocks
+            (block,) = way.blocks
+            if self._may(block.shape):
+                self._taken[block.shape] = self._frame, block
                 return way.blocks
         return (cells.whole,)
+
+    def _with_known(self, ways: Sequence[Way]) -> list[Way]:
+        """What was computed before, too, where it holds what is wanted now and little more."""
+        known = [
+            Way(block.read + CALL_PIXELS, (block,))
+            for _, block in self._taken.values()
+            if any(len(way.blocks) == 1 and block.keeps(way.blocks[0]) for way in ways)
+        ]
+        return sorted([*ways, *known], key=lambda way: way.cost) if known else list(ways)
 
     def _may(self, shape: tuple[int, int]) -> bool:
         if shape in self._taken:
             return True
         self._wanted[shape] += 1
-        if self._wanted[shape] < OFTEN or len(self._taken) >= MOST_BANDS:
+        if self._wanted[shape] < OFTEN:
             return False
-        self._taken.add(shape)
+        if len(self._taken) >= MOST_BLOCKS:
+            oldest = min(self._taken, key=lambda taken: self._taken[taken][0])
+            if self._taken[oldest][0] > self._frame - FORGOTTEN:
+                return False
+            del self._taken[oldest]
+        self._wanted.clear()
         return True
-
-
-def _joined(spans: Sequence[Span], places: range) -> Span:
-    first, last = spans[places[0]], spans[places[-1]]
-    return Span(first.window_start, last.window_stop, first.start, last.stop)

@@ -19,7 +19,6 @@ from upscale_cli.inference import conditions
 from upscale_cli.inference.backends.base import Backend, CodesSession, Session, TakesCodes
 from upscale_cli.inference.conditions import Conditions
 from upscale_cli.inference.device import Device, is_out_of_memory, release_memory
-from upscale_cli.inference.frame_cells import FrameCells
 from upscale_cli.inference.scheduler import InFlight
 from upscale_cli.inference.tiling import MIN_TILE, Arrays, Geometry, RowBlender, Span, tile_spans
 from upscale_cli.messages import option
@@ -258,18 +257,13 @@ class NetRunner(ABC):
             bands.append(arrays.copy(blender.finish_row(row)[1]))
         return arrays.channels_first(arrays.joined(bands))[None]
 
-    def run_in_cells(
-        self, net: Through, lr: Any, transfer: Transfer, cells: FrameCells, frame: Callable[[Any], Any]
-    ) -> Any:
+    def run_in_cells(self, net: Through, lr: Any, transfer: Transfer, frame: Callable[[Any], Any]) -> Any:
         """What `run` gives for the window, of which some was there.
 
         Args:
-            frame: gives the whole, or all cells, if it is told how to compute a window; see `reuse.Turn.frame`.
+            frame: gives the whole, if it is told how to compute a window; see `reuse.Turn.frame`.
         """
-        sr = frame(lambda y, x: self.kept(net, lr, {}, transfer, y, x))
-        if isinstance(sr, list):
-            return self._side_by_side(iter(sr), cells.rows, cells.columns, lr.shape[1])
-        return self._arrays.channels_first(sr)[None]
+        return self._arrays.channels_first(frame(lambda y, x: self.kept(net, lr, {}, transfer, y, x)))[None]
 
     def kept(self, net: Through, lr: Any, given: Mapping[str, Any], transfer: Transfer, y: Span, x: Span) -> Any:
         """(scale * h', scale * w', C) of a window of (1, C, h, w), through the net by itself."""

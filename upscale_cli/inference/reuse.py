@@ -15,26 +15,23 @@ others from the one before, which has begun earlier, and waits for none that com
 import math
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterator, Sequence, Set
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from upscale_cli.inference.frame_cells import Bands, Block, FrameCells
+from upscale_cli.inference.frame_cells import Block, Blocks, FrameCells
+from upscale_cli.inference.frame_changes import Changes, changes, differences
 from upscale_cli.inference.tiling import Span
 from upscale_cli.models.interface import Precision, Scale, scaled
 
 MOST_BYTES: Final = 256 * 2**20
 """What is kept of a frame's pass, at most. Larger frames are computed anew (equal ones are not: `jobs.frame_queue`)."""
-
-GLANCE_ROWS: Final = 16
-"""One row in so many is compared before all are: where windows differ, they mostly do there."""
 
 Compute = Callable[[Span, Span], Tensor]
 """A window's SR pixels, by its rows and columns."""
@@ -47,35 +44,13 @@ class _Pass:
     Attributes:
         key: of another, nothing can be taken.
         lr: (1, C, h, w) float32 or uint8 on the host; never changed any more.
-        windows: SR pixels of each, there or to come; cancelled where they will not come.
-        whole: of a frame that was computed as one window, in the place of its windows.
+        windows: SR pixels of each, there or to come; cancelled where they will not come. Of a frame whose windows may
+            be of any shape one, the whole.
     """
 
     key: Hashable
     lr: Tensor
-    windows: "Sequence[Future[Tensor] | _Part]"
-    whole: Future[Tensor] | None = None
-
-    def cell(self, row: int, column: int, cells: FrameCells, scale: Scale) -> "Future[Tensor] | _Part":
-        if self.whole is None:
-            return self.windows[row * len(cells.columns) + column]
-        y, x = cells.rows[row], cells.columns[column]
-        return _Part(
-            self.whole, slice(scaled(y.start, scale), scaled(y.stop, scale)),
-            slice(scaled(x.start, scale), scaled(x.stop, scale)),
-        )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """A cell of a frame that is computed as one window."""
-
-    whole: Future[Tensor]
-    rows: slice
-    columns: slice
-
-    def result(self) -> Tensor:
-        return self.whole.result()[self.rows, self.columns]
+    windows: Sequence[Future[Tensor]]
 
 
 class Reuse:
@@ -83,12 +58,12 @@ class Reuse:
 
     Attributes:
         frames: what was taken over so far, as a number of frames: two of which half was taken are one.
-        bands: of each pass, by its name and size.
+        blocks: of each pass, by its name and size.
     """
 
     def __init__(self) -> None:
         self.frames = 0.0
-        self.bands = defaultdict[Hashable, Bands](Bands)
+        self.blocks = defaultdict[Hashable, Blocks](Blocks)
         self._last: Turn | None = None
         self._counting = threading.Lock()
 
@@ -97,10 +72,10 @@ class Reuse:
         self._last = Turn(self, self._last)
         return self._last
 
-    def blocks(self, key: Hashable, cells: FrameCells, changed: NDArray[np.bool_]) -> Sequence[Block]:
+    def chosen(self, key: Hashable, cells: FrameCells, its: Changes) -> Sequence[Block]:
         """What of a frame of which that has changed is computed; see `frame_cells`."""
         with self._counting:
-            return self.bands[key].chosen(cells.ways(changed), cells)
+            return self.blocks[key].chosen(cells.ways(its), cells)
 
     def count(self, share: float) -> None:
         with self._counting:
@@ -160,9 +135,7 @@ class Turn:
         same = [False] * len(cells) if known is None else (~differences(known.lr, lr, rows, columns)).ravel().tolist()
         own: list[Future[Tensor]] = [Future() for _ in cells]
         self._own += own
-        windows: list[Future[Tensor] | _Part] = [
-            known.windows[place] if known and same[place] else own[place] for place in range(len(cells))
-        ]
+        windows = [known.windows[place] if known and same[place] else own[place] for place in range(len(cells))]
         self._begin(name, _Pass(key, lr, windows))
         for (y, x), is_same, missing in zip(cells, same, own, strict=True):
             if not is_same:
@@ -178,9 +151,9 @@ class Turn:
 
     def frame(
         self, name: str, key: Hashable, lr: Tensor, cells: FrameCells, compute: Compute, *, scale: Scale, macs: float
-    ) -> Tensor | list[Tensor]:
-        """The SR pixels of a pass whose windows may be of any shape: of the whole, to be changed by nobody but the
-        caller, or those of all cells, not to be changed, row by row.
+    ) -> Tensor:
+        """The SR pixels of a pass whose windows may be of any shape, (h, w, C); bytes are not to be changed, floats are
+        the caller's own.
 
         Args:
             name, key, lr, compute, macs: as of `windows`.
@@ -193,46 +166,21 @@ class Turn:
         known = self._known(name, key, lr)
         blocks: Sequence[Block] = (whole,)
         if known is not None:
-            changed = differences(known.lr, lr, cells.rows, cells.columns)
-            blocks = self._line.blocks((name, lr.shape), cells, changed)
-        if known is None or blocks == (whole,):
-            done = Future[Tensor]()
-            self._own.append(done)
-            self._begin(name, _Pass(key, lr, (), done))
-            done.set_result(sr := compute(whole.y, whole.x))
-            return sr if lr.dtype == torch.uint8 else sr.clone()
-        own = {(row, column): Future[Tensor]() for b in blocks for row in b.rows for column in b.columns}
-        self._own += own.values()
-        places = [(row, column) for row in whole.rows for column in whole.columns]
-        windows = [own[at] if at in own else known.cell(*at, cells, scale) for at in places]
-        self._begin(name, _Pass(key, lr, windows))
-        for block in blocks:
-            for at, part in _parts(compute(block.y, block.x), block, cells, scale):
-                own[at].set_result(part)
-        self._taken += macs * max(0, whole.read - sum(block.read for block in blocks))
-        return self._gathered(windows, cells, compute, {row * len(cells.columns) + column for row, column in own})
-
-    def _gathered(
-        self, windows: list[Future[Tensor] | _Part], cells: FrameCells, compute: Compute, own: Set[int]
-    ) -> list[Tensor]:
-        """All cells; those that are parts of a larger window of another frame are kept without it from now on.
-
-        Args:
-            own: places of those that are this frame's.
-        """
-        made = []
-        for place, window in enumerate(windows):
-            try:
-                sr = window.result()
-            except CancelledError:  # the frame before has failed, or was given up
-                row, column = divmod(place, len(cells.columns))
-                sr = compute(cells.rows[row], cells.columns[column])
-            if place not in own and sr.untyped_storage().nbytes() > 2 * sr.nbytes:
-                sr = sr.clone()
-                windows[place] = done = Future[Tensor]()
-                done.set_result(sr)
-            made.append(sr)
-        return made
+            its = changes(known.lr, lr, cells.rows, cells.columns)
+            blocks = self._line.chosen((name, lr.shape), cells, its)
+        done = Future[Tensor]()
+        self._own.append(done)
+        self._begin(name, _Pass(key, lr, (done,)))
+        sr = None
+        if known is not None and blocks != (whole,):
+            parts = [compute(block.y, block.x) for block in blocks]
+            sr = _with_parts(known.windows[0], blocks, parts, scale)
+        if sr is None:
+            sr = compute(whole.y, whole.x)
+        else:
+            self._taken += macs * max(0, whole.read - sum(block.read for block in blocks))
+        done.set_result(sr)
+        return sr if lr.dtype == torch.uint8 else sr.clone()
 
     def _known(self, name: str, key: Hashable, lr: Tensor) -> _Pass | None:
         """What that pass has got of the frame before, if anything can be taken from it."""
@@ -276,46 +224,28 @@ class PassReuse:
 
     def frame(
         self, precision: Precision, lr: Tensor, cells: FrameCells, scale: Scale, macs: float
-    ) -> Callable[[Compute], Tensor | list[Tensor]]:
+    ) -> Callable[[Compute], Tensor]:
         """As `known`, for windows of any shape."""
         return lambda compute: self.turn.frame(
             self.name, (precision, cells), lr, cells, compute, scale=scale, macs=max(macs, 1.0)
         )
 
 
-def differences(before: Tensor, lr: Tensor, rows: Sequence[Span], columns: Sequence[Span]) -> NDArray[np.bool_]:
-    """(rows, columns): which windows do not have the same values in both, bit for bit (0.0 is not -0.0)."""
-    one, other = (_values(picture) for picture in (before, lr))
-    if (at_a_glance := _differences(one, other, rows, columns, GLANCE_ROWS)).all():
-        return at_a_glance
-    return _differences(one, other, rows, columns, 1)
+def _with_parts(
+    before: Future[Tensor], blocks: Sequence[Block], parts: Sequence[Tensor], scale: Scale
+) -> Tensor | None:
+    """A frame that differs from the one before in some blocks; None where that one has failed, or was given up.
 
-
-def _differences(
-    one: NDArray[Any], other: NDArray[Any], rows: Sequence[Span], columns: Sequence[Span], step: int
-) -> NDArray[np.bool_]:
-    """`differences` of (C, h, w) by one row in so many."""
-    pixels = (one[:, ::step] != other[:, ::step]).any(axis=0)
-    bands = np.stack(
-        [pixels[-(-span.window_start // step) : -(-span.window_stop // step)].any(axis=0) for span in rows]
-    )
-    return np.stack([bands[:, span.window_start : span.window_stop].any(axis=1) for span in columns], axis=1)
-
-
-def _parts(sr: Tensor, block: Block, cells: FrameCells, scale: Scale) -> Iterator[tuple[tuple[int, int], Tensor]]:
-    """The cells within a block's SR pixels, (h, w, C); views."""
-    for row in block.rows:
-        y = cells.rows[row]
-        band = sr[scaled(y.start - block.y.start, scale) : scaled(y.stop - block.y.start, scale)]
-        for column in block.columns:
-            x = cells.columns[column]
-            yield (
-                (row, column),
-                band[:, scaled(x.start - block.x.start, scale) : scaled(x.stop - block.x.start, scale)],
-            )
-
-
-def _values(picture: Tensor) -> NDArray[Any]:
-    """(C, h, w) whose integers are equal where the values' bits are."""
-    values: NDArray[Any] = picture[0].numpy()
-    return values.view(np.int32) if values.dtype == np.float32 else values
+    By numpy: a copy is a matter of moments, for which torch would wake threads that the engine has a use for.
+    """
+    try:
+        sr = before.result()
+    except CancelledError:
+        return None
+    if not blocks:
+        return sr
+    values = np.copy(sr.numpy(), order="K")
+    for block, part in zip(blocks, parts, strict=True):
+        top, left = scaled(block.y.start, scale), scaled(block.x.start, scale)
+        values[top : top + part.shape[0], left : left + part.shape[1]] = part.numpy()
+    return torch.from_numpy(values)

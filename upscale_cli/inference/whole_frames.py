@@ -137,7 +137,7 @@ class WholeFrames:
             rows, columns = self._layout.frame_grid(height, width, self._spare) if cells is None else ((), ())
             if reuse is not None and cells is not None:
                 frame = reuse.frame(precision, lr.contiguous(), cells, scale, self._macs)
-                sr: Tensor = there.run_in_cells(net, lr, "display", cells, frame)
+                sr: Tensor = there.run_in_cells(net, lr, "display", frame)
             elif reuse is None and len(rows) * len(columns) <= 1:
                 sr = there.run(net, lr, batch, "display")
             else:
