@@ -108,7 +108,7 @@ def test_a_spot_takes_a_cell_and_what_is_between_bars_a_block_without_them() -> 
     taken = [blocks.chosen(cells.ways(film), cells) for _ in range(OFTEN + 1)]
     assert taken[: OFTEN - 1] == [(cells.whole,)] * (OFTEN - 1)
     (block,) = taken[OFTEN]
-    assert block == Block(Span(60, 484, 64, 480), cells.whole.x)
+    assert block == Block(Span(60, 480, 64, 476), cells.whole.x)
     assert blocks.chosen(cells.ways(Changes(np.zeros_like(spot.cells))), cells) == ()
 
 

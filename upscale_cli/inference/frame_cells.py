@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from upscale_cli.inference.frame_changes import Changes, Extent
 from upscale_cli.inference.frame_grid import BAR, SIDES, cut
-from upscale_cli.inference.tiling import ALIGNMENT, Span
+from upscale_cli.inference.tiling import Span
 
 MOST_CELLS: Final = 300
 """Of a frame: to look at each of them takes a moment too."""
@@ -42,6 +42,9 @@ OFTEN: Final = 4
 
 MOST_BLOCKS: Final = 2
 """Shapes of blocks in a clip: engines keep four shapes, and two are the whole's and the cells'."""
+
+BLOCK_STEP: Final = 4
+"""LR pixels of the grid that blocks begin and end on."""
 
 FORGOTTEN: Final = 100
 """Frames after which a shape that none of them was computed in makes room for another."""
@@ -107,7 +110,7 @@ class FrameCells:
 
     def _around(self, changed: Extent, length: int) -> Span:
         """Begins and ends on a coarse grid, so that it stays while edges of a moving picture come and go."""
-        step = math.lcm(ALIGNMENT, self.multiple_of)
+        step = math.lcm(BLOCK_STEP, self.multiple_of)
         start = max(0, (changed[0] - self.halo) // step * step)
         stop = min(length, math.ceil((changed[1] + self.halo) / step) * step)
         return Span(max(0, start - self.halo), min(length, stop + self.halo), start, stop)

@@ -58,7 +58,7 @@ def differences(before: Tensor, lr: Tensor, rows: Sequence[Span], columns: Seque
 def _pixels(one: NDArray[Any], other: NDArray[Any]) -> NDArray[np.bool_]:
     """(C, h, w) to (h, w): which pixels differ."""
     values = one != other
-    return values[0] if len(values) == 1 else values.any(axis=0)
+    return np.asarray(values[0] if len(values) == 1 else values.any(axis=0))
 
 
 def _cells(pixels: NDArray[np.bool_], rows: Sequence[Span], columns: Sequence[Span], step: int) -> NDArray[np.bool_]:
