@@ -17,7 +17,7 @@ from tests.examine import examine
 from upscale_cli import Upscaler
 from upscale_cli.api import upscale_frames, upscale_video
 from upscale_cli.errors import InputError, OptionError, OutputError
-from upscale_cli.events import ClipFinished, Event, Note
+from upscale_cli.events import ClipFinished, Event, Note, Started
 from upscale_cli.frames.colour_tags import ColourTags
 from upscale_cli.frames.pixel_format import FORMATS
 from upscale_cli.inference.sizing import Target
@@ -122,6 +122,19 @@ def test_what_makes_no_sense_is_refused_before_a_frame(clips: Clips, tmp_path: P
     with pytest.raises(InputError, match="pixels"):
         upscale_frames(clips("plain"), model="bicubic", options=ClipOptions(max_pixels=100))
     assert not names(tmp_path)
+
+
+@pytest.mark.parametrize(("start", "end"), [(0.13, 0.33), (None, 0.33), (0.01, None)])
+def test_as_many_frames_are_announced_as_come(
+    clips: Clips, tmp_path: Path, start: float | None, end: float | None
+) -> None:
+    """Limits that lie between two frames: the one before is not taken, or is the last."""
+    events: list[Event] = []
+    options = ClipOptions(decode=DecodeOptions(start=start, end=end), encode=EncodeOptions(preset="ultrafast"))
+    upscale_video(clips("plain"), tmp_path / "part.mkv", 1, model="bicubic", options=options, listener=events.append)
+    (announced,) = [event.frames for event in events if isinstance(event, Started)]
+    (made,) = [event.frames for event in events if isinstance(event, ClipFinished)]
+    assert announced == made
 
 
 @pytest.mark.parametrize("start", [99.0, 0.481])

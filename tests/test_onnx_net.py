@@ -161,6 +161,7 @@ def test_the_halo_is_how_far_a_changed_pixel_shows(tmp_path: Path, reach: int) -
 def test_what_our_export_says_is_believed(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "net.onnx"
     assert run("export", "espcn", "-s", 2, "-o", path).code == 0
+    assert "licence MIT" in run("models", "info", path).words
     monkeypatch.setattr(onnx_probe._Probe, "_halo", lambda *_: pytest.fail("it was stated"))
     net = load_onnx(path, say=nothing_said)
     ours = bundled("espcn", 2).descriptor

@@ -134,7 +134,8 @@ def _devices() -> list[Finding]:
     from upscale_cli.inference.cgroups import processors
     from upscale_cli.inference.device import choose_device, choose_precision, cpu_is_fast_at_bf16, free_host_memory
 
-    memory = f"{processors()} cores, {torch.get_num_threads()} threads, {free_host_memory() / 1e9:.1f} GB free"
+    threads = counted(torch.get_num_threads(), "thread")
+    memory = f"{counted(processors(), 'core')}, {threads}, {free_host_memory() / 1e9:.1f} GB free"
     bf16 = "fast at bf16" if cpu_is_fast_at_bf16() else "no bf16 in hardware"
     findings = [Finding("cpu", f"{platform.processor() or platform.machine()}: {memory}, {bf16}")]
     for number in range(torch.cuda.device_count()):

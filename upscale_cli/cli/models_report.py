@@ -311,7 +311,7 @@ def _file_record(path: Path) -> dict[str, Any]:
     notes: list[str] = []
     loaded = load_net_file(path, say=notes.append)
     net = loaded.descriptor
-    facts = stated_facts(path)
+    facts = {**(loaded.graph.stated if loaded.graph is not None else {}), **stated_facts(path)}
     stated = modelspec.stated(facts)
     if path.suffix == ".safetensors" and not modelspec.fits(facts, path.read_bytes()):
         notes.append("its tensors are not those that its modelspec.hash_sha256 is of")

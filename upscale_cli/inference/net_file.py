@@ -41,7 +41,7 @@ def load_onnx(path: Path, *, say: Say) -> LoadedNet:
         say(f"{path}: takes values in {_range(its.given)} and gives {_range(its.made)}, as trying it has shown")
     model = adapted(file, its.given, its.made, its.margin)
     return LoadedNet(_descriptor(file, its, stated.arch, colour, luma_range), {}, OnnxNet(
-        model, file.sha256, file.parameters
+        model, file.sha256, file.parameters, file.stated
     ))  # fmt: skip
 
 

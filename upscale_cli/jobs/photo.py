@@ -41,6 +41,7 @@ from upscale_cli.jobs.photo_progress import PhotoProgress
 from upscale_cli.media.image.formats import Format, check_size
 from upscale_cli.media.image.metadata import PhotoInfo
 from upscale_cli.media.image.reader_writer import ImageReader, ImageWriter, frames_kept
+from upscale_cli.media.image.world_file import carry_world_file
 from upscale_cli.messages import option
 from upscale_cli.models.interface import scaled
 from upscale_cli.text import amount
@@ -140,6 +141,9 @@ class PhotoJob(UndividedJob):
                 else:
                     _upscale_in_bands(self, reader, upscaler, plan, bands, record, listener, say)
         report_carried_of_picture(self.source, self.name, self.output, self.output_name, say, listener)
+        if isinstance(self.source, Path) and isinstance(self.output, Path):
+            old, new = (reader.info.width, reader.info.height), (plan.width, plan.height)
+            carry_world_file(self.source, self.output, old, new, overwrite=options.overwrite, say=say)
         if record is not None and isinstance(self.output, Path):
             remember(self.output, self.output, record)
         listener(Finished(self.name, self.output_name, plan.width, plan.height, time.perf_counter() - begin))

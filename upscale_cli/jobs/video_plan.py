@@ -295,16 +295,27 @@ def _frames_expected(streams: Sequence[VideoStream], decode: DecodeOptions) -> i
         rate, _ = _timing(stream, decode)
         factor = rate / stream.rate if not stream.untimed else 1
         known = stream.frames * factor if stream.frames else stream.seconds and stream.seconds * rate
-        if decode.start is not None or decode.end is not None:
-            until = min(filter(None, (decode.end, stream.seconds)), default=None)
-            known = max(0.0, until - (decode.start or 0.0)) * rate if until is not None else None
         count = None if not known else round(known)
+        if decode.end is not None:
+            until = frames_before(decode.end, rate)
+            count = until if count is None else min(count, until)
+        if decode.start is not None and count is not None:
+            count = max(0, count - frames_before(decode.start, rate))
         if decode.frames is not None:
             count = min(filter(None, (count, decode.frames)))
         if count is None:
             return None
         total += count
     return total
+
+
+def frames_before(seconds: float, rate: Fraction) -> int:
+    """How many frames of a constant rate are shown before a moment; one at that very moment is not.
+
+    >>> frames_before(0.32, Fraction(25)), frames_before(0.33, Fraction(25))
+    (8, 9)
+    """
+    return math.ceil(Fraction(seconds).limit_denominator(10**6) * rate)
 
 
 def _check_memory(clip: Clip, streams: Sequence[StreamPlan]) -> None:

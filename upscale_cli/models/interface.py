@@ -169,11 +169,13 @@ class OnnxNet:
             them.
         sha256: of the file that it came as, and of what lay next to it.
         parameters: how many numbers its weights are.
+        stated: what the file says of itself in its metadata.
     """
 
     model: bytes
     sha256: str
     parameters: int
+    stated: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
