@@ -9,6 +9,7 @@ from rich.console import Console
 
 from upscale_cli.cli.console import Terminal
 from upscale_cli.events import (
+    Chosen,
     ClipProgress,
     Event,
     Failed,
@@ -71,6 +72,12 @@ def test_a_log_gets_a_line_per_file_and_a_summary() -> None:
         "2 done, 1 skipped, 1 failed; 4.0 s, 1.25 MP/s (the errors are above)",
         "  reported of 2 files: alpha is dropped.",
     ]
+
+
+def test_no_model_is_shown_for_what_cannot_be_read() -> None:
+    chosen = [Chosen(f"in/{name}", "swift", "PNG", "PNG") for name in ("bad.jpg", "1.png")]
+    lines = shown([Surveying(0, 2), *chosen, BAD, Surveyed(1, 0, 1, {}, 5.0)], terminal=False).splitlines()
+    assert lines == ["error: in/bad.jpg: is empty", "1 file to do (5.0 MP)", "in/1.png: PNG: swift"]
 
 
 def test_a_terminal_gets_one_bar_for_all_and_one_for_the_file() -> None:

@@ -138,6 +138,8 @@ def test_what_is_not_read_or_written_is_said(run: Run, tmp_path: Path, monkeypat
     Image.new("L", (8, 8)).save(tmp_path / "a.png")
     assert "a DICOM file is about a patient" in run(tmp_path / "a.png", "-m", "bicubic", "-o", tmp_path / "c.dcm").line
     assert not (tmp_path / "c.dcm").exists()
+    planned = run(tmp_path / "a.png", "-m", "bicubic", "-o", tmp_path / "c.dcm", "--dry-run")
+    assert (planned.code, "a DICOM file is about a patient" in planned.line) == (1, True)
     dataset = pydicom.dcmread(source)
     dataset.BitsAllocated = dataset.BitsStored = 32
     dataset.save_as(tmp_path / "deep.dcm")

@@ -85,6 +85,7 @@ class FolderView:
         match event:
             case Failed():
                 self._drop_item(event.source)
+                self._chosen.pop(event.source, None)  # nothing is done by it
                 self.error(failure_line(event))
             case _ if self._quiet:
                 return

@@ -9,6 +9,7 @@ from upscale_cli.jobs.job import PhotoOptions
 from upscale_cli.jobs.naming import Naming
 from upscale_cli.jobs.outputs import Outputs
 from upscale_cli.jobs.photo import PhotoJob
+from upscale_cli.media.image.formats import check_source
 from upscale_cli.media.image.reader_writer import ImageReader, frames_kept
 
 
@@ -23,7 +24,7 @@ def prepare_photo(
         why: the model was chosen for this very picture; "" where the upscaler knows.
 
     Raises:
-        InputError: the input cannot be read. OutputError: its place is taken.
+        InputError: the input cannot be read. OutputError: its place is taken, or it cannot be of that format.
         LeftAlone: it is large enough.
     """
     target = upscaler.target(target=naming.target)
@@ -33,6 +34,7 @@ def prepare_photo(
     check_only_below(given.name, info.width, info.height, options.only_below)
     naming = replace(naming, target=target)  # a name tells the scale that was asked for, not what rounding made of it
     place = naming.place(given, info, target.size_for(info.width, info.height), upscaler.name)
+    check_source(place.format, place.name, given.name, info.format)
     outputs.reserve(given, place.path, may_exist=options.resume)
     return PhotoJob(
         opened, given.name, place.target(), place.name, place.format, target, options,

@@ -310,6 +310,19 @@ def known_extensions(*, written: bool = False) -> str:
     return ", ".join(row.extensions[0] for row in _ROWS if row.written or not written)
 
 
+def check_source(row: Format, name: str, source: str, source_format: str) -> None:
+    """Refuse, before anything is computed, a format that is written only for sources of its own, for others.
+
+    Args:
+        name, source: of the output and the input, for the message.
+
+    Raises:
+        OutputError: so it is.
+    """
+    if row.only_own and source_format != row.name:
+        raise OutputError(f"{name}: a {row.name} file is about a patient, of whom {source} says nothing. Choose .tif.")
+
+
 def check_size(row: Format, width: int, height: int) -> None:
     """Refuse, before anything is computed, a picture whose sides the format cannot count.
 

@@ -17,6 +17,7 @@ import numpy as np
 from upscale_cli.errors import InputError, OutputError, UpscaleError
 from upscale_cli.frames.image import Frame, Layout, Pixels
 from upscale_cli.media.image.encoder import Encoder, Encoding
+from upscale_cli.media.image.formats import FORMATS, check_source
 from upscale_cli.media.image.header import Header
 from upscale_cli.media.image.metadata import Metadata, PhotoInfo
 from upscale_cli.media.image.shades import Shades
@@ -172,10 +173,7 @@ class Dicom(Encoder):
 
     def __init__(self, job: Encoding) -> None:
         super().__init__(job)
-        if job.info.format != "DICOM":
-            raise OutputError(
-                f"{job.notes.name}: a DICOM file is about a patient, of whom {job.info.name} says nothing. Choose .tif."
-            )
+        check_source(FORMATS["DICOM"], job.notes.name, job.info.name, job.info.format)
         _pydicom(OutputError, job.notes.name)
         header = job.info.metadata.header
         assert header is not None
