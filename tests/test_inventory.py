@@ -5,6 +5,7 @@ import json
 import re
 import struct
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -324,6 +325,19 @@ def test_what_another_container_says_in_its_own_way_is_not_lost(
     assert later is not None
     assert any(word in name for word in ("timecode", "Stereo 3D", "creation_time") for name in former)
     assert compare(former, later).lost == ()
+
+
+def test_the_time_of_recording_that_a_phone_notes_twice(tmp_path: Path, run: Run) -> None:
+    """In the header of the film and among its keys: the header of the output has it, and it is not called lost."""
+    source, output = tmp_path / "in.mov", tmp_path / "out.mov"
+    tags = ("-metadata", "com.apple.quicktime.make=Maker", "-metadata", "creation_time=2024-01-02T03:04:05Z")
+    video(source, *X264, *tags, "-movflags", "use_metadata_tags")
+    outcome = run(source, "-o", output, "-m", "bicubic", "-s", 1, "--preset", "ultrafast")
+    assert outcome.code == 0, outcome.err
+    assert "left out" not in outcome.words
+    header = output.read_bytes().partition(b"mvhd\0\0\0\0")[2]
+    since_1904 = datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC) - datetime(1904, 1, 1, tzinfo=UTC)
+    assert struct.unpack(">I", header[:4])[0] == since_1904.total_seconds()
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,8 @@ _TEXT: Final = (
 """Subtitles made of text, which ffmpeg can turn into each other; the others are pictures."""
 
 _LOSSLESS_AUDIO: Final = ("flac", "alac", "tta", "wavpack", "tak", "ape", "truehd", "mlp", "wmalossless", "shorten")
+_CREATION_TIME: Final = "creation_time"
+
 _PICTURES: Final = {"mjpeg": ("cover.jpg", "image/jpeg"), "png": ("cover.png", "image/png")}
 STALE_TAGS: Final = {
     *("BPS", "DURATION", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES", "ENCODER", "_STATISTICS_TAGS"),
@@ -181,7 +183,7 @@ def slot_arguments(
             missing is copied as a stream.
     """
     arguments = ["-copy_unknown", "-map_metadata", str(other_input), "-map_chapters", str(other_input)]
-    arguments += _retold(clip, "file", 0, "")
+    arguments += _retold(clip, "file", 0, "") + _creation_time(clip)
     streams = {stream.index: stream for stream in _streams(clip)}
     upscaled = 0
     for position, slot in enumerate(slots):
@@ -224,6 +226,15 @@ def _retold(clip: Clip, place: str, index: int, where: str) -> list[str]:
         if repair.place == place and repair.index == index and repair.text is not None
         for part in (f"-metadata{where}", f"{repair.key}={repair.text}")
     ]
+
+
+def _creation_time(clip: Clip) -> list[str]:
+    """The time of recording, once.
+
+    QuickTime has two places for it. Where both hold it, ffmpeg 9 reads "A;B", of which its muxer makes the year 1904.
+    """
+    times = clip.metadata.get(_CREATION_TIME, "").split(";")
+    return ["-metadata", f"{_CREATION_TIME}={times[0]}"] if times[0] else []
 
 
 def tag_notes(clip: Clip) -> Iterator[str]:
