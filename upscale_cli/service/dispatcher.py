@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Final
 
-from upscale_cli.events import Carried, ClipFinished, Event, Fetching, Finished, as_record, rewritten
+from upscale_cli.events import Event, as_record, rewritten
 from upscale_cli.jobs.finished_jobs import forget
 from upscale_cli.messages import Message
 from upscale_cli.service.fetching import Fetcher
@@ -52,9 +52,6 @@ RESTART_SECONDS: Final = 10.0
 
 LEAST_SECONDS: Final = 0.2
 """Between two reports of progress of one job."""
-
-UNTOLD: Final = (Fetching, Carried, Finished, ClipFinished)
-"""Events that say no more than the job's record, or come too often to be kept."""
 
 
 class Dispatcher:
@@ -303,7 +300,7 @@ class Dispatcher:
                 self._told_at[id] = now
                 self._hub.tell(Told(id, "progress", {"id": id, **asdict(watched.progress)}))
             return
-        if isinstance(event, UNTOLD) or (job := self._store.get(id)) is None:
+        if (job := self._store.get(id)) is None:
             return
         record = as_record(rewritten(event, lambda text: self._named(in_fields(text), job)))
         record = {name: self._named(value, job) if isinstance(value, str) else value for name, value in record.items()}

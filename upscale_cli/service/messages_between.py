@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
-from upscale_cli.events import Event
+from upscale_cli.events import Carried, ClipFinished, Event, Fetching, Finished
 from upscale_cli.service.request import JobRequest
 
 
@@ -76,9 +76,13 @@ class Noted:
     text: str
 
 
+UNTOLD: Final = (Fetching, Carried, Finished, ClipFinished)
+"""Events that say no more than the job's record, or come too often to be kept."""
+
+
 @dataclass(frozen=True, slots=True)
 class Happened:
-    """An event of a job."""
+    """An event of a job, which is none of `UNTOLD`."""
 
     id: str
     event: Event

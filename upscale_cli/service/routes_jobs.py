@@ -12,8 +12,9 @@ from upscale_cli.service.problem import Problem
 from upscale_cli.service.problems import problems
 from upscale_cli.service.request import MOST_BYTES, JobBody, parsed
 from upscale_cli.service.router import Router
-from upscale_cli.service.store import State
-from upscale_cli.service.upload import received, whole
+from upscale_cli.service.service import Service
+from upscale_cli.service.store import State, StoredJob
+from upscale_cli.service.upload import Form, received, whole
 from upscale_cli.service.views import JobList, JobView
 
 router: Final = Router(prefix="/api/jobs", tags=["jobs"])
@@ -76,9 +77,14 @@ async def create(request: Request, response: Response, service: Here, key: Key =
             if unknown:
                 raise Problem(422, f"{unknown[0][:100]}: is no field of the form. Send file and options.")
             body: JobBody = parsed(form.fields.get("options", ""))
-            job = await run_in_threadpool(service.submit, body, name=form.name, arrived=form.path, key=key)
+            job = await run_in_threadpool(_accept, service, form, body, key)
     response.headers["Location"] = f"/api/jobs/{job.id}"
     return service.view(job)
+
+
+def _accept(service: Service, form: Form, body: JobBody, key: str | None) -> StoredJob:
+    with form.arrived() as path:
+        return service.submit(body, name=form.name, arrived=path, key=key)
 
 
 @router.get("", responses=problems(422))

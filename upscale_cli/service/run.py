@@ -72,15 +72,23 @@ def serve(settings: ServiceSettings, tell: Callable[[str, str | None], None]) ->
         name = "localhost" if settings.host in ("0.0.0.0", "::") else settings.host
         tell(f"http://{f'[{name}]' if ':' in name else name}:{port}/", service.token)
         # uvicorn raises the signal that ended it once more when it is done, and the command line's handlers take it.
-        with contextlib.suppress(KeyboardInterrupt, SystemExit):
-            asyncio.run(server.serve(sockets=[bound]))
+        with (
+            contextlib.suppress(KeyboardInterrupt, SystemExit),
+            asyncio.Runner(loop_factory=config.get_loop_factory()) as runner,
+        ):
+            runner.run(server.serve(sockets=[bound]))
 
 
 def configured(app: ASGIApp, settings: ServiceSettings) -> uvicorn.Config:
-    """How an application is served."""
+    """How an application is served: by uvloop, where it is installed.
+
+    By h11 in any case: httptools, which uvicorn takes where it finds it, loses the body of a request that offers to
+    upgrade (`Upgrade: h2c`, as Java's client does by itself), and bounds no header.
+    """
     return uvicorn.Config(
-        app, log_config=None, access_log=False, server_header=False, proxy_headers=bool(settings.trust_proxy),
-        forwarded_allow_ips=list(settings.trust_proxy), timeout_graceful_shutdown=GRACE_SECONDS, lifespan="on",
+        app, http="h11", log_config=None, access_log=False, server_header=False,
+        proxy_headers=bool(settings.trust_proxy), forwarded_allow_ips=list(settings.trust_proxy),
+        timeout_graceful_shutdown=GRACE_SECONDS, lifespan="on",
     )  # fmt: skip
 
 

@@ -237,13 +237,17 @@ class Service:
         """
         check_address(url, self.settings.allow_url)
 
+    @property
+    def may_be_full(self) -> bool:
+        """Whether `check_queue` has to be asked, which may wait for the disk. `submit` decides in any case."""
+        return self.store.most_waiting >= self.settings.max_queue
+
     def check_queue(self) -> None:
         """
         Raises:
             Problem: no further job is taken now.
         """
-        counts = self.store.counts()
-        if counts.get("queued", 0) + counts.get("running", 0) >= self.settings.max_queue:
+        if self.store.waiting_count() >= self.settings.max_queue:
             raise self.full()
 
     def check_space(self, coming: int = 0, *, awaited: int = 0) -> None:

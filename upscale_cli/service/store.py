@@ -130,11 +130,16 @@ class Store:
     Args:
         path: of the database, which is made where there is none.
 
+    Attributes:
+        most_waiting: how many jobs waited or ran when it was last counted, and those that have come since; some of
+            them may have ended.
+
     Raises:
         sqlite3.Error: it cannot be opened, or is of a later version.
     """
 
     def __init__(self, path: Path) -> None:
+        self.most_waiting = 0
         self._lock = threading.RLock()
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._db.row_factory = sqlite3.Row
@@ -150,6 +155,7 @@ class Store:
                 self._db.execute(f"PRAGMA user_version={VERSION}")
             elif version != VERSION:
                 raise sqlite3.DatabaseError(f"tables of version {version}, not {VERSION}")
+        self.waiting_count()
 
     def close(self) -> None:
         with self._lock:
@@ -206,9 +212,10 @@ class Store:
         with self._writing() as db:
             if key is not None and (there := self._rows("SELECT * FROM jobs WHERE key=?", key)):
                 return there[0]
-            (waiting,) = db.execute("SELECT count(*) FROM jobs WHERE state IN ('queued', 'running')").fetchone()
+            waiting = self.waiting_count()
             if waiting >= most and state not in ENDED:
                 return None
+            self.most_waiting = waiting + int(state not in ENDED)
             now = time.time()
             db.execute(
                 "INSERT INTO jobs "
@@ -230,6 +237,13 @@ class Store:
                 ),
             )
             return self._rows("SELECT * FROM jobs WHERE id=?", id)[0]
+
+    def waiting_count(self) -> int:
+        """How many jobs wait or run."""
+        with self._lock:
+            (count,) = self._db.execute("SELECT count(*) FROM jobs WHERE state IN ('queued', 'running')").fetchone()
+            self.most_waiting = int(count)
+            return self.most_waiting
 
     def get(self, id: str) -> StoredJob | None:
         found = self._rows("SELECT * FROM jobs WHERE id=?", id)

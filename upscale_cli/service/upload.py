@@ -48,14 +48,50 @@ class Form:
 
     Attributes:
         name: the client's, of the file; "" where none was sent.
-        path: where it lies; whoever takes it over moves it away.
+        path: where it goes.
+        size: bytes of it that have come.
+        rest: its last bytes, which nobody has written yet.
         fields: all else, by name.
     """
 
     path: Path
     name: str = ""
     size: int = 0
+    rest: bytes = b""
     fields: dict[str, str] = field(default_factory=dict)
+    _file: IO[bytes] | None = None
+
+    def write(self, data: bytes) -> None:
+        """Adds to the file. Blocks."""
+        if self._file is None:
+            self._file = self.path.open("xb")
+        self._file.write(data)
+
+    @contextlib.contextmanager
+    def arrived(self) -> Iterator[Path]:
+        """The file, whole; whoever takes it over moves it away, and else it is removed in the end. Blocks."""
+        try:
+            self.write(self.rest)
+            self.close()
+            yield self.path
+        finally:
+            self.remove()
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def remove(self) -> None:
+        """Takes away what nobody has taken over. Blocks."""
+        if self._file is not None:
+            self.close()
+            self._file = None
+            self.path.unlink(missing_ok=True)
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether anything of it is on the disk."""
+        return self._file is not None
 
 
 class _Parts:
@@ -127,7 +163,7 @@ class _Parts:
 
 @contextlib.asynccontextmanager
 async def received(request: Request, service: Service) -> AsyncIterator[Form]:
-    """The form of a request, its file on the disk; what nobody has taken over is removed in the end.
+    """The form of a request, whose file is `Form.arrived`; nothing of what nobody has taken over stays.
 
     Raises:
         Problem: it is no form, breaks off, or is too large for a limit or for the disk.
@@ -136,12 +172,18 @@ async def received(request: Request, service: Service) -> AsyncIterator[Form]:
     boundary = options.get(b"boundary")
     if kind != b"multipart/form-data" or not boundary:
         raise Problem(415, "the request is no form. Send multipart/form-data with a file and options.")
-    await to_thread.run_sync(service.check_queue)
+    if service.may_be_full:
+        await to_thread.run_sync(service.check_queue)
     service.check_space(_length(request))
     form = Form(service.folders.upload(new_id()))
     with counted(service, MOST_AT_ONCE):
-        async with _on_disk(request, service, boundary, form):
+        try:
+            await _receive(request, service, boundary, form)
             yield form
+        finally:
+            if form.is_begun:
+                with anyio.CancelScope(shield=True), contextlib.suppress(OSError):
+                    await to_thread.run_sync(form.remove, limiter=writing)
 
 
 @contextlib.contextmanager
@@ -164,26 +206,15 @@ def counted(service: Service, most: int) -> Iterator[None]:
         service.arriving.discard(one)
 
 
-@contextlib.asynccontextmanager
-async def _on_disk(request: Request, service: Service, boundary: bytes, form: Form) -> AsyncIterator[None]:
-    file = await to_thread.run_sync(lambda: form.path.open("xb"), limiter=writing)
-    try:
-        with file:
-            await _receive(request, service, boundary, form, file)
-        yield
-    finally:
-        with anyio.CancelScope(shield=True), contextlib.suppress(OSError):
-            await to_thread.run_sync(lambda: form.path.unlink(missing_ok=True), limiter=writing)
-
-
-async def _receive(request: Request, service: Service, boundary: bytes, form: Form, file: IO[bytes]) -> None:
+async def _receive(request: Request, service: Service, boundary: bytes, form: Form) -> None:
+    """Reads the form; of its file the last block stays in memory, so that a small one costs one thread once."""
     parts, checked_at, after = _Parts(), 0, 0
 
     async def flush() -> None:
         data = bytes(parts.data)
         parts.data.clear()
         form.size += len(data)
-        await to_thread.run_sync(file.write, data, limiter=writing)
+        await to_thread.run_sync(form.write, data, limiter=writing)
 
     try:
         parser = MultipartParser(boundary, parts.callbacks())  # type: ignore[arg-type]
@@ -206,8 +237,8 @@ async def _receive(request: Request, service: Service, boundary: bytes, form: Fo
         raise Problem(400, "the form is damaged. Send multipart/form-data as a browser does.") from error
     if not parts.is_complete:
         raise Problem(400, "the form breaks off before its end. Send it again.")
-    await flush()
-    form.name, form.fields = parts.name, parts.fields
+    form.size += len(parts.data)
+    form.name, form.fields, form.rest = parts.name, parts.fields, bytes(parts.data)
     if not parts.files:
         raise Problem(422, "file: is missing. Send one.", field="file")
 

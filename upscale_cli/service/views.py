@@ -46,7 +46,8 @@ class JobView:
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON has it."""
-        return asdict(self)
+        progress = None if self.progress is None else asdict(self.progress)
+        return {**{name: getattr(self, name) for name in self.__slots__}, "progress": progress}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,6 +24,7 @@ from upscale_cli.events import ClipFinished, ClipProgress, Event, Finished, List
 from upscale_cli.inference.options import UpscalerOptions
 from upscale_cli.messages import option
 from upscale_cli.service.messages_between import (
+    UNTOLD,
     Cancel,
     Ended,
     FromWorker,
@@ -212,7 +213,8 @@ class _Worker:
                     return
                 told_at = now
             facts.update(_facts(event))
-            self._send(Happened(task.id, event))
+            if not isinstance(event, UNTOLD):
+                self._send(Happened(task.id, event))
 
         return listen
 
