@@ -5,12 +5,14 @@
 "service": so many clients on loopback upload all pictures, as fast as they can, until every job has ended; a queue on
 the disk, a result for each. "folder": the run of `upscale FOLDER -o OUT` on the same pictures, in a process of its own.
 Both are warm: nets loaded, files in the page cache; both have as many pictures in progress. In turn. Meanwhile
-`/health-check` is asked ten times a second. Results are compared byte for byte.
+`/health-check` is asked ten times a second. Results are compared byte for byte. Where the difference goes is shown by
+the processor's time of each: the server, its workers, the clients, and the process of the folder run.
 """
 
 import argparse
 import json
 import multiprocessing
+import os
 import statistics
 import tempfile
 import threading
@@ -20,9 +22,11 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Final
 
+import psutil
+
 from benchmarks.folder import pictures
 from benchmarks.report import ratio, summary, write
-from benchmarks.service_process import Client, Served, form
+from benchmarks.service_process import Client, Served, form, processor_of
 
 LEAST_RATE: Final = 0.9
 LONGEST_ANSWER: Final = 2.0
@@ -65,8 +69,15 @@ def compared(folder: Path, model: str, side: int, count: int, clients: int, repe
     runner = multiprocessing.get_context("spawn").Process(target=folder_runs, args=(there, folder, model))
     runner.start()
     seconds: dict[str, list[float]] = {"service": [], "folder": []}
-    memory, health = [], Health(served.port)
+    memory, health, spent = [], Health(served.port), list[dict[str, float]]()
+    folder_process = psutil.Process(runner.pid)
+
+    def processor() -> dict[str, float]:
+        own = os.times()
+        return {**served.processor(), "clients": own.user + own.system, "folder": processor_of(folder_process)}
+
     for repeat in range(repeats + 1):
+        before = processor()
         for name in ("service", "folder") if repeat % 2 else ("folder", "service"):
             if name == "service":
                 with health:
@@ -77,6 +88,8 @@ def compared(folder: Path, model: str, side: int, count: int, clients: int, repe
                 taken = here.recv()
             if repeat:
                 seconds[name].append(taken)
+        after = processor()
+        spent += [{name: (after[name] - before[name]) / count for name in after}] if repeat else []
     here.send(False)
     runner.join()
     equal = same(client, folder / "out")
@@ -88,6 +101,9 @@ def compared(folder: Path, model: str, side: int, count: int, clients: int, repe
         "pictures": count, "clients": clients,
         "seconds": {name: summary(taken) for name, taken in seconds.items()},
         "service_to_folder_rate": rate,
+        "processor_ms_per_picture": {
+            name: round(1000 * statistics.median(one[name] for one in spent), 2) for name in spent[0]
+        },
         "resident_after_each_round": memory,
         "health_check": health.summary(),
         "requirement": {"rate_at_least": LEAST_RATE, "health_check_below_s": LONGEST_ANSWER},

@@ -74,6 +74,12 @@ class Client:
         self._connection.close()
 
 
+def processor_of(process: psutil.Process) -> float:
+    """Seconds of processor time that a process has taken so far."""
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
 class Served:
     """A service on a port that is free.
 
@@ -117,6 +123,11 @@ class Served:
         own = psutil.Process(self.process.pid)
         workers = sum(one.memory_info().rss for one in own.children(recursive=True))
         return {"server_mb": round(own.memory_info().rss / 1e6, 1), "workers_mb": round(workers / 1e6, 1)}
+
+    def processor(self) -> dict[str, float]:
+        """Seconds of processor time that the server and its workers have taken so far."""
+        own = psutil.Process(self.process.pid)
+        return {"server": processor_of(own), "workers": sum(map(processor_of, own.children(recursive=True)))}
 
     def kill(self) -> None:
         """As by kill -9; the workers have to notice by themselves."""

@@ -221,6 +221,18 @@ def test_what_is_too_old_or_too_much_goes_and_a_full_queue_takes_no_more(tmp_pat
     idle.close()
 
 
+def test_what_has_ended_last_is_kept_although_the_clock_went_back(tmp_path: Path) -> None:
+    idle = Service(ServiceSettings(data=tmp_path, keep_size=100, min_free=0))
+    ids = []
+    for ahead in (9000, 5000, -5):  # seconds
+        (tmp_path / "a.png").write_bytes(b"x")
+        ids.append(idle.submit(parsed(""), name="a.png", arrived=tmp_path / "a.png").id)
+        idle.store.update(ids[-1], state="done", ended=time.time() + ahead, result_bytes=60)
+    idle.tidy()
+    assert [job.id for job in idle.store.newest(9)] == [ids[2]]
+    idle.close()
+
+
 # Who may ask
 
 GUARDED: list[tuple[dict[str, str], int]] = [

@@ -145,7 +145,7 @@ def prediction_of(service: Service, job: StoredJob) -> Prediction:
         id=(job.key or "").removeprefix(KEY), status=STATUS[job.state], logs="".join(f"{note}\n" for note in notes),
         input={"image": job.extra["image"], **options} if "image" in job.extra else options,
         output=_output(service, job) if job.state == "done" else None, error=job.message if is_failed else None,
-        metrics={"predict_time": round(job.ended - job.started, 6)} if job.ended and job.started else {},
+        metrics={"predict_time": round(max(0.0, job.ended - job.started), 6)} if job.ended and job.started else {},
         created_at=_time(job.created), started_at=_time(job.started), completed_at=_time(job.ended),
     )  # fmt: skip
 

@@ -326,13 +326,21 @@ class Service:
     def tidy(self) -> None:
         """Removes jobs that ended too long ago, and the oldest where all of them take too much."""
         self.uploads.tidy()
-        ended = sorted(self.store.in_state(*ENDED), key=lambda job: job.ended or 0.0, reverse=True)
-        taken, oldest = 0, time.time() - self.settings.keep_days * 86400
+        now = time.time()
+        ended = sorted(self.store.in_state(*ENDED), key=lambda job: _order(job, now), reverse=True)
+        taken, oldest = 0, now - self.settings.keep_days * 86400
         for job in ended:
             taken += (0 if job.place else job.result_bytes) + (0 if job.source else job.input_bytes)
             if (job.ended or 0.0) < oldest or taken > self.settings.keep_size:
                 log.info("job removed by age or size", extra={"job": job.id})
                 self._dispatcher.remove(job)
+
+
+def _order(job: StoredJob, now: float) -> tuple[float, int]:
+    """By which jobs that have ended are kept, the greatest for longest. One that has ended later than now did so by a
+    clock that was wrong: what ends by the clock as it is must not go before it."""
+    ended = job.ended or 0.0
+    return (ended if ended <= now else 0.0), job.number
 
 
 def _synced(folder: Path) -> None:

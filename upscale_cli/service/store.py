@@ -187,7 +187,8 @@ class Store:
 
     def _rows(self, query: str, *values: object) -> list[StoredJob]:
         with self._lock:
-            return [_job(row) for row in self._db.execute(query, values).fetchall()]
+            rows = self._db.execute(query, values).fetchall()
+        return [_job(row) for row in rows]
 
     def add(
         self,

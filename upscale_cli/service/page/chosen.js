@@ -5,7 +5,7 @@ import { isValid, optionsFor } from "./settings.js";
 import { open as openPreview } from "./preview.js";
 import { send as sendFile } from "./send.js";
 import { isClip, showThumbnail, thumbnailOf } from "./thumbnails.js";
-import { bytes, icon } from "./words.js";
+import { bytes, icon, nameFile } from "./words.js";
 import { addUpload } from "./jobs.js";
 
 const chosen = new Map(); // row -> file
@@ -18,7 +18,7 @@ function count() {
 
 function addRow(file) {
   const row = byId("chosen-row").content.firstElementChild.cloneNode(true);
-  row.querySelector(".file").textContent = file.name;
+  nameFile(row, file.name);
   row.querySelector(".note").textContent = bytes(file.size);
   row.querySelector(".thumb").append(icon(isClip(file) ? "clip" : "photo"));
   const preview = row.querySelector(".preview"), drop = row.querySelector(".drop");

@@ -3,7 +3,7 @@
 import { announce, ask, attempt, byId, json } from "./api.js";
 import { open as openCompare } from "./compare.js";
 import { showThumbnail, wantThumbnail } from "./thumbnails.js";
-import { bytes, duration, icon, time } from "./words.js";
+import { bytes, duration, icon, nameFile, time } from "./words.js";
 
 const ENDED = ["done", "failed", "cancelled", "skipped"];
 const rows = new Map(); // id -> {element, job, heard}: `heard` is the number of its last event
@@ -14,7 +14,7 @@ let arriving = null; // {element, file}: sent, and not answered yet
 
 function newRow(name, kind) {
   const element = byId("job-row").content.firstElementChild.cloneNode(true);
-  element.querySelector(".file").textContent = name;
+  nameFile(element, name);
   element.querySelector(".thumb").append(icon(kind));
   element.querySelector("progress").setAttribute("aria-label", `Progress of ${name}`);
   return element;

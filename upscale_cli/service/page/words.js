@@ -24,6 +24,12 @@ export function time(seconds) {
     : date.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
 }
 
+// The name of a row's file; of a long one the whole is shown where the pointer rests.
+export function nameFile(row, name) {
+  const place = row.querySelector(".file");
+  place.textContent = place.title = name;
+}
+
 const PARTS = {
   photo: "M3 4h18v16H3zM3 17l5-5 4 4 3-3 6 5M15.500 9.500h.01",
   clip: "M3 4h18v16H3zM10 9l5 3-5 3z",
