@@ -12,7 +12,8 @@ from fastapi.testclient import TestClient
 
 from tests.asgi import Answer, call, finished, sending
 from tests.serving import problem
-from upscale_cli.errors import OptionError, OutputError
+from upscale_cli.errors import InputError, OptionError, OutputError
+from upscale_cli.jobs.fingerprint import digest
 from upscale_cli.service.app import create_app
 from upscale_cli.service.devices import check_devices
 from upscale_cli.service.request import parsed
@@ -130,6 +131,11 @@ def test_only_a_trusted_proxy_says_how_it_was_called(tmp_path: Path, trusted: tu
         ServiceSettings(data=tmp_path, trust_proxy=("nas",))
 
 
+def test_a_source_that_goes_while_its_job_begins_is_no_fault(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="there is no such file any more"):
+        digest(tmp_path / "gone.png")
+
+
 def test_a_data_folder_that_cannot_be_is_named_once(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError) as refused:
@@ -146,3 +152,5 @@ def test_a_device_that_there_is_not_is_refused_in_the_words_of_the_command_line(
     assert (by_command.code, served.code) == (2, 2)
     assert str(refused.value).removeprefix("worker='foo'") in by_command.err
     assert by_command.err.replace("--device foo", "--worker foo") == served.err
+    with pytest.raises(OptionError, match=r"device npu: OpenVINO sees|npu.* is not installed here"):
+        check_devices(("npu",), "auto")

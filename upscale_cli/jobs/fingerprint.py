@@ -3,10 +3,10 @@
 import hashlib
 import io
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from upscale_cli._version import __version__
-from upscale_cli.errors import printable
+from upscale_cli.errors import InputError, printable
 from upscale_cli.events import Say
 from upscale_cli.files.work_folder import forget_job, job_in, under_keys, work_folder
 from upscale_cli.inference.sizing import Target
@@ -43,8 +43,12 @@ def keep_engines(upscaler: Upscaler, output: Path, target: Target, lr_size: tupl
 
 
 def digest(source: Path | bytes) -> str:
-    """Of a file's size, and of pieces from all over it: reading a whole film would take minutes."""
-    with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as stream:
+    """Of a file's size, and of pieces from all over it: reading a whole film would take minutes.
+
+    Raises:
+        InputError: the file has gone since it was looked at.
+    """
+    with io.BytesIO(source) if isinstance(source, bytes) else _opened(source) as stream:
         size = stream.seek(0, 2)
         sha256 = hashlib.sha256(str(size).encode())
         if size <= _DIGEST_BYTES * _DIGEST_PIECES:  # the pieces would overlap
@@ -54,6 +58,15 @@ def digest(source: Path | bytes) -> str:
             stream.seek(max(0, size - _DIGEST_BYTES) * number // (_DIGEST_PIECES - 1))
             sha256.update(stream.read(_DIGEST_BYTES))
     return sha256.hexdigest()
+
+
+def _opened(source: Path) -> BinaryIO:
+    try:
+        return source.open("rb")
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{printable(str(source))}: there is no such file any more. It was moved or removed meanwhile."
+        ) from error
 
 
 def requested_options(upscaler: Upscaler, target: Target, lr_size: tuple[int, int]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Final
 
-from upscale_cli.errors import OptionError, UpscaleError
+from upscale_cli.errors import DeviceError, OptionError
 from upscale_cli.messages import Message, marked, option
 
 ALWAYS_HERE: Final = ("auto", "cpu")
@@ -39,10 +39,13 @@ def check_devices(names: Sequence[str], engine: str, *, called: str = "device") 
 
 def refusal(name: str, engine: str) -> Message | None:
     """Why a device cannot be used; None where it can."""
+    from upscale_cli.inference.options import BY_OPENVINO
     from upscale_cli.inference.upscaler import Upscaler
 
     try:
-        Upscaler("bicubic", device=name, engine=engine)
-    except UpscaleError as error:
+        upscaler = Upscaler("espcn", device=name, engine=engine)
+        if name.strip().lower() in BY_OPENVINO:  # torch does not know these: whether they are here, their engine says
+            upscaler.engines.choice(4, 8)
+    except (OptionError, DeviceError) as error:
         return error.message
     return None

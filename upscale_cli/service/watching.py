@@ -236,7 +236,7 @@ class Watching:
 
     def _hear(self, told: Told) -> None:
         """Of everything that happens, in the thread in which it does."""
-        if told.kind != "job" or told.data["state"] not in ENDED:
+        if self._connection is None or told.kind != "job" or told.data["state"] not in ENDED:
             return
         if told.job in self._numbers:
             self._told(self._store.get(told.job))
