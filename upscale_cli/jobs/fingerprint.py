@@ -3,7 +3,7 @@
 import hashlib
 import io
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 from upscale_cli._version import __version__
 from upscale_cli.errors import InputError, printable
@@ -60,7 +60,7 @@ def digest(source: Path | bytes) -> str:
     return sha256.hexdigest()
 
 
-def _opened(source: Path) -> BinaryIO:
+def _opened(source: Path) -> io.BufferedReader:
     try:
         return source.open("rb")
     except FileNotFoundError as error:
