@@ -524,6 +524,13 @@ def test_a_service_that_is_stopped_often_is_no_fault_of_a_job(house: House) -> N
     assert (job.state, job.begun) == ("queued", 0)
 
 
+def test_a_message_names_files_as_the_client_does(house: House) -> None:
+    id = house.send("holiday.png").json()["id"]
+    job, folders = house.service.job(id), house.service.folders
+    text = f"{folders.output(id) / 'input_4x.png'}: no room; {folders.input(id, '')}: damaged"
+    assert house.service._dispatcher._named(text, job) == "holiday_4x.png: no room; holiday.png: damaged"
+
+
 def test_errors_of_a_worker_are_the_application_s() -> None:
     assert issubclass(OutputError, UpscaleError)
     assert ending_of("../x.PNG") == ".png"

@@ -8,18 +8,20 @@ itself. Everything here happens under one lock, and is in the store before anyon
 
 import contextlib
 import logging
+import os
 import sqlite3
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import PurePath
 from typing import Final
 
 from upscale_cli.events import Event, as_record, rewritten
 from upscale_cli.jobs.finished_jobs import forget
 from upscale_cli.messages import Message
 from upscale_cli.service.fetching import Fetcher
-from upscale_cli.service.folders import Folders, kind_of
+from upscale_cli.service.folders import INPUT_STEM, Folders, kind_of
 from upscale_cli.service.hub import Hub, Told
 from upscale_cli.service.messages_between import (
     Ended,
@@ -366,8 +368,11 @@ class Dispatcher:
         """A message in which files have the names that the client knows: where they lie here is nobody's business."""
         source = self._folders.input(job.id, job.source)
         text = text if job.place is None else text.replace(str(job.place), job.place.name)
+        output = f"{self._folders.output(job.id)}{os.sep}"
         return (
             text.replace(str(source), job.name)
+            .replace(f"{output}{INPUT_STEM}", PurePath(job.name).stem)
+            .replace(output, "")
             .replace(f"{self._folders.job(job.id)}", "")
             .replace(source.name, job.name)
         )
