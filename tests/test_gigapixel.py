@@ -154,6 +154,15 @@ def test_few_rows_are_held() -> None:
     assert asked == sorted(set(asked))
 
 
+def test_a_picture_that_comes_in_bands_is_the_same_as_a_whole_whatever_was_read_before() -> None:
+    pixels = np.random.default_rng(0).integers(0, 60000, (40, 13, 2), np.uint16)
+    for first in (0, 7):
+        rows = Streamed(40, 13, 2, np.uint16, scanned_bands(pixels))
+        if first:
+            np.testing.assert_array_equal(rows.read(0, first), pixels[:first])
+        np.testing.assert_array_equal(rows.whole(), pixels)
+
+
 @given(  # a margin that mirrors is smaller than the picture
     height=st.integers(1, 30), edge=st.sampled_from(get_args(Edge)), margins=st.tuples(*[st.integers(0, 12)] * 4),
     steps=st.lists(st.integers(1, 12), min_size=1, max_size=3),

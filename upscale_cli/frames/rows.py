@@ -102,6 +102,17 @@ class Streamed(Rows):
         parts = [rows[max(start - top, 0) : stop - top] for top, rows in self._held if top < stop]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
+    def whole(self) -> Pixels:
+        if self._coming is not None:
+            return super().whole()
+        out, top = np.empty((self.height, self.width, self.channels), self.dtype), 0
+        for band in self._begin(0):  # each is copied once, where it belongs
+            out[top : top + len(band)] = band
+            top += len(band)
+            if top >= self.height:
+                break
+        return out
+
 
 class Padded(Rows):
     """Rows with margins all around, filled in from the picture itself.

@@ -19,7 +19,10 @@ LEAST_DB: Final = 15.0
 """PSNR of the result against the input, below which it is told."""
 
 STEP: Final = 4
-"""Every so many LR pixels, along both axes, one is looked at."""
+"""Every so many LR pixels, along both axes, one is looked at; of large pieces fewer are."""
+
+ENOUGH: Final = 32
+"""Pixels along each axis of a piece that tell enough about it."""
 
 LEAST_PIXELS: Final = 64
 """Below which nothing can be said."""
@@ -55,10 +58,11 @@ class Likeness:
         scale = sr.shape[0] // height
         if sr.shape != (scale * height, scale * width, channels):
             return
-        cells = sr.reshape(height, scale, width, scale, channels)[::STEP, :, ::STEP]
+        y, x = (max(STEP, side // ENOUGH) for side in (height, width))
+        cells = sr.reshape(height, scale, width, scale, channels)[::y, :, ::x]
         with np.errstate(all="ignore"):  # NaN is found out by its health
             made = cells.mean(axis=(1, 3), dtype=np.float32) / np.float32(white or white_of(sr))
-            difference = made - lr[::STEP, ::STEP] / np.float32(white or white_of(lr))
+            difference = made - lr[::y, ::x] / np.float32(white or white_of(lr))
             self._squares += float(np.square(difference).sum())
         self._values += difference.size
 

@@ -97,7 +97,8 @@ class Passes:
                 is_colour=planes.kind == "colour", wrap=self._wrap,
             )  # fmt: skip
         if is_made and picture.dtype == lr.dtype:
-            return Cropped(picture, plan.height, plan.width)
+            is_whole = (picture.height, picture.width) == (plan.height, plan.width)
+            return picture if is_whole else Cropped(picture, plan.height, plan.width)
         return self.resampled(picture, plan, lr.dtype, plan.kernel)
 
     def resampled(self, picture: Rows, plan: Plan, dtype: Any, kernel: Kernel) -> Rows:

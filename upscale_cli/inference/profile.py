@@ -8,7 +8,7 @@ from typing import Final
 from upscale_cli.models import known
 from upscale_cli.models.interface import Descriptor, LoadedNet, OnnxNet, Scale
 
-_HELD: Final = 1.25
+_HELD: Final = 1.1
 """What an engine takes beside the tensors: their copies in another layout. Measured by benchmarks/net_memory.py."""
 
 
@@ -52,7 +52,7 @@ def profile(net: LoadedNet, scale: Scale) -> Profile:
         return _of_parts(net)
     if net.graph is not None:
         return _of_graph(net.graph, net.descriptor)
-    name = f"costs-{scale}".replace("/", "-over-")
+    name = f"costs-{_HELD}-{scale}".replace("/", "-over-")
     try:
         return Profile(**json.loads(known.fact(net, name) or b"null"))
     except (ValueError, TypeError):

@@ -30,7 +30,7 @@ MAX_WINDOW: Final = 1024
 WINDOW_PER_HALO: Final = 32
 """How many halos a window is wide where memory allows: what is computed in vain is then about an eighth."""
 
-IN_CACHE: Final = 64 * 2**20
+IN_CACHE: Final = 56 * 2**20
 """Bytes of activations, in half precision by an engine on a CPU, above which a window waits for memory: realesr-general
 took 1.0 us a pixel in windows of 384 x 384, 1.6 in one of 1000 x 534."""
 
@@ -88,6 +88,7 @@ class TileLayout:
         precision: they are held in.
         memory: bytes of host memory that a row of tiles may take, and on a CPU a window too; None: by what is free.
         tta: windows are turned, too.
+        beside: bytes that each LR pixel of a window takes beside what the net does; see `window_memory`.
         in_cache: windows are no larger than what a processor's cache holds, where that takes less time.
 
     Raises:
@@ -106,6 +107,7 @@ class TileLayout:
         precision: Precision,
         memory: int | None,
         tta: bool = False,
+        beside: float = 0.0,
         in_cache: bool = False,
     ) -> None:
         if tile:
@@ -114,7 +116,7 @@ class TileLayout:
         self._net, self.geometry, self._tile, self.wrap = net, geometry, tile, wrap
         self._devices, self._cost, self._precision = devices, cost, precision
         self._memory, self._sharing, self._in_cache = memory, 1, in_cache
-        self.in_flight = 1
+        self.in_flight, self._beside = 1, beside
         # Turned, a picture would begin in the middle of an SR pixel.
         self._side_multiple = geometry.multiple_of if tta else net.side_multiple(geometry.scale)
 
@@ -253,11 +255,20 @@ class TileLayout:
     @functools.cached_property
     def affordable(self) -> Limits:
         """How large windows may be by the memory that is free at first, alone."""
-        itemsize = ELEMENT_BYTES[self._precision]
+        fixed = self._cost.fixed * ELEMENT_BYTES[self._precision]
         on_host = self._devices[0].type == "cpu"
         budget = self._host_budget() if on_host else min(tile_budget(device) for device in self._devices)
-        pixels = max(1, int((budget / itemsize - self._cost.fixed) / self._cost.elements))
+        pixels = max(1, int((budget - fixed) / self._per_pixel))
         return Limits(side=pixels, pixels=pixels)
+
+    def window_bytes(self, height: int, width: int) -> int:
+        """What a window of so many LR pixels is reckoned to take."""
+        return int(self._per_pixel * height * width + self._cost.fixed * ELEMENT_BYTES[self._precision])
+
+    @property
+    def _per_pixel(self) -> float:
+        """Bytes of a window for each of its LR pixels."""
+        return self._cost.elements * ELEMENT_BYTES[self._precision] + self._beside
 
     def _host_budget(self) -> int:
         """Of a net that looks at the whole picture more than is of use to others."""

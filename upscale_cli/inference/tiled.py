@@ -32,6 +32,7 @@ from upscale_cli.inference.profile import Profile, profile
 from upscale_cli.inference.scheduler import Future, Scheduler
 from upscale_cli.inference.tile_layout import TileLayout, geometry_of
 from upscale_cli.inference.tiling import RowJoiner, Span
+from upscale_cli.inference.window_memory import beside_net
 from upscale_cli.messages import option
 from upscale_cli.models.interface import Colour, LoadedNet, Precision, Scale, scaled
 
@@ -125,6 +126,7 @@ class TiledNet:
         self._layout = TileLayout(
             facts, self._geometry, tile=tile, wrap=wrap, devices=self.devices, cost=self._cost,
             precision=precision, memory=memory, tta=tta,
+            beside=beside_net(facts, scale, by_arrays=isinstance(backend, ArrayBackend)),
             in_cache=isinstance(backend, ArrayBackend) and precision in ("bf16", "fp16"),
         )  # fmt: skip
         if backend is None:
@@ -297,6 +299,10 @@ class TiledNet:
         return WholeFrames(
             self._nets, self._layout, self._fallback, self._report_tiling, self.conditions, self._cost.macs, self._spare
         )
+
+    def window_bytes(self, height: int, width: int) -> int:
+        """What a window of so many LR pixels is reckoned to take of a device's memory."""
+        return self._layout.window_bytes(height, width)
 
     def tile_count(self, height: int, width: int) -> int:
         """How many tiles an LR picture of that size takes."""

@@ -313,6 +313,9 @@ class RowJoiner:
 
     def add(self, column: int, sr: NDArray[Any]) -> None:
         """Takes one tile's kept part, (scale * h, scale * w, C); column 0 begins a row of tiles."""
+        if len(self._columns) == 1:  # as it is: all rows of it, and nothing beside
+            self._strip = sr
+            return
         if column == 0:
             self._strip = np.empty(self._shape, self._dtype)  # a new one: who got the last may still have it
         left = scaled(self._columns[column].start, self._scale)
