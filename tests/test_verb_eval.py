@@ -232,6 +232,10 @@ def test_pictures_without_reference_get_niqe(run: Run, tmp_path: Path) -> None:
     assert "NIQE" in done.out
     assert all(name in done.out for name in ("(as it is)", "bicubic", "espcn"))
     assert "PSNR" not in done.out
+    small = run(save(tmp_path / "small.png", 64, 64), "--no-reference", "-m", "espcn", "-s", 2)
+    assert small.code == 1
+    (line,) = small.errors  # of bicubic's and of espcn's
+    assert "small.png: NIQE needs" in line
 
 
 @pytest.mark.parametrize(

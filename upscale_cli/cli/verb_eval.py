@@ -252,13 +252,14 @@ def _check_measured(measured: MetricsGroup, lr_made: LrGroup, *, blind: bool, ha
 
 
 class Counting:
-    """Passes events on, notes once only, and counts what failed."""
+    """Passes events on, notes once only, and counts what failed; what fails alike with several models is told once."""
 
     def __init__(self, tell: "Listener") -> None:
         from upscale_cli.events import saying_once
 
         self._tell, self._say = tell, saying_once(tell)
         self.failures = 0
+        self._failed: set[tuple[str, str]] = set()
 
     def __call__(self, event: "Event") -> None:
         from upscale_cli.events import Failed, Note
@@ -266,7 +267,11 @@ class Counting:
         if isinstance(event, Note):
             self._say(event.text)
             return
-        self.failures += isinstance(event, Failed)
+        if isinstance(event, Failed):
+            self.failures += 1
+            if (event.source, event.message) in self._failed:
+                return
+            self._failed.add((event.source, event.message))
         self._tell(event)
 
 
