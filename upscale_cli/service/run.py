@@ -68,6 +68,7 @@ def serve(settings: ServiceSettings, tell: Callable[[str, str | None], None]) ->
         service.start()
         config = configured(create_app(service), settings)
         server = _Server(config, service)
+        bound.listen(config.backlog)  # who is told the address may call it at once, and waits for the event loop
         port = bound.getsockname()[1]
         name = "localhost" if settings.host in ("0.0.0.0", "::") else settings.host
         tell(f"http://{f'[{name}]' if ':' in name else name}:{port}/", service.token)
