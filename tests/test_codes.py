@@ -13,11 +13,13 @@ from upscale_cli.errors import CheckpointError
 from upscale_cli.frames.colour_tags import ColourTags, Range
 from upscale_cli.frames.pixel_format import FORMATS
 from upscale_cli.inference.device_net import DeviceNet
+from upscale_cli.inference.frame_chroma import ChromaByEngine
 from upscale_cli.inference.frame_upscaler import FrameRequest, FrameUpscaler
 from upscale_cli.inference.host_net import HostNet
 from upscale_cli.inference.net_runner import Window
 from upscale_cli.inference.sizing import Target
 from upscale_cli.inference.tiled import TiledNet
+from upscale_cli.inference.yuv import Resampler, chroma_grid
 from upscale_cli.models.interface import LumaRange
 
 pytest.importorskip("openvino")
@@ -224,3 +226,23 @@ def test_photos_that_are_not_finite_are_refused_all_the_same(in_8_bits: list[boo
     with pytest.raises(CheckpointError, match="NaN or Inf"):
         net.upscale(np.full((8, 16, 1), 255, np.uint8) - np.arange(16, dtype=np.uint8)[:, None], np.uint8)
     assert in_8_bits == [False]
+
+
+# Chroma
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize(("name", "siting"), [("yuv420p", "left"), ("yuv420p", "topleft"), ("yuv420p", "bottom"),
+                                              ("yuv422p", "left"), ("yuv444p", "center")])  # fmt: skip
+def test_chroma_by_the_engine_is_that_of_the_resampler(name: str, siting: str, scale: int) -> None:
+    """To its borders, and at odd sides, whose last chroma sample lies half outside."""
+    height, width = 25, 31
+    source, target = (chroma_grid(FORMATS[name], scale_ * height, scale_ * width, siting) for scale_ in (1, scale))
+    lr = torch.from_numpy(np.stack([photo(*source.shape, 1) for _ in range(2)]))
+    sr = torch.zeros(2, *target.shape, dtype=torch.uint8)
+    net = fp32().net(2, 8)
+    assert ChromaByEngine(source, target, "bicubic", wrap=False)(net.frames, 0, list(lr), list(sr))
+    expected = Resampler(source, target, "bicubic", "cpu")(lr).round().clamp(0, 255)
+    difference = (sr.int() - expected.int()).abs()
+    assert int(difference.max()) <= 1  # other instructions: a half may fall to either side
+    assert float((difference > 0).float().mean()) < 0.01

@@ -155,7 +155,11 @@ class DeviceNet(NetRunner):
         plain = facts.colour == "luma" and not facts.inputs and not facts.fixed_sides and not facts.one_at_a_time
         if not plain or self._tta or self._geometry.overlap:
             return None
-        return self._sessions.for_codes(precision, *as_seen(levels.zero, levels.span, facts.luma_range))
+        return self._sessions.for_codes(precision, *as_seen(levels.zero, levels.span, facts.luma_range), many=True)
+
+    def session(self, precision: Precision) -> Session:
+        """What runs the net there."""
+        return self._sessions.load(precision)
 
     def batch_of(self, values: Sequence[Conditions]) -> dict[str, Tensor]:
         """Conditions as the net takes them, there."""

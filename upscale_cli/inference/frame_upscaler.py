@@ -26,6 +26,7 @@ from upscale_cli.inference.clip_range import UsedLevels
 from upscale_cli.inference.cuda_frames import FrameGraph, Stopwatch, Streams, fetched
 from upscale_cli.inference.device import memory_explained
 from upscale_cli.inference.finish_frames import FrameFinish
+from upscale_cli.inference.frame_chroma import ChromaByEngine
 from upscale_cli.inference.frame_likeness import FrameLikeness
 from upscale_cli.inference.frames_in_flight import DownloadingFrame, SRSamples
 from upscale_cli.inference.health import is_sound
@@ -160,6 +161,7 @@ class FrameUpscaler:
             chroma_grid(format, grid.y.count, grid.x.count, tags.chroma_location)
             for grid in (self._lr_grid, self._sr_grid)
         )
+        self._chroma = ChromaByEngine(self._lr_chroma, self._sr_chroma, CHROMA, wrap=upscaler.wrap)
         self._resamplers: dict[tuple[Grid, Grid, Kernel], Resampler] = {}
 
         self.device, self._place = upscaler.devices[place], place
@@ -353,24 +355,28 @@ class FrameUpscaler:
 
     def _gray(self, planes: list[Tensor], out: list[Tensor], work: Work, healths: list[Tensor]) -> None:
         """Y through a net that knows no colour; chroma from its LR size straight to its SR size."""
-        codes = self._coded(planes[0], work)
+        codes = coded = self._coded(planes[0], out[0], work)
         if codes is None:
             luma = self._passes(self._luma.values(planes[0])[None, None], work, healths)
             codes = self._luma.codes(self._to_plan(luma[0])[0])
             if (beyond := self._luma.beyond(planes[0])) is not None:
                 codes.add_(self._resampled(beyond[None], self._lr_grid, self._sr_grid, CHROMA)[0])
         store(codes, out[0], self._format.white)
+        if coded is not None and self._chroma(self._nets[0].frames, self._place, planes[1:], out[1:]):
+            return
         if len(planes) > 1:  # U and V together
             chroma = self._resampled(torch.stack(planes[1:]), self._lr_chroma, self._sr_chroma, CHROMA)
             for plane, sr in zip(chroma, out[1:], strict=True):
                 store(plane, sr, self._format.white)
 
-    def _coded(self, plane: Tensor, work: Work) -> Tensor | None:
-        """Luma as 8-bit codes through a net whose engine takes and gives them; None where that cannot be."""
+    def _coded(self, plane: Tensor, out: Tensor, work: Work) -> Tensor | None:
+        """Luma as 8-bit codes through a net whose engine takes and gives them, best to where it is wanted; None where
+        that cannot be."""
         if self._format.bits != 8 or not work.judged or not self._takes_codes:
             return None
         reuse = PassReuse(work.turn, "codes") if work.turn else None
-        sr = self._nets[0].frames.codes(plane[None, None], self._luma, self._place, reuse)
+        where = out if out.shape == (self.sr_height, self.sr_width) else None
+        sr = self._nets[0].frames.codes(plane[None, None], self._luma, self._place, reuse, where)
         return None if sr is None else sr[0, 0]
 
     @property

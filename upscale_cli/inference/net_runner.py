@@ -75,7 +75,7 @@ class Sessions:
     def __init__(self, net: LoadedNet, backend: Backend, device: Device) -> None:
         self.net, self.device, self._backend = net, device, backend
         self._loaded: dict[Precision, Session] = {}
-        self._for_codes: dict[tuple[Precision, float, float, int], CodesSession] = {}
+        self._for_codes: dict[tuple[Precision, float, float, int, bool], CodesSession] = {}
         self._at_a_time = 1  # what a session by itself is busy with
         self.callers = 1
         self._lock = threading.RLock()
@@ -95,15 +95,17 @@ class Sessions:
                     session.share(self.callers)
             return self._loaded[precision]
 
-    def for_codes(self, precision: Precision, zero: float, span: float, channels_last: int = 0) -> CodesSession | None:
+    def for_codes(
+        self, precision: Precision, zero: float, span: float, channels_last: int = 0, *, many: bool = False
+    ) -> CodesSession | None:
         """The same for 8-bit codes; see `base.TakesCodes.with_codes`. None where the engine has no such way."""
         with self._lock:
             session = self.load(precision)
             if not isinstance(session, TakesCodes):
                 return None
-            meaning = precision, zero, span, channels_last
+            meaning = precision, zero, span, channels_last, many
             if meaning not in self._for_codes:
-                self._for_codes[meaning] = session.with_codes(zero, span, channels_last)
+                self._for_codes[meaning] = session.with_codes(zero, span, channels_last, many=many)
             return self._for_codes[meaning]
 
     def share(self, callers: int) -> None:

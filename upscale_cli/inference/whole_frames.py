@@ -11,19 +11,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from upscale_cli.inference.backends.base import CodesSession
+from upscale_cli.inference.backends.base import CodesSession, Enlarge, EnlargesPlanes
 from upscale_cli.inference.conditions import Conditions
 from upscale_cli.inference.device import computing, memory_explained
 from upscale_cli.inference.device_net import DeviceNet
 from upscale_cli.inference.frame_cells import FrameCells
 from upscale_cli.inference.health import PrecisionFallback, health_of
 from upscale_cli.inference.net_runner import Through
+from upscale_cli.inference.places import Places
 from upscale_cli.inference.reuse import PassReuse
 from upscale_cli.inference.same_bits import SameBits
 from upscale_cli.inference.tile_layout import TileLayout
 from upscale_cli.inference.tiling import Span
 from upscale_cli.inference.yuv import Levels
-from upscale_cli.models.interface import Precision, scaled
+from upscale_cli.models.interface import Precision, Scale, scaled
 
 
 class WholeFrames:
@@ -91,12 +92,16 @@ class WholeFrames:
         with torch.no_grad():
             return sr, torch.cat((health_of(sr)[0], torch.stack((lr.amin(), lr.amax()))))
 
-    def codes(self, lr: Tensor, levels: Levels, place: int = 0, reuse: PassReuse | None = None) -> Tensor | None:
+    def codes(
+        self, lr: Tensor, levels: Levels, place: int = 0, reuse: PassReuse | None = None, out: Tensor | None = None
+    ) -> Tensor | None:
         """`upscale` of 8-bit code values by an engine that takes and gives them: nothing else touches a sample.
 
         Args:
             lr: (1, 1, h, w) uint8 on the host.
             levels: what the codes mean.
+            out: (scale * h, scale * w) uint8, contiguous: where the result would best lie. It may be written to in any
+                case, and does hold the result only if that is a view of it.
 
         Returns:
             (1, 1, scale * h, scale * w) uint8; None where the net or its engine has no such way, or where the result
@@ -106,11 +111,18 @@ class WholeFrames:
         session = there.codes_session(self._fallback.precision, levels)
         if session is None:
             return None
-        net = _CodesNet(session)
+        net = _CodesNet(session, self._layout.scale, out)
         sr = self._through(place, lr, self._fallback.precision, None, reuse, net)
         values = sr.numpy()
         is_blank = values.min() == values.max()
         return sr if net.is_finite and not is_blank else None
+
+    def enlarging(self, places: Places, place: int = 0) -> Enlarge | None:
+        """What enlarges 8-bit planes by the engine of the net; None where that has no such way."""
+        session = self._nets[place].session(self._fallback.precision)
+        if not isinstance(session, EnlargesPlanes):
+            return None
+        return session.enlarging(places.kernels, places.before, places.after)
 
     def _through(
         self,
@@ -167,14 +179,23 @@ class WholeFrames:
 class _CodesNet:
     """A `Through` of code values, for one frame.
 
+    Args:
+        scale: of the net.
+        out: (h, w) uint8, contiguous, for the first window that makes as many; another must not take its place.
+
     Attributes:
         is_finite: what the net has given so far was.
     """
 
-    def __init__(self, session: CodesSession) -> None:
-        self._session, self.is_finite = session, True
+    def __init__(self, session: CodesSession, scale: Scale, out: Tensor | None) -> None:
+        self._session, self._scale, self.is_finite = session, scale, True
+        self._out = None if out is None else out[None, None].numpy()
 
     def __call__(self, lr: Tensor, _given: object, _transfer: object) -> Tensor:
-        sr, mean = self._session.infer_codes(lr.contiguous().numpy())
+        sides = tuple(scaled(side, self._scale) for side in lr.shape[-2:])
+        out = None
+        if self._out is not None and self._out.shape[-2:] == sides:
+            out, self._out = self._out, None
+        sr, mean = self._session.infer_codes(lr.contiguous().numpy(), out)
         self.is_finite = self.is_finite and math.isfinite(mean)
         return torch.from_numpy(sr)

@@ -316,10 +316,11 @@ def store(codes: Tensor, out: Tensor, white: int) -> None:
     """The one place where a plane is rounded (half to even) and clipped.
 
     Args:
-        codes: (h, w) of code values: float, changed in place, or the integers themselves.
+        codes: (h, w) of code values: float, changed in place, or the integers themselves, which may lie there already.
         out: (h', w') integers with h' >= h, w' >= w; rows and columns beyond the plane repeat its last ones.
     """
     height, width = codes.shape
-    out[:height, :width] = codes.round_().clamp_(0, white) if codes.is_floating_point() else codes
+    if codes.data_ptr() != out.data_ptr():
+        out[:height, :width] = codes.round_().clamp_(0, white) if codes.is_floating_point() else codes
     out[:height, width:] = out[:height, width - 1 : width]
     out[height:] = out[height - 1 : height]

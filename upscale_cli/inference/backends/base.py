@@ -3,7 +3,7 @@
 Colours, padding, health, memory that runs out, and blending stay outside of it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -55,22 +55,42 @@ class ArraySession(Session, Protocol):
 class CodesSession(Protocol):
     """A net that takes and gives code values of 8 bits."""
 
-    def infer_codes(self, codes: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float]:
+    def infer_codes(
+        self, codes: NDArray[np.uint8], out: NDArray[np.uint8] | None = None
+    ) -> tuple[NDArray[np.uint8], float]:
         """(1, 1, H, W) to (1, 1, scale * H, scale * W), or with channels that come last (1, H, W, C) to (1, scale * H,
         scale * W, C), contiguous; rounded half to even and clipped, the caller's own. And the mean of the values that
-        they were rounded from: NaN and Inf reach it."""
+        they were rounded from: NaN and Inf reach it.
+
+        Args:
+            out: takes them, and is what is returned; of that shape, contiguous.
+        """
 
 
 @runtime_checkable
 class TakesCodes(Protocol):
     """A session that can be made one of code values."""
 
-    def with_codes(self, zero: float, span: float, channels_last: int = 0) -> CodesSession:
+    def with_codes(self, zero: float, span: float, channels_last: int = 0, *, many: bool = False) -> CodesSession:
         """For codes that mean `(code - zero) / span` to the net; shares what can be shared.
 
         Args:
             channels_last: so many channels, which come last; 0: one plane.
+            many: pictures of one size will come: it is worth taking longer to prepare for it.
         """
+
+
+Enlarge = Callable[[NDArray[np.uint8], Sequence[NDArray[np.uint8]]], None]
+"""Takes (n, 1, h, w), contiguous, and writes n planes, (scale * h, scale * w) or less, what is beyond cut off; rounded
+half to even and clipped. Beyond the border the last samples repeat."""
+
+
+@runtime_checkable
+class EnlargesPlanes(Protocol):
+    """A session whose engine also enlarges planes of 8 bits."""
+
+    def enlarging(self, kernels: NDArray[np.float32], before: tuple[int, int], after: tuple[int, int]) -> Enlarge:
+        """The arguments are those of `places.Places`."""
 
 
 class Backend(Protocol):

@@ -8,7 +8,8 @@ https://docs.openvino.ai/2026/openvino-workflow/running-inference.html
 """
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Literal
 
@@ -16,9 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upscale_cli.inference.backends.array_session import MOST_SHAPES, EngineSession, Shapes
-from upscale_cli.inference.backends.base import CodesSession
-from upscale_cli.inference.backends.openvino_codes import with_codes
+from upscale_cli.inference.backends.base import CodesSession, Enlarge
+from upscale_cli.inference.backends.openvino_codes import CODES, with_codes
 from upscale_cli.inference.backends.openvino_mixed import mixed_model
+from upscale_cli.inference.backends.openvino_planes import enlarging
+from upscale_cli.inference.backends.openvino_strips import in_strips
+from upscale_cli.inference.backends.subpixels import put_subpixels
 from upscale_cli.inference.cgroups import cores
 from upscale_cli.inference.device import Device, cpu_multiplies_int8
 from upscale_cli.models.graph_cache import graph_of
@@ -97,14 +101,17 @@ class OpenVinoSession(EngineSession["_Compiled"]):
         precision: to compute in; the picture is float32 on both sides.
         requests: how many windows are computed at a time.
         threads: of the processor, for all of them together.
+        many: windows of one shape will come: it is worth taking longer to compile.
     """
 
-    def __init__(self, model: Any, device: str, precision: Precision, requests: int, threads: int) -> None:
+    def __init__(
+        self, model: Any, device: str, precision: Precision, requests: int, threads: int, *, many: bool = False
+    ) -> None:
         weights = sum(node.get_element_type().size * int(np.prod(node.get_output_shape(0)))
                       for node in model.get_ops() if node.get_type_name() == "Constant")  # fmt: skip
         super().__init__(requests, threads, max(1, min(MOST_SHAPES, WEIGHT_BYTES // max(1, weights))))
-        self._model, self._device, self._precision = model, device, precision
-        self._with_codes: list[OpenVinoSession] = []
+        self._model, self._device, self._precision, self._many = model, device, precision, many
+        self._shared: list[OpenVinoSession] = []
 
     @property
     def concurrency(self) -> int:
@@ -113,32 +120,51 @@ class OpenVinoSession(EngineSession["_Compiled"]):
         return max(2, self._own) if self._threads > 1 else self._own
 
     def infer(self, inputs: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
-        shapes = {name: value.shape for name, value in inputs.items()}
-        compiled = self._begun_for(tuple(shapes.values()), lambda: _Compiled(self._compile(shapes)))
-        return compiled.infer(inputs)[0]
+        compiled = self.compiled(inputs)
+        sr = np.empty(compiled.shape, compiled.dtype)
+        with compiled.inferred(inputs, sr):
+            return sr
 
-    def with_codes(self, zero: float, span: float, channels_last: int = 0) -> CodesSession:
+    def compiled(self, inputs: Mapping[str, NDArray[Any]]) -> "_Compiled":
+        """The net for inputs of such shapes."""
+        shapes = {name: value.shape for name, value in inputs.items()}
+        return self._begun_for(tuple(shapes.values()), lambda: _Compiled(self._compile(shapes)))
+
+    def with_codes(self, zero: float, span: float, channels_last: int = 0, *, many: bool = False) -> CodesSession:
         """See `base.TakesCodes`."""
-        model = with_codes(self._model, zero, span, channels_last)
-        session = OpenVinoSession(model, self._device, self._precision, self._own, self._threads)
+        model, block = with_codes(self._model, zero, span, channels_last)
+        return _Codes(self._beside(model, self._precision, many=many), block, channels_last)
+
+    def enlarging(self, kernels: NDArray[np.float32], before: tuple[int, int], after: tuple[int, int]) -> Enlarge:
+        """See `base.EnlargesPlanes`."""
+        model, block = enlarging(kernels, before, after)
+        session = self._beside(model, "fp32")
+
+        def enlarge(planes: NDArray[np.uint8], out: Sequence[NDArray[np.uint8]]) -> None:
+            inputs = {CODES: planes}
+            with session.compiled(inputs).inferred(inputs) as (places,):
+                for one, plane in zip(places, out, strict=True):
+                    put_subpixels(one, block, plane)
+
+        return enlarge
+
+    def _beside(self, model: Any, precision: Precision, *, many: bool = False) -> "OpenVinoSession":
+        """A session that shares the processor as this one does."""
+        session = OpenVinoSession(model, self._device, precision, self._own, self._threads, many=many)
         session.share(self._requests)
-        self._with_codes.append(session)
+        self._shared.append(session)
         return session
 
     def share(self, callers: int) -> None:
         super().share(callers)
-        for session in self._with_codes:
+        for session in self._shared:
             session.share(callers)
-
-    def infer_codes(self, codes: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float]:
-        """See `base.CodesSession`; of a session that `with_codes` made."""
-        compiled = self._begun_for((codes.shape,), lambda: _Compiled(self._compile({"codes": codes.shape}), 2))
-        sr, mean = compiled.infer({"codes": codes})
-        return sr, float(mean[0])
 
     def _compile(self, shapes: Shapes) -> Any:
         model = self._model.clone()
         model.reshape({name: list(shape) for name, shape in shapes.items()})
+        if self._many and self._device == "CPU" and self._precision != "int8":  # a quarter of the bytes: nothing gained
+            model = in_strips(model)
         settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": ELEMENT_TYPES[self._precision]}
         if self._device == "CPU":
             settings |= {
@@ -151,30 +177,71 @@ class OpenVinoSession(EngineSession["_Compiled"]):
 
 
 class _Compiled:
-    """A net for one shape; as many requests as there are callers at a time."""
+    """A net for one shape; as many requests as there are callers at a time.
 
-    def __init__(self, compiled: Any, wanted: int = 1) -> None:
+    Attributes:
+        shape, dtype: of the first output.
+    """
+
+    def __init__(self, compiled: Any) -> None:
         self._compiled = compiled
-        outputs = compiled.outputs[:wanted]
-        self._outputs = [(tuple(output.shape), output.get_element_type().to_dtype()) for output in outputs]
+        first = compiled.outputs[0]
+        self.shape, self.dtype = tuple(first.shape), first.get_element_type().to_dtype()
         self._idle: list[Any] = []
 
-    def infer(self, inputs: Mapping[str, NDArray[Any]]) -> Sequence[NDArray[Any]]:
-        """The outputs that are wanted, the first ones, the caller's own."""
+    @contextmanager
+    def inferred(
+        self, inputs: Mapping[str, NDArray[Any]], out: NDArray[Any] | None = None
+    ) -> Iterator[Sequence[NDArray[Any]]]:
+        """All outputs; in memory that is used again afterwards.
+
+        Args:
+            out: contiguous, takes the first; to be given always or never.
+        """
         import openvino
 
         try:
             request = self._idle.pop()
         except IndexError:
             request = self._compiled.create_infer_request()
-        made = [np.empty(shape, dtype) for shape, dtype in self._outputs]
-        for number, array in enumerate(made):
-            request.set_output_tensor(number, openvino.Tensor(array, shared_memory=True))
+        if out is not None:
+            request.set_output_tensor(0, openvino.Tensor(out, shared_memory=True))
         for name, value in inputs.items():
             request.set_tensor(name, openvino.Tensor(value, shared_memory=True))
         request.infer()
-        self._idle.append(request)
-        return made
+        yield [request.get_output_tensor(place).data for place in range(len(self._compiled.outputs))]
+        self._idle.append(request)  # but for one that has failed
+
+
+class _Codes:
+    """See `base.CodesSession`.
+
+    Args:
+        session: of a net of codes.
+        block: see `openvino_codes.Coded`.
+        channels_last: see `openvino_codes.with_codes`.
+    """
+
+    def __init__(self, session: OpenVinoSession, block: int, channels_last: int) -> None:
+        self._session, self._block, self._channels_last = session, block, channels_last
+
+    def infer_codes(
+        self, codes: NDArray[np.uint8], out: NDArray[np.uint8] | None = None
+    ) -> tuple[NDArray[np.uint8], float]:
+        inputs = {CODES: codes}
+        compiled = self._session.compiled(inputs)
+        if self._block == 1:
+            sr = np.empty(compiled.shape, np.uint8) if out is None else out
+            with compiled.inferred(inputs, sr) as (_, mean, *_):
+                return sr, float(mean[0])
+        batch, height, width = compiled.shape[:3]
+        sides = self._block * height, self._block * width
+        if out is None:
+            out = np.empty((batch, *sides, 1) if self._channels_last else (batch, 1, *sides), np.uint8)
+        with compiled.inferred(inputs) as (made, mean, *_):
+            for places, plane in zip(made, out.reshape(batch, *sides), strict=True):
+                put_subpixels(places, self._block, plane)
+            return out, float(mean[0])
 
 
 @dataclass(frozen=True, slots=True)

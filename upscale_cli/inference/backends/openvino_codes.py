@@ -5,19 +5,35 @@ codes or pixels  ->  (code - zero) / span  ->  net  ->  span * value + zero, cli
                                                ->  mean, which NaN and Inf reach
 """
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 WHITE: Final = 255
+
+CODES: Final = "codes"
+"""The input's name."""
 
 CHANNELS_FIRST: Final = (0, 3, 1, 2)
 CHANNELS_LAST: Final = (0, 2, 3, 1)
 """Axes of one order, in the other."""
 
 
-def with_codes(model: Any, zero: float, span: float, channels_last: int = 0) -> Any:
-    """Another model, of one input, uint8, and two outputs, uint8 and (N,) float32.
+class Coded(NamedTuple):
+    """A net of codes.
+
+    Attributes:
+        model: openvino's, of one input, uint8, and two outputs, uint8 and (N,) float32.
+        block: side of the sub-pixel layer that the model leaves to be done: of each LR pixel it gives what lies in its
+            place, (N, H, W, block * block); 1: none.
+    """
+
+    model: Any
+    block: int
+
+
+def with_codes(model: Any, zero: float, span: float, channels_last: int = 0) -> Coded:
+    """A net of codes, from one of values.
 
     Args:
         model: openvino's, of one input and, first among its outputs, the SR picture; stays as it is.
@@ -31,28 +47,32 @@ def with_codes(model: Any, zero: float, span: float, channels_last: int = 0) -> 
         return op.constant(np.float32(value))
 
     def in_order(value: Any, order: tuple[int, ...]) -> Any:
-        return op.transpose(value, op.constant(np.array(order))) if channels_last else value
+        return op.transpose(value, op.constant(np.array(order)))
 
     model = model.clone()
     shape = [-1, -1, -1, channels_last] if channels_last else [-1, 1, -1, -1]
-    codes = op.parameter(shape, openvino.Type.u8, name="codes")
+    codes = op.parameter(shape, openvino.Type.u8, name=CODES)
     values = op.divide(op.subtract(op.convert(codes, "f32"), number(zero)), number(span))
-    values = in_order(values, CHANNELS_FIRST)
+    values = in_order(values, CHANNELS_FIRST) if channels_last else values
     for user in list(model.input(0).get_target_inputs()):
         user.replace_source_output(values.output(0))
     sr, *others = (result.input_value(0) for result in model.get_results())
     shuffled = None if channels_last > 1 else _shuffled(sr)
+    block = 1
     if shuffled is not None:  # what is done to every sample is done before, where it belongs to the last convolution
         shuffle, sr = shuffled
-    mean = op.reduce_mean(sr, op.constant(np.array([1, 2, 3])), keep_dims=False)
-    sr = op.clamp(op.add(op.multiply(sr, number(span)), number(zero)), 0.0, float(WHITE))
-    sr = op.convert(op.round(sr, "half_to_even"), "u8")
-    if shuffled is not None:
-        its = shuffle.get_attributes()
-        sr = op.depth_to_space(sr, its["mode"], its["block_size"])
-    sr = in_order(sr, CHANNELS_LAST)
+        block = shuffle.get_attributes()["block_size"]
+    sr = op.add(op.multiply(sr, number(span)), number(zero))
+    # Engines compute with the channels last. To add them up in another order they would have to be moved first, as
+    # float: so the mean is of what is rounded, in its own order.
+    in_place = in_order(sr, CHANNELS_LAST) if block > 1 else sr
+    mean = op.reduce_mean(in_place, op.constant(np.array([1, 2, 3])), keep_dims=False)
+    sr = op.convert(op.round(op.clamp(sr, 0.0, float(WHITE)), "half_to_even"), "u8")
+    if channels_last or block > 1:
+        sr = in_order(sr, CHANNELS_LAST)
     # Whatever else was made an output was made one so that it stays (`openvino.read`).
-    return openvino.Model([op.result(sr), op.result(mean), *map(op.result, others)], [codes], model.get_friendly_name())
+    results = [op.result(sr), op.result(mean), *map(op.result, others)]
+    return Coded(openvino.Model(results, [codes], model.get_friendly_name()), block)
 
 
 def _made_by(output: Any) -> Any:
