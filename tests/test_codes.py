@@ -12,6 +12,7 @@ from upscale_cli import Upscaler
 from upscale_cli.errors import CheckpointError
 from upscale_cli.frames.colour_tags import ColourTags, Range
 from upscale_cli.frames.pixel_format import FORMATS
+from upscale_cli.inference.backends import openvino_strips
 from upscale_cli.inference.device_net import DeviceNet
 from upscale_cli.inference.frame_chroma import ChromaByEngine
 from upscale_cli.inference.frame_upscaler import FrameRequest, FrameUpscaler
@@ -19,7 +20,7 @@ from upscale_cli.inference.host_net import HostNet
 from upscale_cli.inference.net_runner import Window
 from upscale_cli.inference.sizing import Target
 from upscale_cli.inference.tiled import TiledNet
-from upscale_cli.inference.yuv import Resampler, chroma_grid
+from upscale_cli.inference.yuv import Resampler, chroma_grid, planes_in
 from upscale_cli.models.interface import LumaRange
 
 pytest.importorskip("openvino")
@@ -228,21 +229,54 @@ def test_photos_that_are_not_finite_are_refused_all_the_same(in_8_bits: list[boo
     assert in_8_bits == [False]
 
 
-# Chroma
+# Chroma, and how frames are computed
+
+
+@pytest.fixture(scope="module")
+def engine_net() -> TiledNet:
+    net: TiledNet = fp32().net(2, 8)
+    return net
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
 @pytest.mark.parametrize(("name", "siting"), [("yuv420p", "left"), ("yuv420p", "topleft"), ("yuv420p", "bottom"),
                                               ("yuv422p", "left"), ("yuv444p", "center")])  # fmt: skip
-def test_chroma_by_the_engine_is_that_of_the_resampler(name: str, siting: str, scale: int) -> None:
+def test_chroma_by_the_engine_is_that_of_the_resampler(
+    engine_net: TiledNet, name: str, siting: str, scale: int
+) -> None:
     """To its borders, and at odd sides, whose last chroma sample lies half outside."""
     height, width = 25, 31
     source, target = (chroma_grid(FORMATS[name], scale_ * height, scale_ * width, siting) for scale_ in (1, scale))
-    lr = torch.from_numpy(np.stack([photo(*source.shape, 1) for _ in range(2)]))
+    lr = torch.from_numpy(np.stack([photo(*source.shape, 1), 255 - photo(*source.shape, 1)[::-1]]))
     sr = torch.zeros(2, *target.shape, dtype=torch.uint8)
-    net = fp32().net(2, 8)
-    assert ChromaByEngine(source, target, "bicubic", wrap=False)(net.frames, 0, list(lr), list(sr))
+    assert ChromaByEngine(source, target, "bicubic", wrap=False)(engine_net.frames, 0, list(lr), list(sr))
     expected = Resampler(source, target, "bicubic", "cpu")(lr).round().clamp(0, 255)
     difference = (sr.int() - expected.int()).abs()
     assert int(difference.max()) <= 1  # other instructions: a half may fall to either side
     assert float((difference > 0).float().mean()) < 0.01
+
+
+def test_frames_in_strips_and_with_even_sides_have_the_same_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Strips change no bit; what makes sides even repeats the last column and row of each plane."""
+    size, tags, target = (87, 61), ColourTags(matrix="bt709", range="tv"), Target(scale=3)
+    samples = frame("yuv420p", size[1], size[0], 5)
+    plain = FrameUpscaler(fp32(), FORMATS["yuv420p"], *size, tags, target)
+    sr = planes_in(torch.from_numpy(upscaled(plain, samples)), FORMATS["yuv420p"], 3 * size[0], 3 * size[1])
+    divided = list[bool]()
+    former = openvino_strips.in_strips
+
+    def watched(model: Any) -> Any:
+        made = former(model)
+        divided.append(made is not model)
+        return made
+
+    monkeypatch.setattr("upscale_cli.inference.backends.openvino.in_strips", watched)
+    monkeypatch.setattr(openvino_strips, "STRIP_PIXELS", 20 * size[0])
+    frames = FrameUpscaler(fp32(), FORMATS["yuv420p"], *size, tags, target)
+    frames.pad_to(3 * size[0] + 1, 3 * size[1] + 1)
+    even = planes_in(torch.from_numpy(upscaled(frames, samples)), FORMATS["yuv420p"], 3 * size[0] + 1, 3 * size[1] + 1)
+    assert divided[0]
+    for plane, its in zip(sr, even, strict=True):
+        assert torch.equal(its[: len(plane), : plane.shape[1]], plane)
+        assert torch.equal(its[-1, : plane.shape[1]], plane[-1])
+        assert torch.equal(its[: len(plane), -1], plane[:, -1])
