@@ -256,6 +256,7 @@ def test_chroma_by_the_engine_is_that_of_the_resampler(
     assert float((difference > 0).float().mean()) < 0.01
 
 
+@pytest.mark.slow
 def test_frames_in_strips_and_with_even_sides_have_the_same_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     """Strips change no bit; what makes sides even repeats the last column and row of each plane."""
     size, tags, target = (87, 61), ColourTags(matrix="bt709", range="tv"), Target(scale=3)
