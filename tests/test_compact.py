@@ -85,6 +85,26 @@ def test_a_deeper_net_begins_as_the_shallow_one_and_another_scale_keeps_all_but_
         Chain(2, num_feat=4, num_conv=3, width=8).begin_from(shallow.state_dict())
 
 
+def test_channels_that_learn_nothing_begin_again_and_the_net_computes_what_it_did(patches: Patches) -> None:
+    training = Training.begun(RECIPE, 2)
+    first, _, third, _ = training.chain.convolutions()
+    assert first.bias is not None
+    assert third.bias is not None
+    with torch.no_grad():
+        first.bias[2] = third.bias[1] = -100  # never above 0
+    every = patches.some(len(patches))
+    before = folded_sr(training.chain.kernels(), every, torch.float32)
+    alive = first.weight[[0, 1, 3]].clone()
+    assert training.revive(patches) >= 2
+    torch.testing.assert_close(folded_sr(training.chain.kernels(), every, torch.float32), before, rtol=0, atol=1e-6)
+    assert torch.equal(first.weight[[0, 1, 3]], alive)
+    assert training.revive(patches) == 0
+    step = trained(training, patches, until=30)
+    assert step.chain.convolutions()[1].weight[:, 2].abs().max() > 1e-3  # what follows heeds it by now
+    with pytest.raises(ValueError, match="trained wide"):
+        Training.begun(replace(RECIPE, width=8), 2).revive(patches)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_corners_in_training_are_those_of_whole_flat_pictures(seed: int) -> None:
     torch.manual_seed(seed)

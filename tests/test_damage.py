@@ -5,7 +5,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from training.damage import QUALITIES, Codec, Damage, Kernel, damaged, draw
+from training.damage import WILD_MIX, Codec, Damage, Kernel, damaged, draw
 from upscale_cli.evaluation.metrics import Plane, bicubic, psnr, to_8_bit
 
 
@@ -46,7 +46,7 @@ def test_only_the_sharp_kernel_aliases() -> None:
 def test_encoders_lose_more_at_lower_quality_and_move_nothing(codec: Codec, height: int, width: int) -> None:
     hr = scene(height, width)  # LR of 33 x 51 in the second case: odd sides
     clean = damaged(hr, 2, Damage("bicubic"))
-    low, high = QUALITIES[codec]
+    low, high = WILD_MIX.qualities[codec]
     best, worst = (high, low) if codec in ("jpeg", "webp") else (low, high)
     good, bad = (damaged(hr, 2, Damage("bicubic", codec, quality)) for quality in (best, worst))
     assert good.shape == bad.shape == clean.shape
@@ -62,5 +62,5 @@ def test_a_seed_repeats_the_draw_and_all_kinds_come() -> None:
     assert {damage.codec for damage in first} == {None, *get_args(Codec)}
     for damage in first:
         if damage.codec is not None:
-            low, high = QUALITIES[damage.codec]
+            low, high = WILD_MIX.qualities[damage.codec]
             assert low <= damage.quality <= high

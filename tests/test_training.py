@@ -9,6 +9,7 @@ from typing import Literal, get_args
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from PIL import Image, ImageDraw
 from safetensors import safe_open
@@ -217,6 +218,31 @@ def test_the_command_writes_a_checkpoint_and_its_log(kind: Kind, tmp_path: Path)
     assert [point["step"] for point in log["curve"]] == [3]
     assert (tmp_path / f"checkpoints/{kind}-x2.safetensors").is_file()
     assert not list(tmp_path.rglob("*.part"))
+
+
+def test_a_training_begun_from_a_checkpoint_goes_on_from_it_and_its_log_says_so(tmp_path: Path) -> None:
+    for seed, name in enumerate(("train/a", "eval/Set5")):
+        (tmp_path / name).mkdir(parents=True)
+        rendered(seed).save(tmp_path / name / "picture.png")
+    common = [f"--data={tmp_path / 'train'}", *(f"--{name}={tmp_path / name}" for name in ("eval", "out", "logs"))]
+    before = torch.get_num_threads()
+    try:
+        main([*common, *SHORT])
+        path = tmp_path / "out/espcn-x2.safetensors"
+        begun, (first,) = safetensors.torch.load_file(path), card.read_logs(tmp_path / "logs")
+        main([*common, *SHORT, f"--begin={path}", "--learning-rate=1e-9"])
+    finally:
+        torch.set_num_threads(before)
+    (log,) = card.read_logs(tmp_path / "logs")
+    assert log["begun_from"] == {key: first[key] for key in ("sha256", "recipe", "versions", "seconds", "curve")}
+    lr = torch.from_numpy(full_luma(np.asarray(rendered(0), np.float64))[None, None, ::2, ::2] / 255).float()
+    srs = []
+    for weights in (begun, safetensors.torch.load_file(path)):
+        net = ESPCN(2, activation="relu")
+        net.load_state_dict(weights)
+        srs.append(net(lr))
+    torch.testing.assert_close(srs[0], srs[1], rtol=0, atol=0.02)
+    assert (srs[0] - ESPCN(2, activation="relu")(lr)).abs().max() > 0.2
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh"])

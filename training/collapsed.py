@@ -21,6 +21,9 @@ from upscale_cli.models.interface import natural_order
 Kernel = tuple[Tensor, Tensor]
 """Weight (out, in, 3, 3) and bias (out,) of one convolution."""
 
+LOOKED_AT = 480
+"""Patches by which `revive` judges."""
+
 NOISE = 0.5
 """Of the usual first weights, around the identity: channels that were all alike would learn alike."""
 
@@ -111,6 +114,35 @@ class Chain(nn.Module):
         for (weight, bias), (weight_there, bias_there) in pairs:
             weight.copy_(weight_there)
             bias.copy_(bias_there)
+
+
+@torch.no_grad()
+def revive(convolutions: Sequence[nn.Conv2d], patches: Batch) -> int:
+    """Gives new weights to channels that a ReLU keeps at 0 everywhere, for these learn nothing any more.
+
+    What follows ignores them at first, so that the net computes what it did. By torch's random numbers.
+
+    Args:
+        convolutions: of a chain with ReLUs between them, in order.
+        patches: as many as show everything that the net meets, borders and corners included.
+
+    Returns:
+        How many there were.
+    """
+    found, read, x = 0, 0, patches.lr
+    for conv, following in itertools.pairwise(convolutions):
+        assert conv.bias is not None
+        read += conv.kernel_size[0] // 2
+        inside = patches.inside[..., read:-read, read:-read]
+        idle = ((F.conv2d(x, conv.weight, conv.bias) * inside) <= 0).flatten(2).all(dim=2).all(dim=0)
+        if idle.any():
+            weight = torch.empty_like(conv.weight).uniform_(-1, 1) / conv.weight[0].numel() ** 0.5
+            conv.weight[idle] = weight[idle]
+            conv.bias[idle] = -F.conv2d(x, weight).mean(dim=(0, 2, 3))[idle]  # above 0 in about half of all places
+            following.weight[:, idle] = 0
+        found += int(idle.sum())
+        x = F.relu(F.conv2d(x, conv.weight, conv.bias)) * inside
+    return found
 
 
 class _ReluInside(torch.autograd.Function):

@@ -27,7 +27,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from training.collapsed import Chain, Kernel, folded_sr
+from training.collapsed import LOOKED_AT, Chain, Kernel, folded_sr, revive
+from training.damage import MIXES
 from training.espcn import (
     LICENCE,
     REPOSITORY,
@@ -78,6 +79,7 @@ class Recipe:
         average: memory of the averaged weights, which are the ones that are written.
         soft: see `psnr_loss`.
         corners: weight of the L2 of flat pictures' corners; above 0 for a net that has learned already.
+        mix: of damages, of `damage.MIXES`, for robust kinds.
     """
 
     num_feat: int
@@ -93,6 +95,7 @@ class Recipe:
     average: float = 0.999
     soft: float = 1e-3
     corners: float = 0.0
+    mix: str = "wild"
 
 
 NETS: Final[Mapping[str, Recipe]] = {
@@ -160,6 +163,14 @@ class Training:
         torch.save(state, part)
         part.replace(path)
 
+    def revive(self, patches: Patches) -> int:
+        """Gives channels that no longer learn another beginning; see `collapsed.revive`. Not of nets trained wide."""
+        if self.recipe.width:
+            raise ValueError("channels can begin again only where a net is not trained wide")
+        found = revive(self.chain.convolutions(), patches.some(LOOKED_AT))
+        self.averaged = self.chain.net()
+        return found
+
     @property
     def done(self) -> float:
         """Share of the decay that is over; 0 before it."""
@@ -167,15 +178,16 @@ class Training:
 
     def learn(self, patches: Patches, watch: "Watch") -> None:
         """Steps until the watch ends it, or the decay is over."""
-        for batch in patches.batches_after(self.step, self.recipe.patches, self.recipe.seed):
+        recipe = self.recipe
+        for batch in patches.batches_after(self.step, recipe.patches, recipe.seed):
             if watch.ends() or self.done >= 1:
                 return
-            recipe, self.step = self.recipe, self.step + 1
+            self.step += 1
             kind = torch.float32 if self.done > 1 - FP32 else torch.bfloat16
             kernels = self.chain.kernels()
             loss = psnr_loss(folded_sr(kernels, batch, kind), batch.hr, recipe.soft)
             self.chain.zero_grad()
-            (loss + recipe.corners * self._corner_loss(kernels)).backward()  # type: ignore[no-untyped-call]
+            (loss + self._corner_loss(kernels)).backward()  # type: ignore[no-untyped-call]
             rate = min(1.0, self.step / recipe.warm_up) * max(1 - self.done**0.5, 1e-3)
             self.soap.step(recipe.learning_rate * rate)
             memory = min(recipe.average, self.step / (self.step + 20))
@@ -186,9 +198,11 @@ class Training:
 
     def _corner_loss(self, kernels: Sequence[Kernel]) -> Tensor:
         """In float32: of a flat picture bfloat16 leaves nothing but its own rounding to be learned."""
+        if not self.recipe.corners:
+            return torch.zeros(())
         chance = torch.Generator().manual_seed(self.recipe.seed * 1_000_003 + self.step)
         flat = flat_corners(FLAT, FLAT_SIDE, len(kernels), self.scale, chance)
-        return (folded_sr(kernels, flat, torch.float32) - flat.hr).square().mean()
+        return self.recipe.corners * (folded_sr(kernels, flat, torch.float32) - flat.hr).square().mean()
 
 
 class Watch:
@@ -262,13 +276,13 @@ class Watch:
 def patches_for(arguments: argparse.Namespace, recipe: Recipe) -> Patches:
     """Of all training pictures; kept beside the state, for cutting takes minutes."""
     halo = recipe.num_conv + 2
-    kind = ROBUST if arguments.robust else ""
+    kind = (ROBUST if recipe.mix == "wild" else f"{ROBUST}-{recipe.mix}") if arguments.robust else ""
     path = arguments.state / f"patches{kind}-x{arguments.scale}-{recipe.middle}-{halo}-{recipe.rounds}.pt"
     if path.exists():
         kept = torch.load(path, weights_only=True)
         return Patches(kept["lr"], kept["inside"], kept["hr"], arguments.scale)
     lumas = [luma for folder in arguments.data for luma in read_lumas(folder)]
-    make_lr = _in_the_wild(recipe.seed) if arguments.robust else clean
+    make_lr = _in_the_wild(recipe.seed, MIXES[recipe.mix]) if arguments.robust else clean
     patches = cut_patches(lumas * recipe.rounds, arguments.scale, recipe.shrinks, recipe.middle, halo, make_lr)
     torch.save({"lr": patches.lr, "inside": patches.inside, "hr": patches.hr}, path)
     return patches
@@ -343,6 +357,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, help="after which the training pauses")
     parser.add_argument("--until", type=int, help="step after which the training pauses")
     parser.add_argument("--decay", action="store_true", help="lets the learning rate fall, then writes the net")
+    parser.add_argument("--revive", action="store_true", help="first, channels that learn nothing begin again")
     parser.add_argument("--decay-steps", type=int, help="default: a sixth of all")
     parser.add_argument("--anew", action="store_true", help="begins a decay again that was interrupted")
     parser.add_argument("--trial", help="name of the state, for anything but the bundled nets: no net is written")
@@ -363,6 +378,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     references = {folder.name: read_references(folder, arguments.scale) for folder in _folders(arguments.eval)}
     watch = Watch(references, arguments.scale, path, arguments.minutes, arguments.until)
     print(f"{path.stem}: {len(patches)} patches, from step {training.step}", flush=True)
+    if arguments.revive:
+        print(f"{training.revive(patches)} channels begin again", flush=True)
     with watch.listening():
         training.learn(patches, watch)
     if training.done >= 1 and not arguments.trial:

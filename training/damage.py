@@ -24,18 +24,39 @@ Kernel = Literal["bicubic", "lanczos", "bilinear", "area", "bicubic-sharp"]
 
 Codec = Literal["jpeg", "webp", "h264", "vp9", "mpeg4"]
 
-CLEAN_SHARE: Final = 0.15
-"""Of all LR: not compressed, so that good sources keep their detail."""
-
 KERNEL_WEIGHTS: Final[Mapping[Kernel, float]] = {
     "bicubic": 0.4, "lanczos": 0.15, "bilinear": 0.15, "area": 0.2, "bicubic-sharp": 0.1,
 }  # fmt: skip
-CODEC_WEIGHTS: Final[Mapping[Codec, float]] = {"jpeg": 0.35, "webp": 0.1, "h264": 0.35, "vp9": 0.1, "mpeg4": 0.1}
 
-QUALITIES: Final[Mapping[Codec, tuple[int, int]]] = {
-    "jpeg": (30, 95), "webp": (30, 95), "h264": (18, 36), "vp9": (20, 48), "mpeg4": (2, 10),
-}  # fmt: skip
-"""From and to: the quality of pictures, and the quantiser of clips (crf; qscale for MPEG-4)."""
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """How often what happens to pictures.
+
+    Attributes:
+        codecs: share of each among the compressed ones.
+        qualities: from and to: the quality of pictures, and the quantiser of clips (crf; qscale for MPEG-4).
+        clean: share of those that are not compressed, so that good sources keep their detail.
+    """
+
+    codecs: Mapping[Codec, float]
+    qualities: Mapping[Codec, tuple[int, int]]
+    clean: float = 0.15
+
+
+WILD_MIX: Final = Mix(
+    codecs={"jpeg": 0.35, "webp": 0.1, "h264": 0.35, "vp9": 0.1, "mpeg4": 0.1},
+    qualities={"jpeg": (30, 95), "webp": (30, 95), "h264": (18, 36), "vp9": (20, 48), "mpeg4": (2, 10)},
+)
+"""What `espcn-robust` was shown."""
+
+MIXES: Final[Mapping[str, Mix]] = {
+    "wild": WILD_MIX,
+    "jpeg": Mix(
+        codecs={"jpeg": 0.6, "webp": 0.08, "h264": 0.22, "vp9": 0.05, "mpeg4": 0.05},
+        qualities={**WILD_MIX.qualities, "jpeg": (20, 95)},
+    ),
+}
 
 FRAMES: Final = 4
 """Of the little clips: the last one is predicted from those before it, as most frames of a clip are."""
@@ -53,13 +74,13 @@ class Damage:
     quality: int = 0
 
 
-def draw(random: np.random.Generator) -> Damage:
+def draw(random: np.random.Generator, mix: Mix = WILD_MIX) -> Damage:
     """One of the many."""
     kernel: Kernel = random.choice(list(KERNEL_WEIGHTS), p=list(KERNEL_WEIGHTS.values()))
-    if random.random() < CLEAN_SHARE:
+    if random.random() < mix.clean:
         return Damage(kernel)
-    codec: Codec = random.choice(list(CODEC_WEIGHTS), p=list(CODEC_WEIGHTS.values()))
-    low, high = QUALITIES[codec]
+    codec: Codec = random.choice(list(mix.codecs), p=list(mix.codecs.values()))
+    low, high = mix.qualities[codec]
     return Damage(kernel, codec, int(random.integers(low, high + 1)))
 
 

@@ -26,9 +26,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from training.damage import Damage, damaged, draw
+from training.collapsed import LOOKED_AT, revive
+from training.damage import WILD_MIX, Damage, Mix, damaged, draw
 from training.files import picture_files, write_safetensors
 from training.patches import Batch, MakeLR, Patches, clean, cut_patches, read_lumas
 from training.recipes import add_options, changed
@@ -47,6 +49,9 @@ from upscale_cli.models.archs.espcn import ESPCN
 
 REPOSITORY = Path(__file__).parent.parent
 LICENCE = "MIT (weights trained here; training pictures: see weights/README.md)"
+BEFORE: Final = ("sha256", "recipe", "versions", "seconds", "curve", "begun_from")
+"""What the log of a net says of the one that it was begun from."""
+
 CURVE_SETS = ("Set5", "Set14")
 """Small enough to measure every minute; the others follow at the end."""
 
@@ -117,11 +122,19 @@ Report = Callable[[int, float, ESPCN], None]
 """Told after every step: its number, its loss, the averaged net."""
 
 
-def train(patches: Patches, recipe: Recipe, report: Report) -> ESPCN:
-    """The net of averaged weights after all steps; the same one for the same seed, threads, machine and torch."""
+def train(patches: Patches, recipe: Recipe, report: Report, source: Mapping[str, Tensor] | None = None) -> ESPCN:
+    """The net of averaged weights after all steps; the same one for the same seed, threads, machine and torch.
+
+    Args:
+        source: weights to begin from; their channels that learn nothing begin again.
+    """
     torch.manual_seed(recipe.seed)
     torch.set_num_threads(recipe.threads)
     net, averaged = (ESPCN(patches.scale, activation=recipe.activation) for _ in range(2))
+    if source is not None:
+        net.load_state_dict(source)
+        if recipe.activation == "relu":
+            revive(_convolutions(net), patches.some(LOOKED_AT))
     averaged.load_state_dict(net.state_dict())
     optimizer = Soap(_convolutions(net))
     batches = patches.batches(recipe.patches, torch.Generator().manual_seed(recipe.seed))
@@ -271,7 +284,8 @@ def make_checkpoint(scale: int, arguments: argparse.Namespace, recipe: Recipe) -
     name = f"{arguments.kind}-x{scale}"
     checkpoint = arguments.checkpoints and arguments.checkpoints / f"{name}.safetensors"
     curve = Curve(references, scale, recipe.steps, checkpoint)
-    net = train(patches, recipe, curve)
+    before = None if arguments.begin is None else json.loads((arguments.logs / f"{name}.json").read_text("utf-8"))
+    net = train(patches, recipe, curve, None if arguments.begin is None else load_file(arguments.begin))
     path = arguments.out / f"{name}.safetensors"
     write_checkpoint(net, path, data=", ".join(names))
 
@@ -294,16 +308,17 @@ def make_checkpoint(scale: int, arguments: argparse.Namespace, recipe: Recipe) -
             for condition, make in _conditions(arguments.kind).items()
         },
         "curve": curve.points,
+        **({} if before is None else {"begun_from": {key: before[key] for key in BEFORE if key in before}}),
     }
     arguments.logs.mkdir(parents=True, exist_ok=True)
     (arguments.logs / f"{name}.json").write_text(json.dumps(log, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(log["scores"]), flush=True)
 
 
-def _in_the_wild(seed: int) -> MakeLR:
+def _in_the_wild(seed: int, mix: Mix = WILD_MIX) -> MakeLR:
     """LR with another damage each time; the same ones for the same seed and order of pictures."""
     random = np.random.default_rng(seed)
-    return lambda hr, scale: damaged(hr, scale, draw(random))
+    return lambda hr, scale: damaged(hr, scale, draw(random, mix))
 
 
 def _conditions(kind: Kind) -> dict[str, MakeLR]:
@@ -326,6 +341,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=REPOSITORY / "weights", help="folder of the checkpoints")
     parser.add_argument("--logs", type=Path, default=REPOSITORY / "training/logs", help="folder of the JSON logs")
     parser.add_argument("--checkpoints", type=Path, help="folder for the averaged net of every minute")
+    parser.add_argument("--begin", type=Path, help="checkpoint to begin from; its log is in --logs")
     add_options(parser, Recipe())
     return parser.parse_args(argv)
 

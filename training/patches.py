@@ -87,6 +87,10 @@ class Patches:
             for numbers, way in zip(chosen[first:], ways[first:], strict=True):
                 yield self.batch(numbers, way)
 
+    def some(self, patches: int) -> Batch:
+        """So many of them, or all, from all pictures; the same ones each time."""
+        return self.batch(torch.arange(0, len(self), max(1, len(self) // patches)), 0)
+
     def batch(self, numbers: Tensor, way: int) -> Batch:
         """These patches, turned or mirrored in one of the eight ways."""
         lr, inside, hr = (_turned(planes[numbers], way)[:, None] for planes in (self.lr, self.inside, self.hr))
