@@ -112,9 +112,12 @@ class _LayerState:
 
 
 def _eigenbasis(matrix: Tensor) -> Tensor:
-    """Eigenvectors of a symmetric matrix as columns, the largest eigenvalue first."""
-    vectors: Tensor = torch.linalg.eigh(matrix).eigenvectors
-    return vectors.flip(1)
+    """Eigenvectors of a symmetric matrix as columns, the largest eigenvalue first.
+
+    In float64: LAPACK can fail in float32 on a first gradient that is 0 for many channels.
+    """
+    vectors: Tensor = torch.linalg.eigh(matrix.double()).eigenvectors
+    return vectors.flip(1).to(matrix.dtype)
 
 
 def _power_iteration(matrix: Tensor, basis: Tensor) -> tuple[Tensor, Tensor]:

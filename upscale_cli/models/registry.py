@@ -239,8 +239,13 @@ MODELS: Final[tuple[Spec, ...]] = (
     ),
     _real_time(
         "sharp", 4, macs=20_880, size=86_240,
-        sha256="9ab6469a25f7459d0ac8610a37462dbddc0e33188d105b1234e40f54c9c5d36a",
-        int8=(30_437, 0.01, "25b4cfe06d9fd6815d9c9ceef7468272e653474f6a7591c31d9428836ba67215"),
+        sha256="fd36d73290ae3ed4c684489a6ebeebb36e34b0335dde6ab4fb87417e98b81507",
+        int8=(30_437, 0.01, "8468bef753717a38f64e9f1715800980ec661ebfa499987c4c68137111f45a0d"),
+    ),
+    _real_time(
+        "sharp-robust", 2, macs=19_152, size=79_288,
+        sha256="7272de48d8eab5f9321d5a712a056a2928be66b5cf9f4ccb9125f0bf00cbf042",
+        int8=(28_601, 0.00, "275353859988e0852533fac57873351b5c1836e5739c222564b66c503df88227"),
     ),
 )  # fmt: skip
 
