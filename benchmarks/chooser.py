@@ -309,9 +309,8 @@ def as_code(ranks: Mapping[Group, tuple[str, ...]]) -> str:
     """The ranking as it stands in `upscale_cli.models.suitable`."""
     lines = []
     for group, models in ranks.items():
-        marks = "".join(f", {name}=True" for name in ("is_drawn", "is_far") if getattr(group, name))
-        names = ", ".join(f'"{model}"' for model in models)
-        lines.append(f'    Group("{group.damage}"{marks}): ({names}),')
+        pictures, enlarged = "drawn" if group.is_drawn else "photograph", "far" if group.is_far else "near"
+        lines.append(f"{group.damage:<18}  {pictures:<10}  {enlarged:<4}  {' '.join(models)}")
     return "\n".join(lines)
 
 

@@ -235,6 +235,13 @@ def test_a_dry_run_says_what_would_be_taken(run: Run, tmp_path: Path, scene: Pic
     assert planned["why"] == "chosen for JPEG of quality about 30, photograph"
 
 
+def test_for_what_cannot_be_read_nothing_was_chosen(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "note.png").write_text("no picture")
+    for name in ("missing.jpg", "note.png"):
+        done = run("--json", tmp_path / name, "-o", tmp_path / "out.png")
+        assert ([json.loads(line)["event"] for line in done.out.splitlines()], done.code) == (["failed"], 1)
+
+
 def test_python_gets_the_same(tmp_path: Path, scene: Picture) -> None:
     source, events = tmp_path / "coded.jpg", list[Event]()
     source.write_bytes(encoded(scene[:64, :64], "JPEG", quality=30))

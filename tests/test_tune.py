@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,12 @@ from PIL import Image
 from tests.command import Run
 from upscale_cli.cli.flags import in_flags
 from upscale_cli.errors import OptionError
+from upscale_cli.frames.appearance import Appearance
 from upscale_cli.messages import option
 from upscale_cli.models.resolve import best_clip_model
+from upscale_cli.models.suitable import group_of, suitable_model
 from upscale_cli.tuning import bench, tune
-from upscale_cli.tuning.look import Looked, bars_of, look_at, noise_of
+from upscale_cli.tuning.look import Looked, bars_of, look_at
 from upscale_cli.tuning.sheet import CAPTION, MARGIN, write_sheet
 from upscale_cli.tuning.trial import most_detailed
 
@@ -52,9 +55,9 @@ def film(path: Path, frames: list[NDArray[np.uint8]]) -> Path:
 
 
 @pytest.mark.parametrize("sigma", [0, 2, 5, 12])
-def test_noise_is_estimated(sigma: float) -> None:
-    luma = scene(300, 400, sigma).astype(np.float32).mean(axis=2)
-    assert abs(noise_of(luma) - sigma) < 0.15 * sigma + 0.5
+def test_noise_is_estimated(tmp_path: Path, sigma: float) -> None:
+    Image.fromarray(scene(300, 400, sigma)).save(tmp_path / "a.png")
+    assert abs(look_at(tmp_path / "a.png").noise - sigma) < 0.15 * sigma + 0.5
 
 
 def seen(bits_per_pixel: float, noise: float) -> Looked:
@@ -69,7 +72,7 @@ def seen(bits_per_pixel: float, noise: float) -> Looked:
 def test_a_clip_is_tuned_with_the_models_that_it_would_get(
     bits_per_pixel: float, noise: float, fast: str, balanced: str
 ) -> None:
-    models = tune.models_for(seen(bits_per_pixel, noise))
+    models = tune.models_for(seen(bits_per_pixel, noise), 2)
     assert (models["fast"], models["balanced"]) == ((fast, True), (balanced, False))
 
 
@@ -108,13 +111,25 @@ def test_a_look_at_a_clip(tmp_path: Path) -> None:
     assert looked.noise < 2
 
 
+@pytest.mark.parametrize(
+    ("appearance", "fast"),
+    [(Appearance("PNG", "photograph", noise=9.0), "espcn-robust"), (Appearance("PNG", "photograph"), "swift"),
+     (Appearance("JPEG", "photograph", jpeg_quality=30), "espcn-robust")],
+)  # fmt: skip
+def test_a_photo_is_tuned_with_the_model_that_it_would_get(appearance: Appearance, fast: str) -> None:
+    looked = replace(seen(1.0, 0), kind="photo", appearance=appearance)
+    models = tune.models_for(looked, 2)
+    assert models["fast"] == (fast, False)
+    assert models["balanced"] == models["best"] == (suitable_model(group_of(appearance, 2)), False)
+
+
 def events_of(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
 def test_tune_a_photo(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    Image.fromarray(scene(80, 100, 3)).save("a b.png")
+    Image.fromarray(scene(80, 100)).save("a b.png")
     outcome = run("tune", "a b.png", "--json")
     assert outcome.code == 0, outcome.err
     looked, *ways = events_of(outcome.out)
@@ -194,6 +209,6 @@ def test_a_sheet_is_a_png_and_keeps_what_is_there(run: Run, tmp_path: Path) -> N
 def test_a_lossless_clip_gets_the_model_that_a_run_would_take(tmp_path: Path) -> None:
     looked = look_at(film(tmp_path / "film.mkv", [scene(48, 64)] * 2))
     assert looked.lossless
-    found = tune.models_for(looked)
+    found = tune.models_for(looked, 2)
     assert found["fast"] == (best_clip_model("h264", lossless=True, hurries=True)[0], True)
     assert found["balanced"] == (best_clip_model("h264", lossless=True)[0], False)

@@ -3,6 +3,8 @@
 A test compares this with what the verbs declare. Imports neither torch nor numpy.
 """
 
+from collections.abc import Iterator, Set
+from contextlib import contextmanager
 from typing import Final
 
 from upscale_cli.events import Event, rewritten
@@ -21,6 +23,26 @@ JOINED: Final = ("realtime",)
 """Options that may stand alone: a value follows a =."""
 
 
+_foreign: Set[str] = frozenset()
+"""Flags of the main verb that the one which runs has not."""
+
+
+@contextmanager
+def without(flags: Set[str]) -> Iterator[None]:
+    """Meanwhile messages say of these flags that they are not the running verb's own.
+
+    >>> with without({"--salvage"}):
+    ...     written(Option("salvage", True)), written(Option("tile", 8))
+    ('--salvage of `upscale`', '--tile 8')
+    """
+    global _foreign  # one command line runs in a process, and events come from all of its threads
+    before, _foreign = _foreign, flags
+    try:
+        yield
+    finally:
+        _foreign = before
+
+
 def flag_of(name: str) -> str:
     """
     >>> flag_of("output"), flag_of("max_pixels")
@@ -37,7 +59,12 @@ def written(part: Option | Command) -> str:
     """
     if isinstance(part, Command):
         return f"`upscale {part.verb}`"
-    flag, value = flag_of(part.name), part.value
+    flag = flag_of(part.name)
+    return f"{_with_value(part, flag)}{' of `upscale`' if flag in _foreign else ''}"
+
+
+def _with_value(part: Option, flag: str) -> str:
+    value = part.value
     if value is None or value is True:
         return flag
     if value is False:

@@ -7,9 +7,11 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from upscale_cli.cli import help_pages
+from upscale_cli.cli.flags import in_flags, without
 from upscale_cli.cli.unknown_words import FOREIGN
 from upscale_cli.cli.wrong_values import explained
-from upscale_cli.errors import InterruptedRun
+from upscale_cli.errors import InterruptedRun, UpscaleError
+from upscale_cli.messages import Message
 
 MAIN_VERB: Final = "(input)"
 """The verb that is meant where none is named; it is never typed, and no message shows it."""
@@ -43,9 +45,24 @@ class Verb(TyperCommand):
         with explained(ctx, args, self.get_params(ctx), self.others):
             return super().parse_args(ctx, list(args))
 
+    def invoke(self, ctx: Any) -> Any:
+        """Runs it; what fails speaks of flags that it has, or says whose they are."""
+        root = ctx.find_root().command
+        of_main = root.commands[MAIN_VERB] if isinstance(root, TyperGroup) else self
+        with without(_flags(of_main) - _flags(self)):
+            try:
+                return super().invoke(ctx)
+            except UpscaleError as error:
+                error.message = Message(in_flags(error.message))
+                raise
+
     def format_help(self, ctx: Any, formatter: Any) -> None:
         help_pages.name_types(self.get_params(ctx))
         super().format_help(ctx, formatter)
+
+
+def _flags(verb: Any) -> set[str]:
+    return {flag for parameter in verb.params for flag in (*parameter.opts, *parameter.secondary_opts)}
 
 
 class Verbs(TyperGroup):

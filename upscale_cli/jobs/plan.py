@@ -178,9 +178,10 @@ class Planner:
         return Prepared(opened.wanted.source, opened.upscaler, self._job(opened, outputs), opened.why)
 
     def _chosen(self, wanted: Wanted, choice: Choice, clip: "OpenedClip | None" = None) -> Opened:
-        """What was chosen, which is reported."""
-        options = wanted.clip_options
-        self.listener(choice.event(wanted.source.name))
+        """What was chosen, which is reported where something was seen, or where nobody looks."""
+        options, source = wanted.clip_options, wanted.source
+        if choice.is_clip or choice.picture.format or source.is_book or self._is_remote(source):
+            self.listener(choice.event(source.name))  # what cannot be read fails next, and nothing was chosen for it
         upscaler = self._upscaler(choice.model, hurry=options is not None and options.hurries)
         return Opened(wanted, upscaler, clip, choice.why)
 

@@ -3,9 +3,10 @@
 Appearance  ->  its group (damage, photograph or drawn)  ->  models, the best first  ->  the first that is here
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import Final, Literal, cast, get_args
 
 from upscale_cli.events import Say
 from upscale_cli.frames.appearance import NOISE_TOLD, Appearance
@@ -50,95 +51,51 @@ class Group:
         return f"{damage}, {'drawn' if self.is_drawn else 'photograph'}"
 
 
-RANKING: Final[Mapping[Group, tuple[str, ...]]] = {
-    Group("JPEG"): ("photo-lite", "espcn-robust", "espcn", "photo-lite-crisp", "swift", "sharp"),
-    Group("JPEG", is_far=True): ("photo-lite", "espcn-robust", "espcn", "swift", "sharp", "photo-lite-crisp"),
-    Group("JPEG", is_drawn=True): ("photo-lite", "photo-lite-crisp", "espcn-robust", "sharp", "espcn", "swift"),
-    Group("JPEG", is_drawn=True, is_far=True): (
-        "photo-lite",
-        "photo-lite-crisp",
-        "espcn-robust",
-        "sharp",
-        "espcn",
-        "swift",
-    ),
-    Group("blur"): ("photo-lite-crisp", "photo-lite", "espcn-robust", "swift", "sharp", "espcn"),
-    Group("blur", is_far=True): ("photo-lite-crisp", "photo-lite", "espcn-robust", "sharp", "swift", "espcn"),
-    Group("blur", is_drawn=True): ("photo-lite-crisp", "photo-lite", "espcn-robust", "swift", "sharp", "espcn"),
-    Group("jagged"): ("espcn-robust", "photo-lite", "photo-lite-crisp", "espcn", "swift", "sharp"),
-    Group("jagged", is_far=True): ("espcn-robust", "photo-lite", "photo-lite-crisp", "espcn", "swift", "sharp"),
-    Group("jagged", is_drawn=True): ("espcn-robust", "photo-lite-crisp", "photo-lite", "espcn", "swift", "sharp"),
-    Group("jagged", is_drawn=True, is_far=True): (
-        "photo-lite",
-        "photo-lite-crisp",
-        "espcn-robust",
-        "swift",
-        "sharp",
-        "espcn",
-    ),
-    Group("light JPEG"): ("photo-lite", "sharp", "swift", "espcn-robust", "espcn", "photo-lite-crisp"),
-    Group("light JPEG", is_far=True): ("photo-lite", "sharp", "swift", "espcn", "espcn-robust", "photo-lite-crisp"),
-    Group("light JPEG", is_drawn=True): ("photo-lite", "sharp", "swift", "espcn", "photo-lite-crisp", "espcn-robust"),
-    Group("light JPEG", is_drawn=True, is_far=True): (
-        "photo-lite",
-        "photo-lite-crisp",
-        "sharp",
-        "swift",
-        "espcn",
-        "espcn-robust",
-    ),
-    Group("noise"): ("espcn-robust", "photo-lite", "photo-lite-crisp", "sharp", "espcn", "swift"),
-    Group("noise", is_far=True): ("espcn-robust", "photo-lite", "photo-lite-crisp", "sharp", "swift", "espcn"),
-    Group("noise", is_drawn=True): ("photo-lite", "photo-lite-crisp", "espcn-robust", "sharp", "swift", "espcn"),
-    Group("noise", is_drawn=True, is_far=True): (
-        "photo-lite",
-        "espcn-robust",
-        "photo-lite-crisp",
-        "sharp",
-        "swift",
-        "espcn",
-    ),
-    Group("none"): ("swift", "sharp", "espcn", "photo-lite", "espcn-robust", "photo-lite-crisp"),
-    Group("none", is_far=True): ("photo-lite", "sharp", "espcn", "swift", "espcn-robust", "photo-lite-crisp"),
-    Group("none", is_drawn=True): ("photo-lite", "espcn-robust", "sharp", "swift", "espcn", "photo-lite-crisp"),
-    Group("none", is_drawn=True, is_far=True): (
-        "photo-lite",
-        "photo-lite-crisp",
-        "sharp",
-        "swift",
-        "espcn",
-        "espcn-robust",
-    ),
-    Group("other compression"): ("espcn-robust", "photo-lite", "espcn", "sharp", "swift", "photo-lite-crisp"),
-    Group("other compression", is_far=True): (
-        "photo-lite",
-        "espcn-robust",
-        "sharp",
-        "swift",
-        "espcn",
-        "photo-lite-crisp",
-    ),
-    Group("other compression", is_drawn=True): (
-        "photo-lite",
-        "sharp",
-        "swift",
-        "espcn",
-        "espcn-robust",
-        "photo-lite-crisp",
-    ),
-    Group("other compression", is_drawn=True, is_far=True): (
-        "photo-lite",
-        "sharp",
-        "photo-lite-crisp",
-        "swift",
-        "espcn",
-        "espcn-robust",
-    ),
-    Group("unknown"): ("espcn-robust", "photo-lite", "espcn", "swift", "sharp", "photo-lite-crisp"),
-    Group("unknown", is_far=True): ("espcn-robust", "photo-lite", "espcn", "swift", "sharp", "photo-lite-crisp"),
-}
+_TABLE: Final = """
+JPEG                photograph  near  photo-lite espcn-robust espcn photo-lite-crisp swift sharp
+JPEG                photograph  far   photo-lite espcn-robust espcn swift sharp photo-lite-crisp
+JPEG                drawn       near  photo-lite photo-lite-crisp espcn-robust sharp espcn swift
+JPEG                drawn       far   photo-lite photo-lite-crisp espcn-robust sharp espcn swift
+blur                photograph  near  photo-lite-crisp photo-lite espcn-robust swift sharp espcn
+blur                photograph  far   photo-lite-crisp photo-lite espcn-robust sharp swift espcn
+blur                drawn       near  photo-lite-crisp photo-lite espcn-robust swift sharp espcn
+jagged              photograph  near  espcn-robust photo-lite photo-lite-crisp espcn swift sharp
+jagged              photograph  far   espcn-robust photo-lite photo-lite-crisp espcn swift sharp
+jagged              drawn       near  espcn-robust photo-lite-crisp photo-lite espcn swift sharp
+jagged              drawn       far   photo-lite photo-lite-crisp espcn-robust swift sharp espcn
+light JPEG          photograph  near  photo-lite sharp swift espcn-robust espcn photo-lite-crisp
+light JPEG          photograph  far   photo-lite sharp swift espcn espcn-robust photo-lite-crisp
+light JPEG          drawn       near  photo-lite sharp swift espcn photo-lite-crisp espcn-robust
+light JPEG          drawn       far   photo-lite photo-lite-crisp sharp swift espcn espcn-robust
+noise               photograph  near  espcn-robust photo-lite photo-lite-crisp sharp espcn swift
+noise               photograph  far   espcn-robust photo-lite photo-lite-crisp sharp swift espcn
+noise               drawn       near  photo-lite photo-lite-crisp espcn-robust sharp swift espcn
+noise               drawn       far   photo-lite espcn-robust photo-lite-crisp sharp swift espcn
+none                photograph  near  swift sharp espcn photo-lite espcn-robust photo-lite-crisp
+none                photograph  far   photo-lite sharp espcn swift espcn-robust photo-lite-crisp
+none                drawn       near  photo-lite espcn-robust sharp swift espcn photo-lite-crisp
+none                drawn       far   photo-lite photo-lite-crisp sharp swift espcn espcn-robust
+other compression   photograph  near  espcn-robust photo-lite espcn sharp swift photo-lite-crisp
+other compression   photograph  far   photo-lite espcn-robust sharp swift espcn photo-lite-crisp
+other compression   drawn       near  photo-lite sharp swift espcn espcn-robust photo-lite-crisp
+other compression   drawn       far   photo-lite sharp photo-lite-crisp swift espcn espcn-robust
+unknown             photograph  near  espcn-robust photo-lite espcn swift sharp photo-lite-crisp
+unknown             photograph  far   espcn-robust photo-lite espcn swift sharp photo-lite-crisp
+"""
+"""A line for each group: damage; photograph or drawn; enlarged by `FAR` and more, or less; models, the best first."""
+
+
+def _read(table: str) -> Iterator[tuple[Group, tuple[str, ...]]]:
+    """The groups of a table, and their models."""
+    for line in table.strip().splitlines():
+        damage, pictures, enlarged, models = re.split(r" {2,}", line)
+        assert damage in get_args(Damage), damage
+        yield Group(cast(Damage, damage), pictures == "drawn", enlarged == "far"), tuple(models.split())
+
+
+RANKING: Final[Mapping[Group, tuple[str, ...]]] = dict(_read(_TABLE))
 """Models by their mean PSNR of luma over pictures of a group, the best first, or what is within 0.1 dB of it with less
-work; from benchmarks/chooser.json, whose script prints this table."""
+work; from benchmarks/chooser.json, whose script prints the table."""
 
 
 def group_of(seen: Appearance, scale: float) -> Group:

@@ -3,8 +3,7 @@
 Some frames from all over a clip are decoded, in pairs of neighbours; of a photo the one there is.
 """
 
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from upscale_cli.errors import InputError
 from upscale_cli.events import ignore
+from upscale_cli.frames.appearance import Appearance
 from upscale_cli.frames.image import Pixels
 from upscale_cli.inference.color import KB, KR
 from upscale_cli.inference.sizing import Target
@@ -23,6 +23,8 @@ from upscale_cli.jobs.inputs import Input
 from upscale_cli.jobs.prepare_video import open_clip
 from upscale_cli.jobs.video_facts import ClipOptions, chosen_streams
 from upscale_cli.jobs.video_frames import sr_frames
+from upscale_cli.media.image import look
+from upscale_cli.media.image.measures import noise_of
 from upscale_cli.media.image.reader_writer import ImageReader
 from upscale_cli.media.video.reader_arguments import DecodeOptions
 
@@ -31,10 +33,6 @@ PLACES: Final = 4
 
 NEIGHBOURS: Final = 4
 """Frames that are decoded at each."""
-
-IMMERKAER: Final = ((1, -2, 1), (-2, 4, -2), (1, -2, 1))
-"""Blind to slopes and edges, so that what it leaves is noise (J. Immerkaer, "Fast Noise Variance Estimation", CVIU
-1996)."""
 
 BAR_LEVEL: Final = 20
 """Of 255: rows and columns at the border that are no brighter are bars."""
@@ -57,6 +55,7 @@ class Looked:
         bars: share of the picture that is black border.
         sample: (H, W, 3) uint8, a frame from the middle.
         lossless: of a clip: its coding has lost nothing.
+        appearance: of a photo: what its model is chosen by where none is named.
     """
 
     source: Path
@@ -72,6 +71,7 @@ class Looked:
     bars: float
     sample: Pixels
     lossless: bool = False
+    appearance: Appearance = field(default_factory=Appearance)
 
 
 def look_at(path: Path) -> Looked:
@@ -95,8 +95,9 @@ def _photo(path: Path) -> Looked:
         pixels = pixels / 257
     rgb = np.broadcast_to(np.rint(pixels).astype(np.uint8), (*pixels.shape[:2], 3))
     return Looked(
-        path, info.width, info.height, "photo", info.format, 1, 0.0, noise_of(luma_of(rgb)),
+        path, info.width, info.height, "photo", info.format, 1, 0.0, _noise_of(rgb),
         8 * path.stat().st_size / (info.width * info.height), 0.0, bars_of([luma_of(rgb)]), np.ascontiguousarray(rgb),
+        appearance=look.look_at(path),
     )  # fmt: skip
 
 
@@ -118,6 +119,7 @@ def _clip(given: Input, path: Path) -> Looked:
     if not groups:
         raise InputError(f"{path}: no frame of it can be decoded. Play it to see whether it is damaged.")
     lumas = [luma_of(group[0]) for group in groups]
+    noises = [_noise_of(group[0]) for group in groups]
     pairs = [bool(np.array_equal(a, b)) for group in groups for a, b in pairwise(group)]
     rate = float(stream.rate or Fraction(25))
     frames = stream.frames or (round(length * rate) if length else None)
@@ -125,7 +127,7 @@ def _clip(given: Input, path: Path) -> Looked:
     middle = groups[len(groups) // 2][0]
     return Looked(
         path, stream.width, stream.height, "clip", stream.codec, frames, rate,
-        float(np.median([noise_of(luma) for luma in lumas])), bits, sum(pairs) / len(pairs) if pairs else 0.0,
+        float(np.median(noises)), bits, sum(pairs) / len(pairs) if pairs else 0.0,
         bars_of(lumas), middle, stream.lossless,
     )  # fmt: skip
 
@@ -135,16 +137,9 @@ def luma_of(rgb: Pixels) -> NDArray[np.float32]:
     return np.asarray(rgb @ np.array([KR, 1 - KR - KB, KB]), np.float32)
 
 
-def noise_of(luma: NDArray[np.float32]) -> float:
-    """The standard deviation of the noise in a picture, (H, W), of 255; 0 for one that is too small to tell."""
-    height, width = luma.shape
-    if min(height, width) < 3:
-        return 0.0
-    total = np.zeros((height - 2, width - 2), np.float32)
-    for row, weights in enumerate(IMMERKAER):
-        for column, weight in enumerate(weights):
-            total += weight * luma[row : row + height - 2, column : column + width - 2]
-    return float(math.sqrt(math.pi / 2) * np.abs(total).mean() / 6)
+def _noise_of(rgb: Pixels) -> float:
+    """The standard deviation of the noise in (H, W, 3) uint8, of 255; 0 of a picture that is too small to tell."""
+    return noise_of(look.luma_of(look.windows_of(rgb), "RGB"))
 
 
 def bars_of(lumas: list[NDArray[np.float32]]) -> float:

@@ -18,7 +18,9 @@ from upscale_cli.jobs.video_facts import DEFAULT_CLIP_SCALE, ClipOptions
 from upscale_cli.media.video.encoding import EncodeOptions
 from upscale_cli.media.video.reader_arguments import DecodeOptions
 from upscale_cli.messages import option
+from upscale_cli.models.registry import MODELS
 from upscale_cli.models.resolve import best_clip_model, best_model
+from upscale_cli.models.suitable import group_of, ranked, suitable_model
 from upscale_cli.tuning.look import Looked
 from upscale_cli.tuning.trial import Trial, most_detailed, trials
 
@@ -31,6 +33,12 @@ MOST_FRAMES: Final = 100
 
 NOISY: Final = 3.0
 """Standard deviation of 255, of a clip: with more than that the robust model is better."""
+
+FAST: Final = ("swift", "sharp", "espcn", "espcn-robust")
+"""Nets for real time."""
+
+BUNDLED: Final = frozenset(spec.model for spec in MODELS if spec.bundled)
+"""The table has all of them: where it takes one, none of the others is better."""
 
 PIECE: Final = 96
 """LR pixels of a side of the pieces on the contact sheet."""
@@ -70,30 +78,36 @@ def scale_for(looked: Looked, scale: float | None) -> float:
     return scale or (DEFAULT_CLIP_SCALE if looked.kind == "clip" else 4)
 
 
-def models_for(looked: Looked) -> dict[Name, tuple[str, bool]]:
-    """The model of each way, and whether it hurries; of the models that are on this machine."""
+def models_for(looked: Looked, scale: float) -> dict[Name, tuple[str, bool]]:
+    """The model of each way, and whether it hurries; of the models that are on this machine.
+
+    Balanced is what a run takes where no model is named; fast the best of the nets for real time by the same table.
+    """
+    best = best_model()[0]
     if looked.kind == "photo":
-        return {"fast": ("swift", False), "balanced": ("photo-lite", False), "best": (best_model()[0], False)}
+        group = group_of(looked.appearance, scale)
+        usual = suitable_model(group)
+        fast = next(model for model in ranked(group) if model in FAST)
+        return {"fast": (fast, False), "balanced": (usual, False), "best": (usual if best in BUNDLED else best, False)}
     usual, hurried = (
         "espcn-robust" if looked.noise > NOISY
         else best_clip_model(looked.codec, looked.bits_per_pixel, lossless=looked.lossless, hurries=hurries)[0]
         for hurries in (False, True)
     )  # fmt: skip
-    return {"fast": (hurried, True), "balanced": (usual, False), "best": (best_model()[0], False)}
+    return {"fast": (hurried, True), "balanced": (usual, False), "best": (best, False)}
 
 
 def ways(looked: Looked, scale: float, options: UpscalerOptions, listener: Listener) -> Iterator[Way]:
-    """The ways, the fast one first; what would be the same as the one before is left out.
+    """The ways, the fast one first; what would be the same as the balanced one is left out.
 
     Raises:
         UpscaleError: as `Upscaler`.
     """
     known: dict[str, tuple[Trial, ...]] = {}
-    done: set[tuple[str, bool]] = set()
-    for name, (model, hurries) in models_for(looked).items():
-        if (model, hurries) in done:
+    models = models_for(looked, scale)
+    for name, (model, hurries) in models.items():
+        if name != "balanced" and (model, hurries) == models["balanced"]:
             continue
-        done.add((model, hurries))
         if model not in known:
             found = trials(model, scale, options, looked.sample, listener)
             known[model] = tuple(sorted(found, key=lambda trial: -trial.lr_megapixels_per_second))
