@@ -1,13 +1,14 @@
 """How well does each model upscale damaged photos by four times: faithful, good to the eye, true in colour?
 
-    UPSCALE_WEIGHTS=FOLDER python -m benchmarks.quality_damage [--quick]
+    UPSCALE_WEIGHTS=FOLDER python -m benchmarks.quality_damage [--only swift sharp] [--quick]
     python -m benchmarks.quality_damage --models new.safetensors old.safetensors [--json FILE]
 
 LR is made of HR by MATLAB's bicubic, as `upscale eval` does it, then damaged. The first form measures bicubic, lanczos,
 every bundled net of x4, and realesr-general where it is at hand, on six photographs and Kodak24; it writes
 benchmarks/quality_damage.json, the tables of docs/quality.md and a strip of pictures for each damage. The second form
 is the yardstick for a photo net: files beside bicubic, espcn-robust and photo-lite, and for each file what of the
-requirements it meets. --quick takes the six photographs alone, cut to their middles.
+requirements it meets. With --only those models are measured anew, and take their place in the file. --quick takes the
+six photographs alone, cut to their middles.
 """
 
 import argparse
@@ -61,6 +62,7 @@ YARDSTICKS: Final = ("bicubic", "espcn-robust", "photo-lite-crisp")
 FAITHFUL: Final = ("clean", "JPEG 60", "JPEG 30")
 """The damages that the requirements of a photo net are about."""
 
+FILE: Final = report.REPOSITORY / "benchmarks/quality_damage.json"
 PAGE: Final = report.REPOSITORY / "docs/quality.md"
 START: Final = "<!-- from benchmarks/quality_damage.json by benchmarks/quality_damage.py -->\n"
 STOP: Final = "<!-- end of damage -->\n"
@@ -191,6 +193,14 @@ def _mean(group: Sequence[Figures]) -> Figures:
     return values | {"most_colour": max(record["colour"] for record in group)}
 
 
+def among_others(found: Sequence[Figures], models: Sequence[str]) -> list[Figures]:
+    """Means of a few models in the place of those that the file has; all others stay, in the order of the models."""
+    before = json.loads(FILE.read_text(encoding="utf-8"))["means"]
+    records = {(record["damage"], record["set"], record["model"]): record for record in (*before, *found)}
+    sets = list(dict.fromkeys(record["set"] for record in found))
+    return [records[damage, name, label(model)] for damage in DAMAGES for name in sets for model in models]
+
+
 # The yardstick
 
 
@@ -285,6 +295,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--photos", type=Path, default=report.SHARED / "samples/images/photos")
     parser.add_argument("--kodak", type=Path, default=report.SHARED / "eval/Kodak24")
     parser.add_argument("--models", nargs="+", metavar="FILE", help="judge these nets; nothing of the page is written")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="measure these anew, and keep the figures of others")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where the figures of --models go, too")
     parser.add_argument("--workers", type=int, default=processors(), help="processes; default: %(default)s")
     parser.add_argument("--quick", action="store_true", help="six photographs, their middles alone; nothing is written")
@@ -292,7 +303,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     if not arguments.page:
         models = list(dict.fromkeys([*YARDSTICKS, *arguments.models])) if arguments.models else registered()
-        tasks = tasks_for(arguments.photos, arguments.kodak, models, quick=arguments.quick)
+        tasks = tasks_for(arguments.photos, arguments.kodak, arguments.only or models, quick=arguments.quick)
         found = means(run(tasks, arguments.workers))
         if arguments.models or arguments.quick:
             show(found, arguments.models or [], arguments.json)
@@ -300,9 +311,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         shown = [name for name in FREE if (arguments.photos / name).is_file()]
         for damage in DAMAGES:
             draw(damage, [arguments.photos / name for name in shown], models)
-        result = {"scale": SCALE, "shown": ["HR", *map(label, models)], "means": found}
+        found = among_others(found, models) if arguments.only else found
+        anew = {"measured_anew": arguments.only} if arguments.only else {}
+        result = {"scale": SCALE, "shown": ["HR", *map(label, models)], **anew, "means": found}
         report.write("quality_damage", __doc__.splitlines()[0], result)
-    result = json.loads((report.REPOSITORY / "benchmarks/quality_damage.json").read_text(encoding="utf-8"))
+    result = json.loads(FILE.read_text(encoding="utf-8"))
     page = PAGE.read_text(encoding="utf-8")
     PAGE.write_text(report.with_tables(page, tables(result), START, STOP), encoding="utf-8")
 

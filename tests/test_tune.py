@@ -16,6 +16,7 @@ from PIL import Image
 from tests.command import Run
 from upscale_cli.cli.flags import in_flags
 from upscale_cli.errors import OptionError
+from upscale_cli.events import Event, Failed, Note, noting_once
 from upscale_cli.frames.appearance import Appearance
 from upscale_cli.messages import option
 from upscale_cli.models.resolve import best_clip_model
@@ -145,6 +146,23 @@ def test_tune_a_photo(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch)
     outcome = run("tune", "a b.png")
     assert outcome.code == 1
     assert "exists already" in outcome.err
+
+
+def test_what_is_damaged_and_where_it_would_be_taken(tmp_path: Path, run: Run) -> None:
+    whole = tmp_path / "whole.png"
+    Image.fromarray(scene(24, 24)).save(whole)
+    (tmp_path / "cut.png").write_bytes(whole.read_bytes()[:-40])
+    for words in (("tune", tmp_path / "cut.png", "--no-sheet"), ("eval", tmp_path / "cut.png", "-m", "bicubic")):
+        assert "the PNG is truncated. --salvage of `upscale` takes the rows" in run(*words).err
+    assert "--salvage takes the rows" in run(tmp_path / "cut.png", "-o", tmp_path / "out.png").err
+
+
+def test_a_note_is_made_once() -> None:
+    told: list[Event] = []
+    listener = noting_once(told.append)
+    for event in (Note("a"), Note("b"), Failed("x", "a"), Note("a"), Failed("x", "a")):
+        listener(event)
+    assert told == [Note("a"), Note("b"), Failed("x", "a"), Failed("x", "a")]
 
 
 @pytest.mark.slow

@@ -403,6 +403,19 @@ def saying_once(listener: Listener) -> Say:
     return each_once(saying(listener))
 
 
+def noting_once(listener: Listener) -> Listener:
+    """A listener that passes on all but notes that were there before."""
+    say = saying_once(listener)
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Note):
+            say(event.text)
+        else:
+            listener(event)
+
+    return listen
+
+
 def naming_source(listener: Listener, source: str) -> Listener:
     """A listener that adds to every note which source it is about."""
 

@@ -133,8 +133,11 @@ def evaluate(
     """Measure how well models upscale: PSNR, SSIM, MS-SSIM and more; of clips VMAF and XPSNR; NIQE without a reference.
 
     HR is shrunk as the field does it, upscaled again as users get it, and compared.
-    [bold]upscale eval Set5 Set14 -m espcn -s 2 -s 3[/bold], [bold]upscale eval --hr HR --lr LR -m my.pth[/bold],
-    [bold]upscale eval clip.mp4 -m espcn[/bold], [bold]upscale eval result.mp4 --reference hr.mp4[/bold]
+
+    [bold]upscale eval Set5 Set14 -m espcn -s 2 -s 3[/bold]
+    [bold]upscale eval --hr HR --lr LR -m my.pth[/bold]
+    [bold]upscale eval clip.mp4 -m espcn[/bold]
+    [bold]upscale eval result.mp4 --reference hr.mp4[/bold]
     """
     from upscale_cli.cli.console import listening
 
@@ -255,18 +258,15 @@ class Counting:
     """Passes events on, notes once only, and counts what failed; what fails alike with several models is told once."""
 
     def __init__(self, tell: "Listener") -> None:
-        from upscale_cli.events import saying_once
+        from upscale_cli.events import noting_once
 
-        self._tell, self._say = tell, saying_once(tell)
+        self._tell = noting_once(tell)
         self.failures = 0
         self._failed: set[tuple[str, str]] = set()
 
     def __call__(self, event: "Event") -> None:
-        from upscale_cli.events import Failed, Note
+        from upscale_cli.events import Failed
 
-        if isinstance(event, Note):
-            self._say(event.text)
-            return
         if isinstance(event, Failed):
             self.failures += 1
             if (event.source, event.message) in self._failed:

@@ -29,11 +29,13 @@ def tune(
     ],
     scale: Annotated[
         float | None,
-        typer.Option("-s", "--scale", metavar="N", show_default=False, help="Default: 4; of clips 2."),
+        typer.Option("-s", "--scale", metavar="N", show_default=False,
+                     help="Result pixels for each input pixel, along an axis. Default: 4; clips 2."),
     ] = None,
     sheet: Annotated[
         Path | None,
-        typer.Option("--sheet", show_default=False, help="Where the same piece by each model goes, a PNG. "
+        typer.Option("--sheet", metavar="FILE", show_default=False,
+                     help="Where the same piece by each model goes, a PNG. "
                      "Default: NAME_tune.png in this folder."),
     ] = None,
     no_sheet: Annotated[bool, typer.Option("--no-sheet", help="Write none.")] = False,
@@ -47,6 +49,7 @@ def tune(
     [bold]upscale tune film.mkv[/bold]
     """
     from upscale_cli.cli.console import listening
+    from upscale_cli.events import noting_once
     from upscale_cli.inference.options import UpscalerOptions
     from upscale_cli.tuning.look import look_at
     from upscale_cli.tuning.sheet import write_sheet
@@ -56,7 +59,8 @@ def tune(
     if place is not None:
         _check_sheet(place, overwrite=overwrite)
     options = UpscalerOptions(device=device)
-    with listening(as_json=as_json, quiet=quiet) as listener:
+    with listening(as_json=as_json, quiet=quiet) as tell:
+        listener = noting_once(tell)
         looked = look_at(source)
         factor = scale_for(looked, scale)
         _show_look(looked, as_json=as_json, quiet=quiet)

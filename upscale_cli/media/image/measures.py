@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -66,6 +67,36 @@ def _bend(windows: Windows, distance: int) -> float:
 
 
 _STRONG: Final = 50.0
+
+_PIECE: Final = 6
+"""Pixels of a row or a column in which an edge is looked for."""
+
+_LEAST_EDGES: Final = 60
+
+
+def steps_of(windows: Windows, noise: float) -> tuple[float, float] | None:
+    """How much of a strong edge lies between two neighbouring pixels: of all such edges the middle, and the upper
+    quartile; None where there are few.
+
+    Of each piece of `_PIECE` pixels that spans a fifth of all levels, the largest difference of neighbours in proportion
+    to what it spans. Edges that were smoothed as a picture was shrunk have 0.55 to 0.9; without smoothing up to 1;
+    behind a blur of a pixel 0.3 to 0.5, whatever their contrast, which the fineness of bold writing is misled by.
+    """
+    parts = []
+    for axis in (1, 2):
+        along = np.moveaxis(windows, axis, 0)
+        count = len(along) // _PIECE * _PIECE
+        pixels = [along[at:count:_PIECE] for at in range(_PIECE)]
+        spans = np.maximum.reduce(pixels) - np.minimum.reduce(pixels)
+        largest = np.maximum.reduce([np.abs(one - other) for one, other in pairwise(pixels)])
+        is_edge = spans > max(_STRONG, 10 * noise)
+        parts.append(largest[is_edge] / spans[is_edge])
+    found = np.concatenate(parts)
+    if len(found) < _LEAST_EDGES:
+        return None
+    middle, high = np.percentile(found, (50, 75))
+    return float(middle), float(high)
+
 
 _DRAWN: Final = (4.5, 3.5, -12.0, 4.3)
 """Weights, whose sum is above 0 for what is drawn: of the logarithm of strong edges for each soft one, of the share of
