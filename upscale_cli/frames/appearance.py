@@ -14,10 +14,13 @@ SMOOTHING: Final = 84
 """Quality of a JPEG below which it loses fine detail itself."""
 
 BLURRED: Final = 0.27
-JAGGED: Final = 0.5
-JAGGED_DRAWN: Final = 0.76
-"""Of `fineness`: what is below was blurred; what is above was shrunk without smoothing, as photographs and as what is
-drawn. By the pictures of benchmarks/chooser.py that make the ranking."""
+BLUNT: Final = 0.62
+"""Of `fineness`, and of `edges[1]`: what is below either was blurred."""
+
+JAGGED: Final = 1.36
+JAGGED_DRAWN: Final = 0.98
+"""Of `fineness` and `edges[1]` together in photographs, of `edges[0]` in what is drawn, whose edges tell more than its
+detail: what is above was shrunk without smoothing. By the pictures of benchmarks/chooser.py that make the ranking."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,8 @@ class Appearance:
         noise: standard deviation of the noise in even areas, in levels of 8 bits.
         fineness: how strong differences of next neighbours are, in proportion to those of pixels four apart; None where
             that was not measured.
+        edges: how much of a strong edge lies between two neighbouring pixels, 0 to 1: the middle one of all edges, and
+            the upper quartile; None where there are few, or that was not measured.
         width, height: of the first frame; 0 where the file was not looked into.
         is_data: measurements rather than a picture to look at: floats, DICOM, GeoTIFF, further channels.
     """
@@ -45,6 +50,7 @@ class Appearance:
     is_lossy: bool = False
     noise: float = 0.0
     fineness: float | None = None
+    edges: tuple[float, float] | None = None
     width: int = 0
     height: int = 0
     is_data: bool = False
@@ -57,13 +63,17 @@ class Appearance:
     @property
     def is_blurred(self) -> bool:
         """Whether fine detail is missing that no JPEG compression has taken."""
-        is_coarse = self.jpeg_quality is not None and self.jpeg_quality < SMOOTHING
-        return self.fineness is not None and 0 < self.fineness < BLURRED and not is_coarse
+        if self.fineness is None or (self.jpeg_quality is not None and self.jpeg_quality < SMOOTHING):
+            return False
+        return 0 < self.fineness < BLURRED or (self.edges is not None and self.edges[1] < BLUNT)
 
     @property
     def is_jagged(self) -> bool:
         """Whether it has more fine detail than a picture has that was shrunk with antialiasing."""
-        return self.fineness is not None and self.fineness > (JAGGED_DRAWN if self.is_drawn else JAGGED)
+        if self.fineness is None or self.edges is None:
+            return False
+        middle, high = self.edges
+        return middle > JAGGED_DRAWN if self.is_drawn else self.fineness + high > JAGGED
 
     def __str__(self) -> str:
         """For people.

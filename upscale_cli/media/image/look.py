@@ -22,7 +22,7 @@ from upscale_cli.frames.pixels import white_of
 from upscale_cli.frames.rows import RowReader
 from upscale_cli.media.image.formats import FORMATS, MAX_PIXELS
 from upscale_cli.media.image.jpeg_quality import quality_by_traces, quality_of_tables
-from upscale_cli.media.image.measures import Windows, fineness_of, kind_of, noise_of
+from upscale_cli.media.image.measures import Windows, fineness_of, kind_of, noise_and_texture_of, steps_of
 from upscale_cli.media.image.metadata import PhotoInfo
 from upscale_cli.media.image.reader_writer import ImageReader
 from upscale_cli.media.image.source import calm_pillow
@@ -89,11 +89,14 @@ def _appearance(source: Path | bytes, reader: ImageReader) -> Appearance:
         traces = quality_by_traces(windows)
     by_pixels = traces is not None and (own is None or traces <= own - _FORMER)
     quality = traces if by_pixels else own
-    noise, fineness = (0.0 if is_reduced else noise_of(windows)), fineness_of(windows)
-    kind = kind_of(windows, noise, fineness, quality)
+    noise, texture = noise_and_texture_of(windows)
+    noise = 0.0 if is_reduced else noise
     is_top = info.format == "PNG" and info.width * info.height > WHOLE_PIXELS  # where there may be nothing but sky
-    known = None if is_reduced or is_top else round(fineness, 2)
-    return Appearance(info.format, kind, quality, by_pixels, is_lossy, round(noise, 1), known)
+    seen = Appearance(info.format, None, quality, by_pixels, is_lossy, round(noise, 1))
+    if not (is_reduced or is_top):
+        seen = replace(seen, fineness=round(fineness_of(windows), 2), edges=steps_of(windows, noise))
+    clear = windows[:, ::2, ::2] if seen.is_blurred else windows  # at half its size it is sharp, and shows what it is
+    return replace(seen, kind=kind_of(clear, noise, texture, quality))
 
 
 def _is_data(info: PhotoInfo) -> bool:

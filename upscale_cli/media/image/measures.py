@@ -23,21 +23,33 @@ _OF_NOISE: Final = 0.6745 * 6
 """What half of the mask's absolute values are below, of Gaussian noise with a standard deviation of 1."""
 
 
-def noise_of(windows: Windows) -> float:
-    """Standard deviation of the noise in levels of 8 bits, by the evenest squares that are not clipped.
+_MOST_CLIPPED: Final = 0.25
+"""Share of a square's pixels that may be black or white, where noise has been cut off."""
 
-    The mask of Immerkaer, "Fast noise variance estimation", CVIU 1996, which a plane of any slope leaves at 0; of a
-    square its median, which an edge that crosses it leaves as it is.
+
+def noise_of(windows: Windows) -> float:
+    """Standard deviation of the noise in levels of 8 bits, by the evenest squares."""
+    return noise_and_texture_of(windows)[0]
+
+
+def noise_and_texture_of(windows: Windows) -> tuple[float, float]:
+    """Standard deviation of the noise, and what the middle square has of noise and texture, in levels of 8 bits.
+
+    Squares that are clipped do not count, unless nearly all are. The mask of Immerkaer, "Fast noise variance
+    estimation", CVIU 1996, which a plane of any slope leaves at 0; of a square its median, which an edge that crosses
+    it leaves as it is.
     """
     if min(windows.shape[1:]) < _CELL + 2:
-        return 0.0
+        return 0.0, 0.0
     across = windows[:, :, :-2] - 2 * windows[:, :, 1:-1] + windows[:, :, 2:]
     mask = np.abs(across[:, :-2] - 2 * across[:, 1:-1] + across[:, 2:])
     inner = _cells(windows[:, 1:-1, 1:-1], _CELL)
-    counted = (inner.min(axis=(1, 2)) > 2) & (inner.max(axis=(1, 2)) < 253)
+    counted = ((inner <= 2) | (inner >= 253)).mean(axis=(1, 2)) <= _MOST_CLIPPED
     if counted.sum() < max(4, len(inner) // 20):
-        return 0.0
-    return float(np.percentile(np.median(_cells(mask, _CELL)[counted], axis=(1, 2)), _EVEN_SHARE)) / _OF_NOISE
+        counted[:] = True
+    squares = np.median(_cells(mask, _CELL)[counted], axis=(1, 2)) / _OF_NOISE
+    noise, texture = np.percentile(squares, (_EVEN_SHARE, 50))
+    return float(noise), float(texture)
 
 
 def _cells(windows: Windows, side: int) -> NDArray[np.float32]:
@@ -78,9 +90,9 @@ def steps_of(windows: Windows, noise: float) -> tuple[float, float] | None:
     """How much of a strong edge lies between two neighbouring pixels: of all such edges the middle, and the upper
     quartile; None where there are few.
 
-    Of each piece of `_PIECE` pixels that spans a fifth of all levels, the largest difference of neighbours in proportion
-    to what it spans. Edges that were smoothed as a picture was shrunk have 0.55 to 0.9; without smoothing up to 1;
-    behind a blur of a pixel 0.3 to 0.5, whatever their contrast, which the fineness of bold writing is misled by.
+    Of each piece of `_PIECE` pixels that spans a fifth of all levels, the largest difference of neighbours in
+    proportion to what it spans. Edges that were smoothed as a picture was shrunk have 0.55 to 0.9; without smoothing up
+    to 1; behind a blur of a pixel 0.3 to 0.5, whatever their contrast, which misleads the fineness of bold writing.
     """
     parts = []
     for axis in (1, 2):
@@ -98,43 +110,37 @@ def steps_of(windows: Windows, noise: float) -> tuple[float, float] | None:
     return float(middle), float(high)
 
 
-_DRAWN: Final = (4.5, 3.5, -12.0, 4.3)
+_DRAWN: Final = (3.03, 4.36, -1.44, 2.92)
 """Weights, whose sum is above 0 for what is drawn: of the logarithm of strong edges for each soft one, of the share of
-the three most frequent levels, of the fineness beyond `_DRAWN_FINE`, and of 1. By logistic regression of the pictures
-of benchmarks/chooser.py that make the ranking, where photographs count twice."""
+the three most frequent levels, of the logarithm of 1 and the middle square's texture, and of 1. By logistic regression
+of pictures made as those of benchmarks/chooser.py that make the ranking."""
 
-_DRAWN_FINE: Final = 0.5
-"""Detail that was not smoothed when it was shrunk is strong in photographs too."""
+_INKED_ROW: Final = 0.02
+_INKED_ROWS: Final = 0.86
+"""Share of strong differences in a row from which on it counts as written or drawn on; what has more of such rows is a
+drawing: between lines of text, and between what a screen shows, rows are empty."""
 
-_TEXT_PAPER: Final = 0.45
-_TEXT_STRONG: Final = 0.18
-_TEXT_STEEP: Final = 0.35
-"""Of text: shares of paper, of strong edges and of squares with ink and paper, at least."""
-
-_SCREEN_STRAIGHT: Final = 0.3
-_SCREEN_STEEP: Final = 0.42
-"""Of a screen: the share of strong edges that run along a row or a column, at least; of squares with edges, at most."""
+_TEXT_STEEP: Final = 0.4
+"""Of text: the share of squares with ink and paper, at least."""
 
 
 @dataclass(frozen=True, slots=True)
 class Edges:
-    """How pixels differ from the next ones, as shares of all pixels.
+    """How pixels differ from the next ones.
 
     Attributes:
-        strong: by more than a fifth of all levels.
+        strong: share of the pixels that differ by more than a fifth of all levels.
         soft: by something between that and hardly at all.
-        straight: of those that differ strongly, the part that does so along one axis alone.
-        paper: that have about the level which is the most frequent one.
         levels: that have about one of the three most frequent levels.
         steep: of squares of 4 pixels, the part that spans a quarter of all levels.
+        inked: of rows, as long as a window, the part that has strong differences.
     """
 
     strong: float
     soft: float
-    straight: float
-    paper: float
     levels: float
     steep: float
+    inked: float
 
 
 def edges_of(windows: Windows, tolerance: float) -> Edges:
@@ -143,13 +149,12 @@ def edges_of(windows: Windows, tolerance: float) -> Edges:
     """
     down = np.abs(windows[:, 1:, :-1] - windows[:, :-1, :-1])
     across = np.abs(windows[:, :-1, 1:] - windows[:, :-1, :-1])
-    larger, smaller = np.maximum(down, across), np.minimum(down, across)
-    strong = larger > _STRONG
-    soft = float((larger > tolerance).mean()) - float(strong.mean())
-    tops = _frequent(windows, round(min(tolerance, 8)))
+    larger = np.maximum(down, across)
+    strong = float((larger > _STRONG).mean())
+    soft = float((larger > tolerance).mean()) - strong
     steep = float((_of_squares(np.maximum, windows) - _of_squares(np.minimum, windows) > 60).mean())
-    straight = float((smaller[strong] <= tolerance).mean()) if strong.any() else 0.0
-    return Edges(float(strong.mean()), soft, straight, tops[0], sum(tops), steep)
+    inked = float(((across > max(40.0, 4 * tolerance)).mean(axis=2) > _INKED_ROW).mean())
+    return Edges(strong, soft, _frequent(windows, round(min(tolerance, 8))), steep, inked)
 
 
 def _of_squares(most: np.ufunc, windows: Windows) -> Windows:
@@ -160,31 +165,34 @@ def _of_squares(most: np.ufunc, windows: Windows) -> Windows:
     return result
 
 
-def _frequent(windows: Windows, reach: int) -> list[float]:
-    """The shares of pixels at the three most frequent levels, and as far around each."""
+def _frequent(windows: Windows, reach: int) -> float:
+    """The share of pixels at the three most frequent levels, and as far around each."""
     counts = np.bincount(windows.astype(np.int64).ravel().clip(0, 255), minlength=256).astype(np.float64)
-    total, shares = counts.sum(), []
+    total, share = counts.sum(), 0.0
     for _ in range(3):
         near = np.convolve(counts, np.ones(2 * reach + 1), mode="same")
         level = int(near.argmax())
-        shares.append(float(near[level] / total))
+        share += float(near[level] / total)
         counts[max(0, level - reach) : level + reach + 1] = 0
-    return shares
+    return share
 
 
-def kind_of(windows: Windows, noise: float, fineness: float, jpeg_quality: int | None) -> Kind:
+def kind_of(windows: Windows, noise: float, texture: float, jpeg_quality: int | None) -> Kind:
     """What a picture shows, by how its pixels differ from the next ones, and how few levels it has.
 
     Args:
-        noise, fineness: `noise_of` and `fineness_of` it.
+        noise, texture: `noise_and_texture_of` it.
         jpeg_quality: 1 to 100, of the compression that has left its own small differences; None: none has.
     """
     coarse = 0.0 if jpeg_quality is None else 2 + (100 - jpeg_quality) / 12
     edges = edges_of(windows, min(max(2.0, 2.5 * noise, coarse), _STRONG))
-    contrast = math.log((edges.strong + 0.003) / (edges.soft + 0.003))
-    signs = (contrast, edges.levels, max(0.0, fineness - _DRAWN_FINE), 1.0)
-    if sum(weight * sign for weight, sign in zip(_DRAWN, signs, strict=True)) <= 0:
+    if sum(weight * sign for weight, sign in zip(_DRAWN, signs_of(edges, texture), strict=True)) <= 0:
         return "photograph"
-    if edges.paper > _TEXT_PAPER and edges.strong > _TEXT_STRONG and edges.steep > _TEXT_STEEP:
-        return "text"
-    return "screen" if edges.straight > _SCREEN_STRAIGHT and edges.steep < _SCREEN_STEEP else "drawing"
+    if edges.inked > _INKED_ROWS:
+        return "drawing"
+    return "text" if edges.steep >= _TEXT_STEEP else "screen"
+
+
+def signs_of(edges: Edges, texture: float) -> tuple[float, ...]:
+    """What tells drawn pictures from photographs, for `_DRAWN`."""
+    return math.log((edges.strong + 0.003) / (edges.soft + 0.003)), edges.levels, math.log(1 + texture), 1.0
