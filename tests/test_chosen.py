@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from tests.clips import Clips
 from tests.command import Run
@@ -24,7 +24,7 @@ from upscale_cli.jobs.job import PhotoOptions
 from upscale_cli.media.image import look
 from upscale_cli.media.image.jpeg_quality import quality_by_traces, quality_of_tables
 from upscale_cli.media.image.look import look_at
-from upscale_cli.media.image.measures import noise_of
+from upscale_cli.media.image.measures import noise_of, steps_of
 from upscale_cli.media.video.probe import probe
 from upscale_cli.models.registry import MODELS, rows_of
 from upscale_cli.models.resolve import (
@@ -133,6 +133,63 @@ def test_a_photograph_and_a_drawing_are_told_apart(scene: Picture, drawn: Pictur
     for picture, kind in ((scene, "photograph"), (drawn, "drawing")):
         for data in (encoded(picture), encoded(picture, "JPEG", quality=40), encoded(picture, "WEBP", quality=60)):
             assert (look_at(data).kind == "photograph") == (kind == "photograph")
+
+
+def written(ink: int, paper: int, **shrinking: Any) -> Picture:
+    """(192, 256, 3): ten lines of writing, drawn twice as large and shrunk."""
+    image = Image.new("L", (512, 384), paper)
+    canvas = ImageDraw.Draw(image)
+    for row in range(10):
+        canvas.text((8, 4 + 38 * row), "some words that mean nothing much"[row:], ink, ImageFont.load_default(26))
+    return np.repeat(np.asarray(image.resize((256, 192), **shrinking))[..., None], 3, axis=2)
+
+
+def shrunk_hatching() -> Picture:
+    """(192, 256, 3): slanted strokes from edge to edge, and a few curves."""
+    image = Image.new("L", (512, 384), 245)
+    canvas = ImageDraw.Draw(image)
+    for left in range(-400, 512, 24):
+        canvas.line((left, 0, left + 390, 384), 20, 3)
+    canvas.ellipse((90, 60, 380, 330), 245, 20, 5)
+    return np.repeat(np.asarray(image.resize((256, 192), Image.Resampling.BOX))[..., None], 3, axis=2)
+
+
+def test_writing_is_no_drawing_and_the_reverse() -> None:
+    for ink, paper in ((10, 245), (250, 0)):
+        assert look_at(encoded(written(ink, paper, resample=Image.Resampling.BOX))).kind == "text"
+    assert look_at(encoded(shrunk_hatching())).kind == "drawing"
+
+
+@pytest.mark.parametrize(("ink", "paper"), [(10, 245), (255, 0)])
+def test_of_writing_too_a_blur_is_seen_and_what_it_is(ink: int, paper: int) -> None:
+    sharp = written(ink, paper, resample=Image.Resampling.BOX)
+    blurred = np.asarray(Image.fromarray(sharp).filter(ImageFilter.GaussianBlur(1)))
+    assert [look_at(encoded(one)).is_blurred for one in (sharp, blurred)] == [False, True]
+    assert look_at(encoded(blurred)).kind == "text"
+
+
+def test_steps_on_the_edges_of_a_drawing_are_seen() -> None:
+    large = Image.fromarray(shrunk_hatching()).resize((1024, 768), Image.Resampling.BICUBIC)
+    rough, smooth = (large.resize((256, 192), way) for way in (Image.Resampling.NEAREST, Image.Resampling.BICUBIC))
+    steps = np.asarray(rough.point(lambda level: 245 if level > 128 else 20))
+    assert [look_at(encoded(one)).is_jagged for one in (steps, np.asarray(smooth))] == [True, False]
+
+
+def test_edges_are_measured_as_what_lies_between_two_pixels() -> None:
+    ramp = np.tile(np.repeat(np.array([0, 50, 100, 150, 200], np.float32), [20, 1, 1, 1, 41]), (1, 64, 1))
+    step = np.where(ramp < 100, 0, 200).astype(np.float32)
+    for windows, share in ((step, 1.0), (ramp, 0.25)):
+        found = steps_of(windows, 0)
+        assert found is not None
+        assert found == pytest.approx((share, share), abs=0.13)
+    assert steps_of(np.zeros_like(step), 0) is None
+
+
+def test_noise_is_seen_on_white_paper_too() -> None:
+    page = written(0, 255, resample=Image.Resampling.BOX).astype(np.float64)
+    noisy = (page + np.random.default_rng(0).normal(0, 16, page.shape[:2])[..., None]).clip(0, 255).astype(np.uint8)
+    assert noise_of(luma(noisy)) >= NOISE_TOLD
+    assert noise_of(luma(page.astype(np.uint8))) < 1
 
 
 def test_measured_data_are_no_picture_to_embellish(tmp_path: Path) -> None:

@@ -14,12 +14,13 @@ SMOOTHING: Final = 84
 """Quality of a JPEG below which it loses fine detail itself."""
 
 BLURRED: Final = 0.27
+BLURRED_BLUNT: Final = 0.35
 BLUNT: Final = 0.62
-"""Of `fineness`, and of `edges[1]`: what is below either was blurred."""
+"""Of `fineness`: what is below the first was blurred, and below the second where `edges[1]` is below `BLUNT`."""
 
 JAGGED: Final = 1.36
 JAGGED_DRAWN: Final = 0.98
-"""Of `fineness` and `edges[1]` together in photographs, of `edges[0]` in what is drawn, whose edges tell more than its
+"""Of `fineness` and `edges[1]` together in photographs, of `edges[0]` in drawings, whose edges tell more than their
 detail: what is above was shrunk without smoothing. By the pictures of benchmarks/chooser.py that make the ranking."""
 
 
@@ -65,7 +66,8 @@ class Appearance:
         """Whether fine detail is missing that no JPEG compression has taken."""
         if self.fineness is None or (self.jpeg_quality is not None and self.jpeg_quality < SMOOTHING):
             return False
-        return 0 < self.fineness < BLURRED or (self.edges is not None and self.edges[1] < BLUNT)
+        is_blunt = self.edges is not None and self.edges[1] < BLUNT
+        return 0 < self.fineness < (BLURRED_BLUNT if is_blunt else BLURRED)
 
     @property
     def is_jagged(self) -> bool:
@@ -73,7 +75,9 @@ class Appearance:
         if self.fineness is None or self.edges is None:
             return False
         middle, high = self.edges
-        return middle > JAGGED_DRAWN if self.is_drawn else self.fineness + high > JAGGED
+        if self.is_drawn:  # thin strokes of writing and frames on screens lie on pixels of their own, however smoothed
+            return self.kind == "drawing" and middle > JAGGED_DRAWN
+        return self.fineness + high > JAGGED
 
     def __str__(self) -> str:
         """For people.

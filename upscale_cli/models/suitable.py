@@ -52,35 +52,35 @@ class Group:
 
 
 _TABLE: Final = """
-JPEG                photograph  near  photo-lite espcn-robust espcn photo-lite-crisp swift sharp
-JPEG                photograph  far   photo-lite espcn-robust espcn swift sharp photo-lite-crisp
-JPEG                drawn       near  photo-lite photo-lite-crisp espcn-robust sharp espcn swift
+JPEG                photograph  near  photo-lite espcn-robust espcn swift sharp photo-lite-crisp
+JPEG                photograph  far   photo-lite espcn-robust photo-lite-crisp espcn sharp swift
+JPEG                drawn       near  photo-lite photo-lite-crisp espcn-robust espcn sharp swift
 JPEG                drawn       far   photo-lite photo-lite-crisp espcn-robust sharp espcn swift
 blur                photograph  near  photo-lite-crisp photo-lite espcn-robust swift sharp espcn
 blur                photograph  far   photo-lite-crisp photo-lite espcn-robust sharp swift espcn
 blur                drawn       near  photo-lite-crisp photo-lite espcn-robust swift sharp espcn
+blur                drawn       far   photo-lite-crisp photo-lite espcn-robust sharp swift espcn
 jagged              photograph  near  espcn-robust photo-lite photo-lite-crisp espcn swift sharp
 jagged              photograph  far   espcn-robust photo-lite photo-lite-crisp espcn swift sharp
-jagged              drawn       near  espcn-robust photo-lite-crisp photo-lite espcn swift sharp
-jagged              drawn       far   photo-lite photo-lite-crisp espcn-robust swift sharp espcn
-light JPEG          photograph  near  photo-lite sharp swift espcn-robust espcn photo-lite-crisp
+jagged              drawn       far   espcn-robust photo-lite-crisp photo-lite swift espcn sharp
+light JPEG          photograph  near  photo-lite espcn-robust sharp swift espcn photo-lite-crisp
 light JPEG          photograph  far   photo-lite sharp swift espcn espcn-robust photo-lite-crisp
 light JPEG          drawn       near  photo-lite sharp swift espcn photo-lite-crisp espcn-robust
-light JPEG          drawn       far   photo-lite photo-lite-crisp sharp swift espcn espcn-robust
-noise               photograph  near  espcn-robust photo-lite photo-lite-crisp sharp espcn swift
-noise               photograph  far   espcn-robust photo-lite photo-lite-crisp sharp swift espcn
-noise               drawn       near  photo-lite photo-lite-crisp espcn-robust sharp swift espcn
-noise               drawn       far   photo-lite espcn-robust photo-lite-crisp sharp swift espcn
+light JPEG          drawn       far   photo-lite sharp photo-lite-crisp swift espcn espcn-robust
+noise               photograph  near  espcn-robust photo-lite photo-lite-crisp espcn sharp swift
+noise               photograph  far   espcn-robust photo-lite photo-lite-crisp sharp espcn swift
+noise               drawn       near  photo-lite photo-lite-crisp sharp espcn-robust swift espcn
+noise               drawn       far   photo-lite photo-lite-crisp sharp swift espcn espcn-robust
 none                photograph  near  swift sharp espcn photo-lite espcn-robust photo-lite-crisp
-none                photograph  far   photo-lite sharp espcn swift espcn-robust photo-lite-crisp
+none                photograph  far   swift photo-lite sharp espcn espcn-robust photo-lite-crisp
 none                drawn       near  photo-lite espcn-robust sharp swift espcn photo-lite-crisp
-none                drawn       far   photo-lite photo-lite-crisp sharp swift espcn espcn-robust
+none                drawn       far   photo-lite sharp photo-lite-crisp swift espcn espcn-robust
 other compression   photograph  near  espcn-robust photo-lite espcn sharp swift photo-lite-crisp
-other compression   photograph  far   photo-lite espcn-robust sharp swift espcn photo-lite-crisp
+other compression   photograph  far   photo-lite sharp espcn-robust swift espcn photo-lite-crisp
 other compression   drawn       near  photo-lite sharp swift espcn espcn-robust photo-lite-crisp
-other compression   drawn       far   photo-lite sharp photo-lite-crisp swift espcn espcn-robust
+other compression   drawn       far   photo-lite sharp swift espcn photo-lite-crisp espcn-robust
 unknown             photograph  near  espcn-robust photo-lite espcn swift sharp photo-lite-crisp
-unknown             photograph  far   espcn-robust photo-lite espcn swift sharp photo-lite-crisp
+unknown             photograph  far   espcn-robust photo-lite espcn sharp swift photo-lite-crisp
 """
 """A line for each group: damage; photograph or drawn; enlarged by `FAR` and more, or less; models, the best first."""
 
