@@ -7,7 +7,8 @@ from fastapi import Depends, Path, Request
 from upscale_cli.service.service import Service
 
 
-def service_of(request: Request) -> Service:
+async def service_of(request: Request) -> Service:
+    """What is no coroutine FastAPI runs in a thread, which costs a request more than all that is asked here."""
     service: Service = request.app.state.service
     return service
 
