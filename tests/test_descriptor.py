@@ -171,7 +171,7 @@ HALOS = {
     "realesr-general-x4v3": 34, "realesr-general-wdn-x4v3": 34, "realesr-animevideov3": 18, "photo-lite-x4": 14,
     "photo-lite-crisp-x4": 14,
     **{f"swift-x{scale}": 7 for scale in (2, 3, 4)}, **{f"sharp-x{scale}": 10 for scale in (2, 3, 4)},
-    "sharp-robust-x2": 10,
+    **{f"sharp-robust-x{scale}": 10 for scale in (2, 3, 4)},
 }  # fmt: skip
 """LR pixels; of RRDBNet as measured (benchmarks/halo.py); of exact nets by hand: one for each 3x3 convolution. Every
 ESPCN has 4: 2 + 1 + 1."""

@@ -234,8 +234,8 @@ MODELS: Final[tuple[Spec, ...]] = (
     ),
     _real_time(
         "sharp", 3, macs=19_872, size=82_180,
-        sha256="45e793168ce82132c016fe51bfdf235c02b7b7c272bddd16aeffc610a96e9f39",
-        int8=(29_366, 0.01, "2222adec4fd1add41b447350d7c9e824ea72665ac909a495e44e18136ec597ed"),
+        sha256="708dd226b11ae469ed5d6079f6a600984cf519e38aca3b38c3d31d02c22132b2",
+        int8=(29_366, 0.01, "71e1217777d8ca8977488bba918e1b92ae3d47e98bbc91a6a288e19b061075b5"),
     ),
     _real_time(
         "sharp", 4, macs=20_880, size=86_240,
@@ -246,6 +246,16 @@ MODELS: Final[tuple[Spec, ...]] = (
         "sharp-robust", 2, macs=19_152, size=79_288,
         sha256="7272de48d8eab5f9321d5a712a056a2928be66b5cf9f4ccb9125f0bf00cbf042",
         int8=(28_601, 0.00, "275353859988e0852533fac57873351b5c1836e5739c222564b66c503df88227"),
+    ),
+    _real_time(
+        "sharp-robust", 3, macs=19_872, size=82_188,
+        sha256="7081dc2893ab20edb76f040053008703d43f14a73b385c8960a88e9d0ea63edc",
+        int8=(29_366, 0.01, "5aeaaae87a9b1a65ac36391bdac6e00044078986086bd4fc95b12008649d6fd3"),
+    ),
+    _real_time(
+        "sharp-robust", 4, macs=20_880, size=86_248,
+        sha256="d4cceaaa75e94fc802c60f42a3890184158c2238f3937f8c091786e701520cce",
+        int8=(30_437, 0.01, "3b1ae4b4a145732673d17161a6af945d4009d0c5db457136d0c54e2c55e635d2"),
     ),
 )  # fmt: skip
 
