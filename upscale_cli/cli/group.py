@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from upscale_cli.cli import help_pages
-from upscale_cli.cli.flags import in_flags, without
+from upscale_cli.cli.flags import flag_of, in_flags, without
 from upscale_cli.cli.unknown_words import FOREIGN
 from upscale_cli.cli.wrong_values import explained
 from upscale_cli.errors import InterruptedRun, UpscaleError
@@ -49,7 +49,7 @@ class Verb(TyperCommand):
         """Runs it; what fails speaks of flags that it has, or says whose they are."""
         root = ctx.find_root().command
         of_main = root.commands[MAIN_VERB] if isinstance(root, TyperGroup) else self
-        with without(_flags(of_main) - _flags(self)):
+        with without(_flags(of_main) - _flags(self) - {flag_of("model")}):  # who has no -m takes models by themselves
             try:
                 return super().invoke(ctx)
             except UpscaleError as error:
