@@ -555,8 +555,8 @@ def test_the_quality_script_measures_every_model_here_and_fills_the_page(
     assert len(nets) == 6  # three scales, as quality and as size
     assert "| espcn | x3 | 22,729 | 22,624 |" in tables
     assert (
-        sum(line.startswith("| Set5 x") for line in lines) == 15
-    )  # bicubic, both kinds of ESPCN, swift and sharp at three scales
+        sum(line.startswith("| Set5 x") for line in lines) == 18
+    )  # bicubic, ESPCN and sharp of both kinds, and swift, at three scales
     assert any(line.startswith("| Set5 x3 | espcn |") and "| 33.13 | Shi et al." in line for line in lines)
     assert sum(line.startswith("| bicubic-aliased |") for line in lines) == 5
     page = f"before\n{quality.START}old\n{quality.STOP}after\n"
