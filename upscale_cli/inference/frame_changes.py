@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from upscale_cli.inference.tiling import Span
+
+if TYPE_CHECKING:  # pictures come this way too, and do without torch
+    from torch import Tensor
 
 GLANCE_ROWS: Final = 16
 """One row in so many is compared before all are: where windows differ, they mostly do there."""
@@ -31,7 +33,7 @@ class Changes:
     x: Extent = (0, 0)
 
 
-def changes(before: Tensor, lr: Tensor, rows: Sequence[Span], columns: Sequence[Span]) -> Changes:
+def changes(before: "Tensor", lr: "Tensor", rows: Sequence[Span], columns: Sequence[Span]) -> Changes:
     """Compares two pictures, (1, C, h, w) float32 or uint8 on the host, bit for bit (0.0 is not -0.0).
 
     Args:
@@ -50,7 +52,7 @@ def changes(before: Tensor, lr: Tensor, rows: Sequence[Span], columns: Sequence[
     return Changes(_cells(pixels, rows, columns, 1), y, (int(found[0]), int(found[-1]) + 1))
 
 
-def differences(before: Tensor, lr: Tensor, rows: Sequence[Span], columns: Sequence[Span]) -> NDArray[np.bool_]:
+def differences(before: "Tensor", lr: "Tensor", rows: Sequence[Span], columns: Sequence[Span]) -> NDArray[np.bool_]:
     """(rows, columns): which windows do not have the same values in both; see `changes`."""
     return changes(before, lr, rows, columns).cells
 
@@ -69,7 +71,7 @@ def _cells(pixels: NDArray[np.bool_], rows: Sequence[Span], columns: Sequence[Sp
     return np.stack([bands[:, span.window_start : span.window_stop].any(axis=1) for span in columns], axis=1)
 
 
-def _values(picture: Tensor) -> NDArray[Any]:
+def _values(picture: "Tensor") -> NDArray[Any]:
     """(C, h, w) whose integers are equal where the values' bits are."""
     values: NDArray[Any] = picture[0].numpy()
     return values.view(np.int32) if values.dtype == np.float32 else values
