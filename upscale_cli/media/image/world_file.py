@@ -25,6 +25,13 @@ LARGEST_BYTES: Final = 4096
 """What is longer is no world file."""
 
 
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long is no file's
+        return False
+
+
 def endings(picture: Path) -> Iterator[str]:
     """Those that the world file of a picture may have, the usual one first.
 
@@ -42,7 +49,7 @@ def world_file_of(picture: Path) -> Path | None:
     for ending in endings(picture):
         for spelt in (ending, ending.upper()):
             path = picture.with_suffix(spelt)
-            if path.is_file():
+            if _is_file(path):
                 return path
     return None
 
