@@ -29,8 +29,9 @@ import filelock
 
 from upscale_cli._version import __version__
 from upscale_cli.events import Say
+from upscale_cli.files.names import is_file
 from upscale_cli.models.addresses import host_of
-from upscale_cli.models.store import Progress, is_file, quiet, sha256_of
+from upscale_cli.models.store import Progress, quiet, sha256_of
 
 CHUNK: Final = 1 << 18
 """Bytes that are read and written at once."""

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upscale_cli.errors import CheckpointError, FetchError
+from upscale_cli.files.names import is_file
 from upscale_cli.models.registry import Spec
-from upscale_cli.models.store import SEARCH_PATH_VARIABLE, cache_folder, is_file, is_offline, weights_folders
+from upscale_cli.models.store import SEARCH_PATH_VARIABLE, cache_folder, is_offline, weights_folders
 
 CODED_SIDE: Final = 15
 

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from upscale_cli._version import __version__
 from upscale_cli.errors import CheckpointError
+from upscale_cli.files.names import is_file
 from upscale_cli.models import store
 from upscale_cli.models.archs import ARCHS
 from upscale_cli.models.cache_limits import Limits, keep_within, used
@@ -129,7 +130,7 @@ def _identity(path: Path, sha256: str) -> str:
     """
     sidecar = path.with_suffix(".json")
     beside = b""
-    if store.is_file(sidecar):
+    if is_file(sidecar):
         with sidecar.open("rb") as file:
             beside = file.read(LARGEST_SIDECAR)
     others = [store.sha256_of(file) for file in ncnn_pair(path) or () if file != path]  # its graph, or its weights

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from upscale_cli.events import Fetching, Listener, Note, Say
+from upscale_cli.files.names import is_file
 from upscale_cli.models import store
 from upscale_cli.models.ncnn.files import WEIGHTS_ENDING
 from upscale_cli.models.registry import KERNELS, MODELS, Spec, is_known, rows_of, unknown_model
@@ -68,7 +69,7 @@ def checkpoint_path(given: str, *, say: Say = quiet, progress: Progress = quiet)
         return obtain_zoo(id, say=say, progress=progress)
     if is_checkpoint_path(given):
         path = Path(given).expanduser()
-        is_bare = given == path.name and not store.is_file(path)
+        is_bare = given == path.name and not is_file(path)
         found = user_file(given, say=say) if is_bare else None
         return path if found is None else found.path
     if is_known(given):

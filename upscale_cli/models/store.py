@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from upscale_cli.events import Say
+from upscale_cli.files.names import is_file
 from upscale_cli.models import settings
 from upscale_cli.models.added_folders import added_folders
 from upscale_cli.models.other_programs import below, program_folders
@@ -128,14 +129,6 @@ def models_here() -> list[str]:
     """The models that can be used without the network, the best first; those that need no checkpoint come last."""
     found = {spec.model for spec in MODELS if locate(spec)} | set[str](KERNELS)
     return [name for name in model_names() if name in found]
-
-
-def is_file(path: Path) -> bool:
-    """Whether there is a file; False, too, where the folder may not be entered or the name cannot exist."""
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False
 
 
 def sha256_of(path: Path) -> str:

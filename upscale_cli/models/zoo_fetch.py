@@ -9,6 +9,7 @@ from typing import Final
 
 from upscale_cli.errors import CheckpointError, FetchError
 from upscale_cli.events import Say
+from upscale_cli.files.names import is_file
 from upscale_cli.messages import command
 from upscale_cli.models import agreements, store
 from upscale_cli.models.archs import ARCHS
@@ -59,7 +60,7 @@ def _fetched() -> Iterator[UserFile]:
     """Official files of the registry: some of OpenModelDB's models are the same."""
     for spec in MODELS:
         path = store.cache_folder() / spec.file
-        if spec.size is not None and store.is_file(path):
+        if spec.size is not None and is_file(path):
             yield UserFile(path, "", spec.size)
 
 

@@ -7,13 +7,14 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 from starlette.concurrency import run_in_threadpool
 
 from upscale_cli.files.allowed_folders import AllowedFolders
-from upscale_cli.models.store import is_file
+from upscale_cli.files.names import is_file
 from upscale_cli.service.fetching import name_at
 from upscale_cli.service.problem import Problem
 from upscale_cli.service.request import JobBody
 from upscale_cli.service.service import Service
 from upscale_cli.service.settings import ServiceSettings
 from upscale_cli.service.store import StoredJob
+from upscale_cli.service.unknown_fields import tag_of
 
 
 class InFolder(BaseModel):
@@ -40,7 +41,7 @@ class AtAddress(BaseModel):
 def _kind_of(given: Any) -> str | None:
     """Which of them is meant: what is wrong with that one is told, and not with all."""
     if isinstance(given, InFolder | InUpload | AtAddress):
-        return next(iter(type(given).model_fields))
+        return tag_of(type(given))
     known = [name for name in ("path", "upload", "url") if isinstance(given, dict) and name in given]
     return known[0] if len(known) == 1 else None
 

@@ -27,7 +27,7 @@ PIECE: Final = "application/offset+octet-stream"
 UploadId = Annotated[str, Path(description="Of an upload, as `POST /api/uploads` gave it.", max_length=64)]
 
 
-def _speaks_tus(
+async def _speaks_tus(
     version: Annotated[str | None, Header(alias="Tus-Resumable", json_schema_extra={"const": VERSION})] = None,
 ) -> None:
     if version != VERSION:

@@ -88,7 +88,8 @@ class Viewer:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def viewer_of(request: Request) -> Viewer:
+async def viewer_of(request: Request) -> Viewer:
+    """See `here.service_of`."""
     viewer: Viewer = request.app.state.viewer
     return viewer
 

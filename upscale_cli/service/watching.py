@@ -170,7 +170,7 @@ class Watching:
             kind, size = kind_of(found.source, request_of(self._body).format), found.source.stat().st_size
             str(found.source).encode()  # the queue holds text
         except (OSError, InputError, UnicodeError) as error:
-            self._settle(Settled(found.number, "failed", f"{shown_name(str(found.source))}: cannot be read ({error})."))
+            self._tell(Settled(found.number, "failed", f"{shown_name(str(found.source))}: cannot be read ({error})."))
             return True
         there = self._store.by_key(key)
         if there is None:
@@ -187,7 +187,7 @@ class Watching:
             self._dispatcher.tell(job)
             self._dispatcher.wake()
         elif there.state == "cancelled" or (there.state == "done" and self._is_there(there)):
-            self._settle(_settled(there, found.number))
+            self._tell(_settled(there, found.number))
         else:
             self._await(there.id, found.number)
             if self._dispatcher.again(there.id, where=("failed", "skipped", "done"), extra=extra) is None:
@@ -246,10 +246,7 @@ class Watching:
     def _told(self, job: StoredJob | None) -> None:
         """A job that may have ended."""
         if job is not None and job.state in ENDED and (number := self._forget(job.id)) is not None:
-            self._settle(_settled(job, number))
-
-    def _settle(self, settled: Settled) -> None:
-        self._tell(settled)
+            self._tell(_settled(job, number))
 
     def _tell(self, message: ToWatcher) -> None:
         with self._lock:

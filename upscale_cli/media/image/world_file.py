@@ -13,6 +13,7 @@ from typing import Final
 from upscale_cli.errors import OutputError
 from upscale_cli.events import Say
 from upscale_cli.files.atomic_file import OutputFile
+from upscale_cli.files.names import is_file
 from upscale_cli.media.image.source import calm_pillow
 
 World = tuple[float, float, float, float, float, float]
@@ -23,13 +24,6 @@ ANY_PICTURE: Final = ".wld"
 
 LARGEST_BYTES: Final = 4096
 """What is longer is no world file."""
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # a name that is too long is no file's
-        return False
 
 
 def endings(picture: Path) -> Iterator[str]:
@@ -49,7 +43,7 @@ def world_file_of(picture: Path) -> Path | None:
     for ending in endings(picture):
         for spelt in (ending, ending.upper()):
             path = picture.with_suffix(spelt)
-            if _is_file(path):
+            if is_file(path):
                 return path
     return None
 

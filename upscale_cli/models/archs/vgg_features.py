@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from upscale_cli.errors import CheckpointError
-from upscale_cli.models.store import SEARCH_PATH_VARIABLE, is_file, weights_folders
+from upscale_cli.files.names import is_file
+from upscale_cli.models.store import SEARCH_PATH_VARIABLE, weights_folders
 
 NAMES: Final = ("vgg19-dcbb9e9d.pth", "vgg19.pth", "vgg19.safetensors")
 """What the file is called: torchvision's own name first."""

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-from upscale_cli.models.store import is_file
+from upscale_cli.files.names import is_file
 
 GRAPH_ENDING: Final = ".param"
 WEIGHTS_ENDING: Final = ".bin"
