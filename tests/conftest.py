@@ -6,6 +6,7 @@ Nothing heavy is imported here: of several processes (`-n`), the one that only d
 import gc
 import os
 import secrets
+import shutil
 import signal
 import sys
 import tempfile
@@ -78,6 +79,19 @@ def _on_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UPSCALE_OFFLINE", "1")
     # Which engine is fastest here is nothing that tests may depend on; those of the others name them.
     monkeypatch.setenv("UPSCALE_ENGINE", "torch")
+
+
+@pytest.fixture(autouse=True)
+def free_disk(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Says how many bytes are free on every disk. Until a test does, there is room for all: how full the disk is here
+    is nothing that tests may depend on."""
+
+    def state(free: int) -> None:
+        usage = type("Usage", (), {"free": free})
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+
+    state(10**15)
+    return state
 
 
 @pytest.fixture

@@ -235,15 +235,14 @@ def test_a_picture_too_large_for_its_format_is_refused_before_computing(
 
 
 def test_a_picture_too_large_for_memory_or_disk_is_refused_before_computing(
-    run: Run, photo: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, photo: Path, monkeypatch: pytest.MonkeyPatch, free_disk: Callable[[int], None]
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr("upscale_cli.jobs.bands.free_host_memory", lambda: 10**8)
         line = run(photo, *FAST, "-s", 1000).line
         assert re.search(r"16000 x 12000 pixels need .* GB of memory, 0\.1 GB are free", line)
-    with monkeypatch.context() as patch:
-        patch.setattr("upscale_cli.jobs.photo.shutil.disk_usage", lambda _: type("Usage", (), {"free": 10}))
-        assert re.search(r"needed on the disk.*Free space", run(photo, *FAST, "-f", "bmp").line)
+    free_disk(10)
+    assert re.search(r"needed on the disk.*Free space", run(photo, *FAST, "-f", "bmp").line)
     assert files(photo.parent) == {"photo.png"}
 
 

@@ -13,6 +13,7 @@ import textwrap
 import threading
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from http.client import HTTPMessage
 from pathlib import Path
 from typing import NoReturn
@@ -410,9 +411,8 @@ def test_a_bundled_file_has_no_address(folder: Path) -> None:
         fetch(dataclasses.replace(MODELS[0], url=None), folder)
 
 
-def test_a_disk_without_room_is_found_out_before(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    usage = type("Usage", (), {"free": 1000})
-    monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
+def test_a_disk_without_room_is_found_out_before(folder: Path, free_disk: Callable[[int], None]) -> None:
+    free_disk(1000)
     with (
         Server(CONTENT) as server,
         pytest.raises(FetchError, match=r"needs 300,000 bytes, and the disk of .* has 1,000"),

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -145,7 +146,12 @@ def test_the_command_given_again_ends_well(run: Run, photo: Path, tmp_path: Path
 # Long runs
 
 
-def test_a_picture_beyond_any_measure_is_asked_about(run: Run, photo: Path) -> None:
+@pytest.mark.parametrize("free", [0, 10**15])
+def test_a_picture_beyond_any_measure_is_asked_about(
+    run: Run, photo: Path, free_disk: Callable[[int], None], free: int
+) -> None:
+    """Before all else: that the disk has no room for it would send the user after the wrong thing."""
+    free_disk(free)
     outcome = run(photo, "--long-side", 200_000, "-m", "bicubic", "-o", photo.parent / "out.tif")
     assert outcome.code == 1
     assert "gigapixels, more than 20" in outcome.line

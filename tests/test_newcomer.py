@@ -5,9 +5,10 @@ import io
 import json
 import os
 import re
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 import av
 import pytest
@@ -474,16 +475,12 @@ def test_addresses_of_the_web_are_named_as_they_are_written(run: Run, here: Path
 
 @pytest.mark.parametrize(("free", "shown"), [(0, "0 bytes"), (700, "700 bytes"), (2_000, "2 kB")])
 def test_a_full_disk_is_told_with_figures(
-    run: Run, here: Path, monkeypatch: pytest.MonkeyPatch, free: int, shown: str
+    run: Run, here: Path, free_disk: Callable[[int], None], free: int, shown: str
 ) -> None:
-    monkeypatch.setattr("upscale_cli.jobs.photo.shutil.disk_usage", lambda _: Usage(free))
+    free_disk(free)
     line = run("photo.png", "-m", "bicubic", "-s", 8).line
     assert re.search(rf"at least \d+ (bytes|kB) are needed on the disk, {shown} are free", line), line
     assert files(here) == {"photo.png", "pics/a.png"}
-
-
-class Usage(NamedTuple):
-    free: int
 
 
 class StrangeError(Exception):

@@ -547,14 +547,10 @@ def test_what_makes_no_sense_is_refused_before_anything_is_asked(
 
 
 def test_a_folder_without_room_for_an_object(
-    run: Run, bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, bucket: Bucket, tmp_path: Path, free_disk: Callable[[int], None]
 ) -> None:
     bucket.put("in/a.png", paint(tmp_path / "a.png"))
-
-    class Full:
-        free = 10
-
-    monkeypatch.setattr("upscale_cli.jobs.object_job.shutil.disk_usage", lambda _: Full)
+    free_disk(10)
     outcome = run(f"{bucket.url}/in/", "-o", tmp_path / "out", *FAST)
     assert re.search(r"(bytes|kB) are needed for it .*are free\. Free space, or set TMPDIR", outcome.line)
 

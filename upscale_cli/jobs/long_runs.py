@@ -26,7 +26,25 @@ WORTH_TIMING_PIXELS: Final = 100 * 10**6
 _DTYPES: Final = {8: np.uint8, 16: np.uint16, 32: np.float32}
 
 
-def check_length(name: str, info: PhotoInfo, plan: Plan, upscaler: Upscaler, frames: int, *, yes: bool) -> None:
+def check_pixels(name: str, plan: Plan, frames: int, *, yes: bool) -> None:
+    """Refuses a picture that is larger than anybody is likely to mean, unless the user has said yes.
+
+    Args:
+        name: of the source.
+        frames: that are made.
+
+    Raises:
+        OutputError: the size is above the bound.
+    """
+    pixels = plan.width * plan.height * frames
+    if not yes and pixels > LARGE_PIXELS:
+        raise OutputError(
+            f"{name}: {plan.width} x {plan.height} pixels are {pixels / 1e9:,.0f} gigapixels, "
+            f"more than {LARGE_PIXELS / 1e9:.0f}. {_remedy()}"
+        )
+
+
+def check_time(name: str, info: PhotoInfo, plan: Plan, upscaler: Upscaler, frames: int, *, yes: bool) -> None:
     """Refuses a picture that would keep the machine busy for very long, unless the user has said yes.
 
     Args:
@@ -34,23 +52,20 @@ def check_length(name: str, info: PhotoInfo, plan: Plan, upscaler: Upscaler, fra
         frames: that are made.
 
     Raises:
-        OutputError: the expected time, or the size, is above the bound.
+        OutputError: the expected time is above the bound.
     """
-    pixels = plan.width * plan.height * frames
-    if yes or pixels < WORTH_TIMING_PIXELS:
+    if yes or plan.width * plan.height * frames < WORTH_TIMING_PIXELS:
         return
-    remedy = f"Give {option('yes', True)} to begin all the same, or choose a smaller {option('scale')}."
-    if pixels > LARGE_PIXELS:
-        raise OutputError(
-            f"{name}: {plan.width} x {plan.height} pixels are {pixels / 1e9:,.0f} gigapixels, "
-            f"more than {LARGE_PIXELS / 1e9:.0f}. {remedy}"
-        )
     seconds = upscaler.expected_seconds(like(info), plan) * frames
     if seconds > LONG_SECONDS:
         raise OutputError(
             f"{name}: {plan.width} x {plan.height} pixels are expected to take {duration(seconds)} on this "
-            f"{upscaler.device.type.upper()}, more than {duration(LONG_SECONDS)}. {remedy}"
+            f"{upscaler.device.type.upper()}, more than {duration(LONG_SECONDS)}. {_remedy()}"
         )
+
+
+def _remedy() -> str:
+    return f"Give {option('yes', True)} to begin all the same, or choose a smaller {option('scale')}."
 
 
 def like(info: PhotoInfo) -> RowReader:

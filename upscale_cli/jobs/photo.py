@@ -36,7 +36,7 @@ from upscale_cli.jobs.fingerprint import digest, keep_engines, requested_options
 from upscale_cli.jobs.finished_jobs import remember, was_finished
 from upscale_cli.jobs.found_kernel import FoundKernel
 from upscale_cli.jobs.job import Expected, PhotoOptions, UndividedJob, sr_size
-from upscale_cli.jobs.long_runs import check_length, like
+from upscale_cli.jobs.long_runs import check_pixels, check_time, like
 from upscale_cli.jobs.photo_progress import PhotoProgress
 from upscale_cli.media.image.formats import Format, check_size
 from upscale_cli.media.image.metadata import PhotoInfo
@@ -130,8 +130,9 @@ class PhotoJob(UndividedJob):
             self.source, max_pixels=options.max_pixels, salvage=options.salvage, bands=options.bands, say=say
         ) as reader:
             plan = upscaler.plan(reader.info.width, reader.info.height, self.target)
+            check_pixels(self.name, plan, self.frames, yes=options.yes)  # a slip, mostly: before talk of room
             bands = check_room(self, reader, plan, upscaler)
-            check_length(self.name, reader.info, plan, upscaler, self.frames, yes=options.yes)
+            check_time(self.name, reader.info, plan, upscaler, self.frames, yes=options.yes)
             listener(_started(self, upscaler, reader.info, plan))
             if note := upscaler.plan_note(plan, reader.info.width, reader.info.height):
                 say(note)
