@@ -130,15 +130,18 @@ def folder_runs(connection: Connection, folder: Path, model: str) -> None:
 def uploaded(port: int, bodies: list[bytes], clients: int, watching: Client, done: int) -> float:
     """Seconds from the first upload until so many jobs are done."""
 
-    def one(first: int) -> None:
+    def one(first: int) -> str:
         client = Client(port)
         for body in bodies[first::clients]:
-            client.send(body)
+            last = client.send(body)
         client.close()
+        return last
 
     begin = time.perf_counter()
     with ThreadPoolExecutor(clients) as threads:
-        list(threads.map(one, range(clients)))
+        lasts = list(threads.map(one, range(min(clients, len(bodies)))))
+    for last in lasts:  # streams of events, as clients follow their jobs: to ask again and again is work of its own
+        watching.follow(last)
     while watching.is_busy():
         time.sleep(0.05)
     seconds = time.perf_counter() - begin

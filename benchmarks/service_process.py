@@ -55,6 +55,10 @@ class Client:
             raise RuntimeError(f"{status}: {answer[:500]!r}")
         return str(json.loads(answer)["id"])
 
+    def follow(self, id: str) -> None:
+        """Returns when a job has ended, with the stream of its events."""
+        self.ask("GET", f"/api/jobs/{id}/events")
+
     def jobs(self) -> list[dict[str, Any]]:
         """All of them, at most 500."""
         found: list[dict[str, Any]] = json.loads(self.ask("GET", "/api/jobs?limit=500")[1])["jobs"]

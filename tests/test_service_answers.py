@@ -1,5 +1,7 @@
 """What the service answers besides jobs: to HEAD, to fields that there are not, behind a proxy."""
 
+import asyncio
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +19,7 @@ from upscale_cli.jobs.fingerprint import digest
 from upscale_cli.service.app import create_app
 from upscale_cli.service.devices import check_devices
 from upscale_cli.service.request import parsed
-from upscale_cli.service.run import configured
+from upscale_cli.service.run import bound, configured
 from upscale_cli.service.service import Service
 from upscale_cli.service.settings import ServiceSettings
 
@@ -129,6 +131,24 @@ def test_only_a_trusted_proxy_says_how_it_was_called(tmp_path: Path, trusted: tu
     assert answer.headers["x-seen"] == scheme
     with pytest.raises(OptionError, match="neither an address nor a network"):
         ServiceSettings(data=tmp_path, trust_proxy=("nas",))
+
+
+def test_answers_do_not_wait_for_the_acknowledgement_of_their_headers(tmp_path: Path) -> None:
+    async def delay_of_connections() -> int:
+        seen: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        def connected(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            accepted = writer.get_extra_info("socket")
+            seen.set_result(accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+
+        async with await asyncio.start_server(connected, sock=bound(ServiceSettings(data=tmp_path, port=0))) as server:
+            _, writer = await asyncio.open_connection(*server.sockets[0].getsockname()[:2])
+            no_delay = await seen
+            writer.close()
+            return no_delay
+
+    assert asyncio.run(delay_of_connections()) != 0
 
 
 def test_a_source_that_goes_while_its_job_begins_is_no_fault(tmp_path: Path) -> None:

@@ -62,14 +62,14 @@ def serve(settings: ServiceSettings, tell: Callable[[str, str | None], None]) ->
     """
     log_to_stderr()
     _allow_many_files()
-    bound = _bound(settings)
-    with bound:
+    listening = bound(settings)
+    with listening:
         service = Service(settings)
         service.start()
         config = configured(create_app(service), settings)
         server = _Server(config, service)
-        bound.listen(config.backlog)  # who is told the address may call it at once, and waits for the event loop
-        port = bound.getsockname()[1]
+        listening.listen(config.backlog)  # who is told the address may call it at once, and waits for the event loop
+        port = listening.getsockname()[1]
         name = "localhost" if settings.host in ("0.0.0.0", "::") else settings.host
         tell(f"http://{f'[{name}]' if ':' in name else name}:{port}/", service.token)
         # uvicorn raises the signal that ended it once more when it is done, and the command line's handlers take it.
@@ -77,7 +77,7 @@ def serve(settings: ServiceSettings, tell: Callable[[str, str | None], None]) ->
             contextlib.suppress(KeyboardInterrupt, SystemExit),
             asyncio.Runner(loop_factory=config.get_loop_factory()) as runner,
         ):
-            runner.run(server.serve(sockets=[bound]))
+            runner.run(server.serve(sockets=[listening]))
 
 
 def configured(app: ASGIApp, settings: ServiceSettings) -> uvicorn.Config:
@@ -117,7 +117,7 @@ def _allow_many_files() -> None:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
-def _bound(settings: ServiceSettings) -> socket.socket:
+def bound(settings: ServiceSettings) -> socket.socket:
     """The socket.
 
     Raises:
@@ -125,13 +125,15 @@ def _bound(settings: ServiceSettings) -> socket.socket:
     """
     try:
         family = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0][0]
-        bound = socket.socket(family, socket.SOCK_STREAM)
+        # asyncio sets TCP_NODELAY only where it reads that a socket is of TCP, which the default protocol does not
+        # say; without it each answer on a connection that is kept waits for the client's delayed ACK, 40 ms.
+        made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         if sys.platform != "win32":
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind((settings.host, settings.port))
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind((settings.host, settings.port))
     except OSError as error:
         raise OptionError(
             f"{option('host', settings.host)}, {option('port', settings.port)}: cannot be bound "
             f"({error.strerror or error}). Choose another {option('port')}, or an address of this machine."
         ) from error
-    return bound
+    return made
