@@ -4,7 +4,9 @@ Nothing heavy is imported here: of several processes (`-n`), the one that only d
 """
 
 import gc
+import itertools
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = REPOSITORY.parent / "shared"
+NUMBERS = itertools.count()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -64,14 +67,27 @@ def pytest_unconfigure() -> None:
     gc.unfreeze()
 
 
+@pytest.fixture
+def tmp_path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder of the test's own, gone after it: those of all tests would be gigabytes. Where it failed, it stays.
+
+    No other test of this process gets that name, for what is remembered of a file is remembered by its path.
+    """
+    name = re.sub(r"\W", "_", request.node.name)[:30]
+    folder = tmp_path_factory.mktemp(f"{name}_{next(NUMBERS)}", numbered=False)
+    failed = request.session.testsfailed
+    yield folder
+    if request.session.testsfailed == failed:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 @pytest.fixture(autouse=True)
-def _on_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _on_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The user's cache, weights, settings and programs play no part; whatever reaches for the network fails at once."""
-    monkeypatch.setattr("upscale_cli.models.store.cache_folder", lambda: tmp_path.with_name(f"{tmp_path.name}-cache"))
-    monkeypatch.setattr(
-        "upscale_cli.models.settings.user_settings", lambda: tmp_path.with_name(f"{tmp_path.name}-settings")
-    )
-    monkeypatch.setattr("upscale_cli.models.other_programs.home", lambda: tmp_path.with_name(f"{tmp_path.name}-home"))
+    users = tmp_path.with_name(f"{tmp_path.name}-user")
+    monkeypatch.setattr("upscale_cli.models.store.cache_folder", lambda: users / "cache")
+    monkeypatch.setattr("upscale_cli.models.settings.user_settings", lambda: users / "settings")
+    monkeypatch.setattr("upscale_cli.models.other_programs.home", lambda: users / "home")
     for name in ("COMFYUI_PATH", "SD_MODELSDIR", "APPDATA", "LOCALAPPDATA", "XDG_CONFIG_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.delenv("UPSCALE_WEIGHTS", raising=False)
@@ -79,6 +95,8 @@ def _on_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UPSCALE_OFFLINE", "1")
     # Which engine is fastest here is nothing that tests may depend on; those of the others name them.
     monkeypatch.setenv("UPSCALE_ENGINE", "torch")
+    yield
+    shutil.rmtree(users, ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)

@@ -161,11 +161,12 @@ class Report:
 # Reading
 
 
-def examine(path: Path, *, decode: bool = True) -> Report:
+def examine(path: Path, *, decode: bool = True, frames: int | None = None) -> Report:
     """Reads all of a file: every packet, and every frame of every video stream.
 
     Args:
         decode: False leaves out what only decoding tells, and each `picture`.
+        frames: how many of each stream are decoded at least, where a `picture` of the beginning will do.
     """
     parcels: dict[int, list[Parcel]] = {}
     looks: dict[int, _Look] = {}
@@ -173,7 +174,7 @@ def examine(path: Path, *, decode: bool = True) -> Report:
     with av.open(f"file:{path}", metadata_errors="replace") as container:
         streams = [stream for stream in container.streams if stream.type not in ("attachment", "unknown")]
         if decode:
-            looks = {stream.index: _Look(stream) for stream in streams if stream.type == "video"}
+            looks = {stream.index: _Look(stream, frames) for stream in streams if stream.type == "video"}
         for packet in _packets(container, streams):
             at, base = packet.stream.index, packet.time_base  # the last, empty ones have no stream_index
             if packet.size:
@@ -226,7 +227,7 @@ def _packets(container: Any, streams: list[Any]) -> Iterator[Any]:
 class _Look:
     """Decodes one video stream and keeps what its frames tell."""
 
-    def __init__(self, stream: Any) -> None:
+    def __init__(self, stream: Any, most: int | None) -> None:
         context = stream.codec_context
         self.container_tags = _tags(context)
         self.context = _alpha_decoder(stream) or context
@@ -234,10 +235,12 @@ class _Look:
         self.first: Any = None
         self.sizes: dict[tuple[int, int], None] = {}
         self.interlaced = self.hdr10plus = 0
-        self.stream = stream
+        self.stream, self.most = stream, most
 
     def take(self, packet: Any) -> bool:
-        """Decodes a packet; False where the decoder refuses it."""
+        """Decodes a packet, where more frames are wanted; False where the decoder refuses it."""
+        if self.most is not None and len(self.frames) >= self.most:
+            return True
         try:
             frames = self.context.decode(packet if packet.size else None)
         except av.error.EOFError:

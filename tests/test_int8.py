@@ -137,7 +137,7 @@ def test_a_tenth_of_a_decibel_is_lost_against_hr_at_most(spec: Spec) -> None:
     net = net_of(spec)
     assert net.int8 is not None
     model = int8_model(net.int8)
-    planes = read_references(B100, spec.scale)[::5]
+    planes = read_references(B100, spec.scale, every=5)
     full = measure(by_session(openvino().load(net, CPU, "fp32")), planes, spec.scale)
     whole = measure(in_int8(net, model), planes, spec.scale)
     assert full.psnr - whole.psnr <= MOST_LOST + 0.01  # a fifth of the pictures

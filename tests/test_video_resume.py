@@ -419,21 +419,22 @@ def test_hours_of_work_are_not_cleared_by_a_run_without_resume(
 # Killed
 
 
-KILLED_FRAMES = 400
+KILLED_FRAMES = 200
+KILLED_SEGMENT = 25
 KILLED = ("-m", "bicubic", "-s", "4", "--preset", "slow", "--resume")
 SCRIPT = """
 from pathlib import Path
 from upscale_cli import cli
 from upscale_cli.models import store
 from upscale_cli.media.video import segments
-segments.segment_length = lambda rate: 50
+segments.segment_length = lambda rate: {length}
 store.cache_folder = lambda: Path({cache!r})
 cli.main()
 """
 
 
 def start(source: Path, output: Path) -> "subprocess.Popen[bytes]":
-    script = SCRIPT.format(cache=str(output.with_name("cache")))
+    script = SCRIPT.format(cache=str(output.with_name("cache")), length=KILLED_SEGMENT)
     command = [sys.executable, "-c", script, str(source), "-o", str(output), *KILLED]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
@@ -491,7 +492,7 @@ def test_killed_again_and_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     reported = final.communicate()[1].decode()
     assert final.returncode == 0, reported
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "lr.mp4", "out.mp4"]
-    monkeypatch.setattr(segments, "segment_length", lambda _: 50)
+    monkeypatch.setattr(segments, "segment_length", lambda _: KILLED_SEGMENT)
     undisturbed = upscale(source, "-o", whole, *KILLED)
     assert undisturbed.code == 0, undisturbed.err
     assert len(examine(whole).picture.pts) == KILLED_FRAMES
