@@ -211,6 +211,19 @@ def test_every_layout_is_looked_at(drawn: Picture, layout: str) -> None:
     assert look_at(file.getvalue()).kind is not None
 
 
+@pytest.mark.parametrize("removed", [0.0, 0.5, 1.0])
+def test_a_separated_photograph_is_one(scene: Picture, removed: float) -> None:
+    """Printers put black where all three inks are, and take away some, or none, of these for it."""
+    dark = np.asarray(Image.fromarray(scene).point(lambda level: level * 0.4), np.float64)
+    ink = 1 - dark / 255
+    black = ((ink.min(axis=2, keepdims=True) - 0.2) / 0.8).clip(0, 1)
+    colours = (ink - removed * black) / np.maximum(1 - removed * black, 1e-9)
+    inks = np.rint(np.dstack([colours, black]).clip(0, 1) * 255).astype(np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(inks, "CMYK").save(file, "TIFF")
+    assert look_at(file.getvalue()).kind == "photograph"
+
+
 def test_what_cannot_be_read_has_shown_nothing(scene: Picture) -> None:
     for data in (b"", b"no picture", encoded(scene)[:2000]):
         assert look_at(data) == Appearance()

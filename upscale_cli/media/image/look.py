@@ -167,6 +167,6 @@ def luma_of(pixels: Pixels, layout: Layout) -> NDArray[np.float32]:
     if layout in ("RGB", "RGBA"):
         return np.asarray(pixels[..., :3].astype(np.float32) @ _WEIGHTS * level)
     if layout == "CMYK":
-        ink = pixels[..., :3].astype(np.float32) @ _WEIGHTS + pixels[..., 3]
-        return np.asarray((np.float32(white_of(pixels)) - ink).clip(0) * level)
+        paper = 1 - pixels.astype(np.float32) / np.float32(white_of(pixels))  # that each ink leaves bare
+        return np.asarray((paper[..., :3] @ _WEIGHTS) * paper[..., 3] * np.float32(255))
     return np.asarray(pixels[..., 0].astype(np.float32) * level)
