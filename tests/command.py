@@ -42,9 +42,9 @@ Run = Callable[..., Outcome]
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
     """Runs `upscale ...` in this process."""
 
-    def run(*args: object) -> Outcome:
+    def run(*args: object, columns: int = 100) -> Outcome:
         monkeypatch.setattr(sys, "argv", ["upscale", *map(str, args)])
-        monkeypatch.setenv("COLUMNS", "100")
+        monkeypatch.setenv("COLUMNS", str(columns))
         with pytest.raises(SystemExit) as ended:
             cli.main()
         captured = capsys.readouterr()

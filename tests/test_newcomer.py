@@ -670,8 +670,18 @@ def test_a_wrong_value_is_answered_in_a_line(run: Run, line: str, answer: str) -
     assert outcome.err == f"error: {answer}\n"
 
 
-@pytest.mark.parametrize("verb", ["--help-all", "--help", "eval --help", "compare --help", "models --help"])
-def test_no_help_page_is_cut_on_a_terminal_of_80_cells(run: Run, verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setenv("TERMINAL_WIDTH", "80")
-    assert "\u2026" not in run(*verb.split()).out
+VERBS_WITH_HELP = ("eval", "export", "compare", "serve", "mcp", "tune", "bench", "doctor", "models", "models search")
+
+
+@pytest.mark.parametrize("words", ["--help", "--help-all", *(f"{verb} --help" for verb in VERBS_WITH_HELP)])
+def test_no_help_page_is_cut_on_a_terminal_of_80_cells(run: Run, words: str) -> None:
+    page = run(*words.split(), columns=80).out
+    assert "\u2026" not in page
+    assert max(map(cell_len, page.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("words", ["--help-all", *(f"{verb} --help" for verb in VERBS_WITH_HELP)])
+def test_what_a_value_is_called_stands_in_one_line(run: Run, words: str) -> None:
+    """Where a panel of 80 cells has no room for it, rich breaks it in the middle of a word."""
+    wide, narrow = (run(*words.split(), columns=columns).out for columns in (240, 80))
+    assert [word for word in wide.split() if "|" in word and word not in narrow] == []

@@ -62,7 +62,9 @@ def doctor(
     ] = None,
     folder: Annotated[
         Path | None,
-        typer.Option("--folder", show_default=False, help="With --ray: whether all nodes see this folder."),
+        typer.Option(
+            "--folder", metavar="FOLDER", show_default=False, help="With --ray: whether all nodes see this folder."
+        ),
     ] = None,
 ) -> None:  # fmt: skip
     """Check this machine: versions, devices, precision, ffmpeg, weights."""

@@ -76,14 +76,17 @@ Engine = Annotated[
     str,
     in_compute(
         "--engine",
-        metavar="auto|torch|openvino|onnxruntime",
-        help="What runs the net on a CPU. auto: the fastest. onnxruntime:NAME: on its cuda, directml, coreml, ...",
+        metavar="NAME",
+        help="What runs the net on a CPU: torch, openvino, onnxruntime, or auto, the fastest. onnxruntime:NAME: on its "
+        "cuda, directml, coreml, ...",
     ),
 ]
 Precision = Annotated[
     Wanted,
     in_compute(
         "--precision",
-        help="auto: fp16 on CUDA, fp32 for pictures of more than 8 bits. int8: espcn, swift, sharp on a CPU.",
+        metavar="NAME",
+        help="fp32, fp16, bf16; int8: espcn, swift, sharp on a CPU; auto: fp16 on CUDA, fp32 for pictures of more than "
+        "8 bits.",
     ),
 ]

@@ -45,7 +45,10 @@ def export(
     ] = None,
     format: Annotated[
         Format | None,
-        typer.Option("-f", "--format", show_default=False, help="Default: by the ending of the output, else onnx."),
+        typer.Option(
+            "-f", "--format", metavar="NAME", show_default=False,
+            help="onnx, openvino, mpv or safetensors. Default: by the ending of the output, else onnx.",
+        ),
     ] = None,
     denoise: Annotated[
         float, typer.Option("--denoise", help="0 keeps grain and noise, 1 removes them (realesr-general).")
