@@ -2,6 +2,7 @@
 
 import gc
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -221,9 +222,15 @@ def test_the_doctor_shows_engines_and_choices(run: Run, monkeypatch: pytest.Monk
     monkeypatch.setattr(engines, "RIVALS", ("onnxruntime:cpu",))
     monkeypatch.setattr(engines, "_paced", lambda session, *_: 1.0 if isinstance(session, OnnxRuntimeSession) else 2.0)
     choice = choice_of(net_of("espcn"))
+    choice_of(net_of("espcn"), "onnxruntime:cpu")  # asked for, and so no choice
+    (kept,) = (path for path in engines.folder().iterdir() if '"auto"' in path.read_text())
+    former = kept.with_name("former.json")
+    former.write_text(kept.read_text().replace(choice.version, "1.0.0"))  # of the version before
+    os.utime(former, (1, 1))
     (engines.folder() / "damaged.json").write_text("{")
     found = [json.loads(line) for line in run("doctor", "--json").out.splitlines()]
     by_name = {finding["what"]: finding["found"] for finding in found}
+    assert [finding["what"] for finding in found].count("chosen so far") == 1
     assert by_name["onnxruntime"].startswith(f"{backend.version()}: ")
     assert "cpu" in by_name["onnxruntime"]
     assert by_name["chosen so far"].split(", ")[0] == f"espcn x2: {choice.label}"

@@ -32,12 +32,13 @@ def engine_lines() -> Iterator[tuple[str, str, bool]]:
 def _choices() -> Iterator[tuple[str, str, bool]]:
     from upscale_cli.inference.engines import remembered
 
-    lines = []
+    # What new versions of net, engine or package have overtaken is kept in the folder, too.
+    latest: dict[tuple[str, str, str], str] = {}
     for net, scale, choice in remembered():
         many = f", {choice.requests} windows at a time" if choice.requests > 1 else ""
         how = " ".join(filter(None, (choice.engine, choice.version, choice.precision)))
-        lines.append(f"{net} x{scale}: {how}{many}")
-    distinct = list(dict.fromkeys(lines))  # nets of one architecture, and threads, of different numbers
-    yield from (("chosen so far", line, True) for line in distinct[:MOST_CHOICES])
-    if len(distinct) > MOST_CHOICES:
-        yield "chosen so far", f"and {len(distinct) - MOST_CHOICES} more", True
+        latest.setdefault((net, scale, choice.precision), f"{net} x{scale}: {how}{many}")
+    lines = list(latest.values())
+    yield from (("chosen so far", line, True) for line in lines[:MOST_CHOICES])
+    if len(lines) > MOST_CHOICES:
+        yield "chosen so far", f"and {len(lines) - MOST_CHOICES} more", True

@@ -70,7 +70,7 @@ class EngineChoice:
                 self._choices[scale] = choose(
                     net, scale, self._device, wanted,
                     lambda engine: self._precision(engine, scale, USUAL_BITS), self._say,
-                    is_free=self._wanted_precision == "auto", hurries=self._hurries,
+                    is_free=self._wanted_precision == "auto", hurries=self._hurries, name=self._model.name,
                 )  # fmt: skip
             choice = self._choices[scale]
         if bits <= USUAL_BITS:

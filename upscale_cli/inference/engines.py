@@ -151,7 +151,7 @@ def rivals_here() -> list[str]:
 
 def choose(
     net: LoadedNet, scale: Scale, device: Device, wanted: str, precision_in: Callable[[str], Precision], say: Say,
-    *, is_free: bool = False, hurries: bool = False,
+    *, is_free: bool = False, hurries: bool = False, name: str = "",
 ) -> Choice:  # fmt: skip
     """The engine for a net.
 
@@ -162,6 +162,7 @@ def choose(
         say: takes what the user should know.
         is_free: nobody asked for a precision: fp32 is tried too, for there are processors on which half is slower.
         hurries: then its file in 8 bits is tried too.
+        name: of the model, for people; "" for what kind of net it is.
 
     Raises:
         OptionError, DeviceError: the engine that is wanted is not here, or cannot do it.
@@ -228,7 +229,7 @@ def choose(
     if "tensorrt" in wanted:
         say(f"{wanted} builds an engine for each size of window, which takes it minutes once; they are kept.")
     found = _fastest(net, scale, others, plain, is_wanted=wanted != "auto", say=say)
-    _remember(place, net, scale, found)
+    _remember(place, name or net.descriptor.name, scale, found, wanted)
     return found
 
 
@@ -379,12 +380,14 @@ def folder() -> Path:
 
 
 def remembered() -> list[tuple[str, str, Choice]]:
-    """(net, its scale, choice) of all that was tried on this machine, the latest first."""
+    """(net, its scale, choice) of all that was chosen here, the latest first; an engine that was asked for is none."""
     found = []
     try:
         for path in folder().glob("*.json"):
             try:
                 facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+                if facts.get("wanted", "auto") != "auto":
+                    continue
                 one = printable(str(facts["net"])), printable(str(facts["scale"])), Choice(**facts["choice"])
                 found.append((path.stat().st_mtime, one))
             except (OSError, ValueError, KeyError, TypeError):
@@ -420,9 +423,9 @@ def _remembered(path: Path, wanted: str) -> Choice | None:
     return choice if is_known and choice.engine in ((TORCH, *RIVALS) if wanted == "auto" else (wanted,)) else None
 
 
-def _remember(path: Path, net: LoadedNet, scale: Scale, choice: Choice) -> None:
+def _remember(path: Path, name: str, scale: Scale, choice: Choice, wanted: str) -> None:
     """Best effort: where the folder cannot be written, the next run tries again."""
-    facts = {"net": net.descriptor.name, "scale": str(scale), "choice": asdict(choice)}
+    facts = {"net": name, "scale": str(scale), "wanted": wanted, "choice": asdict(choice)}
     with suppress(OSError):
         store.write_cached(path, json.dumps(facts).encode())
         keep_within(folder(), LIMITS, path)
