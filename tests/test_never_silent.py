@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -22,13 +22,17 @@ from tests.test_console import CLIP, FINISHED
 from upscale_cli import upscale_file
 from upscale_cli.cli.console import Terminal
 from upscale_cli.errors import InputError, OutputError
-from upscale_cli.events import Event, Finished, Note
+from upscale_cli.events import Estimate, Event, Finished, Note
 from upscale_cli.files.abandoned import sweep
 from upscale_cli.files.atomic_file import HOST, TEMPORARY, OutputFile
 from upscale_cli.files.work_folder import JOB_FILE, RUNNING_FILE, WorkFolder, work_folder
+from upscale_cli.frames.image import Layout
 from upscale_cli.jobs import long_runs
 from upscale_cli.jobs import video as video_module
+from upscale_cli.jobs.encoding_time import encoding_seconds
 from upscale_cli.jobs.video_io import in_order
+from upscale_cli.media.image.formats import FORMATS
+from upscale_cli.media.image.metadata import PhotoInfo
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
 
@@ -168,6 +172,33 @@ def test_a_time_beyond_any_patience_is_asked_about(photo: Path, monkeypatch: pyt
         upscale_file(photo, output, **how)
     upscale_file(photo, output, **how, yes=True)
     assert output.exists()
+
+
+@pytest.mark.parametrize("format", [row.name for row in FORMATS.values() if row.written and row.name != "DICOM"])
+def test_the_time_is_that_of_the_encoder_too(format: str) -> None:
+    row = FORMATS[format]
+    info = PhotoInfo("a.png", "PNG", 64, 64, "RGB", 8)
+    assert encoding_seconds(row, info, 10**6) == 0  # not worth timing
+    little, much = (encoding_seconds(row, info, pixels) for pixels in (10**8, 10**12))
+    assert 0 < little < much
+
+
+@pytest.mark.parametrize(("layout", "bits"), [("L", 8), ("RGBA", 16), ("CMYK", 8), ("RGB", 32), ("LAB", 8)])
+def test_any_kind_of_picture_is_timed(layout: Layout, bits: Literal[8, 16, 32]) -> None:
+    info = PhotoInfo("a.tif", "TIFF", 64, 64, layout, bits, frames=3, page_sizes=((64, 64),) * 3)
+    assert encoding_seconds(FORMATS["TIFF"], info, 10**9) > 0
+
+
+def test_a_slow_encoder_is_asked_about(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(long_runs, "WORTH_TIMING_PIXELS", 0)
+    monkeypatch.setattr("upscale_cli.jobs.photo.encoding_seconds", lambda *_: 9 * 3600.0)
+    output = photo.parent / "out.png"
+    how: dict[str, Any] = {"scale": 2, "model": "bicubic", "device": "cpu"}
+    with pytest.raises(OutputError, match="expected to take 9 h 00 min"):
+        upscale_file(photo, output, **how)
+    events: list[Event] = []
+    upscale_file(photo, output, **how, yes=True, listener=events.append)
+    assert [round(event.seconds) for event in events if isinstance(event, Estimate)] == [9 * 3600]
 
 
 def test_the_time_is_that_of_the_net(photo: Path) -> None:

@@ -23,7 +23,8 @@ LARGE_PIXELS: Final = 20 * 10**9
 WORTH_TIMING_PIXELS: Final = 100 * 10**6
 """SR pixels below which the pace is not measured for it."""
 
-_DTYPES: Final = {8: np.uint8, 16: np.uint16, 32: np.float32}
+DTYPES: Final = {8: np.uint8, 16: np.uint16, 32: np.float32}
+"""By bits a channel."""
 
 
 def check_pixels(name: str, plan: Plan, frames: int, *, yes: bool) -> None:
@@ -44,19 +45,22 @@ def check_pixels(name: str, plan: Plan, frames: int, *, yes: bool) -> None:
         )
 
 
-def check_time(name: str, info: PhotoInfo, plan: Plan, upscaler: Upscaler, frames: int, *, yes: bool) -> None:
+def check_time(
+    name: str, info: PhotoInfo, plan: Plan, upscaler: Upscaler, frames: int, *, encoding: float = 0.0, yes: bool
+) -> None:
     """Refuses a picture that would keep the machine busy for very long, unless the user has said yes.
 
     Args:
         name: of the source.
         frames: that are made.
+        encoding: seconds that each is expected to take when it is computed.
 
     Raises:
         OutputError: the expected time is above the bound.
     """
     if yes or plan.width * plan.height * frames < WORTH_TIMING_PIXELS:
         return
-    seconds = upscaler.expected_seconds(like(info), plan) * frames
+    seconds = (upscaler.expected_seconds(like(info), plan) + encoding) * frames
     if seconds > LONG_SECONDS:
         raise OutputError(
             f"{name}: {plan.width} x {plan.height} pixels are expected to take {duration(seconds)} on this "
@@ -74,4 +78,4 @@ def like(info: PhotoInfo) -> RowReader:
     def begin(_: int) -> Iterator[Pixels]:
         return iter(())
 
-    return RowReader(info.height, info.width, info.layout, np.dtype(_DTYPES[info.bits]), "display", begin)
+    return RowReader(info.height, info.width, info.layout, np.dtype(DTYPES[info.bits]), "display", begin)

@@ -32,6 +32,7 @@ from upscale_cli.inference.value_range import ValueRange, joint, told
 from upscale_cli.jobs.bands import Bands, Large, plan_bands, room, upscaled_in_bands
 from upscale_cli.jobs.bands_resume import KeptPicture, keeping_rows
 from upscale_cli.jobs.carried import Told, report_carried_of_picture
+from upscale_cli.jobs.encoding_time import encoding_seconds
 from upscale_cli.jobs.fingerprint import digest, keep_engines, requested_options
 from upscale_cli.jobs.finished_jobs import remember, was_finished
 from upscale_cli.jobs.found_kernel import FoundKernel
@@ -101,12 +102,16 @@ class PhotoJob(UndividedJob):
             say=say,
         )
 
+    def encoding_seconds(self, info: PhotoInfo, plan: Plan) -> float:
+        """How long a frame of the result is likely to take to encode; 0 where that is little."""
+        return encoding_seconds(self.format, info, plan.width * plan.height, self.options.quality)
+
     def expected(self, upscaler: Upscaler) -> Expected:
         with ImageReader(self.source, max_pixels=self.options.max_pixels, bands=self.options.bands) as reader:
             info = reader.info
             plan = upscaler.plan(info.width, info.height, self.target)
             bands = check_room(self, reader, plan, upscaler)
-        seconds = upscaler.expected_seconds(like(info), plan) * self.frames
+        seconds = (upscaler.expected_seconds(like(info), plan) + self.encoding_seconds(info, plan)) * self.frames
         needed = memory_needed(info, plan, self.format, self.frames, wrap=upscaler.wrap)
         return Expected(seconds, needed if bands is None else bands.needed, bands is not None)
 
@@ -132,15 +137,18 @@ class PhotoJob(UndividedJob):
             plan = upscaler.plan(reader.info.width, reader.info.height, self.target)
             check_pixels(self.name, plan, self.frames, yes=options.yes)  # a slip, mostly: before talk of room
             bands = check_room(self, reader, plan, upscaler)
-            check_time(self.name, reader.info, plan, upscaler, self.frames, yes=options.yes)
+            encoding = self.encoding_seconds(reader.info, plan)
+            check_time(self.name, reader.info, plan, upscaler, self.frames, encoding=encoding, yes=options.yes)
+            frames = frames_kept(self.format, reader.info)
+            progress = PhotoProgress(self.name, upscaler, listener, frames, encoding=encoding)
             listener(_started(self, upscaler, reader.info, plan))
             if note := upscaler.plan_note(plan, reader.info.width, reader.info.height):
                 say(note)
             with folder_for(self.output):
                 if bands is None:
-                    _upscale_whole(self, reader, upscaler, listener, say)
+                    _upscale_whole(self, reader, upscaler, progress, say)
                 else:
-                    _upscale_in_bands(self, reader, upscaler, plan, bands, record, listener, say)
+                    _upscale_in_bands(self, reader, upscaler, plan, bands, record, progress, say)
         report_carried_of_picture(self.source, self.name, self.output, self.output_name, say, listener)
         if isinstance(self.source, Path) and isinstance(self.output, Path):
             old, new = (reader.info.width, reader.info.height), (plan.width, plan.height)
@@ -151,10 +159,9 @@ class PhotoJob(UndividedJob):
         return ""
 
 
-def _upscale_whole(job: PhotoJob, reader: ImageReader, upscaler: Upscaler, listener: Listener, say: Say) -> None:
+def _upscale_whole(job: PhotoJob, reader: ImageReader, upscaler: Upscaler, progress: PhotoProgress, say: Say) -> None:
     """All frames that the output holds, each as a whole."""
     with _bounded(upscaler, job.options.max_memory), job.writer(reader.info, say) as writer:
-        progress = PhotoProgress(job.name, upscaler, listener, writer.frames)
         ranges = _ranges(job, reader, upscaler, writer.frames) if writer.frames > 1 else {}
         kernels = FoundKernel(upscaler, job.output, overwrite=job.options.overwrite, say=say)
         for number, lr in enumerate(reader):
@@ -198,12 +205,11 @@ def _upscale_in_bands(
     plan: Plan,
     bands: Bands,
     record: Mapping[str, Any] | None,
-    listener: Listener,
+    progress: PhotoProgress,
     say: Say,
 ) -> None:
     """The only frame, band by band; `record` is what makes it the same job, where it can be gone on with."""
     say(f"{job.name}: too large for memory as a whole, so it is upscaled in bands.")
-    progress = PhotoProgress(job.name, upscaler, listener, 1)
 
     def opened(bands: Bands) -> AbstractContextManager[Large]:
         return upscaled_in_bands(

@@ -14,10 +14,18 @@ LONG_RUN_SECONDS: Final = 20
 
 
 class PhotoProgress:
-    """Reports the progress of a run: how long it will take, where that is long, and then turns tiles into progress."""
+    """Reports the progress of a run: how long it will take, where that is long, and then turns tiles into progress.
 
-    def __init__(self, source: str, upscaler: Upscaler, listener: Listener, frames: int) -> None:
+    Args:
+        frames: that are made.
+        encoding: seconds that each of them is expected to take when it is computed.
+    """
+
+    def __init__(
+        self, source: str, upscaler: Upscaler, listener: Listener, frames: int, *, encoding: float = 0.0
+    ) -> None:
         self._source, self._upscaler, self._listener, self._frames = source, upscaler, listener, frames
+        self._encoding = encoding
         self._done = self._total = self._frames_begun = 0
         self._megapixels = self._expected_seconds = 0.0
 
@@ -28,7 +36,8 @@ class PhotoProgress:
         self._frames_begun += 1
         self._total = self._done + tiles * (self._frames - self._frames_begun + 1)
         if self._frames_begun == 1 and self._upscaler.device.type == "cpu":
-            seconds = self._expected_seconds = self._upscaler.expected_seconds(lr, plan) * self._frames
+            seconds = (self._upscaler.expected_seconds(lr, plan) + self._encoding) * self._frames
+            self._expected_seconds = seconds
             if seconds > LONG_RUN_SECONDS:
                 self._listener(Estimate(seconds, self._upscaler.device.type))
         self._report()
