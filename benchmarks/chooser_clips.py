@@ -52,7 +52,7 @@ MARGIN = 0.1
 FAST_LOSS = 0.2
 """dB that the fast net may be worse by."""
 
-NETS = tuple(dict.fromkeys((CLEAN_CLIP_MODEL, FAST_CLIP_MODEL, CLIP_MODEL, "espcn")))
+NETS = tuple(dict.fromkeys((CLEAN_CLIP_MODEL, FAST_CLIP_MODEL, CLIP_MODEL, "espcn", "espcn-robust")))
 UNCODED = "none"
 
 Plane = NDArray[np.uint8]

@@ -6,11 +6,12 @@ By every bundled net, and realesr-general where its weights are. LR is a part of
 by making its frames smaller, so that there is an HR to be near to; or it is made here of a photo, as a view that moves
 by parts of a pixel, so that the HR is what was to be seen and has no noise of its own. The motion is found by OpenCV's
 dense inverse search where that is installed, which nothing of ours goes by; else by `inference.motion`, and the report
-says so. Writes steadiness_clips.json and the tables of docs/benchmarks.md; --quick takes fewer frames and nets and
-writes nothing.
+says so. Writes steadiness_clips.json and the tables of docs/benchmarks.md; --nets measures these alone, and they take
+their place among the figures of the others; --quick takes fewer frames and nets and writes nothing.
 """
 
 import argparse
+import json
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -82,6 +83,7 @@ MADE: Final = {
     "photo, coded": ("the same with a camera's grain, by x264", USUAL),
 }
 
+FILE: Final = REPOSITORY / "benchmarks" / "steadiness_clips.json"
 PAGE: Final = REPOSITORY / "docs" / "benchmarks.md"
 START: Final = "<!-- from benchmarks/steadiness_clips.json by benchmarks/steadiness_clips.py -->\n"
 STOP: Final = "<!-- end of steadiness -->\n"
@@ -108,7 +110,8 @@ def main() -> None:
     for name, (about, encoder) in MADE.items() if PHOTO.is_file() else ():
         with tempfile.TemporaryDirectory() as folder:
             clips[name] = measured(name, about, *of_photo(Path(folder), frames, *encoder), 2, rows)
-    result = {"motion_by": judge()[0], "clips": clips, "cost": costs(frames)}
+    result = {"motion_by": judge()[0], "clips": clips}
+    result = among_others(result) if arguments.nets and not arguments.quick else {**result, "cost": costs(frames)}
     if arguments.quick:
         print(tables(result))
         return
@@ -120,6 +123,23 @@ def main() -> None:
     )
     page = PAGE.read_text(encoding="utf-8")
     PAGE.write_text(with_tables(page, tables(result), START, STOP), encoding="utf-8")
+
+
+def among_others(result: Mapping[str, Any]) -> dict[str, Any]:
+    """What was measured, in the place of what the file has of the same nets; all others stay, in the order of the list.
+
+    Raises:
+        SystemExit: those were measured along motion that was found otherwise.
+    """
+    before = json.loads(FILE.read_text(encoding="utf-8"))
+    if before["motion_by"] != result["motion_by"]:
+        raise SystemExit(f"{FILE.name} has motion by {before['motion_by']}, not by {result['motion_by']}. Measure all.")
+    clips = {}
+    for name, clip in result["clips"].items():
+        known = before["clips"][name]["models"] | clip["models"]
+        labels = [f"{spec.model} x{spec.scale}" for spec in MODELS]
+        clips[name] = {**clip, "models": {label: known[label] for label in labels if label in known}}
+    return {**result, "clips": clips, "cost": before["cost"]}
 
 
 def nets() -> list[Spec]:

@@ -357,7 +357,7 @@ def test_who_asks_for_a_strength_gets_a_model_that_has_one(tmp_path: Path, scene
 
 
 def test_a_clip_that_has_lost_little_gets_a_net_for_clean_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert best_clip_model("h264", 0.01)[0] == best_clip_model("h264")[0] == CLIP_MODEL == "espcn-robust"
+    assert best_clip_model("h264", 0.01)[0] == best_clip_model("h264")[0] == CLIP_MODEL == "sharp-robust"
     assert best_clip_model("h264", 3.0, lossless=True)[0] == best_clip_model("prores", 2.0)[0] == CLEAN_CLIP_MODEL
     monkeypatch.setattr("upscale_cli.models.resolve.CLIP_LIMITS", {"h264": 0.5})
     assert best_clip_model("h264", 0.5) == (CLEAN_CLIP_MODEL, "chosen for h264 of 0.5 bits per pixel")

@@ -68,7 +68,7 @@ def seen(bits_per_pixel: float, noise: float) -> Looked:
 
 @pytest.mark.parametrize(
     ("bits_per_pixel", "noise", "fast", "balanced"),
-    [(0.5, 0, "swift", "sharp"), (0.01, 0, "espcn-robust", "espcn-robust"), (0.5, 9, "espcn-robust", "espcn-robust")],
+    [(0.5, 0, "swift", "sharp"), (0.01, 0, "sharp-robust", "sharp-robust"), (0.5, 9, "espcn-robust", "espcn-robust")],
 )
 def test_a_clip_is_tuned_with_the_models_that_it_would_get(
     bits_per_pixel: float, noise: float, fast: str, balanced: str

@@ -23,7 +23,7 @@ from upscale_cli.models.zoo_kept import cached_index
 BEST_HERE: Final = "the best on this machine"
 """Why a model was taken where none was asked for, and no file was there to be looked at."""
 
-CLIP_MODEL: Final = "espcn-robust"
+CLIP_MODEL: Final = "sharp-robust"
 CLEAN_CLIP_MODEL: Final = "sharp"
 FAST_CLIP_MODEL: Final = "swift"
 """Of clips that compression has damaged; of clean ones; and of clean ones where speed counts, with six tenths of the
@@ -36,7 +36,7 @@ CLEAN_CODECS: Final = frozenset({
 """Of ffmpeg's names: codecs that keep all, or all but nothing, and so leave no blocks behind."""
 
 CLIP_LIMITS: Final[Mapping[str, float | None]] = {
-    "h264": 0.16, "hevc": 0.11, "vp9": 0.32, "av1": None, "mpeg4": 1.18, "mpeg2video": None, "mjpeg": None,
+    "h264": 0.16, "hevc": 0.11, "vp9": 0.23, "av1": 0.08, "mpeg4": 1.18, "mpeg2video": None, "mjpeg": 3.3,
 }  # fmt: skip
 """By codec (ffmpeg's name): bits per pixel from which on `CLEAN_CLIP_MODEL` is the better one; None: never. From
 benchmarks/chooser_clips.json."""
@@ -120,8 +120,8 @@ def best_clip_model(
 ) -> tuple[str, str]:
     """The model for moving pictures of a codec (ffmpeg's name), and why.
 
-    Bundled, steady from frame to frame, and fast: ESPCN of the kind that was made for compressed pictures; where there
-    are bits enough `sharp`, or `swift` if speed counts (benchmarks/chooser_clips.py has the figures).
+    Bundled, steady from frame to frame, and fast: `sharp` of the kind that was made for compressed pictures;
+    where there are bits enough `sharp` itself, or `swift` if speed counts (benchmarks/chooser_clips.py has figures).
 
     Args:
         bits_per_pixel: of the stream, over its whole length; None where unknown.
@@ -131,7 +131,7 @@ def best_clip_model(
     >>> best_clip_model("prores"), best_clip_model("prores", hurries=True)[0]
     (('sharp', 'chosen for prores, which keeps nearly everything'), 'swift')
     >>> best_clip_model("h264", 0.081)
-    ('espcn-robust', 'chosen for h264 of 0.08 bits per pixel')
+    ('sharp-robust', 'chosen for h264 of 0.08 bits per pixel')
     """
     clean, limits = (FAST_CLIP_MODEL, FAST_CLIP_LIMITS) if hurries else (CLEAN_CLIP_MODEL, CLIP_LIMITS)
     if codec in CLEAN_CODECS or lossless:

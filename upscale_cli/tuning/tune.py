@@ -34,7 +34,7 @@ MOST_FRAMES: Final = 100
 NOISY: Final = 3.0
 """Standard deviation of 255, of a clip: with more than that the robust model is better."""
 
-FAST: Final = ("swift", "sharp", "espcn", "espcn-robust")
+FAST: Final = ("swift", "sharp", "sharp-robust", "espcn", "espcn-robust")
 """Nets for real time."""
 
 BUNDLED: Final = frozenset(spec.model for spec in MODELS if spec.bundled)
