@@ -406,6 +406,12 @@ def anamorphic(_: Clips, path: Path) -> None:
     video(path, *X264, "-vf", "setsar=64/45")
 
 
+@recipe(".dv")
+def dv(_: Clips, path: Path) -> None:
+    """DV has one size for each rate."""
+    video(path, "-pix_fmt", "yuv420p", "-c:v", "dvvideo", width=720, height=576, frames=3)
+
+
 @recipe(".mpg")
 def interlaced_mpeg2(_: Clips, path: Path) -> None:
     """Top field first."""

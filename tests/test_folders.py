@@ -209,6 +209,14 @@ def test_a_file_that_is_not_ours_is_kept(run: Run, album: Path, out: Path) -> No
     assert (out / "b_2x.jpg").exists()
 
 
+def test_whose_output_a_place_is_is_known_when_that_is_done(run: Run, album: Path, out: Path) -> None:
+    paint(album / "a.bmp", 5)
+    for _ in range(2):
+        outcome = run(album, "-o", out, "-f", "png", *FAST, "--include", "a.*")
+        assert (outcome.code, "a.png: its output" in outcome.line) == (1, True), outcome.err
+        assert "exists already" not in outcome.err
+
+
 def test_a_namesake_from_another_folder_replaces_nothing(run: Run, album: Path, out: Path, tmp_path: Path) -> None:
     run(album, "-o", out, *FAST)
     before = (out / "a_2x.png").read_bytes()

@@ -33,6 +33,7 @@ FACTS: dict[str, dict[str, Any]] = {
     "resized": {"width": 96, "height": 64},
     "raw_h264": {"untimed": True, "start": None, "seconds": None, "rate": 25},
     "raw_h265": {"untimed": True, "codec": "hevc"},
+    "dv": {"untimed": False, "rate": 25, "seconds": 0.12},
     "anamorphic": {"sar": Fraction(64, 45)},
     "interlaced_mpeg2": {"interlaced": True, "top_first": True},
     "interlaced_bff": {"interlaced": True, "top_first": False},

@@ -185,21 +185,23 @@ class FolderRun:
         """What is to be done with a source; None where it is done."""
         manifest = self._manifest(wanted.source)
         possible = self._planner.may_take(wanted)
-        if any(self._is_done(wanted.source, manifest, self._job(one, wanted)) for one in possible):
+        if any(self._is_done(wanted.source, manifest, self._job(one, wanted), outputs) for one in possible):
             return None  # a photo that is done is not looked at
         opened = self._planner.open(wanted)
         job = self._job(opened.upscaler, wanted)
-        if not possible and self._is_done(wanted.source, manifest, job):
+        if not possible and self._is_done(wanted.source, manifest, job, outputs):
             return None  # the header of a photo that is done is not read
         return Task(self._planner.prepare(opened, outputs), manifest, job)
 
-    def _is_done(self, source: "Input", manifest: Manifest, job: JobOptions) -> bool:
-        """Whether nothing is left to do, which is then reported."""
+    def _is_done(self, source: "Input", manifest: Manifest, job: JobOptions, outputs: Outputs | None = None) -> bool:
+        """Whether nothing is left to do, which is then reported; the place of its output is kept in `outputs`."""
         if not self._rules.skip_existing:
             return False
         record = manifest.finished(source, job)
         if record is None:
             return False
+        if outputs is not None:
+            outputs.keep(source, manifest.place(record))
         if record.damage:
             self._fail(source.name, f"{source.name}: was done before. {record.damage}")
         else:

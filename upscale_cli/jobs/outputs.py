@@ -51,8 +51,7 @@ class Outputs:
                 )
             self._reserved[STDIO] = source.name
             return
-        plain = path if isinstance(path, str) else os.path.abspath(path)
-        key = folded(plain) if self._folds and not isinstance(path, str) else plain
+        key = self._key(path)
         if _identity(path) in self._inputs:
             raise OutputError(
                 f"{path}: is an input, and inputs are never overwritten. Choose another {option('output')}."
@@ -72,6 +71,16 @@ class Outputs:
                 f"{option('output')}."
             )
         self._reserved[key] = source.name
+
+    def keep(self, source: Input, path: Path | str) -> None:
+        """Reserves what a source has made before, which stays: another source with that output is told whose it is."""
+        self._reserved.setdefault(self._key(path), source.name)
+
+    def _key(self, path: Path | str) -> str:
+        if isinstance(path, str):
+            return path
+        plain = os.path.abspath(path)
+        return folded(plain) if self._folds else plain
 
 
 def single_output(naming: Naming, sources: Sequence[Input], models: int) -> None:

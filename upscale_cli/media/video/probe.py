@@ -22,6 +22,9 @@ from upscale_cli.messages import option
 _TOP_FIRST: Final = (2, 4)  # AVFieldOrder: TT, TB. ffmpeg writes TB and BT for what is shown in the order it is coded.
 _BOTTOM_FIRST: Final = (3, 5)
 
+_CLOCK: Final = 10
+"""An average rate this many times the guessed one is no rate of frames."""
+
 
 def probe(path: str | os.PathLike[str] | Readable, *, max_pixels: int = MAX_PIXELS, name: str | None = None) -> Clip:
     """Find out what is in a clip; decodes at most its first few frames.
@@ -247,7 +250,14 @@ def _dolby_vision_profile(dump: str) -> int | None:
 def _rate(stream: Any, untimed: bool) -> Fraction:
     """Frames per second. A raw stream's average is only the demuxer's default; its own guess reads the bitstream."""
     guesses = (stream.average_rate, stream.guessed_rate, stream.base_rate)
-    return next((Fraction(rate) for rate in (guesses[1:] if untimed else guesses) if rate), Fraction(25))
+    skipped = untimed or _is_clock(stream)
+    return next((Fraction(rate) for rate in (guesses[1:] if skipped else guesses) if rate), Fraction(25))
+
+
+def _is_clock(stream: Any) -> bool:
+    """Whether what is called the average rate is that of the timestamps' clock: DV has 60,000 ticks a second."""
+    average, guessed = stream.average_rate, stream.guessed_rate
+    return bool(average and guessed and average * stream.time_base == 1 and average > _CLOCK * guessed)
 
 
 def _bits_per_second(container: InputContainer, stream: Any, metadata: dict[str, str]) -> float:
