@@ -85,6 +85,7 @@ def tmp_path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 def _on_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The user's cache, weights, settings and programs play no part; whatever reaches for the network fails at once."""
     users = tmp_path.with_name(f"{tmp_path.name}-user")
+    users.mkdir()
     monkeypatch.setattr("upscale_cli.models.store.cache_folder", lambda: users / "cache")
     monkeypatch.setattr("upscale_cli.models.settings.user_settings", lambda: users / "settings")
     monkeypatch.setattr("upscale_cli.models.other_programs.home", lambda: users / "home")
