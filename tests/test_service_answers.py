@@ -82,6 +82,23 @@ def test_what_has_changed_is_sent_anew_and_not_pieced_together(client: TestClien
     house.result(job).write_bytes(b"0123456789")
 
 
+def test_what_a_client_has_is_not_sent_again(client: TestClient, house: Service) -> None:
+    (job,) = house.store.newest(1)
+    for path in (f"/api/jobs/{job.id}/result", f"/api/jobs/{job.id}/input", "/", "/page/jobs.js"):
+        first = client.get(path)
+        for condition in (
+            {"If-None-Match": first.headers["etag"]},
+            {"If-None-Match": f'"another", W/{first.headers["etag"]}'},
+            {"If-Modified-Since": first.headers["last-modified"]},
+            {"If-None-Match": first.headers["etag"], "Range": "bytes=99999-"},
+        ):
+            again = client.get(path, headers=condition)
+            assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", first.headers["etag"])
+            assert client.head(path, headers=condition).status_code == 304
+        for condition in ({"If-None-Match": '"another"'}, {"If-Modified-Since": "Sun, 06 Nov 1994 08:49:37 GMT"}):
+            assert client.get(path, headers=condition).content == first.content
+
+
 WRONG_INPUTS: list[tuple[Any, str]] = [
     ({"path": "a.png", "url": "https://x.example/a.png"}, "input: takes an object with one of path, upload and url."),
     ({"pth": "a.png"}, "input: takes an object with one of path, upload and url."),

@@ -28,8 +28,10 @@ from upscale_cli.errors import InputError, OutputError, UpscaleError
 from upscale_cli.files.atomic_file import HOST, TEMPORARY
 from upscale_cli.service import outbound, pace, upload
 from upscale_cli.service.app import create_app
+from upscale_cli.service.dispatcher import names_in
 from upscale_cli.service.folders import LONGEST_SHOWN, ending_of, shown_name
 from upscale_cli.service.messages_between import Ended, Task, WorkerSetup
+from upscale_cli.service.progress import Watched
 from upscale_cli.service.request import owned, parsed, request_of
 from upscale_cli.service.service import Service
 from upscale_cli.service.settings import ServiceSettings
@@ -528,7 +530,8 @@ def test_a_message_names_files_as_the_client_does(house: House) -> None:
     id = house.send("holiday.png").json()["id"]
     job, folders = house.service.job(id), house.service.folders
     text = f"{folders.output(id) / 'input_4x.png'}: no room; {folders.input(id, '')}: damaged"
-    assert house.service._dispatcher._named(text, job) == "holiday_4x.png: no room; holiday.png: damaged"
+    names = Watched(names_in(folders, job, folders.input(id, "")))
+    assert names.named(text) == "holiday_4x.png: no room; holiday.png: damaged"
 
 
 def test_errors_of_a_worker_are_the_application_s() -> None:

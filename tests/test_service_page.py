@@ -266,6 +266,28 @@ def test_what_cannot_be_done_is_one_clear_line(visit: Visit) -> None:
     page.locator("#jobs li").filter(has_text="broken").wait_for(state="detached")
 
 
+def test_all_that_is_finished_is_deleted_those_too_that_are_not_shown(visit: Visit) -> None:
+    page = visit()
+    for name in ("older.png", "newer.png"):
+        drop(page, name, png(20, 20))
+    page.get_by_label("Model", exact=True).select_option("bicubic")
+    page.locator("#start").click()
+    for name in ("older.png", "newer.png"):
+        row(page, name, "done")
+    page.route("**/api/jobs?limit=50", lambda route: route.continue_(url=route.request.url.replace("=50", "=1")))
+    page.reload()
+    row(page, "newer.png", "done")
+    assert page.locator("#jobs li").count() == 1
+    page.locator("#tidy").click()
+    page.locator("#ask").wait_for()
+    asked = re.search(r"Delete (\d+) jobs, with their results", page.locator("#ask-title").inner_text())
+    assert asked is not None
+    assert int(asked[1]) >= 2
+    page.locator("#ask").get_by_role("button", name="Delete").click()
+    page.locator("#none").wait_for()
+    assert page.evaluate("fetch('/api/jobs').then(answer => answer.json())") == {"jobs": [], "before": None}
+
+
 def test_the_token_is_asked_for_once(visit: Visit) -> None:
     page = visit(fragment="", may_log="401")
     field = page.locator("#token")

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Final
 
 from upscale_cli.events import Event, as_record, rewritten
@@ -266,9 +266,9 @@ class Dispatcher:
             return
         begun = self._store.update(job.id, state="running", started=time.time(), begun=job.begun + 1)
         assert begun is not None
-        self._watched[job.id] = Watched()
         source = self._folders.input(job.id, job.source)
         output = place or self._folders.output(job.id)
+        self._watched[job.id] = Watched(names_in(self._folders, job, source))
         task = Task(job.id, source, output, request, settings.max_result_pixels, is_placed=place is not None)
         worker.give(task, alone=alone)
         self.tell(begun)
@@ -302,10 +302,8 @@ class Dispatcher:
                 self._told_at[id] = now
                 self._hub.tell(Told(id, "progress", {"id": id, **asdict(watched.progress)}))
             return
-        if (job := self._store.get(id)) is None:
-            return
-        record = as_record(rewritten(event, lambda text: self._named(in_fields(text), job)))
-        record = {name: self._named(value, job) if isinstance(value, str) else value for name, value in record.items()}
+        record = as_record(rewritten(event, lambda text: watched.named(in_fields(text))))
+        record = {name: watched.named(value) if isinstance(value, str) else value for name, value in record.items()}
         kept = self._store.note(id, record)
         if kept is not None:
             self._hub.tell(Told(id, str(record["event"]), {"id": id, **record}, kept.number))
@@ -315,7 +313,7 @@ class Dispatcher:
         job = self._store.get(ended.id)
         if job is None or job.state != "running":
             return
-        message = self._named(in_fields(Message(ended.message)), job)
+        message = ended.message and self._watched[job.id].named(in_fields(Message(ended.message)))
         if ended.how == "done":
             result = job.place or self._folders.output(job.id) / ended.result
             size = result.stat().st_size if ended.result and result.exists() else 0
@@ -364,15 +362,15 @@ class Dispatcher:
     def tell(self, job: StoredJob) -> None:
         self._hub.tell(Told(job.id, "job", view(job, self.progress(job.id)).as_dict()))
 
-    def _named(self, text: str, job: StoredJob) -> str:
-        """A message in which files have the names that the client knows: where they lie here is nobody's business."""
-        source = self._folders.input(job.id, job.source)
-        text = text if job.place is None else text.replace(str(job.place), job.place.name)
-        output = f"{self._folders.output(job.id)}{os.sep}"
-        return (
-            text.replace(str(source), job.name)
-            .replace(f"{output}{INPUT_STEM}", PurePath(job.name).stem)
-            .replace(output, "")
-            .replace(f"{self._folders.job(job.id)}", "")
-            .replace(source.name, job.name)
-        )
+
+def names_in(folders: Folders, job: StoredJob, source: Path) -> list[tuple[str, str]]:
+    """What the files of a job are called here, and what clients call them (`Watched.names`)."""
+    output = f"{folders.output(job.id)}{os.sep}"
+    return [
+        *([] if job.place is None else [(str(job.place), job.place.name)]),
+        (str(source), job.name),
+        (f"{output}{INPUT_STEM}", PurePath(job.name).stem),
+        (output, ""),
+        (str(folders.job(job.id)), ""),
+        (source.name, job.name),
+    ]

@@ -1,10 +1,25 @@
-"""A file that is sent, with Range, and with problems where Starlette would send plain text."""
+"""A file that is sent, with Range and If-None-Match, and with problems where Starlette would send plain text."""
 
+import os
+from typing import Any, Final
+
+from anyio import to_thread
 from fastapi.responses import FileResponse
+from starlette.datastructures import Headers
+from starlette.staticfiles import NotModifiedResponse, StaticFiles
 from starlette.types import Message, Receive, Scope, Send
 
 from upscale_cli.service.problem import Problem
 from upscale_cli.service.problems import response_of
+
+CONDITIONAL: Final[dict[int | str, dict[str, Any]]] = {
+    206: {"description": "The range that was asked for."},
+    304: {"description": "The client has the file: If-None-Match names its ETag, or If-Modified-Since its time."},
+}
+"""What a route that sends a file may answer besides, for its documentation."""
+
+_CONDITIONS: Final = StaticFiles(check_dir=False)
+"""Knows when a client has a file already."""
 
 
 class Download(FileResponse):
@@ -12,6 +27,15 @@ class Download(FileResponse):
     answer and this."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            self.stat_result = await to_thread.run_sync(os.stat, self.path)
+        except FileNotFoundError:
+            await response_of(Problem(410, "the file is gone from the disk."))(scope, receive, send)
+            return
+        self.set_stat_headers(self.stat_result)
+        if _CONDITIONS.is_not_modified(self.headers, Headers(scope=scope)):
+            await NotModifiedResponse(self.headers)(scope, receive, send)
+            return
         problem: Problem | None = None
 
         async def sending(message: Message) -> None:
@@ -25,11 +49,6 @@ class Download(FileResponse):
             elif problem is None:
                 await send(message)
 
-        try:
-            await super().__call__(scope, receive, sending)
-        except RuntimeError as error:
-            if "does not exist" not in str(error):
-                raise
-            problem = Problem(410, "the file is gone from the disk.")
+        await super().__call__(scope, receive, sending)
         if problem is not None:
             await response_of(problem)(scope, receive, send)

@@ -1,5 +1,6 @@
 """How far a job is, from its events. Pure, but for the clock that is passed in."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from upscale_cli.events import ClipProgress, Event, Progress, Started
@@ -27,9 +28,11 @@ class Watched:
     """A job in progress.
 
     Attributes:
+        names: what its files are called here, and what clients call them, in the order in which they are replaced.
         begun: when the net began, in seconds of a monotonic clock; `first`: what was done by then.
     """
 
+    names: Sequence[tuple[str, str]] = ()
     progress: JobProgress = JobProgress(0.0, None)  # frozen
     begun: float | None = None
     first: float = 0.0
@@ -48,6 +51,12 @@ class Watched:
             self.progress = JobProgress(done, self._left(done, now) or event.expected_seconds or None)
             return True
         return False
+
+    def named(self, text: str) -> str:
+        """A message in which files have the names that the client knows: where they lie here is nobody's business."""
+        for here, there in self.names:
+            text = text.replace(here, there)
+        return text
 
     def _left(self, done: float, now: float) -> float | None:
         """By the pace so far: what a former run had done already took no time now."""

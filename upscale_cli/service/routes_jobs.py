@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final
 from fastapi import Header, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from upscale_cli.service.download import Download
+from upscale_cli.service.download import CONDITIONAL, Download
 from upscale_cli.service.here import Here, JobId
 from upscale_cli.service.inputs import AddressedJob, accept
 from upscale_cli.service.problem import Problem
@@ -30,7 +30,8 @@ _BINARY: Final = {"*/*": {"schema": {"type": "string", "format": "binary"}}}
 
 _FILE: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "The file.", "content": _BINARY},
-    206: {"description": "The range that was asked for.", "content": {**_BINARY, "multipart/byteranges": {}}},
+    **CONDITIONAL,
+    206: {**CONDITIONAL[206], "content": {**_BINARY, "multipart/byteranges": {}}},
 }
 
 _FORM: Final[dict[str, Any]] = {
@@ -110,7 +111,7 @@ def shown(id: JobId, service: Here) -> JobView:
     responses={**_FILE, **problems(404, 409, 410, 416, 422)},
 )  # fmt: skip
 def result(id: JobId, service: Here) -> Download:
-    """The file that was made; takes Range requests."""
+    """The file that was made; takes Range and If-None-Match."""
     job = service.job(id)
     return Download(service.result(job), filename=service.view(job).result_name, headers=DOWNLOAD)
 
@@ -124,7 +125,7 @@ DOWNLOAD: Final = {"Content-Security-Policy": "sandbox; default-src 'none'", "Ca
     responses={**_FILE, **problems(404, 410, 416, 422)},
 )  # fmt: skip
 def original(id: JobId, service: Here) -> Download:
-    """The file that it was made from; takes Range requests."""
+    """The file that it was made from; takes Range and If-None-Match."""
     job = service.job(id)
     path = service.folders.input(job.id, job.source)
     if not path.is_file():

@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import Final
 
-from fastapi.responses import FileResponse
-
 from upscale_cli.compare import page as compare_page
+from upscale_cli.service.download import CONDITIONAL, Download
 from upscale_cli.service.problem import Problem
 from upscale_cli.service.problems import problems
 from upscale_cli.service.router import Router
@@ -31,24 +30,25 @@ HEADERS: Final = {
 }  # fmt: skip
 
 
-@router.get("/", response_class=FileResponse, responses={
-    200: {"description": "The page.", "content": {"text/html": {"schema": {"type": "string"}}}}, **problems(),
+@router.get("/", response_class=Download, responses={
+    200: {"description": "The page.", "content": {"text/html": {"schema": {"type": "string"}}}},
+    **CONDITIONAL, **problems(410, 416),
 })  # fmt: skip
-def page() -> FileResponse:
+async def page() -> Download:
     """The page."""
-    return FileResponse(FOLDER / "index.html", media_type="text/html", headers=HEADERS)
+    return Download(FOLDER / "index.html", media_type="text/html", headers=HEADERS)
 
 
-@router.get("/page/{name}", response_class=FileResponse, responses={
+@router.get("/page/{name}", response_class=Download, responses={
     200: {
         "description": "A file of the page.",
         "content": {kind: {"schema": {"type": "string"}} for kind in KINDS.values()},
     },
-    **problems(404, 422),
+    **CONDITIONAL, **problems(404, 410, 416, 422),
 })  # fmt: skip
-def file(name: str) -> FileResponse:
+async def file(name: str) -> Download:
     """A file of the page: its style, its scripts."""
     if name not in FILES:
         raise Problem(404, "the page has no such file.")
     path = FILES[name]
-    return FileResponse(path, media_type=KINDS[path.suffix], headers=HEADERS)
+    return Download(path, media_type=KINDS[path.suffix], headers=HEADERS)

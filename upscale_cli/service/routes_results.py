@@ -12,7 +12,7 @@ from zipstream import ZipStream
 
 from upscale_cli.compare.page import Linked, linked_page
 from upscale_cli.errors import UpscaleError
-from upscale_cli.service.download import Download
+from upscale_cli.service.download import CONDITIONAL, Download
 from upscale_cli.service.here import Here, JobId
 from upscale_cli.service.problem import Problem
 from upscale_cli.service.problems import problems
@@ -41,7 +41,7 @@ _PICTURE: Final[dict[int | str, dict[str, Any]]] = {
             f"image/{kind}": {"schema": {"type": "string", "format": "binary"}} for kind in ("png", "jpeg", "webp")
         },
     },
-    206: {"description": "The range that was asked for."},
+    **CONDITIONAL,
 }
 
 

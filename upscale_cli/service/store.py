@@ -315,11 +315,12 @@ class Store:
         """Keeps an event of a job; None where it is gone, or has too many."""
         at = time.time()
         with self._unsynced(), self._writing() as db:
-            (there,) = db.execute("SELECT count(*) FROM events WHERE job=?", (id,)).fetchone()
-            if there >= MOST_EVENTS or not db.execute("SELECT 1 FROM jobs WHERE id=?", (id,)).fetchone():
-                return None
-            done = db.execute("INSERT INTO events (job, at, record) VALUES (?, ?, ?)", (id, at, json.dumps(record)))
-            return StoredEvent(int(done.lastrowid or 0), id, at, record)
+            done = db.execute(
+                "INSERT INTO events (job, at, record) SELECT id, ?, ? FROM jobs "
+                "WHERE id=? AND (SELECT count(*) FROM events WHERE job=?) < ?",
+                (at, json.dumps(record), id, id, MOST_EVENTS),
+            )
+            return StoredEvent(int(done.lastrowid or 0), id, at, record) if done.rowcount else None
 
     def events(self, id: str | None = None, after: int = 0) -> list[StoredEvent]:
         """What has happened to a job, or to all, after the event of this number: the first `MOST_EVENTS` of it."""

@@ -26,6 +26,8 @@ class JobView:
         result_name: what the result is called when it is downloaded; "" while there is none.
         facts: of the result: model, device, width, height, frames, seconds.
         progress: while it runs.
+        watched: it is a file of a watched folder: the result lies beside it or in the owner's output folder, and stays
+            there when the job is deleted.
     """
 
     id: str
@@ -43,6 +45,7 @@ class JobView:
     result_name: str
     facts: dict[str, Any]
     progress: JobProgress | None
+    watched: bool
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON has it."""
@@ -77,5 +80,5 @@ def view(job: StoredJob, progress: JobProgress | None) -> JobView:
         id=job.id, number=job.number, name=job.name, kind=job.kind, state=job.state, input_bytes=job.input_bytes,
         result_bytes=job.result_bytes, created=job.created, started=job.started, ended=job.ended, message=job.message,
         options=json.loads(job.request), result_name=result_name(job), facts=dict(job.facts),
-        progress=progress if job.state == "running" else None,
+        progress=progress if job.state == "running" else None, watched="watched" in job.extra,
     )  # fmt: skip

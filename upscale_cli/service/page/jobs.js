@@ -91,7 +91,7 @@ function listen(row) {
   on(".cancel", post("cancel"));
   on(".retry", post("retry"));
   on(".remove", async () => {
-    if (await sure(`Delete ${row.job.name}, with its result?`)) await attempt(() => remove(row.job.id));
+    if (await sure(question([row.job]))) await attempt(() => remove(row.job.id));
   });
   on(".compare", (event) => {
     if (event.ctrlKey || event.metaKey || event.shiftKey) return;
@@ -100,9 +100,34 @@ function listen(row) {
   });
 }
 
+// What is asked before jobs are deleted. Results of watched folders stay there.
+function question(jobs) {
+  const what = jobs.length === 1 ? jobs[0].name : `${jobs.length} jobs`;
+  const results = jobs.filter((job) => job.state === "done"), kept = results.filter((job) => job.watched).length;
+  if (results.length === 0) return `Delete ${what}?`;
+  if (kept === 0) return `Delete ${what}, with ${jobs.length === 1 ? "its result" : "their results"}?`;
+  if (kept < results.length) return `Delete ${what}, with their results? Those of watched folders stay there.`;
+  return `Delete ${what} from this list? ${jobs.length === 1 ? "The result stays" : "Their results stay"} in the watched folder's output.`;
+}
+
 async function remove(id) {
-  await ask(`/api/jobs/${id}`, { method: "DELETE" });
+  try {
+    await ask(`/api/jobs/${id}`, { method: "DELETE" });
+  } catch (problem) {
+    if (problem.status !== 404) throw problem; // somebody else was faster
+  }
   forget(id);
+}
+
+// All jobs that have ended, those too that the list does not show.
+async function ended() {
+  const states = ENDED.map((state) => `state=${state}`).join("&"), found = [];
+  for (let before = ""; before !== null;) {
+    const page = await json(`/api/jobs?limit=500&${states}${before}`);
+    found.push(...page.jobs);
+    before = page.before === null ? null : `&before=${page.before}`;
+  }
+  return found;
 }
 
 function forget(id) {
@@ -129,7 +154,7 @@ function sure(question) {
 function count() {
   const jobs = [...rows.values()].map((row) => row.job);
   byId("none").hidden = byId("jobs").childElementCount > 0;
-  byId("all").hidden = !jobs.some((job) => job.state === "done");
+  byId("all").hidden = !jobs.some((job) => job.state === "done" && !job.watched);
   byId("tidy").hidden = !jobs.some((job) => ENDED.includes(job.state));
   const open = jobs.filter((job) => !ENDED.includes(job.state)).length;
   document.title = open ? `(${open}) upscale` : "upscale";
@@ -247,9 +272,8 @@ export function hear(kind, data) {
 
 export function begin() {
   byId("older").addEventListener("click", () => attempt(() => load(older)));
-  byId("tidy").addEventListener("click", async () => {
-    const ended = [...rows.values()].filter((row) => ENDED.includes(row.job.state));
-    if (!(await sure(`Delete ${ended.length === 1 ? "1 job" : `${ended.length} jobs`}, with their results?`))) return;
-    await attempt(async () => { for (const row of ended) await remove(row.job.id); });
-  });
+  byId("tidy").addEventListener("click", () => attempt(async () => {
+    const jobs = await ended();
+    if (jobs.length && await sure(question(jobs))) for (const job of jobs) await remove(job.id);
+  }));
 }
