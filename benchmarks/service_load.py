@@ -2,11 +2,12 @@
 
     python -m benchmarks.service_load [--pictures 200] [--clients 16] [--repeats 3] [--quick]
 
-"service": so many clients on loopback upload all pictures, as fast as they can, until every job has ended; a queue on
-the disk, a result for each. "folder": the run of `upscale FOLDER -o OUT` on the same pictures, in a process of its own.
-Both are warm: nets loaded, files in the page cache; both have as many pictures in progress. In turn. Meanwhile
-`/health-check` is asked ten times a second. Results are compared byte for byte. Where the difference goes is shown by
-the processor's time of each: the server, its workers, the clients, and the process of the folder run.
+"service": so many clients on loopback upload all pictures, as fast as they can, and follow the last of their jobs by
+its events until every job has ended; a queue on the disk, a result for each. "folder": the run of
+`upscale FOLDER -o OUT` on the same pictures, in a process of its own. Both are warm: nets loaded, files in the page
+cache; both have as many pictures in progress. In turn. Meanwhile `/health-check` is asked ten times a second. Results
+are compared byte for byte. Where the difference goes is shown by the processor's time of each: the server, its workers,
+the clients, and the process of the folder run.
 """
 
 import argparse
@@ -140,7 +141,7 @@ def uploaded(port: int, bodies: list[bytes], clients: int, watching: Client, don
     begin = time.perf_counter()
     with ThreadPoolExecutor(clients) as threads:
         lasts = list(threads.map(one, range(min(clients, len(bodies)))))
-    for last in lasts:  # streams of events, as clients follow their jobs: to ask again and again is work of its own
+    for last in lasts:  # to ask again and again would be work of its own, twice as many requests as uploads
         watching.follow(last)
     while watching.is_busy():
         time.sleep(0.05)

@@ -98,6 +98,9 @@ NAMES: Final = {
 }
 """Of options that tools take by another name."""
 
+TOOLS: Final = {"models list": "list_models"}
+"""Tools that do what a command does."""
+
 
 def in_arguments(text: str, known: Set[str]) -> str:
     """A text for users, as an assistant reads it: an option is an argument of a tool.
@@ -108,11 +111,14 @@ def in_arguments(text: str, known: Set[str]) -> str:
     >>> from upscale_cli.messages import option
     >>> in_arguments(f"Choose {option('scale', 4)} or a larger {option('max_pixels')}.", {"scale"})
     'Choose scale: 4 or a larger max_pixels of the command line.'
+    >>> from upscale_cli.messages import command
+    >>> in_arguments(f"{command('models list', python='model_names()')} shows all.", set())
+    'list_models shows all.'
     """
 
     def written(part: Option | Command) -> str:
         if isinstance(part, Command):
-            return f"`upscale {part.verb}`"
+            return TOOLS.get(part.verb, f"`upscale {part.verb}`")
         if part.name in NAMES:
             return NAMES[part.name]
         value = "" if part.value is None else f": {json.dumps(part.value, ensure_ascii=False)}"
