@@ -27,6 +27,7 @@ import torch
 from benchmarks.clips import CRF, ffmpeg, make_clip, pan
 from benchmarks.engines import cpu_seconds
 from benchmarks.report import REPOSITORY, write
+from upscale_cli.inference.device import cpu_is_fast_at_bf16
 from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.inference.yuv import luma_levels
 from upscale_cli.models.interface import Precision
@@ -50,7 +51,7 @@ class Case:
 
 
 CASES: Final = {
-    "default": Case((), "bf16", ("-preset", "medium")),
+    "default": Case((), "bf16" if cpu_is_fast_at_bf16() else "fp32", ("-preset", "medium")),
     "realtime": Case(("--realtime",), "int8", ("-preset", "ultrafast")),
 }
 

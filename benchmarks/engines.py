@@ -1,8 +1,9 @@
 """What the engines bring: this build beside the build of commit 1a123c1, whole runs of the program, in turn in one run.
 
-    python -m benchmarks.engines [--repeats 3] [--only espcn-default,photo-lite-1mp] [--quick]
+    python -m benchmarks.engines [--repeats 3] [--only espcn-default,photo-lite-1mp] [--out engines_avx2] [--quick]
 
 With --only the rows of those cases are measured anew and take their place in the file; each has its commit and date.
+--out names another file, for another kind of processor: rows of two machines do not go into one.
 
 Frame rates are those that the program reports (its own start is not counted); photos are whole processes. Windows are
 alike on both sides: clips and photos here are small enough to be one window, or `--tile` names it. `compute` is what
@@ -111,10 +112,11 @@ SWITCHES: Final = {"avx2-espcn": {"ONEDNN_MAX_CPU_ISA": "AVX2"}}
 
 
 def main() -> None:
-    """Writes benchmarks/engines.json."""
+    """Writes benchmarks/engines.json, or what --out names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--only", default="")
+    parser.add_argument("--out", default="engines", help="name of the JSON, without its ending")
     parser.add_argument("--quick", action="store_true", help="shorter clips; nothing is written")
     arguments = parser.parse_args()
     chosen = cases(quick=arguments.quick)
@@ -144,16 +146,16 @@ def main() -> None:
         print(json.dumps(report, indent=2))
         return
     if arguments.only:
-        report = among_others(report)
-    write("engines", "This build beside commit 1a123c1, in turn: frame rates of clips, seconds of photos.", report)
+        report = among_others(report, arguments.out)
+    write(arguments.out, "This build beside commit 1a123c1, in turn: frame rates of clips, seconds of photos.", report)
 
 
-def among_others(report: dict[str, Any]) -> dict[str, Any]:
+def among_others(report: dict[str, Any], name: str) -> dict[str, Any]:
     """The rows of a few cases in the place of those that the file has; all others stay."""
-    file = REPOSITORY / "benchmarks/engines.json"
+    file = REPOSITORY / f"benchmarks/{name}.json"
     before = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    for name in ("question", "machine"):
-        before.pop(name, None)
+    for fact in ("question", "machine"):
+        before.pop(fact, None)
     return {**before, **report, "cases": {**before.get("cases", {}), **report["cases"]}}
 
 

@@ -31,7 +31,7 @@ from upscale_cli.evaluation.reference import Picture, Protocol, read_picture, re
 from upscale_cli.evaluation.rows import Metric, Row, means
 from upscale_cli.events import Event, Failed, Note
 from upscale_cli.inference.color import rgb_to_ycbcr
-from upscale_cli.inference.device import cpu_multiplies_int8
+from upscale_cli.inference.device import cpu_adds_pairs_of_int8, cpu_multiplies_int8
 from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.models.interface import Precision
 from upscale_cli.models.registry import MODELS, Spec
@@ -172,7 +172,7 @@ def espcn_of_others(bench: Bench) -> list[Figures]:
 
 def in_8_bits(bench: Bench, only: Sequence[str] = ()) -> list[Figures]:
     """PSNR on luma alone, in fp32 and in 8 bits; nothing where this processor or machine cannot compute so."""
-    if not cpu_multiplies_int8() or importlib.util.find_spec("openvino") is None:
+    if not (cpu_multiplies_int8() or cpu_adds_pairs_of_int8()) or importlib.util.find_spec("openvino") is None:
         return []
     names = [name for name in IN_8_BITS if name in bench.sets]
     found = []

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from tests.clips import Clips
@@ -23,7 +24,7 @@ from upscale_cli.errors import CheckpointError, OptionError
 from upscale_cli.events import ignore
 from upscale_cli.inference import engines
 from upscale_cli.inference.backends.base import Backend
-from upscale_cli.inference.device import cpu_multiplies_int8
+from upscale_cli.inference.device import cpu_adds_pairs_of_int8, cpu_multiplies_int8
 from upscale_cli.inference.engines import Choice, int8_name, parsed
 from upscale_cli.inference.options import UpscalerOptions
 from upscale_cli.inference.tiled import TiledNet
@@ -40,7 +41,10 @@ from upscale_cli.models.registry import MODELS, Spec
 from upscale_cli.models.store import bundled_folder
 
 pytest.importorskip("openvino", reason="OpenVINO has no wheel for this machine")
-needs_int8 = pytest.mark.skipif(not cpu_multiplies_int8(), reason="this processor has neither VNNI nor AMX")
+needs_int8 = pytest.mark.skipif(
+    not (cpu_multiplies_int8() or cpu_adds_pairs_of_int8()), reason="this processor has neither VNNI nor AVX2"
+)
+needs_vnni = pytest.mark.skipif(not cpu_multiplies_int8(), reason="ONNX Runtime needs VNNI or AMX for it")
 
 REPOSITORY = Path(__file__).parents[1]
 ROWS = [spec for spec in MODELS if spec.int8]
@@ -112,9 +116,124 @@ def test_the_convolutions_of_the_files_are_in_8_bits() -> None:
             assert weights[made_by[node.input[1]].input[0]] == onnx.TensorProto.INT8
 
 
+def weights_of(model: bytes) -> list[np.ndarray[Any, Any]]:
+    """Of a file's convolutions, (outputs, inputs, height, width) int8."""
+    import onnx
+    from onnx import numpy_helper
+
+    graph = onnx.load_from_string(model).graph
+    tensors = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    made_by = {node.output[0]: node for node in graph.node}
+    return [tensors[made_by[node.input[1]].input[0]] for node in graph.node if node.op_type == "Conv"]
+
+
+@pytest.mark.parametrize("spec", ROWS, ids=name_of)
+def test_two_neighbours_fit_into_16_bits(spec: Spec) -> None:
+    """As processors without VNNI add them up; (outputs, inputs, height, width)."""
+    assert spec.int8 is not None
+    for weights in weights_of(int8_model(spec.int8)):
+        values = weights.astype(int)
+        one, other = values[:, 0:-1:2], values[:, 1::2]  # none of the picture's one plane
+        for sign in (1, -1):
+            sums = 255 * (np.maximum(sign * one, 0) + np.maximum(sign * other, 0))
+            assert sums.max(initial=0) < 2**15
+
+
+def changed(model: bytes, change: Callable[[str, np.ndarray[Any, Any]], np.ndarray[Any, Any]]) -> bytes:
+    """A file whose tensors are what `change` makes of them, by the tensors of its first two convolutions.
+
+    Args:
+        change: gets "made", of each channel between the two, or "taken", (outputs, channels, height, width).
+    """
+    import onnx
+    from onnx import numpy_helper
+
+    from training.neighbours import fill
+
+    graph = onnx.load_from_string(model)
+    tensors = {tensor.name: tensor for tensor in graph.graph.initializer}
+    made_by = {node.output[0]: node for node in graph.graph.node}
+    before, after = [node for node in graph.graph.node if node.op_type == "Conv"][:2]
+    kinds = dict.fromkeys((*made_by[before.input[1]].input, before.input[2]), "made")
+    for name, kind in (kinds | {made_by[after.input[1]].input[0]: "taken"}).items():
+        values = numpy_helper.to_array(tensors[name])
+        if values.ndim:
+            fill(tensors[name], change(kind, values))
+    return bytes(graph.SerializeToString())
+
+
+def channels_of(model: bytes) -> list[bytes]:
+    """What makes each channel between the first two convolutions, and what is made of it, in any order."""
+    first, second, *_ = weights_of(model)
+    return sorted(first[place].tobytes() + second[:, place].tobytes() for place in range(len(first)))
+
+
+@pytest.mark.parametrize("spec", ROWS[:1], ids=name_of)
+def test_channels_are_ordered_until_neighbours_fit(spec: Spec) -> None:
+    from training.neighbours import overflowing, without_overflow
+
+    assert spec.int8 is not None
+    model = int8_model(spec.int8)
+    order = np.random.default_rng(0).permutation(len(weights_of(model)[0]))
+    mixed = changed(model, lambda kind, values: values[order] if kind == "made" else values[:, order])
+    assert overflowing(weights_of(mixed)[1].astype(int)) > 0
+    made = without_overflow(mixed)
+    assert overflowing(weights_of(made)[1].astype(int)) == 0
+    assert channels_of(made) == channels_of(model), "nothing but the order is another"
+    assert without_overflow(made) == made
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_weights_are_divided_where_no_order_fits(sign: int) -> None:
+    from training.neighbours import without_overflow
+
+    assert ROWS[0].int8 is not None
+    model = int8_model(ROWS[0].int8)
+    large = changed(model, lambda kind, values: values if kind == "made" else np.full_like(values, sign * 127))
+    assert set(weights_of(without_overflow(large))[1].flatten()) == {sign * 64}, "half of them, in steps twice as large"
+
+
+def test_few_weights_are_lowered_instead() -> None:
+    from training.neighbours import overflowing, without_overflow
+
+    assert ROWS[0].int8 is not None
+    small = np.random.default_rng(0).integers(-60, 60, weights_of(int8_model(ROWS[0].int8))[1].shape)
+    small[:, :40, 0, 0] = 65  # of 64 channels: at least eight pairs are too large by two
+
+    def with_some(kind: str, values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        return values if kind == "made" else small
+
+    made = weights_of(without_overflow(changed(int8_model(ROWS[0].int8), with_some)))[1].astype(int)
+    assert overflowing(made) == 0
+    assert set(made[made > 60]) == {64, 65}
+    small[:, :, 0, 0] = made[:, :, 0, 0] = 0
+    assert sorted(made.flatten()) == sorted(small.flatten()), "nothing else is another"
+
+
 @needs_int8
 @pytest.mark.slow
-@pytest.mark.parametrize("make", [openvino, onnxruntime])
+@pytest.mark.parametrize("spec", ROWS, ids=name_of)
+def test_sums_do_not_overflow_on_this_processor(spec: Spec) -> None:
+    """What overflows differs by 20 levels and more from the same file's graph in float32, which rounds as it does."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    assert spec.int8 is not None
+    model = int8_model(spec.int8)
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL  # else it computes in int8
+    plain = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    session = openvino().load(net_of(spec), CPU, "int8")
+    chance = np.random.default_rng(0)
+    for side in (1, 4):
+        blocks = chance.integers(0, 2, (1, 1, 96 // side, 128 // side)).astype(np.float32)
+        lr = np.kron(blocks, np.ones((1, 1, side, side), np.float32))
+        (expected,) = plain.run(None, {"lr": lr})
+        made = session.run(torch.from_numpy(lr), {}).numpy()
+        assert np.abs(made - expected).max() * 255 < 4  # a value on the border of two steps falls to either
+
+
+@needs_int8
+@pytest.mark.slow
+@pytest.mark.parametrize("make", [openvino, pytest.param(onnxruntime, marks=needs_vnni)])
 @pytest.mark.parametrize("spec", ROWS, ids=name_of)
 def test_int8_is_near_fp32_and_tiles_are_the_whole(spec: Spec, make: Callable[[], Backend]) -> None:
     net, lr = net_of(spec), photo(150, 200)
@@ -147,7 +266,7 @@ def test_a_tenth_of_a_decibel_is_lost_against_hr_at_most(spec: Spec) -> None:
 
 
 @needs_int8
-@pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
+@pytest.mark.parametrize("engine", ["openvino", pytest.param("onnxruntime", marks=needs_vnni)])
 def test_asked_for_by_name(engine: str) -> None:
     pytest.importorskip(engine)
     upscaler = Upscaler("espcn", device="cpu", engine=engine, precision="int8")

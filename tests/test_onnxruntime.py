@@ -3,6 +3,8 @@
 import gc
 import json
 import os
+import re
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -132,10 +134,54 @@ def test_tensorrt_keeps_its_engines_by_all_that_they_depend_on() -> None:
         (b"net", {INPUT: (1, 3, 64, 64)}, "fp16"), (b"net", {INPUT: (1, 3, 64, 96)}, "fp16"),
         (b"net", {INPUT: (1, 3, 64, 64)}, "fp32"), (b"other", {INPUT: (1, 3, 64, 64)}, "fp16"),
     ]  # fmt: skip
-    folders = [backend._kept_engines(*one)["trt_engine_cache_path"] for one in given]
+    folders = [backend._engine_folder_of(*one) for one in given]
     assert len(set(folders)) == len(given)
-    assert backend._kept_engines(*given[0])["trt_engine_cache_path"] == folders[0]
-    assert all(Path(folder).is_dir() and Path(folder).parent == backend.engine_folder() for folder in folders)
+    assert backend._engine_folder_of(*given[0]) == folders[0]
+    assert all(folder.is_dir() and folder.parent == backend.engine_folder() for folder in folders)
+    assert backend._kept_engines(folders[0])["trt_engine_cache_path"] == str(folders[0])
+
+
+def test_tensorrt_reports_what_it_builds_and_only_then(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A stand-in takes until it was reported twice that it is still building; then the engine is kept."""
+    import onnxruntime
+
+    said: list[str] = []
+    twice = threading.Event()
+
+    def say(line: str) -> None:
+        said.append(line)
+        if sum(" s so far." in one for one in said) >= 2:
+            twice.set()
+
+    class Building:
+        def __init__(self, _model: bytes, _options: Any, providers: list[Any]) -> None:
+            (name, settings), _ = providers
+            assert name == "TensorrtExecutionProvider"
+            folder = Path(settings["trt_engine_cache_path"])
+            if not any(folder.iterdir()):
+                assert twice.wait(60), said
+                (folder / "net.engine").write_bytes(b"built")
+
+        def get_providers(self) -> list[str]:
+            return ["TensorrtExecutionProvider"]
+
+        def run(self, _outputs: list[str], inputs: dict[str, Any]) -> list[Any]:
+            return [inputs[INPUT]]
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Building)
+    monkeypatch.setattr(backend, "engine_folder", lambda: tmp_path)
+    monkeypatch.setattr(backend, "TOLD_EVERY", 0.001)
+    lr = np.zeros((1, 3, 64, 96), np.float32)
+    backend.OnnxRuntimeSession(b"net", "tensorrt", "fp32", 1, 1, say).infer({INPUT: lr})
+    assert said[0] == (
+        "TensorRT builds an engine for windows of 96 x 64 pixels, which takes it minutes; it is kept for the next time."
+    )
+    assert re.fullmatch(r"TensorRT builds an engine for windows of 96 x 64 pixels: \d+ s so far\.", said[1])
+    reported = len(said)
+    backend.OnnxRuntimeSession(b"net", "tensorrt", "fp32", 1, 1, say).infer({INPUT: lr})
+    assert len(said) == reported, "it is there: nothing is built"
+    threads = [thread.name for thread in threading.enumerate()]
+    assert "building" not in threads
 
 
 @pytest.mark.slow

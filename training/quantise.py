@@ -10,8 +10,12 @@ layer's weights are fitted anew, by least squares, to what it gives in fp32, fro
 and rounded one input after the other, each error being made up for by the weights that are still free: Frantar et al.,
 "GPTQ", ICLR 2023, https://arxiv.org/abs/2210.17323. The picture goes in with the steps of studio luma, so that no code
 of a clip is rounded.
-Weights have all 8 bits. Processors without VNNI add two products in 16 bits, where those overflow: they are not given
-these files.
+Weights have all 8 bits, and neighbouring channels are such that processors without VNNI do not overflow
+(`neighbours.py`).
+
+    python -m training.quantise --eval FOLDER --again
+
+does that to files that are there, and measures them anew.
 NNCF: https://github.com/openvinotoolkit/nncf
 """
 
@@ -37,6 +41,7 @@ from torch import Tensor
 
 from training.damage import damaged
 from training.espcn import REPOSITORY, WILD, Kind, _folders, _in_the_wild, measure, read_references
+from training.neighbours import fill, without_overflow
 from training.patches import MakeLR, clean, read_lumas
 from upscale_cli.evaluation.metrics import Plane, crop_to_multiple
 from upscale_cli.inference.backends.base import Session
@@ -235,12 +240,6 @@ def _array(tensor: onnx.TensorProto) -> NDArray[Any]:
     return np.asarray(numpy_helper.to_array(tensor))
 
 
-def _fill(tensor: onnx.TensorProto, values: Tensor | NDArray[Any]) -> None:
-    former = _array(tensor)
-    filled = np.ascontiguousarray(np.asarray(values), former.dtype).reshape(former.shape)
-    tensor.CopyFrom(numpy_helper.from_array(filled, tensor.name))
-
-
 def _convolutions(model: onnx.ModelProto) -> list[_Convolution]:
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
     made_by = {node.output[0]: node for node in model.graph.node}
@@ -262,8 +261,8 @@ def refitted(net: LoadedNet, model: bytes, batch: Tensor) -> bytes:
     """
     graph = onnx.load_from_string(model)
     parts = _convolutions(graph)
-    _fill(parts[0].step, np.full((), 1 / STUDIO_SPAN))
-    _fill(parts[0].zero, np.full((), STUDIO_BLACK))
+    fill(parts[0].step, np.full((), 1 / STUDIO_SPAN))
+    fill(parts[0].zero, np.full((), STUDIO_BLACK))
     chance = torch.Generator().manual_seed(0)
     exact = now = (batch * STUDIO_SPAN).round() / STUDIO_SPAN
     for name, part in zip(layers(net.state_dict), parts, strict=True):
@@ -283,9 +282,9 @@ def refitted(net: LoadedNet, model: bytes, batch: Tensor) -> bytes:
         whole = _rounded_in_turn(fitted / step, covariance + DAMPING * even)
         fitted = whole * step
         offset = wanted.mean(0) - fitted @ x.mean(0)
-        _fill(part.weight, whole)
-        _fill(part.weight_step, step)
-        _fill(part.bias, offset)
+        fill(part.weight, whole)
+        fill(part.weight_step, step)
+        fill(part.bias, offset)
         fitted = fitted.reshape(weight.shape).float()
         now = F.relu(F.conv2d(now, fitted, offset.float(), padding=side // 2))
         exact = F.relu(F.conv2d(exact, weight, bias, padding=side // 2))
@@ -331,7 +330,7 @@ def make_file(kind: str, scale: int, arguments: argparse.Namespace) -> None:
     for exponent in EXPONENTS:
         smooth = smoothed(net, data, exponent)
         _, model = tuned(net, quantised(smooth, data), batch, hr)
-        model = refitted(smooth, model, batch)
+        model = without_overflow(refitted(smooth, model, batch))
         reached = reached_by(net, model, batch, hr)
         print(f"{kind} x{scale}: exponent {exponent}, {reached:.3f} dB on training pictures", flush=True)
         tried.append((reached, exponent, model))
@@ -339,14 +338,6 @@ def make_file(kind: str, scale: int, arguments: argparse.Namespace) -> None:
     path = arguments.out / f"{kind}-x{scale}-int8.onnx"
     path.write_bytes(model)
     full, whole = by_session(OpenVino().load(net, CPU, "fp32")), in_int8(net, model)
-    wild: dict[str, MakeLR] = {"": clean, **{f", {name}": partial(damaged, damage=WILD[name]) for name in MEASURED}}
-    scores = {}
-    for folder in _folders(arguments.eval):
-        planes = read_references(folder, scale)
-        for condition, make in wild.items():
-            found = {name: asdict(measure(up, planes, scale, make)) for name, up in (("fp32", full), ("int8", whole))}
-            scores[f"{folder.name}{condition}"] = found
-            print(f"{folder.name}{condition}", found, flush=True)
     log: dict[str, Any] = {
         "kind": kind, "file": path.name, "bytes": len(model), "sha256": hashlib.sha256(model).hexdigest(),
         "scale": scale, "of": hashlib.sha256(source.read_bytes()).hexdigest(),
@@ -354,24 +345,57 @@ def make_file(kind: str, scale: int, arguments: argparse.Namespace) -> None:
         "data": {"sets": sorted(each.name for each in _folders(arguments.data)), "pictures": len(lumas)},
         "versions": {"python": platform.python_version(), **{name: version(name) for name in (
             "nncf", "openvino", "onnxruntime", "onnx", "numpy")}},
-        "scores": scores,
+        "scores": scores_of({"fp32": full, "int8": whole}, scale, arguments.eval),
     }  # fmt: skip
-    (arguments.logs / f"int8-{kind}-x{scale}.json").write_text(json.dumps(log, indent=1) + "\n", encoding="utf-8")
+    _write(log, arguments.logs)
+
+
+def scores_of(nets: Mapping[str, Callable[[Plane], Plane]], scale: int, sets: Path) -> dict[str, dict[str, Any]]:
+    """What nets reach on held-out pictures, by the names that they are given with."""
+    wild: dict[str, MakeLR] = {"": clean, **{f", {name}": partial(damaged, damage=WILD[name]) for name in MEASURED}}
+    scores = {}
+    for folder in _folders(sets):
+        planes = read_references(folder, scale)
+        for condition, make in wild.items():
+            found = {name: asdict(measure(up, planes, scale, make)) for name, up in nets.items()}
+            scores[f"{folder.name}{condition}"] = found
+            print(f"{folder.name}{condition}", found, flush=True)
+    return scores
+
+
+def make_again(kind: str, scale: int, arguments: argparse.Namespace) -> None:
+    """Does to a file that is there what was not done yet when it was made, and measures it; fp32 stays as it was."""
+    path, log_file = arguments.out / f"{kind}-x{scale}-int8.onnx", arguments.logs / f"int8-{kind}-x{scale}.json"
+    model = without_overflow(path.read_bytes())
+    path.write_bytes(model)
+    log = json.loads(log_file.read_text(encoding="utf-8"))
+    net = load_net(arguments.weights / f"{kind}-x{scale}.safetensors")
+    for name, found in scores_of({"int8": in_int8(net, model)}, scale, arguments.eval).items():
+        log["scores"][name] |= found
+    _write(log | {"bytes": len(model), "sha256": hashlib.sha256(model).hexdigest()}, arguments.logs)
+
+
+def _write(log: dict[str, Any], folder: Path) -> None:
+    path = folder / f"int8-{log['kind']}-x{log['scale']}.json"
+    path.write_text(json.dumps(log, indent=1) + "\n", encoding="utf-8")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder of training sets, one folder each")
+    parser.add_argument("--data", type=Path, help="folder of training sets, one folder each")
     parser.add_argument("--eval", type=Path, help="folder of held-out sets (B100, Set5, ...), one folder each")
     parser.add_argument("--scale", type=int, nargs="+", default=[2, 3, 4], help="one file each")
     parser.add_argument("--kind", choices=KINDS, nargs="+", default=KINDS)
     parser.add_argument("--weights", type=Path, default=REPOSITORY / "weights", help="folder of the checkpoints")
     parser.add_argument("--out", type=Path, default=REPOSITORY / "weights", help="folder of what is written")
     parser.add_argument("--logs", type=Path, default=REPOSITORY / "training/logs", help="folder of the JSON logs")
+    parser.add_argument("--again", action="store_true", help="see above: only what files that are there still lack")
     arguments = parser.parse_args(argv)
+    if arguments.data is None and not arguments.again:
+        parser.error("--data is missing. Give the folder of training sets, or --again for files that are there")
     for kind, scale in itertools.product(arguments.kind, arguments.scale):
         if (arguments.weights / f"{kind}-x{scale}.safetensors").exists():
-            make_file(kind, scale, arguments)
+            (make_again if arguments.again else make_file)(kind, scale, arguments)
 
 
 if __name__ == "__main__":

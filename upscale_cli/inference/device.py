@@ -164,29 +164,32 @@ def choose_precision(wanted: Wanted, device: Device, *, bits: int, bf16_is_close
 
 def cpu_is_fast_at_bf16() -> bool:
     """Whether the processor multiplies bfloat16 in hardware (AVX512-BF16 or AMX)."""
-    if sys.platform == "linux":  # the same by the kernel, without torch
-        return not {"avx512_bf16", "amx_bf16"}.isdisjoint(_processor().get("flags", "").split())
-    import torch
-
-    capabilities = getattr(torch.cpu, "get_capabilities", None)  # newer torch only
-    if capabilities is None:
-        return False
-    found = capabilities()
-    return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
+    return _cpu_has("avx512_bf16", "amx_bf16")
 
 
 def cpu_multiplies_int8() -> bool:
-    """Whether the processor adds up products of 8-bit integers in 32 bits (VNNI, AMX).
+    """Whether the processor adds up products of 8-bit integers in 32 bits (VNNI, AMX)."""
+    return _cpu_has("avx512_vnni", "avx_vnni", "amx_int8")
 
-    Older ones of Intel's kind add two of them in 16 bits, which overflow: pictures are then wrong in bright places.
+
+def cpu_adds_pairs_of_int8() -> bool:
+    """Whether it adds two of them in 16 bits before that (AVX2), at least.
+
+    Which two that are is the engine's choice. Where they are too large together, pictures are wrong at bright edges; of
+    the channels that OpenVINO takes together they are not, in our files (`training/neighbours.py`).
     """
-    if sys.platform == "linux":
-        return not {"avx512_vnni", "avx_vnni", "amx_int8"}.isdisjoint(_processor().get("flags", "").split())
+    return _cpu_has("avx2")
+
+
+def _cpu_has(*features: str) -> bool:
+    """Whether it has one of them, by the names that Linux has for them."""
+    if sys.platform == "linux":  # by the kernel, without torch
+        return not set(features).isdisjoint(_processor().get("flags", "").split())
     import torch
 
     capabilities = getattr(torch.cpu, "get_capabilities", None)  # newer torch only
     found = capabilities() if capabilities is not None else {}
-    return any(found.get(name) for name in ("avx512_vnni", "avx_vnni", "amx_int8"))
+    return any(found.get(name) for name in features)
 
 
 def processor_name() -> str:

@@ -80,7 +80,7 @@ class EngineChoice:
 
     def backend_for(self, scale: Scale, bits: int) -> Backend:
         """What runs the net of that scale for pictures of so many bits a channel."""
-        return self._backend or self.choice(scale, bits).backend
+        return self._backend or self.choice(scale, bits).backend(self._say)
 
     def _precision(self, engine: str, scale: Scale, bits: int) -> Precision:
         return self._model.precision(self._wanted_precision, self._device, scale, bits, engine)

@@ -121,9 +121,13 @@ class Choice:
             return False
         return self.version == version(self.engine) and self.precision in precisions(self.engine)
 
-    @property
-    def backend(self) -> Backend:
-        return backend(self.engine, self.requests)
+    def backend(self, say: Say) -> Backend:
+        """What makes its sessions.
+
+        Args:
+            say: takes what the user should know.
+        """
+        return backend(self.engine, self.requests, say)
 
 
 def parsed(label: str) -> Choice | None:
@@ -211,8 +215,8 @@ def choose(
         others = [replace(one, int8=int8_name(net)) for one in others]
         if not others:
             raise OptionError(
-                f"{option('precision', 'int8')} needs a processor with VNNI or AMX, and {option('engine', OPENVINO)} "
-                f"or {option('engine', ONNXRUNTIME)} installed. Choose another {option('precision')}."
+                f"{option('precision', 'int8')} needs {option('engine', OPENVINO)} and a processor with AVX2, or "
+                f"{option('engine', ONNXRUNTIME)} and one with VNNI. Choose another {option('precision')}."
             )
     if not others:
         if by_torch:
@@ -226,8 +230,6 @@ def choose(
             f"an ONNX file needs an {option('engine')} of its own, and none is here. Install one: "
             f"pip install {package(ONNXRUNTIME)}"
         )
-    if "tensorrt" in wanted:
-        say(f"{wanted} builds an engine for each size of window, which takes it minutes once; they are kept.")
     found = _fastest(net, scale, others, plain, is_wanted=wanted != "auto", say=say)
     _remember(place, name or net.descriptor.name, scale, found, wanted)
     return found
@@ -298,7 +300,7 @@ def _fastest(net: LoadedNet, scale: Scale, others: list[Choice], plain: Choice, 
         try:
             if reference is None:
                 reference = _reference(net, candidate.engine, lr, given)
-            session = candidate.backend.load(net, device, candidate.precision)
+            session = candidate.backend(say).load(net, device, candidate.precision)
             with computing(device, candidate.precision):
                 sr = session.run(lr, given)
                 if time.perf_counter() - begin > SLOW_COMPILE:
@@ -313,7 +315,7 @@ def _fastest(net: LoadedNet, scale: Scale, others: list[Choice], plain: Choice, 
             continue
         found.append(replace(candidate, seconds=seconds))
     if net.graph is None and plain.precision != "int8" and not is_wanted:
-        session = plain.backend.load(net, device, plain.precision)
+        session = plain.backend(say).load(net, device, plain.precision)
         with computing(device, plain.precision):
             session.run(lr, given)
             found.append(replace(plain, seconds=_paced(session, lr, given, 1)))

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from upscale_cli.errors import DeviceError, OptionError, printable
+from upscale_cli.events import Say
 from upscale_cli.inference.backends.base import Backend
 from upscale_cli.inference.cgroups import cores
 from upscale_cli.inference.device import cpu_multiplies_int8, processor_name
@@ -158,8 +159,12 @@ def callers(engine: str) -> Iterator[int]:
     yield from (count for count in ((1, 2, 4) if parts(engine)[0] == OPENVINO else (1, 2)) if count <= most)
 
 
-def backend(engine: str, requests: int) -> Backend:
-    """What makes an engine's sessions."""
+def backend(engine: str, requests: int, say: Say = lambda _: None) -> Backend:
+    """What makes an engine's sessions.
+
+    Args:
+        say: takes what the user should know: that something takes long.
+    """
     library, device = parts(engine)
     if library == OPENVINO:
         from upscale_cli.inference.backends.openvino import OpenVino
@@ -168,7 +173,7 @@ def backend(engine: str, requests: int) -> Backend:
     if library == ONNXRUNTIME:
         from upscale_cli.inference.backends.onnxruntime import OnnxRuntime
 
-        return OnnxRuntime(device, requests)
+        return OnnxRuntime(device, requests, say)
     from upscale_cli.inference.backends.torch_eager import TORCH_EAGER
 
     return TORCH_EAGER

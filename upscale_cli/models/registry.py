@@ -185,77 +185,77 @@ MODELS: Final[tuple[Spec, ...]] = (
     _real_time(
         "espcn", 2, macs=21_184, size=85_816,
         sha256="c8e3be8fd5a7a158bf00838ca249ff0f559eb3f0a45f7826b98969ca920adff3",
-        int8=(24_549, 0.03, "d771279d050cb7d5e029f43dd798afe929eec49643c36fbe8ccb3a7c0a94a5ac"),
+        int8=(24_549, 0.03, "2d1831a2860d5e70920ce716f4c65566a5f138cf59acc767fe67497ffb25780c"),
     ),
     _real_time(
         "espcn", 3, macs=22_624, size=91_596,
         sha256="d8868537d7bba701099d53e195b60537afd3174ab01e71340d509747e7824d9a",
-        int8=(26_034, 0.01, "3bfd57fef115bc7830fc3890ef5fbf1400c2a169743bfe5373af9a2eefe6ee15"),
+        int8=(26_034, 0.01, "8f9eb71f09328eb0019b5de79d005cef8f9e7437cf3b6026645f1a34a2c73741"),
     ),
     _real_time(
         "espcn", 4, macs=24_640, size=99_688,
         sha256="9cac12153aa9d5cd116cab0eeede92275f069e4b6fbe4d079a43b4411fe70f57",
-        int8=(28_113, 0.01, "48e2ad3565a2cf49c5119296204404ce278d6938461ee741416508d1a589bfa1"),
+        int8=(28_113, 0.01, "673f9309104b7d562739e81a247bfe7173407b2d3b59e743be27f67ebdf2e5a9"),
     ),
     _real_time(
         "espcn-robust", 2, macs=21_184, size=85_816,
         sha256="dc245a3a4c477e0e396933ca419afdbcd7ee437c39650e2bbbe87eded86d3161",
-        int8=(24_549, 0.01, "537eae9f4868be8b25f5d5b50fa648119f52d20359352ec0914d56dac6a0184b"),
+        int8=(24_549, 0.01, "8b99bcb02c921680ac0e6321c6f5c2c596487ddd350f19b9b3aef66f13abfe6f"),
     ),
     _real_time(
         "espcn-robust", 3, macs=22_624, size=91_596,
         sha256="2fb74f9a6874c67cdee227573bdf8f0b393ed723c08c260442efd7ac13dd75f0",
-        int8=(26_034, 0.01, "5e21d17dee39b2152f64190387ce2fdaa51e1a2aeb333200e0d9cb9fee0b802e"),
+        int8=(26_034, 0.01, "05be9ad55d83ad9e7610206c80a629a3177e3486da405f891cb41c32d5654a29"),
     ),
     _real_time(
         "espcn-robust", 4, macs=24_640, size=99_688,
         sha256="dc1b1f504de94b2e639b1eeaa1189900a263da109e85ac3a93b652dbc0884c7c",
-        int8=(28_113, 0.01, "0d0653f159b84398657ca297f10980ca5e570f7313dea79265fd5c7bd27ddedc"),
+        int8=(28_113, 0.01, "0273c0d850b23ada830374825b8762a5f1916e5c15e05df9dddade571940b3e0"),
     ),
     _real_time(
         "swift", 2, macs=12_240, size=50_976,
         sha256="4bf142390b5cfa904e3b358dd48e2ab147c1401ae0e28b659ba10ff759f2b602",
-        int8=(18_902, 0.01, "bc03c3700266e9ff1be7ec8893323400ca8cf50564c48c709833050123e577f1"),
+        int8=(18_902, 0.01, "39c9478b55b2fbbb27ce56ec15d45151c55062598346d0d704632b44da05085b"),
     ),
     _real_time(
         "swift", 3, macs=12_960, size=53_876,
         sha256="adc196b07d87230b16dda2d5a8afcf22fa2a44df39915a387a6aeeb80b152977",
-        int8=(19_667, 0.01, "05370d8a877b34659ecd31eb6886931f728d984e988106a1ef2bf4439a7aa3d9"),
+        int8=(19_667, 0.01, "ae4ef6482f8159686b437bdf7780ef9e0a4037e4eba9121b59fb74f4a9df0787"),
     ),
     _real_time(
         "swift", 4, macs=13_968, size=57_936,
         sha256="a4abf0647811b7cbe14c7638d609d5c9ba8342f086273407f14acd2849e1d8e9",
-        int8=(20_738, 0.01, "e8c2333b1c62d57080b515d6be5972da88370bb66e69722deb148877bbe71479"),
+        int8=(20_738, 0.01, "666d39ae9c4ec8d794d4eaaa29e705fba6bd7bb8ad2bd0e0796a1065acc3086c"),
     ),
     _real_time(
         "sharp", 2, macs=19_152, size=79_280,
         sha256="7ffd0aabce95f21b8f407919accdfb195503d3e1e109b5c98b074793860fbdc8",
-        int8=(28_601, 0.03, "9b8da8ece6910216caeb5bb01b1d7873a627ece7374645a91aaee0875d21abe7"),
+        int8=(28_601, 0.03, "3d6435e20b6ced9d52a39bb40477dc995c3e99680e219b87f1cd3af51b938e25"),
     ),
     _real_time(
         "sharp", 3, macs=19_872, size=82_180,
         sha256="708dd226b11ae469ed5d6079f6a600984cf519e38aca3b38c3d31d02c22132b2",
-        int8=(29_366, 0.01, "71e1217777d8ca8977488bba918e1b92ae3d47e98bbc91a6a288e19b061075b5"),
+        int8=(29_366, 0.01, "1e84498ae0d6e95e56c8902be231244d70aff716e2c6651480c2361f6dfbd6e6"),
     ),
     _real_time(
         "sharp", 4, macs=20_880, size=86_240,
         sha256="fd36d73290ae3ed4c684489a6ebeebb36e34b0335dde6ab4fb87417e98b81507",
-        int8=(30_437, 0.01, "8468bef753717a38f64e9f1715800980ec661ebfa499987c4c68137111f45a0d"),
+        int8=(30_437, 0.01, "caeba87166605c9ec767baa95b772e2812bec27047f3e00c59be06898952504b"),
     ),
     _real_time(
         "sharp-robust", 2, macs=19_152, size=79_288,
         sha256="7272de48d8eab5f9321d5a712a056a2928be66b5cf9f4ccb9125f0bf00cbf042",
-        int8=(28_601, 0.00, "275353859988e0852533fac57873351b5c1836e5739c222564b66c503df88227"),
+        int8=(28_601, -0.01, "6e17ff1ec996284fcef831956bcd9523e4cd52e43483159a482904bf9a66bca3"),
     ),
     _real_time(
         "sharp-robust", 3, macs=19_872, size=82_188,
         sha256="7081dc2893ab20edb76f040053008703d43f14a73b385c8960a88e9d0ea63edc",
-        int8=(29_366, 0.01, "5aeaaae87a9b1a65ac36391bdac6e00044078986086bd4fc95b12008649d6fd3"),
+        int8=(29_366, 0.01, "bda0ee865b5316ff22f9b7ab30ce75f5953bd8189e7a9606064be4a069c25187"),
     ),
     _real_time(
         "sharp-robust", 4, macs=20_880, size=86_248,
         sha256="d4cceaaa75e94fc802c60f42a3890184158c2238f3937f8c091786e701520cce",
-        int8=(30_437, 0.01, "3b1ae4b4a145732673d17161a6af945d4009d0c5db457136d0c54e2c55e635d2"),
+        int8=(30_437, 0.01, "866a42fcadf30d65a81865bf04b13dbfeb5ebb2badc4999c5fa609c20bebe3eb"),
     ),
 )  # fmt: skip
 

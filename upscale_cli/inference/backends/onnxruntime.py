@@ -8,16 +8,19 @@ https://onnxruntime.ai/docs/api/python/api_summary.html, https://onnxruntime.ai/
 """
 
 import hashlib
+import threading
+import time
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from upscale_cli.events import Say
 from upscale_cli.inference.backends.array_session import EngineSession, Shapes
 from upscale_cli.inference.cgroups import cores
 from upscale_cli.inference.device import Device
@@ -58,6 +61,9 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
 
 _QUIET: Final = 3  # errors
 
+TOLD_EVERY: Final = 15.0
+"""Seconds between two lines about what is still being built."""
+
 
 def version() -> str:
     """Of the library.
@@ -92,10 +98,15 @@ class OnnxRuntimeSession(EngineSession[Any]):
         precision: to compute in; the picture is float32 on both sides.
         requests: how many windows are computed at a time.
         threads: of the processor, for all of them together.
+        say: takes what the user should know, also from other threads.
     """
 
-    def __init__(self, model: bytes, provider: str, precision: Precision, requests: int, threads: int) -> None:
+    def __init__(
+        self, model: bytes, provider: str, precision: Precision, requests: int, threads: int,
+        say: Say = lambda _: None,
+    ) -> None:  # fmt: skip
         super().__init__(requests, threads)
+        self._say = say
         self._provider, self._precision = provider, precision
         its = PROVIDERS[provider]
         self._model = _halved(model) if precision == "fp16" and its.half is None else model
@@ -125,12 +136,17 @@ class OnnxRuntimeSession(EngineSession[Any]):
         if its.by_shape:
             for name, length in zip(("batch", "height", "width"), (shapes[INPUT][at] for at in (0, 2, 3)), strict=True):
                 options.add_free_dimension_override_by_name(name, length)
+        building: AbstractContextManager[None] = nullcontext()
         if self._provider == "tensorrt":
-            settings |= _kept_engines(self._model, shapes, self._precision)
+            folder = _engine_folder_of(self._model, shapes, self._precision)
+            settings |= _kept_engines(folder)
+            if not any(folder.iterdir()):
+                height, width = shapes[INPUT][2:]
+                building = _reported(self._say, f"TensorRT builds an engine for windows of {width} x {height} pixels")
         providers: list[Any] = [(its.name, settings)] if settings else [its.name]
         if self._provider != "cpu":
             providers.append(PROVIDERS["cpu"].name)  # for what the other leaves out
-        with _as_python_raises(), warnings.catch_warnings():
+        with building, _as_python_raises(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that a provider is left out, which is seen below
             session = onnxruntime.InferenceSession(self._model, options, providers=providers)
         if its.name not in session.get_providers():  # it was left out with a line in the log, and the CPU has it all
@@ -166,14 +182,38 @@ def _as_python_raises() -> Iterator[None]:
         raise RuntimeError(text) from error
 
 
-def _kept_engines(model: bytes, shapes: Shapes, precision: Precision) -> dict[str, str]:
-    """TensorRT's options to keep what it builds, which takes it minutes; it tells devices apart by itself as well."""
+@contextmanager
+def _reported(say: Say, what: str) -> Iterator[None]:
+    """Says that something is done that takes minutes, and from time to time that it still is."""
+    say(f"{what}, which takes it minutes; it is kept for the next time.")
+    begin, done = time.monotonic(), threading.Event()
+
+    def go_on() -> None:
+        while not done.wait(TOLD_EVERY):
+            say(f"{what}: {time.monotonic() - begin:.0f} s so far.")
+
+    thread = threading.Thread(target=go_on, name="building", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def _engine_folder_of(model: bytes, shapes: Shapes, precision: Precision) -> Path:
+    """Made here: where an engine is kept, by all that it depends on; TensorRT tells devices apart by itself as well."""
     import torch
 
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "unknown"
     parts = hashlib.sha256(model).hexdigest(), repr(sorted(shapes.items())), precision, device, version()
     folder = engine_folder() / hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
     folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _kept_engines(folder: Path) -> dict[str, str]:
+    """TensorRT's options to keep what it builds."""
     return {
         "trt_engine_cache_enable": "1", "trt_engine_cache_path": str(folder), "trt_timing_cache_enable": "1",
         "trt_timing_cache_path": str(engine_folder()),
@@ -187,10 +227,12 @@ class OnnxRuntime:
     Attributes:
         provider: by our name.
         requests: how many windows are computed at a time.
+        say: takes what the user should know.
     """
 
     provider: str = "cpu"
     requests: int = 1
+    say: Say = field(default=lambda _: None, compare=False)
     takes_arrays: ClassVar[Literal[True]] = True
 
     @property
@@ -205,4 +247,4 @@ class OnnxRuntime:
             RuntimeError, MemoryError: as the library raises them.
         """
         assert device.type == "cpu", device
-        return OnnxRuntimeSession(graph_of(net, precision), self.provider, precision, self.requests, cores())
+        return OnnxRuntimeSession(graph_of(net, precision), self.provider, precision, self.requests, cores(), self.say)

@@ -24,7 +24,7 @@ from upscale_cli.inference.backends.openvino_planes import enlarging
 from upscale_cli.inference.backends.openvino_strips import in_strips
 from upscale_cli.inference.backends.subpixels import put_subpixels
 from upscale_cli.inference.cgroups import cores
-from upscale_cli.inference.device import Device, cpu_multiplies_int8
+from upscale_cli.inference.device import Device, cpu_adds_pairs_of_int8, cpu_multiplies_int8
 from upscale_cli.models.graph_cache import graph_of
 from upscale_cli.models.interface import LoadedNet, Precision
 
@@ -58,7 +58,7 @@ def precisions(device: str) -> frozenset[Precision]:
     """What a device computes in natively, by OpenVINO's own account."""
     found = set(core().get_property(device, "OPTIMIZATION_CAPABILITIES"))
     names: dict[str, Precision] = {"FP32": "fp32", "BF16": "bf16", "FP16": "fp16"}
-    if device == "CPU" and cpu_multiplies_int8():
+    if device == "CPU" and (cpu_multiplies_int8() or cpu_adds_pairs_of_int8()):
         names["INT8"] = "int8"  # on others untried
     return frozenset({"fp32", *(names[name] for name in found & names.keys())})
 
