@@ -394,6 +394,21 @@ def test_in_a_hurry_it_is_taken_where_it_is_faster(monkeypatch: pytest.MonkeyPat
     assert (deep.precision, deep.int8) == ("fp32", "")
 
 
+@needs_int8
+def test_where_compiling_is_slow_only_more_of_the_same_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[tuple[str, int]] = []
+
+    def paced(session: Any, _lr: object, _given: object, callers: int) -> float:
+        tried.append((session._precision, callers))
+        return 1.0
+
+    monkeypatch.setattr(engines, "SLOW_COMPILE", -1.0)
+    monkeypatch.setattr(engines, "_paced", paced)
+    ways = [Choice("openvino", "", precision, count) for precision in ("fp32", "int8") for count in (1, 2)]
+    engines._fastest(net_of(ROWS[0]), 2, ways, Choice("torch", "", "fp32"), is_wanted=True, say=nothing_said)
+    assert tried == [("fp32", 1), ("int8", 1)]
+
+
 @pytest.mark.parametrize(("realtime", "expected"), [(None, False), ("file", True)])
 def test_a_clip_in_real_time_asks_for_it(
     realtime: Realtime | None, expected: bool, clips: Clips, monkeypatch: pytest.MonkeyPatch

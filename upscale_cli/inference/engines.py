@@ -68,7 +68,7 @@ TIMED_RUNS: Final = 5
 """A candidate runs that often, or for that long."""
 
 SLOW_COMPILE: Final = 0.5
-"""Seconds; where compiling takes longer, one candidate of an engine is enough."""
+"""Seconds; where compiling takes longer, one candidate of an engine and a precision is enough."""
 
 NOTICEABLE_MACS: Final = 10**6
 """Multiply-adds per LR pixel above which trying takes long enough to be reported."""
@@ -291,27 +291,28 @@ def _fastest(net: LoadedNet, scale: Scale, others: list[Choice], plain: Choice, 
     device = CPU
     lr, given = _sample(net, scale, macs)
     found: list[Choice] = []
-    why, done = "", set()
+    why, done = "", set[tuple[str, Precision]]()
     reference: Tensor | None = None
     for candidate in others:
-        if candidate.engine in done:
+        way = candidate.engine, candidate.precision
+        if way in done:
             continue
-        begin = time.perf_counter()
         try:
             if reference is None:
                 reference = _reference(net, candidate.engine, lr, given)
+            begin = time.perf_counter()
             session = candidate.backend(say).load(net, device, candidate.precision)
             with computing(device, candidate.precision):
                 sr = session.run(lr, given)
                 if time.perf_counter() - begin > SLOW_COMPILE:
-                    done.add(candidate.engine)
+                    done.add(way)
                 rms = float((sr - reference).square().mean().sqrt())
                 if not rms <= WORST_RMS[candidate.precision]:  # NaN, too
                     raise ValueError(f"it gives something else than the plain net does: {rms:.2g} rms")
                 seconds = _paced(session, lr, given, candidate.requests)
         except (RuntimeError, ValueError, MemoryError) as error:  # whatever it does not know, others do
             why = why or told(error)
-            done.add(candidate.engine)
+            done.add(way)
             continue
         found.append(replace(candidate, seconds=seconds))
     if net.graph is None and plain.precision != "int8" and not is_wanted:
