@@ -165,7 +165,7 @@ def test_answers_do_not_wait_for_the_acknowledgement_of_their_headers(tmp_path: 
             writer.close()
             return no_delay
 
-    assert asyncio.run(delay_of_connections()) != 0
+    assert finished(delay_of_connections()) != 0
 
 
 def test_a_source_that_goes_while_its_job_begins_is_no_fault(tmp_path: Path) -> None:
