@@ -126,7 +126,7 @@ class TiledNet:
         self._layout = TileLayout(
             facts, self._geometry, tile=tile, wrap=wrap, devices=self.devices, cost=self._cost,
             precision=precision, memory=memory, tta=tta,
-            beside=beside_net(facts, scale, by_arrays=isinstance(backend, ArrayBackend)),
+            beside=beside_net(facts, scale, precision, by_arrays=isinstance(backend, ArrayBackend)),
             in_cache=isinstance(backend, ArrayBackend) and precision in ("bf16", "fp16"),
         )  # fmt: skip
         if backend is None:

@@ -232,7 +232,7 @@ def check_format(format: str) -> None:
         format_named(format)
     except OutputError as error:
         raise OptionError(
-            f'format "{format}" is not known ({option("format")}). For photos choose one of '
+            f"{option('format', format)} is not known. For photos choose one of "
             f"{known_extensions(written=True)}; for clips one of {known_containers()}."
         ) from error
 

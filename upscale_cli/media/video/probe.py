@@ -142,8 +142,9 @@ def _video_streams(container: InputContainer, name: str) -> list[Any]:
         unknown = [getattr(stream, "name", None) or "unknown" for stream in container.streams if _is_moving(stream)]
         if unknown:
             raise InputError(f"{name}: there is no decoder for its video ({unknown[0]}). Convert the clip first.")
-        kinds = sorted({str(stream.type) for stream in container.streams}) or ["nothing"]
-        raise InputError(f"{name}: there is no video stream in it, only {', '.join(kinds)}. Name a clip with pictures.")
+        kinds = ", ".join(sorted({str(stream.type) for stream in container.streams}))
+        rest = f"video stream in it, only {kinds}" if kinds else "stream in it, neither video nor sound"
+        raise InputError(f"{name}: there is no {rest}. Name a clip with pictures.")
     return videos
 
 
