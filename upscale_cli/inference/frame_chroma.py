@@ -7,7 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from upscale_cli.inference.backends.base import Enlarge
-from upscale_cli.inference.places import places
+from upscale_cli.inference.polyphase import polyphase_kernels
 from upscale_cli.inference.whole_frames import WholeFrames
 from upscale_cli.inference.yuv import Grid, store
 from upscale_cli.models.registry import Kernel
@@ -21,17 +21,17 @@ class ChromaByEngine:
     """
 
     def __init__(self, source: Grid, target: Grid, kernel: Kernel, *, wrap: bool) -> None:
-        self._places = None if wrap else places(source, target, kernel)
+        self._kernels = None if wrap else polyphase_kernels(source, target, kernel)
         self._size = target.shape
         self._enlarge: Enlarge | None = None
         self._lock = threading.Lock()
 
     def __call__(self, frames: WholeFrames, place: int, planes: Sequence[Tensor], out: Sequence[Tensor]) -> bool:
         """Writes the enlarged planes, (h, w) uint8 each; gives whether it could."""
-        if self._places is None or not planes:
+        if self._kernels is None or not planes:
             return False
         with self._lock:
-            self._enlarge = self._enlarge or frames.enlarging(self._places, place)
+            self._enlarge = self._enlarge or frames.enlarging(self._kernels, place)
         if self._enlarge is None:
             return False
         height, width = self._size

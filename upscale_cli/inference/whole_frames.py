@@ -18,7 +18,7 @@ from upscale_cli.inference.device_net import DeviceNet
 from upscale_cli.inference.frame_cells import FrameCells
 from upscale_cli.inference.health import PrecisionFallback, health_of
 from upscale_cli.inference.net_runner import Through
-from upscale_cli.inference.places import Places
+from upscale_cli.inference.polyphase import PolyphaseKernels
 from upscale_cli.inference.reuse import PassReuse
 from upscale_cli.inference.same_bits import SameBits
 from upscale_cli.inference.tile_layout import TileLayout
@@ -117,12 +117,12 @@ class WholeFrames:
         is_blank = values.min() == values.max()
         return sr if net.is_finite and not is_blank else None
 
-    def enlarging(self, places: Places, place: int = 0) -> Enlarge | None:
+    def enlarging(self, of: PolyphaseKernels, place: int = 0) -> Enlarge | None:
         """What enlarges 8-bit planes by the engine of the net; None where that has no such way."""
         session = self._nets[place].session(self._fallback.precision)
         if not isinstance(session, EnlargesPlanes):
             return None
-        return session.enlarging(places.kernels, places.before, places.after)
+        return session.enlarging(of.kernels, of.before, of.after)
 
     def _through(
         self,

@@ -90,7 +90,7 @@ class EnlargesPlanes(Protocol):
     """A session whose engine also enlarges planes of 8 bits."""
 
     def enlarging(self, kernels: NDArray[np.float32], before: tuple[int, int], after: tuple[int, int]) -> Enlarge:
-        """The arguments are those of `places.Places`."""
+        """The arguments are those of `polyphase.PolyphaseKernels`."""
 
 
 class Backend(Protocol):

@@ -1,4 +1,4 @@
-"""A plane enlarged by a whole number: which kernel belongs to each of the places between two samples. Pure.
+"""A plane enlarged by a whole number: the kernel of each phase, which is a place between two samples. Pure.
 
 The same interpolation as `yuv.Resampler`'s, for engines that have convolutions.
 """
@@ -14,11 +14,11 @@ from upscale_cli.models.registry import Kernel
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Places:
+class PolyphaseKernels:
     """The kernels of an enlargement.
 
     Attributes:
-        kernels: (scale * scale, 1, h, w) float32, each of sum 1; row of places by row of places.
+        kernels: (scale * scale, 1, h, w) float32, each of sum 1; row of phases by row of phases.
         before, after: samples that they reach over, down and across.
         scale: along both sides.
     """
@@ -29,7 +29,7 @@ class Places:
     scale: int
 
 
-def places(source: Grid, target: Grid, kernel: Kernel) -> Places | None:
+def polyphase_kernels(source: Grid, target: Grid, kernel: Kernel) -> PolyphaseKernels | None:
     """The kernels from one grid to another; None where these do not lie so, or it is nothing to enlarge."""
     scale = round(target.x.density / source.x.density)
     down, across = (_axis(one, other, kernel, scale) for one, other in ((source.y, target.y), (source.x, target.x)))
@@ -38,7 +38,7 @@ def places(source: Grid, target: Grid, kernel: Kernel) -> Places | None:
     (y_weights, y_before), (x_weights, x_before) = down, across
     kernels = np.einsum("ph,qw->pqhw", y_weights, x_weights)
     sides = kernels.shape[2:]
-    return Places(
+    return PolyphaseKernels(
         np.ascontiguousarray(kernels.reshape(scale * scale, 1, *sides), np.float32),
         (y_before, x_before), (sides[0] - 1 - y_before, sides[1] - 1 - x_before), scale,
     )  # fmt: skip
@@ -50,7 +50,7 @@ def _axis(source: Axis, target: Axis, kernel: Kernel, scale: int) -> tuple[NDArr
     if not fits:
         return None
     filter_, reach = FILTERS[kernel]
-    offsets = (np.arange(scale) + target.phase) / scale - source.phase  # of the places, from the sample before them
+    offsets = (np.arange(scale) + target.phase) / scale - source.phase  # of the phases, from the sample before them
     first = math.floor(offsets.min()) - reach + 1
     last = math.floor(offsets.max()) + reach
     if first > 0 or last < 0:
