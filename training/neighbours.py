@@ -34,16 +34,16 @@ def without_overflow(model: bytes) -> bytes:
     convolutions = [node for node in graph.graph.node if node.op_type == "Conv"]
     for before, after in itertools.pairwise(convolutions):
         weights, step, *_ = (tensors[name] for name in made_by[after.input[1]].input)
-        values = _array(weights).astype(np.int64)
+        values = array(weights).astype(np.int64)
         if not overflowing(values):
             continue
         order = _order(values)
         values, coarser = _within(values[:, order])
         fill(weights, values)
-        fill(step, _array(step) * coarser)
+        fill(step, array(step) * coarser)
         for name in (*made_by[before.input[1]].input, before.input[2]):
-            if _array(tensors[name]).ndim:  # of each channel
-                fill(tensors[name], _array(tensors[name])[order])
+            if array(tensors[name]).ndim:  # of each channel
+                fill(tensors[name], array(tensors[name])[order])
     return bytes(graph.SerializeToString(deterministic=True))
 
 
@@ -109,12 +109,13 @@ def _lowered(weights: Weights) -> Weights:
     return changed
 
 
-def _array(tensor: onnx.TensorProto) -> NDArray[Any]:
+def array(tensor: onnx.TensorProto) -> NDArray[Any]:
+    """Its values."""
     return np.asarray(numpy_helper.to_array(tensor))
 
 
 def fill(tensor: onnx.TensorProto, values: Any) -> None:
     """Gives a tensor of a graph other values, of its own shape and dtype."""
-    former = _array(tensor)
+    former = array(tensor)
     filled = np.ascontiguousarray(np.asarray(values), former.dtype).reshape(former.shape)
     tensor.CopyFrom(numpy_helper.from_array(filled, tensor.name))

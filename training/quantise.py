@@ -41,7 +41,7 @@ from torch import Tensor
 
 from training.damage import damaged
 from training.espcn import REPOSITORY, WILD, Kind, _folders, _in_the_wild, measure, read_references
-from training.neighbours import fill, without_overflow
+from training.neighbours import array, fill, without_overflow
 from training.patches import MakeLR, clean, read_lumas
 from upscale_cli.evaluation.metrics import Plane, crop_to_multiple
 from upscale_cli.inference.backends.base import Session
@@ -231,13 +231,9 @@ class _Convolution:
 
     def rounded(self, x: Tensor) -> Tensor:
         """Values as the convolution gets them."""
-        step, zero = float(_array(self.step).item()), int(_array(self.zero).item())
-        limits = np.iinfo(_array(self.zero).dtype)
+        step, zero = float(array(self.step).item()), int(array(self.zero).item())
+        limits = np.iinfo(array(self.zero).dtype)
         return ((x / step).round() + zero).clamp(limits.min, limits.max).sub(zero) * step
-
-
-def _array(tensor: onnx.TensorProto) -> NDArray[Any]:
-    return np.asarray(numpy_helper.to_array(tensor))
 
 
 def _convolutions(model: onnx.ModelProto) -> list[_Convolution]:

@@ -343,6 +343,10 @@ def ignore(event: Event) -> None:
     """The listener that shows nothing."""
 
 
+def unreported(text: str) -> None:
+    """A `Say` that drops what it is given."""
+
+
 def rewritten(event: Event, write: Callable[[str], str]) -> Event:
     """An event in the words of another face.
 

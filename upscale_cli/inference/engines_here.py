@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from upscale_cli.errors import DeviceError, OptionError, printable
-from upscale_cli.events import Say
+from upscale_cli.events import Say, unreported
 from upscale_cli.inference.backends.base import Backend
 from upscale_cli.inference.cgroups import cores
 from upscale_cli.inference.device import cpu_multiplies_int8, processor_name
@@ -159,7 +159,7 @@ def callers(engine: str) -> Iterator[int]:
     yield from (count for count in ((1, 2, 4) if parts(engine)[0] == OPENVINO else (1, 2)) if count <= most)
 
 
-def backend(engine: str, requests: int, say: Say = lambda _: None) -> Backend:
+def backend(engine: str, requests: int, say: Say = unreported) -> Backend:
     """What makes an engine's sessions.
 
     Args:

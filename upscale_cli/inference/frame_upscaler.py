@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from upscale_cli.errors import UpscaleError
-from upscale_cli.events import Say
+from upscale_cli.events import Say, unreported
 from upscale_cli.frames.colour_tags import ColourTags
 from upscale_cli.frames.pixel_format import PixelFormat
 from upscale_cli.inference.clip_range import UsedLevels
@@ -60,10 +60,6 @@ CHROMA: Final[Kernel] = "bicubic"
 
 FALLBACK_KERNEL: Final[Kernel] = "bicubic"
 """Replaces a net in frames that would come too late."""
-
-
-def unreported(text: str) -> None:
-    """Drops notes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from upscale_cli.events import Say
+from upscale_cli.events import Say, unreported
 from upscale_cli.frames.colour_tags import ColourTags
 from upscale_cli.frames.pixel_format import PixelFormat
-from upscale_cli.inference.frame_upscaler import FrameRequest, FrameUpscaler, unreported
+from upscale_cli.inference.frame_upscaler import FrameRequest, FrameUpscaler
 from upscale_cli.inference.scheduler import Future, Scheduler
 from upscale_cli.inference.sizing import Plan, Target
 from upscale_cli.inference.steady import Steady

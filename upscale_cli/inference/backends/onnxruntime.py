@@ -20,7 +20,7 @@ from typing import Any, ClassVar, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from upscale_cli.events import Say
+from upscale_cli.events import Say, unreported
 from upscale_cli.inference.backends.array_session import EngineSession, Shapes
 from upscale_cli.inference.cgroups import cores
 from upscale_cli.inference.device import Device
@@ -103,7 +103,7 @@ class OnnxRuntimeSession(EngineSession[Any]):
 
     def __init__(
         self, model: bytes, provider: str, precision: Precision, requests: int, threads: int,
-        say: Say = lambda _: None,
+        say: Say = unreported,
     ) -> None:  # fmt: skip
         super().__init__(requests, threads)
         self._say = say
@@ -232,7 +232,7 @@ class OnnxRuntime:
 
     provider: str = "cpu"
     requests: int = 1
-    say: Say = field(default=lambda _: None, compare=False)
+    say: Say = field(default=unreported, compare=False)
     takes_arrays: ClassVar[Literal[True]] = True
 
     @property
