@@ -318,7 +318,7 @@ def test_wrong_usage_exits_with_two(run: Run, photo: Path, options: tuple[object
 def test_unknown_options_and_formats(run: Run, photo: Path) -> None:
     assert run(photo, "--foo").code == 2
     assert run(photo, "--alpha", "no").code == 2
-    assert re.search(r'format "doc" is not known', run(photo, "-f", "doc").line)
+    assert re.search(r"--format doc is not known", run(photo, "-f", "doc").line)
     assert "names no picture format" in run(photo, *FAST, "-o", photo.parent / "x.doc").line
 
 
@@ -545,7 +545,7 @@ def test_a_transparent_animation_keeps_its_frames(run: Run, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("-f", "doc"), 'format "doc" is not known'),
+        (("-f", "doc"), "--format doc is not known"),
         (("-o", "{stem:d}.png"), "{stem} takes no format"),
         (("-o", "{stem!x}.png"), "takes no format"),
         (("-o", "{width:99999999}.png"), "takes no format"),

@@ -111,7 +111,7 @@ REFUSED: list[tuple[dict[str, Any] | str, str]] = [
     ({"photo": {"quality": 101}}, "photo.quality = 101 is out of range"),
     ({"target": {"scale": 2, "long_side": 4}}, "exclude each other"),
     ({"target": {"scale": "much"}}, "target.scale: "),
-    ({"format": "exe"}, 'format "exe" is not known'),
+    ({"format": "exe"}, "format = 'exe' is not known"),
     ("{", "Invalid JSON"),
 ]
 

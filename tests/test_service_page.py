@@ -190,9 +190,12 @@ def test_a_part_is_previewed_where_it_is_asked_for(visit: Visit) -> None:
     page.locator("#view-b").wait_for()
     for keys in ([], ["Shift+ArrowRight"]):
         for key in keys:
+            former = page.locator("#view-a").get_attribute("src")
             with page.expect_response("**/api/preview") as answer:
                 page.keyboard.press(key)
             assert answer.value.ok
+            # The answer is here before the page has shown it; until then the former part stands there.
+            page.wait_for_function("src => document.getElementById('view-a').src !== src", arg=former)
         page.locator("#preview-state").filter(has_text="2 times larger").wait_for()
         place = re.findall(r"\d+", page.locator("#place-at").text_content())
         left, top, width, height = map(int, place)
