@@ -26,7 +26,7 @@ from tests.asgi import Answer, call, endless, finished, leaving, sending
 from tests.pictures import png_chunk
 from upscale_cli.errors import InputError, OutputError, UpscaleError
 from upscale_cli.files.atomic_file import HOST, TEMPORARY
-from upscale_cli.service import outbound, pace, upload
+from upscale_cli.service import hangups, outbound, pace, upload
 from upscale_cli.service.app import create_app
 from upscale_cli.service.dispatcher import names_in
 from upscale_cli.service.folders import LONGEST_SHOWN, ending_of, shown_name
@@ -237,30 +237,42 @@ def test_sixty_jobs_too_many_are_refused_and_disturb_nobody(house: House, caplog
     assert house.send(model="bicubic").status_code == 201
 
 
-async def flood(begin: bytes, taken: list[int]) -> AsyncIterator[bytes]:
-    """A body without end; `taken` counts."""
+async def flood(begin: bytes, answer: Answer, taken: list[int]) -> AsyncIterator[bytes]:
+    """A body without end; `taken` counts what is read before there is an answer."""
     yield begin
     while True:
-        taken.append(1)
+        if not answer.status:
+            taken.append(1)
         yield bytes(10_000)
+
+
+@pytest.fixture
+def briefly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What still comes after an answer is taken for a moment only."""
+    monkeypatch.setattr(hangups, "LINGER_SECONDS", 0.05)
 
 
 @pytest.mark.parametrize(("begin", "status"), [(BEGIN, 413), (BEGIN + b"x" + END, 400),
                                                (b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n', 413),
                                                (b"--x\r\nA: ", 400)])  # fmt: skip
+@pytest.mark.usefixtures("briefly")
 def test_an_upload_that_never_ends_ends(house: House, begin: bytes, status: int) -> None:
     taken: list[int] = []
-    answer = finished(call(house.app, "POST", "/api/jobs", endless(flood(begin, taken)), Answer(), FORM))
+    answer, sent = Answer(), FORM | {"transfer-encoding": "chunked"}
+    finished(call(house.app, "POST", "/api/jobs", endless(flood(begin, answer, taken)), answer, sent))
     problem(answer, status)
+    assert answer.headers["connection"] == "close"
     assert len(taken) < 12
     assert house.left() == []
 
 
+@pytest.mark.usefixtures("briefly")
 def test_whoever_asks_for_a_session_cannot_fill_the_memory(open_house: House) -> None:
     taken: list[int] = []
-    headers = {"host": "nas.example", "content-type": "application/json"}
-    answer = call(open_house.app, "POST", "/api/session", endless(flood(b'{"token": "', taken)), Answer(), headers)
-    problem(finished(answer), 413)
+    headers = {"host": "nas.example", "content-type": "application/json", "transfer-encoding": "chunked"}
+    answer = Answer()
+    body = endless(flood(b'{"token": "', answer, taken))
+    problem(finished(call(open_house.app, "POST", "/api/session", body, answer, headers)), 413)
     assert len(taken) < 12
 
 
@@ -271,10 +283,12 @@ def test_a_cookie_is_for_tls_where_the_browser_speaks_it(open_house: House) -> N
     open_house.client.cookies.clear()
 
 
+@pytest.mark.usefixtures("briefly")
 def test_what_is_announced_too_large_is_not_even_read(house: House) -> None:
     taken: list[int] = []
-    announced = FORM | {"content-length": str(10**15)}
-    problem(finished(call(house.app, "POST", "/api/jobs", endless(flood(b"", taken)), Answer(), announced)), 413)
+    answer, announced = Answer(), FORM | {"content-length": str(10**15)}
+    body = endless(flood(b"", answer, taken))
+    problem(finished(call(house.app, "POST", "/api/jobs", body, answer, announced)), 413)
     assert taken == []
 
 

@@ -19,6 +19,7 @@ from upscale_cli.service import (
 )
 from upscale_cli.service.cog import PredictionRequest
 from upscale_cli.service.guard import Guard
+from upscale_cli.service.hangups import Lingering, Vanishing
 from upscale_cli.service.inputs import AddressedJob
 from upscale_cli.service.problems import ProblemBody, install
 from upscale_cli.service.request import JobBody
@@ -63,6 +64,8 @@ def create_app(service: Service) -> FastAPI:
     ):  # fmt: skip
         app.include_router(part.router)
     app.add_middleware(Guard, settings=service.settings, token=service.token)
+    app.add_middleware(Lingering)  # around the guard, whose refusals come before the body, too
+    app.add_middleware(Vanishing)
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]
     return app
 
