@@ -38,7 +38,7 @@ MOST_FUNCTION_LINES: Final = 80
 
 OPTIONAL: Final = (
     *("ray", "fsspec", "s3fs", "gcsfs", "spandrel", "pillow_heif", "pyvips", "torchmetrics", "torchvision", "mcp"),
-    *("imageio_ffmpeg", "platformdirs"),
+    *("imageio_ffmpeg", "platformdirs", "openvino", "onnxruntime"),
 )
 """Libraries that may be missing, and some that are better hidden behind one file."""
 

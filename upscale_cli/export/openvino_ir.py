@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from upscale_cli.files.atomic_file import OutputFile
+from upscale_cli.inference.backends import libraries
 
 if TYPE_CHECKING:
     import onnx
@@ -22,8 +23,7 @@ def openvino_ir(model: "onnx.ModelProto", *, fp16: bool) -> tuple[bytes, bytes]:
     Args:
         fp16: store the weights in half precision; what they are computed in is the device's choice.
     """
-    import openvino
-
+    openvino = libraries.openvino()
     converted = openvino.Core().read_model(model.SerializeToString(), b"")
     facts: Mapping[str, str] = {prop.key: prop.value for prop in model.metadata_props}
     for key, value in facts.items():

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from upscale_cli.errors import OutputError
 from upscale_cli.export.onnx_model import OUTPUT, Traceable, example, example_sides
+from upscale_cli.inference.backends import libraries
 from upscale_cli.messages import option
 from upscale_cli.models.interface import LoadedNet, Scale
 
@@ -56,8 +57,7 @@ def onnx_runner(model: "onnx.ModelProto") -> tuple[str, Runner] | None:
     """
     data = model.SerializeToString()
     if importlib.util.find_spec("onnxruntime") is not None:
-        import onnxruntime
-
+        onnxruntime = libraries.onnxruntime()
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # errors are raised, and told in one line
         session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
@@ -67,8 +67,7 @@ def onnx_runner(model: "onnx.ModelProto") -> tuple[str, Runner] | None:
 
 def ir_runner(graph: bytes, weights: bytes) -> tuple[str, Runner]:
     """OpenVINO, for its own two files; an ONNX model is a graph without further weights."""
-    import openvino
-
+    openvino = libraries.openvino()
     core = openvino.Core()
     compiled = core.compile_model(core.read_model(graph, weights), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     version = openvino.__version__.partition("-")[0]

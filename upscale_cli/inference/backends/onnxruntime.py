@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upscale_cli.events import Say, unreported
+from upscale_cli.inference.backends import libraries
 from upscale_cli.inference.backends.array_session import EngineSession, Shapes
 from upscale_cli.inference.cgroups import cores
 from upscale_cli.inference.device import Device
@@ -71,16 +72,12 @@ def version() -> str:
     Raises:
         ImportError: it is not installed.
     """
-    import onnxruntime
-
-    return str(onnxruntime.__version__)
+    return str(libraries.onnxruntime().__version__)
 
 
 def available() -> list[str]:
     """The providers that this build has, by our names; whether there is a device for each shows when it is used."""
-    import onnxruntime
-
-    built = onnxruntime.get_available_providers()
+    built = libraries.onnxruntime().get_available_providers()
     return [ours for ours, provider in PROVIDERS.items() if provider.name in built]
 
 
@@ -124,8 +121,7 @@ class OnnxRuntimeSession(EngineSession[Any]):
         return self._begun_for(key, lambda: self._begin(shapes))
 
     def _begin(self, shapes: Shapes) -> Any:
-        import onnxruntime
-
+        onnxruntime = libraries.onnxruntime()
         its = PROVIDERS[self._provider]
         options = onnxruntime.SessionOptions()
         options.log_severity_level = _QUIET

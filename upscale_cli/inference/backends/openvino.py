@@ -2,7 +2,8 @@
 
 A net is read from its ONNX graph (`models/onnx_graph.py`) and compiled for one shape at a time: for each shape that a
 model of free sides has met, OpenVINO 2026.4.1 keeps 0.4 MB for good, and a compiled model that is dropped keeps
-nothing. (`openvino.convert_model` is not used: it reports its use to the makers, and traces an RRDBNet for 16 s.)
+nothing. (`openvino.convert_model` is not used: it reports its use to the makers, as `libraries.py` says, and traces an
+RRDBNet for 16 s.)
 
 https://docs.openvino.ai/2026/openvino-workflow/running-inference.html
 """
@@ -16,6 +17,7 @@ from typing import Any, ClassVar, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from upscale_cli.inference.backends import libraries
 from upscale_cli.inference.backends.array_session import MOST_SHAPES, EngineSession, Shapes
 from upscale_cli.inference.backends.base import CodesSession, Enlarge
 from upscale_cli.inference.backends.openvino_codes import CODES, with_codes
@@ -38,9 +40,7 @@ ELEMENT_TYPES: Final[dict[Precision, str]] = {"fp32": "f32", "bf16": "bf16", "fp
 @functools.cache
 def core() -> Any:
     """OpenVINO itself, begun with the first net."""
-    import openvino
-
-    return openvino.Core()
+    return libraries.openvino().Core()
 
 
 def version() -> str:
@@ -49,9 +49,7 @@ def version() -> str:
     Raises:
         ImportError: it is not installed.
     """
-    import openvino
-
-    return str(openvino.get_version()).split("-")[0]
+    return str(libraries.openvino().get_version()).split("-")[0]
 
 
 def precisions(device: str) -> frozenset[Precision]:
@@ -198,8 +196,7 @@ class _Compiled:
         Args:
             out: contiguous, takes the first; to be given always or never.
         """
-        import openvino
-
+        openvino = libraries.openvino()
         try:
             request = self._idle.pop()
         except IndexError:

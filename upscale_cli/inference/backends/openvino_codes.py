@@ -9,6 +9,8 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from upscale_cli.inference.backends import libraries
+
 WHITE: Final = 255
 
 CODES: Final = "codes"
@@ -40,8 +42,8 @@ def with_codes(model: Any, zero: float, span: float, channels_last: int = 0) -> 
         zero, span: what the codes mean.
         channels_last: pictures are (N, H, W, C) of so many channels on both sides; 0: (N, 1, H, W).
     """
-    import openvino
-    from openvino import opset13 as op
+    openvino = libraries.openvino()
+    op = openvino.opset13
 
     def number(value: float) -> Any:
         return op.constant(np.float32(value))
@@ -89,8 +91,7 @@ def _shuffled(sr: Any) -> tuple[Any, Any] | None:
     It may be that each LR pixel is repeated and added after it; then it is added before, to all that will lie in its
     place. None where the plane ends in something else.
     """
-    from openvino import opset13 as op
-
+    op = libraries.openvino().opset13
     last = _made_by(sr)
     if last.get_type_name() == "DepthToSpace":
         return last, last.input_value(0)

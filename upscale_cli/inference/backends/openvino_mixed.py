@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 from xml.etree import ElementTree
 
+from upscale_cli.inference.backends import libraries
 from upscale_cli.models import known
 from upscale_cli.models.interface import LoadedNet, Sensitive
 
@@ -39,8 +40,7 @@ def mixed_model(core: Any, net: LoadedNet, version: str, read: Callable[[], Any]
 
 def marked(model: Any, parts: Collection[Sensitive]) -> tuple[bytes, bytes]:
     """A model in OpenVINO's format, XML and constants, which is to compute those parts in fp32."""
-    import openvino
-
+    openvino = libraries.openvino()
     names = _names(model, parts)
     with tempfile.TemporaryDirectory(prefix="upscale-") as folder:
         xml, weights = Path(folder) / "net.xml", Path(folder) / "net.bin"

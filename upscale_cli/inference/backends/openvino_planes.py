@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from upscale_cli.inference.backends import libraries
 from upscale_cli.inference.backends.openvino_codes import CHANNELS_LAST, CODES, WHITE, Coded
 
 
@@ -21,8 +22,8 @@ def enlarging(kernels: NDArray[np.float32], before: tuple[int, int], after: tupl
         kernels: (scale * scale, 1, h', w'); the first belongs to the first place of the first row.
         before, after: samples that they reach over, down and across: together one less than their sides.
     """
-    import openvino
-    from openvino import opset13 as op
+    openvino = libraries.openvino()
+    op = openvino.opset13
 
     def constant(values: Any) -> Any:
         return op.constant(np.array(values))

@@ -14,6 +14,8 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from upscale_cli.inference.backends import libraries
+
 POINTWISE: Final = frozenset((
     "Add", "Clamp", "Convert", "Divide", "Elu", "FakeQuantize", "Gelu", "HSwish", "Identity", "Maximum", "Minimum",
     "Mish", "Multiply", "PRelu", "Relu", "Round", "Sigmoid", "SoftPlus", "Subtract", "Swish", "Tanh",
@@ -220,9 +222,8 @@ class _Net:
 
     def divided(self, strips: Sequence[Rows], ways: Sequence[_Needed]) -> Any:
         """The model, in those strips."""
-        import openvino
-        from openvino import opset13 as op
-
+        openvino = libraries.openvino()
+        op = openvino.opset13
         given = self._nodes[self._picture]
         picture = op.parameter(given.get_output_shape(0), given.get_element_type(), name=given.get_friendly_name())
         parts = [self._strip(picture, way) for way in ways]
@@ -299,7 +300,7 @@ def _repeats(interpolation: Any) -> bool:
 
 
 def _cut(value: Any, axis: int, start: int, count: int) -> Any:
-    from openvino import opset13 as op
+    op = libraries.openvino().opset13
 
     def numbers(*values: int) -> Any:
         return op.constant(np.array(values, np.int64))
