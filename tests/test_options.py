@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from upscale_cli.cli.option_values import encoder_arguments, frame_rate, memory_bound, seconds_of
+from upscale_cli.cli.option_values import encoder_arguments, frame_rate, gigabytes, memory_bound, seconds_of
 from upscale_cli.errors import OptionError
 from upscale_cli.jobs.video_facts import ClipOptions
 
@@ -121,3 +121,16 @@ def test_bounds_of_memory(text: str, size: int) -> None:
 def test_what_is_no_bound_of_memory(text: str) -> None:
     with pytest.raises(OptionError, match=r"--max-memory .* is no bound\. Write 2G"):
         memory_bound(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("8", 8 * 10**9), ("0.5", 5 * 10**8), ("500M", 5 * 10**8), ("2 TiB", 2**41), ("7B", 7)]
+)
+def test_sizes_of_the_service_are_gigabytes_where_no_unit_is_given(text: str, size: int) -> None:
+    assert gigabytes("--max-upload", text) == size
+
+
+@pytest.mark.parametrize("text", ["", "much", "-1", "2X"])
+def test_what_is_no_size_of_the_service(text: str) -> None:
+    with pytest.raises(OptionError, match=r"--keep-size .* is no size\. Write gigabytes"):
+        gigabytes("--keep-size", text)

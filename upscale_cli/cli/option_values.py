@@ -92,24 +92,55 @@ def gpus(text: str) -> str:
 
 
 def memory_bound(text: str | None) -> int | None:
-    """--max-memory: bytes; K, M, G and T, in any case, stand for powers of 1000, Ki, Mi, Gi and Ti for those of 1024.
+    """--max-memory: bytes, as `byte_size` takes them.
 
     Raises:
         OptionError: no number, or less than a process takes by itself.
 
-    >>> memory_bound("1.5G"), memory_bound("1GiB")
-    (1500000000, 1073741824)
+    >>> memory_bound("1.5G")
+    1500000000
     """
     if text is None:
         return None
-    match = re.fullmatch(r"(\d{1,15}(?:\.\d{0,9})?) ?(?:([kmgt])(i?))?b?", text.strip().lower())
-    bound = 0
-    if match:
-        bound = int(float(match[1]) * (1024 if match[3] else 1000) ** " kmgt".index(match[2] or " "))
-    if bound < LEAST_MEMORY:
+    bound = byte_size(text)
+    if bound is None or bound < LEAST_MEMORY:
         least = f"{LEAST_MEMORY // 10**6}M"
         raise OptionError(f"--max-memory {text!r} is no bound. Write 2G or 1500M, and at least {least}.")
     return bound
+
+
+def gigabytes(name: str, text: str) -> int:
+    """An option of `upscale serve`: bytes, as `byte_size` takes them; a number alone counts gigabytes.
+
+    Raises:
+        OptionError: no size.
+
+    >>> gigabytes("--max-upload", "8"), gigabytes("--max-upload", "500M")
+    (8000000000, 500000000)
+    """
+    size = byte_size(text, alone="g")
+    if size is None:
+        raise OptionError(f"{name} {text!r} is no size. Write gigabytes, such as 8, or a unit, such as 500M.")
+    return size
+
+
+def byte_size(text: str, *, alone: str = "") -> int | None:
+    """Bytes; K, M, G and T, in any case, stand for powers of 1000, Ki, Mi, Gi and Ti for those of 1024.
+
+    Args:
+        alone: the unit of a number that has none; "" for bytes.
+
+    Returns:
+        The size, None where it is none.
+
+    >>> byte_size("1.5G"), byte_size("1GiB"), byte_size("2", alone="k"), byte_size("much")
+    (1500000000, 1073741824, 2000, None)
+    """
+    match = re.fullmatch(r"(\d{1,15}(?:\.\d{0,9})?) ?(?:([kmgt])(i?))?(b?)", text.strip().lower())
+    if match is None:
+        return None
+    unit = match[2] or ("" if match[4] else alone)
+    return int(float(match[1]) * (1024 if match[3] else 1000) ** " kmgt".index(unit or " "))
 
 
 def encoder_arguments(given: list[str]) -> tuple[tuple[str, str], ...]:

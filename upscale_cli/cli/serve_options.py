@@ -104,18 +104,20 @@ class WatchGroup:
 class LimitsGroup:
     """How much is taken, and kept."""
 
-    max_upload: Annotated[float, _in_limits("--max-upload", metavar="GB", help="Largest input.")] = 8.0
+    max_upload: Annotated[
+        str, _in_limits("--max-upload", metavar="GB", help="Largest input; with a unit, too: 500M.")
+    ] = "8"
     max_pixels: Annotated[int, _in_limits("--max-pixels", help="Most pixels of a frame of an input.")] = 10**9
     max_result_pixels: Annotated[int, _in_limits("--max-result-pixels", help="Most pixels of a frame of a result.")] = (
         10**9
     )
     max_queue: Annotated[int, _in_limits("--max-queue", help="Most jobs that wait or run.")] = 1000
     max_streams: Annotated[int, _in_limits("--max-streams", help="Most open streams of events.")] = 200
-    min_free: Annotated[float, _in_limits("--min-free", metavar="GB", help="What stays free on the disk.")] = 1.0
+    min_free: Annotated[str, _in_limits("--min-free", metavar="GB", help="What stays free on the disk.")] = "1"
     keep_days: Annotated[float, _in_limits("--keep-days", help="How long jobs that have ended are kept.")] = 7.0
     keep_size: Annotated[
-        float, _in_limits("--keep-size", metavar="GB", help="What they may take together; the oldest go first.")
-    ] = 50.0
+        str, _in_limits("--keep-size", metavar="GB", help="What they may take together; the oldest go first.")
+    ] = "50"
 
 
 @dataclass(kw_only=True)
@@ -150,7 +152,7 @@ class WorkGroup:
         _in_work("-j", "--jobs", min=1, show_default=False, help="Photos at a time in each worker."),
     ] = None
     max_memory: Annotated[
-        float | None,
+        str | None,
         _in_work(
             "--max-memory", metavar="GB", show_default=False,
             help="Memory that a worker may take. Default: what is free.",

@@ -5,6 +5,7 @@ from typing import Final
 
 from upscale_cli.cli.grouped import grouped
 from upscale_cli.cli.lines import put_error
+from upscale_cli.cli.option_values import gigabytes
 from upscale_cli.cli.serve_options import AccessGroup, AddressGroup, LimitsGroup, WatchGroup, WorkGroup
 from upscale_cli.errors import OptionError, printable
 
@@ -43,15 +44,15 @@ def serve(
         engine=work.engine,
         ray=work.ray,
         jobs=work.jobs,
-        max_memory=None if work.max_memory is None else _bytes(work.max_memory),
-        max_upload=_bytes(limits.max_upload),
+        max_memory=None if work.max_memory is None else gigabytes("--max-memory", work.max_memory),
+        max_upload=gigabytes("--max-upload", limits.max_upload),
         max_pixels=limits.max_pixels,
         max_result_pixels=limits.max_result_pixels,
         max_queue=limits.max_queue,
         max_streams=limits.max_streams,
-        min_free=_bytes(limits.min_free),
+        min_free=gigabytes("--min-free", limits.min_free),
         keep_days=limits.keep_days,
-        keep_size=_bytes(limits.keep_size),
+        keep_size=gigabytes("--keep-size", limits.keep_size),
     )
     if settings.ray is None:
         check_devices(settings.device, settings.engine, called="worker" if work.worker else "device")
@@ -62,10 +63,6 @@ def _show(address: str, token: str | None) -> None:
     put_error(f"upscale serves at {address}")
     if token is not None:
         put_error(f"with the token in it: {address}#token={token}")
-
-
-def _bytes(gigabytes: float) -> int:
-    return round(gigabytes * 1e9)
 
 
 def check_extra() -> None:
