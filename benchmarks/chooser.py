@@ -365,9 +365,7 @@ def main() -> None:
         result,
     )
     page = PAGE.read_text(encoding="utf-8")
-    before, start, rest = page.partition(START)
-    _, stop, after = rest.partition(STOP)
-    PAGE.write_text(f"{before}{start}\n{table_of(result)}\n{stop}{after}", encoding="utf-8")
+    PAGE.write_text(report.with_tables(page, table_of(result), START, STOP), encoding="utf-8")
 
 
 if __name__ == "__main__":

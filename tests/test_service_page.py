@@ -1,7 +1,9 @@
 """The page of `upscale serve` in Chromium: what is dropped comes back, as the command line makes it."""
 
 import io
+import os
 import re
+import shutil
 import socket
 import threading
 import time
@@ -350,12 +352,15 @@ def test_names_in_an_archive_are_safe_and_distinct() -> None:
 
 
 def test_of_a_clip_the_middle_frame_is_shown(clips: "Clips", tmp_path: Path) -> None:
-    path = clips("plain")
+    path = Path(shutil.copy(clips("plain"), tmp_path / "clip.mp4"))
+    assert known(path, "before", tmp_path) is None
     made = shown(path, is_clip=True, stem="before", folder=tmp_path)
-    assert known(tmp_path, "before") == made
+    assert known(path, "before", tmp_path) == made
     with av.open(str(path)) as container:
         frames = [frame.to_ndarray(format="rgb24").astype(int) for frame in container.decode(video=0)]
     seen = pixels_of((tmp_path / made.name).read_bytes()).astype(int)
     assert (made.width, made.height) == (seen.shape[1], seen.shape[0]) == (frames[0].shape[1], frames[0].shape[0])
     nearest = min(range(len(frames)), key=lambda at: np.abs(frames[at] - seen).mean())
     assert abs(nearest - len(frames) / 2) <= 1
+    os.utime(path, (0, 0))
+    assert known(path, "before", tmp_path) is None, "another file may lie there now"

@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw
 from safetensors import safe_open
 from torch import nn
 
+from benchmarks.report import with_tables
 from training import card
 from training.damage import damaged
 from training.espcn import (
@@ -342,7 +343,7 @@ def test_pages_say_what_the_logs_say() -> None:
     for path, mark, tables in card.pages():
         page = path.read_text(encoding="utf-8")
         assert tables in page
-        assert card.with_tables(page, tables, mark) == page
+        assert with_tables(page, tables, mark, card.STOP) == page
 
 
 def test_logs_are_whole() -> None:

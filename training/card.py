@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-REPOSITORY = Path(__file__).parent.parent
+from benchmarks.report import REPOSITORY, with_tables
+
 LOGS = REPOSITORY / "training/logs"
 START, STOP = "<!-- from training/logs by training/card.py -->\n", "<!-- end -->\n"
 COMPACT_START = "<!-- swift and sharp, from training/logs by training/card.py -->\n"
@@ -162,13 +163,6 @@ def compact_trials(log: Log) -> str:
     return _table(head, rows)
 
 
-def with_tables(page: str, tables: str, mark: str = START) -> str:
-    """A page's text with the part between a mark and the next end renewed."""
-    before, start, rest = page.partition(mark)
-    _, stop, after = rest.partition(STOP)
-    return f"{before}{start}\n{tables}\n{stop}{after}"
-
-
 def registry_row(log: Log, int8: Log | None = None) -> str:
     """What upscale_cli/models/registry.py says of the file, and of the same net in 8 bits."""
     macs = log.get("macs", 64 * 5**2 + 64 * 32 * 3**2 + 32 * log["scale"] ** 2 * 3**2)
@@ -198,7 +192,8 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 def main() -> None:
     for path, mark, tables in pages():
-        path.write_text(with_tables(path.read_text(encoding="utf-8"), tables, mark), encoding="utf-8")
+        page = path.read_text(encoding="utf-8")
+        path.write_text(with_tables(page, tables, mark, STOP), encoding="utf-8")
     print(registry_rows(), end="")
 
 

@@ -53,8 +53,14 @@ def overflowing(weights: Weights) -> int:
     Args:
         weights: (outputs, inputs, height, width); of the inputs, 0 and 1 are neighbours, 2 and 3, and so on.
     """
-    even = weights[:, : weights.shape[1] // 2 * 2]  # one that has no neighbour fits
-    return int(np.count_nonzero(_excess(even[:, 0::2], even[:, 1::2])))
+    return int(np.count_nonzero(_excess(*_neighbours(weights))))
+
+
+def _neighbours(weights: Weights) -> tuple[Weights, Weights]:
+    """Views of the inputs whose products are added up, (outputs, pairs, height, width) each; an input without a
+    neighbour fits, and is in neither."""
+    even = weights.shape[1] // 2 * 2
+    return weights[:, 0:even:2], weights[:, 1:even:2]
 
 
 def _excess(one: Weights, other: Weights) -> Weights:
@@ -85,9 +91,8 @@ def _within(weights: Weights) -> tuple[Weights, NDArray[np.float64]]:
         off; more where all were divided by it.
     """
     lower = _lowered(weights)
-    even = weights.shape[1] // 2 * 2
-    together = np.abs(weights[:, 0:even:2]) + np.abs(weights[:, 1:even:2])
-    most = (together * (_excess(weights[:, 0:even:2], weights[:, 1:even:2]) > 0)).max(axis=(1, 2, 3))
+    one, other = _neighbours(weights)
+    most = ((np.abs(one) + np.abs(other)) * (_excess(one, other) > 0)).max(axis=(1, 2, 3))
     coarser = np.maximum(1, most / (MOST - 1))  # two that are rounded up may be one more
     per_weight = coarser[:, None, None, None]
     divided = np.rint(weights / per_weight).astype(np.int64)
@@ -100,8 +105,7 @@ def _within(weights: Weights) -> tuple[Weights, NDArray[np.float64]]:
 def _lowered(weights: Weights) -> Weights:
     """The same, with what is too large taken off, in equal parts."""
     changed = weights.copy()
-    even = changed.shape[1] // 2 * 2
-    one, other = changed[:, 0:even:2], changed[:, 1:even:2]
+    one, other = _neighbours(changed)
     excess = _excess(one, other)
     signs = np.sign(one)  # both have it, where there is an excess
     one -= signs * (excess // 2)

@@ -58,7 +58,6 @@ SIDE: Final = 96
 """LR pixels of what is looked at of a picture, at most."""
 
 EXPONENTS: Final = (0.3, 0.5)
-
 """How much of the difference between channels the weights take over: 0 none, 1 all of it."""
 
 LOOKED_AT: Final = 200
@@ -331,7 +330,7 @@ def make_file(kind: str, scale: int, arguments: argparse.Namespace) -> None:
         print(f"{kind} x{scale}: exponent {exponent}, {reached:.3f} dB on training pictures", flush=True)
         tried.append((reached, exponent, model))
     _, chosen, model = max(tried)
-    path = arguments.out / f"{kind}-x{scale}-int8.onnx"
+    path = _onnx_file(kind, scale, arguments)
     path.write_bytes(model)
     full, whole = by_session(OpenVino().load(net, CPU, "fp32")), in_int8(net, model)
     log: dict[str, Any] = {
@@ -343,7 +342,7 @@ def make_file(kind: str, scale: int, arguments: argparse.Namespace) -> None:
             "nncf", "openvino", "onnxruntime", "onnx", "numpy")}},
         "scores": scores_of({"fp32": full, "int8": whole}, scale, arguments.eval),
     }  # fmt: skip
-    _write(log, arguments.logs)
+    _write(log, _log_file(kind, scale, arguments))
 
 
 def scores_of(nets: Mapping[str, Callable[[Plane], Plane]], scale: int, sets: Path) -> dict[str, dict[str, Any]]:
@@ -361,18 +360,26 @@ def scores_of(nets: Mapping[str, Callable[[Plane], Plane]], scale: int, sets: Pa
 
 def make_again(kind: str, scale: int, arguments: argparse.Namespace) -> None:
     """Does to a file that is there what was not done yet when it was made, and measures it; fp32 stays as it was."""
-    path, log_file = arguments.out / f"{kind}-x{scale}-int8.onnx", arguments.logs / f"int8-{kind}-x{scale}.json"
+    path = _onnx_file(kind, scale, arguments)
     model = without_overflow(path.read_bytes())
     path.write_bytes(model)
-    log = json.loads(log_file.read_text(encoding="utf-8"))
+    log = json.loads(_log_file(kind, scale, arguments).read_text(encoding="utf-8"))
     net = load_net(arguments.weights / f"{kind}-x{scale}.safetensors")
     for name, found in scores_of({"int8": in_int8(net, model)}, scale, arguments.eval).items():
         log["scores"][name] |= found
-    _write(log | {"bytes": len(model), "sha256": hashlib.sha256(model).hexdigest()}, arguments.logs)
+    log |= {"bytes": len(model), "sha256": hashlib.sha256(model).hexdigest()}
+    _write(log, _log_file(kind, scale, arguments))
 
 
-def _write(log: dict[str, Any], folder: Path) -> None:
-    path = folder / f"int8-{log['kind']}-x{log['scale']}.json"
+def _onnx_file(kind: str, scale: int, arguments: argparse.Namespace) -> Path:
+    return Path(arguments.out / f"{kind}-x{scale}-int8.onnx")
+
+
+def _log_file(kind: str, scale: int, arguments: argparse.Namespace) -> Path:
+    return Path(arguments.logs / f"int8-{kind}-x{scale}.json")
+
+
+def _write(log: dict[str, Any], path: Path) -> None:
     path.write_text(json.dumps(log, indent=1) + "\n", encoding="utf-8")
 
 

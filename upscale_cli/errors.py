@@ -10,7 +10,7 @@ The tree::
     |-- CheckpointError          exit 1   a checkpoint is missing, damaged, unsafe or of no known kind
     |   `-- FetchError           exit 1   a checkpoint could not be downloaded
     |-- DeviceError              exit 1   the device is absent or too small for the work
-    |-- LeftAlone            exit 0   the source is as large as it has to be
+    |-- LeftAlone                exit 0   the source is as large as it has to be
     |-- FFmpegError              exit 1   ffmpeg is missing, too old, or broke down
     `-- InterruptedRun           exit 130 Ctrl-C
 

@@ -69,7 +69,16 @@ class Chosen:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A source is about to be upscaled."""
+    """A source is about to be upscaled.
+
+    Attributes:
+        why: the model was chosen, or "asked for".
+        passes: the nets that a picture goes through, one after the other, for people.
+        width, height: LR pixels; sr_width, sr_height: SR pixels.
+        frames: frames or pages; 0 where unknown.
+        encoder: of a clip; "" for a picture.
+        engine: what computes the nets.
+    """
 
     source: str
     output: str
@@ -120,7 +129,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A whole output file exists."""
+    """A whole output file exists: width and height in SR pixels, and the seconds that it took."""
 
     source: str
     output: str

@@ -84,15 +84,6 @@ class Running:
             case _:
                 self.events.append(event)
 
-    def advance(self, done: int, total: int, what: str) -> None:
-        """So many of so many; for work that has no events for it.
-
-        Raises:
-            InterruptedRun: the call was stopped.
-        """
-        self.check()
-        self._work(_share(done, total), f"{done} of {counted(total, what)}")
-
     def stop(self) -> None:
         """Ends the work at its next event."""
         self._is_stopped = True

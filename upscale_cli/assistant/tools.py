@@ -4,7 +4,6 @@ Imports no torch until a tool needs it. Nothing here knows of the SDK: `server` 
 signatures.
 """
 
-import math
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -28,6 +27,7 @@ from upscale_cli.assistant.results import (
 )
 from upscale_cli.assistant.running import Running
 from upscale_cli.errors import InputError, LeftAlone, OptionError
+from upscale_cli.evaluation.rows import finite
 from upscale_cli.events import ClipFinished, Event, Failed, Finished, FolderFinished, Planned, Skipped, Started
 from upscale_cli.messages import option
 
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
 MOST_LISTED: Final = 100
 """Files, or rows, that an answer names one by one: assistants pay for each word."""
-
 
 MOST_SHOWN: Final = 4
 """Pictures."""
@@ -195,8 +194,8 @@ class Tools:
         made = compare_files(paths, place, hr, overwrite=overwrite, before_each=running.check, listener=running)
         measured = [
             Alikeness(
-                one.subject, one.before, one.after, one.likeness.largest == 0, _finite(one.likeness.psnr_luma),
-                _finite(one.likeness.ssim_luma), _finite(one.likeness.psnr_rgb), one.likeness.largest,
+                one.subject, one.before, one.after, one.likeness.largest == 0, finite(one.likeness.psnr_luma),
+                finite(one.likeness.ssim_luma), finite(one.likeness.psnr_rgb), one.likeness.largest,
             )
             for one in made.measured[:MOST_LISTED]
         ]  # fmt: skip
@@ -345,10 +344,6 @@ def _failures(events: Sequence[Event]) -> list[Failure]:
 
 def _score(row: "Row") -> Score:
     return Score(**row.as_record())
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
 
 
 def _thumbnails(files: Sequence[str], running: Running) -> "tuple[Thumbnail, ...]":

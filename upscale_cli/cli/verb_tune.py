@@ -117,9 +117,10 @@ def _show_look(looked: "Looked", *, as_json: bool, quiet: bool) -> None:
 def _show_way(way: "Way", looked: "Looked", *, as_json: bool) -> None:
     from upscale_cli.text import duration
 
-    command = shlex.join(["upscale", str(looked.source), *way.arguments])
+    arguments = ["-m", way.model, "-s", f"{way.scale:g}", *(["--realtime"] if way.realtime else [])]
+    command = shlex.join(["upscale", str(looked.source), *arguments])
     if as_json:
-        facts = {**asdict(way), "command": command}
+        facts = {**asdict(way), "arguments": arguments, "command": command}
         print(json.dumps({"event": "tuned", **facts}), flush=True)
         return
     takes = duration(way.seconds) if way.seconds is not None else "as long as it goes on"

@@ -16,7 +16,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 from numpy.typing import NDArray
 
 from upscale_cli.errors import InputError
@@ -25,9 +24,10 @@ from upscale_cli.evaluation.contestants import Contestant
 from upscale_cli.evaluation.ffmpeg_metrics import LEAST_SIDE, FilterMetric
 from upscale_cli.evaluation.luma import FrameShrinker, Look, LumaOf, common_bits
 from upscale_cli.evaluation.pooling import Pooling, pooled
-from upscale_cli.evaluation.reporting import attempted, noting
+from upscale_cli.evaluation.reporting import attempted
+from upscale_cli.evaluation.rows import AS_IT_IS, finite
 from upscale_cli.evaluation.steadiness import Steadiness
-from upscale_cli.events import Listener
+from upscale_cli.events import Listener, saying
 from upscale_cli.inference.sizing import Target
 from upscale_cli.inference.video_upscaler import VideoUpscaler
 from upscale_cli.media.video.colour import complete
@@ -40,7 +40,6 @@ from upscale_cli.media.video.streams import Clip, VideoStream
 from upscale_cli.messages import option
 from upscale_cli.text import counted
 
-AS_IT_IS: Final = "(as it is)"
 POOLINGS: Final[tuple[Pooling, ...]] = ("mean", "harmonic", "worst")
 
 
@@ -91,7 +90,7 @@ class Side:
         """Its frames, from the first one on."""
         return VideoReader(
             self.clip, self.stream, self.look.format, find_ffmpeg(), options=DecodeOptions(frames=frames),
-            say=noting(listener),
+            say=saying(listener),
         )  # fmt: skip
 
 
@@ -156,7 +155,7 @@ def _measured(
     frames: int | None,
     listener: Listener,
 ) -> ClipRow:
-    look, lr, say = side.look, shrinker.lr, noting(listener)
+    look, lr, say = side.look, shrinker.lr, saying(listener)
     bits = common_bits(look)
     pipeline = VideoUpscaler(
         model.upscaler, lr.format, lr.width, lr.height, lr.tags, Target(scale=scale), reuse=False, say=say
@@ -218,7 +217,7 @@ def compare_clips(
             times.append(when)
         for side, reader in zip((sr, hr), readers, strict=True):
             if damage := reader.damage():
-                noting(listener)(f"{side.clip.name}: {damage}")
+                saying(listener)(f"{side.clip.name}: {damage}")
         return ClipRow(
             sr.clip.name, 1, AS_IT_IS, times, meters.values(), meters.steadiness(), 0.0, described(hr.look, bits)
         )
@@ -292,9 +291,9 @@ def as_record(row: ClipRow) -> dict[str, Any]:
     for metric in row.values:
         for pooling in POOLINGS:
             name = metric if pooling == "mean" else f"{metric}_{pooling}"
-            facts[name] = _finite(row.pooled(metric, pooling))
+            facts[name] = finite(row.pooled(metric, pooling))
     if row.steadiness is not None:
-        facts |= {"steadiness": row.steadiness.difference, "steadiness_ratio": _finite(row.steadiness.ratio)}
+        facts |= {"steadiness": row.steadiness.difference, "steadiness_ratio": finite(row.steadiness.ratio)}
     return {**facts, "seconds": row.seconds, "frames_per_second": row.frames_per_second}
 
 
@@ -302,8 +301,4 @@ def frame_records(row: ClipRow) -> Iterator[dict[str, Any]]:
     """One for each frame."""
     for number, when in enumerate(row.times):
         facts = {"clip": row.clip, "scale": row.scale, "model": row.model, "frame": number + 1, "time": float(when)}
-        yield facts | {metric: _finite(values[number]) for metric, values in row.values.items()}
-
-
-def _finite(value: float) -> float | None:
-    return value if np.isfinite(value) else None
+        yield facts | {metric: finite(values[number]) for metric, values in row.values.items()}

@@ -8,7 +8,6 @@ goes on.
 import functools
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 
@@ -28,12 +27,9 @@ from upscale_cli.evaluation.reference import (
     read_picture,
     read_reference,
 )
-from upscale_cli.evaluation.reporting import attempted, noting
-from upscale_cli.evaluation.rows import Metric, Row
-from upscale_cli.events import Listener
-
-AS_IT_IS: Final = "(as it is)"
-"""The model's name in rows about pictures that nothing has upscaled."""
+from upscale_cli.evaluation.reporting import attempted
+from upscale_cli.evaluation.rows import AS_IT_IS, Metric, Row
+from upscale_cli.events import Listener, saying
 
 
 def evaluate(
@@ -47,7 +43,7 @@ def evaluate(
     measure = extra_metrics(protocol.metrics)
     for case in cases:
         source = str(case.path)
-        read = functools.partial(read_reference, case, protocol, noting(listener))
+        read = functools.partial(read_reference, case, protocol, saying(listener))
         for reference in attempted(read, source, listener):
             for model in models:
                 if model.can(reference.frame(), case.scale, listener):
@@ -90,7 +86,7 @@ def compare_pictures(path: Path, reference: Path, protocol: Protocol, listener: 
         CheckpointError, OptionError: a metric is wanted and cannot be had.
     """
     measure = extra_metrics(protocol.metrics)
-    whole, hr = (read_picture(each, noting(listener)) for each in (path, reference))
+    whole, hr = (read_picture(each, saying(listener)) for each in (path, reference))
     if whole.shape != hr.shape:
         shapes = [f"{width} x {height} pixels, {channels}" for height, width, channels in (whole.shape, hr.shape)]
         raise InputError(
@@ -117,7 +113,7 @@ def evaluate_blind(
     measure = extra_metrics(extra)
     for case in cases:
         source = str(case.path)
-        for lr in attempted(functools.partial(read_picture, case.path, noting(listener)), source, listener):
+        for lr in attempted(functools.partial(read_picture, case.path, saying(listener)), source, listener):
             if not models or _is_large_enough(lr):
                 yield from attempted(functools.partial(_judged, case, AS_IT_IS, lr, 0.0, measure), source, listener)
             for model in models:

@@ -5,14 +5,9 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from upscale_cli.errors import OptionError, UpscaleError
-from upscale_cli.events import Failed, Listener, Note, Say
+from upscale_cli.events import Failed, Listener
 
 Value = TypeVar("Value")
-
-
-def noting(listener: Listener) -> Say:
-    """Gives lines of text to a listener, as notes."""
-    return lambda text: listener(Note(text))
 
 
 def attempted(make: Callable[[], Value], source: str, listener: Listener) -> list[Value]:

@@ -4,12 +4,15 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 Metric = Literal[
     "psnr_y", "ssim_y", "ms_ssim_y", "psnr_rgb", "ssim_rgb", "lpips", "dists", "arniqa", "niqe", "vmaf", "vmaf_neg",
     "xpsnr", "ssim_float",
 ]  # fmt: skip
+
+AS_IT_IS: Final = "(as it is)"
+"""The model's name in rows about what nothing has upscaled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +47,13 @@ class Row:
             "pictures": self.pictures,
         }  # fmt: skip
         for metric, value in self.values.items():
-            facts[metric] = value if value is None or math.isfinite(value) else None
+            facts[metric] = finite(value)
         return {**facts, "seconds": self.seconds, "megapixels_per_second": self.megapixels_per_second}
+
+
+def finite(value: float | None) -> float | None:
+    """A figure for JSON, which has no number for inf and NaN: None for these."""
+    return value if value is not None and math.isfinite(value) else None
 
 
 def means(rows: Iterable[Row]) -> list[Row]:

@@ -57,15 +57,15 @@ def report_carried_of_picture(
 
 
 def report_carried_of_clip(
-    source: str, name: str, output: Path, output_name: str, told: Told, listener: Listener
+    source: Path | None, name: str, output: Path, output_name: str, told: Told, listener: Listener
 ) -> None:
     """The same for a clip that is a file.
 
     Args:
-        source: `Clip.source`; one that can be read once only is not looked through again.
+        source: `Clip.path`; what can be read once only is not looked through again.
     """
-    if source.startswith("file:"):
+    if source is not None:
         from upscale_cli.media.video.inventory import inventory_of_clip
 
-        before, after = inventory_of_clip(Path(source.removeprefix("file:"))), inventory_of_clip(output)
+        before, after = inventory_of_clip(source), inventory_of_clip(output)
         report_carried(name, output_name, before, after, told, listener)

@@ -41,7 +41,7 @@ def encoding_seconds(format: Format, info: PhotoInfo, pixels: int, quality: int 
     try:
         with ImageWriter(io.BytesIO(), format=format.name, info=small, quality=quality) as writer:
             writer.write(frame)
-    except OutputError:  # says so when the picture itself is encoded
+    except OutputError:  # which encoding the picture itself will raise, too
         return 0.0
     return (time.perf_counter() - begin) * pixels / side**2
 

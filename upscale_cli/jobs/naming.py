@@ -19,7 +19,6 @@ from upscale_cli.media.image.formats import (
     Format,
     format_named,
     format_of,
-    known_extensions,
     writable_ending,
     written_for,
 )
@@ -221,7 +220,7 @@ class Naming:
 
 
 def check_format(format: str) -> None:
-    """Refuses what is neither a picture format nor the ending of a clip.
+    """Refuses what is neither a picture format that is written nor the ending of a clip.
 
     Raises:
         OptionError: so it is.
@@ -231,10 +230,7 @@ def check_format(format: str) -> None:
     try:
         format_named(format)
     except OutputError as error:
-        raise OptionError(
-            f"{option('format', format)} is not known. For photos choose one of "
-            f"{known_extensions(written=True)}; for clips one of {known_containers()}."
-        ) from error
+        raise OptionError(f"{error.marked} For clips choose one of {known_containers()}.") from error
 
 
 def check_template(template: str) -> None:

@@ -41,7 +41,7 @@ from upscale_cli.jobs.long_runs import check_pixels, check_time, like
 from upscale_cli.jobs.photo_progress import PhotoProgress
 from upscale_cli.media.image.formats import Format, check_size
 from upscale_cli.media.image.metadata import PhotoInfo
-from upscale_cli.media.image.reader_writer import ImageReader, ImageWriter, frames_kept
+from upscale_cli.media.image.reader_writer import ImageReader, ImageWriter
 from upscale_cli.media.image.world_file import carry_world_file
 from upscale_cli.messages import option
 from upscale_cli.models.interface import scaled
@@ -139,8 +139,7 @@ class PhotoJob(UndividedJob):
             bands = check_room(self, reader, plan, upscaler)
             encoding = self.encoding_seconds(reader.info, plan)
             check_time(self.name, reader.info, plan, upscaler, self.frames, encoding=encoding, yes=options.yes)
-            frames = frames_kept(self.format, reader.info)
-            progress = PhotoProgress(self.name, upscaler, listener, frames, encoding=encoding)
+            progress = PhotoProgress(self.name, upscaler, listener, self.frames, encoding=encoding)
             listener(_started(self, upscaler, reader.info, plan))
             if note := upscaler.plan_note(plan, reader.info.width, reader.info.height):
                 say(note)
@@ -261,17 +260,16 @@ def check_room(job: PhotoJob, reader: ImageReader, plan: Plan, upscaler: Upscale
     """
     info = reader.info
     check_size(job.format, plan.width, plan.height)
-    frames = frames_kept(job.format, info)
     if isinstance(job.output, Path):
-        _check_disk(job, job.output, info, plan, frames)
+        _check_disk(job, job.output, info, plan)
     free = room(job.options.max_memory)
     tile_bytes = min(tile_budget(upscaler.device), max(free, 0) // TILE_SHARE)
     on_host = upscaler.device.type == "cpu" and bool(plan.passes)
-    needed = memory_needed(info, plan, job.format, frames, wrap=upscaler.wrap) + (tile_bytes if on_host else 0)
+    needed = memory_needed(info, plan, job.format, job.frames, wrap=upscaler.wrap) + (tile_bytes if on_host else 0)
     if needed <= free and not _was_begun_in_bands(job):
         return None
     bands, remedy = None, f"Choose a smaller {option('scale')}"
-    if frames == 1:
+    if job.frames == 1:
         size = len(job.source) if isinstance(job.source, bytes) else job.source.stat().st_size
         bands = plan_bands(info, reader.row_reader, plan, job.format, free, size, wrap=upscaler.wrap)
         remedy += "" if job.format.bands else f", {option('format', 'tiff')}, png or jpg (which are written in bands)"
@@ -292,8 +290,8 @@ def _was_begun_in_bands(job: PhotoJob) -> bool:
     return (work_folder(job.output) / ROWS_FILE).exists()
 
 
-def _check_disk(job: PhotoJob, output: Path, info: PhotoInfo, plan: Plan, frames: int) -> None:
-    raw = plan.width * plan.height * info.channels * info.bits // 8 * frames
+def _check_disk(job: PhotoJob, output: Path, info: PhotoInfo, plan: Plan) -> None:
+    raw = plan.width * plan.height * info.channels * info.bits // 8 * job.frames
     least = int(raw * (1 if job.format.name in ("BMP", "PNM", "PAM", "PFM") else DISK_SHARE))
     least += raw if job.options.resume and job.format.bands else 0
     free = shutil.disk_usage(_existing(output)).free

@@ -76,9 +76,6 @@ class Pacer:
         latency: see `LATENCY_SECONDS`.
         patience: see `PATIENCE_SECONDS`; None for a clock that never waits.
         clock: seconds, of any origin.
-
-    Attributes:
-        switches: how often it went from net to bicubic or back.
     """
 
     def __init__(
@@ -92,7 +89,6 @@ class Pacer:
     ) -> None:
         self._rate, self._latency, self._patience, self._clock = rate, latency, patience, clock
         self.cost = NetCost(expected)
-        self.switches = 0
         self._net = expected <= latency
         self._origin: float | None = None  # by the clock, of second 0 of the clip
         self._first: float | None = None
@@ -111,7 +107,6 @@ class Pacer:
         if self._net != self._is_time(self._slack(at)):
             self._net = not self._net
             self._switched = at
-            self.switches += 1
         return self._net
 
     def done(self) -> None:

@@ -127,7 +127,7 @@ def run_clip(job: VideoFacts, upscaler: Upscaler, listener: Listener = ignore) -
         if work is not None:
             _deliver(work, writer)
     if isinstance(job.output, Path) and job.options.preview is None and not job.container.frames:
-        report_carried_of_clip(job.clip.source, job.name, job.output, job.output_name, say, listener)
+        report_carried_of_clip(job.clip.path, job.name, job.output, job.output_name, say, listener)
     finished = progress.finished(upscaler)
     listener(finished)
     return finished

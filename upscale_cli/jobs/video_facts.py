@@ -14,15 +14,12 @@ from upscale_cli.media.video.container import Container
 from upscale_cli.media.video.encoding import EncodeOptions
 from upscale_cli.media.video.ffmpeg.binary import find_ffmpeg
 from upscale_cli.media.video.reader_arguments import DecodeOptions
-from upscale_cli.media.video.streams import Clip, VideoStream
+from upscale_cli.media.video.streams import FILE, Clip, VideoStream
 from upscale_cli.media.video.tee import Tee
 from upscale_cli.messages import option
 
 DEFAULT_CLIP_SCALE: Final = 2
 """For clips, unless the model has one scale only."""
-
-FILE: Final = "file:"
-"""How the source of a clip begins that is a file."""
 
 LONGEST_PREVIEW: Final = 3600.0
 
@@ -114,8 +111,7 @@ class VideoFacts:
     @property
     def source(self) -> Path | str:
         """The file; "pipe:0" for bytes that come once only."""
-        is_file = self.clip.source.startswith(FILE)
-        return Path(self.clip.source.removeprefix(FILE)) if is_file else self.clip.source
+        return self.clip.path or self.clip.source
 
     @property
     def streams(self) -> tuple[VideoStream, ...]:

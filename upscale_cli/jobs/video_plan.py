@@ -1,7 +1,8 @@
 """What is decided about a clip before its first frame: streams, formats, sizes, encoders, what is copied."""
 
 import math
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -49,7 +50,15 @@ from upscale_cli.text import amount
 
 @dataclass(frozen=True, slots=True)
 class StreamPlan:
-    """One video stream on its way: how it is read, upscaled and encoded; what its frames keep beside the picture."""
+    """One video stream on its way: how it is read, upscaled and encoded.
+
+    Attributes:
+        stream, format: what is read, and in which pixel format the decoder gives it.
+        side_by_side: each frame of the output shows before and after: a preview.
+        metadata: what frames keep beside the picture.
+        tags: of its colours, complete.
+        steady: what makes it flicker less; None where that is not wanted.
+    """
 
     stream: VideoStream
     format: PixelFormat
@@ -91,7 +100,14 @@ class StreamPlan:
 
 @dataclass(frozen=True, slots=True)
 class ClipPlan:
-    """Everything decided before the first frame."""
+    """Everything decided before the first frame.
+
+    Attributes:
+        streams: those that are upscaled.
+        slots: the streams of the output, in their order.
+        cut: the part of the other streams that is copied.
+        frames: that will come, of all streams together; None where unknown.
+    """
 
     streams: tuple[StreamPlan, ...]
     slots: tuple[Slot, ...]
@@ -101,7 +117,13 @@ class ClipPlan:
 
 
 def plan_clip(job: VideoFacts, upscaler: Upscaler, say: Say) -> ClipPlan:
-    """Streams, formats, sizes, encoders; what else is copied. Nothing is decoded."""
+    """Streams, formats, sizes, encoders; what else is copied. Nothing is decoded.
+
+    Raises:
+        InputError: the part that is wanted is not in it, or its clock starts anew.
+        OptionError: this ffmpeg has no such `hwaccel`, or no encoder fits.
+        OutputError: memory has no room for its frames.
+    """
     ffmpeg = find_ffmpeg()
     clip, options = job.clip, job.options
     start, seconds = options.decode.start, clip.seconds
@@ -151,23 +173,30 @@ def _last_frame(clip: Clip, stream: VideoStream, decode: DecodeOptions) -> tuple
     """(timestamp, duration) of the last frame of the part that is taken, by its packet; None where there is none."""
     if clip.pictures is not None and clip.pictures.times and decode.end is None and decode.frames is None:
         return clip.pictures.times[-1], clip.pictures.end - clip.pictures.times[-1]
-    if stream.untimed or not clip.source.startswith("file:"):
+    if stream.untimed or clip.path is None:
         return None
     if decode.end is None and decode.frames is None:
         return tail(clip, stream)
+    last = deque(frames_announced(clip, stream, decode), maxlen=1)
+    return last[0] if last else None
+
+
+def frames_announced(clip: Clip, stream: VideoStream, decode: DecodeOptions) -> Iterator[tuple[int, int]]:
+    """(timestamp, duration) of each frame of the part that is taken, in ticks and as they are shown, by its packet:
+    nothing is decoded."""
     begin, end = time_limits(clip, stream.time_base, decode)
-    last, count = None, 0
     sought = None  # so that what lies far before the part need not be read
     if begin is not None and clip.seekable:
         sought = max(0, begin - math.ceil(Fraction(PREROLL_SECONDS) / stream.time_base)) or None
+    count = 0
     with Schedule(clip, stream, start=sought) as schedule:
         for pts, duration in schedule.rest(None):
             if begin is not None and pts < begin:
                 continue
             if (end is not None and pts >= end) or count == decode.frames:
-                break
-            last, count = (pts, duration), count + 1
-    return last
+                return
+            yield pts, duration
+            count += 1
 
 
 def _check_clock(clip: Clip, stream: VideoStream, decode: DecodeOptions) -> None:
@@ -176,7 +205,7 @@ def _check_clock(clip: Clip, stream: VideoStream, decode: DecodeOptions) -> None
     Raises:
         InputError: the clock starts anew.
     """
-    restart = clock_restart(clip, stream) if clip.source.startswith("file:") else None
+    restart = None if clip.path is None else clock_restart(clip, stream)
     if restart is not None and (decode.end is None or decode.end > restart):
         raise InputError(
             f"{clip.name}: its clock starts anew after {restart:.1f} s, as in recordings that were joined. "

@@ -24,7 +24,7 @@ from upscale_cli.jobs.fingerprint import ENGINES_KEY, digest, keep_engines, requ
 from upscale_cli.jobs.finished_jobs import remember, was_finished
 from upscale_cli.jobs.frame_queue import capacity, flow
 from upscale_cli.jobs.long_clips import check_clip_length
-from upscale_cli.jobs.video_facts import FILE, VideoFacts
+from upscale_cli.jobs.video_facts import VideoFacts
 from upscale_cli.jobs.video_io import nothing_shown, open_joiner, open_metadata, open_reader
 from upscale_cli.jobs.video_plan import ClipPlan, StreamPlan, looks_back, plan_clip
 from upscale_cli.jobs.video_progress import VideoProgress, started
@@ -48,7 +48,7 @@ class SegmentRun:
     Attributes:
         folder: where they are to lie.
         journal: which are there, and where the others are recorded.
-        watch: counts them.
+        progress: counts them.
         engines: what runs the nets, by scale.
     """
 
@@ -125,7 +125,7 @@ def run_resumable(
             ) from error
         remember(output, work.file, record)  # first, so that a kill in between leaves nothing unexplained
         work.deliver()
-    report_carried_of_clip(job.clip.source, job.name, output, job.output_name, say, listener)
+    report_carried_of_clip(job.clip.path, job.name, output, job.output_name, say, listener)
     finished = replace(progress.finished(upscaler, repeats=journal.repeats), damage=journal.damage)
     listener(finished)
     return finished
@@ -162,9 +162,10 @@ def not_in_segments(job: VideoFacts) -> list[str]:
 def job_record(job: VideoFacts, upscaler: Upscaler) -> dict[str, Any]:
     """What makes a job the same job: the input's content and everything that decides about a pixel or a packet, each
     under the name that the user knows. Neither the clock nor `hwaccel` has a part."""
-    decode, encode = job.options.decode, job.encode
+    decode, encode, source = job.options.decode, job.encode, job.clip.path
+    assert source is not None, "what is no file does not go in segments"
     record = {
-        "the input": digest(Path(job.clip.source.removeprefix(FILE))),
+        "the input": digest(source),
         "the container": job.container.name,
         **requested_options(upscaler, job.target, job.lr_size),
         "--start": decode.start, "--end": decode.end, "--frames": decode.frames, "--fps": decode.fps,
@@ -178,8 +179,10 @@ def job_record(job: VideoFacts, upscaler: Upscaler) -> dict[str, Any]:
 
 
 def _check_whole(job: VideoFacts) -> None:
-    """Raises:
-    InputError: the source was cut since it was probed: frames may have been read that are none of its.
+    """Refuses a source that was cut since it was probed: frames may have been read that are none of its.
+
+    Raises:
+        InputError: so it was.
     """
     if (cut := cut_source(job.clip)) is not None:
         raise cut

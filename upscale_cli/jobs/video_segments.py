@@ -7,12 +7,10 @@ compares every decoded frame with that; together the segments cover all of time,
 Where packets and frames are not one to one it is found out then, and the clip is done in turn: `Indivisible`.
 """
 
-import math
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
 from pathlib import Path
 from threading import Lock
 from typing import Final, Self
@@ -28,13 +26,12 @@ from upscale_cli.jobs.frame_queue import Tally, capacity, flow
 from upscale_cli.jobs.job import Output
 from upscale_cli.jobs.video_facts import VideoFacts
 from upscale_cli.jobs.video_io import nothing_shown
-from upscale_cli.jobs.video_plan import StreamPlan, looks_back
+from upscale_cli.jobs.video_plan import StreamPlan, frames_announced, looks_back
 from upscale_cli.jobs.video_resume import SegmentRun, damage_of, not_in_segments, run_resumable
 from upscale_cli.media.video.colour import complete
 from upscale_cli.media.video.ffmpeg.binary import FFmpeg, find_ffmpeg
-from upscale_cli.media.video.packet_schedule import Schedule
 from upscale_cli.media.video.reader import VideoReader
-from upscale_cli.media.video.reader_arguments import PREROLL_SECONDS, DecodeOptions, deinterlacing, time_limits
+from upscale_cli.media.video.reader_arguments import DecodeOptions, deinterlacing
 from upscale_cli.media.video.segments import Segment, SegmentEncoder, segment_length
 from upscale_cli.media.video.streams import VideoStream
 from upscale_cli.media.video.writer_arguments import Track
@@ -295,18 +292,7 @@ def expected_times(job: VideoFacts, planned: StreamPlan) -> list[int]:
         raise Indivisible("it has no index to seek by")
     if deinterlacing(decode.deinterlace, stream) == "field":
         raise Indivisible("its fields become frames")
-    begin, end = time_limits(clip, stream.time_base, decode)
-    sought = None  # what lies far before the part that is taken need not be read
-    if begin is not None:
-        sought = max(0, begin - math.ceil(Fraction(PREROLL_SECONDS) / stream.time_base)) or None
-    times: list[int] = []
-    with Schedule(clip, stream, start=sought) as schedule:
-        for pts, _ in schedule.rest(None):
-            if (end is not None and pts >= end) or len(times) == decode.frames:
-                break
-            if begin is None or pts >= begin:
-                times.append(pts)
-    return times
+    return [pts for pts, _ in frames_announced(clip, stream, decode)]
 
 
 # Where a segment is made
@@ -426,7 +412,7 @@ def _keep_engines(job: SegmentJob, upscaler: Upscaler) -> None:
 
 
 def _frame_upscaler(job: SegmentJob, upscaler: Upscaler) -> VideoUpscaler:
-    """As `clip_plan` makes it; what it may report was reported there.
+    """As `plan_clip` makes it; what it may report was reported there.
 
     Raises:
         UpscaleError: this machine's result would be of another size.

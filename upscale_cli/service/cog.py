@@ -13,7 +13,8 @@ from urllib.parse import unquote_to_bytes
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from upscale_cli.service.fetching import ending_for, is_address, name_at
+from upscale_cli.service.fetching import ending_for, name_at
+from upscale_cli.service.folders import is_address
 from upscale_cli.service.problem import Problem
 from upscale_cli.service.request import JobBody
 from upscale_cli.service.service import Service

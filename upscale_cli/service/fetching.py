@@ -12,7 +12,7 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from upscale_cli.errors import InputError
-from upscale_cli.service.folders import INPUT_STEM, Folders, ending_of
+from upscale_cli.service.folders import INPUT_STEM, Folders, ending_of, is_address
 from upscale_cli.service.outbound import fetch
 from upscale_cli.service.store import StoredJob
 
@@ -23,11 +23,6 @@ ENDINGS: Final = {
     "image/apng": ".png", "video/webm": ".webm", "video/x-matroska": ".mkv", "application/vnd.comicbook+zip": ".cbz",
 }  # fmt: skip
 """Of media types that not every Python knows."""
-
-
-def is_address(source: str) -> bool:
-    """Whether a job's source is fetched: paths are absolute, and begin with no scheme."""
-    return source.startswith(("http://", "https://"))
 
 
 def name_at(url: str) -> str:

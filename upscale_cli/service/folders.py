@@ -89,7 +89,7 @@ class Folders:
     def input(self, id: str, source: str) -> Path:
         """What a job is made from: `source`, if that is a path, or the file that was sent or fetched, whose ending only
         its folder knows."""
-        if source and not source.startswith(("http://", "https://")):
+        if source and not is_address(source):
             return Path(source)
         return next(iter(self.job(id).glob(f"{INPUT_STEM}.*")), self.job(id) / INPUT_STEM)
 
@@ -104,6 +104,11 @@ class Folders:
     def free(self) -> int:
         """Bytes that are free on the disk."""
         return shutil.disk_usage(self.data).free
+
+
+def is_address(source: str) -> bool:
+    """Whether a job's source is fetched: paths are absolute, and begin with no scheme."""
+    return source.startswith(("http://", "https://"))
 
 
 def checked(id: str) -> str:

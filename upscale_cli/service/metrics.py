@@ -1,18 +1,19 @@
 """Figures of the service for Prometheus, counted when they are asked for."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, get_args
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from upscale_cli._version import __version__
+from upscale_cli.service.store import ENDED, State
 
 if TYPE_CHECKING:
     from upscale_cli.service.service import Service
 
-STATES: Final = ("queued", "running", "done", "failed", "cancelled", "skipped")
+STATES: Final[tuple[State, ...]] = get_args(State)
 
 
 class _Figures:
@@ -32,7 +33,7 @@ class _Figures:
             jobs.add_metric((state,), counts.get(state, 0))
         yield jobs
         ended = CounterMetricFamily("upscale_jobs_ended", "Jobs that have ended since the start.", labels=("state",))
-        for state in STATES[2:]:
+        for state in ENDED:
             ended.add_metric((state,), service.ended[state])
         yield ended
         seconds = CounterMetricFamily("upscale_job_seconds", "Seconds that jobs with a result took.")

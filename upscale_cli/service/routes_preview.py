@@ -87,11 +87,10 @@ async def preview(request: Request, service: Here, viewer: Eyes) -> PreviewView:
     """A small part of a picture by one or two models, for people who choose. It waits for no job."""
     body = PreviewBody.model_validate_json(await whole(request, MOST_BYTES))
     settings = service.settings
-    device = "auto" if settings.ray is not None else settings.device[0]
     asked = []
     for model in body.models:
         net = request_of(JobBody(model=model, target=None, format=None, net=body.net)).net
-        asked.append(Asked(model, body.scale, replace(net, device=device, engine=settings.engine)))
+        asked.append(Asked(model, body.scale, replace(net, device=settings.first_device, engine=settings.engine)))
     return _view(await run_in_threadpool(viewer.ask, previewed, body.crop, tuple(asked)))
 
 

@@ -21,7 +21,7 @@ from upscale_cli.service.routes_jobs import DOWNLOAD
 from upscale_cli.service.service import Service
 from upscale_cli.service.store import StoredJob
 from upscale_cli.service.viewer import Eyes, Viewer
-from upscale_cli.service.viewer_process import Shown, shown, small
+from upscale_cli.service.viewer_process import Shown, known, shown, small
 from upscale_cli.service.views import result_name
 
 router: Final = Router(prefix="/api", tags=["page"])
@@ -104,8 +104,12 @@ def _shown(service: Service, viewer: Viewer, job: StoredJob, side: Side) -> Show
         raise Problem(410, "the input is gone from the disk.")
     if job.kind == "book":
         raise Problem(415, f"{job.name}: comics are not compared here. Download both.")
+    folder = service.folders.job(job.id) / SHOWN
+    there = known(path, side, folder)
+    if there is not None:
+        return there
     service.check_space()
-    return viewer.ask(shown, path, is_clip=job.kind == "clip", stem=side, folder=service.folders.job(job.id) / SHOWN)
+    return viewer.ask(shown, path, is_clip=job.kind == "clip", stem=side, folder=folder)
 
 
 @router.get("/results.zip", response_class=StreamingResponse, responses={

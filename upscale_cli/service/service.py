@@ -41,6 +41,12 @@ WAIT_SECONDS: Final = 60.0
 class Service:
     """Owner of the data folder, the queue and the workers.
 
+    Attributes:
+        token: what clients have to know; None: nothing.
+        ended: how many jobs have ended since the start, by their state.
+        seconds: that those with a result took, together.
+        arriving: a token for each body that is being received, so that they can be counted.
+
     Raises:
         OutputError: the folder cannot be used, or another service uses it.
         OptionError: what is to be done in watched folders makes no sense.

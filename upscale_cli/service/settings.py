@@ -125,6 +125,11 @@ class ServiceSettings:
                 )
 
     @property
+    def first_device(self) -> str:
+        """What the first worker computes on; "auto" where a cluster does the jobs."""
+        return "auto" if self.ray is not None else self.device[0]
+
+    @property
     def is_loopback(self) -> bool:
         """Whether only programs on this machine can reach the address."""
         if self.host == "localhost":

@@ -261,10 +261,10 @@ class Store:
             before: only those that came before the one of this number.
             states: only those in one of them; (): all.
         """
-        where, values = ["number < ?"], [before if before is not None else 2**62]
+        first = 2**62 if before is None else before
         chosen = f" AND state IN ({', '.join('?' * len(states))})" if states else ""
         return self._rows(
-            f"SELECT * FROM jobs WHERE {where[0]}{chosen} ORDER BY number DESC LIMIT ?", *values, *states, limit
+            f"SELECT * FROM jobs WHERE number < ?{chosen} ORDER BY number DESC LIMIT ?", first, *states, limit
         )
 
     def waiting(self, limit: int) -> list[StoredJob]:

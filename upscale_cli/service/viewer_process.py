@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from upscale_cli.errors import InputError
+from upscale_cli.files.stamp import Stamp
 from upscale_cli.inference.options import UpscalerOptions
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def shown(source: Path, *, is_clip: bool, stem: str, folder: Path) -> Shown:
     """Writes a picture, or the middle frame of a clip, as browsers show it, and what `known` reads.
 
     Args:
-        stem: of the file.
+        stem: of the file that is written.
         folder: where it goes.
 
     Raises:
@@ -120,11 +121,12 @@ def shown(source: Path, *, is_clip: bool, stem: str, folder: Path) -> Shown:
     from upscale_cli.compare.browser_image import load
     from upscale_cli.compare.pairing import Version
 
+    stamp = Stamp.of(source)  # before it is read: what changes meanwhile is made anew
     picture = load(Version(stem, _middle_frame(source) if is_clip else source), lambda _: None)
     name = f"{stem}.{ENDINGS[picture.mime]}"
     facts = Shown(name, *picture.size, alpha=picture.frame.has_alpha)
     folder.mkdir(parents=True, exist_ok=True)
-    for place, data in ((name, picture.data), (f"{stem}.json", json.dumps(asdict(facts)).encode())):
+    for place, data in ((name, picture.data), (f"{stem}.json", json.dumps([stamp, facts], default=asdict).encode())):
         new = folder / f"{place}.new"
         new.write_bytes(data)
         new.replace(folder / place)
@@ -152,11 +154,12 @@ def small(source: Path, folder: Path) -> str:
     return name
 
 
-def known(folder: Path, stem: str) -> Shown | None:
-    """What `shown` has written there; None where it has not."""
+def known(source: Path, stem: str, folder: Path) -> Shown | None:
+    """What `shown` has written there; None where it has not, or the source has changed since."""
     try:
-        return Shown(**json.loads((folder / f"{stem}.json").read_bytes()))
-    except FileNotFoundError:
+        stamp, facts = json.loads((folder / f"{stem}.json").read_bytes())
+        return Shown(**facts) if stamp is not None and Stamp(**stamp) == Stamp.of(source) else None
+    except (FileNotFoundError, TypeError, ValueError):  # or by another version
         return None
 
 

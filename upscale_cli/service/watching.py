@@ -131,7 +131,7 @@ class Watching:
                 request_of(self._body), engine=settings.engine, max_pixels=settings.max_pixels,
                 max_memory=settings.max_memory,
             ),
-            device="auto" if settings.ray is not None else settings.device[0],
+            device=settings.first_device,
             at_once=AT_ONCE,
         )  # fmt: skip
 

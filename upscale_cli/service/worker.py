@@ -44,7 +44,7 @@ class Worker:
         self._on_message, self._on_gone = on_message, on_gone
         self.room, self.in_progress, self.is_closed = 0, set[str](), False
         self._given, self._count = dict[str, int](), 0
-        self.is_gone = self.was_ready = False
+        self.was_ready = False
         context = multiprocessing.get_context("spawn")
         self._connection, there = context.Pipe()
         self._sending = threading.Lock()
@@ -132,5 +132,5 @@ class Worker:
                 self._on_message(self, message)
         self._process.join(PATIENCE_SECONDS)
         self.kill()
-        self.is_gone, self.room = True, 0
+        self.room = 0
         self._on_gone(self)

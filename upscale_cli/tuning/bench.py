@@ -90,6 +90,7 @@ def _row(model: str, scale: int, engine: str, precision: str, device: str) -> Ro
     if done.returncode or not done.stdout.strip():
         why = done.stderr.strip().splitlines() or [f"ended with {done.returncode}"]
         return Row(model, scale, engine, precision, failure=why[-1])
+    # Pickled, for a failure is a `Message`, whose options stay marked so; and by a process of our own.
     return Row(**pickle.loads(base64.b64decode(done.stdout.splitlines()[-1])))
 
 

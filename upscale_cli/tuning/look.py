@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +45,6 @@ class Looked:
     Attributes:
         source: its path.
         width, height: LR pixels.
-        kind: "photo" or "clip".
         codec: of a clip, ffmpeg's name; of a photo, its format.
         frames: of a clip, as far as known; 1 of a photo.
         fps: of a clip.
@@ -61,7 +60,7 @@ class Looked:
     source: Path
     width: int
     height: int
-    kind: str
+    kind: Literal["photo", "clip"]
     codec: str
     frames: int | None
     fps: float
@@ -75,7 +74,7 @@ class Looked:
 
 
 def look_at(path: Path) -> Looked:
-    """Looks.
+    """What a photo or a clip shows; of a clip some frames are decoded, a photo is decoded whole.
 
     Raises:
         InputError: it cannot be read.

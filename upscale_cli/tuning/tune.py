@@ -46,12 +46,12 @@ PIECE: Final = 96
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """A command, and what it takes here.
+    """A way to upscale it, and what that takes here.
 
     Attributes:
         name: "fast", "balanced" or "best".
-        model: it takes.
-        arguments: of the command line, after the input.
+        model, scale: it takes.
+        realtime: it takes the fastest settings for a clip.
         trials: its model by engine and precision.
         fps: frames a second; of a photo, photos.
         seconds: for the whole; None where a clip does not say how long it is.
@@ -60,7 +60,8 @@ class Way:
 
     name: Name
     model: str
-    arguments: tuple[str, ...]
+    scale: float
+    realtime: bool
     trials: tuple[Trial, ...]
     fps: float
     seconds: float | None
@@ -120,33 +121,45 @@ def _way(
 ) -> Way:  # fmt: skip
     frame = looked.width * looked.height / 1e6
     reckoned = frame / found[0].lr_megapixels_per_second if found else 0.0
-    arguments = ("-m", model, "-s", f"{scale:g}", *(("--realtime",) if hurries else ()))
     fps, frames = (1 / reckoned if reckoned else 0.0), 0
     if reckoned <= RUN_SECONDS:
         upscaler = Recipe(model, replace(options, hurry=hurries)).make(ignore)
         fps, frames = _run(upscaler, looked, scale, hurries=hurries, reckoned=reckoned)
     total = None if looked.frames is None or not fps else looked.frames / fps
-    return Way(name, model, arguments, found, fps, total, frames)
+    return Way(name, model, scale, hurries, found, fps, total, frames)
 
 
 def _run(upscaler: Upscaler, looked: Looked, scale: float, *, hurries: bool, reckoned: float) -> tuple[float, int]:
     """Runs the whole program on some frames; (frames a second, how many it were)."""
-    seen: list[Event] = []
     with tempfile.TemporaryDirectory() as folder:
         if looked.kind == "photo":
-            upscale_file(looked.source, f"{folder}/", scale, model=upscaler, listener=seen.append)
-            (done,) = (event for event in seen if isinstance(event, Finished))
-            return 1 / max(done.seconds, 1e-6), 1
-        frames = max(2, min(MOST_FRAMES, int(RUN_SECONDS / max(reckoned, 1e-3))))
-        known = looked.frames or frames
-        start = max(0.0, (known - frames) / 2 / looked.fps) if known > frames else None
-        encode = EncodeOptions(realtime=True) if hurries else EncodeOptions()
-        how = ClipOptions(
-            decode=DecodeOptions(start=start, frames=frames), encode=encode, realtime="file" if hurries else None
-        )
-        upscale_video(looked.source, f"{folder}/", scale, model=upscaler, options=how, listener=seen.append)
-        (made,) = (event for event in seen if isinstance(event, ClipFinished))
-        return made.fps, made.frames
+            return _run_photo(upscaler, looked, scale, folder), 1
+        return _run_clip(upscaler, looked, scale, folder, hurries=hurries, reckoned=reckoned)
+
+
+def _run_photo(upscaler: Upscaler, looked: Looked, scale: float, folder: str) -> float:
+    """Photos a second."""
+    seen: list[Event] = []
+    upscale_file(looked.source, f"{folder}/", scale, model=upscaler, listener=seen.append)
+    (done,) = (event for event in seen if isinstance(event, Finished))
+    return 1 / max(done.seconds, 1e-6)
+
+
+def _run_clip(
+    upscaler: Upscaler, looked: Looked, scale: float, folder: str, *, hurries: bool, reckoned: float
+) -> tuple[float, int]:
+    """(frames a second, how many it were), of frames from the middle of the clip."""
+    seen: list[Event] = []
+    frames = max(2, min(MOST_FRAMES, int(RUN_SECONDS / max(reckoned, 1e-3))))
+    known = looked.frames or frames
+    start = max(0.0, (known - frames) / 2 / looked.fps) if known > frames else None
+    encode = EncodeOptions(realtime=True) if hurries else EncodeOptions()
+    how = ClipOptions(
+        decode=DecodeOptions(start=start, frames=frames), encode=encode, realtime="file" if hurries else None
+    )
+    upscale_video(looked.source, f"{folder}/", scale, model=upscaler, options=how, listener=seen.append)
+    (made,) = (event for event in seen if isinstance(event, ClipFinished))
+    return made.fps, made.frames
 
 
 def pieces(looked: Looked, found: list[Way], scale: float, options: UpscalerOptions) -> dict[str, Pixels]:

@@ -270,7 +270,10 @@ def is_picture_ending(ending: str) -> bool:
 
 
 def format_named(name: str) -> Format:
-    """The format that --format means: a name or an extension, in any case, with or without the dot.
+    """The picture format that the option `format` means: a name or an extension, in any case, with or without the dot.
+
+    Raises:
+        OutputError: there is no such format, it is for clips, or it is read only.
 
     >>> format_named("tif").name, format_named("JPEG").name, format_named(".Jxl").name
     ('TIFF', 'JPEG', 'JPEG XL')
@@ -280,14 +283,19 @@ def format_named(name: str) -> Format:
     if row is None and key in _SYNONYMS:
         row = FORMATS[_SYNONYMS[key]]
     if row is None and f".{key.removeprefix('.')}" in CLIP_EXTENSIONS:
-        raise OutputError(f'format "{name}" is for clips. For a photo choose one of {known_extensions(written=True)}.')
+        raise OutputError(
+            f"{option('format', name)} is for clips. For photos choose one of {known_extensions(written=True)}."
+        )
     if row is None:
-        raise OutputError(f'format "{name}" is not known. Choose one of {known_extensions(written=True)}.')
-    _check_written(row, name)
+        raise OutputError(
+            f"{option('format', name)} is not known. For photos choose one of {known_extensions(written=True)}."
+        )
+    _check_written(row, option("format", name))
     return row
 
 
 def _check_written(row: Format, name: str) -> None:
+    """Refuses a format that is read only; `name` is what asked for it, for the message."""
     if not row.written:
         raise OutputError(
             f"{name}: {row.name} is read, but not written. Choose one of {known_extensions(written=True)}."

@@ -5,7 +5,6 @@ a title that has none.
 """
 
 import sys
-from pathlib import Path
 from typing import Final
 
 import av
@@ -16,7 +15,6 @@ from upscale_cli.media.video.streams import Clip, VideoStream
 MARK: Final = b"GA94\x03"
 """Identifier and type of caption data in user data (ATSC A/53 part 4, table 6.9): in H.264, HEVC, MPEG-2, AV1 alike."""
 
-_FILE: Final = "file:"
 _CODECS: Final = ("h264", "hevc", "mpeg2video", "mpeg1video", "av1")
 _FIRST_PACKETS: Final = 300
 _PLACES: Final = (0.25, 0.5, 0.75)
@@ -27,10 +25,10 @@ _MOST_BYTES: Final = 16 * 2**20
 
 def has_captions(clip: Clip, stream: VideoStream) -> bool:
     """Looks through a small file; of a large one at the beginning and at three places on the way. Never raises."""
-    if stream.captions or stream.codec not in _CODECS or not clip.source.startswith(_FILE):
+    if stream.captions or stream.codec not in _CODECS or clip.path is None:
         return stream.captions
     try:
-        is_small = Path(clip.source.removeprefix(_FILE)).stat().st_size <= _MOST_BYTES
+        is_small = clip.path.stat().st_size <= _MOST_BYTES
     except OSError:
         return False
     if is_small or stream.seconds is None or stream.untimed:

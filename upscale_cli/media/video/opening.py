@@ -112,7 +112,7 @@ def open_clip(source: str | Readable, *, max_pixels: int = MAX_PIXELS) -> InputC
 def lost_source(clip: Clip) -> InputError | None:
     """The message about a source that is gone since it was probed, or no longer whole; None where it is there, or no
     file."""
-    if not clip.source.startswith("file:") or os.path.exists(clip.source.removeprefix("file:")):
+    if clip.path is None or os.path.exists(clip.path):
         return cut_source(clip)
     return InputError(
         f"{clip.name}: is no longer there; it was moved or removed while it was read. Bring it back, and try again."
@@ -122,10 +122,10 @@ def lost_source(clip: Clip) -> InputError | None:
 def cut_source(clip: Clip) -> InputError | None:
     """The message about a source that has become shorter since it was probed; None for all others. (One that grows is a
     recording that goes on, and one that is removed can be read to its end where it is open.)"""
-    if clip.file_bytes is None:
+    if clip.file_bytes is None or clip.path is None:
         return None
     try:
-        size = os.stat(clip.source.removeprefix("file:")).st_size
+        size = clip.path.stat().st_size
     except OSError:
         return None
     if size >= clip.file_bytes:

@@ -5,7 +5,6 @@ packets are read a second time, without decoding: a frame that was expected and 
 """
 
 import heapq
-import os
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
@@ -99,7 +98,7 @@ def tail(clip: Clip, stream: VideoStream) -> ExpectedFrame | None:
             last = _last(container, stream)
             if last is not None:
                 return last
-    if not clip.source.startswith("file:") or os.path.getsize(clip.source.removeprefix("file:")) > _READ_WHOLE_BYTES:  # noqa: PTH202
+    if clip.path is None or clip.path.stat().st_size > _READ_WHOLE_BYTES:
         return None
     container = _open(clip)
     if container is None:

@@ -15,12 +15,12 @@ from upscale_cli.media.image.formats import MAX_PIXELS
 from upscale_cli.media.video.described import Description, coding_of, description_of
 from upscale_cli.media.video.first_frames import Seen, first_frames_of, tags_of
 from upscale_cli.media.video.opening import STDIN, Readable, is_untimed, open_clip
-from upscale_cli.media.video.streams import Clip, OtherStream, VideoStream
+from upscale_cli.media.video.streams import FILE, Clip, OtherStream, VideoStream, path_in
 from upscale_cli.media.video.text_tags import repairs, tags
 from upscale_cli.messages import option
 
-_TOP_FIRST: Final = (2, 4)  # AVFieldOrder: TT, TB. ffmpeg writes TB and BT for what is shown in the order it is coded.
-_BOTTOM_FIRST: Final = (3, 5)
+_INTERLACED: Final = (2, 3, 4, 5)
+"""AVFieldOrder: TT, BB, TB, BT."""
 
 _CLOCK: Final = 10
 """An average rate this many times the guessed one is no rate of frames."""
@@ -70,7 +70,7 @@ def _source(path: str | os.PathLike[str] | Readable) -> tuple[str | Readable, st
         )
     if status.st_size == 0:
         raise InputError(f"{name}: the file is empty. Check where it was copied or downloaded from.")
-    return f"file:{given}", name
+    return f"{FILE}{given}", name
 
 
 def _refusal(name: str, error: Exception) -> str:
@@ -112,6 +112,7 @@ def _clip(container: InputContainer, source: str, name: str, max_pixels: int) ->
     seconds = [stream.seconds for stream in facts if stream.seconds is not None]
     if container.duration is not None and not untimed:
         seconds.append(container.duration / av.time_base)
+    path = path_in(source)
     return Clip(
         source=source,
         name=name,
@@ -125,8 +126,8 @@ def _clip(container: InputContainer, source: str, name: str, max_pixels: int) ->
         metadata=tags(container.metadata),
         tag_repairs=tuple(repairs(container)),
         programs=described.programs,
-        file_bytes=os.stat(source.removeprefix("file:")).st_size if source.startswith("file:") else None,
-        seekable=source.startswith("file:") and not untimed and _has_index(container, main),
+        file_bytes=None if path is None else path.stat().st_size,
+        seekable=path is not None and not untimed and _has_index(container, main),
     )
 
 
@@ -231,8 +232,7 @@ def _video(container: InputContainer, stream: Any, seen: Seen, described: Descri
         dynamic_hdr=tuple(sorted(dynamic)),
         dolby_vision_profile=_dolby_vision_profile(dump),
         captions=seen.captions,
-        interlaced=seen.interlaced or context.field_order in (*_TOP_FIRST, *_BOTTOM_FIRST),
-        top_first=context.field_order not in _BOTTOM_FIRST,
+        interlaced=seen.interlaced or context.field_order in _INTERLACED,
         alpha_decoder=alpha_decoder,
         lossless=seen.lossless or (context.codec.lossless and not context.codec.lossy),
         x264_build=seen.x264_build,

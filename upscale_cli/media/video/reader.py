@@ -289,7 +289,7 @@ class VideoReader(Closing):
 
     def _expected_frames(self) -> Schedule | None:
         """The walk over the packets, apart from the decoder; None where packets and frames are not one to one."""
-        if self.stream.untimed or self._interlaced == "field" or not self._clip.source.startswith("file:"):
+        if self.stream.untimed or self._interlaced == "field" or self._clip.path is None:
             return None
         seconds = self._seek_seconds() if self._has_sought else 0.0
         start = round((Fraction(seconds) + Fraction(self._clip.start_seconds)) / self.time_base)

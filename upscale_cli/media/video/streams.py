@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from fractions import Fraction
+from pathlib import Path
 from typing import Final, Literal
 
 from upscale_cli.frames.colour_tags import ColourTags, ContentLight, MasteringDisplay
@@ -9,6 +10,14 @@ from upscale_cli.media.video.spatial import Spatial
 
 UNKNOWN: Final = "unknown"
 """A coding that libavcodec has no name for."""
+
+FILE: Final = "file:"
+"""ffmpeg's protocol before the path of a file, so that no name of one is taken for an address or an option."""
+
+
+def path_in(source: str) -> Path | None:
+    """The file that `Clip.source` names; None where it names an address, a device or a pipe."""
+    return Path(source.removeprefix(FILE)) if source.startswith(FILE) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +68,6 @@ class VideoStream:
         dolby_vision_profile: as its configuration says; None where it has none.
         captions: closed captions (EIA-608, EIA-708) were seen in its first frames.
         interlaced: its first frames are flagged so, or the container says so.
-        top_first: which field comes first, where interlaced.
         alpha_decoder: the decoder that keeps its alpha (libvpx, libvpx-vp9); None where it has none, or any will do.
         lossless: its coding loses nothing, whatever the encoder was asked for (FFV1, raw video, PNG, ...), or its
             headers say that nothing was lost (H.264, VP9, HEVC by x265).
@@ -91,7 +99,6 @@ class VideoStream:
     dolby_vision_profile: int | None = None
     captions: bool = False
     interlaced: bool = False
-    top_first: bool = True
     alpha_decoder: str | None = None
     lossless: bool = False
     x264_build: int | None = None
@@ -213,6 +220,11 @@ class Clip:
     tag_repairs: tuple[TagRepair, ...] = ()
     programs: tuple[Program, ...] = ()
     file_bytes: int | None = None
+
+    @property
+    def path(self) -> Path | None:
+        """The file; None where the source is an address, a device or a pipe."""
+        return path_in(self.source)
 
     def stream(self, index: int) -> VideoStream:
         """The video stream of that index."""

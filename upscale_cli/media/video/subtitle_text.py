@@ -35,7 +35,7 @@ def with_encodings(clip: Clip, slots: Iterable[Slot]) -> tuple[Slot, ...]:
     if not wanted:
         return slots
     found: dict[int, TextEncoding] = dict.fromkeys(wanted, "unknown")
-    if clip.source.startswith("file:"):
+    if clip.path is not None:
         found = {index: _encoding(texts) for index, texts in _texts(clip, wanted).items()}
     return tuple(replace(slot, encoding=found.get(slot.index)) for slot in slots)
 
@@ -77,7 +77,7 @@ def text_notes(clip: Clip, slots: Iterable[Slot]) -> Iterator[str]:
     for slot in slots:
         if slot.encoding == "windows-1252":
             yield f"stream {slot.index} (subtitle) is not UTF-8: read as Windows-1252 and written as UTF-8"
-        elif slot.encoding == "unknown" and clip.source.startswith("file:"):
+        elif slot.encoding == "unknown" and clip.path is not None:
             yield f"stream {slot.index} (subtitle) is not UTF-8: its bytes are kept"
 
 
