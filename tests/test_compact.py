@@ -15,6 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
+from benchmarks.report import REPOSITORY
 from tests.test_training import rendered, rendered_lumas
 from training import card, compact, free_pictures
 from training import rendered as drawn
@@ -255,7 +256,7 @@ def of(spec: Spec) -> str:
 @pytest.mark.parametrize("spec", ROWS, ids=of)
 def test_registry_log_and_file_of_a_narrow_net_agree(spec: Spec) -> None:
     log = json.loads((card.LOGS / f"{of(spec)}.json").read_text(encoding="utf-8"))
-    content = (card.REPOSITORY / "weights" / spec.file).read_bytes()
+    content = (REPOSITORY / "weights" / spec.file).read_bytes()
     assert (spec.sha256, spec.size) == (hashlib.sha256(content).hexdigest(), len(content))
     assert (log["file"], log["sha256"], log["bytes"], log["macs"]) == (spec.file, spec.sha256, spec.size, spec.macs)
     last, whole = log["curve"][-1], log["recipe"]
@@ -271,7 +272,7 @@ def test_a_narrow_net_is_nearer_than_espcn_and_draws_no_frame(spec: Spec) -> Non
     pictures = (np.asarray(rendered(seed)) for seed in range(100, 103))
     references = [crop_to_multiple(to_8_bit(studio_luma(picture)), spec.scale) for picture in pictures]
     espcn = next(row for row in rows_of("espcn") if row.scale == spec.scale)
-    net, other = (build_net(load_net(card.REPOSITORY / "weights" / row.file)).eval() for row in (spec, espcn))
+    net, other = (build_net(load_net(REPOSITORY / "weights" / row.file)).eval() for row in (spec, espcn))
     if not spec.model.endswith("-robust"):
         ours, theirs = (measure(by_net(one), references, spec.scale).psnr for one in (net, other))
         assert ours > theirs + 0.1

@@ -19,10 +19,10 @@ from tests.conftest import SHARED
 from upscale_cli.errors import InputError, UnknownModelError
 from upscale_cli.evaluation.cases import Case, cases_of, find_sets, name_key, pair_cases, pictures_in
 from upscale_cli.evaluation.contestants import Contestant, contestants
-from upscale_cli.evaluation.evaluate import AS_IT_IS, compare, evaluate, evaluate_blind
+from upscale_cli.evaluation.evaluate import compare, evaluate, evaluate_blind
 from upscale_cli.evaluation.metrics import Shrinking, bicubic, blurred, crop_border, resized, studio_luma, to_8_bit
 from upscale_cli.evaluation.reference import Protocol, read_picture, read_reference, shrunk
-from upscale_cli.evaluation.rows import Row, means
+from upscale_cli.evaluation.rows import AS_IT_IS, Row, means
 from upscale_cli.events import Event, Failed, Note, ignore
 from upscale_cli.inference.blur_kernels import parse_kernel
 from upscale_cli.inference.upscaler import Upscaler

@@ -235,7 +235,7 @@ def by_net(net: nn.Module) -> Callable[[Plane], Plane]:
 
 
 def write_checkpoint(net: ESPCN, path: Path, data: str) -> None:
-    """fp32 safetensors whose metadata tells what keys and shapes cannot (models/net.py reads it)."""
+    """fp32 safetensors whose metadata tells what keys and shapes cannot (`models/archs/espcn.py` reads it)."""
     activation = "relu" if isinstance(net.activation, nn.ReLU) else "tanh"
     metadata = {
         "arch": "espcn", "scale": str(net.scale), "activation": activation, "colour": "luma", "luma_range": "full",

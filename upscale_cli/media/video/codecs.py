@@ -1,4 +1,4 @@
-"""The encoders we drive: one frozen row each. Facts only; `encoder.py` chooses among them. Pure.
+"""The encoders we drive: one frozen row each. Facts only; `encoder_choice.py` chooses among them. Pure.
 
 Sources: `ffmpeg -h encoder=NAME`, the manuals of x264, x265, SVT-AV1 and libvpx, and trials with ffmpeg 7.0 and 9.0
 (`tests/test_video_encoder.py` repeats those that need no hardware).

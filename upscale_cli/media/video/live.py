@@ -4,7 +4,7 @@ A live source is received by an ffmpeg of its own, which copies its packets into
 standard input is: bytes that can be read once only (`tee.py`).
 
     rtsp://, udp://, v4l2:...  ->  ffmpeg -c copy -f nut pipe:1  ->  Tee
-    standard input             ->                                    Once
+    standard input             ->                                    Tee
 """
 
 import atexit

@@ -364,7 +364,7 @@ _PIPE_OPTIONS: Final = {"mov": FRAME_BY_FRAME, "mp4": FRAME_BY_FRAME, "nut": FOR
 _FREE: Final = f"Free space, or choose another {option('output')}."
 _REMEDIES: Final = (
     ("No space left", _FREE),
-    ("Disk quota", f"Free space, or choose another {option('output')}."),
+    ("Disk quota", _FREE),
     ("Permission denied", f"Choose a folder you may write to with {option('output')}."),
     ("File too large", f"Choose another file system with {option('output')}, or a higher {option('crf')}."),
 )
