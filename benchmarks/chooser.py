@@ -143,7 +143,7 @@ def rows_of_pictures(folder: Path, models: Sequence[str], kept: Path | None, *, 
     before: dict[str, dict[str, dict[str, float]]] = {}
     if kept is not None and kept.exists():
         before = json.loads(kept.read_text(encoding="utf-8"))
-    nets = {model: Upscaler(model, device="cpu", engine="torch", precision="fp32") for model in models}
+    nets = {model: Upscaler(model, device="cpu", engine="openvino", precision="fp32") for model in models}
     rows = []
     for source in sources(folder, quick=quick):
         metrics = METRICS if source.half == "held out" else METRICS[:1]

@@ -18,8 +18,9 @@ import torch
 
 from benchmarks.nets import row, trained
 from benchmarks.report import photo, write
+from upscale_cli.inference import engines_here
 from upscale_cli.inference.backends.base import Backend
-from upscale_cli.inference.device import CPU, cpu_is_fast_at_bf16, cpu_multiplies_int8
+from upscale_cli.inference.device import CPU
 from upscale_cli.models.interface import Precision
 from upscale_cli.models.registry import MODELS
 
@@ -29,24 +30,15 @@ SIDES = (540, 960)
 
 def backends() -> dict[str, tuple[Backend, tuple[Precision, ...]]]:
     """Engines that are here, and the precisions that this processor is good at."""
-    from upscale_cli.inference.backends.torch_eager import TorchEager
+    here = [engine for engine in ("torch", "onnxruntime", "openvino") if engines_here.is_installed(engine)]
+    return {engine: (engines_here.backend(engine, requests=1), _good(engine)) for engine in here}
 
-    int8: tuple[Precision, ...] = ("int8",) if cpu_multiplies_int8() else ()
-    found: dict[str, tuple[Backend, tuple[Precision, ...]]] = {"torch": (TorchEager(), ("fp32",))}
-    try:
-        from upscale_cli.inference.backends.onnxruntime import OnnxRuntime
 
-        found["onnxruntime"] = (OnnxRuntime(), ("fp32", *int8))
-    except ImportError:
-        pass
-    try:
-        from upscale_cli.inference.backends.openvino import OpenVino
-
-        bf16: tuple[Precision, ...] = ("bf16",) if cpu_is_fast_at_bf16() else ()
-        found["openvino"] = (OpenVino(), ("fp32", *bf16, *int8))
-    except ImportError:
-        pass
-    return found
+def _good(engine: str) -> tuple[Precision, ...]:
+    """Of torch fp32 alone, which computes in the others whether they are slow or not."""
+    found: frozenset[Precision] = frozenset({"fp32"}) if engine == "torch" else engines_here.precisions(engine)
+    of_cpus: tuple[Precision, ...] = ("fp32", "bf16", "int8")
+    return tuple(one for one in of_cpus if one in found)
 
 
 def decibels(one: torch.Tensor, other: torch.Tensor) -> float:

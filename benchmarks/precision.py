@@ -4,14 +4,15 @@
 
 Every checkpoint of the registry that is on this machine (UPSCALE_WEIGHTS), and realesrgan with random weights. Before
 rounding to pixels: PSNR of the float SR pictures, clipped to [0, 1]. Above 50 dB a row may set `bf16`. --only measures
-some nets (espcn, or espcn-x2) anew and keeps what is known of the others; --nearness times nothing, for a machine that
-is busy; --quick takes small pictures and few runs and writes nothing.
+some nets (espcn, or espcn-x2) anew and keeps what is known of the others, and of the same weights by ways that this
+processor does not have; --nearness times nothing, for a machine that is busy; --quick takes small pictures and few runs
+and writes nothing.
 """
 
 import argparse
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -60,10 +61,10 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(2)
     results: dict[str, Any] = {}
-    for name, net in nets(arguments.only):
+    for name, weights, net in nets(arguments.only):
         longest = QUICK_SIDE if arguments.quick else LONGEST_SIDE
         side, repeats = (QUICK_SIDE, 1) if arguments.quick else (TIMED_SIDE, REPEATS)
-        results[name] = {"nearness_to_fp32": nearness(net, arguments.photos, longest)}
+        results[name] = {"weights": weights, "nearness_to_fp32": nearness(net, arguments.photos, longest)}
         if not arguments.nearness:
             results[name]["speed"] = gain(net, side, repeats)
         print(name, json.dumps(results[name]), flush=True)
@@ -74,7 +75,7 @@ def main() -> None:
         kept = json.loads((REPOSITORY / "benchmarks/precision.json").read_text(encoding="utf-8"))
         facts = machine()
         renewed = kept.get("renewed", {}) | {name: {key: facts[key] for key in ("commit", "date")} for name in results}
-        results = kept["nets"] | {name: kept["nets"].get(name, {}) | found for name, found in results.items()}
+        results = kept["nets"] | {name: joined(kept["nets"].get(name, {}), found) for name, found in results.items()}
     write(
         "precision",
         f"PSNR in dB of engines and precisions against torch in fp32 on real pictures, float SR, and their speed on "
@@ -88,14 +89,22 @@ def main() -> None:
     )
 
 
-def nets(only: Sequence[str]) -> Iterator[tuple[str, LoadedNet]]:
-    """Name and net of what is here; those asked for, or all."""
+def joined(kept: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
+    """What was found, and of the same weights what was known of ways and speeds that were not measured now."""
+    if kept.get("weights") != found["weights"]:
+        return dict(found)
+    nearness = {**kept["nearness_to_fp32"], **found["nearness_to_fp32"]}
+    return {**kept, **found, "nearness_to_fp32": nearness}
+
+
+def nets(only: Sequence[str]) -> Iterator[tuple[str, str, LoadedNet]]:
+    """Name, what tells its weights from others, and net of what is here; those asked for, or all."""
     for spec in MODELS:
         name = f"{spec.model}-x{spec.scale}"
         if checkpoint(spec) and (not only or spec.model in only or name in only):
-            yield name, replace(trained(spec), int8=spec.int8)
+            yield name, spec.sha256[:8], replace(trained(spec), int8=spec.int8)
     if not only or RANDOM in only:
-        yield RANDOM, random_rrdbnet(6)
+        yield RANDOM, "", random_rrdbnet(6)
 
 
 def ways(net: LoadedNet) -> dict[Way, Backend]:

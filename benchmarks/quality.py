@@ -4,8 +4,9 @@
 
 Every row of the registry whose checkpoint is on this machine takes part, and so do ESPCN files of other authors in the
 folders of UPSCALE_WEIGHTS. torch computes, in fp32, whatever engines are there; what 8 bits lose is a table of its
-own. Writes benchmarks/quality.json and the tables of docs/quality.md. --only NET measures some nets anew and keeps what
-is known of the others; --quick measures Set5 alone and writes nothing.
+own. Writes benchmarks/quality.json and the tables of docs/quality.md. --only measures some nets (sharp, or sharp-x3)
+anew and keeps what is known of the others; --int8 does that with the table of 8 bits alone; --quick measures Set5 alone
+and writes nothing.
 """
 
 import argparse
@@ -31,7 +32,7 @@ from upscale_cli.evaluation.reference import Picture, Protocol, read_picture, re
 from upscale_cli.evaluation.rows import Metric, Row, means
 from upscale_cli.events import Event, Failed, Note
 from upscale_cli.inference.color import rgb_to_ycbcr
-from upscale_cli.inference.device import cpu_adds_pairs_of_int8, cpu_multiplies_int8
+from upscale_cli.inference.engines_here import precisions
 from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.models.interface import Precision
 from upscale_cli.models.registry import MODELS, Spec
@@ -124,9 +125,12 @@ def specs_here(only: Sequence[str] = ()) -> list[Spec]:
     """The rows of the registry that can run on this machine.
 
     Args:
-        only: of these models; none: of all.
+        only: of these models, or rows such as "sharp-x3"; none: all.
     """
-    return [spec for spec in MODELS if locate(spec) and (not only or spec.model in only)]
+    return [
+        spec for spec in MODELS
+        if locate(spec) and (not only or spec.model in only or f"{spec.model}-x{spec.scale}" in only)
+    ]  # fmt: skip
 
 
 def registry_models(bench: Bench, only: Sequence[str] = ()) -> tuple[list[Figures], list[Figures]]:
@@ -170,26 +174,24 @@ def espcn_of_others(bench: Bench) -> list[Figures]:
     return records
 
 
-def in_8_bits(bench: Bench, only: Sequence[str] = ()) -> list[Figures]:
-    """PSNR on luma alone, in fp32 and in 8 bits; nothing where this processor or machine cannot compute so."""
-    if not (cpu_multiplies_int8() or cpu_adds_pairs_of_int8()) or importlib.util.find_spec("openvino") is None:
+def in_8_bits(bench: Bench, on_luma: Sequence[Figures], only: Sequence[str] = ()) -> list[Figures]:
+    """PSNR on luma alone, in fp32 and in 8 bits; nothing where this processor or machine cannot compute so.
+
+    Args:
+        on_luma: what the nets reach in fp32; see `registry_models`.
+    """
+    if importlib.util.find_spec("openvino") is None or "int8" not in precisions("openvino"):
         return []
+    in_fp32 = {(record["model"], record["scale"], record["set"]): record["psnr_y"] for record in on_luma}
     names = [name for name in IN_8_BITS if name in bench.sets]
-    found = []
-    for spec in specs_here(only):
-        if spec.int8:
-            both = [
-                bench.figures(spec.model, spec.scale, names, Protocol(channels="luma"), precision)
-                for precision in ("fp32", "int8")
-            ]
-            found += [
-                {
-                    "model": spec.model, "scale": spec.scale, "set": one["set"],
-                    "fp32": one["psnr_y"], "int8": other["psnr_y"],
-                }
-                for one, other in zip(*both, strict=True)
-            ]  # fmt: skip
-    return found
+    return [
+        {
+            "model": spec.model, "scale": spec.scale, "set": record["set"],
+            "fp32": in_fp32[spec.model, spec.scale, record["set"]], "int8": record["psnr_y"],
+        }
+        for spec in specs_here(only) if spec.int8
+        for record in bench.figures(spec.model, spec.scale, names, Protocol(channels="luma"), "int8")
+    ]  # fmt: skip
 
 
 def compressed(bench: Bench, name: str, only: Sequence[str] = ()) -> list[Figures]:
@@ -406,6 +408,18 @@ def renewed(kept: Mapping[str, Any], found: Mapping[str, Any], only: Sequence[st
     return {**result, "renewed": kept.get("renewed", {}) | since}
 
 
+def measured(bench: Bench, only: Sequence[str], *, quick: bool) -> Figures:
+    """What is known of every net of the registry."""
+    in_colour, on_luma = registry_models(bench, only)
+    of_set = SETS[0] if quick else COMPRESSED_SET
+    return {
+        "in_colour": in_colour,
+        "on_luma": on_luma,
+        "compressed": compressed(bench, of_set, only) if of_set in bench.sets else [],
+        "in_8_bits": [] if quick else in_8_bits(bench, on_luma, only),
+    }
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument(
@@ -414,6 +428,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--device", default="cpu", help="default: %(default)s")
     parser.add_argument("--sets", nargs="+", default=SETS, help="default: %(default)s, those that are there")
     parser.add_argument("--only", nargs="+", default=[], metavar="NET", help="renew the figures of these models alone")
+    parser.add_argument("--int8", action="store_true", help="renew the table of 8 bits alone")
     parser.add_argument("--quick", action="store_true", help="Set5 alone, and nothing is written")
     parser.add_argument("--page", action="store_true", help="renew the page from the JSON, and measure nothing")
     arguments = parser.parse_args(argv)
@@ -422,16 +437,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         names = SETS[:1] if arguments.quick else arguments.sets
         folders = {name: arguments.eval / name for name in names if (arguments.eval / name).is_dir()}
         bench = Bench({name: pictures_in(folder) for name, folder in folders.items()}, arguments.device)
-        in_colour, on_luma = registry_models(bench, arguments.only)
-        of_set = names[0] if arguments.quick else COMPRESSED_SET
-        result: Figures = {
-            "in_colour": in_colour,
-            "on_luma": on_luma,
-            "compressed": compressed(bench, of_set, arguments.only) if of_set in bench.sets else [],
-            "in_8_bits": [] if arguments.quick else in_8_bits(bench, arguments.only),
-        }
-        if arguments.only and not arguments.quick:
-            result = renewed(json.loads(kept_in.read_text(encoding="utf-8")), result, arguments.only)
+        kept = json.loads(kept_in.read_text(encoding="utf-8"))
+        if arguments.int8:
+            result = {"in_8_bits": in_8_bits(bench, kept["on_luma"], arguments.only)}
+        else:
+            result = measured(bench, arguments.only, quick=arguments.quick)
+        if (arguments.only or arguments.int8) and not arguments.quick:
+            result = renewed(kept, result, arguments.only or ["in 8 bits"])
         else:
             result |= {
                 "espcn_of_others": espcn_of_others(bench),
