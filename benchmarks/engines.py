@@ -214,7 +214,8 @@ def once(
         **os.environ, **switches, "PYTHONPATH": str(place), "UPSCALE_OFFLINE": "1",
         "XDG_CACHE_HOME": str(folder / f"cache-{'-'.join(switches.values())}"),
     }  # fmt: skip
-    environment.pop("UPSCALE_ENGINE", None)
+    for name in ("UPSCALE_ENGINE", "PYTHONDONTWRITEBYTECODE"):  # what is installed has its bytecode; so do both sides
+        environment.pop(name, None)
     command = [sys.executable, "-m", "upscale_cli", str(source), "-o", str(output), "--overwrite", "--json", *given]
     begin = time.perf_counter()
     done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=folder, check=False)

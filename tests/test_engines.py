@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ from upscale_cli import Upscaler
 from upscale_cli.errors import DeviceError, OptionError
 from upscale_cli.frames.image import Pixels
 from upscale_cli.frames.pixel_format import FORMATS
-from upscale_cli.inference import engines, engines_here
+from upscale_cli.inference import engine_trial, engines, engines_here
 from upscale_cli.inference.backends.base import Session
 from upscale_cli.inference.backends.openvino import OpenVino, OpenVinoSession
 from upscale_cli.inference.device import Device
@@ -157,10 +157,10 @@ def choice_of(net: LoadedNet, wanted: str = "auto", said: list[str] | None = Non
 
 def test_the_fastest_is_taken_and_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
 
-    def paced(session: Session, _lr: Tensor, _given: object, callers: int) -> float:
+    def paced(session: Session, _sample: object, callers: int) -> float:
         return 4.0 - callers if isinstance(session, OpenVinoSession) else 5.0
 
-    monkeypatch.setattr(engines, "_paced", paced)
+    monkeypatch.setattr(engine_trial, "paced", paced)
     monkeypatch.setattr(engines, "SLOW_COMPILE", math.inf)  # on a busy machine compiling may take long
     monkeypatch.setattr(engines_here, "cores", lambda: 2)
     net = net_of("espcn")
@@ -176,19 +176,65 @@ def test_the_fastest_is_taken_and_remembered(monkeypatch: pytest.MonkeyPatch) ->
 def test_several_windows_at_a_time_may_be_a_little_slower(
     several: float, taken: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def paced(session: Session, _lr: Tensor, _given: object, callers: int) -> float:
+    def paced(session: Session, _sample: object, callers: int) -> float:
         return (several if callers == 2 else 1.0) if isinstance(session, OpenVinoSession) else 5.0
 
-    monkeypatch.setattr(engines, "_paced", paced)
+    monkeypatch.setattr(engine_trial, "paced", paced)
     monkeypatch.setattr(engines, "SLOW_COMPILE", math.inf)
     monkeypatch.setattr(engines_here, "cores", lambda: 2)
     assert choice_of(net_of("espcn")).requests == taken
 
 
 def test_torch_stays_where_it_is_faster(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engines, "_paced", lambda session, *_: 2.0 if isinstance(session, OpenVinoSession) else 1.0)
+    monkeypatch.setattr(engine_trial, "paced", lambda session, *_: 2.0 if isinstance(session, OpenVinoSession) else 1.0)
     assert choice_of(net_of("espcn")).engine == "torch"
     assert choice_of(net_of("espcn"), "openvino").engine == "openvino"  # who asks for it gets it
+
+
+@pytest.mark.parametrize(("by_torch", "taken"), [(1.0, "openvino"), (0.8, "torch")])
+def test_another_is_taken_only_where_that_shows_from_file_to_file(
+    by_torch: float, taken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        engine_trial, "paced", lambda session, *_: 1.05 if isinstance(session, OpenVinoSession) else by_torch
+    )
+    monkeypatch.setattr(engines, "RIVALS", ("openvino",))
+    assert choice_of(net_of("espcn")).engine == taken
+
+
+def test_what_disturbs_a_run_decides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs: dict[Session, int] = {}
+
+    def disturbed(session: Session, *_: object) -> float:
+        """The first two runs of OpenVINO's take twice as long as they should."""
+        runs[session] = runs.get(session, 0) + 1
+        own = 0.01 if isinstance(session, OpenVinoSession) else 0.015
+        return 2 * own if isinstance(session, OpenVinoSession) and runs[session] <= 2 else own
+
+    monkeypatch.setattr(engine_trial, "paced", disturbed)
+    monkeypatch.setattr(engine_trial, "RACE_SECONDS", math.inf)  # nothing here depends on the clock
+    monkeypatch.setattr(engines, "RIVALS", ("openvino",))
+    choice = choice_of(net_of("espcn"))
+    assert (choice.engine, choice.seconds) == ("openvino", 0.01)
+    assert set(runs.values()) == {engine_trial.RUNS}
+
+
+@pytest.mark.parametrize(("slow", "most", "runs"), [(4.0, math.inf, 1), (2.0, math.inf, 5), (2.0, 0.0, 1)])
+def test_who_is_far_behind_or_out_of_time_runs_once(
+    slow: float, most: float, runs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contenders = [engine_trial.Contender(cast(Session, object()), "fp32", seconds=seconds) for seconds in (1.0, slow)]
+    ran = [1, 1]
+
+    def paced(session: Session, *_: object) -> float:
+        (place,) = (place for place, one in enumerate(contenders) if one.session is session)
+        ran[place] += 1
+        return contenders[place].seconds
+
+    monkeypatch.setattr(engine_trial, "paced", paced)
+    monkeypatch.setattr(engine_trial, "RACE_SECONDS", most)
+    engine_trial.race(contenders, engine_trial.Sample(torch.zeros(1), {}))
+    assert ran == [5 if most else 1, runs]
 
 
 def test_what_is_remembered_and_damaged_is_measured_again() -> None:

@@ -20,8 +20,9 @@ from tests.test_engines import choice_of, decibels, net_of, nothing_said, photo
 from upscale_cli import Upscaler
 from upscale_cli.errors import DeviceError, OptionError
 from upscale_cli.frames.image import Pixels
-from upscale_cli.inference import engines, engines_here
+from upscale_cli.inference import engine_trial, engines, engines_here
 from upscale_cli.inference.backends import onnxruntime as backend
+from upscale_cli.inference.backends.base import Session
 from upscale_cli.inference.backends.onnxruntime import OnnxRuntime, OnnxRuntimeSession
 from upscale_cli.inference.engines import parsed
 from upscale_cli.inference.sizing import Target
@@ -78,9 +79,16 @@ def test_a_net_in_half_precision_is_above_50_db() -> None:
 # The choice
 
 
+def paced(session: Session, *_: object) -> float:
+    """Seconds of a window, as if ONNX Runtime were the fastest."""
+    return 1.0 if isinstance(session, OnnxRuntimeSession) else 2.0
+
+
 def test_it_is_one_more_rival(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engines, "RIVALS", ("onnxruntime:cpu",))
-    monkeypatch.setattr(engines, "_paced", lambda session, *_: 1.0 if isinstance(session, OnnxRuntimeSession) else 2.0)
+    monkeypatch.setattr(
+        engine_trial, "paced", lambda session, *_: 1.0 if isinstance(session, OnnxRuntimeSession) else 2.0
+    )
     net = net_of("espcn")
     choice = choice_of(net)
     assert choice.label == f"onnxruntime:cpu {backend.version()} fp32"
@@ -98,7 +106,9 @@ def test_where_one_engine_fails_the_other_is_tried(monkeypatch: pytest.MonkeyPat
         raise RuntimeError("no such kernel")
 
     monkeypatch.setattr(OpenVino, "load", broken)
-    monkeypatch.setattr(engines, "_paced", lambda session, *_: 1.0 if isinstance(session, OnnxRuntimeSession) else 2.0)
+    monkeypatch.setattr(
+        engine_trial, "paced", lambda session, *_: 1.0 if isinstance(session, OnnxRuntimeSession) else 2.0
+    )
     assert choice_of(net_of("espcn")).engine == "onnxruntime:cpu"
 
 
@@ -228,7 +238,7 @@ def test_what_openvino_runs_elsewhere_is_half_precision_and_named(monkeypatch: p
     monkeypatch.setattr(openvino, "precisions", lambda _: frozenset({"fp32", "fp16"}))
     monkeypatch.setattr(openvino, "OpenVino", stand_in)
     monkeypatch.setattr(backend, "_halved", lambda model: model)
-    monkeypatch.setattr(engines, "_paced", lambda *_: 1.0)  # of two that are as fast, the first
+    monkeypatch.setattr(engine_trial, "paced", lambda *_: 1.0)  # of two that are as fast, the first
     upscaler = Upscaler("espcn", device="intel-gpu")
     assert upscaler.engines.labels([2]) == {"2": f"openvino:gpu {openvino.version()} fp16"}
     assert set(asked) == {"GPU"}
@@ -266,7 +276,9 @@ def test_one_name_for_each_engine() -> None:
 @pytest.mark.slow
 def test_the_doctor_shows_engines_and_choices(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engines, "RIVALS", ("onnxruntime:cpu",))
-    monkeypatch.setattr(engines, "_paced", lambda session, *_: 1.0 if isinstance(session, OnnxRuntimeSession) else 2.0)
+    monkeypatch.setattr(
+        engine_trial, "paced", lambda session, *_: 1.0 if isinstance(session, OnnxRuntimeSession) else 2.0
+    )
     choice = choice_of(net_of("espcn"))
     choice_of(net_of("espcn"), "onnxruntime:cpu")  # asked for, and so no choice
     (kept,) = (path for path in engines.folder().iterdir() if '"auto"' in path.read_text())

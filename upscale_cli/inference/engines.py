@@ -7,19 +7,18 @@ The choice is kept in the user's cache folder, under everything that it depends 
 
 import hashlib
 import json
-import math
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast, get_args
 
 from upscale_cli.errors import OptionError, UpscaleError, printable
 from upscale_cli.events import Say
-from upscale_cli.inference.backends.base import Backend, Session
-from upscale_cli.inference.device import CPU, Device, computing
+from upscale_cli.inference.backends.base import Backend
+from upscale_cli.inference.device import CPU, Device
+from upscale_cli.inference.engine_trial import Contender, Sample, race, sample_for
 from upscale_cli.inference.engines_here import (
     HALF,
     KNOWN,
@@ -54,18 +53,8 @@ RIVALS: Final = (OPENVINO, f"{ONNXRUNTIME}:cpu")
 LIMITS: Final = Limits(entries=1000, bytes=2**20)
 """Of the choices that are kept."""
 
-SAMPLE_MACS: Final = 3 * 10**9
-"""Multiply-adds of the picture that engines are timed on: some hundredths of a second."""
-
-SAMPLE_SIDES: Final = (64, 512)
-"""LR pixels of its side, at least and at most; of 32 x 32 other engines are the fastest than of pictures."""
-
-MANNER: Final = 2
+MANNER: Final = 3
 """Of trying; what was found in another is tried again."""
-
-TIMED_SECONDS: Final = 0.2
-TIMED_RUNS: Final = 5
-"""A candidate runs that often, or for that long."""
 
 SLOW_COMPILE: Final = 0.5
 """Seconds; where compiling takes longer, one candidate of an engine and a precision is enough."""
@@ -76,6 +65,10 @@ NOTICEABLE_MACS: Final = 10**6
 ALMOST: Final = 1.15
 """How much slower, for a window, several at a time may be than one alone: they were measured to take a sixth less of
 the processor, and while one is computed the next is prepared and the one before put away."""
+
+AHEAD: Final = 1.1
+"""How many times as fast as OpenVINO another must run the net by itself: around it OpenVINO takes a tenth less time
+from file to file, for 8-bit samples go into its graph and come out of it, and torch has to be loaded, too."""
 
 WORST_RMS: Final[dict[Precision, float]] = {"fp32": 1e-3, "fp16": 1e-2, "bf16": 1e-2, "int8": 3e-2}
 """Root mean square of what an engine may differ by from torch in fp32, on values in [0, 1]; more is a fault of its own,
@@ -288,9 +281,8 @@ def _fastest(net: LoadedNet, scale: Scale, others: list[Choice], plain: Choice, 
     macs = profile(net, scale).macs
     if macs > NOTICEABLE_MACS:
         say(f"{net.descriptor.name} is new to this machine: trying which engine runs it fastest, some seconds, once.")
-    device = CPU
-    lr, given = _sample(net, scale, macs)
-    found: list[Choice] = []
+    sample = sample_for(net.descriptor, scale, macs)
+    ready: list[tuple[Choice, Contender]] = []
     why, done = "", set[tuple[str, Precision]]()
     reference: Tensor | None = None
     for candidate in others:
@@ -299,79 +291,56 @@ def _fastest(net: LoadedNet, scale: Scale, others: list[Choice], plain: Choice, 
             continue
         try:
             if reference is None:
-                reference = _reference(net, candidate.engine, lr, given)
+                reference = _reference(net, candidate.engine, sample)
             begin = time.perf_counter()
-            session = candidate.backend(say).load(net, device, candidate.precision)
-            with computing(device, candidate.precision):
-                sr = session.run(lr, given)
-                if time.perf_counter() - begin > SLOW_COMPILE:
-                    done.add(way)
-                rms = float((sr - reference).square().mean().sqrt())
-                if not rms <= WORST_RMS[candidate.precision]:  # NaN, too
-                    raise ValueError(f"it gives something else than the plain net does: {rms:.2g} rms")
-                seconds = _paced(session, lr, given, candidate.requests)
+            contender = _contender(net, candidate, say)
+            sr = contender.answer(sample)
+            if time.perf_counter() - begin > SLOW_COMPILE:
+                done.add(way)
+            rms = float((sr - reference).square().mean().sqrt())
+            if not rms <= WORST_RMS[candidate.precision]:  # NaN, too
+                raise ValueError(f"it gives something else than the plain net does: {rms:.2g} rms")
+            contender.run(sample)
         except (RuntimeError, ValueError, MemoryError) as error:  # whatever it does not know, others do
             why = why or told(error)
             done.add(way)
             continue
-        found.append(replace(candidate, seconds=seconds))
+        ready.append((candidate, contender))
     if net.graph is None and plain.precision != "int8" and not is_wanted:
-        session = plain.backend(say).load(net, device, plain.precision)
-        with computing(device, plain.precision):
-            session.run(lr, given)
-            found.append(replace(plain, seconds=_paced(session, lr, given, 1)))
-    if not found:
+        contender = _contender(net, plain, say)
+        contender.answer(sample)
+        contender.run(sample)
+        ready.append((plain, contender))
+    if not ready:
         other = "another" if net.graph is not None or plain.precision == "int8" else TORCH
         raise OptionError(
             f"{asked_as(others[0].engine)} cannot run {net.descriptor.name} ({why}). Choose {option('engine', other)}."
         )
-    best = min(found, key=lambda one: one.seconds or math.inf)
-    alike = [
-        one for one in found if one.label == best.label and (one.seconds or math.inf) <= ALMOST * (best.seconds or 0)
-    ]
+    with suppress(RuntimeError, MemoryError):  # each has run twice: what was measured until then counts
+        race([contender for _, contender in ready], sample)
+    return _best([replace(choice, seconds=contender.seconds) for choice, contender in ready])
+
+
+def _contender(net: LoadedNet, choice: Choice, say: Say) -> Contender:
+    session = choice.backend(say).load(net, CPU, choice.precision)
+    return Contender(session, choice.precision, choice.requests)
+
+
+def _best(found: Sequence[Choice]) -> Choice:
+    """The fastest, but for what `AHEAD` and `ALMOST` say."""
+
+    def counted(choice: Choice) -> float:
+        return (choice.seconds or 0.0) * (1.0 if choice.engine == OPENVINO else AHEAD)
+
+    best = min(found, key=counted)
+    alike = [one for one in found if one.label == best.label and counted(one) <= ALMOST * counted(best)]
     return max([best, *alike], key=lambda one: one.requests)
 
 
-def _reference(net: LoadedNet, engine: str, lr: "Tensor", given: "dict[str, Tensor]") -> "Tensor":
+def _reference(net: LoadedNet, engine: str, sample: Sample) -> "Tensor":
     """The plain net's answer, in fp32: torch's, or for what torch has no part in, an engine's own."""
     makes = backend(TORCH if net.graph is None else engine, 1)
-    with computing(CPU, "fp32"):
-        return makes.load(net, CPU, "fp32").run(lr, given)
-
-
-def _sample(net: LoadedNet, scale: Scale, macs: float) -> "tuple[Tensor, dict[str, Tensor]]":
-    """(1, C, side, side) of noise on a slope, the same every time, and what the net wants beside it."""
-    import torch
-
-    from upscale_cli.models.watch import blank_conditions
-
-    facts = net.descriptor
-    multiple_of = facts.side_multiple(scale)
-    least, most = SAMPLE_SIDES
-    side = max(least, facts.least_side, min(most, math.isqrt(int(SAMPLE_MACS / max(macs, 1)))))
-    side = math.ceil(side / multiple_of) * multiple_of
-    height, width = facts.fixed_sides or (side, side)
-    noise = torch.rand(1, facts.channels, height, width, generator=torch.Generator().manual_seed(0))
-    lr = 0.25 * noise + 0.75 * torch.linspace(0, 1, width)
-    return lr, blank_conditions(facts, side, scale, CPU)
-
-
-def _paced(session: Session, lr: "Tensor", given: "dict[str, Tensor]", callers: int) -> float:
-    """Seconds for a window, where so many are computed at a time; the least of some runs."""
-    import torch
-
-    best, begin = math.inf, time.perf_counter()
-    with ThreadPoolExecutor(callers) if callers > 1 else nullcontext() as pool, torch.no_grad():
-        for _ in range(TIMED_RUNS):
-            start = time.perf_counter()
-            if pool is None:
-                session.run(lr, given)
-            else:
-                list(pool.map(lambda _: session.run(lr, given), range(callers)))
-            best = min(best, (time.perf_counter() - start) / callers)
-            if time.perf_counter() - begin > TIMED_SECONDS:
-                break
-    return best
+    return Contender(makes.load(net, CPU, "fp32"), "fp32").answer(sample)
 
 
 # Remembering
