@@ -33,7 +33,6 @@ from tests.clips import ffmpeg as make_with_ffmpeg
 from tests.clips import moving, tone
 
 WAIT_SECONDS: Final = 240
-DISK_BYTES: Final = 48 * 1024
 
 
 @dataclass(slots=True)
@@ -163,12 +162,6 @@ def ffmpeg_killed(trial: Trial) -> None:
         if "ffmpeg" in child.name():
             child.kill()
             return
-
-
-def events_closed(trial: Trial) -> None:
-    """The reader of standard output, where the events go, leaves."""
-    assert trial.running.stdout is not None
-    trial.running.stdout.close()
 
 
 def stopped_for_a_while(trial: Trial) -> None:

@@ -11,7 +11,13 @@ from typing import Final
 from upscale_cli.errors import InputError
 from upscale_cli.files.object_names import is_object, key_of, parent
 from upscale_cli.files.stamp import Stamp
-from upscale_cli.media.image.formats import ANIMATION_EXTENSIONS, BOOK_EXTENSIONS, CLIP_EXTENSIONS, is_picture_ending
+from upscale_cli.media.image.formats import (
+    ANIMATION_EXTENSIONS,
+    BOOK_EXTENSIONS,
+    CLIP_EXTENSIONS,
+    as_ending,
+    is_picture_ending,
+)
 from upscale_cli.media.video.numbered import numbered
 from upscale_cli.messages import option
 
@@ -152,7 +158,7 @@ def _ending(name: str) -> str:
 
 def is_clip_output(output: str | None, format: str | None) -> bool:
     """Whether what is written there is a clip, or the frames of one, by its name or by its format."""
-    if format is not None and f".{format.lower().removeprefix('.')}" in CLIP_EXTENSIONS:
+    if format is not None and as_ending(format) in CLIP_EXTENSIONS:
         return True
     if output is None or is_object(output):
         return False

@@ -17,6 +17,7 @@ from upscale_cli.jobs.inputs import STDIO, Input
 from upscale_cli.media.image.formats import (
     CLIP_EXTENSIONS,
     Format,
+    as_ending,
     format_named,
     format_of,
     writable_ending,
@@ -199,7 +200,7 @@ class Naming:
 
     def _asked_extension(self, format: str) -> str:
         row = format_named(format)
-        asked = f".{format.lower().removeprefix('.')}"
+        asked = as_ending(format)
         return asked if asked in row.extensions else row.extensions[0]
 
     def format_of(self, path: PurePath) -> Format:
@@ -225,7 +226,7 @@ def check_format(format: str) -> None:
     Raises:
         OptionError: so it is.
     """
-    if f".{format.lower().removeprefix('.')}" in CLIP_EXTENSIONS:
+    if as_ending(format) in CLIP_EXTENSIONS:
         return
     try:
         format_named(format)

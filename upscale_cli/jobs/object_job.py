@@ -38,7 +38,7 @@ from upscale_cli.jobs.prepare_video import (
     video_target,
 )
 from upscale_cli.jobs.video_facts import ClipOptions
-from upscale_cli.media.image.formats import format_of
+from upscale_cli.media.image.formats import as_ending, format_of
 from upscale_cli.media.video.container import container_named
 from upscale_cli.media.video.ffmpeg.binary import find_ffmpeg
 from upscale_cli.media.video.probe import probe
@@ -254,7 +254,7 @@ def _remove_abandoned_scratch() -> None:
 def _clip_ending(given: Input, naming: Naming) -> str:
     """The clip's own, if it can be written."""
     if naming.format is not None:
-        return f".{naming.format.lower().removeprefix('.')}"
+        return as_ending(naming.format)
     own = given.pure_path.suffix
     try:
         container_named(own)

@@ -23,7 +23,7 @@ import numpy as np
 from upscale_cli.errors import OutputError
 from upscale_cli.events import Finished, Listener, Say, Started, ignore, saying_once
 from upscale_cli.files.output_folder import folder_for
-from upscale_cli.files.work_folder import ROWS_FILE, work_folder
+from upscale_cli.files.work_folder import ROWS_FILE, under_keys, work_folder
 from upscale_cli.inference.device import tile_budget
 from upscale_cli.inference.planes import OPAQUE
 from upscale_cli.inference.sizing import Plan, Target
@@ -244,8 +244,7 @@ def job_record(job: PhotoJob, upscaler: Upscaler) -> dict[str, Any]:
         "the input": digest(job.source),
         "the format": job.format.name,
         **requested_options(upscaler, job.target, job.lr_size),
-        "--salvage": job.options.salvage,
-        **({"--bands": list(job.options.bands)} if job.options.bands else {}),
+        **under_keys(salvage=job.options.salvage, **({"bands": list(job.options.bands)} if job.options.bands else {})),
     }
 
 

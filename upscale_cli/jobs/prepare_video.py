@@ -16,7 +16,7 @@ from upscale_cli.jobs.outputs import Outputs
 from upscale_cli.jobs.picture_notes import check_free
 from upscale_cli.jobs.video import VideoJob
 from upscale_cli.jobs.video_facts import DEFAULT_CLIP_SCALE, ClipOptions, chosen_streams
-from upscale_cli.media.image.formats import format_named, is_picture_ending
+from upscale_cli.media.image.formats import as_ending, format_named, is_picture_ending
 from upscale_cli.media.video.addresses import is_address
 from upscale_cli.media.video.codecs import PIXEL_FORMATS
 from upscale_cli.media.video.container import CONTAINERS, Container, container_like, container_named
@@ -97,7 +97,7 @@ def prepare_video(
         )
     ending = given.path.suffix if given.path.suffix.lower() in own.extensions else own.extensions[0]
     if naming.format is not None:
-        ending, note = f".{naming.format.lower().removeprefix('.')}", None
+        ending, note = as_ending(naming.format), None
     size, label = target.size_for(*lr_size), preview_label(options)
     path = naming.place_clip(given, lr_size, size, upscaler.name, ending, label)
     outputs.reserve(given, path, may_exist=options.resume)

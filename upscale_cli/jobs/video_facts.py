@@ -184,7 +184,7 @@ class VideoFacts:
 
 
 def chosen_streams(clip: Clip, wanted: str | None) -> tuple[VideoStream, ...]:
-    """The video streams that --video-stream means.
+    """The video streams that `ClipOptions.video_stream` means.
 
     Raises:
         OptionError: no such stream.

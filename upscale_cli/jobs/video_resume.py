@@ -17,7 +17,7 @@ from typing import Any, Final
 from upscale_cli.errors import InputError, InterruptedRun, OptionError, OutputError
 from upscale_cli.events import ClipFinished, Listener, Say, saying_once
 from upscale_cli.files.output_folder import folder_for
-from upscale_cli.files.work_folder import WorkFolder, job_in, work_folder
+from upscale_cli.files.work_folder import WorkFolder, job_in, under_keys, work_folder
 from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.jobs.carried import Told, report_carried_of_clip
 from upscale_cli.jobs.fingerprint import ENGINES_KEY, digest, keep_engines, requested_options
@@ -168,11 +168,13 @@ def job_record(job: VideoFacts, upscaler: Upscaler) -> dict[str, Any]:
         "the input": digest(source),
         "the container": job.container.name,
         **requested_options(upscaler, job.target, job.lr_size),
-        "--start": decode.start, "--end": decode.end, "--frames": decode.frames, "--fps": decode.fps,
-        "--deinterlace": decode.deinterlace, "--video-stream": job.options.video_stream,
-        "--codec": encode.codec, "--crf": encode.crf, "--preset": encode.preset, "--pix-fmt": encode.pix_fmt,
-        "--encoder-arg": [f"{name}={value}" for name, value in encode.extra], "--realtime": encode.realtime,
-        **({"--steady": True} if job.options.steady else {}), "ffmpeg's version": find_ffmpeg().version,
+        **under_keys(
+            start=decode.start, end=decode.end, frames=decode.frames, fps=decode.fps, deinterlace=decode.deinterlace,
+            video_stream=job.options.video_stream, codec=encode.codec, crf=encode.crf, preset=encode.preset,
+            pix_fmt=encode.pix_fmt, extra=[f"{name}={value}" for name, value in encode.extra],
+            realtime=encode.realtime, **({"steady": True} if job.options.steady else {}),
+        ),
+        "ffmpeg's version": find_ffmpeg().version,
     }  # fmt: skip
     plain: dict[str, Any] = json.loads(json.dumps(record, default=str))
     return plain

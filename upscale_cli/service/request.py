@@ -18,6 +18,7 @@ from upscale_cli.inference.sizing import Target
 from upscale_cli.jobs.job import PhotoOptions
 from upscale_cli.jobs.naming import check_format
 from upscale_cli.jobs.video_facts import ClipOptions
+from upscale_cli.media.image.formats import as_ending
 from upscale_cli.media.video.encoding import EncodeOptions
 from upscale_cli.media.video.reader_arguments import DecodeOptions
 from upscale_cli.messages import Command, Message, Option, option
@@ -214,7 +215,7 @@ def owned(
     request = limited(request, engine=engine, max_pixels=max_pixels, max_memory=max_memory)
     is_resumable = (
         request.clip.preview is None and request.clip.realtime != "strict" and request.clip.video_stream != "all"
-    ) and f".{(request.format or '').lower().removeprefix('.')}" not in RESUMED_NEVER
+    ) and as_ending(request.format or "") not in RESUMED_NEVER
     return replace(
         request,
         photo=replace(request.photo, overwrite=overwrite, resume=True),

@@ -269,6 +269,15 @@ def is_picture_ending(ending: str) -> bool:
     return ending in _BY_EXTENSION or ending in RAW_EXTENSIONS
 
 
+def as_ending(format: str) -> str:
+    """A format that is named by an ending, in any case, with or without the dot: as endings are compared.
+
+    >>> as_ending("JPG"), as_ending(".jpg")
+    ('.jpg', '.jpg')
+    """
+    return f".{format.lower().removeprefix('.')}"
+
+
 def format_named(name: str) -> Format:
     """The picture format that the option `format` means: a name or an extension, in any case, with or without the dot.
 
@@ -279,10 +288,10 @@ def format_named(name: str) -> Format:
     ('TIFF', 'JPEG', 'JPEG XL')
     """
     key = name.strip().lower().replace(" ", "")
-    row = _BY_EXTENSION.get("." + key.removeprefix(".")) or _BY_NAME.get(key)
+    row = _BY_EXTENSION.get(as_ending(key)) or _BY_NAME.get(key)
     if row is None and key in _SYNONYMS:
         row = FORMATS[_SYNONYMS[key]]
-    if row is None and f".{key.removeprefix('.')}" in CLIP_EXTENSIONS:
+    if row is None and as_ending(key) in CLIP_EXTENSIONS:
         raise OutputError(
             f"{option('format', name)} is for clips. For photos choose one of {known_extensions(written=True)}."
         )

@@ -14,6 +14,7 @@ from pathlib import PurePath
 from typing import Final, Literal
 
 from upscale_cli.errors import OutputError
+from upscale_cli.media.image.formats import as_ending
 from upscale_cli.media.video.streams import Clip
 
 _MP4_AUDIO: Final = (
@@ -232,7 +233,7 @@ def ending_of(format: str) -> str:
     """
     plain = re.sub(r"[^a-z0-9]", "", format.lower())
     found = {re.sub(r"[^a-z0-9]", "", name.lower()): row for row in reversed(_ROWS) for name in (row.name, row.muxer)}
-    is_known = f".{format.lower().removeprefix('.')}" in _BY_EXTENSION or plain not in found
+    is_known = as_ending(format) in _BY_EXTENSION or plain not in found
     return format if is_known else found[plain].extensions[0].removeprefix(".")
 
 
@@ -250,7 +251,7 @@ def container_named(extension: str) -> Container:
     >>> container_named("MKV").name, container_named(".m4v").name
     ('Matroska', 'MP4')
     """
-    row = _BY_EXTENSION.get("." + extension.strip().lower().removeprefix("."))
+    row = _BY_EXTENSION.get(as_ending(extension.strip()))
     if row is None:
         raise OutputError(
             f'extension "{extension}" names no container that keeps a clip\'s timestamps. '

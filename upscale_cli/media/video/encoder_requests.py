@@ -125,8 +125,8 @@ def _has_another(key: str, ffmpeg: FFmpeg) -> bool:
 
 
 def extra_arguments(options: EncodeOptions) -> Iterator[str]:
-    """--encoder-arg, as `fitted` has let it through: only options of the encoder, so that no value becomes an input, an
-    output or a filter."""
+    """`EncodeOptions.extra`, as `fitted` has let it through: only options of the encoder, so that no value becomes an
+    input, an output or a filter."""
     for key, value in options.extra:
         yield from (f"-{bare(key)}", value)
 

@@ -330,7 +330,7 @@ class VideoReader(Closing):
     # The decoder
 
     def _limits(self) -> tuple[int | None, int | None]:
-        """--start and --end as timestamps."""
+        """Where the part that is taken begins and ends, as timestamps."""
         return time_limits(self._clip, self.time_base, self._options, untimed=self.stream.untimed)
 
     def _seek_seconds(self) -> float:

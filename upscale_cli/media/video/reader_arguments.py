@@ -84,7 +84,7 @@ def ticks_below_zero(stream: VideoStream) -> int:
 def time_limits(
     clip: Clip, time_base: Fraction, options: DecodeOptions, *, untimed: bool = False
 ) -> tuple[int | None, int | None]:
-    """--start and --end in ticks: the first that is taken, the first that is not. None for no limit."""
+    """Where a part begins and ends, in ticks: the first that is taken, the first that is not. None for no limit."""
 
     def ticks(seconds: float | None) -> int | None:
         if seconds is None:
