@@ -1,7 +1,6 @@
 """A picture file as a browser shows it: upright, 8 bits, gray or RGB, with its profile, and without its metadata."""
 
 import io
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -9,6 +8,7 @@ from typing import Final
 from upscale_cli.compare.pairing import Version
 from upscale_cli.compare.strip_metadata import stripped
 from upscale_cli.errors import InputError
+from upscale_cli.events import Say
 from upscale_cli.frames.image import Frame
 from upscale_cli.media.image import icc
 from upscale_cli.media.image.codecs.pillow_writer import pillow_image
@@ -54,7 +54,7 @@ class Picture:
         return self.frame.width, self.frame.height
 
 
-def load(version: Version, say: Callable[[str], None]) -> Picture:
+def load(version: Version, say: Say) -> Picture:
     """Reads a picture; what a browser shows by itself stays coded as it is, all else becomes PNG.
 
     Args:
@@ -70,7 +70,7 @@ def load(version: Version, say: Callable[[str], None]) -> Picture:
     return Picture(version, frame, profile, _NATIVE["PNG"], _png(frame, profile))
 
 
-def as_shown(source: Path | bytes, say: Callable[[str], None]) -> tuple[PhotoInfo, Frame, bytes | None]:
+def as_shown(source: Path | bytes, say: Say) -> tuple[PhotoInfo, Frame, bytes | None]:
     """What the file says of itself, its first picture in 8 bits, upright, "L", "LA", "RGB" or "RGBA", and its profile.
 
     Raises:

@@ -23,6 +23,7 @@ from upscale_cli.compare.browser_image import Picture, load
 from upscale_cli.compare.measure import Likeness, likeness
 from upscale_cli.compare.pairing import Subject, Unpaired
 from upscale_cli.errors import InputError, OutputError, UpscaleError, printable
+from upscale_cli.events import Say, unreported
 from upscale_cli.files.atomic_file import OutputFile, Stream
 from upscale_cli.messages import marked
 
@@ -31,8 +32,6 @@ LARGEST_PAGE: Final = 10**9
 
 ASPECT_TOLERANCE: Final = 0.02
 """How much the aspect ratios of two versions may differ before they can hardly show the same."""
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +71,7 @@ def write_page(
     output: Path,
     *,
     overwrite: bool = False,
-    say: Say = lambda _: None,
+    say: Say = unreported,
     before_each: Callable[[], None] = lambda: None,
 ) -> Compared:
     """Writes the page that compares the versions of some pictures.

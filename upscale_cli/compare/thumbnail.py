@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from upscale_cli.compare.browser_image import as_shown
 from upscale_cli.errors import InputError
+from upscale_cli.events import unreported
 from upscale_cli.jobs.inputs import Input
 from upscale_cli.media.image.codecs.pillow_writer import pillow_image
 
@@ -52,7 +53,7 @@ def thumbnail(path: Path, side: int = SIDE) -> Thumbnail:
     if Input(str(path)).is_clip:
         image, profile = Image.fromarray(_first_frame(path, side)), None
     else:
-        _, frame, profile = as_shown(path, lambda _: None)
+        _, frame, profile = as_shown(path, unreported)
         image = pillow_image(frame)
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from upscale_cli.errors import InputError, InterruptedRun, OutputError, UpscaleError
-from upscale_cli.events import ClipFinished, Listener, Note, Say, ignore, saying_once
+from upscale_cli.events import ClipFinished, Listener, Note, Say, ignore, saying_once, unreported
 from upscale_cli.files.output_folder import folder_for
 from upscale_cli.files.work_folder import WorkFolder
 from upscale_cli.frames.video import VideoFrame
@@ -49,7 +49,7 @@ class VideoJob(VideoFacts):
         return run_clip(self, upscaler, listener).damage
 
     def expected(self, upscaler: Upscaler) -> Expected:
-        return Expected(expected_seconds(plan_clip(self, upscaler, lambda _: None)))
+        return Expected(expected_seconds(plan_clip(self, upscaler, unreported)))
 
     def divided(self) -> "DividedVideo | None":
         return DividedVideo(self) if is_worth_dividing(self) else None

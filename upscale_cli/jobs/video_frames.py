@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from upscale_cli.events import Listener, saying_once
+from upscale_cli.events import Listener, saying_once, unreported
 from upscale_cli.frames.colour_tags import ColourTags
 from upscale_cli.frames.pixel_format import PixelFormat
 from upscale_cli.inference.sizing import Target
@@ -18,7 +18,7 @@ from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.inference.video_upscaler import VideoUpscaler
 from upscale_cli.inference.yuv import Resampler, chroma_grid, luma_levels, pixel_grid, planes_in, to_rgb
 from upscale_cli.jobs.video_facts import ClipOptions, chosen_streams
-from upscale_cli.jobs.video_range import may_use_little, nothing_said, use_range
+from upscale_cli.jobs.video_range import may_use_little, use_range
 from upscale_cli.media.video.colour import complete
 from upscale_cli.media.video.ffmpeg.binary import find_ffmpeg
 from upscale_cli.media.video.nearest_format import nearest_format
@@ -89,7 +89,7 @@ def sr_frames(
     steady = pipeline.steady() if options.steady else None
     decode = replace(options.decode, max_pixels=options.max_pixels)
     if may_use_little(stream, format, pipeline):
-        opened = partial(VideoReader, clip, stream, format, find_ffmpeg(), options=decode, say=nothing_said)
+        opened = partial(VideoReader, clip, stream, format, find_ffmpeg(), options=decode, say=unreported)
         use_range(opened, format, pipeline, clip.name, say)
     with VideoReader(clip, stream, format, find_ffmpeg(), options=decode, say=say) as reader:
         for frame in reader:

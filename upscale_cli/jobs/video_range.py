@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 
-from upscale_cli.events import Say
+from upscale_cli.events import Say, unreported
 from upscale_cli.frames.pixel_format import PixelFormat
 from upscale_cli.inference.clip_range import range_of_frames
 from upscale_cli.inference.value_range import told
@@ -27,7 +27,8 @@ def find_ranges(job: VideoFacts, plan: ClipPlan, say: Say) -> None:
         if job.tee is not None or job.is_paced:
             say(f"{name}: what its gray values use is found out for files only; the net gets them as they are.")
             continue
-        opened = partial(open_reader, job, plan, planned, job.options.decode, nothing_said)
+        # What there is to say is said when the frames are read for good.
+        opened = partial(open_reader, job, plan, planned, job.options.decode, unreported)
         use_range(opened, planned.format, planned.upscaler, name, say)
 
 
@@ -48,7 +49,3 @@ def use_range(
     if not used.is_full:
         frames.use_range(used)
         say(f"{name}: {told(used)}")
-
-
-def nothing_said(_: str) -> None:
-    """What there is to say is said when the frames are read for good."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from upscale_cli.errors import InputError
+from upscale_cli.events import unreported
 from upscale_cli.files.stamp import Stamp
 from upscale_cli.inference.options import UpscalerOptions
 
@@ -122,7 +123,7 @@ def shown(source: Path, *, is_clip: bool, stem: str, folder: Path) -> Shown:
     from upscale_cli.compare.pairing import Version
 
     stamp = Stamp.of(source)  # before it is read: what changes meanwhile is made anew
-    picture = load(Version(stem, _middle_frame(source) if is_clip else source), lambda _: None)
+    picture = load(Version(stem, _middle_frame(source) if is_clip else source), unreported)
     name = f"{stem}.{ENDINGS[picture.mime]}"
     facts = Shown(name, *picture.size, alpha=picture.frame.has_alpha)
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,11 +1,11 @@
 """What becomes of a header in a format that has no place for it: pixels are put where it says, the rest is named."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
 import numpy as np
 
+from upscale_cli.events import Say
 from upscale_cli.frames.image import Frame
 from upscale_cli.media.image.formats import Format
 from upscale_cli.media.image.header import Header, Window
@@ -18,7 +18,7 @@ MOST_NAMED: Final = 8
 _DENSITIES: Final = ("Printing density", "Logarithmic")
 
 
-def without_header(frame: Frame, metadata: Metadata, row: Format, say: Callable[[str], None]) -> tuple[Frame, Metadata]:
+def without_header(frame: Frame, metadata: Metadata, row: Format, say: Say) -> tuple[Frame, Metadata]:
     """The picture as it is to be seen, and metadata without the header.
 
     Args:
@@ -47,7 +47,7 @@ def _told(shades: Shades, row: Format) -> str:
     return f"{row.name} gets shades of gray, by the window {shades.centre:g} / {shades.width:g}; {left_out}"
 
 
-def _tell_fields(header: Header, row: Format, say: Callable[[str], None]) -> None:
+def _tell_fields(header: Header, row: Format, say: Say) -> None:
     fields = {name: value for name, _, value in header.fields}
     if fields.get("dpx:Transfer") in _DENSITIES:
         say(f"{row.name} does not say that values are film densities ({fields['dpx:Transfer']}); they stay so")

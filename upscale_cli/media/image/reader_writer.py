@@ -6,7 +6,7 @@ held. Writing goes to a temporary file that gets its name when it is whole.
 
 import io
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +15,7 @@ from typing import BinaryIO, Self
 import numpy as np
 
 from upscale_cli.errors import InputError, OutputError, printable
+from upscale_cli.events import Say, unreported
 from upscale_cli.files.atomic_file import OutputFile
 from upscale_cli.frames.image import Frame, Layout, Pixels, Transfer
 from upscale_cli.frames.rows import RowReader, Rows
@@ -27,10 +28,6 @@ from upscale_cli.media.image.source import Picture, Source
 from upscale_cli.messages import option
 
 __all__ = ["MAX_PIXELS", "ImageReader", "ImageWriter", "Metadata", "PhotoInfo"]
-
-
-def _silent(text: str) -> None:
-    """Reports nothing."""
 
 
 class ImageReader:
@@ -58,7 +55,7 @@ class ImageReader:
         max_pixels: int = MAX_PIXELS,
         salvage: bool = False,
         bands: tuple[int, ...] = (),
-        say: Callable[[str], None] = _silent,
+        say: Say = unreported,
     ) -> None:
         self._file = io.BytesIO(source) if isinstance(source, bytes) else _opened(source)
         try:
@@ -170,7 +167,7 @@ class ImageWriter:
         quality: int | None = None,
         overwrite: bool = False,
         pyramid: bool = False,
-        say: Callable[[str], None] = _silent,
+        say: Say = unreported,
     ) -> None:
         self._pyramid = pyramid
         self._row = FORMATS[format]
