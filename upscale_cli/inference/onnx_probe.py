@@ -6,6 +6,7 @@ What our own export has written down is believed, but for one run. (Gradients wo
 know none.)
 """
 
+import contextlib
 import json
 import math
 from dataclasses import asdict, dataclass
@@ -25,6 +26,7 @@ from upscale_cli.models.onnx_adapted import FACTORS, ValueRange, adapted
 from upscale_cli.models.onnx_facts import StatedFacts
 from upscale_cli.models.onnx_file import OnnxFile
 from upscale_cli.models.onnx_shapes import graph_cost
+from upscale_cli.models.settings import write_cached
 
 VERSION: Final = 1
 """Of what is measured and how; what an earlier one found is measured again."""
@@ -112,11 +114,8 @@ def measured(file: OnnxFile, stated: StatedFacts, say: Say) -> Measured:
             found = _Probe(file, stated, say).measured()
     except _UnfitError as error:
         raise CheckpointError(f"{file.path}: {error}") from error
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(asdict(found)), encoding="utf-8", newline="\n")
-    except OSError:
-        pass
+    with contextlib.suppress(OSError):  # without a cache it is found out again
+        write_cached(path, json.dumps(asdict(found)).encode())
     return found
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from upscale_cli.models import store
+from upscale_cli.models.settings import write_cached
 
 
 def was_finished(output: Path, record: Mapping[str, Any]) -> bool:
@@ -41,9 +42,7 @@ def remember(output: Path, made: Path, record: Mapping[str, Any]) -> None:
     status = made.stat()
     text = json.dumps({"job": record, "size": status.st_size, "changed": status.st_mtime_ns})
     with contextlib.suppress(OSError):  # a cache that cannot be written costs one answer, not the work
-        memory = _memory(output)
-        memory.parent.mkdir(parents=True, exist_ok=True)
-        memory.write_text(text, encoding="utf-8")
+        write_cached(_memory(output), text.encode())
 
 
 def forget(output: Path) -> None:

@@ -48,7 +48,7 @@ def keep_setting(file: str, value: object) -> None:
 
 
 def write_cached(path: Path, data: bytes) -> None:
-    """Writes a file of the cache folder or of the settings, whole or not at all.
+    """Writes a file of the program's own, such as one of the cache folder or of the settings, whole or not at all.
 
     Raises:
         OSError: it cannot be written; then there is none.

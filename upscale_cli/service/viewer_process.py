@@ -17,6 +17,7 @@ from upscale_cli.errors import InputError
 from upscale_cli.events import unreported
 from upscale_cli.files.stamp import Stamp
 from upscale_cli.inference.options import UpscalerOptions
+from upscale_cli.models.settings import write_cached
 
 if TYPE_CHECKING:
     from upscale_cli.inference.upscaler import Upscaler
@@ -126,11 +127,8 @@ def shown(source: Path, *, is_clip: bool, stem: str, folder: Path) -> Shown:
     picture = load(Version(stem, _middle_frame(source) if is_clip else source), unreported)
     name = f"{stem}.{ENDINGS[picture.mime]}"
     facts = Shown(name, *picture.size, alpha=picture.frame.has_alpha)
-    folder.mkdir(parents=True, exist_ok=True)
-    for place, data in ((name, picture.data), (f"{stem}.json", json.dumps([stamp, facts], default=asdict).encode())):
-        new = folder / f"{place}.new"
-        new.write_bytes(data)
-        new.replace(folder / place)
+    write_cached(folder / name, picture.data)
+    write_cached(folder / f"{stem}.json", json.dumps([stamp, facts], default=asdict).encode())
     return facts
 
 
@@ -147,11 +145,8 @@ def small(source: Path, folder: Path) -> str:
     from upscale_cli.compare.thumbnail import thumbnail
 
     made = thumbnail(source, SMALL_SIDE)
-    folder.mkdir(parents=True, exist_ok=True)
     name = f"small.{ENDINGS[made.mime]}"
-    new = folder / f"{name}.new"
-    new.write_bytes(made.data)
-    new.replace(folder / name)
+    write_cached(folder / name, made.data)
     return name
 
 
