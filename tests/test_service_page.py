@@ -175,7 +175,7 @@ def test_a_dropped_picture_comes_back_as_the_command_line_makes_it(visit: Visit,
         assert inside.sum() > 100
         np.testing.assert_array_equal(stage[under, inside], picture[60:][:, np.flatnonzero(inside) - left])
     page.keyboard.press("Escape")
-    assert not page.locator("#compare").is_visible()
+    page.locator("#compare").wait_for(state="hidden")
 
     name, packed = downloaded(page, page.get_by_role("link", name="Download all"))
     with zipfile.ZipFile(io.BytesIO(packed)) as archive:
@@ -208,6 +208,7 @@ def test_a_part_is_previewed_where_it_is_asked_for(visit: Visit) -> None:
     assert page.locator("#view-b").get_attribute("alt") != page.locator("#view-a").get_attribute("alt")
     page.get_by_label("Model B").select_option("lanczos")
     page.get_by_role("button", name="Use B").click()
+    page.wait_for_function("document.querySelector('#preview').open === false")
     assert page.get_by_label("Model", exact=True).input_value() == "lanczos"
 
 
@@ -248,7 +249,8 @@ def test_a_large_file_goes_on_where_its_connection_broke(visit: Visit, tmp_path:
     job = done.locator("a.download").get_attribute("href")
     sent = page.request.get(page.url.rstrip("/") + job.replace("result", "input"))
     assert sent.body() == path.read_bytes()
-    assert page.evaluate("Object.keys(localStorage).filter(name => name.startsWith('upscale-upload')).length") == 0
+    # The service has done it before the page has heard that it was accepted.
+    page.wait_for_function("!Object.keys(localStorage).some(name => name.startsWith('upscale-upload'))")
 
 
 def test_what_cannot_be_done_is_one_clear_line(visit: Visit) -> None:
@@ -262,7 +264,9 @@ def test_what_cannot_be_done_is_one_clear_line(visit: Visit) -> None:
     failed = row(page, "<b>broken.png", "failed")
     assert failed.locator(".file").inner_text() == "<b>broken.png"
     assert failed.locator(".state").inner_text().startswith("This is text")
-    failed.get_by_role("button", name="Retry").click()
+    with page.expect_response("**/retry") as answer:
+        failed.get_by_role("button", name="Retry").click()
+    assert answer.value.ok
     failed = row(page, "<b>broken.png", "failed")
     failed.get_by_role("button", name="Delete").click()
     page.get_by_role("button", name="Keep").click()
