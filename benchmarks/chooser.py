@@ -1,21 +1,22 @@
 """Which model suits a picture, by what a look at the file shows; and how often the choice without -m takes the best.
 
-    python -m benchmarks.chooser --eval FOLDER [--rows FILE] [--models NAME ...] [--quick]
+    python -m benchmarks.chooser --eval FOLDER [--rows FILE] [--models NAME ...] [--fit] [--quick]
 
 Photographs of the field's sets and drawings, texts and screens that are rendered here, each shrunk, damaged in thirteen
 ways, and written to a file. Every model upscales every file, and is measured against the original. One half of the
-pictures (B100) makes the ranking of `upscale_cli.models.suitable`, which is printed; the other half (Kodak24), 312
-files for each scale, says what the choice is worth, and what it costs in work and time. Writes benchmarks/chooser.json
-and the table in docs/quality.md.
+pictures (B100) makes the ranking of `upscale_cli.models.suitable`, which is printed, and says what one is worth for an
+original that it has not seen; the other half (Kodak24), 312 files for each scale, says what the choice is worth, and
+what it costs in work and time. Writes benchmarks/chooser.json and the table in docs/quality.md.
 
 --rows keeps what was measured, picture by picture, so that a further model, or other groups, cost no more than they
-have to. --quick takes a few pictures and writes nothing.
+have to. --fit makes the ranking anew and keeps what is known of the other half. --quick takes a few pictures and writes
+nothing.
 """
 
 import argparse
 import io
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -112,9 +113,10 @@ class Source:
     hr: Picture
 
 
-def sources(folder: Path, *, quick: bool) -> Iterator[Source]:
+def sources(folder: Path, *, halves: Sequence[str], quick: bool) -> Iterator[Source]:
     """Photographs of the sets, and rendered pictures."""
-    for half, (group, photos, rendered, seed) in SOURCES.items():
+    for half in halves:
+        group, photos, rendered, seed = SOURCES[half]
         paths = pictures_in(folder / group)
         for path in paths[:: len(paths) // photos][: 2 if quick else photos]:
             yield Source(half, path.stem, "photograph", middle_of(read_picture(path, print)))
@@ -138,14 +140,16 @@ def measured(hr: Picture, sr: Picture, scale: int, metrics: Iterable[str]) -> di
     return {metric: how[metric]() for metric in metrics}
 
 
-def rows_of_pictures(folder: Path, models: Sequence[str], kept: Path | None, *, quick: bool) -> list[Figures]:
+def rows_of_pictures(
+    folder: Path, models: Sequence[str], kept: Path | None, *, halves: Sequence[str], quick: bool
+) -> list[Figures]:
     """One row per picture and scale: what it is, what was seen, and how each model does."""
     before: dict[str, dict[str, dict[str, float]]] = {}
     if kept is not None and kept.exists():
         before = json.loads(kept.read_text(encoding="utf-8"))
     nets = {model: Upscaler(model, device="cpu", engine="openvino", precision="fp32") for model in models}
     rows = []
-    for source in sources(folder, quick=quick):
+    for source in sources(folder, halves=halves, quick=quick):
         metrics = METRICS if source.half == "held out" else METRICS[:1]
         for scale in SCALES:
             hr = crop_to_multiple(source.hr, scale)
@@ -203,14 +207,25 @@ def _ordered(means: Mapping[str, float], group: Group) -> tuple[str, ...]:
     return (first, *sorted(means.keys() - {first}, key=lambda model: -means[model]))
 
 
-def verdict(rows: Sequence[Figures], ranks: Mapping[Group, tuple[str, ...]], metric: str) -> Figures:
+def choices(rows: Iterable[Figures], ranks: Mapping[Group, tuple[str, ...]]) -> list[str]:
+    """The model that each picture gets."""
+    return [ranked(group_of(row["seen"], row["scale"]), ranks)[0] for row in rows]
+
+
+def choices_by_others(rows: Sequence[Figures]) -> list[str]:
+    """The model that each picture gets by the ranking of all pictures that were not made of the same original."""
+    by_others = {name: ranking(row for row in rows if row["name"] != name) for name in {row["name"] for row in rows}}
+    return [one for row in rows for one in choices([row], by_others[row["name"]])]
+
+
+def verdict(rows: Sequence[Figures], choice: Sequence[str], metric: str) -> Figures:
     """How often the choice is the best by a metric, what a wrong one costs, and what fixed choices are worth.
 
     All means are over pictures.
     """
     models = list(rows[0]["values"])
     table = np.array([[row["values"][model][metric] for model in models] for row in rows])
-    chosen = np.array([models.index(ranked(group_of(row["seen"], row["scale"]), ranks)[0]) for row in rows])
+    chosen = np.array([models.index(model) for model in choice])
     took, best = table[np.arange(len(rows)), chosen], table.max(axis=1)
     wrong = took < best
     work = np.array([[work_of(model, row["scale"]) for model in models] for row in rows])[np.arange(len(rows)), chosen]
@@ -240,14 +255,43 @@ def by_damage(rows: Sequence[Figures], ranks: Mapping[Group, tuple[str, ...]]) -
                     row for row in rows
                     if (row["scale"], row["damage"], row["kind"] != "photograph") == (scale, damage, is_drawn)
                 ]  # fmt: skip
-                taken: dict[str, int] = defaultdict(int)
-                for row in own:
-                    taken[ranked(group_of(row["seen"], scale), ranks)[0]] += 1
+                taken = choices(own, ranks)
                 found.append({
-                    "scale": scale, "damage": damage, "drawn": is_drawn, "taken": dict(taken),
-                    **verdict(own, ranks, "psnr_y"),
+                    "scale": scale, "damage": damage, "drawn": is_drawn, "taken": dict(Counter(taken)),
+                    **verdict(own, taken, "psnr_y"),
                 })  # fmt: skip
     return found
+
+
+def of_fit(models: Sequence[str], rows: Sequence[Figures], ranks: Mapping[Group, tuple[str, ...]]) -> Figures:
+    """The ranking, and what one is worth for pictures whose original had no part in it, taken in turn."""
+    taken = choices_by_others(rows)
+    return {
+        "models": models,
+        "ranking": [{**asdict(group), "models": list(order)} for group, order in ranks.items()],
+        "differs_from_the_table_in_use": [str(group) for group in ranks if RANKING.get(group) != ranks[group]],
+        "left_out_in_turn": {
+            f"x{scale}": verdict(
+                [row for row in rows if row["scale"] == scale],
+                [model for row, model in zip(rows, taken, strict=True) if row["scale"] == scale],
+                "psnr_y",
+            )
+            for scale in SCALES
+        },
+    }
+
+
+def of_held_out(models: Sequence[str], rows: Sequence[Figures], ranks: Mapping[Group, tuple[str, ...]]) -> Figures:
+    """What the choice is worth for the other half, and what the look at it sees."""
+    facts = report.machine()
+    of_scales = {scale: [row for row in rows if row["scale"] == scale] for scale in SCALES}
+    return {
+        "models": models, "commit": facts["commit"], "date": facts["date"],
+        **{f"x{scale}": {metric: verdict(own, choices(own, ranks), metric) for metric in METRICS}
+           for scale, own in of_scales.items()},
+        "by_damage": by_damage(rows, ranks),
+        "sight": sight(rows),
+    }  # fmt: skip
 
 
 def sight(rows: Sequence[Figures]) -> Figures:
@@ -333,27 +377,23 @@ def main() -> None:
     parser.add_argument("--eval", type=Path, default=report.SHARED / "eval", help="has B100 and Kodak24")
     parser.add_argument("--rows", type=Path, help="a JSON file: what was measured before, and is now")
     parser.add_argument("--models", nargs="*", help="default: the bundled ones")
+    parser.add_argument("--fit", action="store_true", help="rank alone, and keep what is known of pictures held out")
     parser.add_argument("--quick", action="store_true")
     given = parser.parse_args()
     bundled = dict.fromkeys(spec.model for spec in MODELS if spec.bundled and locate(spec))
     models = given.models or list(bundled)
-    rows = rows_of_pictures(given.eval, models, given.rows, quick=given.quick)
+    rows = rows_of_pictures(
+        given.eval, models, given.rows, halves=["fit"] if given.fit else list(SOURCES), quick=given.quick
+    )
     fit, held_out = ([row for row in rows if row["half"] == half] for half in SOURCES)
     ranks = ranking(fit)
     print(as_code(ranks))
-    result: Figures = {
-        "models": models,
-        "ranking": [{**asdict(group), "models": list(order)} for group, order in ranks.items()],
-        "differs_from_the_table_in_use": [str(group) for group in ranks if RANKING.get(group) != ranks[group]],
-        "held_out": {
-            f"x{scale}": {metric: verdict([row for row in held_out if row["scale"] == scale], ranks, metric)
-                          for metric in METRICS}
-            for scale in SCALES
-        },
-        "by_damage": by_damage(held_out, ranks),
-        "sight": sight(held_out),
-        "speed": speed(models, given.eval),
-    }  # fmt: skip
+    result = of_fit(models, fit, ranks)
+    if given.fit:
+        kept = json.loads((report.REPOSITORY / "benchmarks/chooser.json").read_text(encoding="utf-8"))
+        result |= {part: kept[part] for part in ("held_out", "speed")}
+    else:
+        result |= {"held_out": of_held_out(models, held_out, ranks), "speed": speed(models, given.eval)}
     if given.quick:
         print(json.dumps(result, indent=2))
         return
@@ -365,7 +405,7 @@ def main() -> None:
         result,
     )
     page = PAGE.read_text(encoding="utf-8")
-    PAGE.write_text(report.with_tables(page, table_of(result), START, STOP), encoding="utf-8")
+    PAGE.write_text(report.with_tables(page, table_of(result["held_out"]), START, STOP), encoding="utf-8")
 
 
 if __name__ == "__main__":

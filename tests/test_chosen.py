@@ -10,9 +10,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
+from benchmarks import chooser_pictures
 from tests.clips import Clips
 from tests.command import Run
 from upscale_cli.api import upscale_file
+from upscale_cli.evaluation.metrics import Shrinking
+from upscale_cli.evaluation.reference import Protocol, shrunk
 from upscale_cli.events import Chosen, Event, Started
 from upscale_cli.executors.ray.worker import request_for
 from upscale_cli.frames.appearance import NOISE_TOLD, Appearance
@@ -24,7 +27,7 @@ from upscale_cli.jobs.job import PhotoOptions
 from upscale_cli.media.image import look
 from upscale_cli.media.image.jpeg_quality import quality_by_traces, quality_of_tables
 from upscale_cli.media.image.look import look_at
-from upscale_cli.media.image.measures import noise_of, steps_of
+from upscale_cli.media.image.measures import noise_of, overshoot_of, steps_of
 from upscale_cli.media.video.probe import probe
 from upscale_cli.models.registry import MODELS, rows_of
 from upscale_cli.models.resolve import (
@@ -35,7 +38,7 @@ from upscale_cli.models.resolve import (
     FAST_CLIP_MODEL,
     best_clip_model,
 )
-from upscale_cli.models.suitable import RANKING, Group, group_of, suitable_model
+from upscale_cli.models.suitable import RANKING, Damage, Group, group_of, suitable_model
 
 Picture = NDArray[np.uint8]
 
@@ -175,6 +178,15 @@ def test_steps_on_the_edges_of_a_drawing_are_seen() -> None:
     assert [look_at(encoded(one)).is_jagged for one in (steps, np.asarray(smooth))] == [True, False]
 
 
+@pytest.mark.parametrize("seed", [6, 7, 9, 10])
+def test_drawings_shrunk_by_cubic_kernels_are_told_apart_by_their_edges(seed: int) -> None:
+    hr = chooser_pictures.drawing(seed)
+    found: dict[Shrinking, Damage] = {"bicubic": "ringing", "bicubic-aliased": "jagged", "area": "none"}
+    for kernel, damage in found.items():
+        seen = look_at(encoded(shrunk(hr, 2, Protocol(shrinking=kernel))))
+        assert group_of(seen, 2) == Group(damage, is_drawn=True), kernel
+
+
 def test_edges_are_measured_as_what_lies_between_two_pixels() -> None:
     ramp = np.tile(np.repeat(np.array([0, 50, 100, 150, 200], np.float32), [20, 1, 1, 1, 41]), (1, 64, 1))
     step = np.where(ramp < 100, 0, 200).astype(np.float32)
@@ -183,6 +195,25 @@ def test_edges_are_measured_as_what_lies_between_two_pixels() -> None:
         assert found is not None
         assert found == pytest.approx((share, share), abs=0.13)
     assert steps_of(np.zeros_like(step), 0) is None
+
+
+@pytest.mark.parametrize(("ink", "paper"), [(30, 225), (220, 35)])
+def test_a_kernel_that_overshoots_is_seen_beside_what_is_drawn(ink: int, paper: int, scene: Picture) -> None:
+    for kernel, rings in (("BOX", False), ("BILINEAR", False), ("BICUBIC", True), ("LANCZOS", True)):
+        seen = look_at(encoded(written(ink, paper, resample=Image.Resampling[kernel])))
+        assert seen.is_ringing == rings, kernel
+        assert group_of(seen, 2).damage == ("ringing" if rings else "none")
+    assert look_at(encoded(scene)).overshoot is None, "texture beside an edge looks the same"
+
+
+def test_overshoot_is_measured_in_proportion_to_the_edge() -> None:
+    step = np.tile(np.repeat(np.array([40, 30, 210, 200], np.float32), [30, 1, 1, 32]), (1, 64, 1))
+    assert overshoot_of(step) == pytest.approx(10 / 160)
+    assert overshoot_of(np.where(step < 100, 40, 200).astype(np.float32)) == 0
+    assert overshoot_of(np.where(step < 100, 0, 255).astype(np.float32)) is None, "it would be cut off"
+    assert overshoot_of(step[:, :, :4]) is None
+    rough = step + np.float32(4) * (np.arange(64) % 2)
+    assert overshoot_of(rough.astype(np.float32)) is None, "areas are even but nearly, as compression leaves them"
 
 
 def test_noise_is_seen_on_white_paper_too() -> None:
@@ -293,7 +324,8 @@ def test_a_folder_gets_a_model_for_each_file_and_what_is_done_is_not_looked_at_a
     assert again.count("skipped") == 2
     (folder / "coded.jpg").write_bytes(encoded(scene[:64, :64], "JPEG", quality=40))
     told = run(*command).err
-    assert "coded.jpg: JPEG of quality about 40, photograph: photo-lite\n" in told
+    model = suitable_model(Group("JPEG"))
+    assert f"coded.jpg: JPEG of quality about 40, photograph: {model}\n" in told
 
 
 def test_a_dry_run_says_what_would_be_taken(run: Run, tmp_path: Path, scene: Picture) -> None:
@@ -339,7 +371,8 @@ def test_a_worker_is_told_the_model_and_does_not_choose(tmp_path: Path, scene: P
 
 def test_an_object_is_not_looked_into() -> None:
     choice = choose_model(Input("s3://bucket/a.jpg"), PhotoOptions(), UpscalerOptions(), is_remote=True)
-    assert (choice.model, choice.why) == ("espcn-robust", "the usual one for pictures that are not looked into")
+    usual = suitable_model(Group("unknown", is_far=True))
+    assert (choice.model, choice.why) == (usual, "the usual one for pictures that are not looked into")
 
 
 @pytest.mark.usefixtures("shared_weights")

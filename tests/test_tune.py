@@ -114,8 +114,8 @@ def test_a_look_at_a_clip(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("appearance", "fast"),
-    [(Appearance("PNG", "photograph", noise=9.0), "espcn-robust"), (Appearance("PNG", "photograph"), "swift"),
-     (Appearance("JPEG", "photograph", jpeg_quality=30), "espcn-robust")],
+    [(Appearance("PNG", "photograph", noise=9.0), "sharp-robust"), (Appearance("PNG", "photograph"), "swift"),
+     (Appearance("JPEG", "photograph", jpeg_quality=30), "sharp-robust")],
 )  # fmt: skip
 def test_a_photo_is_tuned_with_the_model_that_it_would_get(appearance: Appearance, fast: str) -> None:
     looked = replace(seen(1.0, 0), kind="photo", appearance=appearance)

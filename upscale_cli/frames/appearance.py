@@ -23,6 +23,12 @@ JAGGED_DRAWN: Final = 0.98
 """Of `fineness` and `edges[1]` together in photographs, of `edges[0]` in drawings, whose edges tell more than their
 detail: what is above was shrunk without smoothing. By the pictures of benchmarks/chooser.py that make the ranking."""
 
+RINGING: Final = 0.007
+"""Of `overshoot`: averages of areas, and what was drawn at its size, have 0."""
+
+STEEP: Final = 0.975
+"""Of `edges[1]` where they overshoot: what is above was shrunk by a cubic kernel that did not smooth."""
+
 
 @dataclass(frozen=True, slots=True)
 class Appearance:
@@ -40,6 +46,8 @@ class Appearance:
             that was not measured.
         edges: how much of a strong edge lies between two neighbouring pixels, 0 to 1: the middle one of all edges, and
             the upper quartile; None where there are few, or that was not measured.
+        overshoot: how far strong edges of what is drawn go beyond the even areas beside them, in proportion to their
+            height; None of photographs, where there are few such areas, or where that was not measured.
         width, height: of the first frame; 0 where the file was not looked into.
         is_data: measurements rather than a picture to look at: floats, DICOM, GeoTIFF, further channels.
     """
@@ -52,6 +60,7 @@ class Appearance:
     noise: float = 0.0
     fineness: float | None = None
     edges: tuple[float, float] | None = None
+    overshoot: float | None = None
     width: int = 0
     height: int = 0
     is_data: bool = False
@@ -76,8 +85,18 @@ class Appearance:
             return False
         middle, high = self.edges
         if self.is_drawn:  # thin strokes of writing and frames on screens lie on pixels of their own, however smoothed
-            return self.kind == "drawing" and middle > JAGGED_DRAWN
+            is_stepped = middle > JAGGED_DRAWN or (self._overshoots and high > STEEP)
+            return self.kind == "drawing" and is_stepped
         return self.fineness + high > JAGGED
+
+    @property
+    def is_ringing(self) -> bool:
+        """Whether it is drawn, and was smoothed and shrunk by a kernel that overshoots, as bicubic and Lanczos do."""
+        return self._overshoots and self.edges is not None and self.edges[1] <= STEEP
+
+    @property
+    def _overshoots(self) -> bool:
+        return self.overshoot is not None and self.overshoot > RINGING
 
     def __str__(self) -> str:
         """For people.
@@ -88,6 +107,8 @@ class Appearance:
         ('PNG, formerly JPEG of quality about 62, drawing', 'PNG without damage, text')
         >>> str(Appearance("PNG", "photograph", noise=8.1)), str(Appearance("PNG", "photograph", fineness=0.2))
         ('PNG, noise of about 8 levels, photograph', 'PNG, blurred, photograph')
+        >>> str(Appearance("PNG", "screen", edges=(0.7, 0.9), overshoot=0.03))
+        'PNG, ringing, screen'
         >>> str(Appearance("DICOM", is_data=True)), str(Appearance())
         ('DICOM, measured data', 'not looked into')
         """
@@ -108,5 +129,7 @@ class Appearance:
             damages.append(", blurred")
         elif self.is_jagged:
             damages.append(", not smoothed")
+        elif self.is_ringing and not damages:
+            damages.append(", ringing")
         without = "" if damages or self.kind is None else " without damage"
         return f"{self.format}{without}{''.join(damages)}{'' if self.kind is None else f', {self.kind}'}"

@@ -13,9 +13,10 @@ from upscale_cli.frames.appearance import NOISE_TOLD, Appearance
 from upscale_cli.models.registry import rows_of
 from upscale_cli.models.store import locate, quiet
 
-Damage = Literal["none", "blur", "jagged", "light JPEG", "JPEG", "other compression", "noise", "unknown"]
-"""What has happened to a picture: nothing that was found; a blur; shrinking without antialiasing; JPEG of a quality of
-`LIGHT_QUALITY` and above, or below; compression by another codec; noise; it was not looked into."""
+Damage = Literal["none", "blur", "jagged", "ringing", "light JPEG", "JPEG", "other compression", "noise", "unknown"]
+"""What has happened to a picture: nothing that was found; a blur; shrinking without antialiasing; shrinking by a kernel
+that overshoots, seen in what is drawn alone; JPEG of a quality of `LIGHT_QUALITY` and above, or below; compression by
+another codec; noise; it was not looked into."""
 
 CLEAN_QUALITY: Final = 93
 """Of a JPEG that counts as none."""
@@ -52,35 +53,38 @@ class Group:
 
 
 _TABLE: Final = """
-JPEG                photograph  near  photo-lite espcn-robust espcn swift sharp photo-lite-crisp
-JPEG                photograph  far   photo-lite espcn-robust photo-lite-crisp espcn sharp swift
-JPEG                drawn       near  photo-lite photo-lite-crisp espcn-robust espcn sharp swift
-JPEG                drawn       far   photo-lite photo-lite-crisp espcn-robust sharp espcn swift
-blur                photograph  near  photo-lite-crisp photo-lite espcn-robust swift sharp espcn
-blur                photograph  far   photo-lite-crisp photo-lite espcn-robust sharp swift espcn
-blur                drawn       near  photo-lite-crisp photo-lite espcn-robust swift sharp espcn
-blur                drawn       far   photo-lite-crisp photo-lite espcn-robust sharp swift espcn
-jagged              photograph  near  espcn-robust photo-lite photo-lite-crisp espcn swift sharp
-jagged              photograph  far   espcn-robust photo-lite photo-lite-crisp espcn swift sharp
-jagged              drawn       far   espcn-robust photo-lite-crisp photo-lite swift espcn sharp
-light JPEG          photograph  near  photo-lite espcn-robust sharp swift espcn photo-lite-crisp
-light JPEG          photograph  far   photo-lite sharp swift espcn espcn-robust photo-lite-crisp
-light JPEG          drawn       near  photo-lite sharp swift espcn photo-lite-crisp espcn-robust
-light JPEG          drawn       far   photo-lite sharp photo-lite-crisp swift espcn espcn-robust
-noise               photograph  near  espcn-robust photo-lite photo-lite-crisp espcn sharp swift
-noise               photograph  far   espcn-robust photo-lite photo-lite-crisp sharp espcn swift
-noise               drawn       near  photo-lite photo-lite-crisp sharp espcn-robust swift espcn
-noise               drawn       far   photo-lite photo-lite-crisp sharp swift espcn espcn-robust
-none                photograph  near  swift sharp espcn photo-lite espcn-robust photo-lite-crisp
-none                photograph  far   swift photo-lite sharp espcn espcn-robust photo-lite-crisp
-none                drawn       near  photo-lite espcn-robust sharp swift espcn photo-lite-crisp
-none                drawn       far   photo-lite sharp photo-lite-crisp swift espcn espcn-robust
-other compression   photograph  near  espcn-robust photo-lite espcn sharp swift photo-lite-crisp
-other compression   photograph  far   photo-lite sharp espcn-robust swift espcn photo-lite-crisp
-other compression   drawn       near  photo-lite sharp swift espcn espcn-robust photo-lite-crisp
-other compression   drawn       far   photo-lite sharp swift espcn photo-lite-crisp espcn-robust
-unknown             photograph  near  espcn-robust photo-lite espcn swift sharp photo-lite-crisp
-unknown             photograph  far   espcn-robust photo-lite espcn sharp swift photo-lite-crisp
+JPEG                photograph  near  sharp-robust photo-lite espcn-robust espcn swift sharp photo-lite-crisp
+JPEG                photograph  far   photo-lite sharp-robust espcn-robust photo-lite-crisp espcn sharp swift
+JPEG                drawn       near  photo-lite sharp-robust photo-lite-crisp espcn-robust espcn sharp swift
+JPEG                drawn       far   photo-lite photo-lite-crisp sharp-robust espcn-robust sharp espcn swift
+blur                photograph  near  photo-lite-crisp photo-lite espcn-robust sharp-robust swift sharp espcn
+blur                photograph  far   photo-lite-crisp photo-lite espcn-robust sharp swift espcn sharp-robust
+blur                drawn       near  photo-lite-crisp photo-lite espcn-robust sharp-robust swift sharp espcn
+blur                drawn       far   photo-lite-crisp photo-lite espcn-robust sharp-robust sharp swift espcn
+jagged              photograph  near  sharp-robust espcn-robust photo-lite photo-lite-crisp espcn swift sharp
+jagged              photograph  far   sharp-robust espcn-robust photo-lite photo-lite-crisp espcn swift sharp
+jagged              drawn       near  sharp-robust espcn-robust photo-lite photo-lite-crisp espcn swift sharp
+jagged              drawn       far   espcn-robust sharp-robust photo-lite-crisp photo-lite swift espcn sharp
+light JPEG          photograph  near  photo-lite sharp-robust espcn-robust sharp swift espcn photo-lite-crisp
+light JPEG          photograph  far   photo-lite sharp swift espcn sharp-robust espcn-robust photo-lite-crisp
+light JPEG          drawn       near  photo-lite sharp sharp-robust swift espcn photo-lite-crisp espcn-robust
+light JPEG          drawn       far   photo-lite sharp photo-lite-crisp swift espcn sharp-robust espcn-robust
+noise               photograph  near  sharp-robust photo-lite espcn-robust photo-lite-crisp espcn sharp swift
+noise               photograph  far   sharp-robust espcn-robust photo-lite photo-lite-crisp sharp espcn swift
+noise               drawn       near  photo-lite photo-lite-crisp sharp-robust sharp espcn-robust swift espcn
+noise               drawn       far   photo-lite photo-lite-crisp sharp sharp-robust swift espcn espcn-robust
+none                photograph  near  swift sharp espcn photo-lite espcn-robust sharp-robust photo-lite-crisp
+none                photograph  far   swift sharp photo-lite espcn sharp-robust espcn-robust photo-lite-crisp
+none                drawn       near  photo-lite sharp-robust espcn-robust photo-lite-crisp espcn sharp swift
+none                drawn       far   photo-lite photo-lite-crisp sharp swift espcn sharp-robust espcn-robust
+other compression   photograph  near  sharp-robust photo-lite espcn-robust espcn sharp swift photo-lite-crisp
+other compression   photograph  far   photo-lite sharp-robust sharp espcn-robust swift espcn photo-lite-crisp
+other compression   drawn       near  photo-lite sharp swift sharp-robust espcn espcn-robust photo-lite-crisp
+other compression   drawn       far   sharp photo-lite swift espcn photo-lite-crisp sharp-robust espcn-robust
+ringing             drawn       near  sharp photo-lite swift espcn sharp-robust espcn-robust photo-lite-crisp
+ringing             drawn       far   sharp photo-lite swift espcn photo-lite-crisp sharp-robust espcn-robust
+unknown             photograph  near  sharp-robust photo-lite espcn-robust espcn swift sharp photo-lite-crisp
+unknown             photograph  far   sharp-robust photo-lite espcn-robust espcn sharp swift photo-lite-crisp
 """
 """A line for each group: damage; photograph or drawn; enlarged by `FAR` and more, or less; models, the best first."""
 
@@ -124,7 +128,9 @@ def _damage_of(seen: Appearance) -> Damage:
         return "light JPEG"
     if seen.is_lossy:
         return "other compression"
-    return "jagged" if seen.is_jagged else "none"
+    if seen.is_jagged:
+        return "jagged"
+    return "ringing" if seen.is_ringing else "none"
 
 
 def candidates() -> tuple[str, ...]:

@@ -22,7 +22,14 @@ from upscale_cli.frames.pixels import white_of
 from upscale_cli.frames.rows import RowReader
 from upscale_cli.media.image.formats import FORMATS, MAX_PIXELS
 from upscale_cli.media.image.jpeg_quality import quality_by_traces, quality_of_tables
-from upscale_cli.media.image.measures import Windows, fineness_of, kind_of, noise_and_texture_of, steps_of
+from upscale_cli.media.image.measures import (
+    Windows,
+    fineness_of,
+    kind_of,
+    noise_and_texture_of,
+    overshoot_of,
+    steps_of,
+)
 from upscale_cli.media.image.metadata import PhotoInfo
 from upscale_cli.media.image.reader_writer import ImageReader
 from upscale_cli.media.image.source import calm_pillow
@@ -96,7 +103,9 @@ def _appearance(source: Path | bytes, reader: ImageReader) -> Appearance:
     if not (is_reduced or is_top):
         seen = replace(seen, fineness=round(fineness_of(windows), 2), edges=steps_of(windows, noise))
     clear = windows[:, ::2, ::2] if seen.is_blurred else windows  # at half its size it is sharp, and shows what it is
-    return replace(seen, kind=kind_of(clear, noise, texture, quality))
+    kind = kind_of(clear, noise, texture, quality)
+    overshoot = None if is_reduced or kind == "photograph" else overshoot_of(windows)
+    return replace(seen, kind=kind, overshoot=overshoot)
 
 
 def _is_data(info: PhotoInfo) -> bool:
