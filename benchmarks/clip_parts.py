@@ -1,6 +1,6 @@
 """What a frame of a clip is made of: processor time of each part, in milliseconds, of the default and of --realtime.
 
-    python -m benchmarks.clip_parts [--repeats 3] [--quick]
+    python -m benchmarks.clip_parts [--repeats 3] [--frames 24 240] [--quick]
 
 A clip of 960 x 540 to 1920 x 1080 by espcn, once short and once long: the difference, over the frames between, is what
 a frame takes; what is left of the short one is the start. Decoding is ffmpeg's of the source alone, encoding ffmpeg's
@@ -60,9 +60,10 @@ def main() -> None:
     """Writes benchmarks/clip_parts.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--frames", nargs=2, type=int, default=(24, 240), metavar=("SHORT", "LONG"))
     parser.add_argument("--quick", action="store_true", help="shorter clips; nothing is written")
     arguments = parser.parse_args()
-    short, long = (8, 24) if arguments.quick else (24, 240)
+    short, long = (8, 24) if arguments.quick else arguments.frames
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         clips = {frames: make_clip(folder / f"{frames}.mp4", pan(HEIGHT, WIDTH, frames)) for frames in (short, long)}

@@ -1,6 +1,7 @@
 """What the engines bring: this build beside the build of commit 1a123c1, whole runs of the program, in turn in one run.
 
-    python -m benchmarks.engines [--repeats 3] [--only espcn-default,photo-lite-1mp] [--out engines_avx2] [--quick]
+    python -m benchmarks.engines [--repeats 3] [--only espcn-default,photo-lite-1mp] [--out engines_avx2] [--frames 240]
+        [--quick]
 
 With --only the rows of those cases are measured anew and take their place in the file; each has its commit and date.
 --out names another file, for another kind of processor: rows of two machines do not go into one.
@@ -49,6 +50,7 @@ class Case:
         wanted: how many times as fast it is to be now.
         clip: it is one: the frame rate counts; else the time of the whole process.
         needs: a checkpoint of the shared folder.
+        first: what the round that is not counted takes, where that may be shorter; None: the same.
     """
 
     source: Callable[[Path], Path]
@@ -56,6 +58,7 @@ class Case:
     wanted: float
     clip: bool = False
     needs: str | None = None
+    first: Callable[[Path], Path] | None = None
 
 
 def both(*arguments: str) -> dict[Side, tuple[str, ...]]:
@@ -83,13 +86,22 @@ def picture(height: int, width: int, kind: str) -> Callable[[Path], Path]:
 GENERAL, X4PLUS = "weights/realesr-general-x4v3.safetensors", "weights-more/RealESRGAN_x4plus.safetensors"
 
 
-def cases(*, quick: bool) -> dict[str, Case]:
-    frames = 24 if quick else 240
+FIRST_FRAMES: Final = 24
+"""Of the round that is not counted, and of all with --quick."""
+
+
+def clip_case(frames: int, wanted: float, *arguments: str) -> Case:
+    """espcn at scale 2."""
+    given = both("-m", "espcn", "-s", "2", *arguments)
+    return Case(clip(frames), given, wanted, clip=True, first=clip(FIRST_FRAMES))
+
+
+def cases(frames: int) -> dict[str, Case]:
     fast = ("--preset", "ultrafast", "--crf", str(CRF))
     return {
-        "espcn-ultrafast": Case(clip(frames), both("-m", "espcn", "-s", "2", *fast), 3.0, clip=True),
-        "espcn-default": Case(clip(frames), both("-m", "espcn", "-s", "2"), 2.4, clip=True),
-        "espcn-realtime": Case(clip(frames), both("-m", "espcn", "-s", "2", "--realtime"), 5.0, clip=True),
+        "espcn-ultrafast": clip_case(frames, 3.0, *fast),
+        "espcn-default": clip_case(frames, 2.4),
+        "espcn-realtime": clip_case(frames, 5.0, "--realtime"),
         "photo-lite-1mp": Case(picture(1000, 1000, "jpg"), both("-m", "photo-lite", "-s", "4"), 2.2),
         "general-1mp": Case(picture(1000, 1000, "jpg"), both("-m", GENERAL, "-s", "4", "--precision", "bf16"), 1.6,
                             needs=GENERAL),
@@ -99,11 +111,10 @@ def cases(*, quick: bool) -> dict[str, Case]:
                                                        "before": ("-m", X4PLUS, "-s", "4", "--precision", "fp32")},
                              2.8, needs=X4PLUS),
         "small-64": Case(picture(64, 64, "png"), both("-m", "espcn", "-s", "4"), 2.0),
-        "fp32-espcn": Case(clip(frames), both("-m", "espcn", "-s", "2", "--precision", "fp32", *fast), 1.0, clip=True),
+        "fp32-espcn": clip_case(frames, 1.0, "--precision", "fp32", *fast),
         "fp32-photo-lite": Case(picture(500, 500, "jpg"), both("-m", "photo-lite", "-s", "4", "--precision", "fp32"),
                                 1.0),
-        "avx2-espcn": Case(clip(frames // 2), both("-m", "espcn", "-s", "2", "--precision", "fp32", *fast), 1.0,
-                           clip=True),
+        "avx2-espcn": clip_case(frames // 2, 1.0, "--precision", "fp32", *fast),
     }  # fmt: skip
 
 
@@ -117,9 +128,11 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--only", default="")
     parser.add_argument("--out", default="engines", help="name of the JSON, without its ending")
-    parser.add_argument("--quick", action="store_true", help="shorter clips; nothing is written")
+    parser.add_argument("--frames", type=int, default=240, help="of a clip")
+    parser.add_argument("--quick", action="store_true", help="clips of 24 frames; nothing is written")
     arguments = parser.parse_args()
-    chosen = cases(quick=arguments.quick)
+    frames = FIRST_FRAMES if arguments.quick else arguments.frames
+    chosen = cases(frames)
     if arguments.only:
         chosen = {name: chosen[name] for name in arguments.only.split(",")}
     results: dict[str, Any] = {}
@@ -133,7 +146,7 @@ def main() -> None:
             print(case_name, json.dumps(results[case_name]), file=sys.stderr, flush=True)
         report: dict[str, Any] = {"former": FORMER, "repeats": arguments.repeats, "cases": results}
         if "espcn-realtime" in results:
-            base = ffmpeg_alone(clip(24 if arguments.quick else 240)(folder), folder, arguments.repeats)
+            base = ffmpeg_alone(clip(frames)(folder), folder, arguments.repeats)
             report["ffmpeg_bicubic_ultrafast"] = base
             share = round(results["espcn-realtime"]["now_fps"] / base["fps"], 3)
             results["espcn-realtime"]["share_of_ffmpeg_bicubic"] = share
@@ -174,13 +187,14 @@ def former_build(folder: Path) -> Iterator[Path]:
 def paired(name: str, case: Case, folder: Path, before: Path, repeats: int) -> dict[str, Any]:
     """Both sides in turn, after a round that is not counted (this build tries its engines in it)."""
     source, places = case.source(folder), {"now": REPOSITORY, "before": before}
+    first = case.first(folder) if case.first else source
     figures: dict[Side, list[float]] = {"now": [], "before": []}
     busy: dict[Side, list[float]] = {"now": [], "before": []}
     engine = ""
     for repeat in range(repeats + 1):
         for side in ("before", "now") if repeat % 2 else ("now", "before"):
             used = cpu_seconds()
-            figure, events = once(case, source, folder, side, places[side], SWITCHES.get(name, {}))
+            figure, events = once(case, source if repeat else first, folder, side, places[side], SWITCHES.get(name, {}))
             if repeat:
                 figures[side].append(figure)
                 busy[side].append(cpu_seconds() - used)
@@ -193,7 +207,7 @@ def paired(name: str, case: Case, folder: Path, before: Path, repeats: int) -> d
     work = {f"{side}_cpu_s": round(min(values), 2) for side, values in busy.items()}
     return {
         **shown, **work, "engine": engine, "times_as_fast": round(faster, 2), "wanted": case.wanted,
-        "met": faster >= case.wanted, "repeats": repeats,
+        "met": faster >= case.wanted, "repeats": repeats, **({"frames": frames_of(source)} if case.clip else {}),
         **{name: fact for name, fact in machine().items() if name in ("commit", "date", "load_before")},
     }  # fmt: skip
 
@@ -228,9 +242,14 @@ def once(
     return seconds, events
 
 
+def frames_of(source: Path) -> int:
+    """Of a clip that `clip` made."""
+    return int(source.stem.partition("-")[2])
+
+
 def ffmpeg_alone(source: Path, folder: Path, repeats: int) -> dict[str, float]:
     """One command that enlarges by bicubic, with the encoder of the fastest settings."""
-    frames, best = int(source.stem.partition("-")[2]), math.inf
+    frames, best = frames_of(source), math.inf
     command = [str(find_ffmpeg().path), "-v", "error", "-y", "-i", str(source), "-vf", "scale=iw*2:ih*2:flags=bicubic",
                "-c:v", "libx264", "-preset", "ultrafast", "-crf", str(CRF), str(folder / "ffmpeg.mp4")]  # fmt: skip
     for _ in range(repeats + 1):

@@ -1,6 +1,7 @@
 """Our engines beside bare peers: the same nets on the same pictures, in turn, each peer in an environment of its own.
 
     python -m benchmarks.peers [--quick] [--wide] [--engines openvino,ncnn] [--no-spandrel] [--environments FOLDER]
+        [--kinds fp32,int8] [--out peers_avx2]
 
 Installs onnxruntime, OpenVINO, ncnn, OpenCV, realesrgan-ncnn-py and spandrel from the package index into virtual
 environments below FOLDER (kept there for the next run; else temporary). spandrel needs torchvision, and with it 5.5 GB
@@ -146,6 +147,8 @@ def main() -> None:
     parser.add_argument("--engines", default="", help="only these peers, separated by commas")
     parser.add_argument("--nets", default="", help="only these nets, separated by commas")
     parser.add_argument("--no-spandrel", action="store_true", help="leave out 5.5 GB of torch's CUDA build")
+    parser.add_argument("--kinds", default="fp32,half,int8", help="of precision; half is slow where it is emulated")
+    parser.add_argument("--out", help="name of the JSON, without its ending; for another kind of processor")
     parser.add_argument("--no-clips", action="store_true")
     parser.add_argument("--environments", type=Path, help="folder to keep the peers' environments in")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
@@ -171,7 +174,9 @@ def main() -> None:
             if ready is None:
                 left_out[work.name] = "its weights are not on this machine"
                 continue
-            rows = compared(work, *ready, pythons, given.threads, rounds, versions, wide=given.wide, quick=given.quick)
+            tried = candidates(work, wide=given.wide, quick=given.quick)
+            tried = [one for one in tried if one.kind in given.kinds.split(",")]
+            rows = compared(tried, *ready, pythons, given.threads, rounds, versions)
             nets[work.name] = net_facts(work, rows)
             show(work, rows)
         result = {
@@ -184,7 +189,7 @@ def main() -> None:
             "clips": {} if given.no_clips or given.wide else clips(folder, quick=given.quick),
             "load_after": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
         }
-    name = "peers-wide" if given.wide else "peers-quick" if given.quick else "peers"
+    name = given.out or ("peers-wide" if given.wide else "peers-quick" if given.quick else "peers")
     write(name, "Seconds of a picture, bare nets in turn; ours from pixels to pixels. Clips from file to file.", result)
     if name == "peers":
         (REPOSITORY / "docs/peers.svg").write_text(draw({"machine": machine(), **result}), encoding="utf-8")
@@ -214,12 +219,11 @@ def installed(engines: Iterable[str], folder: Path) -> tuple[dict[str, str], dic
 
 
 def compared(
-    work: Work, net: Net, reference: Floats, pythons: dict[str, str], threads: int, rounds: int,
-    versions: dict[str, Any], *, wide: bool, quick: bool,
+    tried: Sequence[Candidate], net: Net, reference: Floats, pythons: dict[str, str], threads: int, rounds: int,
+    versions: dict[str, Any],
 ) -> list[Row]:  # fmt: skip
-    """All candidates on one net, in turn, each engine in one process; `versions` takes what answered."""
+    """Candidates on one net, in turn, each engine in one process; `versions` takes what answered."""
     rows: list[Row] = []
-    tried = candidates(work, wide=wide, quick=quick)
     workers: dict[str, Worker] = {}
     try:
         for candidate in tried:

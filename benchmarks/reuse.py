@@ -1,6 +1,7 @@
 """What a clip saves where it repeats, and what it costs where nothing does.
 
     python -m benchmarks.reuse [--quick] [--engine torch|openvino ...] [--clip screen|film|noise ...]
+        [--frames 50] [--repeats 5]
 
 Three clips of 960 x 540 are made and enlarged twice by espcn on a CPU:
 
@@ -58,9 +59,11 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer frames and repeats")
     parser.add_argument("--engine", action="append", choices=("torch", "openvino"))
     parser.add_argument("--clip", action="append", choices=tuple(CLIPS))
+    parser.add_argument("--frames", type=int, default=50)
+    parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
     there = [name for name in ("torch", "openvino") if importlib.util.find_spec(name)]
-    frames, repeats = (12, 1) if arguments.quick else (50, 5)
+    frames, repeats = (12, 1) if arguments.quick else (arguments.frames, arguments.repeats)
     results: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         clips = {name: CLIPS[name](Path(folder), frames) for name in arguments.clip or CLIPS}
