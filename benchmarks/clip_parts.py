@@ -145,6 +145,7 @@ def of_process(command: list[str]) -> float:
         SystemExit: it fails; with what it said.
     """
     environment: dict[str, Any] = {**os.environ, "PYTHONPATH": str(REPOSITORY), "UPSCALE_OFFLINE": "1"}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # what is installed has its bytecode
     used = cpu_seconds()
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -12,12 +12,13 @@ Three clips of 960 x 540 are made and enlarged twice by espcn on a CPU:
 In turn in one run, first the net's stage alone, whose SR samples are hashed, then from file to file: with what repeats
 taken over, with everything computed (`--no-reuse`), and as one window a frame without a look at what repeats; the last
 two are the same but for a net whose bits depend on the window's shape. The engines are
-compared with themselves.
+compared with themselves. With --clip the rows of those clips take their place in the file, and all others stay.
 """
 
 import argparse
 import hashlib
 import importlib.util
+import json
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -30,7 +31,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from benchmarks.clips import USUAL, Picture, cpu_seconds, ffmpeg, make_clip, pan, race, upscaled
-from benchmarks.report import alternating, ratio, write
+from benchmarks.report import REPOSITORY, alternating, ratio, write
 from upscale_cli.frames.colour_tags import ColourTags
 from upscale_cli.frames.pixel_format import FORMATS
 from upscale_cli.inference import tiled
@@ -69,8 +70,11 @@ def main() -> None:
         clips = {name: CLIPS[name](Path(folder), frames) for name in arguments.clip or CLIPS}
         for engine in arguments.engine or there:
             results[engine] = {name: measured(clip, engine, repeats) for name, clip in clips.items()}
-    if arguments.quick or arguments.clip:
+    if arguments.quick:
         return
+    if arguments.clip:
+        former: Mapping[str, Any] = json.loads((REPOSITORY / "benchmarks/reuse.json").read_text("utf-8"))["engines"]
+        results = {name: former.get(name, {}) | results.get(name, {}) for name in former.keys() | results.keys()}
     cases = [case for clips_ in results.values() for case in clips_.values()]
     worst = max(clips_["noise"]["whole_clip"]["cpu_reused_to_one_window"] for clips_ in results.values())
     write(
@@ -78,8 +82,6 @@ def main() -> None:
         "espcn x2 on 960 x 540, CPU: the share of the net's work that was taken over from the frame before, and frames "
         "a second with and without, paired in one run; fps by the median. Whole clips: x264 ultrafast.",
         {
-            "frames": frames,
-            "repeats": repeats,
             "engines": results,
             "requirement": {
                 "samples_are_equal": all(case["samples_are_equal"] for case in cases),
@@ -173,6 +175,8 @@ def measured(clip: Path, engine: str, repeats: int) -> dict[str, Any]:
 
     seconds = alternating({way: net_alone(way) for way in WAYS}, repeats=repeats)
     result = {
+        "frames": len(frames),
+        "repeats": repeats,
         "precision": upscalers["reused"].net(2, 8).precision,
         "samples_are_equal": len(set(digests.values())) == 1,
         "sha256": digests["reused"],

@@ -24,8 +24,9 @@ from upscale_cli.errors import CheckpointError, OptionError
 from upscale_cli.events import ignore
 from upscale_cli.inference import engine_trial, engines
 from upscale_cli.inference.backends.base import Backend
-from upscale_cli.inference.device import cpu_adds_pairs_of_int8, cpu_multiplies_int8
+from upscale_cli.inference.device import cpu_multiplies_int8
 from upscale_cli.inference.engines import Choice, int8_name, parsed
+from upscale_cli.inference.engines_here import precisions
 from upscale_cli.inference.options import UpscalerOptions
 from upscale_cli.inference.tiled import TiledNet
 from upscale_cli.inference.upscaler import Recipe
@@ -41,9 +42,7 @@ from upscale_cli.models.registry import MODELS, Spec
 from upscale_cli.models.store import bundled_folder
 
 pytest.importorskip("openvino", reason="OpenVINO has no wheel for this machine")
-needs_int8 = pytest.mark.skipif(
-    not (cpu_multiplies_int8() or cpu_adds_pairs_of_int8()), reason="this processor has neither VNNI nor AVX2"
-)
+needs_int8 = pytest.mark.skipif("int8" not in precisions("openvino"), reason="this processor has neither VNNI nor AVX2")
 needs_vnni = pytest.mark.skipif(not cpu_multiplies_int8(), reason="ONNX Runtime needs VNNI or AMX for it")
 
 REPOSITORY = Path(__file__).parents[1]
