@@ -390,7 +390,7 @@ def main() -> None:
     print(as_code(ranks))
     result = of_fit(models, fit, ranks)
     if given.fit:
-        kept = json.loads((report.REPOSITORY / "benchmarks/chooser.json").read_text(encoding="utf-8"))
+        kept = report.json_of("chooser")
         result |= {part: kept[part] for part in ("held_out", "speed")}
     else:
         result |= {"held_out": of_held_out(models, held_out, ranks), "speed": speed(models, given.eval)}

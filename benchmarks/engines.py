@@ -32,7 +32,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.clips import CRF, make_clip, pan
-from benchmarks.report import REPOSITORY, SHARED, machine, photo, write
+from benchmarks.report import REPOSITORY, SHARED, json_of, machine, photo, write
 from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.media.video.ffmpeg.binary import find_ffmpeg
 
@@ -165,8 +165,7 @@ def main() -> None:
 
 def among_others(report: dict[str, Any], name: str) -> dict[str, Any]:
     """The rows of a few cases in the place of those that the file has; all others stay."""
-    file = REPOSITORY / f"benchmarks/{name}.json"
-    before = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    before = json_of(name)
     for fact in ("question", "machine"):
         before.pop(fact, None)
     return {**before, **report, "cases": {**before.get("cases", {}), **report["cases"]}}

@@ -365,7 +365,7 @@ def main() -> None:
     parser.add_argument("--page", action="store_true", help="make the tables of the JSON that is there")
     asked = parser.parse_args()
     if asked.page:
-        kept = json.loads((report.REPOSITORY / "benchmarks/family.json").read_text(encoding="utf-8"))
+        kept = report.json_of("family")
         return write_page(kept["rows"], kept["without_weights"])
     names = SETS[:1] if asked.quick else SETS
     sets = {name: pictures_in(asked.shared / "eval" / name) for name in names}
@@ -382,7 +382,7 @@ def main() -> None:
     if asked.quick:
         return None
     if asked.only:
-        kept = json.loads((report.REPOSITORY / "benchmarks/family.json").read_text(encoding="utf-8"))
+        kept = report.json_of("family")
         rows = renewed(kept["rows"], rows, [checkpoint.name for checkpoint in checkpoints(asked.shared)])
     untrained = list(without_weights(asked.shared))
     pictures = {name: len(paths) for name, paths in sets.items()}

@@ -9,7 +9,6 @@ field are then run in such tiles as well, along one axis. In fp32, on a CPU.
 """
 
 import argparse
-import json
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.nets import checkpoint, row, trained
-from benchmarks.report import REPOSITORY, SHARED, write
+from benchmarks.report import SHARED, json_of, write
 from upscale_cli.evaluation.metrics import psnr
 from upscale_cli.inference.device import Device
 from upscale_cli.inference.tile_layout import geometry_of
@@ -85,8 +84,7 @@ def main() -> None:
     quick, report = given.quick, "halo_quick" if given.quick else "halo"
     torch.set_num_threads(2)
     textures = {name: strip(TEXTURES[name]) for name in (IN_TILES if quick else TEXTURES)}
-    file = REPOSITORY / f"benchmarks/{report}.json"
-    found = json.loads(file.read_text(encoding="utf-8"))["nets"] if given.net and file.is_file() else {}
+    found = json_of(report).get("nets", {}) if given.net else {}
     for name, net in nets(quick=quick):
         if given.net and name not in given.net:
             continue

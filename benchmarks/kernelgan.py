@@ -9,7 +9,6 @@ long enough for all steps is one for all. What is known of other pictures stays 
 """
 
 import argparse
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ import numpy as np
 import torch
 
 from benchmarks.degradation import PLAIN, SCALE, degraded, measured, pictures
-from benchmarks.report import REPOSITORY, write
+from benchmarks.report import json_of, write
 from upscale_cli.inference import kernelgan
 from upscale_cli.inference.blur_estimate import kernel_of
 from upscale_cli.inference.blur_kernels import Kernel, axes_of, parse_kernel, resized
@@ -80,8 +79,7 @@ def main() -> None:
 
 def _known() -> list[dict[str, Any]]:
     """What was measured before."""
-    path = REPOSITORY / "benchmarks" / "kernelgan.json"
-    return list(json.loads(path.read_text(encoding="utf-8"))["runs"]) if path.is_file() else []
+    return list(json_of("kernelgan").get("runs", []))
 
 
 if __name__ == "__main__":

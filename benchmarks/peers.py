@@ -34,7 +34,7 @@ from benchmarks.peers_clips import clips
 from benchmarks.peers_engines import Net
 from benchmarks.peers_nets import WORK, Floats, Work, prepared
 from benchmarks.peers_settings import Candidate, candidates
-from benchmarks.report import REPOSITORY, cpu_flags, machine, ratio, summary, write
+from benchmarks.report import REPOSITORY, cpu_flags, json_of, machine, ratio, summary, write
 
 PACKAGES: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     "openvino": (("openvino", "nncf"),),
@@ -156,7 +156,7 @@ def main() -> None:
     given = parser.parse_args()
     rounds = given.rounds or (2 if given.quick else 5)
     name = given.out or ("peers-wide" if given.wide else "peers-quick" if given.quick else "peers")
-    known = former(name) if given.nets else {}
+    known = json_of(name) if given.nets else {}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         wanted = given.engines.split(",") if given.engines else list(PACKAGES)
@@ -194,12 +194,6 @@ def main() -> None:
     write(name, "Seconds of a picture, bare nets in turn; ours from pixels to pixels. Clips from file to file.", result)
     if name == "peers":
         (REPOSITORY / "docs/peers.svg").write_text(draw({"machine": machine(), **result}), encoding="utf-8")
-
-
-def former(name: str) -> dict[str, Any]:
-    """What an earlier run has written; empty where none has."""
-    path = REPOSITORY / "benchmarks" / f"{name}.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 def installed(engines: Iterable[str], folder: Path) -> tuple[dict[str, str], dict[str, str]]:

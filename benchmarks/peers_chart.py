@@ -3,12 +3,11 @@
 python -m benchmarks.peers_chart    draws docs/peers.svg again from benchmarks/peers.json
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from benchmarks.report import REPOSITORY
+from benchmarks.report import REPOSITORY, json_of
 from benchmarks.svg import document, text
 
 WIDTH: Final = 800
@@ -113,7 +112,7 @@ def legend(y: float) -> Iterator[str]:
 
 def main() -> None:
     """Draws the chart of the JSON that is there."""
-    result = json.loads((REPOSITORY / "benchmarks/peers.json").read_text(encoding="utf-8"))
+    result = json_of("peers")
     (REPOSITORY / "docs/peers.svg").write_text(draw(result), encoding="utf-8")
 
 

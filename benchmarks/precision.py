@@ -25,7 +25,7 @@ from PIL import Image
 
 from benchmarks.narrow_nets import backends
 from benchmarks.nets import checkpoint, random_rrdbnet, trained
-from benchmarks.report import REPOSITORY, SHARED, alternating, machine, photo, ratio, summary, write
+from benchmarks.report import SHARED, alternating, json_of, machine, photo, ratio, summary, write
 from upscale_cli.evaluation.metrics import psnr
 from upscale_cli.inference.backends.base import Backend
 from upscale_cli.inference.device import CPU, cpu_is_fast_at_bf16
@@ -72,7 +72,7 @@ def main() -> None:
         return
     renewed = {}
     if arguments.only or arguments.nearness:
-        kept = json.loads((REPOSITORY / "benchmarks/precision.json").read_text(encoding="utf-8"))
+        kept = json_of("precision")
         facts = machine()
         renewed = kept.get("renewed", {}) | {name: {key: facts[key] for key in ("commit", "date")} for name in results}
         results = kept["nets"] | {name: joined(kept["nets"].get(name, {}), found) for name, found in results.items()}

@@ -432,12 +432,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help="Set5 alone, and nothing is written")
     parser.add_argument("--page", action="store_true", help="renew the page from the JSON, and measure nothing")
     arguments = parser.parse_args(argv)
-    kept_in = report.REPOSITORY / "benchmarks/quality.json"
     if not arguments.page:
         names = SETS[:1] if arguments.quick else arguments.sets
         folders = {name: arguments.eval / name for name in names if (arguments.eval / name).is_dir()}
         bench = Bench({name: pictures_in(folder) for name, folder in folders.items()}, arguments.device)
-        kept = json.loads(kept_in.read_text(encoding="utf-8"))
+        kept = report.json_of("quality")
         if arguments.int8:
             result = {"in_8_bits": in_8_bits(bench, kept["on_luma"], arguments.only)}
         else:
@@ -455,7 +454,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             return
         question = "How well does each model upscale the field's test sets?"
         report.write("quality", question, {"device": arguments.device, **result})
-    result = json.loads(kept_in.read_text(encoding="utf-8"))
+    result = report.json_of("quality")
     page = PAGE.read_text(encoding="utf-8")
     PAGE.write_text(report.with_tables(page, tables(result), START, STOP), encoding="utf-8")
 

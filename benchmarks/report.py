@@ -34,6 +34,13 @@ def write(name: str, question: str, result: Mapping[str, Any]) -> None:
     print(text)
 
 
+def json_of(name: str) -> dict[str, Any]:
+    """What a benchmark has written before: benchmarks/NAME.json; empty where there is none."""
+    path = REPOSITORY / "benchmarks" / f"{name}.json"
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return found
+
+
 def with_tables(page: str, tables: str, start: str, stop: str) -> str:
     """A page's text with what lies between its two marks renewed.
 

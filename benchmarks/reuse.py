@@ -18,7 +18,6 @@ compared with themselves. With --clip the rows of those clips take their place i
 import argparse
 import hashlib
 import importlib.util
-import json
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -31,7 +30,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from benchmarks.clips import USUAL, Picture, cpu_seconds, ffmpeg, make_clip, pan, race, upscaled
-from benchmarks.report import REPOSITORY, alternating, ratio, write
+from benchmarks.report import alternating, json_of, ratio, write
 from upscale_cli.frames.colour_tags import ColourTags
 from upscale_cli.frames.pixel_format import FORMATS
 from upscale_cli.inference import tiled
@@ -73,7 +72,7 @@ def main() -> None:
     if arguments.quick:
         return
     if arguments.clip:
-        former: Mapping[str, Any] = json.loads((REPOSITORY / "benchmarks/reuse.json").read_text("utf-8"))["engines"]
+        former: Mapping[str, Any] = json_of("reuse").get("engines", {})
         results = {name: former.get(name, {}) | results.get(name, {}) for name in former.keys() | results.keys()}
     cases = [case for clips_ in results.values() for case in clips_.values()]
     worst = max(clips_["noise"]["whole_clip"]["cpu_reused_to_one_window"] for clips_ in results.values())

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, Literal
 
-from benchmarks.report import REPOSITORY, write
+from benchmarks.report import REPOSITORY, json_of, write
 from benchmarks.scaling_model import Driver, Machines, Outcome, Store, Work, simulate
 from upscale_cli.files import object_store
 from upscale_cli.models.registry import MODELS
@@ -124,13 +124,6 @@ def facts() -> dict[str, Fact]:
 
 
 MAP: Final = "20000 x 20000, espcn x4, tif to tif"
-
-
-def json_of(name: str) -> dict[str, Any]:
-    """A benchmark's JSON; empty where there is none."""
-    path = REPOSITORY / "benchmarks" / f"{name}.json"
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    return found
 
 
 # Scenarios
