@@ -11,7 +11,7 @@ from upscale_cli.media.image.formats import MAX_PIXELS
 from upscale_cli.media.video.ffmpeg.binary import FFmpeg
 from upscale_cli.media.video.ffmpeg.process import LOG_ARGUMENTS
 from upscale_cli.media.video.opening import EXACT_CROP, decoder_limit, input_arguments
-from upscale_cli.media.video.streams import FILE, Clip, VideoStream
+from upscale_cli.media.video.streams import Clip, VideoStream
 from upscale_cli.messages import option
 
 Deinterlace = Literal["auto", "off", "frame", "field"]
@@ -147,7 +147,7 @@ def decoder_command(
     elif below_zero:
         filters.append(f"setpts=PTS+{below_zero}")
     return [
-        ffmpeg.path, *LOG_ARGUMENTS, "-nostdin" if source.startswith(FILE) else "-y", *before,
+        ffmpeg.path, *LOG_ARGUMENTS, "-nostdin" if clip.path is not None else "-y", *before,
         *input_arguments(clip), "-i", source,
         "-map", f"0:{stream.index}", *(["-vf", ",".join(filters)] if filters else []),
         "-c:v", "rawvideo", "-pix_fmt", raw_name(stream, format),
