@@ -440,3 +440,39 @@ def test_a_picture_of_one_window_is_divided_among_those_in_flight(noise: Callabl
     assert np.abs(two.upscale(lr, np.uint8).astype(int) - alone.upscale(lr, np.uint8).astype(int)).max() <= 1
     two.share(3)  # pictures of three threads: each is whole
     assert two.tile_count(300, 400) == 1
+
+
+def _streams(session: Any) -> list[int]:
+    return [begun._compiled.get_property("NUM_STREAMS") for begun in session._begun.values()]
+
+
+def test_a_picture_that_is_not_divided_has_all_threads(noise: Callable[..., Pixels]) -> None:
+    """A net of 14 layers looks so far around a pixel that two windows would read a tenth of such a picture twice."""
+    deep = loaded(SRVGGNetCompact(num_feat=8, num_conv=12))
+    two = TiledNet(deep, CPU, "fp32", backend=OpenVino(requests=2), say=nothing_said)
+    assert (two.tile_count(260, 256), two.tile_count(600, 256)) == (1, 2)
+    sessions = two._sessions[0]
+    shared, alone = (sessions.load("fp32", alone=alone) for alone in (False, True))
+    two.upscale(noise(260, 256, 3).astype(np.float32), np.float32)
+    assert (_streams(shared), _streams(alone)) == ([], [1])
+    two.upscale(noise(600, 256, 3).astype(np.float32), np.float32)
+    assert (_streams(shared), _streams(alone)) == ([2], [1])
+    two.share(2)  # two threads, each with a picture and its share
+    two.upscale(noise(260, 256, 3).astype(np.float32), np.float32)
+    assert (_streams(shared), _streams(alone)) == ([2, 2], [1])
+
+
+def test_a_chain_that_has_one_window_gives_each_of_its_nets_all_threads() -> None:
+    """`ChainSession.alone` makes its links anew: sessions and what brings pictures to them."""
+    from upscale_cli.inference.chain_session import ArrayChainSession, Link
+    from upscale_cli.inference.host_color import HostColorAdapter
+
+    net = net_of("espcn")
+    session = OpenVino(requests=2).load(net, CPU, "fp32")
+    through = HostColorAdapter(net.descriptor, session, 2)
+    chain = ArrayChainSession([Link(net.descriptor, 2, 1, session, through)], lambda array: array, HostColorAdapter)
+    alone = chain.alone()
+    assert (chain.requests, alone.requests) == (2, 1)
+    lr = np.random.default_rng(0).random((1, 3, 20, 30), dtype=np.float32)
+    np.testing.assert_allclose(alone.through(lr, {}, "display"), chain.through(lr, {}, "display"), atol=1e-5)
+    assert (_streams(session), _streams(session.alone())) == ([2], [1])

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from upscale_cli.frames.image import Transfer
-from upscale_cli.inference.backends.base import ArrayBackend, Backend, Session
+from upscale_cli.inference.backends.base import ArrayBackend, Backend, Session, SharesThreads
 from upscale_cli.inference.conditions import nearest
 from upscale_cli.inference.device import Device
 from upscale_cli.models.interface import INPUT, SCALE_INPUT, Descriptor, LoadedNet, Precision, Scale
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 Through = Callable[[Any, Mapping[str, Any], Transfer], Any]
 """A net as pictures see it; see `net_runner.Through`."""
+
+Adapter = Callable[[Descriptor, Any, Scale], Through]
+"""Brings pictures into the colours of a net that a session runs at a scale, and back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +44,29 @@ class ChainSession:
 
     Args:
         as_array: numpy's array as one of the kind that the pictures are.
+        adapter: what made the links' `through`.
     """
 
-    def __init__(self, links: Sequence[Link], as_array: Callable[[NDArray[np.float32]], Any]) -> None:
-        self._links, self._as_array = links, as_array
+    def __init__(self, links: Sequence[Link], as_array: Callable[[NDArray[np.float32]], Any], adapter: Adapter) -> None:
+        self._links, self._as_array, self._adapter = links, as_array, adapter
 
     @property
     def concurrency(self) -> int:
         return max(link.session.concurrency for link in self._links)
+
+    @property
+    def requests(self) -> int:
+        """See `base.SharesThreads`."""
+        sessions = (link.session for link in self._links)
+        return max(session.requests if isinstance(session, SharesThreads) else 1 for session in sessions)
+
+    def alone(self) -> Self:
+        """See `base.SharesThreads`."""
+        links = []
+        for link in self._links:
+            session = link.session.alone() if isinstance(link.session, SharesThreads) else link.session
+            links.append(replace(link, session=session, through=self._adapter(link.net, session, link.scale)))
+        return type(self)(links, self._as_array, self._adapter)
 
     def share(self, callers: int) -> None:
         for link in self._links:
@@ -93,7 +111,7 @@ class ArrayChainSession(ChainSession):
         from upscale_cli.inference.window_adapter import adapter_of
 
         links = [replace(link, through=adapter_of(link.net, link.session, link.scale)) for link in self._links]
-        return ChainSession(links, lambda array: torch.from_numpy(array).to(device))
+        return ChainSession(links, lambda array: torch.from_numpy(array).to(device), adapter_of)
 
     def run(self, batch: "Tensor", conditions: "Mapping[str, Tensor]") -> "Tensor":
         return self.on_tensors(batch.device).run(batch, conditions)
@@ -119,12 +137,9 @@ class ChainBackend:
         from upscale_cli.inference.window_adapter import adapter_of
 
         links = self._links(net, device, precision, adapter_of)
-        return ChainSession(links, lambda array: torch.from_numpy(array).to(device))
+        return ChainSession(links, lambda array: torch.from_numpy(array).to(device), adapter_of)
 
-    def _links(
-        self, net: LoadedNet, device: Device, precision: Precision,
-        adapter: Callable[[Descriptor, Any, Scale], Through],
-    ) -> list[Link]:  # fmt: skip
+    def _links(self, net: LoadedNet, device: Device, precision: Precision, adapter: Adapter) -> list[Link]:
         links: list[Link] = []
         before: Scale = 1
         for (part, scale), (backend, own) in zip(net.parts, self.parts, strict=True):
@@ -144,7 +159,8 @@ class ArrayChainBackend(ChainBackend):
     def load(self, net: LoadedNet, device: Device, precision: Precision) -> ChainSession:
         from upscale_cli.inference.host_color import HostColorAdapter
 
-        return ArrayChainSession(self._links(net, device, precision, HostColorAdapter), lambda array: array)
+        links = self._links(net, device, precision, HostColorAdapter)
+        return ArrayChainSession(links, lambda array: array, HostColorAdapter)
 
 
 def chain_backend(parts: Sequence[tuple[Backend, Precision]]) -> ChainBackend:

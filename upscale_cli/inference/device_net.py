@@ -121,6 +121,10 @@ class DeviceNet(NetRunner):
     def begins_at_once(self) -> bool:
         return self._download is not None or super().begins_at_once
 
+    @property
+    def requests(self) -> int:
+        return 2 if self._download is not None else super().requests
+
     def blender(self, rows: Sequence[Span], columns: Sequence[Span], channels: int) -> RowBlender:
         shape = self._geometry
         return RowBlender(rows, columns, shape.overlap, shape.scale, channels, TorchArrays(CPU))

@@ -87,7 +87,7 @@ class HostNet(NetRunner):
         seconds = math.inf
         for _ in range(2):  # before the first run it is compiled
             begin = time.perf_counter()
-            self.load(precision)(small, its, "display")
+            self.load(precision, alone=self.begins_at_once)(small, its, "display")
             seconds = min(seconds, time.perf_counter() - begin)
         return seconds
 
@@ -106,7 +106,7 @@ class HostNet(NetRunner):
         if done is not None:
             return done
         given = conditions.stacked(self._net, [window.conditions], self._geometry.scale)
-        sr = self.run(self.load(window.precision), unit_of(window.lr), given, window.transfer)
+        sr = self.run(self.load(window.precision, alone=window.alone), unit_of(window.lr), given, window.transfer)
         health = health_of_array(sr)
         kept = self.kept_part(sr[0], window.rows, window.columns)
         return (kept if window.depth == np.float32 else pixels_of(kept, window.depth)), health
@@ -137,4 +137,4 @@ class HostNet(NetRunner):
         if self._tta or not is_plain or not is_small or window.lr.shape[2] != facts.channels or facts.colour == "ycbcr":
             return None
         zero, span = as_seen(0.0, 255.0, facts.luma_range)
-        return self._sessions.for_codes(window.precision, zero, span, facts.channels)
+        return self._sessions.for_codes(window.precision, zero, span, facts.channels, alone=window.alone)

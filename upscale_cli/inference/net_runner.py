@@ -16,7 +16,7 @@ from upscale_cli.errors import DeviceError
 from upscale_cli.events import Say
 from upscale_cli.frames.image import Pixels, Transfer
 from upscale_cli.inference import conditions
-from upscale_cli.inference.backends.base import Backend, CodesSession, Session, TakesCodes
+from upscale_cli.inference.backends.base import Backend, CodesSession, Session, SharesThreads, TakesCodes
 from upscale_cli.inference.conditions import Conditions
 from upscale_cli.inference.device import Device, is_out_of_memory, release_memory
 from upscale_cli.inference.scheduler import InFlight
@@ -46,6 +46,7 @@ class Window:
         precision: to compute in.
         conditions: what the net needs in addition to it, cut as it is.
         depth: that the kept part is wanted in, where it is final; a runner may leave it float32.
+        alone: no other window is computed meanwhile.
     """
 
     lr: Pixels
@@ -55,6 +56,7 @@ class Window:
     precision: Precision
     conditions: Conditions = field(default_factory=dict)
     depth: "np.dtype[Any]" = np.dtype(np.float32)  # noqa: RUF009  # a value: it cannot be changed
+    alone: bool = False
 
     @property
     def kind(self) -> tuple[Any, ...]:
@@ -75,8 +77,9 @@ class Sessions:
     def __init__(self, net: LoadedNet, backend: Backend, device: Device) -> None:
         self.net, self.device, self._backend = net, device, backend
         self._loaded: dict[Precision, Session] = {}
-        self._for_codes: dict[tuple[Precision, float, float, int, bool], CodesSession] = {}
+        self._for_codes: dict[tuple[Precision, float, float, int, bool, bool], CodesSession] = {}
         self._at_a_time = 1  # what a session by itself is busy with
+        self.requests = 1  # of those, what it computes at a time; the rest waits
         self.callers = 1
         self._lock = threading.RLock()
 
@@ -85,25 +88,32 @@ class Sessions:
         """How many windows at a time keep the device busy."""
         return max(self.callers, self._at_a_time)
 
-    def load(self, precision: Precision) -> Session:
-        """The net there in that precision, loaded the first time."""
+    def load(self, precision: Precision, *, alone: bool = False) -> Session:
+        """The net there in that precision, loaded the first time.
+
+        Args:
+            alone: for windows that come one at a time.
+        """
         with self._lock:
             if precision not in self._loaded:
                 session = self._loaded[precision] = self._backend.load(self.net, self.device, precision)
                 self._at_a_time = session.concurrency
+                self.requests = session.requests if isinstance(session, SharesThreads) else 1
                 if self.callers > 1:
                     session.share(self.callers)
-            return self._loaded[precision]
+            session = self._loaded[precision]
+            return session.alone() if alone and isinstance(session, SharesThreads) else session
 
     def for_codes(
-        self, precision: Precision, zero: float, span: float, channels_last: int = 0, *, many: bool = False
-    ) -> CodesSession | None:
+        self, precision: Precision, zero: float, span: float, channels_last: int = 0, *, many: bool = False,
+        alone: bool = False,
+    ) -> CodesSession | None:  # fmt: skip
         """The same for 8-bit codes; see `base.TakesCodes.with_codes`. None where the engine has no such way."""
         with self._lock:
-            session = self.load(precision)
+            session = self.load(precision, alone=alone)
             if not isinstance(session, TakesCodes):
                 return None
-            meaning = precision, zero, span, channels_last, many
+            meaning = precision, zero, span, channels_last, many, alone
             if meaning not in self._for_codes:
                 self._for_codes[meaning] = session.with_codes(zero, span, channels_last, many=many)
             return self._for_codes[meaning]
@@ -129,7 +139,7 @@ class NetRunner(ABC):
     def __init__(self, sessions: Sessions, geometry: Geometry, arrays: Arrays, *, tta: bool, say: Say) -> None:
         self.device = sessions.device
         self._sessions, self._geometry, self._arrays, self._tta, self._say = sessions, geometry, arrays, tta, say
-        self._adapters: dict[Precision, Through] = {}
+        self._adapters: dict[tuple[Precision, bool], Through] = {}
         self._limit: int | None = None  # side of the largest window that memory has room for, once it ran out
 
     @property
@@ -146,6 +156,11 @@ class NetRunner(ABC):
         """Whether `launch` returns before the windows are done: where there is room for several of them, and no other
         caller to bring the rest."""
         return self._sessions.callers == 1 < self.concurrency
+
+    @property
+    def requests(self) -> int:
+        """How many windows of a picture are computed at a time, where there is no other caller; the rest waits."""
+        return self._sessions.requests
 
     @abstractmethod
     def launch(self, windows: Sequence[Window]) -> InFlight[Kept]:
@@ -176,11 +191,12 @@ class NetRunner(ABC):
         """So many threads will use it at a time."""
         self._sessions.share(callers)
 
-    def load(self, precision: Precision) -> Through:
-        """The net there in that precision, loaded the first time."""
-        if precision not in self._adapters:
-            self._adapters[precision] = self._adapter(self._sessions.load(precision))
-        return self._adapters[precision]
+    def load(self, precision: Precision, *, alone: bool = False) -> Through:
+        """The net there in that precision, loaded the first time; see `Sessions.load`."""
+        way = precision, alone
+        if way not in self._adapters:
+            self._adapters[way] = self._adapter(self._sessions.load(precision, alone=alone))
+        return self._adapters[way]
 
     def kept_part(self, sr: Any, rows: Span, columns: Span) -> Any:
         """(C, scale * h, scale * w) of a window to (scale * h', scale * w', C) of the tile in it."""

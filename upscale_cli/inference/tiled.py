@@ -275,7 +275,8 @@ class TiledNet:
         sr_top, sr_left = scaled(top, scale), scaled(left, scale)
         in_depth = self._runners[0].in_depth
         tiles = _tiles(self._layout.padded(lr), rows, columns, first)
-        for tile, kept in self._stream(tiles, transfer, its, np.dtype(np.float32) if blended else depth):
+        made_as, is_only = np.dtype(np.float32) if blended else depth, len(rows) * len(columns) == 1
+        for tile, kept in self._stream(tiles, transfer, its, made_as, is_only=is_only):
             if likeness is not None:
                 likeness.add(tile.kept_of_window, kept)
             strip.add(tile.column, kept if blended else in_depth(kept, depth, clip=clip))
@@ -331,7 +332,7 @@ class TiledNet:
             return
         for net in self._runners:
             net.share(threads)
-        self._layout.in_flight = self.concurrency if self._runners[0].begins_at_once else 1
+        self._layout.in_flight = self._runners[0].requests if self._runners[0].begins_at_once else 1
         if self.concurrency != self._parts:  # of the memory, each has its part
             self._parts = self.concurrency
             self._layout.share(self._parts)
@@ -373,17 +374,18 @@ class TiledNet:
         return 1 if isinstance(self._runners[0], HostNet) else self._layout.batch_size(*window.lr.shape[:2])
 
     def _stream(
-        self, tiles: Iterable[Tile], transfer: Transfer, given: Conditions, depth: "np.dtype[Any]"
+        self, tiles: Iterable[Tile], transfer: Transfer, given: Conditions, depth: "np.dtype[Any]", *, is_only: bool
     ) -> Iterator[tuple[Tile, Any]]:
         """Tiles in, (tile, kept SR pixels on the host) out, in order.
 
         Where they begin at once some tiles are ahead: while they are computed, the one before is blended.
         """
         in_progress: deque[tuple[Tile, TileFuture]] = deque()
+        alone = is_only and self._runners[0].begins_at_once  # else other callers are at work, too
         try:
             for tile in tiles:
                 its = conditions.cut(self.descriptor, given, tile.rows, tile.columns)
-                window = Window(tile.window, tile.rows, tile.columns, transfer, self.precision, its, depth)
+                window = Window(tile.window, tile.rows, tile.columns, transfer, self.precision, its, depth, alone)
                 in_progress.append((tile, self._scheduler.submit(window)))
                 if len(in_progress) > self._ahead:
                     yield self._collect(*in_progress.popleft())

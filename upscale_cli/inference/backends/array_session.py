@@ -1,10 +1,11 @@
 """What the sessions of engines on the host have in common: arrays in and out, and a few things begun, by shape."""
 
+import copy
 import threading
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,11 +38,28 @@ class EngineSession(ABC, Generic[Begun]):
         self._threads, self._most = threads, most
         self._begun: OrderedDict[tuple[tuple[int, ...], ...], Begun] = OrderedDict()
         self._lock = threading.Lock()
+        self._alone: Self | None = None
 
     @property
     def concurrency(self) -> int:
         """See `base.Session`."""
         return self._own
+
+    @property
+    def requests(self) -> int:
+        """See `base.SharesThreads`."""
+        return self._own
+
+    def alone(self) -> Self:
+        """See `base.SharesThreads`; the net itself is the same object, what is begun is not."""
+        with self._lock:
+            if self._own == 1:
+                return self
+            if self._alone is None:
+                self._alone = copy.copy(self)
+                self._alone._own = self._alone._requests = 1
+                self._alone._begun, self._alone._lock = OrderedDict(), threading.Lock()
+            return self._alone
 
     def share(self, callers: int) -> None:
         """See `base.Session`; what was begun for another number is dropped."""

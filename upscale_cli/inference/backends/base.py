@@ -44,6 +44,18 @@ class Session(Protocol):
         """
 
 
+@runtime_checkable
+class SharesThreads(Protocol):
+    """A session that computes several windows at a time, each on its share of the threads."""
+
+    @property
+    def requests(self) -> int:
+        """How many; callers beyond that wait."""
+
+    def alone(self) -> Session:
+        """The same for windows that come one at a time: each has all threads."""
+
+
 class ArraySession(Session, Protocol):
     """A session of an engine that takes numpy's arrays: on the host, and without torch."""
 
