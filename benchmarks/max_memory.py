@@ -1,12 +1,14 @@
 """Whether a photo keeps to `--max-memory`, and how near what a window is reckoned to take comes to what it takes.
 
-    python -m benchmarks.max_memory [--quick]
+    python -m benchmarks.max_memory [--quick] [--engine torch|openvino]
 
 Each run is a process of its own; Linux tells the greatest part of memory that was resident in it (VmHWM).
 
 - windows: one window of a net, from pixels to pixels, beyond what was resident before; and what
   `TileLayout.window_bytes` says. Of what came before, tiny windows, nothing is as large.
 - limits: the command line on a picture that is larger than the limits let it be at once, peak as a share of the limit.
+
+With --engine the rows of that engine take their place in the file, and all others stay.
 """
 
 import argparse
@@ -23,7 +25,7 @@ import numpy as np
 import tifffile
 
 from benchmarks.net_memory import status
-from benchmarks.report import REPOSITORY, photo, write
+from benchmarks.report import REPOSITORY, json_of, photo, write
 
 NETS: Final = {"espcn": (2, 800), "photo-lite": (4, 400)}
 """Scale, and LR pixels of a window's side: a net for luma, and one for R'G'B'."""
@@ -40,12 +42,13 @@ def main() -> None:
     """Writes benchmarks/max_memory.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one limit, a smaller picture; nothing is written")
+    parser.add_argument("--engine", choices=ENGINES)
     parser.add_argument("--one", nargs=3, metavar=("NET", "ENGINE", "DEPTH"), help="a single window, in this process")
     given = parser.parse_args()
     if given.one:
         print(json.dumps(window(*given.one)))
         return
-    cases = list(itertools.product(NETS, ENGINES, DEPTHS))
+    cases = list(itertools.product(NETS, [given.engine] if given.engine else ENGINES, DEPTHS))
     windows = {" ".join(case): alone(*case) for case in cases}
     print(json.dumps(windows, indent=1), flush=True)
     with tempfile.TemporaryDirectory() as name:
@@ -58,6 +61,9 @@ def main() -> None:
     print(json.dumps(limits, indent=1), flush=True)
     if given.quick:
         return
+    if given.engine:
+        former = json_of("max_memory")
+        windows, limits = former["windows"] | windows, former["limits"] | limits
     ratios = [one["reckoned_to_measured"] for one in windows.values()]
     shares = [one["peak_to_limit"] for each in limits.values() for one in each.values() if "peak_to_limit" in one]
     write(

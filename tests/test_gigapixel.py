@@ -581,6 +581,20 @@ def test_too_little_memory_even_for_bands_is_refused(tmp_path: Path) -> None:
         upscale_file(tmp_path / "lr.png", scale=2, model="espcn", max_memory=10**8)
 
 
+def test_what_an_engine_takes_by_itself_is_part_of_max_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "lr.png", frame_of("RGB", np.uint8, 61, 37))
+    upscaler, loaded = Upscaler("espcn", device="cpu"), []
+
+    def room(_: int | None) -> int:
+        loaded.append(len(upscaler._nets))
+        return 10**10
+
+    monkeypatch.setattr("upscale_cli.jobs.photo.room", room)
+    upscale_file(tmp_path / "lr.png", tmp_path / "sr.png", scale=2, model=upscaler, max_memory=10**10)
+    assert loaded
+    assert all(loaded)
+
+
 @pytest.mark.slow
 def test_the_command_line_goes_on_after_a_kill(tmp_path: Path) -> None:
     """In processes of their own, which find little memory."""
