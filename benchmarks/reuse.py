@@ -13,13 +13,18 @@ In turn in one run, first the net's stage alone, whose SR samples are hashed, th
 taken over, with everything computed (`--no-reuse`), and as one window a frame without a look at what repeats; the last
 two are the same but for a net whose bits depend on the window's shape. The engines are
 compared with themselves. With --clip the rows of those clips take their place in the file, and all others stay.
+
+What it takes to look for what repeats is little beside a net, less than runs of the same code differ by. So that is
+measured alone, too: frames of noise through `reuse`, with a net that takes no time.
 """
 
 import argparse
 import hashlib
 import importlib.util
+import math
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -27,6 +32,7 @@ from unittest import mock
 
 import av
 import numpy as np
+import torch
 from PIL import Image, ImageDraw
 
 from benchmarks.clips import USUAL, Picture, cpu_seconds, ffmpeg, make_clip, pan, race, upscaled
@@ -34,7 +40,9 @@ from benchmarks.report import alternating, json_of, ratio, write
 from upscale_cli.frames.colour_tags import ColourTags
 from upscale_cli.frames.pixel_format import FORMATS
 from upscale_cli.inference import tiled
+from upscale_cli.inference.frame_cells import frame_cells
 from upscale_cli.inference.frame_grid import spare_of
+from upscale_cli.inference.reuse import Reuse
 from upscale_cli.inference.sizing import Target
 from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.inference.video_upscaler import VideoUpscaler
@@ -59,10 +67,15 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer frames and repeats")
     parser.add_argument("--engine", action="append", choices=("torch", "openvino"))
     parser.add_argument("--clip", action="append", choices=tuple(CLIPS))
+    parser.add_argument("--look", action="store_true", help="only what it takes to look for what repeats")
     parser.add_argument("--frames", type=int, default=50)
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
     there = [name for name in ("torch", "openvino") if importlib.util.find_spec(name)]
+    if arguments.look:
+        known = json_of("reuse")
+        write("reuse", known.pop("question"), {**known, "look_ms": look_ms()})
+        return
     frames, repeats = (12, 1) if arguments.quick else (arguments.frames, arguments.repeats)
     results: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -81,6 +94,7 @@ def main() -> None:
         "espcn x2 on 960 x 540, CPU: the share of the net's work that was taken over from the frame before, and frames "
         "a second with and without, paired in one run; fps by the median. Whole clips: x264 ultrafast.",
         {
+            "look_ms": look_ms(),
             "engines": results,
             "requirement": {
                 "samples_are_equal": all(case["samples_are_equal"] for case in cases),
@@ -227,6 +241,23 @@ def compared(seconds: Mapping[str, list[float]], cpu: Mapping[str, list[float]])
         "cpu_reused_to_one_window": ratio(cpu["reused"], cpu["one_window"]),
         "least_cpu_reused_to_one_window": round(min(cpu["reused"]) / min(cpu["one_window"]), 3),
     }
+
+
+def look_ms(frames: int = 24, repeats: int = 10) -> float:
+    """Of the processor, a frame in which nothing repeats; all that `reuse` adds, and the least of some repeats."""
+    cells = frame_cells(HEIGHT, WIDTH, halo=4, multiple_of=1)
+    assert cells is not None
+    rng = np.random.default_rng(0)
+    clip = [torch.from_numpy(rng.integers(0, 256, (1, 1, HEIGHT, WIDTH), np.uint8)) for _ in range(frames)]
+    sr, least = torch.zeros(2 * HEIGHT, 2 * WIDTH, 1, dtype=torch.uint8), math.inf
+    for _ in range(repeats):
+        reuse, begin = Reuse(), time.process_time()
+        for lr in clip:
+            with reuse.turn() as turn:
+                turn.frame("luma", "fp32", lr, cells, lambda *_: sr, scale=2, macs=1.0)
+        least = min(least, time.process_time() - begin)
+        assert not reuse.frames, "something repeats in noise"
+    return round(1e3 * least / frames, 3)
 
 
 def digest(stage: VideoUpscaler, frames: list[Any]) -> str:
