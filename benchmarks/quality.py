@@ -283,7 +283,7 @@ def tables(result: Mapping[str, Any]) -> str:
         ),
         (
             "### espcn-ycbcr as its project measures it: PSNR of Y, Cb and Cr together",
-            _table(
+            report.table(
                 ("file", "set", "ours", "reported"),
                 [
                     (row["file"], row["set"], f"{row['psnr_ycbcr']:.2f}", REPORTED.get((row["scale"], row["set"]), ""))
@@ -293,7 +293,7 @@ def tables(result: Mapping[str, Any]) -> str:
         ),
         (
             "### NIQE of damaged photos, Kodak24",
-            _table(("damage", "mean NIQE"), [(row["damage"], row["niqe"]) for row in result["niqe_of_damage"]]),
+            report.table(("damage", "mean NIQE"), [(row["damage"], row["niqe"]) for row in result["niqe_of_damage"]]),
         ),
     ]
     return "\n".join(f"{heading}\n\n{table}" for heading, table in parts)
@@ -313,7 +313,7 @@ def quality_table(records: Sequence[Figures]) -> str:
         (model, f"x{scale}", *(_pair(found.get((model, scale, name))) for name in sets))
         for model, scale in sorted(nets, key=_by_scale)
     ]
-    return _table(("model", "scale", *(f"{name}, PSNR / SSIM" for name in sets)), rows)
+    return report.table(("model", "scale", *(f"{name}, PSNR / SSIM" for name in sets)), rows)
 
 
 def luma_table(records: Sequence[Figures]) -> str:
@@ -323,7 +323,7 @@ def luma_table(records: Sequence[Figures]) -> str:
         published, source = PUBLISHED.get((record["model"], record["scale"], record["set"]), ("", ""))
         place = f"{record['set']} x{record['scale']}"
         rows.append((place, record["model"], _pair(record), published, source))
-    return _table(("set", "model", "ours, PSNR / SSIM", "published", "source"), rows)
+    return report.table(("set", "model", "ours, PSNR / SSIM", "published", "source"), rows)
 
 
 def int8_table(records: Sequence[Figures]) -> str:
@@ -334,7 +334,7 @@ def int8_table(records: Sequence[Figures]) -> str:
     for model, scale in sorted(dict.fromkeys((record["model"], record["scale"]) for record in records), key=_by_scale):
         both = [found[model, scale, name] for name in sets]
         rows.append((f"{model} x{scale}", *(f"{one['fp32']:.2f}, {one['int8']:.2f}" for one in both)))
-    return _table(("model", *(f"{name}: fp32, int8" for name in sets)), rows)
+    return report.table(("model", *(f"{name}: fp32, int8" for name in sets)), rows)
 
 
 def _by_scale(net: tuple[str, int]) -> int:
@@ -349,7 +349,7 @@ def size_table(records: Sequence[Figures]) -> str:
         if "parameters" in record
     }
     rows = [(*net, *size) for net, size in sizes.items()]
-    return _table(("model", "scale", "parameters", "multiply-adds per LR pixel"), rows)
+    return report.table(("model", "scale", "parameters", "multiply-adds per LR pixel"), rows)
 
 
 def others_table(records: Sequence[Figures]) -> str:
@@ -360,7 +360,7 @@ def others_table(records: Sequence[Figures]) -> str:
         (model, f"x{scale}", found[model, scale, "bicubic"], found[model, scale, "bicubic-aliased"])
         for model, scale in files
     ]
-    return _table(("file", "scale", "LR by bicubic", "LR by bicubic-aliased"), rows)
+    return report.table(("file", "scale", "LR by bicubic", "LR by bicubic-aliased"), rows)
 
 
 def compressed_table(records: Sequence[Figures]) -> str:
@@ -371,7 +371,7 @@ def compressed_table(records: Sequence[Figures]) -> str:
         (kernel, quality or "none", *(_figure(found.get((kernel, quality, model))) for model in models))
         for kernel, quality in dict.fromkeys((record["kernel"], record["jpeg"]) for record in records)
     ]
-    return _table(("LR by", "JPEG", *models), rows)
+    return report.table(("LR by", "JPEG", *models), rows)
 
 
 def _figure(value: float | None) -> str:
@@ -381,11 +381,6 @@ def _figure(value: float | None) -> str:
 
 def _pair(record: Figures | None) -> str:
     return f"{record['psnr_y']:.2f} / {record['ssim_y']:.4f}" if record else ""
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)
 
 
 def renewed(kept: Mapping[str, Any], found: Mapping[str, Any], only: Sequence[str]) -> Figures:

@@ -7,7 +7,7 @@ import platform
 import statistics
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,16 @@ def json_of(name: str) -> dict[str, Any]:
     path = REPOSITORY / "benchmarks" / f"{name}.json"
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return found
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A table in Markdown, each line with its end.
+
+    >>> table(("set", "dB"), [("Set5", 36.9)])
+    '| set | dB |\\n| --- | --- |\\n| Set5 | 36.9 |\\n'
+    """
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)
 
 
 def with_tables(page: str, tables: str, start: str, stop: str) -> str:

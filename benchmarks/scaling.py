@@ -7,13 +7,12 @@ measured ones are read from the JSONs of other benchmarks, published ones have a
 Takes half a minute, and one thread.
 """
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, Literal
 
-from benchmarks.report import REPOSITORY, json_of, write
+from benchmarks.report import json_of, write
 from benchmarks.scaling_model import Driver, Machines, Outcome, Store, Work, simulate
 from upscale_cli.files import object_store
 from upscale_cli.models.registry import MODELS
@@ -41,13 +40,12 @@ def measured(name: str, *keys: str) -> Fact:
     Raises:
         SystemExit: it is not there.
     """
-    path = REPOSITORY / "benchmarks" / f"{name}.json"
     where = f"{name}.json: {' / '.join(keys)}"
+    value: Any = json_of(name)
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
         for key in keys:
             value = value[key]
-    except (OSError, KeyError) as error:
+    except KeyError as error:
         raise SystemExit(f"{where}: is missing. Run python -m benchmarks.{name} first.") from error
     return Fact(float(value), "measured", where)
 

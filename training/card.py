@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.report import REPOSITORY, with_tables
+from benchmarks.report import REPOSITORY, table, with_tables
 
 LOGS = REPOSITORY / "training/logs"
 START, STOP = "<!-- from training/logs by training/card.py -->\n", "<!-- end -->\n"
@@ -58,7 +58,7 @@ def model_tables(logs: Sequence[Log]) -> str:
          f"{log['seconds'] / 60:.0f}")
         for log in logs
     ]  # fmt: skip
-    tables = [_table(("file", "bytes", "sha256", "seed", "steps", "minutes"), files)]
+    tables = [table(("file", "bytes", "sha256", "seed", "steps", "minutes"), files)]
     for kind, of_kind in itertools.groupby(logs, key=operator.itemgetter("kind")):
         scores = [
             (name.replace(",", f" x{log['scale']},") if "," in name else f"{name} x{log['scale']}",
@@ -67,7 +67,7 @@ def model_tables(logs: Sequence[Log]) -> str:
             for log in of_kind
             for name, nets in log["scores"].items()
         ]  # fmt: skip
-        tables.append(_table(("set", "bicubic, PSNR / SSIM", f"{kind}, PSNR / SSIM", "gain in dB"), scores))
+        tables.append(table(("set", "bicubic, PSNR / SSIM", f"{kind}, PSNR / SSIM", "gain in dB"), scores))
     return "\n".join(tables)
 
 
@@ -83,9 +83,9 @@ def faithful_tables(log: Log) -> str:
         for damage in log["Kodak24"]["trained"]
     ]  # fmt: skip
     return (
-        _table(("file", "bytes", "sha256", "seed", "steps", "minutes"), [file])
+        table(("file", "bytes", "sha256", "seed", "steps", "minutes"), [file])
         + "\n"
-        + _table(("PSNR-Y / MS-SSIM / NIQE", *shown.values()), rows)
+        + table(("PSNR-Y / MS-SSIM / NIQE", *shown.values()), rows)
     )
 
 
@@ -103,9 +103,9 @@ def photo_tables(log: Log) -> str:
          taken["student"], taken["teacher"]),
     ]  # fmt: skip
     return (
-        _table(("file", "bytes", "sha256", "seed", "steps", "minutes"), [file])
+        table(("file", "bytes", "sha256", "seed", "steps", "minutes"), [file])
         + "\n"
-        + _table(("", "bicubic", "espcn", "photo-lite-crisp", "teacher"), rows)
+        + table(("", "bicubic", "espcn", "photo-lite-crisp", "teacher"), rows)
     )
 
 
@@ -122,9 +122,9 @@ def int8_tables(logs: Sequence[Log]) -> str:
         for name, nets in log["scores"].items()
     ]  # fmt: skip
     return (
-        _table(("file", "bytes", "sha256", "exponent", "pictures looked at"), files)
+        table(("file", "bytes", "sha256", "exponent", "pictures looked at"), files)
         + "\n"
-        + _table(("file", "set", "PSNR in fp32", "PSNR in int8", "in dB"), scores)
+        + table(("file", "set", "PSNR in fp32", "PSNR in int8", "in dB"), scores)
     )
 
 
@@ -144,7 +144,7 @@ def trial_tables(log: Log) -> str:
          *(f"{trial['psnr'][name]:.2f}" for name in sets))
         for trial in log["second"]["trials"]
     ]  # fmt: skip
-    return _table(head, rows) + "\n" + _table(("activation", "loss", "rate", "steps", "data", *sets), second)
+    return table(head, rows) + "\n" + table(("activation", "loss", "rate", "steps", "data", *sets), second)
 
 
 def compact_trials(log: Log) -> str:
@@ -160,7 +160,7 @@ def compact_trials(log: Log) -> str:
             f"{stable['Set5_psnr']:.2f} / {stable['Set14_psnr']:.2f}", after, last["cpu_seconds"],
         ))  # fmt: skip
     head = ("planes", "trained wide", "long skip", "rate", "data", "2,500 steps", "and 800 of decay", "CPU seconds")
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def registry_row(log: Log, int8: Log | None = None) -> str:
@@ -183,11 +183,6 @@ def registry_rows() -> str:
     in_8_bits = {(log["kind"], log["scale"]): log for log in read_logs(prefix="int8-", nets=nets)}
     logs = (log for net in nets for log in read_logs(nets=(net,)))
     return "".join(registry_row(log, in_8_bits.get((log["kind"], log["scale"]))) for log in logs)
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)
 
 
 def main() -> None:

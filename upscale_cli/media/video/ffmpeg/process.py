@@ -100,10 +100,6 @@ class Child:
     def stdout(self) -> "Pipe":
         return self._pipes[-1]
 
-    @property
-    def is_running(self) -> bool:
-        return self._process.poll() is None
-
     def reason(self) -> str:
         """The last line of its log that shows why it failed; "" where it logged nothing."""
         if self.stalled:
