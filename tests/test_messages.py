@@ -100,7 +100,7 @@ def test_a_whole_event_is_rewritten() -> None:
     failure = events.Failed("a", f"{option('tile')}")
     end = events.FolderFinished(0, 0, 0, 1, {Message(option("recursive", True)): 2}, 0.0, 0.0, (failure,))
     record = events.as_record(events.rewritten(end, in_flags))
-    assert record["passed_over"] == {"-r": 2}
+    assert record["ignored"] == {"-r": 2}
     assert record["failures"][0]["message"] == "--tile"
     assert events.as_record(end)["failures"][0]["message"] == "tile="
     json.dumps(record)

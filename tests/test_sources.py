@@ -41,7 +41,7 @@ def test_photos_and_clips_are_taken_and_all_else_is_counted(tmp_path: Path) -> N
     grow(tmp_path / "in", "a.JPG", "b.mkv", "a.xmp", "note", "shot.CR2", ".hidden.png", ".git/x.png", "pipe.txt")
     sources = found(tmp_path / "in")
     assert names(sources) == ["a.JPG", "b.mkv"]
-    assert dict(sources.passed_over) == {OTHER: 3, RAW: 1, HIDDEN: 1}
+    assert dict(sources.ignored) == {OTHER: 3, RAW: 1, HIDDEN: 1}
 
 
 def test_program_text_is_no_transport_stream(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_only_files_directly_in_the_folder_without_r(tmp_path: Path) -> None:
     grow(tmp_path / "in", "a.png", "sub/b.png", "sub/deep/c.png")
     sources = found(tmp_path / "in", Choice())
     assert names(sources) == ["a.png"]
-    assert sources.passed_over[BELOW] == 1
+    assert sources.ignored[BELOW] == 1
     assert names(found(tmp_path / "in")) == ["a.png", "sub/b.png", "sub/deep/c.png"]
 
 
@@ -145,7 +145,7 @@ def test_names_of_outputs_beside_inputs_are_known(tmp_path: Path) -> None:
     grow(tmp_path, *ours, *theirs)
     sources = found(tmp_path, Choice())
     assert sorted(names(sources)) == sorted(theirs)
-    assert sources.passed_over[OURS] == len(ours)
+    assert sources.ignored[OURS] == len(ours)
     assert len(found(tmp_path).inputs) == len(ours + theirs)  # where outputs go elsewhere, names say nothing
 
 
@@ -186,7 +186,7 @@ def test_exclude_goes_before_include(tmp_path: Path) -> None:
     choice = Choice(recursive=True, include=("*.jpg",), exclude=("drafts",), output=tmp_path / "out")
     sources = found(tmp_path / "in", choice)
     assert names(sources) == ["a.jpg"]
-    assert sources.passed_over[EXCLUDED] == 3
+    assert sources.ignored[EXCLUDED] == 3
 
 
 @pytest.mark.parametrize("glob", ["", "/", "/home/*.jpg"])

@@ -280,7 +280,7 @@ class Surveyed:
 
     Attributes:
         to_do, skipped, failed: sources; one counts once for each model.
-        passed_over: files that are no sources, by the reason.
+        ignored: files that are no sources, by the reason.
         megapixels: million SR pixels to make, all frames counted.
         left_alone: sources that are large enough.
     """
@@ -288,7 +288,7 @@ class Surveyed:
     to_do: int
     skipped: int
     failed: int
-    passed_over: dict[str, int]
+    ignored: dict[str, int]
     megapixels: float
     left_alone: int = 0
 
@@ -328,7 +328,7 @@ class FolderFinished:
     done: int
     skipped: int
     failed: int
-    passed_over: dict[str, int]
+    ignored: dict[str, int]
     megapixels: float
     seconds: float
     failures: tuple[Failed, ...]

@@ -47,9 +47,9 @@ class Sources:
     Attributes:
         inputs: in natural order, each once.
         failed: (name, why) of what could not be looked into.
-        passed_over: how many files there are for each reason.
+        ignored: how many files there are for each reason.
     """
 
     inputs: list[Input] = field(default_factory=list)
     failed: list[tuple[str, str]] = field(default_factory=list)
-    passed_over: Counter[str] = field(default_factory=Counter)
+    ignored: Counter[str] = field(default_factory=Counter)

@@ -116,7 +116,7 @@ def _take_list(name: str, choice: Choice, found: Sources) -> None:
         if os.path.isdir(path) or choice.takes(below):
             _take(path, root, choice, found)
         else:
-            found.passed_over[EXCLUDED] += 1
+            found.ignored[EXCLUDED] += 1
 
 
 def _stamps_of_each(objects: Sequence[str], found: Sources) -> dict[str, Stamp | None]:
@@ -203,4 +203,4 @@ def _take_listed_object(line: str, seen: Mapping[str, Stamp | None], choice: Cho
     elif choice.takes(PurePosixPath(line.removeprefix(root))):
         found.inputs.append(Input(line, root=root, listed=there))
     else:
-        found.passed_over[EXCLUDED] += 1
+        found.ignored[EXCLUDED] += 1

@@ -132,7 +132,7 @@ class FolderRun:
         tally = self.tally
         self._listener(
             FolderFinished(
-                tally.total - tally.count, tally.done, tally.skipped, len(tally.failures), dict(sources.passed_over),
+                tally.total - tally.count, tally.done, tally.skipped, len(tally.failures), dict(sources.ignored),
                 tally.megapixels, time.monotonic() - begin, tuple(tally.failures), tally.left_alone,
             )
         )  # fmt: skip
@@ -160,7 +160,7 @@ class FolderRun:
         tally.total_megapixels = sum(task.prepared.job.megapixels for task in tasks)
         self._listener(
             Surveyed(
-                len(tasks), tally.skipped, len(tally.failures), dict(sources.passed_over), tally.total_megapixels,
+                len(tasks), tally.skipped, len(tally.failures), dict(sources.ignored), tally.total_megapixels,
                 tally.left_alone,
             )
         )  # fmt: skip

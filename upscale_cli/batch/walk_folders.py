@@ -59,11 +59,11 @@ def _visible_folders(
         if not _is_folder(entry) or _is_hidden(entry) or is_work_folder(entry.name):
             continue
         if any(matches(PurePath(entry.path).relative_to(root), glob) for glob in choice.exclude):
-            found.passed_over[EXCLUDED] += 1
+            found.ignored[EXCLUDED] += 1
         elif choice.recursive:
             yield entry
         else:
-            found.passed_over[BELOW] += 1
+            found.ignored[BELOW] += 1
 
 
 def _taken(
@@ -77,7 +77,7 @@ def _taken(
         if why is None and (_stamp(entry) in ours or is_named_like_ours(entry.name, stems)):
             why = OURS
         if why is not None:
-            found.passed_over[why] += 1
+            found.ignored[why] += 1
         elif not _is_regular(entry):
             found.failed.append((entry.path, _what_link(entry)))
         else:

@@ -19,7 +19,7 @@ from upscale_cli.media.image.formats import RAW_EXTENSIONS
 
 def photos_and_clips_below(prefix: str, root: str, below: Listing, choice: Choice, found: Sources) -> Iterator[Input]:
     """The photos and clips below a prefix, in no order."""
-    found.passed_over.update(BELOW for one in below.prefixes if not _is_hidden_name(one.removesuffix("/")))
+    found.ignored.update(BELOW for one in below.prefixes if not _is_hidden_name(one.removesuffix("/")))
     output = choice.output if isinstance(choice.output, str) else None
     ours = {entry for folder in prefixes_with_lines(below) for entry in outputs_listed_in(folder)}
     stems = (
@@ -36,7 +36,7 @@ def photos_and_clips_below(prefix: str, root: str, below: Listing, choice: Choic
         if why is None:
             yield Input(url, root=root, listed=there)
         else:
-            found.passed_over[why] += 1
+            found.ignored[why] += 1
 
 
 def _why_not_object(url: str, path: PurePosixPath, choice: Choice) -> str | None:

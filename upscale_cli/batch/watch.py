@@ -88,5 +88,5 @@ class _News:
         if not ready and not failed:
             return None
         self._reported.update(failed)
-        ignored, self._ignored = found.passed_over - self._ignored, found.passed_over
+        ignored, self._ignored = found.ignored - self._ignored, found.ignored
         return Sources([source for source in found.inputs if source.name in ready], failed, ignored)

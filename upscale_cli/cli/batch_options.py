@@ -162,6 +162,6 @@ class Batch:
         from upscale_cli.batch.choice import BELOW
 
         name = printable((*self.inputs, *self.lists)[0])
-        others = ", ".join(f"{count:,} {marked(why)}" for why, count in sources.passed_over.items())
-        remedy = "Give -r to take what is in its folders." if sources.passed_over[BELOW] else "Name another one."
+        others = ", ".join(f"{count:,} {marked(why)}" for why, count in sources.ignored.items())
+        remedy = "Give -r to take what is in its folders." if sources.ignored[BELOW] else "Name another one."
         return f"{name}: there is no photo and no clip{f' (ignored: {others})' if others else ''}. {remedy}"

@@ -163,8 +163,8 @@ class FolderView:
         before = f", {event.skipped:,} done before" if event.skipped else ""
         before += f", {event.left_alone:,} large enough and left alone" if event.left_alone else ""
         self._print(f"{counted(event.to_do, 'file')} to do ({event.megapixels:,.1f} MP){before}")
-        if event.passed_over:
-            self._print(f"ignored: {', '.join(f'{count:,} {why}' for why, count in event.passed_over.items())}")
+        if event.ignored:
+            self._print(f"ignored: {', '.join(f'{count:,} {why}' for why, count in event.ignored.items())}")
         self._tell_chosen()
 
     def _tell_chosen(self) -> None:
