@@ -1,6 +1,7 @@
 """`-m net.onnx`: other people's nets by their ONNX files, as the same nets give by torch; or one clear line."""
 
 import json
+import re
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -346,6 +347,7 @@ def refused(model: ModelProto | bytes, folder: Path) -> str:
     with pytest.raises(CheckpointError) as error:
         loaded_from(path)
     assert "\n" not in str(error.value)
+    assert re.search(r"\. (Get|Choose|Ask|Put|Convert|Write) ", str(error.value)), "it ends with what to do"
     return str(error.value)
 
 

@@ -58,6 +58,8 @@ CLOSE_DB: Final = 50.0
 EDGE: Final = 8
 """LR pixels from the far border; what shows there may show beyond."""
 
+ASK: Final = "Ask its maker what it takes"
+
 USUAL_HALO: Final = 16
 """LR pixels, where no halo makes a tile what the whole would be."""
 
@@ -134,7 +136,7 @@ class _Probe:
         draft = adapted(file, "unit", "unit")
         cost = graph_cost(draft, *(self._fixed or (64, 64)))
         if cost is not None and cost.elements > MOST_ELEMENTS:
-            raise _UnfitError(f"makes {cost.elements:.1g} numbers of a picture of 64 x 64: refused")
+            raise _UnfitError(f"makes {cost.elements:.1g} numbers of a picture of 64 x 64: refused. Choose another net")
         pixels = self._fixed[0] * self._fixed[1] if self._fixed else 64 * 64
         self._macs = cost.macs / pixels if cost is not None else math.inf
         if not (is_installed(OPENVINO) or is_installed(ONNXRUNTIME)):
@@ -207,15 +209,14 @@ class _Probe:
                     if least >= side or self._try(least, least) is not None:
                         return multiple_of, min(least, side)
         raise _UnfitError(
-            f"gives no picture for any size from {min(SIDES.values())} to {max(SIDES.values())} pixels. "
-            "Ask its maker what it takes"
+            f"gives no picture for any size from {min(SIDES.values())} to {max(SIDES.values())} pixels. {ASK}"
         )
 
     def _scale(self, sides: tuple[int, int], multiple_of: int) -> tuple[Fraction, int]:
         """SR pixels per LR pixel, and LR pixels that the answer lacks on each side: by two sizes."""
         first = self._try(*sides)
         if first is None:
-            raise _UnfitError(f"gives no picture for {sides[1]} x {sides[0]} pixels")
+            raise _UnfitError(f"gives no picture for {sides[1]} x {sides[0]} pixels. {ASK}")
         height, width = first.shape[2:]
         more = multiple_of * max(1, 16 // multiple_of)
         if self._fixed:
@@ -223,13 +224,13 @@ class _Probe:
         else:
             second = self._try(sides[0] + more, sides[1] + more)
             if second is None:
-                raise _UnfitError(f"gives no picture for {sides[1] + more} x {sides[0] + more} pixels")
+                raise _UnfitError(f"gives no picture for {sides[1] + more} x {sides[0] + more} pixels. {ASK}")
             scales = {Fraction(b - a, more) for a, b in zip(first.shape[2:], second.shape[2:], strict=True)}
         scale = max(scales)
         if len(scales) != 1 or not 1 <= scale <= LARGEST_SCALE or scale.denominator > MOST_DENOMINATOR:
             raise _UnfitError(
                 f"makes {width} x {height} of {sides[1]} x {sides[0]} pixels, which is no scale from 1 to "
-                f"{LARGEST_SCALE}: no net that enlarges pictures"
+                f"{LARGEST_SCALE}: no net that enlarges pictures. Choose another"
             )
         return scale, self._margin(
             {side * scale - length for side, length in zip(sides, (height, width), strict=True)}, scale
@@ -241,7 +242,7 @@ class _Probe:
             return 0
         margin = max(lacking) / (2 * scale)
         if len(lacking) != 1 or margin < 0 or margin.denominator != 1 or margin > 64:
-            raise _UnfitError("gives a picture that is no multiple of its input's size")
+            raise _UnfitError("gives a picture that is no multiple of its input's size. Choose another net")
         return int(margin)
 
     def _takes_batches(self, sides: tuple[int, int]) -> bool:
@@ -383,7 +384,10 @@ def _fixed_sides(file: OnnxFile) -> tuple[int, int] | None:
     if height is None or width is None:
         raise _UnfitError("takes one height and any width, or the other way round. Get a file where both are free")
     if min(height, width) < LEAST_FIXED:
-        raise _UnfitError(f"takes windows of {width} x {height} pixels only, too small for tiles")
+        raise _UnfitError(
+            f"takes windows of {width} x {height} pixels only, too small for tiles. "
+            f"Get a file for {LEAST_FIXED} and more"
+        )
     return height, width
 
 

@@ -46,7 +46,10 @@ MICROSOFT: Final = frozenset({
 })  # fmt: skip
 """Of ONNX Runtime's operators those that compute something; others (EPContext) open files of their own."""
 
+WHOLE_FILE: Final = "Get a file with its weights in it, or a copy of them next to it"
 _NO_TEXT: Final = "is damaged: it has names that are no text. Get the file again"
+
+OTHER_FILE: Final = "Choose a net that makes pictures of pictures"
 
 Layout = Literal["nchw", "nhwc"]
 
@@ -252,7 +255,9 @@ def _beside(folder: Path, location: str) -> Path:
     shown = printable(location)[:80]
     plain = PurePosixPath(location), PureWindowsPath(location)
     if not location or "\0" in location or any(one.is_absolute() or one.drive or ".." in one.parts for one in plain):
-        raise _RefusedError(f"wants weights from {shown or 'a file without a name'}, outside of its folder: refused")
+        raise _RefusedError(
+            f"wants weights from {shown or 'a file without a name'}, outside of its folder: refused. {WHOLE_FILE}"
+        )
     path = folder / location
     try:
         inside = Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
@@ -260,7 +265,7 @@ def _beside(folder: Path, location: str) -> Path:
             return path
     except (OSError, ValueError):
         raise _RefusedError(f"lacks {shown}, which holds its weights. Put it next to it") from None
-    raise _RefusedError(f"wants weights from {shown}, outside of its folder, or no plain file: refused")
+    raise _RefusedError(f"wants weights from {shown}, outside of its folder, or no plain file: refused. {WHOLE_FILE}")
 
 
 def _part_of(path: Path, stated: Mapping[str, str], needed: int) -> bytes:
@@ -291,7 +296,7 @@ def _check_weights(model: ModelProto) -> int:
             raise _RefusedError("holds weights that are damaged. Get the file again")
         if values.dtype.kind == "f" and values.size > 1:
             if np.isnan(values).any():
-                raise _RefusedError(f"holds weights that are NaN ({printable(tensor.name)[:80]})")
+                raise _RefusedError(f"holds weights that are NaN ({printable(tensor.name)[:80]}). Get the file again")
             count += int(values.size)
     return count
 
@@ -307,7 +312,9 @@ def _inputs(graph: GraphProto, stated: Mapping[str, str]) -> tuple[onnx.ValueInf
     pictures = [value for value in inputs if value not in others]
     if len(pictures) != 1:
         named = ", ".join(printable(value.name)[:40] for value in inputs[:4]) or "none"
-        raise _RefusedError(f"takes {len(inputs)} inputs ({named}), where a net of pictures alone takes one")
+        raise _RefusedError(
+            f"takes {len(inputs)} inputs ({named}), where a net of pictures alone takes one. {OTHER_FILE}"
+        )
     return pictures[0], tuple(_condition(value, stated[f"{ABOUT_INPUT}{value.name}"]) for value in others)
 
 
@@ -328,14 +335,16 @@ def _ports(graph: GraphProto, given: onnx.ValueInfoProto) -> tuple[Port, Port]:
     outputs = [value for value in graph.output if value.type.tensor_type.elem_type in PICTURE_TYPES]
     outputs = [value for value in outputs if len(value.type.tensor_type.shape.dim) in (0, 4)]
     if not outputs:
-        raise _RefusedError("gives no picture: none of its outputs is one of four axes")
+        raise _RefusedError(f"gives no picture: none of its outputs is one of four axes. {OTHER_FILE}")
     channels = 1 if picture.layout == "nchw" else 3
     alike = [value for value in outputs if _length(value, channels) in (None, picture.channels)]
     outputs = alike or outputs
     named_so = [value for value in outputs if value.name.lower() in ("sr", "output", "out", "hr")]
     result = _port((named_so or outputs)[0], picture.layout, picture.channels)
     if result.channels != picture.channels:
-        raise _RefusedError(f"takes {picture.channels} channels and gives {result.channels}, which no picture has")
+        raise _RefusedError(
+            f"takes {picture.channels} channels and gives {result.channels}, which no picture has. {OTHER_FILE}"
+        )
     return picture, result
 
 
@@ -349,12 +358,12 @@ def _port(value: onnx.ValueInfoProto, usual: Layout | None, channels: int) -> Po
     """What is declared of a picture; where it is silent, `usual` and `channels` stand in."""
     tensor = value.type.tensor_type
     if tensor.elem_type not in PICTURE_TYPES:
-        raise _RefusedError("takes or gives something else than float32, float16 or uint8")
+        raise _RefusedError(f"takes or gives something else than float32, float16 or uint8. {OTHER_FILE}")
     dims = [dim.dim_value if dim.dim_value > 0 else None for dim in tensor.shape.dim]
     if not dims and usual is not None:
         dims = [None] * 4
     if len(dims) != 4:
-        raise _RefusedError(f"takes an input of {len(dims)} axes, where a batch of pictures has four")
+        raise _RefusedError(f"takes an input of {len(dims)} axes, where a batch of pictures has four. {OTHER_FILE}")
     layout: Layout = usual or "nchw"
     if dims[1] not in (1, 3) and dims[3] in (1, 3):
         layout = "nhwc"
@@ -364,7 +373,7 @@ def _port(value: onnx.ValueInfoProto, usual: Layout | None, channels: int) -> Po
     depth, height, width = rest if layout == "nchw" else (rest[2], rest[0], rest[1])
     depth = depth or channels
     if depth not in (1, 3):
-        raise _RefusedError(f"takes or gives {depth} channels, where a picture has 1 (luma) or 3 (RGB)")
+        raise _RefusedError(f"takes or gives {depth} channels, where a picture has 1 (luma) or 3 (RGB). {OTHER_FILE}")
     if batch not in (None, 1):
         raise _RefusedError(f"takes batches of {batch} pictures only. Get a file for one, or for any number")
     return Port(value.name, PICTURE_TYPES[tensor.elem_type], layout, depth, height, width, batch == 1)
