@@ -1,6 +1,9 @@
 """KernelGAN's pieces: against the reference's, against computations of another kind, and a short training."""
 
 import math
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -10,7 +13,9 @@ from scipy.ndimage import convolve, shift
 
 from tests.conftest import SHARED
 from upscale_cli.errors import OptionError
+from upscale_cli.frames.image import Frame
 from upscale_cli.inference.blur_kernels import axes_of, gaussian
+from upscale_cli.inference.degradation import KERNELGAN, Degradation
 from upscale_cli.inference.kernelgan import (
     Generator,
     bicubic_half,
@@ -22,6 +27,9 @@ from upscale_cli.inference.kernelgan import (
     penalty_mask,
     postprocessed,
 )
+from upscale_cli.inference.sizing import Plan
+from upscale_cli.inference.upscaler import Upscaler
+from upscale_cli.jobs.found_kernel import FoundKernel
 
 PAIR = SHARED / "goldens" / "kernelgan" / "pair1.safetensors"
 
@@ -108,3 +116,31 @@ def test_training_ends_in_a_kernel_of_odd_side_and_sum_one() -> None:
 def test_a_small_picture_is_refused_in_one_line() -> None:
     with pytest.raises(OptionError, match=r"kernel='kernelgan': the picture is 80 x 83, and at least 84 x 84"):
         estimated(np.zeros((3, 83, 80)), 2, 1, print)
+
+
+class Searching:
+    """Stands in for an `Upscaler` that searches for minutes."""
+
+    degradation = Degradation(search=KERNELGAN)
+
+    def __init__(self, told: list[str]) -> None:
+        self._told = told
+
+    def found(self, _: Frame, plan: Plan) -> Plan:
+        self._told.append("searching")
+        return replace(plan, degradation=Degradation(kernel=np.full((3, 3), 1 / 9, np.float32)))
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_kernel_that_is_there_is_told_of_before_the_search(tmp_path: Path, *, is_there: bool) -> None:
+    told, kept = list[str](), tmp_path / "a_kernel.png"
+    if is_there:
+        kept.write_bytes(b"mine")
+    lr = Frame(np.zeros((8, 8, 3), np.uint8), "RGB")
+    found = FoundKernel(cast(Upscaler, Searching(told)), tmp_path / "a.png", overwrite=False, say=told.append)
+    for _ in range(2):
+        assert found.for_page(lr, Plan((2,), 16, 16, "bicubic")).degradation is not None
+    assert [text.partition(":")[0] for text in told] == (
+        [str(kept), "searching"] if is_there else ["searching", f"the kernel is in {kept}"]
+    )
+    assert (kept.read_bytes() == b"mine") == is_there

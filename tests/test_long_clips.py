@@ -117,8 +117,8 @@ def test_python_tells_what_has_no_effect(photo: Path, clips: Clips, tmp_path: Pa
         pass
     assert "crf= is for clips that are written, and frames are given out here" in notes(events)
     events.clear()
-    upscale_file(photo, tmp_path / "a.png", 2, model="bicubic", tile=64, tta=True, listener=events.append)
-    assert "tile= and tta= are for nets, and bicubic is none: no effect" in notes(events)
+    upscale_file(photo, tmp_path / "a.png", 2, model="bicubic", engine="torch", tile=64, listener=events.append)
+    assert "engine= and tile= are for nets, and bicubic is none: no effect" in notes(events)
     events.clear()
     upscale_file(photo, tmp_path / "b.png", 2, model="bicubic", listener=events.append)
     assert notes(events) == ""

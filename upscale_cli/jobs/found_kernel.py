@@ -32,20 +32,27 @@ class FoundKernel:
     def for_page(self, lr: Frame, plan: Plan) -> Plan:
         """The plan of a page, with what is known."""
         if self._found is None:
+            place = self._place()  # first: what is told of it comes before the minutes that the search takes
             plan = self._upscaler.found(lr, plan)
             self._found = plan.degradation
-            kept = self._found.kernel if self._found and self._upscaler.degradation.search == KERNELGAN else None
-            if kept is not None and isinstance(self._output, Path):
-                self._keep(kept, self._output.with_name(f"{self._output.stem}_kernel.png"))
+            if place is not None and self._found is not None and self._found.kernel is not None:
+                write_kernel(self._found.kernel, place)
+                self._say(f"the kernel is in {printable(str(place))}: {option('kernel', place)} takes it.")
             return plan
         return replace(plan, degradation=self._found)
 
-    def _keep(self, kernel: Kernel, path: Path) -> None:
+    def _place(self) -> Path | None:
+        """Where the kernel goes; None where it is not kept: it costs little to find, or something is there."""
+        if self._upscaler.degradation.search != KERNELGAN or not isinstance(self._output, Path):
+            return None
+        path = self._output.with_name(f"{self._output.stem}_kernel.png")
         if path.exists() and not self._overwrite:
-            self._say(f"{printable(str(path))}: is there already, so the kernel is not written.")
-            return
-        write_kernel(kernel, path)
-        self._say(f"the kernel is in {printable(str(path))}: {option('kernel', path)} takes it.")
+            self._say(
+                f"{printable(str(path))}: is there already, so the kernel will not be written. To replace it, give "
+                f"{option('overwrite', True)}."
+            )
+            return None
+        return path
 
 
 def write_kernel(kernel: Kernel, path: Path) -> None:

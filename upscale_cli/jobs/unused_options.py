@@ -1,4 +1,4 @@
-"""Options that are given and have no effect on anything that comes: told in one line, never passed over. Pure."""
+"""Options that are given and have no effect on anything that comes: told in one line each. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import fields
@@ -20,7 +20,7 @@ OF_DECODING = ("start", "end", "frames", "fps", "deinterlace", "hwaccel")
 OF_ENCODING = ("codec", "crf", "preset", "pix_fmt", "extra")
 """Fields of `DecodeOptions` and `EncodeOptions` that users give."""
 
-OF_NETS = ("precision", "tile", "overlap", "halo", "tta", "blend", "match_colour", "mask", "reference")
+OF_NETS = ("engine", "precision", "tile", "overlap", "halo", "tta", "blend", "match_colour", "mask", "reference")
 """Fields of `UpscalerOptions` that only nets have a use for."""
 
 
