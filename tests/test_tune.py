@@ -18,10 +18,14 @@ from upscale_cli.cli.flags import in_flags
 from upscale_cli.errors import OptionError
 from upscale_cli.events import Event, Failed, Note, noting_once
 from upscale_cli.frames.appearance import Appearance
+from upscale_cli.inference.backends import openvino
+from upscale_cli.inference.upscaler import Upscaler
+from upscale_cli.jobs.video_facts import chosen_streams
+from upscale_cli.media.video.probe import probe
 from upscale_cli.messages import option
 from upscale_cli.models.resolve import best_clip_model
 from upscale_cli.models.suitable import group_of, suitable_model
-from upscale_cli.tuning import bench, tune
+from upscale_cli.tuning import bench, trial, tune
 from upscale_cli.tuning.look import Looked, bars_of, look_at
 from upscale_cli.tuning.sheet import CAPTION, MARGIN, write_sheet
 from upscale_cli.tuning.trial import most_detailed
@@ -61,17 +65,22 @@ def test_noise_is_estimated(tmp_path: Path, sigma: float) -> None:
     assert abs(look_at(tmp_path / "a.png").noise - sigma) < 0.15 * sigma + 0.5
 
 
-def seen(bits_per_pixel: float, noise: float) -> Looked:
+def seen(bits_per_pixel: float | None, noise: float) -> Looked:
     frame = scene(24, 32)
     return Looked(Path("clip.mp4"), 32, 24, "clip", "h264", 10, 25.0, noise, bits_per_pixel, 0.0, 0.0, frame)
 
 
 @pytest.mark.parametrize(
     ("bits_per_pixel", "noise", "fast", "balanced"),
-    [(0.5, 0, "swift", "sharp"), (0.01, 0, "sharp-robust", "sharp-robust"), (0.5, 9, "espcn-robust", "espcn-robust")],
+    [
+        (0.5, 0, "swift", "sharp"),
+        (0.01, 0, "sharp-robust", "sharp-robust"),
+        (0.5, 9, "swift", "sharp"),
+        (None, 0, "sharp-robust", "sharp-robust"),
+    ],
 )
 def test_a_clip_is_tuned_with_the_models_that_it_would_get(
-    bits_per_pixel: float, noise: float, fast: str, balanced: str
+    bits_per_pixel: float | None, noise: float, fast: str, balanced: str
 ) -> None:
     models = tune.models_for(seen(bits_per_pixel, noise), 2)
     assert (models["fast"], models["balanced"]) == ((fast, True), (balanced, False))
@@ -99,6 +108,32 @@ def test_a_sheet(tmp_path: Path) -> None:
     top, left = MARGIN + CAPTION, 2 * MARGIN + 50
     np.testing.assert_array_equal(made[top : top + 40, left : left + 50], pieces["espcn"])
     assert made[MARGIN : MARGIN + CAPTION, left : left + 50].max() > 200  # its name is there
+
+
+def test_a_photo_is_shown_in_its_colours(tmp_path: Path) -> None:
+    ink = np.full((40, 50, 4), (0, 255, 255, 0), np.uint8)
+    ink[:, 25:] = 0
+    Image.fromarray(ink, "CMYK").save(tmp_path / "a.tif")
+    deep = np.full((40, 50), 40_000, np.uint16)
+    Image.fromarray(deep).save(tmp_path / "b.png")
+    red, white = look_at(tmp_path / "a.tif").sample[20, [10, 40]].astype(int)
+    assert red[0] > 150 > 100 > max(red[1:])
+    assert min(white) > 250
+    assert set(look_at(tmp_path / "b.png").sample.ravel()) == {round(40_000 / 257)}
+
+
+def test_bits_per_pixel_are_those_that_a_run_chooses_by(tmp_path: Path) -> None:
+    path = film(tmp_path / "a.mp4", [scene(96, 128, noise=9)] * 12)
+    stream = chosen_streams(probe(path), None)[0]
+    assert stream.bits_per_pixel
+    assert look_at(path).bits_per_pixel == stream.bits_per_pixel
+
+
+def test_a_piece_is_smaller_where_a_pass_follows_a_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial, "TRIAL_MACS", 10**9)
+    sample, upscaler = scene(512, 512), Upscaler("espcn", device="cpu")
+    sides = [trial.piece_of(sample, upscaler, scale).shape[0] for scale in (4, 16)]
+    assert sides[0] > sides[1]
 
 
 def test_a_look_at_a_clip(tmp_path: Path) -> None:
@@ -184,7 +219,10 @@ def test_what_cannot_be_tuned(tmp_path: Path, run: Run) -> None:
     assert outcome.code == 1
     assert "Traceback" not in outcome.err
     Image.fromarray(scene(20, 20)).save(tmp_path / "a.png")
-    assert run("tune", tmp_path / "a.png", "-s", "-1", "--no-sheet").code == 2
+    for scale in ("-1", "nan", "400"):
+        outcome = run("tune", tmp_path / "a.png", "-s", scale, "--no-sheet")
+        assert (outcome.code, outcome.out) == (2, "")
+        assert f"--scale {scale}" in outcome.line
 
 
 @pytest.mark.slow
@@ -204,6 +242,15 @@ def test_what_cannot_be_timed_is_one_line_and_no_table(run: Run) -> None:
     for words, answer in ((("-m", "bicubic"), "is no net"), (("--device", "foo"), "--device foo is unknown")):
         outcome = run("bench", *words)
         assert (answer in outcome.line, outcome.out, outcome.code) == (True, "", 2)
+
+
+@pytest.mark.skipif("NPU" in openvino.devices(), reason="there is one")
+def test_a_device_that_is_not_here_is_one_line(run: Run, tmp_path: Path) -> None:
+    Image.fromarray(scene(20, 20)).save(tmp_path / "a.png")
+    for words in (("bench", "-m", "espcn"), ("tune", tmp_path / "a.png", "--no-sheet")):
+        outcome = run(*words, "--device", "npu")
+        assert (outcome.out, outcome.code) == ("", 1)
+        assert "device npu: OpenVINO sees" in outcome.line
 
 
 def test_a_row_that_fails_speaks_of_flags(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

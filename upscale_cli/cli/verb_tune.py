@@ -53,7 +53,8 @@ def tune(
     from upscale_cli.inference.options import UpscalerOptions
     from upscale_cli.tuning.look import look_at
     from upscale_cli.tuning.sheet import write_sheet
-    from upscale_cli.tuning.tune import pieces, scale_for, ways
+    from upscale_cli.tuning.trial import engines_on
+    from upscale_cli.tuning.tune import check_scale, pieces, scale_for, ways
 
     place = None if no_sheet else sheet or Path(f"{source.stem}_tune.png")
     if place is not None:
@@ -61,6 +62,8 @@ def tune(
     options = UpscalerOptions(device=device)
     with listening(as_json=as_json, quiet=quiet) as tell:
         listener = noting_once(tell)
+        check_scale(scale)
+        engines_on(device)  # what is wrong with it is said before anything is decoded
         looked = look_at(source)
         factor = scale_for(looked, scale)
         _show_look(looked, as_json=as_json, quiet=quiet)
@@ -92,10 +95,11 @@ def _check_sheet(path: Path, *, overwrite: bool) -> None:
 
 
 def _show_look(looked: "Looked", *, as_json: bool, quiet: bool) -> None:
+    bits = looked.bits_per_pixel
     facts: dict[str, Any] = {
         "width": looked.width, "height": looked.height, "kind": looked.kind, "codec": looked.codec,
         "frames": looked.frames, "fps": round(looked.fps, 3), "noise": round(looked.noise, 2),
-        "bits_per_pixel": round(looked.bits_per_pixel, 3), "repeats": round(looked.repeats, 3),
+        "bits_per_pixel": bits and round(bits, 3), "repeats": round(looked.repeats, 3),
         "bars": round(looked.bars, 3),
     }  # fmt: skip
     if as_json:
@@ -103,10 +107,12 @@ def _show_look(looked: "Looked", *, as_json: bool, quiet: bool) -> None:
         return
     if quiet:
         return
-    parts = [f"{looked.width} x {looked.height}", looked.codec]
+    parts = [f"{looked.width} x {looked.height}", looked.codec if looked.kind == "clip" else str(looked.appearance)]
     if looked.kind == "clip":
         parts.append(f"{looked.frames or 'unknown many'} frames, {looked.fps:.4g} a second")
-    parts += [f"noise {looked.noise:.1f} of 255", f"{looked.bits_per_pixel:.2f} bits a pixel"]
+    parts.append(f"noise {looked.noise:.1f} of 255")
+    if bits is not None:
+        parts.append(f"{bits:.2f} bits a pixel")
     if looked.repeats:
         parts.append(f"{looked.repeats:.0%} of its frames repeat")
     if looked.bars > 0.01:
@@ -149,9 +155,9 @@ def bench(
 
     [bold]upscale bench[/bold]
     """
-    from upscale_cli.inference.device import choose_devices
     from upscale_cli.models.registry import kernel_named, named, rows_of
-    from upscale_cli.tuning.bench import engines_here, models_here, rows
+    from upscale_cli.tuning.bench import models_here, rows
+    from upscale_cli.tuning.trial import engines_on
 
     models = models_here()
     if model is not None:
@@ -161,10 +167,10 @@ def bench(
         models = [row for row in models if row[0] == named(model)[0]]
         if not models:
             raise OptionError(f"-m {printable(model)} has no checkpoint here. Fetch it: upscale models fetch {model}")
-    choose_devices(device)  # one that is not here is an error, and not one of every row
+    engines = engines_on(device)  # a device that is not here is an error, and not one of every row
     if not as_json:
         print(f"{'model':<24}{'engine':<18}{'in':<6}{'MP/s in':>9}{'MP/s out':>10}{'start s':>9}{'MB':>7}", flush=True)
-    for row in rows(models, engines_here(), device):
+    for row in rows(models, engines, device):
         _show_row(row, as_json=as_json)
 
 

@@ -86,10 +86,19 @@ def as_shown(source: Path | bytes, say: Say) -> tuple[PhotoInfo, Frame, bytes | 
         if info.frames > 1:
             say(f"{info.name}: only the first of its {info.frames} {'frames' if info.animated else 'pages'} is shown.")
         frame = next(iter(reader))
+    return info, *in_8_bits(frame, info, say)
+
+
+def in_8_bits(frame: Frame, info: PhotoInfo, say: Say) -> tuple[Frame, bytes | None]:
+    """A picture of a file in uint8, "L", "LA", "RGB" or "RGBA", and the ICC profile of these; None for sRGB.
+
+    Args:
+        say: gets what is lost on the way, in one line each.
+    """
     colour = Metadata(icc=info.metadata.icc)  # the rest stays out of the page, which needs no note
     frame, metadata = fitted(frame, colour, PAGE, Notes(say, info.name))
     profile = metadata.icc if metadata.icc and icc.space(metadata.icc) == frame.layout.removesuffix("A") else None
-    return info, frame, profile
+    return frame, profile
 
 
 def _native(source: Path | bytes, info: PhotoInfo) -> bytes | None:

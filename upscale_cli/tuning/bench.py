@@ -52,14 +52,6 @@ def models_here() -> list[tuple[str, int]]:
     return list({spec.model: spec.scale for spec in here}.items())
 
 
-def engines_here() -> list[str]:
-    """Those that can be asked for."""
-    from upscale_cli.inference.engines import rivals_here
-    from upscale_cli.inference.engines_here import TORCH
-
-    return [TORCH, *rivals_here()]
-
-
 def rows(models: Sequence[tuple[str, int]], engines: Sequence[str], device: str) -> Iterator[Row]:
     """The table, as it comes: each model by each engine in the precision that it would take, and in fp32."""
     from upscale_cli.tuning.trial import PRECISIONS

@@ -12,6 +12,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from upscale_cli.compare.browser_image import in_8_bits
 from upscale_cli.errors import InputError
 from upscale_cli.events import ignore
 from upscale_cli.frames.appearance import Appearance
@@ -27,6 +28,7 @@ from upscale_cli.media.image import look
 from upscale_cli.media.image.measures import noise_of
 from upscale_cli.media.image.reader_writer import ImageReader
 from upscale_cli.media.video.reader_arguments import DecodeOptions
+from upscale_cli.models.store import quiet
 
 PLACES: Final = 4
 """Of a clip, evenly from its start to its end."""
@@ -49,7 +51,8 @@ class Looked:
         frames: of a clip, as far as known; 1 of a photo.
         fps: of a clip.
         noise: standard deviation, of 255.
-        bits_per_pixel: that the file takes; little means hard compression.
+        bits_per_pixel: that the file of a photo takes, or the stream of a clip; little means hard compression. None
+            where that is unknown.
         repeats: share of neighbouring frames that are equal.
         bars: share of the picture that is black border.
         sample: (H, W, 3) uint8, a frame from the middle.
@@ -65,7 +68,7 @@ class Looked:
     frames: int | None
     fps: float
     noise: float
-    bits_per_pixel: float
+    bits_per_pixel: float | None
     repeats: float
     bars: float
     sample: Pixels
@@ -86,17 +89,14 @@ def look_at(path: Path) -> Looked:
 def _photo(path: Path) -> Looked:
     with ImageReader(path) as reader:
         info = reader.info
-        frame = next(iter(reader))
-    pixels = frame.pixels[:, :, : 3 if frame.pixels.shape[2] >= 3 else 1]
-    if pixels.dtype == np.float32:
-        pixels = np.nan_to_num(pixels).clip(0, 1) * 255
-    elif pixels.dtype == np.uint16:
-        pixels = pixels / 257
-    rgb = np.broadcast_to(np.rint(pixels).astype(np.uint8), (*pixels.shape[:2], 3))
+        appearance = look.appearance_of(path, reader)
+        frame, _ = in_8_bits(next(iter(reader)), info, quiet)
+    colours = frame.pixels[:, :, : 3 if frame.layout in ("RGB", "RGBA") else 1]
+    rgb = np.ascontiguousarray(np.broadcast_to(colours, (*colours.shape[:2], 3)))
     return Looked(
         path, info.width, info.height, "photo", info.format, 1, 0.0, _noise_of(rgb),
-        8 * path.stat().st_size / (info.width * info.height), 0.0, bars_of([luma_of(rgb)]), np.ascontiguousarray(rgb),
-        appearance=look.look_at(path),
+        8 * path.stat().st_size / (info.width * info.height), 0.0, bars_of([luma_of(rgb)]), rgb,
+        appearance=appearance,
     )  # fmt: skip
 
 
@@ -122,11 +122,10 @@ def _clip(given: Input, path: Path) -> Looked:
     pairs = [bool(np.array_equal(a, b)) for group in groups for a, b in pairwise(group)]
     rate = float(stream.rate or Fraction(25))
     frames = stream.frames or (round(length * rate) if length else None)
-    bits = 8 * path.stat().st_size / (stream.width * stream.height * max(frames or 1, 1))
     middle = groups[len(groups) // 2][0]
     return Looked(
         path, stream.width, stream.height, "clip", stream.codec, frames, rate,
-        float(np.median(noises)), bits, sum(pairs) / len(pairs) if pairs else 0.0,
+        float(np.median(noises)), stream.bits_per_pixel, sum(pairs) / len(pairs) if pairs else 0.0,
         bars_of(lumas), middle, stream.lossless,
     )  # fmt: skip
 

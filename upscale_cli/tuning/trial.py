@@ -11,8 +11,9 @@ import numpy as np
 from upscale_cli.errors import UpscaleError
 from upscale_cli.events import Listener
 from upscale_cli.frames.image import Pixels
+from upscale_cli.inference.device import choose_devices
 from upscale_cli.inference.engines import rivals_here
-from upscale_cli.inference.engines_here import TORCH
+from upscale_cli.inference.engines_here import INTEL, OPENVINO, TORCH, check, is_installed
 from upscale_cli.inference.options import UpscalerOptions, Wanted
 from upscale_cli.inference.upscaler import Recipe, Upscaler
 
@@ -54,6 +55,22 @@ class Trial:
         return self.lr_megapixels_per_second * self.scale**2
 
 
+def engines_on(device: str) -> tuple[str, ...]:
+    """The engines that are here and may run on a device (`UpscalerOptions.device`).
+
+    Raises:
+        OptionError: no such kind of device.
+        DeviceError: it is not on this machine.
+    """
+    choose_devices(device)
+    by_openvino = next((engine for engine, name in INTEL.items() if name == device.strip().lower()), None)
+    if by_openvino is None:
+        return TORCH, *rivals_here()
+    if is_installed(OPENVINO):
+        check(by_openvino)
+    return (OPENVINO,)
+
+
 def trials(model: str, scale: float, options: UpscalerOptions, sample: Pixels, listener: Listener) -> Iterator[Trial]:
     """A model by every engine that is here and can run it, in the precision that it would take, and in fp32.
 
@@ -61,7 +78,7 @@ def trials(model: str, scale: float, options: UpscalerOptions, sample: Pixels, l
         sample: (H, W, 3) uint8, what it is tried on; a piece of it.
     """
     seen = set()
-    for engine in (TORCH, *rivals_here()):
+    for engine in engines_on(options.device):
         for precision in PRECISIONS:
             how = replace(options, engine=engine, precision=precision)
             try:
@@ -101,7 +118,10 @@ def tried(upscaler: Upscaler, scale: float, sample: Pixels) -> Trial:
 
 def piece_of(sample: Pixels, upscaler: Upscaler, scale: float) -> Pixels:
     """The piece with the most detail that a net does in about a second, (h, w, 3)."""
-    macs = sum(upscaler.net(step, 8).cost.macs for step in upscaler.plan(64, 64, upscaler.target(scale)).passes)
+    macs, area = 0.0, 1.0
+    for step in upscaler.plan(64, 64, upscaler.target(scale)).passes:
+        macs += upscaler.net(step, 8).cost.macs * area
+        area *= float(step) ** 2  # a pass after it has as many pixels more
     least, most = SIDES
     side = max(least, min(most, math.isqrt(int(TRIAL_MACS / max(macs, 1)))))
     return most_detailed(sample, side, side)

@@ -10,16 +10,17 @@ from typing import Final, Literal
 
 from upscale_cli.api import upscale_file, upscale_video
 from upscale_cli.errors import OptionError
-from upscale_cli.events import ClipFinished, Event, Finished, Listener, ignore
+from upscale_cli.events import ClipFinished, Event, Finished, Listener, Note, ignore
 from upscale_cli.frames.image import Pixels
 from upscale_cli.inference.options import UpscalerOptions
 from upscale_cli.inference.upscaler import Recipe, Upscaler
+from upscale_cli.jobs.chosen_model import choose_clip_model
 from upscale_cli.jobs.video_facts import DEFAULT_CLIP_SCALE, ClipOptions
 from upscale_cli.media.video.encoding import EncodeOptions
 from upscale_cli.media.video.reader_arguments import DecodeOptions
 from upscale_cli.messages import option
 from upscale_cli.models.registry import MODELS
-from upscale_cli.models.resolve import best_clip_model, best_model
+from upscale_cli.models.resolve import best_model
 from upscale_cli.models.suitable import group_of, ranked, suitable_model
 from upscale_cli.tuning.look import Looked
 from upscale_cli.tuning.trial import Trial, most_detailed, trials
@@ -31,8 +32,8 @@ RUN_SECONDS: Final = 8.0
 
 MOST_FRAMES: Final = 100
 
-NOISY: Final = 3.0
-"""Standard deviation of 255, of a clip: with more than that the robust model is better."""
+LARGEST_SCALE: Final = 16
+"""SR pixels for each LR pixel, along an axis: with more, a piece of a picture would take as long as others do whole."""
 
 FAST: Final = ("swift", "sharp", "sharp-robust", "espcn", "espcn-robust")
 """Nets for real time."""
@@ -68,14 +69,20 @@ class Way:
     frames: int
 
 
-def scale_for(looked: Looked, scale: float | None) -> float:
-    """The scale that is wanted, or the usual one.
+def check_scale(scale: float | None) -> None:
+    """Refuses what cannot be tried.
 
     Raises:
-        OptionError: it is none.
+        OptionError: it is no scale, or above `LARGEST_SCALE`.
     """
     if scale is not None and not scale > 0:
         raise OptionError(f"{option('scale', scale)} is no scale. Choose one above 0.")
+    if scale is not None and scale > LARGEST_SCALE:
+        raise OptionError(f"{option('scale', scale)}: nothing above {LARGEST_SCALE} is tried. Choose a smaller one.")
+
+
+def scale_for(looked: Looked, scale: float | None) -> float:
+    """The scale that is wanted, or the usual one."""
     return scale or (DEFAULT_CLIP_SCALE if looked.kind == "clip" else 4)
 
 
@@ -91,10 +98,9 @@ def models_for(looked: Looked, scale: float) -> dict[Name, tuple[str, bool]]:
         fast = next(model for model in ranked(group) if model in FAST)
         return {"fast": (fast, False), "balanced": (usual, False), "best": (usual if best in BUNDLED else best, False)}
     usual, hurried = (
-        "espcn-robust" if looked.noise > NOISY
-        else best_clip_model(looked.codec, looked.bits_per_pixel, lossless=looked.lossless, hurries=hurries)[0]
+        choose_clip_model(looked.codec, looked.bits_per_pixel, lossless=looked.lossless, hurries=hurries).model
         for hurries in (False, True)
-    )  # fmt: skip
+    )
     return {"fast": (hurried, True), "balanced": (usual, False), "best": (best, False)}
 
 
@@ -110,6 +116,8 @@ def ways(looked: Looked, scale: float, options: UpscalerOptions, listener: Liste
         if name != "balanced" and (model, hurries) == models["balanced"]:
             continue
         if model not in known:
+            if model not in BUNDLED:
+                listener(Note(f"{model} is slower than bundled nets: to try it by each engine may take a minute."))
             found = trials(model, scale, options, looked.sample, listener)
             known[model] = tuple(sorted(found, key=lambda trial: -trial.lr_megapixels_per_second))
         yield _way(name, model, hurries, looked, scale, options, known[model])
