@@ -442,6 +442,16 @@ def test_a_picture_of_one_window_is_divided_among_those_in_flight(noise: Callabl
     assert two.tile_count(300, 400) == 1
 
 
+def test_a_picture_no_larger_than_the_largest_window_is_one() -> None:
+    """Larger ones go in windows of 512 where the halo is small."""
+    net, memory = net_of("espcn"), 2**30
+    alone = TiledNet(net, CPU, "fp32", memory=memory, say=nothing_said)
+    two = TiledNet(net, CPU, "fp32", memory=memory, backend=OpenVino(requests=2), say=nothing_said)
+    assert (alone.tile_count(540, 960), two.tile_count(540, 960), alone.tile_count(1100, 960)) == (1, 2, 6)
+    alone.limit_memory(2**26)
+    assert alone.tile_count(540, 960) > 4
+
+
 def _streams(session: Any) -> list[int]:
     return [begun._compiled.get_property("NUM_STREAMS") for begun in session._begun.values()]
 
