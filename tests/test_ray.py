@@ -186,6 +186,11 @@ def log_folder() -> Path:
     return Path(ray._private.worker.global_worker.node.get_logs_dir_path())
 
 
+def test_these_tests_share_one_process_and_its_cluster(request: pytest.FixtureRequest) -> None:
+    is_grouped = request.node.nodeid.endswith("@ray")
+    assert is_grouped or not request.config.getoption("loadgroup", False), "pytest-xdist does not know this pytest"
+
+
 # Photos
 
 
