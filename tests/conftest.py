@@ -56,6 +56,25 @@ def pytest_xdist_auto_num_workers() -> int:
     return (os.cpu_count() or 1) + 1
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What a file makes once for several of its tests (a service, clips, nets) is made by one process, not by each.
+
+    `--dist loadgroup` begins with the largest groups and ends with single tests, so that none waits for another.
+    """
+    if config.getoption("loadgroup", False):  # known where tests run side by side
+        for item in items:
+            has_group = item.get_closest_marker("xdist_group") is not None
+            if isinstance(item, pytest.Function) and not has_group and shares_something(item):
+                item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
+def shares_something(item: pytest.Function) -> bool:
+    """Whether a test has a fixture of its own file that outlives it."""
+    used = [definitions[-1] for definitions in item._fixtureinfo.name2fixturedefs.values()]
+    return any(fixture.scope != "function" and fixture.baseid.endswith(".py") for fixture in used)
+
+
 def pytest_collection_finish() -> None:
     """What the imports have made stays to the end: to look through it at every collection would take most of it."""
     gc.collect()
