@@ -238,6 +238,20 @@ def test_bench_by_a_process_for_each_row(run: Run) -> None:
     assert outcome.code == 2
 
 
+@pytest.mark.slow
+def test_bench_has_a_row_for_every_engine_that_is_here(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def row(model: str, scale: int, engine: str, precision: str, device: str) -> bench.Row:
+        asked = {"model": model, "scale": scale, "engine": engine, "precision": precision, "device": device}
+        return bench.measured(asked, begin=0)
+
+    monkeypatch.setattr(bench, "_row", row)  # in this process
+    monkeypatch.setattr(bench, "models_here", lambda: [("espcn", 2)])
+    outcome = run("bench", "--json", "--device", "cpu")
+    rows = [json.loads(line) for line in outcome.out.splitlines()]
+    assert not [row["failure"] for row in rows if row["failure"]]
+    assert [*dict.fromkeys(row["engine"] for row in rows)] == bench.engines_here()
+
+
 def test_what_cannot_be_timed_is_one_line_and_no_table(run: Run) -> None:
     for words, answer in ((("-m", "bicubic"), "is no net"), (("--device", "foo"), "--device foo is unknown")):
         outcome = run("bench", *words)
