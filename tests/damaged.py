@@ -1,8 +1,8 @@
 """Damaged pictures, clips and checkpoints by the number, from a seed; and what the application makes of each.
 
-Every file goes through the command line in a process of its own kind: pictures as one folder, clips and checkpoints one
-by one. What came of each is one of `OUTCOMES`; nobody has to look at a picture for it: the undamaged file goes through
-as well, and the two are compared.
+Every file goes through the command line in another process: pictures as one folder, clips and checkpoints one by one, a
+new process after one that has died. What came of each is one of `OUTCOMES`; nobody has to look at a picture for it: the
+undamaged file goes through as well, and the two are compared.
 """
 
 import json
@@ -10,7 +10,7 @@ import random
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -30,7 +30,31 @@ line, for the format has nothing that would tell; and what must never be."""
 CLIPS: Final = ("plain", "srt", "transport", "gray_ffv1", "opus", "cover")
 SECONDS_PER_MEGAPIXEL: Final = 60
 WAIT_SECONDS: Final = 600
-"""For a whole folder, or one clip; only what hangs takes so long."""
+"""For all that one process does; only what hangs takes so long."""
+
+COMMANDS_AT_ONCE: Final = 30
+"""That one process does at most."""
+
+PROGRAM: Final = """
+import contextlib, json, sys, tempfile, traceback
+from upscale_cli import cli
+from upscale_cli.jobs import inputs
+
+for arguments in json.load(sys.stdin):
+    inputs._read.clear()  # as in a process of its own
+    sys.argv[1:], code = arguments, None
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as errors, contextlib.redirect_stderr(errors):
+        try:
+            cli.main()
+        except SystemExit as ended:
+            code = ended.code
+        except BaseException:
+            traceback.print_exc()
+        errors.seek(0)
+        has_traceback = "Traceback" in errors.read()
+    print(json.dumps({"event": "ended", "code": code, "traceback": has_traceback}), flush=True)
+"""
+"""Many commands in turn; after the events of each, how it has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,15 +205,18 @@ def whole_clips(folder: Path) -> list[Path]:
 
 
 def of_clips(made: Sequence[Case], work: Path) -> Iterator[Verdict]:
-    """What comes of damaged clips: each in a process, encoded without loss."""
-    wholes: dict[Path, list[dict[str, Any]]] = {}
+    """What comes of damaged clips, encoded without loss."""
+    outputs = {path: work / f"{path.stem}_{path.parent.name}.mkv" for path in files_of(made)}
+    runs = _runs(work, {path: (path, "-o", output, *_LOSSLESS) for path, output in outputs.items()})
     for case in made:
-        if case.whole not in wholes:
-            wholes[case.whole], _ = _run(work, case.whole, "-o", work / f"whole_{case.whole.stem}.mkv", *_LOSSLESS)
-        output = work / f"{case.path.stem}.mkv"
-        events, problem = _run(work, case.path, "-o", output, *_LOSSLESS)
-        yield _verdict(case, events, wholes[case.whole], problem, _same_frames)
-        output.unlink(missing_ok=True)
+        events, problem = runs[case.path]
+        yield _verdict(case, events, runs[case.whole][0], problem, _same_frames)
+        outputs[case.path].unlink(missing_ok=True)
+
+
+def files_of(made: Sequence[Case]) -> list[Path]:
+    """The damaged ones and the whole ones, each once."""
+    return list(dict.fromkeys(path for case in made for path in (case.whole, case.path)))
 
 
 _LOSSLESS: Final = ("-m", "bicubic", "-s", "2", "--codec", "ffv1", "--json")
@@ -236,31 +263,66 @@ def of_checkpoints(made: Sequence[Case], work: Path) -> Iterator[Verdict]:
     photo = work / "photo.png"
     y, x = np.mgrid[:24, :32]
     Image.fromarray(np.stack([x * 8, y * 10, x + y], -1).astype(np.uint8)).save(photo)
-    wholes: dict[Path, list[dict[str, Any]]] = {}
+    outputs = {path: work / f"{path.stem}_{path.suffix[1:]}_{path.parent.name}.png" for path in files_of(made)}
+    runs = _runs(work, {path: (photo, "-o", output, "-m", path, "--json") for path, output in outputs.items()})
     for case in made:
-        if case.whole not in wholes:
-            output = work / f"whole_{case.whole.suffix[1:]}.png"
-            wholes[case.whole], _ = _run(work, photo, "-o", output, "-m", case.whole, "--json")
-        output = work / f"{case.path.stem}_{case.path.suffix[1:]}.png"
-        events, problem = _run(work, photo, "-o", output, "-m", case.path, "--json")
-        yield _verdict(case, events, wholes[case.whole], problem, _same_picture)
+        events, problem = runs[case.path]
+        yield _verdict(case, events, runs[case.whole][0], problem, _same_picture)
 
 
 # All
 
 
-def _run(work: Path, *arguments: object) -> tuple[list[dict[str, Any]], str]:
-    """The events of a run, and what was wrong with it as a whole; "" for nothing."""
+Ended = tuple[list[dict[str, Any]], str]
+"""The events of a run, and what was wrong with it as a whole; "" for nothing."""
+
+
+def _run(work: Path, *arguments: object) -> Ended:
+    """One command."""
+    return _runs(work, {work: arguments})[work]
+
+
+def _runs(work: Path, commands: Mapping[Path, Sequence[object]]) -> dict[Path, Ended]:
+    """Commands by what they are about, and how each has ended."""
     work.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "upscale_cli", *map(str, arguments), "--device", "cpu", "--overwrite"]
+    left = [(path, [*map(str, arguments), "--device", "cpu", "--overwrite"]) for path, arguments in commands.items()]
+    ended: dict[Path, Ended] = {}
+    while left:
+        several = [arguments for _, arguments in left[:COMMANDS_AT_ONCE]]
+        for found in _in_one_process(several):
+            ended[left.pop(0)[0]] = found
+    return ended
+
+
+def _in_one_process(commands: Sequence[Sequence[str]]) -> list[Ended]:
+    """How commands have ended, in their order, up to the one at which the process has died."""
+    command = [sys.executable, "-c", PROGRAM]
     try:
-        done = subprocess.run(command, capture_output=True, timeout=WAIT_SECONDS, check=False)
-    except subprocess.TimeoutExpired:
-        return [], f"no end after {WAIT_SECONDS} s"
-    events = [json.loads(line) for line in done.stdout.decode().splitlines()]
-    if done.returncode not in (0, 1, 2):
-        return events, f"exit code {done.returncode}"
-    return events, "traceback" if b"Traceback" in done.stderr else ""
+        done = subprocess.run(
+            command, input=json.dumps(commands).encode(), capture_output=True, timeout=WAIT_SECONDS, check=False
+        )
+        lines, death = done.stdout, f"exit code {done.returncode}"
+    except subprocess.TimeoutExpired as error:
+        lines, death = error.stdout or b"", f"no end after {WAIT_SECONDS} s"
+    ended: list[Ended] = []
+    events: list[dict[str, Any]] = []
+    for event in map(json.loads, lines.decode().splitlines()):
+        if event["event"] == "ended":
+            ended.append((events, _problem(event)))
+            events = []
+        else:
+            events.append(event)
+    if len(ended) < len(commands):
+        ended.append((events, death))
+    elif death != "exit code 0":  # after all was done
+        ended[-1] = ended[-1][0], death
+    return ended
+
+
+def _problem(end: dict[str, Any]) -> str:
+    if end["traceback"]:
+        return "traceback"
+    return "" if end["code"] in (0, 1, 2) else f"exit code {end['code']}"
 
 
 def _verdict(
