@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import damaged
 from tests.damaged import (
     Verdict,
     cases,
@@ -44,3 +45,20 @@ def test_clips(tmp_path: Path) -> None:
 def test_checkpoints(tmp_path: Path) -> None:
     wholes = whole_checkpoints(tmp_path / "whole_ones")
     check(list(of_checkpoints(cases(wholes, tmp_path / "damaged_ones", 6, seed=1), tmp_path / "work")))
+
+
+DYING = """
+import json, os, sys
+
+for arguments in json.load(sys.stdin):
+    if "dies" in arguments:
+        os._exit(3)
+    print(json.dumps({"event": "ended", "code": 0, "traceback": "fails" in arguments}), flush=True)
+"""
+
+
+def test_a_process_that_dies_is_the_fault_of_one_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(damaged, "PROGRAM", DYING)
+    commands = {tmp_path / word: (word,) for word in ("a", "dies", "b", "fails", "c")}
+    ended = damaged._runs(tmp_path, commands)
+    assert [problem for _, problem in ended.values()] == ["", "exit code 3", "", "traceback", ""]
