@@ -53,7 +53,9 @@ def test_any_number_is_a_mix_of_two_weights(strength: float) -> None:
 def test_another_process_gets_the_mix_itself() -> None:
     recipe = Upscaler("photo-lite", device="cpu", strength=0.25).recipe
     assert (recipe.model, recipe.options.strength) == ("photo-lite:0.75,photo-lite-crisp:0.25", None)
-    assert recipe.make(print).name == "photo-lite-0.75_photo-lite-crisp-0.25"
+    made = recipe.make(print)
+    assert made.name == "photo-lite-0.75_photo-lite-crisp-0.25"
+    assert made.pass_names(made.plan(24, 24, made.target(4))) == ("photo-lite-x4 and photo-lite-crisp-x4",)
 
 
 @pytest.mark.parametrize("wrong", [-0.1, 1.5, float("nan")])

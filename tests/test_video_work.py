@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from upscale_cli.errors import OutputError
-from upscale_cli.files.work_folder import JOB_FILE, WorkFolder, work_folder
+from upscale_cli.errors import OptionError, OutputError
+from upscale_cli.files.work_folder import JOB_FILE, WorkFolder, claim, work_folder
 
 
 @pytest.fixture
@@ -130,3 +130,11 @@ def test_a_link_to_another_folder_is_not_followed(output: Path, reported: list[s
     with pytest.raises(OutputError, match="is a link"):
         WorkFolder(output, overwrite=False, say=reported.append).__enter__()
     assert [entry.name for entry in elsewhere.iterdir()] == [output.name]
+
+
+def test_what_two_jobs_differ_in_is_told_in_words(tmp_path: Path) -> None:
+    claim(tmp_path, {"tile": 64})
+    words = "its engine (not given then, openvino 2026.4.1 fp32, torch bf16 now)"
+    with pytest.raises(OptionError) as error:
+        claim(tmp_path, {"tile": 64, "its engine": {"4": "openvino 2026.4.1 fp32", "2": "torch bf16"}})
+    assert f"holds the work of another job: {words}. Repeat" in str(error.value)

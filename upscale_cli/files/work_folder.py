@@ -273,8 +273,12 @@ def claim(folder: Path, job: Mapping[str, object]) -> None:
 def _difference(key: str, recorded: Mapping[str, object], now: Mapping[str, object]) -> str:
     """One thing in which two jobs differ, in words."""
     what, values = _spoken(key), [recorded.get(key), now.get(key)]
-    shown = ["not given" if value in (None, [], False) else str(value) for value in values]
+    shown = ["not given" if value in (None, [], False) else _shown(value) for value in values]
     return f"{what} ({shown[0]} then, {shown[1]} now)" if max(map(len, shown)) <= LONGEST_SHOWN else f"{what} differs"
+
+
+def _shown(value: object) -> str:
+    return ", ".join(map(str, value.values())) if isinstance(value, dict) else str(value)
 
 
 def replace_text(path: Path, text: str) -> None:

@@ -159,7 +159,7 @@ class MixedModel:
         pass
 
     def pass_name(self, scale: Scale) -> str:
-        return f"{self.name} x{float(scale):g}"
+        return " and ".join(dict.fromkeys(model.pass_name(scale) for model in self.models))  # files of one kind: once
 
     def device_for(self, asked: str) -> str:
         return self.models[0].device_for(asked)

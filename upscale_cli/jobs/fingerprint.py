@@ -18,7 +18,7 @@ _DIGEST_PIECES: Final = 64
 """Of a source: how large, and how many pieces of it tell two apart."""
 
 
-ENGINES_KEY: Final = "what runs it"
+ENGINES_KEY: Final = "its engine, if not torch"
 """Under which a job's record has the engines, by scale; none where they are torch as it always was."""
 
 
