@@ -57,9 +57,9 @@ QUICK = {"health_check_initial_delay_ms": 500, "health_check_period_ms": 500, "h
 """How soon a node that has gone is known to have; and how long a worker may take to start."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A head without a CPU and three nodes of one CPU each, in processes of their own.
+    """A head without a CPU and three nodes of one CPU each, in processes of their own, which end with these tests.
 
     Where /dev/shm is small, as in containers, Ray would warn: nothing of ours goes through its store, so it lies in a
     plain folder.
