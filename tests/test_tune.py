@@ -122,6 +122,14 @@ def test_a_photo_is_shown_in_its_colours(tmp_path: Path) -> None:
     assert set(look_at(tmp_path / "b.png").sample.ravel()) == {round(40_000 / 257)}
 
 
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp", "a.avif", "a.tif", "a.gif", "a.bmp"])
+def test_a_photo_of_any_format_is_looked_at(tmp_path: Path, name: str) -> None:
+    Image.fromarray(scene(48, 64)).save(tmp_path / name)
+    looked = look_at(tmp_path / name)
+    assert (looked.sample.shape, looked.appearance.width) == ((48, 64, 3), 64)
+    assert looked.appearance.kind is not None
+
+
 def test_bits_per_pixel_are_those_that_a_run_chooses_by(tmp_path: Path) -> None:
     path = film(tmp_path / "a.mp4", [scene(96, 128, noise=9)] * 12)
     stream = chosen_streams(probe(path), None)[0]

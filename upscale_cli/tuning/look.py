@@ -89,14 +89,13 @@ def look_at(path: Path) -> Looked:
 def _photo(path: Path) -> Looked:
     with ImageReader(path) as reader:
         info = reader.info
-        appearance = look.appearance_of(path, reader)
         frame, _ = in_8_bits(next(iter(reader)), info, quiet)
     colours = frame.pixels[:, :, : 3 if frame.layout in ("RGB", "RGBA") else 1]
     rgb = np.ascontiguousarray(np.broadcast_to(colours, (*colours.shape[:2], 3)))
     return Looked(
         path, info.width, info.height, "photo", info.format, 1, 0.0, _noise_of(rgb),
         8 * path.stat().st_size / (info.width * info.height), 0.0, bars_of([luma_of(rgb)]), rgb,
-        appearance=appearance,
+        appearance=look.look_at(path),  # of a reader of its own: most formats are decoded once
     )  # fmt: skip
 
 

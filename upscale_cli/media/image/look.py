@@ -70,21 +70,9 @@ def look_at(
     """
     try:
         with ImageReader(source, max_pixels=max_pixels, salvage=salvage, bands=bands) as reader:
-            return appearance_of(source, reader)
+            return replace(_appearance(source, reader), width=reader.info.width, height=reader.info.height)
     except UpscaleError:
         return Appearance()
-
-
-def appearance_of(source: Path | bytes, reader: ImageReader) -> Appearance:
-    """What an open picture file looks like, by its first frame.
-
-    Args:
-        source: what the reader reads.
-
-    Raises:
-        InputError: it cannot be decoded.
-    """
-    return replace(_appearance(source, reader), width=reader.info.width, height=reader.info.height)
 
 
 def _appearance(source: Path | bytes, reader: ImageReader) -> Appearance:
