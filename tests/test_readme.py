@@ -231,7 +231,7 @@ def test_a_command_does_what_it_says(
         monkeypatch.setattr("upscale_cli.jobs.photo.room", lambda _: 2 * 2**30)
     if "upscale bench" in line.text:  # a process for each row; all engines: tests/test_tune.py
         monkeypatch.setattr("upscale_cli.tuning.bench.models_here", lambda: [("espcn", 4)])
-        monkeypatch.setattr("upscale_cli.tuning.bench.engines_here", lambda: ["torch"])
+        monkeypatch.setattr("upscale_cli.tuning.trial.engines_on", lambda _: ("torch",))
     before = {path: path.stat().st_mtime_ns for path in place.rglob("*")}
     is_planned = any(option in line.text for option in PLANNED)
     words = subprocess.run(
