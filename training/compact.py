@@ -45,6 +45,7 @@ from training.patches import Patches, clean, cut_patches, flat_corners, read_lum
 from training.recipes import add_options, changed
 from training.soap import Soap
 from upscale_cli.evaluation.metrics import Plane, bicubic, crop_border, psnr, to_8_bit
+from upscale_cli.inference.device import cpu_is_fast_at_bf16
 from upscale_cli.models.archs.srvgg import SRVGGNetCompact
 
 CURVE_SETS: Final = ("Set5", "Set14")
@@ -56,7 +57,7 @@ DECAY: Final = 1 / 6
 """Of all steps, those in which the learning rate falls."""
 
 FP32: Final = 0.1
-"""Of these, the last ones, in float32; all others compute in bfloat16."""
+"""Of these, the last ones, in float32; all others compute in bfloat16, where the processor can."""
 
 FLAT: Final = 2
 FLAT_SIDE: Final = 12
@@ -179,11 +180,12 @@ class Training:
     def learn(self, patches: Patches, watch: "Watch") -> None:
         """Steps until the watch ends it, or the decay is over."""
         recipe = self.recipe
+        usual = torch.bfloat16 if cpu_is_fast_at_bf16() else torch.float32  # emulated, a step takes eight times as long
         for batch in patches.batches_after(self.step, recipe.patches, recipe.seed):
             if watch.ends() or self.done >= 1:
                 return
             self.step += 1
-            kind = torch.float32 if self.done > 1 - FP32 else torch.bfloat16
+            kind = torch.float32 if self.done > 1 - FP32 else usual
             kernels = self.chain.kernels()
             loss = psnr_loss(folded_sr(kernels, batch, kind), batch.hr, recipe.soft)
             self.chain.zero_grad()

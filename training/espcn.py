@@ -45,6 +45,7 @@ from upscale_cli.evaluation.metrics import (
     studio_luma,
     to_8_bit,
 )
+from upscale_cli.inference.device import cpu_is_fast_at_bf16
 from upscale_cli.models.archs.espcn import ESPCN
 
 REPOSITORY = Path(__file__).parent.parent
@@ -78,7 +79,7 @@ class Recipe:
         middle: side of a patch in LR pixels, without its context.
         shrinks: sizes each training picture is used at.
         learning_rate: the highest one; it rises over `warm_up` steps and falls as half a cosine.
-        bf16_share: of the steps in bfloat16; those after it are in float32.
+        bf16_share: of the steps in bfloat16, where the processor can; those after it are in float32.
         average: memory of the averaged weights, which are the ones that are written.
         activation: "tanh" as published, or "relu", which is better by 0.2 dB here and the faster one on a CPU.
         rounds: how often each picture is used at each size; more than once is of use only where LR differs each time.
@@ -138,9 +139,10 @@ def train(patches: Patches, recipe: Recipe, report: Report, source: Mapping[str,
     averaged.load_state_dict(net.state_dict())
     optimizer = Soap(_convolutions(net))
     batches = patches.batches(recipe.patches, torch.Generator().manual_seed(recipe.seed))
+    is_fast = cpu_is_fast_at_bf16()  # where it is emulated, a step takes eight times as long
     for step, batch in zip(range(1, recipe.steps + 1), batches, strict=False):
         done = (step - 1) / recipe.steps
-        with torch.autocast("cpu", torch.bfloat16, enabled=done < recipe.bf16_share):
+        with torch.autocast("cpu", torch.bfloat16, enabled=is_fast and done < recipe.bf16_share):
             sr = folded_sr(net, batch)
         loss = psnr_loss(sr.float(), batch.hr, recipe.soft)
         net.zero_grad()

@@ -33,6 +33,7 @@ from training.files import picture_files, write_safetensors
 from training.recipes import add_options, changed
 from training.soap import Soap
 from upscale_cli.evaluation.metrics import psnr
+from upscale_cli.inference.device import cpu_is_fast_at_bf16
 from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.models.archs.srvgg import SRVGGNetCompact
 from upscale_cli.models.loading import build_net, load_net
@@ -289,8 +290,9 @@ def taught_by(
     _channels_last(net)
     soap = Soap(module for module in net.modules() if isinstance(module, nn.Conv2d))
     adam = torch.optim.Adam([module.weight for module in net.modules() if isinstance(module, nn.PReLU)])
+    is_fast = cpu_is_fast_at_bf16()
     for step, (lr, target) in zip(range(1, recipe.steps + 1), batches, strict=False):
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=is_fast):
             sr = net(lr)
         loss = distance(sr.float(), target, recipe.edges, recipe.texture)
         net.zero_grad()
