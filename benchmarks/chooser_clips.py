@@ -4,8 +4,8 @@
 
 Views that move over photographs (Kodak24) are shrunk to a half in two ways and encoded by seven codecs at seven
 qualities, or not at all; the nets upscale some frames, and are measured against the original. By one half of the
-photographs those limits of bits per pixel are found, above which the net for clean pictures is the better one, or the
-fast one nearly as good; the other half says what the choice is worth. Writes benchmarks/chooser_clips.json.
+photographs those limits of bits per pixel are found, above which the net for clean pictures is the better one, of the
+usual pair and of the fast one; the other half says what the choice is worth. Writes benchmarks/chooser_clips.json.
 
 --rows keeps what was measured. --quick takes two photographs and writes nothing.
 """
@@ -28,13 +28,7 @@ from upscale_cli.evaluation.metrics import Shrinking, crop_border, full_luma, ps
 from upscale_cli.evaluation.reference import read_picture
 from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.models.registry import rows_of
-from upscale_cli.models.resolve import (
-    CLEAN_CLIP_MODEL,
-    CLIP_LIMITS,
-    CLIP_MODEL,
-    FAST_CLIP_LIMITS,
-    FAST_CLIP_MODEL,
-)
+from upscale_cli.models.resolve import FAST_CLIP_NETS, USUAL_CLIP_NETS, ClipNets
 
 SCALE = 2
 FRAMES = 24
@@ -49,10 +43,9 @@ PHOTOS = 8
 MARGIN = 0.1
 """dB that the clean net has to be better by: on what was shrunk without antialiasing it is worse by two and more."""
 
-FAST_LOSS = 0.2
-"""dB that the fast net may be worse by."""
-
-NETS = tuple(dict.fromkeys((CLEAN_CLIP_MODEL, FAST_CLIP_MODEL, CLIP_MODEL, "espcn", "espcn-robust")))
+WAYS: Mapping[str, ClipNets] = {"usual": USUAL_CLIP_NETS, "realtime": FAST_CLIP_NETS}
+NETS = (*(net for way in WAYS.values() for net in (way.clean, way.compressed)), "espcn", "espcn-robust")
+USUAL = USUAL_CLIP_NETS.compressed
 UNCODED = "none"
 
 Plane = NDArray[np.uint8]
@@ -92,9 +85,9 @@ class Row:
     bits_per_pixel: float
     values: Mapping[str, float]
 
-    def gain(self, net: str) -> float:
-        """dB that a net is better by than the one for compressed clips."""
-        return self.values[net] - self.values[CLIP_MODEL]
+    def gain(self, net: str, over: str) -> float:
+        """dB that a net is better by than another."""
+        return self.values[net] - self.values[over]
 
 
 def views(luma: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
@@ -177,30 +170,33 @@ def _psnr(sr: Plane, hr: NDArray[np.float64]) -> float:
     return psnr(crop_border(sr.astype(np.float64), SCALE), crop_border(hr, SCALE))
 
 
-def limit_of(rows: Sequence[Row], net: str, least: float) -> float | None:
-    """Bits per pixel from which on a net is better than the usual one by that much, by the sum of all gains; None:
-    never."""
+def limit_of(rows: Sequence[Row], nets: ClipNets) -> float | None:
+    """Bits per pixel from which on the net for clean clips is better than the other by `MARGIN`, by the sum of all
+    gains; None: never."""
     steps = sorted({row.bits_per_pixel for row in rows})
-    worth = {step: sum(row.gain(net) - least for row in rows if row.bits_per_pixel >= step) for step in steps}
+    worth = {
+        step: sum(row.gain(nets.clean, nets.compressed) - MARGIN for row in rows if row.bits_per_pixel >= step)
+        for step in steps
+    }
     best = max(worth, key=lambda step: worth[step])
     return round(best, 2) if worth[best] > 0 else None
 
 
-def verdict(rows: Sequence[Row], net: str, limit: float | None) -> dict[str, Any]:
+def verdict(rows: Sequence[Row], nets: ClipNets, limit: float | None) -> dict[str, Any]:
     """What a limit is worth."""
-    other, usual = (np.array([row.values[name] for row in rows]) for name in (net, CLIP_MODEL))
+    clean, compressed = (np.array([row.values[net] for row in rows]) for net in (nets.clean, nets.compressed))
     takes = np.array([limit is not None and row.bits_per_pixel >= limit for row in rows])
-    took, best = np.where(takes, other, usual), np.maximum(other, usual)
+    took, best = np.where(takes, clean, compressed), np.maximum(clean, compressed)
     wrong = took < best
     return {
         "clips": len(rows),
-        "takes_the_other_percent": round(100 * float(takes.mean()), 1),
+        "takes_the_clean_percent": round(100 * float(takes.mean()), 1),
         "takes_the_best_percent": round(100 * float((~wrong).mean()), 1),
         "cost_of_a_wrong_choice_db": round(float((best - took)[wrong].mean()) if wrong.any() else 0.0, 2),
         "chosen": round(float(took.mean()), 2),
         "best_possible": round(float(best.mean()), 2),
-        "always_the_other": round(float(other.mean()), 2),
-        "always_the_usual": round(float(usual.mean()), 2),
+        "always_the_clean": round(float(clean.mean()), 2),
+        "always_the_compressed": round(float(compressed.mean()), 2),
     }
 
 
@@ -216,27 +212,23 @@ def main() -> None:
     rows = measure(photos, given.rows)
     fit = [row for row in rows if row.photo in {photo.stem for photo in photos[::2]}]
     held_out = [row for row in rows if row not in fit]
-    ways = {
-        "usual": (CLEAN_CLIP_MODEL, MARGIN, CLIP_LIMITS),
-        "realtime": (FAST_CLIP_MODEL, -FAST_LOSS, FAST_CLIP_LIMITS),
-    }
     limits = {
-        way: {codec: limit_of([row for row in fit if row.codec == codec], net, least) for codec in ENCODERS}
-        for way, (net, least, _) in ways.items()
+        way: {codec: limit_of([row for row in fit if row.codec == codec], nets) for codec in ENCODERS}
+        for way, nets in WAYS.items()
     }
     result = {
-        "nets": {"usual": CLIP_MODEL, **{f"clean, {way}": net for way, (net, _, _) in ways.items()}},
+        "nets": {way: {"compressed": nets.compressed, "clean": nets.clean} for way, nets in WAYS.items()},
         "limits_bits_per_pixel": limits,
         "differs_from_the_limits_in_use": [
-            f"{way}: {codec}" for way, (_, _, used) in ways.items() for codec in ENCODERS
-            if used.get(codec) != limits[way][codec]
+            f"{way}: {codec}" for way, nets in WAYS.items() for codec in ENCODERS
+            if nets.limits.get(codec) != limits[way][codec]
         ],
         "held_out": {
             way: {
-                codec: verdict([row for row in held_out if row.codec == codec], net, limits[way][codec])
+                codec: verdict([row for row in held_out if row.codec == codec], nets, limits[way][codec])
                 for codec in ENCODERS
             }
-            for way, (net, _, _) in ways.items()
+            for way, nets in WAYS.items()
         },
         "by_quality": [
             {
@@ -244,8 +236,8 @@ def main() -> None:
                 "bits_per_pixel": round(float(np.mean([row.bits_per_pixel for row in own])), 3),
                 **{net: round(float(np.mean([row.values[net] for row in own])), 2) for net in NETS},
                 **{f"gain_{kernel}": {
-                    net: round(float(np.mean([row.gain(net) for row in own if row.kernel == kernel])), 2)
-                    for net in NETS if net != CLIP_MODEL
+                    net: round(float(np.mean([row.gain(net, USUAL) for row in own if row.kernel == kernel])), 2)
+                    for net in NETS if net != USUAL
                 } for kernel in KERNELS},
             }
             for codec, qualities in {UNCODED: (0,), **{codec: one[2] for codec, one in ENCODERS.items()}}.items()
@@ -258,10 +250,9 @@ def main() -> None:
         return
     report.write(
         "chooser_clips",
-        f"PSNR of luma, dB, x2, of nets on clips by codec and bits per pixel, and what they gain over {CLIP_MODEL}, "
-        f"by how LR was made; from which bits per pixel on {CLEAN_CLIP_MODEL} is {MARGIN} dB better, and "
-        f"{FAST_CLIP_MODEL} at most {FAST_LOSS} dB worse (by half of the photographs), and what these limits are worth "
-        "(by the others).",
+        f"PSNR of luma, dB, x2, of nets on clips by codec and bits per pixel, and what they gain over {USUAL}, by how "
+        f"LR was made; from which bits per pixel on, of two nets, the one for clean clips is {MARGIN} dB better than "
+        "the one for compressed clips (by half of the photographs), and what these limits are worth (by the others).",
         result,
     )
 

@@ -7,9 +7,10 @@ With --only the rows of those cases are measured anew and take their place in th
 --out names another file, for another kind of processor: rows of two machines do not go into one.
 
 Frame rates are those that the program reports (its own start is not counted); photos are whole processes. Windows are
-alike on both sides: clips and photos here are small enough to be one window, or `--tile` names it. `compute` is what
-one command of ffmpeg with bicubic and the same encoder settings does. How near the pictures stay to fp32 by torch is
-measured on frames and pixels, before any encoder.
+alike on both sides: clips and photos here are small enough to be one window, or `--tile` names it. The case `realtime`
+names no model: each build takes the one that it chooses then. `compute` is what one command of ffmpeg with bicubic and
+the same encoder settings does. How near the pictures stay to fp32 by torch is measured on frames and pixels, before any
+encoder.
 """
 
 import argparse
@@ -102,6 +103,7 @@ def cases(frames: int) -> dict[str, Case]:
         "espcn-ultrafast": clip_case(frames, 3.0, *fast),
         "espcn-default": clip_case(frames, 2.4),
         "espcn-realtime": clip_case(frames, 5.0, "--realtime"),
+        "realtime": Case(clip(frames), both("-s", "2", "--realtime"), 5.0, clip=True, first=clip(FIRST_FRAMES)),
         "photo-lite-1mp": Case(picture(1000, 1000, "jpg"), both("-m", "photo-lite", "-s", "4"), 2.2),
         "general-1mp": Case(picture(1000, 1000, "jpg"), both("-m", GENERAL, "-s", "4", "--precision", "bf16"), 1.6,
                             needs=GENERAL),

@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,8 @@ from upscale_cli.media.image.measures import noise_of, overshoot_of, steps_of
 from upscale_cli.media.video.probe import probe
 from upscale_cli.models.registry import MODELS, rows_of
 from upscale_cli.models.resolve import (
-    CLEAN_CLIP_MODEL,
-    CLIP_LIMITS,
-    CLIP_MODEL,
-    FAST_CLIP_LIMITS,
-    FAST_CLIP_MODEL,
+    FAST_CLIP_NETS,
+    USUAL_CLIP_NETS,
     best_clip_model,
 )
 from upscale_cli.models.suitable import RANKING, Damage, Group, group_of, suitable_model
@@ -290,7 +288,7 @@ def test_the_table_is_that_of_the_benchmark() -> None:
     groups = [Group(one["damage"], one["is_drawn"], one["is_far"]) for one in ranking]
     assert {group: tuple(one["models"]) for group, one in zip(groups, ranking, strict=True)} == dict(RANKING)
     limits = json.loads(path.with_name("chooser_clips.json").read_text(encoding="utf-8"))["limits_bits_per_pixel"]
-    assert limits == {"usual": dict(CLIP_LIMITS), "realtime": dict(FAST_CLIP_LIMITS)}
+    assert limits == {"usual": dict(USUAL_CLIP_NETS.limits), "realtime": dict(FAST_CLIP_NETS.limits)}
 
 
 def test_every_picture_belongs_to_a_group_of_the_table() -> None:
@@ -390,24 +388,24 @@ def test_who_asks_for_a_strength_gets_a_model_that_has_one(tmp_path: Path, scene
 
 
 def test_a_clip_that_has_lost_little_gets_a_net_for_clean_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert best_clip_model("h264", 0.01)[0] == best_clip_model("h264")[0] == CLIP_MODEL == "sharp-robust"
-    assert best_clip_model("h264", 3.0, lossless=True)[0] == best_clip_model("prores", 2.0)[0] == CLEAN_CLIP_MODEL
-    monkeypatch.setattr("upscale_cli.models.resolve.CLIP_LIMITS", {"h264": 0.5})
-    assert best_clip_model("h264", 0.5) == (CLEAN_CLIP_MODEL, "chosen for h264 of 0.5 bits per pixel")
-    assert best_clip_model("h264", 0.4)[0] == CLIP_MODEL
+    assert best_clip_model("h264", 0.01)[0] == best_clip_model("h264")[0] == "sharp-robust"
+    assert best_clip_model("h264", 3.0, lossless=True)[0] == best_clip_model("prores", 2.0)[0] == "sharp"
+    monkeypatch.setattr("upscale_cli.models.resolve.USUAL_CLIP_NETS", replace(USUAL_CLIP_NETS, limits={"h264": 0.5}))
+    assert best_clip_model("h264", 0.5) == ("sharp", "chosen for h264 of 0.5 bits per pixel")
+    assert best_clip_model("h264", 0.4)[0] == "sharp-robust"
 
 
 def test_where_speed_counts_a_clip_gets_the_net_with_the_least_work() -> None:
-    limit = FAST_CLIP_LIMITS["h264"]
+    limit = FAST_CLIP_NETS.limits["h264"]
     assert limit is not None
-    assert best_clip_model("h264", limit, hurries=True)[0] == FAST_CLIP_MODEL == "swift"
-    assert best_clip_model("prores", hurries=True)[0] == FAST_CLIP_MODEL
-    assert best_clip_model("h264", limit / 2, hurries=True)[0] == CLIP_MODEL, "more than 0.2 dB would be lost"
+    assert best_clip_model("h264", limit, hurries=True)[0] == best_clip_model("prores", hurries=True)[0] == "swift"
+    assert best_clip_model("h264", limit / 2, hurries=True)[0] == best_clip_model("h264", hurries=True)[0]
+    assert best_clip_model("h264", hurries=True)[0] == "swift-robust"
     least = min(spec.macs for spec in MODELS if spec.bundled and spec.scale == 2)
-    assert [spec.macs for spec in rows_of(FAST_CLIP_MODEL) if spec.scale == 2] == [least]
+    assert {spec.macs for net in ("swift", "swift-robust") for spec in rows_of(net) if spec.scale == 2} == {least}
 
 
-@pytest.mark.parametrize(("options", "model"), [((), CLEAN_CLIP_MODEL), (("--realtime",), FAST_CLIP_MODEL)])
+@pytest.mark.parametrize(("options", "model"), [((), "sharp"), (("--realtime",), "swift")])
 def test_realtime_takes_it_by_itself(run: Run, clips: Clips, options: tuple[str, ...], model: str) -> None:
     events = [json.loads(line) for line in run("--json", "--dry-run", clips("gray_ffv1"), *options).out.splitlines()]
     (planned,) = (event for event in events if event["event"] == "planned")

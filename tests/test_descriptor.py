@@ -170,8 +170,8 @@ HALOS = {
     "RealESRGAN_x4plus": 40, "RealESRGAN_x2plus": 80, "RealESRNet_x4plus": 40, "RealESRGAN_x4plus_anime_6B": 32,
     "realesr-general-x4v3": 34, "realesr-general-wdn-x4v3": 34, "realesr-animevideov3": 18, "photo-lite-x4": 14,
     "photo-lite-crisp-x4": 14,
-    **{f"swift-x{scale}": 7 for scale in (2, 3, 4)}, **{f"sharp-x{scale}": 10 for scale in (2, 3, 4)},
-    **{f"sharp-robust-x{scale}": 10 for scale in (2, 3, 4)},
+    **{f"swift{kind}-x{scale}": 7 for kind in ("", "-robust") for scale in (2, 3, 4)},
+    **{f"sharp{kind}-x{scale}": 10 for kind in ("", "-robust") for scale in (2, 3, 4)},
 }  # fmt: skip
 """LR pixels; of RRDBNet as measured (benchmarks/halo.py); of exact nets by hand: one for each 3x3 convolution. Every
 ESPCN has 4: 2 + 1 + 1."""

@@ -74,9 +74,9 @@ def seen(bits_per_pixel: float | None, noise: float) -> Looked:
     ("bits_per_pixel", "noise", "fast", "balanced"),
     [
         (0.5, 0, "swift", "sharp"),
-        (0.01, 0, "sharp-robust", "sharp-robust"),
+        (0.01, 0, "swift-robust", "sharp-robust"),
         (0.5, 9, "swift", "sharp"),
-        (None, 0, "sharp-robust", "sharp-robust"),
+        (None, 0, "swift-robust", "sharp-robust"),
     ],
 )
 def test_a_clip_is_tuned_with_the_models_that_it_would_get(

@@ -6,6 +6,7 @@ fetched.
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -23,28 +24,36 @@ from upscale_cli.models.zoo_kept import cached_index
 BEST_HERE: Final = "the best on this machine"
 """Why a model was taken where none was asked for, and no file was there to be looked at."""
 
-CLIP_MODEL: Final = "sharp-robust"
-CLEAN_CLIP_MODEL: Final = "sharp"
-FAST_CLIP_MODEL: Final = "swift"
-"""Of clips that compression has damaged; of clean ones; and of clean ones where speed counts, with six tenths of the
-work."""
-
 CLEAN_CODECS: Final = frozenset({
     "cfhd", "dnxhd", "ffv1", "ffvhuff", "huffyuv", "jpeg2000", "magicyuv", "png", "prores", "qtrle",
     "r210", "rawvideo", "utvideo", "v210", "v308", "v408", "v410",
 })  # fmt: skip
 """Of ffmpeg's names: codecs that keep all, or all but nothing, and so leave no blocks behind."""
 
-CLIP_LIMITS: Final[Mapping[str, float | None]] = {
-    "h264": 0.16, "hevc": 0.11, "vp9": 0.23, "av1": 0.08, "mpeg4": 1.18, "mpeg2video": None, "mjpeg": 3.3,
-}  # fmt: skip
-"""By codec (ffmpeg's name): bits per pixel from which on `CLEAN_CLIP_MODEL` is the better one; None: never. From
-benchmarks/chooser_clips.json."""
 
-FAST_CLIP_LIMITS: Final[Mapping[str, float | None]] = {
+@dataclass(frozen=True, slots=True)
+class ClipNets:
+    """The nets for moving pictures, one of which is taken where none is asked for.
+
+    Attributes:
+        compressed: for what compression has damaged.
+        clean: for what has lost little.
+        limits: by codec (ffmpeg's name): bits per pixel from which on `clean` is the better one; None: never. From
+            benchmarks/chooser_clips.json.
+    """
+
+    compressed: str
+    clean: str
+    limits: Mapping[str, float | None]
+
+
+USUAL_CLIP_NETS: Final = ClipNets("sharp-robust", "sharp", {
+    "h264": 0.16, "hevc": 0.11, "vp9": 0.23, "av1": 0.08, "mpeg4": 1.18, "mpeg2video": None, "mjpeg": 3.3,
+})  # fmt: skip
+FAST_CLIP_NETS: Final = ClipNets("swift-robust", "swift", {
     "h264": 0.06, "hevc": 0.08, "vp9": 0.11, "av1": 0.08, "mpeg4": 0.33, "mpeg2video": 1.12, "mjpeg": 2.09,
-}  # fmt: skip
-"""From which on `FAST_CLIP_MODEL`, which is faster, is not more than 0.2 dB worse."""
+})  # fmt: skip
+"""Where speed counts: with two thirds of the work."""
 
 
 def is_checkpoint_path(name: str) -> bool:
@@ -120,8 +129,8 @@ def best_clip_model(
 ) -> tuple[str, str]:
     """The model for moving pictures of a codec (ffmpeg's name), and why.
 
-    Bundled, steady from frame to frame, and fast: `sharp` of the kind that was made for compressed pictures;
-    where there are bits enough `sharp` itself, or `swift` if speed counts (benchmarks/chooser_clips.py has figures).
+    Bundled, steady from frame to frame, and fast: of the kind that was made for compressed pictures, unless there are
+    bits enough for the net for clean ones (benchmarks/chooser_clips.py has figures).
 
     Args:
         bits_per_pixel: of the stream, over its whole length; None where unknown.
@@ -133,14 +142,14 @@ def best_clip_model(
     >>> best_clip_model("h264", 0.081)
     ('sharp-robust', 'chosen for h264 of 0.08 bits per pixel')
     """
-    clean, limits = (FAST_CLIP_MODEL, FAST_CLIP_LIMITS) if hurries else (CLEAN_CLIP_MODEL, CLIP_LIMITS)
+    nets = FAST_CLIP_NETS if hurries else USUAL_CLIP_NETS
     if codec in CLEAN_CODECS or lossless:
-        return clean, f"chosen for {codec}, which keeps {'everything' if lossless else 'nearly everything'}"
+        return nets.clean, f"chosen for {codec}, which keeps {'everything' if lossless else 'nearly everything'}"
     if bits_per_pixel is None:
-        return CLIP_MODEL, "the usual one for compressed clips"
-    limit = limits.get(codec)
+        return nets.compressed, "the usual one for compressed clips"
+    limit = nets.limits.get(codec)
     is_clean = limit is not None and bits_per_pixel >= limit
-    return clean if is_clean else CLIP_MODEL, f"chosen for {codec} of {bits_per_pixel:.2g} bits per pixel"
+    return nets.clean if is_clean else nets.compressed, f"chosen for {codec} of {bits_per_pixel:.2g} bits per pixel"
 
 
 def available_rows(model: str, *, chosen_for_user: bool, say: Say = quiet) -> Mapping[int, Spec]:
