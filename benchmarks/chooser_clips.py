@@ -4,8 +4,8 @@
 
 Views that move over photographs (Kodak24) are shrunk to a half in two ways and encoded by seven codecs at seven
 qualities, or not at all; the nets upscale some frames, and are measured against the original. By one half of the
-photographs those limits of bits per pixel are found, above which the net for clean pictures is the better one, of the
-usual pair and of the fast one; the other half says what the choice is worth. Writes benchmarks/chooser_clips.json.
+photographs those limits of bits per pixel are found, above which the nets for clean pictures are the better ones, the
+usual one and the fast one together; the other half says what the choice is worth. Writes benchmarks/chooser_clips.json.
 
 --rows keeps what was measured. --quick takes two photographs and writes nothing.
 """
@@ -28,7 +28,7 @@ from upscale_cli.evaluation.metrics import Shrinking, crop_border, full_luma, ps
 from upscale_cli.evaluation.reference import read_picture
 from upscale_cli.inference.upscaler import Upscaler
 from upscale_cli.models.registry import rows_of
-from upscale_cli.models.resolve import FAST_CLIP_NETS, USUAL_CLIP_NETS, ClipNets
+from upscale_cli.models.resolve import CLIP_LIMITS, FAST_CLIP_NETS, USUAL_CLIP_NETS, ClipNets
 
 SCALE = 2
 FRAMES = 24
@@ -170,16 +170,18 @@ def _psnr(sr: Plane, hr: NDArray[np.float64]) -> float:
     return psnr(crop_border(sr.astype(np.float64), SCALE), crop_border(hr, SCALE))
 
 
-def limit_of(rows: Sequence[Row], nets: ClipNets) -> float | None:
-    """Bits per pixel from which on the net for clean clips is better than the other by `MARGIN`, by the sum of all
+def limit_of(rows: Sequence[Row]) -> float | None:
+    """Bits per pixel from which on the nets for clean clips are better than the others by `MARGIN`, by the sum of all
     gains; None: never."""
     steps = sorted({row.bits_per_pixel for row in rows})
-    worth = {
-        step: sum(row.gain(nets.clean, nets.compressed) - MARGIN for row in rows if row.bits_per_pixel >= step)
-        for step in steps
-    }
-    best = max(worth, key=lambda step: worth[step])
-    return round(best, 2) if worth[best] > 0 else None
+    gains = {
+        step: [
+            row.gain(nets.clean, nets.compressed) - MARGIN
+            for row in rows if row.bits_per_pixel >= step for nets in WAYS.values()
+        ] for step in steps
+    }  # fmt: skip
+    best = max(steps, key=lambda step: sum(gains[step]))
+    return round(best, 2) if sum(gains[best]) > 0 else None
 
 
 def verdict(rows: Sequence[Row], nets: ClipNets, limit: float | None) -> dict[str, Any]:
@@ -212,20 +214,14 @@ def main() -> None:
     rows = measure(photos, given.rows)
     fit = [row for row in rows if row.photo in {photo.stem for photo in photos[::2]}]
     held_out = [row for row in rows if row not in fit]
-    limits = {
-        way: {codec: limit_of([row for row in fit if row.codec == codec], nets) for codec in ENCODERS}
-        for way, nets in WAYS.items()
-    }
+    limits = {codec: limit_of([row for row in fit if row.codec == codec]) for codec in ENCODERS}
     result = {
-        "nets": {way: {"compressed": nets.compressed, "clean": nets.clean} for way, nets in WAYS.items()},
+        "nets": {way: nets._asdict() for way, nets in WAYS.items()},
         "limits_bits_per_pixel": limits,
-        "differs_from_the_limits_in_use": [
-            f"{way}: {codec}" for way, nets in WAYS.items() for codec in ENCODERS
-            if nets.limits.get(codec) != limits[way][codec]
-        ],
+        "differs_from_the_limits_in_use": [codec for codec in ENCODERS if CLIP_LIMITS.get(codec) != limits[codec]],
         "held_out": {
             way: {
-                codec: verdict([row for row in held_out if row.codec == codec], nets, limits[way][codec])
+                codec: verdict([row for row in held_out if row.codec == codec], nets, limits[codec])
                 for codec in ENCODERS
             }
             for way, nets in WAYS.items()

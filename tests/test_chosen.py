@@ -2,7 +2,6 @@
 
 import io
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +31,7 @@ from upscale_cli.media.image.measures import noise_of, overshoot_of, steps_of
 from upscale_cli.media.video.probe import probe
 from upscale_cli.models.registry import MODELS, rows_of
 from upscale_cli.models.resolve import (
-    FAST_CLIP_NETS,
-    USUAL_CLIP_NETS,
+    CLIP_LIMITS,
     best_clip_model,
 )
 from upscale_cli.models.suitable import RANKING, Damage, Group, group_of, suitable_model
@@ -288,7 +286,7 @@ def test_the_table_is_that_of_the_benchmark() -> None:
     groups = [Group(one["damage"], one["is_drawn"], one["is_far"]) for one in ranking]
     assert {group: tuple(one["models"]) for group, one in zip(groups, ranking, strict=True)} == dict(RANKING)
     limits = json.loads(path.with_name("chooser_clips.json").read_text(encoding="utf-8"))["limits_bits_per_pixel"]
-    assert limits == {"usual": dict(USUAL_CLIP_NETS.limits), "realtime": dict(FAST_CLIP_NETS.limits)}
+    assert limits == dict(CLIP_LIMITS)
 
 
 def test_every_picture_belongs_to_a_group_of_the_table() -> None:
@@ -390,13 +388,13 @@ def test_who_asks_for_a_strength_gets_a_model_that_has_one(tmp_path: Path, scene
 def test_a_clip_that_has_lost_little_gets_a_net_for_clean_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     assert best_clip_model("h264", 0.01)[0] == best_clip_model("h264")[0] == "sharp-robust"
     assert best_clip_model("h264", 3.0, lossless=True)[0] == best_clip_model("prores", 2.0)[0] == "sharp"
-    monkeypatch.setattr("upscale_cli.models.resolve.USUAL_CLIP_NETS", replace(USUAL_CLIP_NETS, limits={"h264": 0.5}))
+    monkeypatch.setattr("upscale_cli.models.resolve.CLIP_LIMITS", {"h264": 0.5})
     assert best_clip_model("h264", 0.5) == ("sharp", "chosen for h264 of 0.5 bits per pixel")
     assert best_clip_model("h264", 0.4)[0] == "sharp-robust"
 
 
 def test_where_speed_counts_a_clip_gets_the_net_with_the_least_work() -> None:
-    limit = FAST_CLIP_NETS.limits["h264"]
+    limit = CLIP_LIMITS["h264"]
     assert limit is not None
     assert best_clip_model("h264", limit, hurries=True)[0] == best_clip_model("prores", hurries=True)[0] == "swift"
     assert best_clip_model("h264", limit / 2, hurries=True)[0] == best_clip_model("h264", hurries=True)[0]

@@ -228,6 +228,21 @@ MODELS: Final[tuple[Spec, ...]] = (
         int8=(20_738, 0.01, "666d39ae9c4ec8d794d4eaaa29e705fba6bd7bb8ad2bd0e0796a1065acc3086c"),
     ),
     _real_time(
+        "swift-robust", 2, macs=12_240, size=50_976,
+        sha256="6fcbe492fdc4eb61f8ecf2f9452dd2e462f308a4ce25b3170f2bdf99500cd74e",
+        int8=(18_902, 0.01, "bf07083b5207ed4b0c6a6aa60270e83431cb8a67bd417e0e681eaac651fae619"),
+    ),
+    _real_time(
+        "swift-robust", 3, macs=12_960, size=53_876,
+        sha256="570b39cc06d7805c4479f59c1271604fd842e4d877e084e636efc688cea1cc44",
+        int8=(19_667, 0.00, "77e1035b16db7140d7ae84d195152698a986f53f2829f1904a497af4fed0fb47"),
+    ),
+    _real_time(
+        "swift-robust", 4, macs=13_968, size=57_944,
+        sha256="f4e3babd1279e097cd844e51fb1127dbc703eac50396f4e0ecd0d40bdc539af5",
+        int8=(20_738, 0.00, "45f5d2c4023720bb06d62ed5a7687758ee32710bda9a5adf653125c3389a3b3d"),
+    ),
+    _real_time(
         "sharp", 2, macs=19_152, size=79_280,
         sha256="7ffd0aabce95f21b8f407919accdfb195503d3e1e109b5c98b074793860fbdc8",
         int8=(28_601, 0.03, "3d6435e20b6ced9d52a39bb40477dc995c3e99680e219b87f1cd3af51b938e25"),
@@ -254,8 +269,8 @@ MODELS: Final[tuple[Spec, ...]] = (
     ),
     _real_time(
         "sharp-robust", 4, macs=20_880, size=86_248,
-        sha256="d4cceaaa75e94fc802c60f42a3890184158c2238f3937f8c091786e701520cce",
-        int8=(30_437, 0.01, "866a42fcadf30d65a81865bf04b13dbfeb5ebb2badc4999c5fa609c20bebe3eb"),
+        sha256="c880176210f668433fd01e164b36cb8f053e45ac106f6b7d14ea5daba6d07487",
+        int8=(30_437, 0.00, "3b32f814149c8b9f191c137b6abc158f375524ff0905aace2fb2db86033fffb5"),
     ),
 )  # fmt: skip
 

@@ -6,9 +6,8 @@ fetched.
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from upscale_cli.events import Fetching, Listener, Note, Say
 from upscale_cli.files.names import is_file
@@ -31,28 +30,27 @@ CLEAN_CODECS: Final = frozenset({
 """Of ffmpeg's names: codecs that keep all, or all but nothing, and so leave no blocks behind."""
 
 
-@dataclass(frozen=True, slots=True)
-class ClipNets:
+CLIP_LIMITS: Final[Mapping[str, float | None]] = {
+    "h264": 0.16, "hevc": 0.11, "vp9": 0.23, "av1": 0.12, "mpeg4": 1.18, "mpeg2video": None, "mjpeg": None,
+}  # fmt: skip
+"""By codec (ffmpeg's name): bits per pixel from which on the net for clean clips is the better one; None: never. From
+benchmarks/chooser_clips.json."""
+
+
+class ClipNets(NamedTuple):
     """The nets for moving pictures, one of which is taken where none is asked for.
 
     Attributes:
         compressed: for what compression has damaged.
         clean: for what has lost little.
-        limits: by codec (ffmpeg's name): bits per pixel from which on `clean` is the better one; None: never. From
-            benchmarks/chooser_clips.json.
     """
 
     compressed: str
     clean: str
-    limits: Mapping[str, float | None]
 
 
-USUAL_CLIP_NETS: Final = ClipNets("sharp-robust", "sharp", {
-    "h264": 0.16, "hevc": 0.11, "vp9": 0.23, "av1": 0.08, "mpeg4": 1.18, "mpeg2video": None, "mjpeg": 3.3,
-})  # fmt: skip
-FAST_CLIP_NETS: Final = ClipNets("swift-robust", "swift", {
-    "h264": 0.06, "hevc": 0.08, "vp9": 0.11, "av1": 0.08, "mpeg4": 0.33, "mpeg2video": 1.12, "mjpeg": 2.09,
-})  # fmt: skip
+USUAL_CLIP_NETS: Final = ClipNets("sharp-robust", "sharp")
+FAST_CLIP_NETS: Final = ClipNets("swift-robust", "swift")
 """Where speed counts: with two thirds of the work."""
 
 
@@ -147,7 +145,7 @@ def best_clip_model(
         return nets.clean, f"chosen for {codec}, which keeps {'everything' if lossless else 'nearly everything'}"
     if bits_per_pixel is None:
         return nets.compressed, "the usual one for compressed clips"
-    limit = nets.limits.get(codec)
+    limit = CLIP_LIMITS.get(codec)
     is_clean = limit is not None and bits_per_pixel >= limit
     return nets.clean if is_clean else nets.compressed, f"chosen for {codec} of {bits_per_pixel:.2g} bits per pixel"
 
