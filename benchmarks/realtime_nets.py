@@ -26,7 +26,7 @@ from upscale_cli.jobs.video_facts import ClipOptions
 from upscale_cli.media.video.encoding import EncodeOptions
 from upscale_cli.media.video.ffmpeg.binary import find_ffmpeg
 
-NETS: Final = ("swift", "sharp", "espcn", "espcn-robust")
+NETS: Final = ("swift", "swift-robust", "sharp", "sharp-robust", "espcn", "espcn-robust")
 SIDES: Final = (540, 960)
 WANTED: Final = {"swift": 0.22}
 """Of the rate of the ffmpeg command."""

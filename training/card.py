@@ -21,8 +21,13 @@ INT8_START = "<!-- int8, from training/logs by training/card.py -->\n"
 FAITHFUL_START = "<!-- photo-lite, from training/logs/photo-lite-x4.json by training/card.py -->\n"
 PHOTO_START = "<!-- photo-lite, from training/logs by training/card.py -->\n"
 
+ROBUST_START = "<!-- robust kinds, from training/logs by training/card.py -->\n"
+
 COMPACT = ("swift", "sharp")
 """What training/compact.py trains."""
+
+YARDSTICK = "espcn-robust"
+"""What other robust kinds are held against."""
 
 Log = dict[str, Any]
 
@@ -48,6 +53,7 @@ def pages() -> list[tuple[Path, str, str]]:
         (card, INT8_START, int8_tables(read_logs(prefix="int8-", nets=("espcn", *COMPACT)))),
         (REPOSITORY / "training/README.md", START, trial_tables(trials)),
         (REPOSITORY / "training/README.md", COMPACT_START, compact_trials(trials)),
+        (REPOSITORY / "training/README.md", ROBUST_START, robust_table([*read_logs(), *compact])),
     ]
 
 
@@ -69,6 +75,24 @@ def model_tables(logs: Sequence[Log]) -> str:
         ]  # fmt: skip
         tables.append(table(("set", "bicubic, PSNR / SSIM", f"{kind}, PSNR / SSIM", "gain in dB"), scores))
     return "\n".join(tables)
+
+
+def robust_table(logs: Sequence[Log]) -> str:
+    """What robust kinds gain over `YARDSTICK` on luma, dB: the least and the most of all sets, by what was done to LR."""
+    scores = {
+        (log["kind"], log["scale"]): {name: nets[log["kind"]]["psnr"] for name, nets in log["scores"].items()}
+        for log in logs
+    }
+    rows = []
+    for (kind, scale), found in scores.items():
+        if not kind.endswith("-robust") or kind == YARDSTICK:
+            continue
+        gains: dict[str, list[float]] = {}
+        for name, psnr in found.items():
+            condition = name.partition(", ")[2] or "clean"
+            gains.setdefault(condition, []).append(psnr - scores[YARDSTICK, scale][name])
+        rows.append((f"{kind} x{scale}", *(f"{min(each):+.2f} to {max(each):+.2f}" for each in gains.values())))
+    return table(("", *gains), rows)
 
 
 def faithful_tables(log: Log) -> str:

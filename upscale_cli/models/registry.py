@@ -264,8 +264,8 @@ MODELS: Final[tuple[Spec, ...]] = (
     ),
     _real_time(
         "sharp-robust", 3, macs=19_872, size=82_188,
-        sha256="7081dc2893ab20edb76f040053008703d43f14a73b385c8960a88e9d0ea63edc",
-        int8=(29_366, 0.01, "bda0ee865b5316ff22f9b7ab30ce75f5953bd8189e7a9606064be4a069c25187"),
+        sha256="a9977d62f963306b830d2a217cd4cdb574403a87bffb3fcd43e95b7986e12cfa",
+        int8=(29_366, 0.01, "48066085b53361015caed29b73cb2e79727a3c45a8fcbb9d3ec98d4cc2d9dfe5"),
     ),
     _real_time(
         "sharp-robust", 4, macs=20_880, size=86_248,
