@@ -1,10 +1,11 @@
 """`--realtime` by each of the nets for real time, 540p to 1080p from file to file, beside ffmpeg with bicubic.
 
-    python -m benchmarks.realtime_nets [--frames 150] [--repeats 5] [--quick]
+    python -m benchmarks.realtime_nets [--frames 150] [--repeats 5] [--out realtime_nets_avx2] [--quick]
 
 In turn, each with as many threads as it takes by itself. Ours has the encoder's settings of --realtime, and whichever
 engine and precision the program takes here; one ffmpeg command decodes, enlarges and encodes by x264 with preset
-ultrafast. Writes benchmarks/realtime_nets.json; --quick takes fewer frames and rounds and writes nothing.
+ultrafast. Writes benchmarks/realtime_nets.json; --out names another file, for another kind of processor; --quick takes
+fewer frames and rounds and writes nothing.
 """
 
 import argparse
@@ -39,10 +40,11 @@ def bicubic(source: Path, output: Path) -> None:
 
 
 def main() -> None:
-    """Writes benchmarks/realtime_nets.json."""
+    """Writes benchmarks/realtime_nets.json, or what --out names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, default=150)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--out", default="realtime_nets", help="name of the JSON, without its ending")
     parser.add_argument("--quick", action="store_true")
     given = parser.parse_args()
     frames, repeats = (24, 1) if given.quick else (given.frames, given.repeats)
@@ -71,7 +73,7 @@ def main() -> None:
         print(json.dumps(result, indent=2))
         return
     write(
-        "realtime_nets",
+        given.out,
         "--realtime, 960 x 540 to 1920 x 1080 from file to file: frames per second, and their share of the rate of one "
         "ffmpeg command with bicubic and x264 ultrafast, of the quickest runs; the median share of runs side by side.",
         result,

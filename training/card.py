@@ -78,7 +78,7 @@ def model_tables(logs: Sequence[Log]) -> str:
 
 
 def robust_table(logs: Sequence[Log]) -> str:
-    """What robust kinds gain over `YARDSTICK` on luma, dB: the least and the most of all sets, by what was done to LR."""
+    """What robust kinds gain over `YARDSTICK` on luma, dB: least and most of all sets, by what was done to LR."""
     scores = {
         (log["kind"], log["scale"]): {name: nets[log["kind"]]["psnr"] for name, nets in log["scores"].items()}
         for log in logs
