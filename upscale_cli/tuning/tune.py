@@ -39,7 +39,7 @@ FAST: Final = ("swift", "sharp", "sharp-robust", "espcn", "espcn-robust")
 """Nets for real time."""
 
 BUNDLED: Final = frozenset(spec.model for spec in MODELS if spec.bundled)
-"""The table has all of them: where it takes one, none of the others is better."""
+"""The table has all but `swift-robust`, which is for clips: where it takes one, none of the others is better."""
 
 PIECE: Final = 96
 """LR pixels of a side of the pieces on the contact sheet."""
