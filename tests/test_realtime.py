@@ -175,9 +175,15 @@ def test_advice_is_about_the_slowest_stage(slowest: str, says: str) -> None:
     assert says in Message(text)
 
 
+@pytest.mark.parametrize(("model", "smaller"), [("espcn", "swift"), ("sharp-robust", "swift-robust")])
+def test_advice_names_a_smaller_model_for_the_same_clips(model: str, smaller: str) -> None:
+    text = advice("net", may_fall_back=False, device="cpu", model=model, encoder="libx264")
+    assert f"(model='{smaller}')" in Message(text)
+
+
 def test_advice_offers_nothing_that_is_there_already() -> None:
-    text = advice("net", may_fall_back=True, device="cuda", model="espcn", encoder="libx264")
+    text = advice("net", may_fall_back=True, device="cuda", model="swift-robust", encoder="libx264")
     assert "GPU" not in text
-    assert "swift" not in text
+    assert "smaller model" not in text
     assert "strict" not in text
     assert "hardware" not in advice("encode", may_fall_back=True, device="cuda", model="espcn", encoder="h264_nvenc")

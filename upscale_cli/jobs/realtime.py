@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from upscale_cli.messages import option
+from upscale_cli.models.resolve import FAST_CLIP_NETS
 
 LATENCY_SECONDS: Final = 0.5
 """How far a frame may be behind the clock."""
@@ -216,7 +217,8 @@ def advice(slowest: str, *, may_fall_back: bool, device: str, model: str, encode
         others = f"a faster {option('preset')}, another {option('codec')} or a smaller {option('scale')}"
         return f"Encoding is the limit: {quick}{others} helps."
     ways = ["a GPU"] if device == "cpu" else []
-    ways += [f"a smaller model ({option('model', 'swift')})"] if not model.startswith(("espcn", "swift")) else []
+    smaller = FAST_CLIP_NETS.compressed if model.endswith("-robust") else FAST_CLIP_NETS.clean
+    ways += [f"a smaller model ({option('model', smaller)})"] if model not in FAST_CLIP_NETS else []
     ways += [f"a smaller {option('scale')}"]
     ways += [f"{option('realtime', 'strict')} (bicubic where the net would be late)"] if not may_fall_back else []
     return f"{'The net' if slowest == 'net' else 'The way to the device'} is the limit: {', or '.join(ways)} helps."
