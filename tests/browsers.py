@@ -9,9 +9,9 @@ import pytest
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """One that runs until the last test ends: Playwright can be started once at a time."""
+    """One that runs until the last test of a file ends: as long as Playwright runs, asyncio runs nothing else there."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra [browser])")
     program = next(filter(None, map(shutil.which, NAMES)), None)
     if program is None:

@@ -70,9 +70,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def shares_something(item: pytest.Function) -> bool:
-    """Whether a test has a fixture of its own file that outlives it."""
+    """Whether a test has a fixture that its file makes once: of its own, or made anew for each file."""
     used = [definitions[-1] for definitions in item._fixtureinfo.name2fixturedefs.values()]
-    return any(fixture.scope != "function" and fixture.baseid.endswith(".py") for fixture in used)
+    return any(
+        fixture.scope == "module" or (fixture.scope != "function" and fixture.baseid.endswith(".py"))
+        for fixture in used
+    )
 
 
 def pytest_collection_finish() -> None:

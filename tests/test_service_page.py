@@ -44,7 +44,7 @@ PATIENCE = 60_000
 """Milliseconds after which something hangs."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Of a service with one worker, which asks for its token."""
     settings = ServiceSettings(

@@ -261,9 +261,17 @@ def check_room(job: PhotoJob, reader: ImageReader, plan: Plan, upscaler: Upscale
     check_size(job.format, plan.width, plan.height)
     if isinstance(job.output, Path):
         _check_disk(job, job.output, info, plan)
-    if job.options.max_memory is not None:
-        _load(upscaler, plan, info)
-    free = room(job.options.max_memory)
+    bands = _check_memory(job, reader, plan, upscaler)
+    if job.options.max_memory is not None:  # what runs the passes takes a part of it: torch alone 200 MB
+        for scale in plan.passes:
+            upscaler.net(scale, info.bits)
+        bands = _check_memory(job, reader, plan, upscaler)
+    return bands
+
+
+def _check_memory(job: PhotoJob, reader: ImageReader, plan: Plan, upscaler: Upscaler) -> Bands | None:
+    """As `check_room`, of memory, beside what the process has already."""
+    info, free = reader.info, room(job.options.max_memory)
     tile_bytes = min(tile_budget(upscaler.device), max(free, 0) // TILE_SHARE)
     on_host = upscaler.device.type == "cpu" and bool(plan.passes)
     needed = memory_needed(info, plan, job.format, job.frames, wrap=upscaler.wrap) + (tile_bytes if on_host else 0)
@@ -282,12 +290,6 @@ def check_room(job: PhotoJob, reader: ImageReader, plan: Plan, upscaler: Upscale
         f"memory, {amount(max(free, 0))} {allowed}. {remedy}, or "
         f"{'close other programs' if job.options.max_memory is None else 'allow more'}."
     )
-
-
-def _load(upscaler: Upscaler, plan: Plan, info: PhotoInfo) -> None:
-    """Loads what runs the passes, so that it is part of what the process has already: torch alone takes 200 MB."""
-    for scale in plan.passes:
-        upscaler.net(scale, info.bits)
 
 
 def _was_begun_in_bands(job: PhotoJob) -> bool:
