@@ -37,7 +37,7 @@ class Server:
         with log.open("ab") as stream:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "upscale_cli", "serve", "--data", str(data), "--port", "0", "--device", "cpu",
-                 "--engine", "torch", "-j", "2", "--max-memory", "2", "--min-free", "0"],
+                 "--engine", "torch", "-j", "2", "--max-memory", "0.9", "--min-free", "0"],
                 stderr=stream, env={**os.environ, "UPSCALE_OFFLINE": "1"},
             )  # fmt: skip
         while not (found := re.search(r"serves at (\S+)", log.read_text(encoding="utf-8"))):
