@@ -58,10 +58,18 @@ class Server:
         return {job["id"]: job for job in self.client.get("/api/jobs").json()["jobs"]}
 
     def ended(self) -> Counter[str]:
-        """How often each job has ended, by the log."""
+        """How often each job has ended, by the log; a kill may come after the queue's entry and before the log's."""
+        return Counter(record["job"] for record in self._records("job ended"))
+
+    def done_before(self) -> int:
+        """How many jobs were done when it started."""
+        (started,) = self._records("service started")
+        return int(started["jobs"].get("done", 0))
+
+    def _records(self, message: str) -> list[dict[str, Any]]:
         lines = self._log.read_text(encoding="utf-8").splitlines()
         records = [json.loads(line) for line in lines if line.startswith("{")]
-        return Counter(record["job"] for record in records if record["message"] == "job ended")
+        return [record for record in records if record["message"] == message]
 
     def end(self, number: int) -> int:
         """By a signal; gives the exit code."""
@@ -108,8 +116,9 @@ def test_what_was_accepted_is_finished_once_by_the_next_service(
             time.sleep(0.1)
         jobs, after = second.jobs(), second.ended()
         assert [*reversed(jobs)] == accepted
-        assert {job["state"] for job in jobs.values()} == {"done"}, jobs
-        assert before + after == Counter(accepted)
+        assert not [(job["name"], job["state"], job["message"]) for job in jobs.values() if job["state"] != "done"]
+        assert second.done_before() + after.total() == len(accepted)
+        assert max((before + after).values()) == 1
         for path, id in zip([*photos, tmp_path / "large.tif"], [*accepted[:3], accepted[5], accepted[3]], strict=True):
             made = upscale_file(path, tmp_path / "made" / path.name, 4, model="espcn", engine="torch", device="cpu")
             assert second.client.get(f"/api/jobs/{id}/result").content == made.read_bytes(), path

@@ -26,11 +26,12 @@ pytest.importorskip("zipstream", reason="the extra [serve] is not installed")
 import uvicorn
 
 from upscale_cli import Upscaler
+from upscale_cli.inference.options import UpscalerOptions
 from upscale_cli.service.app import create_app
 from upscale_cli.service.routes_results import distinct
 from upscale_cli.service.service import Service
 from upscale_cli.service.settings import ServiceSettings
-from upscale_cli.service.viewer_process import known, shown
+from upscale_cli.service.viewer_process import Asked, known, previewed, shown
 
 if TYPE_CHECKING:
     from tests.clips import Clips
@@ -190,6 +191,7 @@ def test_a_part_is_previewed_where_it_is_asked_for(visit: Visit) -> None:
     page.get_by_label("Size", exact=True).select_option("2 times")
     page.get_by_role("button", name="Preview wide.png").click()
     page.locator("#view-b").wait_for()
+    lefts = []
     for keys in ([], ["Shift+ArrowRight"]):
         for key in keys:
             former = page.locator("#view-a").get_attribute("src")
@@ -204,7 +206,8 @@ def test_a_part_is_previewed_where_it_is_asked_for(visit: Visit) -> None:
         part = Image.fromarray(pixels_of(lr)[top : top + height, left : left + width])
         by_a = b64decode(page.locator("#view-a").get_attribute("src").partition(",")[2])
         np.testing.assert_array_equal(pixels_of(by_a), np.asarray(Upscaler("bicubic")(part, 2)))
-        assert (left + width == 320) == bool(keys)
+        lefts.append(left)
+    assert lefts[0] < lefts[1]
     assert page.locator("#view-b").get_attribute("alt") != page.locator("#view-a").get_attribute("alt")
     page.get_by_label("Model B").select_option("lanczos")
     page.get_by_role("button", name="Use B").click()
@@ -368,3 +371,19 @@ def test_of_a_clip_the_middle_frame_is_shown(clips: "Clips", tmp_path: Path) -> 
     assert abs(nearest - len(frames) / 2) <= 1
     os.utime(path, (0, 0))
     assert known(path, "before", tmp_path) is None, "another file may lie there now"
+
+
+@pytest.mark.parametrize(
+    ("middle", "left", "top"),
+    [(None, 18, 3), ((50.0, 35.0), 18, 3), ((0.0, 0.0), 0, 0), ((100.0, 70.0), 36, 6), ((60.5, -4.0), 28, 0)],
+)
+def test_a_slow_device_previews_the_part_that_was_pointed_at(
+    middle: tuple[float, float] | None, left: int, top: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Less than the crop: 64 x 64 pixels of its 100 x 70."""
+    monkeypatch.setattr("upscale_cli.service.viewer_process.BUDGET_SECONDS", 0.0)
+    lr = png(70, 100)
+    done = previewed(lr, (Asked("bicubic", 2.0, UpscalerOptions(device="cpu")),), middle)
+    assert (done.left, done.top, done.width, done.height) == (left, top, 64, 64)
+    part = Image.fromarray(pixels_of(lr)[top : top + 64, left : left + 64])
+    np.testing.assert_array_equal(pixels_of(done.made[0].picture), np.asarray(Upscaler("bicubic")(part, 2)))

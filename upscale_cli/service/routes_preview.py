@@ -31,9 +31,13 @@ class PreviewBody(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     crop: Base64Bytes = Field(
-        description=f"A PNG of at most {MOST_SIDE} x {MOST_SIDE} pixels. Of it the middle is used, as large as the "
-        "device takes some 3 seconds for."
+        description=f"A PNG of at most {MOST_SIDE} x {MOST_SIDE} pixels. A part of it is used, as large as the device "
+        "takes some 3 seconds for."
     )
+    middle: tuple[float, float] | None = Field(
+        None, description="Pixel (from the left, from the top) in the middle of the part that is used, as far as the "
+        "crop's edges allow; null: the crop's own.",
+    )  # fmt: skip
     models: list[Annotated[str, Field(max_length=LONGEST_TEXT)] | None] = Field(
         min_length=1, max_length=2, description="Names of `/api/models`; null: the best on this machine."
     )
@@ -91,7 +95,7 @@ async def preview(request: Request, service: Here, viewer: Eyes) -> PreviewView:
     for model in body.models:
         net = request_of(JobBody(model=model, target=None, format=None, net=body.net)).net
         asked.append(Asked(model, body.scale, replace(net, device=settings.first_device, engine=settings.engine)))
-    return _view(await run_in_threadpool(viewer.ask, previewed, body.crop, tuple(asked)))
+    return _view(await run_in_threadpool(viewer.ask, previewed, body.crop, tuple(asked), body.middle))
 
 
 def _view(done: Previewed) -> PreviewView:

@@ -186,11 +186,12 @@ _warm: "OrderedDict[Asked, tuple[Upscaler, float]]" = OrderedDict()
 """With the seconds that an LR pixel takes."""
 
 
-def previewed(crop: bytes, asked: tuple[Asked, ...]) -> Previewed:
-    """The middle of a crop by some models: as much of it as they take some 3 seconds for, of 64 to 256 pixels a side.
+def previewed(crop: bytes, asked: tuple[Asked, ...], middle: tuple[float, float] | None = None) -> Previewed:
+    """A part of a crop by some models: as much of it as they take some 3 seconds for, of 64 to 256 pixels a side.
 
     Args:
         crop: a PNG of at most 256 x 256 pixels.
+        middle: (x, y) of the pixel in the middle of the part, as far as the crop's edges allow; None: the crop's own.
 
     Raises:
         UpscaleError: it is none, or a model cannot be used.
@@ -201,7 +202,8 @@ def previewed(crop: bytes, asked: tuple[Asked, ...]) -> Previewed:
     pace = sum(_ready(one)[1] for one in asked)
     side = max(LEAST_SIDE, min(MOST_SIDE, int(math.sqrt(BUDGET_SECONDS / max(pace, 1e-9)))))
     width, height = min(side, picture.width), min(side, picture.height)
-    left, top = (picture.width - width) // 2, (picture.height - height) // 2
+    x, y = middle or (picture.width / 2, picture.height / 2)
+    left, top = _start(x, width, picture.width), _start(y, height, picture.height)
     part = picture.crop((left, top, left + width, top + height))
     made = []
     for one in asked:
@@ -213,6 +215,11 @@ def previewed(crop: bytes, asked: tuple[Asked, ...]) -> Previewed:
         sr.save(buffer, "PNG", compress_level=1)
         made.append(Made(upscaler.name, buffer.getvalue(), sr.width, sr.height, round(seconds, 3)))
     return Previewed(left, top, width, height, tuple(made))
+
+
+def _start(middle: float, length: int, whole: int) -> int:
+    """Where a part of that length begins."""
+    return int(max(0, min(middle - length / 2, whole - length)))
 
 
 def _opened(crop: bytes) -> Any:

@@ -68,7 +68,11 @@ function part(width, height) {
 }
 
 function mark() {
-  const one = part(used.width, used.height), style = byId("marker").style;
+  draw(part(used.width, used.height));
+}
+
+function draw(one) {
+  const style = byId("marker").style;
   const percent = (length, whole) => `${(100 * length) / whole}%`;
   style.left = percent(one.left, bitmap.width);
   style.top = percent(one.top, bitmap.height);
@@ -80,6 +84,7 @@ function mark() {
 function move(x, y) {
   place = { x: clamp(x, 0, 1), y: clamp(y, 0, 1) };
   mark();
+  wanted++; // what is still being made is of another place
   clearTimeout(timer);
   timer = setTimeout(run, WAIT_MS);
 }
@@ -104,12 +109,13 @@ async function base64Of(canvas) {
 async function run() {
   if (!bitmap || !byId("preview").open) return;
   const mine = ++wanted, sent = part(MOST, MOST), canvas = cut(sent);
+  const middle = [place.x * bitmap.width - sent.left, place.y * bitmap.height - sent.top];
   const models = ["a", "b"].map((side) => byId(`model-${side}`).value || null);
   const scale = Math.min(16, scaleFor(bitmap.width, bitmap.height));
   state("Upscaling the part …");
   let made;
   try {
-    const body = JSON.stringify({ crop: await base64Of(canvas), models, scale });
+    const body = JSON.stringify({ crop: await base64Of(canvas), middle, models, scale });
     const response = await ask("/api/preview", {
       method: "POST", headers: { "Content-Type": "application/json" }, body,
     });
@@ -121,7 +127,7 @@ async function run() {
   }
   if (mine !== wanted) return;
   used = { width: made.width, height: made.height };
-  mark();
+  draw({ left: sent.left + made.left, top: sent.top + made.top, ...used });
   show(canvas, made);
   state(`${made.width} × ${made.height} pixels, ${scale.toFixed(2).replace(/\.?0+$/, "")} times larger.`);
 }
