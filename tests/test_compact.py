@@ -19,7 +19,7 @@ from benchmarks.report import REPOSITORY
 from tests.test_training import rendered, rendered_lumas
 from training import card, compact, free_pictures
 from training import rendered as drawn
-from training.collapsed import Chain, folded_sr
+from training.collapsed import LOOKED_AT, Chain, folded_sr
 from training.compact import Recipe, Training, Watch
 from training.espcn import by_net, measure
 from training.patches import Patches, cut_patches, flat_corners
@@ -104,6 +104,20 @@ def test_channels_that_learn_nothing_begin_again_and_the_net_computes_what_it_di
     assert step.chain.convolutions()[1].weight[:, 2].abs().max() > 1e-3  # what follows heeds it by now
     with pytest.raises(ValueError, match="trained wide"):
         Training.begun(replace(RECIPE, width=8), 2).revive(patches)
+
+
+def test_a_channel_that_is_0_everywhere_wakes_where_that_helps_and_is_pushed_no_further(patches: Patches) -> None:
+    training = Training.begun(RECIPE, 2)
+    first, following = training.chain.convolutions()[:2]
+    assert first.bias is not None
+    with torch.no_grad():
+        first.bias[:] = torch.tensor([0.1, -9.0, 0.1, -9.0])  # luma is at most 1
+        following.weight[:, 3] = 0  # nothing heeds it: nothing pulls it up
+    batch = patches.some(LOOKED_AT)
+    (folded_sr(training.chain.kernels(), batch, torch.float32) - batch.hr).square().mean().backward()
+    assert first.bias.grad is not None
+    assert first.bias.grad[1] < 0, "a step against it makes the bias larger"
+    assert first.bias.grad[3] == 0
 
 
 @pytest.mark.parametrize("seed", range(3))

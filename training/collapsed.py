@@ -24,6 +24,9 @@ Kernel = tuple[Tensor, Tensor]
 LOOKED_AT = 480
 """Patches by which `revive` judges."""
 
+WAKING = 0.1
+"""Share of the gradient that a channel hears which is 0 everywhere."""
+
 NOISE = 0.5
 """Of the usual first weights, around the identity: channels that were all alike would learn alike."""
 
@@ -146,18 +149,27 @@ def revive(convolutions: Sequence[nn.Conv2d], patches: Batch) -> int:
 
 
 class _ReluInside(torch.autograd.Function):
-    """ReLU of a convolution, and 0 beyond the picture: what the net's own padding puts there. Overwrites its input."""
+    """ReLU of a convolution, and 0 beyond the picture: what the net's own padding puts there. Overwrites its input.
+
+    A channel that is 0 everywhere in a batch has no gradient, and for a random walk of its bias that is a state without
+    return: such a channel hears, softly, where a larger value would lower the loss, and nothing that pushes it down.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, inside: Tensor) -> Tensor:
         x.clamp_(min=0).mul_(inside)
         ctx.mark_dirty(x)
-        ctx.save_for_backward(x)
+        ctx.save_for_backward(x, inside)
         return x
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return torch.ops.aten.threshold_backward(gradients[0], ctx.saved_tensors[0], 0), None
+        x, inside = ctx.saved_tensors
+        gradient = torch.ops.aten.threshold_backward(gradients[0], x, 0)
+        idle = x.amax(dim=(0, 2, 3)) == 0
+        if idle.any():
+            gradient[:, idle] = WAKING * (gradients[0][:, idle].clamp(max=0) * inside[:, idle])
+        return gradient, None
 
 
 def folded_sr(kernels: Sequence[Kernel], batch: Batch, kind: torch.dtype) -> Tensor:
