@@ -274,7 +274,8 @@ def _check_memory(job: PhotoJob, reader: ImageReader, plan: Plan, upscaler: Upsc
     info, free = reader.info, room(job.options.max_memory)
     tile_bytes = min(tile_budget(upscaler.device), max(free, 0) // TILE_SHARE)
     on_host = upscaler.device.type == "cpu" and bool(plan.passes)
-    needed = memory_needed(info, plan, job.format, job.frames, wrap=upscaler.wrap) + (tile_bytes if on_host else 0)
+    needed = memory_needed(info, plan, job.format, job.frames, wrap=upscaler.wrap)
+    needed += 2 * tile_bytes if on_host else 0  # a window, and the row of tiles that it is joined to
     if needed <= free and not _was_begun_in_bands(job):
         return None
     bands, remedy = None, f"Choose a smaller {option('scale')}"
