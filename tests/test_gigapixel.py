@@ -595,6 +595,43 @@ def test_what_an_engine_takes_by_itself_is_part_of_max_memory(tmp_path: Path, mo
     assert all(loaded[1:]), "the first look refuses what is far too large without loading anything"
 
 
+def test_what_the_heap_keeps_of_earlier_pictures_is_no_reason_to_refuse_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "lr.png", frame_of("RGB", np.uint8, 61, 37))
+    free = [10**6]
+    monkeypatch.setattr("upscale_cli.jobs.photo.room", lambda _: free[0])
+    monkeypatch.setattr("upscale_cli.jobs.photo.give_back_memory", lambda: free.__setitem__(0, 10**9))
+    events: list[Event] = []
+    upscale_file(tmp_path / "lr.png", tmp_path / "sr.png", 2, model="espcn", device="cpu", listener=events.append)
+    assert not any(isinstance(event, Note) for event in events), "as a whole"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="of glibc's heap")
+def test_memory_that_lies_free_goes_back_to_the_system() -> None:
+    """In a process of its own: blocks between others, too small to be mapped by themselves."""
+    script = """
+import ctypes, platform, psutil
+from upscale_cli.inference.device import give_back_memory, keep_memory_between_layers
+keep_memory_between_layers()
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+blocks = [libc.malloc(ctypes.c_size_t(2**20)) for _ in range(200)]
+for block in blocks:
+    ctypes.memset(block, 1, 2**20)
+for block in blocks[:-1]:
+    libc.free(ctypes.c_void_p(block))
+before = psutil.Process().memory_info().rss
+give_back_memory()
+print(platform.libc_ver()[0], (before - psutil.Process().memory_info().rss) >> 20)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    libc, returned = done.stdout.split()
+    if libc != "glibc":
+        pytest.skip("there is another C library here")
+    assert int(returned) > 150
+
+
 @pytest.mark.slow
 def test_the_command_line_goes_on_after_a_kill(tmp_path: Path) -> None:
     """In processes of their own, which find little memory."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 pytest.importorskip("fastapi", reason="the extra [serve] is not installed")
 pytest.importorskip("uvicorn", reason="the extra [serve] is not installed")
@@ -25,6 +26,7 @@ from fastapi.testclient import TestClient
 from tests.asgi import Answer, call, endless, finished, leaving, sending
 from tests.pictures import png_chunk
 from upscale_cli.errors import InputError, OutputError, UpscaleError
+from upscale_cli.executors.threads import ThreadExecutor
 from upscale_cli.files.atomic_file import HOST, TEMPORARY
 from upscale_cli.service import hangups, outbound, pace, upload
 from upscale_cli.service.app import create_app
@@ -432,6 +434,39 @@ def test_a_file_that_is_a_trap_fails_alone(tmp_path: Path, name: str, data: byte
         worker._prepared(task, lambda _: None)
     assert why in str(caught.value)
     assert [*(tmp_path / "output").iterdir()] == []
+
+
+# Memory that others have
+
+
+class Pipe:
+    """The end of a worker's pipe that hears what it says."""
+
+    def __init__(self) -> None:
+        self.said: list[object] = []
+
+    def send(self, message: object) -> None:
+        self.said.append(message)
+
+
+@pytest.mark.parametrize("is_alone", [True, False])
+def test_a_job_that_others_leave_no_memory_waits_until_it_is_alone(tmp_path: Path, is_alone: bool) -> None:
+    """What it needs is refused only where nothing else can be the reason."""
+    from upscale_cli.service.worker_process import _Worker
+
+    Image.new("RGB", (60, 40)).save(tmp_path / "a.png")
+    request = owned(request_of(parsed('{"model": "bicubic", "target": {"scale": 2}}')), engine="torch",
+                    max_pixels=10**6, max_memory=1)  # fmt: skip
+    pipe = Pipe()
+    worker = _Worker(pipe, WorkerSetup(tmp_path / "lock", "cpu", 1, None))  # type: ignore[arg-type]
+    if not is_alone:
+        worker._in_progress["another"] = lambda _: None
+    executor = ThreadExecutor(1)
+    worker._begin(Task("1", tmp_path / "a.png", tmp_path / "output", request, 10**6), executor)
+    executor.close()
+    (ended,) = (message for message in pipe.said if isinstance(message, Ended))
+    assert ended.how == ("failed" if is_alone else "interrupted")
+    assert ("are left by" in ended.message) == is_alone
 
 
 # A disk that is full

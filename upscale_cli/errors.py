@@ -7,6 +7,7 @@ The tree::
     |   `-- UnknownModelError    exit 2   a model name the registry does not hold
     |-- InputError               exit 1   the source cannot be read as what it claims to be
     |-- OutputError              exit 1   the result cannot be written, or the format cannot hold it
+    |   `-- RoomError              exit 1   more memory is needed than is left
     |-- CheckpointError          exit 1   a checkpoint is missing, damaged, unsafe or of no known kind
     |   `-- FetchError           exit 1   a checkpoint could not be downloaded
     |-- DeviceError              exit 1   the device is absent or too small for the work
@@ -73,6 +74,10 @@ class InputError(UpscaleError):
 
 class OutputError(UpscaleError):
     """The result cannot be written where, or in the format, that was asked for."""
+
+
+class RoomError(OutputError):
+    """The result needs more memory than is left, beside whatever else this process is at."""
 
 
 class CheckpointError(UpscaleError):

@@ -334,5 +334,11 @@ def picture_done() -> None:
 
     Pictures of different sizes tear it into pieces that fit no other, and `keep_memory_between_layers` keeps those.
     """
-    if next(_pictures_done) % TRIM_EVERY == 0 and platform.system() == "Linux" and platform.libc_ver()[0] == "glibc":
+    if next(_pictures_done) % TRIM_EVERY == 0:
+        give_back_memory()
+
+
+def give_back_memory() -> None:
+    """Returns what lies free in glibc's heap to the system, which takes milliseconds; elsewhere it does nothing."""
+    if platform.system() == "Linux" and platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)

@@ -20,11 +20,11 @@ from typing import Any, BinaryIO, Final
 
 import numpy as np
 
-from upscale_cli.errors import OutputError
+from upscale_cli.errors import OutputError, RoomError
 from upscale_cli.events import Finished, Listener, Say, Started, ignore, saying_once
 from upscale_cli.files.output_folder import folder_for
 from upscale_cli.files.work_folder import ROWS_FILE, under_keys, work_folder
-from upscale_cli.inference.device import tile_budget
+from upscale_cli.inference.device import give_back_memory, tile_budget
 from upscale_cli.inference.planes import OPAQUE
 from upscale_cli.inference.sizing import Plan, Target
 from upscale_cli.inference.upscaler import Upscaler
@@ -255,7 +255,7 @@ def check_room(job: PhotoJob, reader: ImageReader, plan: Plan, upscaler: Upscale
         How the picture goes through in bands; None where memory suffices for the whole of it.
 
     Raises:
-        OutputError: the SR picture is too large for one of them.
+        OutputError: the SR picture is too large for one of them; `RoomError`: for the memory that is left now.
     """
     info = reader.info
     check_size(job.format, plan.width, plan.height)
@@ -271,11 +271,11 @@ def check_room(job: PhotoJob, reader: ImageReader, plan: Plan, upscaler: Upscale
 
 def _check_memory(job: PhotoJob, reader: ImageReader, plan: Plan, upscaler: Upscaler) -> Bands | None:
     """As `check_room`, of memory, beside what the process has already."""
-    info, free = reader.info, room(job.options.max_memory)
-    tile_bytes = min(tile_budget(upscaler.device), max(free, 0) // TILE_SHARE)
-    on_host = upscaler.device.type == "cpu" and bool(plan.passes)
-    needed = memory_needed(info, plan, job.format, job.frames, wrap=upscaler.wrap)
-    needed += 2 * tile_bytes if on_host else 0  # a window, and the row of tiles that it is joined to
+    info = reader.info
+    free, needed = _reckoned(job, info, plan, upscaler)
+    if needed > free:  # of what the process has, a part may be what it was through with long ago
+        give_back_memory()
+        free, needed = _reckoned(job, info, plan, upscaler)
     if needed <= free and not _was_begun_in_bands(job):
         return None
     bands, remedy = None, f"Choose a smaller {option('scale')}"
@@ -286,11 +286,21 @@ def _check_memory(job: PhotoJob, reader: ImageReader, plan: Plan, upscaler: Upsc
     if bands is not None and bands.budget:
         return bands
     allowed = "are free" if job.options.max_memory is None else f"are left by {option('max_memory')}"
-    raise OutputError(
+    raise RoomError(
         f"{job.name}: {plan.width} x {plan.height} pixels need {amount(bands.needed if bands else needed)} of "
         f"memory, {amount(max(free, 0))} {allowed}. {remedy}, or "
         f"{'close other programs' if job.options.max_memory is None else 'allow more'}."
     )
+
+
+def _reckoned(job: PhotoJob, info: PhotoInfo, plan: Plan, upscaler: Upscaler) -> tuple[int, int]:
+    """Bytes of memory that are left now, and that the picture needs as a whole."""
+    free = room(job.options.max_memory)
+    tile_bytes = min(tile_budget(upscaler.device), max(free, 0) // TILE_SHARE)
+    on_host = upscaler.device.type == "cpu" and bool(plan.passes)
+    needed = memory_needed(info, plan, job.format, job.frames, wrap=upscaler.wrap)
+    # A window, and the row of tiles that it is joined to.
+    return free, needed + (2 * tile_bytes if on_host else 0)
 
 
 def _was_begun_in_bands(job: PhotoJob) -> bool:

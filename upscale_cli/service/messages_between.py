@@ -93,7 +93,7 @@ class Ended:
     """A job is over.
 
     Attributes:
-        how: "interrupted" where it was cancelled or the worker stops.
+        how: "interrupted" where it was cancelled, the worker stops, or others left it no memory.
         message: why it failed or was skipped, or what the source has lost; marked, as `messages.Message` has it.
         result: the name of the file in the output folder, where it is done.
         facts: of the result.

@@ -19,7 +19,7 @@ from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any, Final
 
-from upscale_cli.errors import InterruptedRun, LeftAlone, OutputError, UpscaleError
+from upscale_cli.errors import InterruptedRun, LeftAlone, OutputError, RoomError, UpscaleError
 from upscale_cli.events import ClipFinished, ClipProgress, Event, Finished, Listener, Note, Progress, Started
 from upscale_cli.inference.options import UpscalerOptions
 from upscale_cli.messages import option
@@ -189,7 +189,8 @@ class _Worker:
         self._in_progress.pop(task.id, None)
         is_unwanted = task.id in self._unwanted or self._is_stopping
         self._unwanted.discard(task.id)
-        if isinstance(error, InterruptedRun) or is_unwanted:
+        is_crowded = isinstance(error, RoomError) and bool(self._in_progress)  # it is done again, by itself
+        if isinstance(error, InterruptedRun) or is_unwanted or is_crowded:
             self._send(Ended(task.id, "interrupted"))
         elif isinstance(error, LeftAlone):
             self._send(Ended(task.id, "skipped", error.message))
