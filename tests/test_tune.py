@@ -233,6 +233,13 @@ def test_what_cannot_be_tuned(tmp_path: Path, run: Run) -> None:
         assert f"--scale {scale}" in outcome.line
 
 
+@pytest.mark.parametrize("source", ["https://example.com/a.jpg", "s3://bucket/a.png", "rtsp://camera/1"])
+def test_an_address_is_told_from_a_file_that_is_not_there(source: str, run: Run) -> None:
+    outcome = run("tune", source)
+    assert outcome.code == 2
+    assert f"{source}: is an address" in outcome.line
+
+
 @pytest.mark.slow
 def test_bench_by_a_process_for_each_row(run: Run) -> None:
     (row,) = bench.rows([("espcn", 2)], ["torch"], "cpu")

@@ -62,6 +62,7 @@ def tune(
     options = UpscalerOptions(device=device)
     with listening(as_json=as_json, quiet=quiet) as tell:
         listener = noting_once(tell)
+        _check_is_no_address(source)
         check_scale(scale)
         engines_on(device)  # what is wrong with it is said before anything is decoded
         looked = look_at(source)
@@ -75,6 +76,15 @@ def tune(
             write_sheet(place, pieces(looked, found, factor, options), overwrite=overwrite)
             if not (as_json or quiet):
                 put_error(f"{printable(str(place))}  the same piece by each model")
+
+
+def _check_is_no_address(source: Path) -> None:
+    """A path has lost one of an address's slashes by now. Of a drive of Windows the name is one letter."""
+    scheme, colon, rest = source.as_posix().partition(":/")
+    if colon and len(scheme) > 1 and not source.exists():
+        raise OptionError(
+            f"{scheme}://{printable(rest)}: is an address, and only files can be looked at. Fetch it first."
+        )
 
 
 def _check_sheet(path: Path, *, overwrite: bool) -> None:

@@ -29,7 +29,6 @@ CLEAN_CODECS: Final = frozenset({
 })  # fmt: skip
 """Of ffmpeg's names: codecs that keep all, or all but nothing, and so leave no blocks behind."""
 
-
 CLIP_LIMITS: Final[Mapping[str, float | None]] = {
     "h264": 0.16, "hevc": 0.11, "vp9": 0.23, "av1": 0.12, "mpeg4": 1.18, "mpeg2video": None, "mjpeg": None,
 }  # fmt: skip
