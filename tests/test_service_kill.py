@@ -30,7 +30,7 @@ OPTIONS = {"model": "espcn", "target": {"scale": 4}}
 
 
 class Server:
-    """A service, as `upscale serve` runs it. Of its 2 GB torch takes 0.2 by itself, and 0.8 where it is built for GPUs."""
+    """A service, as `upscale serve` runs it. Of its 2 GB torch takes 0.2 by itself, a build of it for GPUs 0.8."""
 
     def __init__(self, data: Path, log: Path) -> None:
         self._log = log
